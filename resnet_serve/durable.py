@@ -1,0 +1,96 @@
+"""Writing so that a reader sees the old file or the new one, never half of one.
+
+Write aside, fsync, rename, fsync the directory (the sequence that survives kill -9 and power loss).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import os
+import secrets
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+
+from resnet_serve.errors import HostError
+
+_ELSEWHERE = "Choose a path you may write to, or change its permissions."
+_REMEDIES = {
+    errno.ENOSPC: "Free some space or choose another place; nothing was changed.",
+    errno.EDQUOT: "The disk quota is used up; nothing was changed.",
+    errno.EROFS: "The file system is read-only; choose a path you may write to.",
+    errno.EACCES: _ELSEWHERE,
+    errno.EPERM: _ELSEWHERE,
+    errno.ENOTDIR: "A part of the path is a file; choose another path.",
+    errno.EEXIST: "A part of the path is a file; choose another path.",
+    errno.EISDIR: "It is a directory; give the path of a file.",
+}
+
+
+@contextlib.contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Turn what the file system refuses into one `HostError` that names the path and the remedy."""
+    try:
+        yield
+    except (ConnectionError, TimeoutError):  # an OSError, but of a network
+        raise
+    except OSError as error:
+        reason = os.strerror(error.errno).lower() if error.errno else str(error)
+        raise HostError(
+            f"cannot write: {reason}", where=path, remedy=_REMEDIES.get(error.errno or 0)
+        ) from error
+
+
+def write(path: Path, data: bytes | str) -> None:
+    """Replace `path` by `data` atomically; its directory is created when missing."""
+    raw = data.encode() if isinstance(data, str) else data
+    aside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.part")
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with aside.open("xb") as file:
+                file.write(raw)
+                file.flush()
+                os.fsync(file.fileno())
+            aside.replace(path)
+        except BaseException:
+            aside.unlink(missing_ok=True)
+            raise
+        sync_directory(path.parent)
+
+
+def sync_directory(path: Path) -> None:
+    """Make the entries of a directory durable."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_tree(root: Path) -> None:
+    """Make every file and directory below `root` durable, leaves first; symlinks are not followed.
+
+    Raises `HostError` for what cannot be read: what was not synced must not pass for durable.
+    """
+    with explained(root):
+        for directory, _, names in os.walk(root, topdown=False, onerror=_raise):
+            for path in (Path(directory) / name for name in names):
+                if stat.S_ISREG(path.lstat().st_mode):
+                    with path.open("rb") as file:
+                        os.fsync(file.fileno())
+            sync_directory(Path(directory))
+
+
+def sha256(source: Path | bytes) -> str:
+    """The SHA-256 of a file or of bytes, in hex."""
+    if isinstance(source, bytes):
+        return hashlib.sha256(source).hexdigest()
+    with source.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _raise(error: OSError) -> None:
+    raise error

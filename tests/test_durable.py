@@ -1,0 +1,192 @@
+"""A reader sees the old file or the new one: killed, out of space, not allowed, or done."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import os
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+
+from resnet_serve import durable
+from resnet_serve.errors import HostError
+
+Unprivileged = Callable[[], AbstractContextManager[None]]
+
+# Kills itself in the n-th fsync: the first is the file's, before the rename; the second is the
+# directory's, after it.
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from resnet_serve import durable
+calls = 0
+def fsync(descriptor):
+    global calls
+    calls += 1
+    if calls == int(sys.argv[2]):
+        os.kill(os.getpid(), signal.SIGKILL)
+os.fsync = fsync
+durable.write(Path(sys.argv[1]), b"new" * 1_000_000)
+"""
+
+
+@pytest.mark.parametrize(("fsync", "content"), [(1, b"old"), (2, b"new" * 1_000_000)])
+def test_kill_9_leaves_the_old_file_or_the_new_one(
+    tmp_path: Path, fsync: int, content: bytes
+) -> None:
+    target = tmp_path / "model.onnx"
+    target.write_bytes(b"old")
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, str(target), str(fsync)], timeout=30, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    assert target.read_bytes() == content
+
+
+@pytest.mark.parametrize("data", [b"\x00\xff", "größer\n", b""])
+def test_write_replaces_and_makes_its_directory(tmp_path: Path, data: bytes | str) -> None:
+    target = tmp_path / "a" / "b" / "config.pbtxt"
+    durable.write(target, "before")
+    durable.write(target, data)
+    assert target.read_bytes() == (data.encode() if isinstance(data, str) else data)
+    assert [path.name for path in target.parent.iterdir()] == ["config.pbtxt"]
+
+
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_permissions_follow_the_umask(tmp_path: Path, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        durable.write(tmp_path / "file", b"x")
+        assert os.umask(mask) == mask, "write changed the umask"
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "file").stat().st_mode) == mode
+
+
+def test_a_long_name_can_be_written(tmp_path: Path) -> None:
+    for name in ("n" * 255, "ü" * 127):
+        durable.write(tmp_path / name, b"x")
+        assert (tmp_path / name).read_bytes() == b"x"
+
+
+def test_an_interrupted_write_leaves_nothing_aside(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "file").write_bytes(b"old")
+
+    def interrupted(_: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        durable.write(tmp_path / "file", b"new")
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {"file": b"old"}
+
+
+def test_a_full_disk_is_one_line_and_changes_nothing(small_disk: Path) -> None:
+    target = small_disk / "model.onnx"
+    durable.write(target, b"old")
+    with pytest.raises(HostError, match=r"model\.onnx: .*no space left.*Free some space") as caught:
+        durable.write(target, b"x" * 1_000_000)
+    assert caught.value.exit_code == 4
+    assert {path.name: path.read_bytes() for path in small_disk.iterdir()} == {"model.onnx": b"old"}
+
+
+def test_a_read_only_file_system_is_one_line(read_only_disk: Path) -> None:
+    with pytest.raises(HostError, match=r"new/config\.pbtxt: .*read-only"):
+        durable.write(read_only_disk / "new" / "config.pbtxt", "x")
+
+
+def test_a_directory_of_someone_else_is_one_line(
+    public_folder: Path, as_nobody: Unprivileged
+) -> None:
+    locked = public_folder / "locked"
+    locked.mkdir()
+    locked.chmod(0o555)
+    with as_nobody(), pytest.raises(HostError, match=r"locked/file: .*permission denied.*Choose"):
+        durable.write(locked / "file", b"x")
+    assert list(locked.iterdir()) == []
+
+
+def test_a_file_in_the_place_of_a_directory_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"mine")
+    with pytest.raises(HostError, match="A part of the path is a file"):
+        durable.write(tmp_path / "file" / "config.pbtxt", "x")
+    with pytest.raises(HostError, match="A part of the path is a file"):
+        durable.write(tmp_path / "file" / "deeper" / "config.pbtxt", "x")
+    assert (tmp_path / "file").read_bytes() == b"mine"
+
+
+def test_a_directory_in_the_place_of_the_file_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "1").mkdir()
+    with pytest.raises(HostError, match="give the path of a file"):
+        durable.write(tmp_path / "1", "x")
+    assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+@pytest.mark.parametrize("error", [ConnectionResetError("peer"), TimeoutError("slow")])
+def test_errors_of_a_network_are_not_explained_as_the_disk_s(
+    tmp_path: Path, error: OSError
+) -> None:
+    with pytest.raises(type(error)), durable.explained(tmp_path):
+        raise error
+
+
+def test_an_error_without_a_known_remedy_is_explained_too(tmp_path: Path) -> None:
+    with pytest.raises(HostError) as caught, durable.explained(tmp_path):
+        raise OSError(errno.EIO, "whatever")
+    assert str(caught.value) == f"{tmp_path}: cannot write: input/output error"
+
+
+def test_sync_tree_syncs_every_file_and_directory_leaves_first(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "m" / "1").mkdir(parents=True)
+    (tmp_path / "m" / "1" / "model.onnx").write_bytes(b"x")
+    (tmp_path / "m" / "config.pbtxt").write_bytes(b"x")
+    (tmp_path / "dangling").symlink_to("nowhere")
+    os.mkfifo(tmp_path / "fifo")  # opening it for reading would wait for a writer for ever
+    synced: list[str] = []
+    real = os.fsync
+
+    def recorded(descriptor: int) -> None:
+        real(descriptor)
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        synced.append("." if path == tmp_path else str(path.relative_to(tmp_path)))
+
+    monkeypatch.setattr(os, "fsync", recorded)
+    durable.sync_tree(tmp_path)
+    assert set(synced) == {".", "m", "m/1", "m/1/model.onnx", "m/config.pbtxt"}
+    assert len(synced) == 5
+    order = [synced.index(name) for name in ("m/1/model.onnx", "m/1", "m", ".")]
+    assert order == sorted(order)
+
+
+def test_sync_tree_does_not_pass_over_what_it_cannot_read(
+    public_folder: Path, as_nobody: Unprivileged
+) -> None:
+    hidden = public_folder / "hidden"
+    hidden.mkdir()
+    hidden.chmod(0)
+    with as_nobody(), pytest.raises(HostError, match="permission denied"):
+        durable.sync_tree(public_folder)
+
+
+def test_sync_tree_of_nothing_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(HostError, match="no such file"):
+        durable.sync_tree(tmp_path / "absent")
+
+
+def test_sha256_of_bytes_and_of_files(tmp_path: Path) -> None:
+    data = os.urandom(3_000_000)
+    (tmp_path / "file").write_bytes(data)
+    expected = hashlib.sha256(data).hexdigest()
+    assert durable.sha256(data) == expected
+    assert durable.sha256(tmp_path / "file") == expected
