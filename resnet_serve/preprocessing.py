@@ -1,0 +1,226 @@
+"""From an image file to the pixels a network was trained on.
+
+Preprocessing belongs to the *weights*, not to the architecture, and travels with every model: it
+is stored in the checkpoint, folded into the graph, written into the repository and read by the
+clients, so that training, conversion and serving see the same pixels.
+
+    bytes ─ decode ─► RGB image ─ resize, crop ─► UINT8 [H,W,3] ─ (x/255 − mean)/std ─► FP32 [3,H,W]
+
+The geometry is torchvision's (`Resize(int)` on the shorter side, `CenterCrop`) computed by Pillow,
+whose filters antialias; `resize_mode="exact"` resizes both sides to the crop instead.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import warnings
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from resnet_serve.errors import InputFileError
+
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_STD = (0.229, 0.224, 0.225)
+
+# 178 million pixels is what Pillow itself calls a decompression bomb; a classifier needs far less.
+MAX_PIXELS = 64_000_000
+# Named one by one, because Pillow's list includes decoders that start other programs (EPS).
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
+_RESAMPLING = {
+    "nearest": Image.Resampling.NEAREST,
+    "box": Image.Resampling.BOX,
+    "bilinear": Image.Resampling.BILINEAR,
+    "hamming": Image.Resampling.HAMMING,
+    "bicubic": Image.Resampling.BICUBIC,
+    "lanczos": Image.Resampling.LANCZOS,
+}
+_EXIF_ORIENTATION = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+_READABLE = f"Give one of {', '.join(FORMATS)}."
+
+
+class ImageError(InputFileError):
+    """An image that cannot be decoded, or is too large to be decoded safely."""
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How the weights want their images: geometry in pixels, mean and std in units of [0, 1]."""
+
+    resize: int = 256
+    crop: tuple[int, int] = (224, 224)
+    interpolation: str = "bilinear"
+    resize_mode: str = "shorter"
+    mean: tuple[float, float, float] = IMAGENET_MEAN
+    std: tuple[float, float, float] = IMAGENET_STD
+
+    def __post_init__(self) -> None:
+        if self.interpolation not in _RESAMPLING:
+            raise _refused(f"unknown interpolation {self.interpolation!r}", _RESAMPLING)
+        if self.resize_mode not in ("shorter", "exact"):
+            raise _refused(f"unknown resize_mode {self.resize_mode!r}", ("shorter", "exact"))
+        sides = (self.resize, *self.crop)
+        if not all(type(side) is int and side > 0 for side in sides):
+            raise _refused("resize and crop must be whole numbers of pixels above 0")
+        if max(self.resize**2, self.height * self.width) > MAX_PIXELS:
+            raise _refused(f"sizes of more than {MAX_PIXELS:,} pixels are not allowed")
+        if not all(isinstance(value, (int, float)) for value in (*self.mean, *self.std)):
+            raise _refused("mean and std must be numbers")
+        if not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
+            raise _refused("mean and std must be finite, and std above 0")
+
+    @property
+    def height(self) -> int:
+        return self.crop[0]
+
+    @property
+    def width(self) -> int:
+        return self.crop[1]
+
+    def pixels(self, image: Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Resize and centre-crop to UINT8 [H,W,3], RGB.
+
+        An array is taken as an RGB image, UINT8 [H,W,3], or as a grey one, [H,W]. Raises
+        `ImageError` for other arrays, and for shapes so long that resizing them would not fit.
+        """
+        picture = to_rgb(_from_array(image) if isinstance(image, np.ndarray) else image)
+        resampling = _RESAMPLING[self.interpolation]
+        if self.resize_mode == "exact":
+            picture = picture.resize((self.width, self.height), resampling)
+            return np.asarray(picture, dtype=np.uint8)
+        short, long = sorted(picture.size)
+        longer = int(self.resize * long / short)
+        if self.resize * longer > MAX_PIXELS:
+            raise ImageError(
+                f"{picture.width} × {picture.height} pixels are too long and narrow: resized, "
+                f"they would be {longer:,} pixels long"
+            )
+        size = (self.resize, longer) if picture.width <= picture.height else (longer, self.resize)
+        if size != picture.size:
+            picture = picture.resize(size, resampling)
+        left = _crop_start(picture.width, self.width)
+        top = _crop_start(picture.height, self.height)
+        picture = picture.crop((left, top, left + self.width, top + self.height))
+        return np.asarray(picture, dtype=np.uint8)
+
+    def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """UINT8 […,H,W,3] to FP32 […,3,H,W]: (x/255 − mean)/std, the reference arithmetic."""
+        mean = np.asarray(self.mean, dtype=np.float32)
+        std = np.asarray(self.std, dtype=np.float32)
+        scaled = (pixels.astype(np.float32) / np.float32(255) - mean) / std
+        return np.ascontiguousarray(np.moveaxis(scaled, -1, -3))
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str | Mapping[str, Any]) -> Preprocessing:
+        """Read what `to_json` wrote; an unknown field is an error, a missing one its default."""
+        try:
+            data = json.loads(text) if isinstance(text, str) else dict(text)
+            unknown = sorted(set(data) - {field.name for field in fields(cls)})
+            if unknown:
+                raise ValueError(f"unknown field {unknown[0]!r}")
+            for name, length in (("crop", 2), ("mean", 3), ("std", 3)):
+                if name in data:
+                    data[name] = tuple(data[name])
+                    if len(data[name]) != length:
+                        raise ValueError(f"{name} needs {length} numbers")
+            return cls(**data)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise InputFileError(f"not a preprocessing ({error})", where="preprocessing") from error
+
+
+def decode(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode one of FORMATS into an upright RGB image; of an animation, the first frame.
+
+    The size in the header is checked before a pixel is decoded. CMYK, palette, grayscale, 16-bit
+    and alpha images are brought to 8-bit RGB (alpha is dropped); the EXIF orientation is applied.
+    Raises `ImageError` and nothing else, whatever the bytes are.
+    """
+    name = "image" if isinstance(source, bytes) else str(source)
+    try:
+        data = source if isinstance(source, bytes) else source.read_bytes()
+    except OSError as error:
+        raise ImageError(f"cannot read ({error.strerror})", where=name) from error
+    if not data:
+        raise ImageError("the image is empty (0 bytes)", where=name)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")  # asides; what matters is raised
+            return _decoded(data, max_pixels)
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"too large to decode ({error})", where=name) from error
+    except UnidentifiedImageError as error:
+        raise ImageError("not an image", where=name, remedy=_READABLE) from error
+    except ImageError as error:
+        raise ImageError(error.what, where=name, remedy=error.remedy) from error
+    except Exception as error:  # a decoder that is given hostile bytes raises anything
+        raise ImageError(f"damaged image ({error})", where=name) from error
+
+
+def _decoded(data: bytes, max_pixels: int) -> Image.Image:
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    if image.width * image.height > max_pixels:
+        raise ImageError(
+            f"{image.width} × {image.height} pixels are more than the {max_pixels:,} allowed",
+            remedy="Scale it down first.",
+        )
+    image.load()
+    upright = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
+    picture = to_rgb(image)
+    return picture if upright is None else picture.transpose(upright)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """8-bit RGB from any mode; 16-bit greys keep their upper byte instead of being clipped."""
+    if image.mode == "RGB":
+        return image
+    if image.mode.startswith("I;16") or image.mode == "I":
+        grey = np.asarray(image).astype(np.int64)
+        return Image.fromarray((grey >> 8).clip(0, 255).astype(np.uint8)).convert("RGB")
+    if image.mode == "F":
+        raise ImageError("floating-point pixels have no defined range", remedy="Save as 8 bits.")
+    if image.mode in ("P", "LA", "PA"):
+        image = image.convert("RGBA")
+    try:
+        return image.convert("RGB")
+    except ValueError as error:
+        raise ImageError(f"{image.mode} pixels cannot be brought to RGB ({error})") from error
+
+
+def _from_array(array: NDArray[Any]) -> Image.Image:
+    colour = array.ndim == 3 and array.shape[-1] == 3
+    if array.dtype != np.uint8 or not (colour or array.ndim == 2) or array.size == 0:
+        raise ImageError(
+            f"an array must be UINT8 [H,W,3], this is {array.dtype} {list(array.shape)}"
+        )
+    return Image.fromarray(array)
+
+
+def _crop_start(side: int, crop: int) -> int:
+    """Where torchvision's centre crop begins; a negative start is padded with black."""
+    return -((crop - side) // 2) if crop > side else round((side - crop) / 2)
+
+
+def _refused(what: str, choices: Iterable[str] = ()) -> InputFileError:
+    remedy = f"Use one of {', '.join(choices)}." if choices else None
+    return InputFileError(what, where="preprocessing", remedy=remedy)

@@ -1,0 +1,328 @@
+"""Image folders as people have them, and the digits as they must stay."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+from collections import Counter
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from resnet_serve import datasets
+from resnet_serve.datasets import Digits, ImageFolder, check_label_count, open_images, read_labels
+from resnet_serve.errors import InputFileError, UsageError
+from resnet_serve.preprocessing import ImageError, Preprocessing, decode
+
+Unprivileged = Callable[[], AbstractContextManager[None]]
+
+
+def picture(path: Path, shade: int = 100) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (8, 8), (shade, shade, shade)).save(path)
+    return path
+
+
+@pytest.fixture
+def classes(tmp_path: Path) -> Path:
+    for shade, name in enumerate(("cat/b.png", "cat/a.png", "ant/z.png", "dog/c.jpg"), start=1):
+        picture(tmp_path / name, 20 * shade)
+    return tmp_path
+
+
+def test_a_flat_folder_is_sorted_and_not_labelled(tmp_path: Path) -> None:
+    for name in ("b.png", "a.JPEG", "c.webp", "d.bmp", "e.gif", "f.tiff", "g.ppm"):
+        picture(tmp_path / name)
+    found = ImageFolder.scan(tmp_path)
+    names = [Path(found.name_of(index)).name for index in range(len(found))]
+    assert names == ["a.JPEG", "b.png", "c.webp", "d.bmp", "e.gif", "f.tiff", "g.ppm"]
+    assert found.labels is None
+    assert found.skipped == ()
+    assert all(found.image(index).mode == "RGB" for index in range(len(found)))
+
+
+def test_class_folders_are_numbered_in_order_without_labels(classes: Path) -> None:
+    found = ImageFolder.scan(classes)
+    names = [str(path.relative_to(classes)) for path in found.files]
+    assert names == ["ant/z.png", "cat/a.png", "cat/b.png", "dog/c.jpg"]
+    assert found.labels is not None
+    assert found.labels.dtype == np.int64
+    assert found.labels.tolist() == [0, 1, 1, 2]
+
+
+def test_class_folders_are_numbered_by_the_labels_of_the_network(classes: Path) -> None:
+    found = ImageFolder.scan(classes, ["dog", "emu", "cat", "ant"])
+    assert found.labels is not None
+    assert found.labels.tolist() == [3, 2, 2, 0]
+
+
+def test_an_empty_class_keeps_its_number(classes: Path) -> None:
+    (classes / "bee").mkdir()
+    found = ImageFolder.scan(classes)
+    assert found.labels is not None
+    assert found.labels.tolist() == [0, 2, 2, 3]
+
+
+def test_a_folder_that_is_no_label_is_refused(classes: Path) -> None:
+    with pytest.raises(InputFileError, match=r"'dog' is none of the model's 2 labels.*--labels"):
+        ImageFolder.scan(classes, ["cat", "ant"])
+
+
+def test_a_label_that_stands_for_two_classes_is_refused(classes: Path) -> None:
+    with pytest.raises(InputFileError, match="'cat' stands for more than one class"):
+        ImageFolder.scan(classes, ["ant", "cat", "cat", "dog"])
+
+
+def test_what_is_no_image_is_skipped_and_counted(classes: Path) -> None:
+    (classes / "README.md").write_text("x")
+    picture(classes / "beside the classes.png")
+    (classes / "cat" / "notes.txt").write_text("x")
+    picture(classes / "cat" / "nested" / "x.png")
+    (classes / "dog" / "gone.png").symlink_to("nowhere")
+    found = ImageFolder.scan(classes)
+    assert len(found) == 4
+    assert {str(path.relative_to(classes)) for path in found.skipped} == {
+        "README.md",
+        "beside the classes.png",
+        "cat/notes.txt",
+        "cat/nested",
+        "dog/gone.png",
+    }
+
+
+def test_hidden_files_and_folders_are_not_looked_at(tmp_path: Path) -> None:
+    picture(tmp_path / "a.png")
+    (tmp_path / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "._a.png").write_bytes(b"resource fork")
+    found = ImageFolder.scan(tmp_path)
+    assert (len(found), found.labels, found.skipped) == (1, None, ())
+
+
+@pytest.mark.parametrize("content", [[], ["notes.txt"], ["cat/notes.txt"]])
+def test_a_folder_without_images_is_refused(tmp_path: Path, content: list[str]) -> None:
+    for name in content:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("x")
+    with pytest.raises(InputFileError, match=r"holds no images.*\.jpg, \.jpeg, \.png") as caught:
+        ImageFolder.scan(tmp_path)
+    assert caught.value.where == str(tmp_path)
+
+
+def test_no_such_folder_and_a_file_are_refused(tmp_path: Path) -> None:
+    image = picture(tmp_path / "a.png")
+    for source in (tmp_path / "absent", image):
+        with pytest.raises(InputFileError, match="no such folder of calibration images"):
+            open_images(str(source), split="calibration")
+
+
+@pytest.mark.parametrize("locked", [".", "cat"])
+def test_an_unreadable_folder_is_named(
+    public_folder: Path, as_nobody: Unprivileged, locked: str
+) -> None:
+    picture(public_folder / "cat" / "a.png")
+    (public_folder / locked).chmod(0)
+    with as_nobody(), pytest.raises(InputFileError, match=r"cannot be read \(Permission") as caught:
+        ImageFolder.scan(public_folder)
+    (public_folder / locked).chmod(0o755)
+    assert caught.value.where == str(public_folder / locked)
+
+
+def test_an_unreadable_file_is_named(public_folder: Path, as_nobody: Unprivileged) -> None:
+    path = picture(public_folder / "a.png")
+    path.chmod(0)
+    found = ImageFolder.scan(public_folder)
+    with as_nobody():
+        with pytest.raises(ImageError, match=r"a\.png: cannot read \(Permission denied\)"):
+            found.image(0)
+        with pytest.raises(InputFileError, match=r"a\.png: cannot be read \(Permission denied\)"):
+            found.digest()
+
+
+def test_the_digest_follows_contents_names_and_order_and_nothing_else(
+    tmp_path: Path, classes: Path
+) -> None:
+    digest = ImageFolder.scan(classes).digest()
+    assert len(bytes.fromhex(digest)) == 32
+    assert ImageFolder.scan(classes).digest() == digest
+
+    moved = tmp_path.parent / f"{tmp_path.name}-moved"
+    classes.rename(moved)
+    assert ImageFolder.scan(moved).digest() == digest, "depends on where the folder is"
+
+    file = moved / "cat" / "b.png"
+    content = file.read_bytes()
+    picture(file, 251)
+    changed = ImageFolder.scan(moved).digest()
+    file.write_bytes(content)
+    assert ImageFolder.scan(moved).digest() == digest
+    (moved / "cat" / "b.png").rename(moved / "dog" / "b.png")  # same order, another class
+    relabelled = ImageFolder.scan(moved).digest()
+    assert len({digest, changed, relabelled}) == 3
+
+
+def test_a_file_name_that_is_no_text_is_taken(tmp_path: Path) -> None:
+    source = picture(tmp_path / "a.png")
+    source.rename(tmp_path / os.fsdecode(b"\xff\xfe.png"))
+    found = ImageFolder.scan(tmp_path)
+    assert len(bytes.fromhex(found.digest())) == 32
+    assert found.image(0).size == (8, 8)
+
+
+def test_digits_are_split_once_and_for_all() -> None:
+    training, held_out = Digits(held_out=False), Digits(held_out=True)
+    assert (len(training), len(held_out)) == (1297, 500)
+    names = [{part.name_of(index) for index in range(len(part))} for part in (training, held_out)]
+    assert names[0].isdisjoint(names[1])
+    assert len(names[0] | names[1]) == 1797
+    whole = Counter(training.labels.tolist()) + Counter(held_out.labels.tolist())
+    for digit, count in Counter(held_out.labels.tolist()).items():
+        assert abs(count - whole[digit] * 500 / 1797) < 1, "not stratified"
+    # The shipped checkpoint was trained on this very split; another one would leak.
+    assert held_out.name_of(0) == FIRST_HELD_OUT
+    assert held_out.digest() == HELD_OUT_DIGEST
+    assert training.digest() != held_out.digest()
+
+
+FIRST_HELD_OUT = "digit 6"
+HELD_OUT_DIGEST = "b701b0cc335bf2018ddd1a4fe441fddc15d92d098916aced5cd0064c08c6f616"
+
+
+def test_open_images_gives_the_held_out_digits_to_validation_only() -> None:
+    assert len(open_images("digits", split="validation")) == 500
+    assert len(open_images("digits", split="calibration")) == 1297
+
+
+def test_exported_digits_come_back_as_the_same_pixels(tmp_path: Path) -> None:
+    digits = Digits(held_out=True)
+    paths = digits.export(tmp_path, 25)
+    assert len(set(paths)) == 25
+    for index, path in enumerate(paths):
+        np.testing.assert_array_equal(np.asarray(decode(path)), np.asarray(digits.image(index)))
+        assert path.parent.name == str(digits.labels[index])
+        assert path.stem == f"{int(digits.name_of(index).split()[1]):04d}"
+    again = ImageFolder.scan(tmp_path, Digits.LABELS)
+    assert again.labels is not None
+    assert sorted(again.labels.tolist()) == sorted(digits.labels[:25].tolist())
+    assert len(digits.export(tmp_path / "all", 10_000)) == 500
+
+
+class Counted:
+    """Ten one-colour images that say when they are looked at."""
+
+    name = "counted"
+    labels = None
+
+    def __init__(self) -> None:
+        self.seen: list[int] = []
+
+    def __len__(self) -> int:
+        return 10
+
+    def name_of(self, index: int) -> str:
+        return f"image {index}"
+
+    def image(self, index: int) -> Image.Image:
+        self.seen.append(index)
+        return Image.new("RGB", (8, 8), (index, index, index))
+
+    def digest(self) -> str:
+        return ""
+
+
+SMALL = Preprocessing(resize=8, crop=(4, 6))
+
+
+@pytest.mark.parametrize(
+    ("batch_size", "limit", "sizes"),
+    [(4, None, [4, 4, 2]), (5, None, [5, 5]), (20, None, [10]), (4, 5, [4, 1]), (4, 0, [])],
+)
+def test_batches_cover_every_image_once(
+    batch_size: int, limit: int | None, sizes: list[int]
+) -> None:
+    batches = list(datasets.pixel_batches(Counted(), SMALL, batch_size, limit=limit))
+    assert [batch.shape for batch in batches] == [(size, 4, 6, 3) for size in sizes]
+    assert all(batch.dtype == np.uint8 for batch in batches)
+    shades = [int(pixels[0, 0, 0]) for batch in batches for pixels in batch]
+    assert shades == list(range(sum(sizes)))
+
+
+def test_batches_are_read_one_at_a_time() -> None:
+    images = Counted()
+    batches = datasets.pixel_batches(images, SMALL, 3)
+    assert images.seen == []
+    next(batches)
+    assert images.seen == [0, 1, 2]
+    next(batches)
+    assert images.seen == [0, 1, 2, 3, 4, 5]
+
+
+def test_a_bad_image_in_a_batch_is_named(classes: Path) -> None:
+    bad = classes / "cat" / "b.png"
+    bad.write_bytes(bad.read_bytes()[:45])
+    found = ImageFolder.scan(classes)
+    with pytest.raises(ImageError, match=r"cat/b\.png: .*Remove it from the folder") as caught:
+        list(datasets.pixel_batches(found, SMALL, 2))
+    assert str(caught.value).count(str(bad)) == 1
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"tench\ngoldfish\ngreat white shark\n",
+        b"\xef\xbb\xbftench\r\ngoldfish\r\ngreat white shark\r\n\r\n",
+        b"  tench  \ngoldfish\ngreat \t white shark",
+        json.dumps(["tench", "goldfish", "great white\nshark"]).encode(),
+        b'\n [\n "tench", "goldfish",\n "great white shark"\n]\n',
+    ],
+)
+def test_labels_are_one_a_line_or_a_json_list(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "labels").write_bytes(content)
+    assert read_labels(tmp_path / "labels") == ("tench", "goldfish", "great white shark")
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "holds no labels"),
+        (b" \n\n", "holds no labels"),
+        (b"[]", "holds no labels"),
+        (b"cat\n\ndog\n", "label 2 is empty"),
+        (b'["cat", ""]', "label 2 is empty"),
+        (b'["cat", 3]', "not a list of names"),
+        (b'{"0": ["n01440764", "tench"]}', "not a list of names.*one name a line"),
+        (b'["cat", ', "not valid JSON"),
+        (b"[" * 100_000, "not valid JSON"),
+        (b"\xff\xfec\x00a\x00t\x00", "not text in UTF-8"),
+    ],
+)
+def test_labels_that_cannot_be_read_are_refused(
+    tmp_path: Path, content: bytes, message: str
+) -> None:
+    (tmp_path / "labels.txt").write_bytes(content)
+    with pytest.raises(InputFileError, match=message) as caught:
+        read_labels(tmp_path / "labels.txt")
+    assert caught.value.where == str(tmp_path / "labels.txt")
+
+
+def test_labels_that_are_not_there_are_refused(tmp_path: Path) -> None:
+    for path in (tmp_path / "absent", tmp_path):
+        with pytest.raises(InputFileError, match="cannot be read"):
+            read_labels(path)
+
+
+def test_labels_must_be_as_many_as_the_classes() -> None:
+    check_label_count(["a", "b"], 2)
+    with pytest.raises(UsageError, match="2 labels for a network of 3 classes"):
+        check_label_count(["a", "b"], 3)
+
+
+def test_a_gif_is_read_although_its_suffix_lies(tmp_path: Path) -> None:
+    buffer = io.BytesIO()
+    Image.new("RGB", (5, 5), (9, 9, 9)).save(buffer, "GIF")
+    (tmp_path / "a.jpg").write_bytes(buffer.getvalue())
+    assert ImageFolder.scan(tmp_path).image(0).getpixel((0, 0)) == (9, 9, 9)
