@@ -1,0 +1,84 @@
+"""Published ImageNet weights: where they are, how to know they are whole, how they see an image.
+
+Facts read from torchvision 0.28 (`torchvision/models/resnet.py`, BSD-3-Clause): the URL carries
+the first eight digits of the file's SHA-256, `_file_size` its size in MiB, `transforms` its
+preprocessing, `acc@1`/`acc@5` its accuracy on ImageNet-1K at one crop.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import resources
+from types import MappingProxyType
+
+from resnet_serve.errors import UsageError
+from resnet_serve.preprocessing import Preprocessing
+
+_BASE_URL = "https://download.pytorch.org/models/"
+
+
+@dataclass(frozen=True)
+class Published:
+    """One published checkpoint of an ImageNet architecture."""
+
+    architecture: str
+    version: str
+    file_name: str
+    size_mib: float
+    resize: int
+    top1: float
+    top5: float
+    base_url: str = _BASE_URL
+
+    @property
+    def url(self) -> str:
+        return self.base_url + self.file_name
+
+    @property
+    def sha256_prefix(self) -> str:
+        return self.file_name.removesuffix(".pth").rpartition("-")[2]
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        return Preprocessing(resize=self.resize)
+
+
+CATALOG: Mapping[tuple[str, str], Published] = MappingProxyType(
+    {
+        (row.architecture, row.version): row
+        for row in (
+            Published("resnet18", "v1", "resnet18-f37072fd.pth", 44.661, 256, 69.758, 89.078),
+            Published("resnet34", "v1", "resnet34-b627a593.pth", 83.275, 256, 73.314, 91.420),
+            Published("resnet50", "v1", "resnet50-0676ba61.pth", 97.781, 256, 76.130, 92.862),
+            Published("resnet50", "v2", "resnet50-11ad3fa6.pth", 97.790, 232, 80.858, 95.434),
+            Published("resnet101", "v1", "resnet101-63fe2227.pth", 170.511, 256, 77.374, 93.546),
+            Published("resnet101", "v2", "resnet101-cd907fc2.pth", 170.530, 232, 81.886, 95.780),
+            Published("resnet152", "v1", "resnet152-394f9c45.pth", 230.434, 256, 78.312, 94.046),
+            Published("resnet152", "v2", "resnet152-f82ba261.pth", 230.474, 232, 82.284, 96.002),
+        )
+    }
+)
+
+
+def published(architecture: str, version: str | None = None) -> Published:
+    """The checkpoint of `version` ("v1", "v2"), or the newest one torchvision publishes."""
+    versions = [key[1] for key in CATALOG if key[0] == architecture]
+    if not versions:
+        raise UsageError(
+            f"there are no published ImageNet weights for {architecture}",
+            remedy="Give --weights a file, 'digits' (resnet20) or 'random'.",
+        )
+    wanted = version or max(versions)
+    if wanted not in versions:
+        raise UsageError(
+            f"there are no ImageNet weights {wanted!r} for {architecture}",
+            remedy=f"There is {', '.join(f'imagenet:{v}' for v in versions)}.",
+        )
+    return CATALOG[architecture, wanted]
+
+
+def imagenet_labels() -> tuple[str, ...]:
+    """The 1,000 class names of ImageNet-1K, in order."""
+    text = resources.files("resnet_serve").joinpath("labels/imagenet1k.txt").read_text("utf-8")
+    return tuple(text.splitlines())

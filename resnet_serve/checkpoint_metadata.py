@@ -1,0 +1,78 @@
+"""What a safetensors checkpoint carries beside its tensors: preprocessing, labels, training record.
+
+Written and read here, so that both sides agree; every value is JSON, as the format wants strings.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnet_serve.errors import InputFileError
+from resnet_serve.preprocessing import Preprocessing
+
+
+def written(
+    *,
+    architecture: str,
+    preprocessing: Preprocessing,
+    labels: tuple[str, ...],
+    trained: bool,
+    training: Mapping[str, Any],
+) -> dict[str, str]:
+    """The metadata of a checkpoint to be saved."""
+    return {
+        "architecture": architecture,
+        "preprocessing": preprocessing.to_json(),
+        "labels": json.dumps(labels),
+        "trained": json.dumps(trained),
+        "training": json.dumps(dict(training), sort_keys=True),
+    }
+
+
+@dataclass(frozen=True)
+class Found:
+    """The metadata of a checkpoint, read as a stranger's: each field may be missing or nonsense."""
+
+    path: Path
+    metadata: Mapping[str, str]
+
+    def labels(self) -> tuple[str, ...] | None:
+        names = self._field("labels", None)
+        if names is None:
+            return None
+        if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
+            raise self._broken("labels", "not a list of names")
+        labels = tuple(" ".join(name.split()) for name in names)  # served one a line
+        if not labels or "" in labels:
+            raise self._broken("labels", "a name is empty")
+        return labels
+
+    def preprocessing(self) -> Preprocessing | None:
+        if "preprocessing" not in self.metadata:
+            return None
+        try:
+            return Preprocessing.from_json(self.metadata["preprocessing"])
+        except InputFileError as error:
+            raise self._broken("preprocessing", error.what) from error
+
+    def trained(self) -> bool:
+        return self._field("trained", True) is not False
+
+    def training(self) -> Mapping[str, Any]:
+        record = self._field("training", {})
+        if not isinstance(record, dict):
+            raise self._broken("training", "not a mapping")
+        return record
+
+    def _field(self, name: str, default: object) -> Any:
+        try:
+            return json.loads(self.metadata[name]) if name in self.metadata else default
+        except (ValueError, RecursionError) as error:
+            raise self._broken(name, str(error)) from error
+
+    def _broken(self, name: str, reason: str) -> InputFileError:
+        return InputFileError(f"its metadata {name!r} cannot be used: {reason}", where=self.path)

@@ -1,0 +1,233 @@
+"""Checkpoints that do not fit or are none: refused in one line, and nothing in them is run."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from resnet_serve import weights
+from resnet_serve.architectures import ARCHITECTURES, Architecture, build, find
+from resnet_serve.architectures.fitting import looks_like
+from resnet_serve.errors import InputFileError
+
+RESNET20 = find("resnet20")
+
+
+@pytest.fixture
+def state() -> dict[str, Tensor]:
+    return dict(build(RESNET20).state_dict())
+
+
+def refused(path: Path, architecture: Architecture = RESNET20, **options: object) -> str:
+    with pytest.raises(InputFileError) as caught:
+        weights.load(str(path), architecture, **options)  # type: ignore[arg-type]
+    assert caught.value.where == str(path)
+    assert caught.value.exit_code == 5
+    text = str(caught.value)
+    assert "\n" not in text
+    assert "weights_only" not in text, "torch's advice to run the code is not for our users"
+    return text
+
+
+# --- what does not fit ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["resnet32", "resnet18"])
+def test_another_architecture_is_recognised(
+    tmp_path: Path, state: dict[str, Tensor], name: str
+) -> None:
+    torch.save(state, tmp_path / "net.pth")
+    text = refused(tmp_path / "net.pth", find(name))
+    assert f"does not fit {name} with {find(name).classes} classes" in text
+    assert "it looks like resnet20 with 10 classes" in text
+    assert "--arch" in text
+
+
+@pytest.mark.parametrize("row", ARCHITECTURES.values(), ids=lambda row: row.name)
+@pytest.mark.parametrize("classes", [7, 1000])
+def test_every_network_of_the_family_is_recognised(row: Architecture, classes: int) -> None:
+    with torch.device("meta"):
+        state = build(row.with_classes(classes)).state_dict()
+    assert looks_like(state) == f"it looks like {row.name} with {classes} classes"
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"fc.weight": None},
+        {"fc.weight": torch.zeros(())},
+        {"layer1.0.conv1.weight": torch.zeros(32, 16, 3, 3)},  # a wide ResNet
+        {"conv1.weight": None},  # a deep stem
+        {"layer2.3.conv1.weight": torch.zeros(32, 32, 3, 3)},  # a block too many
+    ],
+)
+def test_a_cousin_of_the_family_is_not_taken_for_a_member(
+    state: dict[str, Tensor], change: dict[str, Tensor | None]
+) -> None:
+    changed = {name: t for name, t in {**state, **change}.items() if t is not None}
+    assert "none of the family" in looks_like(changed)
+
+
+def test_a_wrong_class_count_names_both(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    state |= {"fc.weight": torch.zeros(4, 64), "fc.bias": torch.zeros(4)}
+    torch.save(state, tmp_path / "net.pth")
+    text = refused(tmp_path / "net.pth")
+    assert "does not fit resnet20 with 10 classes: it looks like resnet20 with 4 classes" in text
+    assert "fc.weight is (4, 64), not (10, 64)" in text
+    assert "--labels" in text
+    assert "with 3 classes" in refused(tmp_path / "net.pth", labels=("a", "b", "c"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop("layer2.1.bn2.weight"), "layer2.1.bn2.weight is missing"),
+        (lambda state: state.update(extra=torch.zeros(1)), "extra is unexpected"),
+        (lambda state: state["layer1.0.conv1.weight"].fill_(torch.nan), "layer1.0.conv1.weight"),
+        (lambda state: state["bn1.running_var"].fill_(torch.inf), "bn1.running_var holds values"),
+    ],
+)
+def test_what_is_strange_is_named(
+    tmp_path: Path, state: dict[str, Tensor], change: Callable[[object], None], message: str
+) -> None:
+    state = {name: tensor.clone() for name, tensor in state.items()}
+    change(state)
+    torch.save(state, tmp_path / "net.pth")
+    assert message in refused(tmp_path / "net.pth")
+
+
+# --- what is no checkpoint --------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("part", [0, 0.001, 0.5, 0.999])
+@pytest.mark.parametrize("kind", ["safetensors", "pth", "legacy.pth"])
+def test_a_truncated_checkpoint_is_refused(
+    tmp_path: Path, state: dict[str, Tensor], kind: str, part: float
+) -> None:
+    path = tmp_path / f"net.{kind}"
+    if kind == "safetensors":
+        save_file(state, path)
+    else:
+        torch.save(state, path, _use_new_zipfile_serialization=kind == "pth")
+    path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
+    text = refused(path)
+    assert "not a whole safetensors file" in text or "cannot be read as a PyTorch" in text
+
+
+class Bomb:
+    """Unpickling this makes a file: the harmless stand-in for what a stranger would do."""
+
+    def __init__(self, trace: Path) -> None:
+        self.trace = trace
+
+    def __reduce__(self) -> tuple[object, tuple[str]]:
+        return exec, (f"open({str(self.trace)!r}, 'w').close()",)
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda bomb, path: path.write_bytes(pickle.dumps(bomb, protocol=2)),
+        lambda bomb, path: path.write_bytes(pickle.dumps({"conv1.weight": bomb})),
+        lambda bomb, path: torch.save({"conv1.weight": bomb}, path),
+        lambda bomb, path: torch.save(bomb, path, _use_new_zipfile_serialization=False),
+        lambda bomb, path: torch.save({"state_dict": {}, "args": bomb}, path),
+    ],
+)
+def test_pickled_code_is_never_run(tmp_path: Path, write: Callable[[Bomb, Path], None]) -> None:
+    trace = tmp_path / "trace"
+    write(Bomb(trace), tmp_path / "net.pth")
+    text = refused(tmp_path / "net.pth")
+    assert "holds pickled code, which is never run" in text
+    assert "state_dict()" in text
+    assert not trace.exists()
+
+
+def test_the_bomb_of_these_tests_does_go_off(tmp_path: Path) -> None:
+    pickle.loads(pickle.dumps(Bomb(tmp_path / "trace")))
+    assert (tmp_path / "trace").exists()
+
+
+def test_a_whole_pickled_network_is_refused(tmp_path: Path) -> None:
+    torch.save(build(RESNET20), tmp_path / "net.pt")
+    assert "pickled code" in refused(tmp_path / "net.pt")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [[torch.zeros(3)], torch.zeros(3), {}, {"epoch": 3}, {"state_dict": {}}, {1: torch.zeros(1)}],
+    ids=str,
+)
+def test_what_is_no_state_dict_is_refused(tmp_path: Path, content: object) -> None:
+    torch.save(content, tmp_path / "net.pth")
+    assert "holds no state dict" in refused(tmp_path / "net.pth")
+
+
+@pytest.mark.parametrize("content", [b"hello, this is text", b"<!DOCTYPE html>", bytes(5000)])
+@pytest.mark.parametrize("name", ["net.pth", "net.safetensors", "net"])
+def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes, name: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    text = refused(tmp_path / name)
+    assert "pickled code" not in text
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's, of its own format
+def test_a_torchscript_archive_is_refused(tmp_path: Path) -> None:
+    traced = torch.jit.trace(torch.nn.ReLU(), torch.zeros(1), check_trace=False)
+    torch.jit.save(traced, str(tmp_path / "net.pt"))
+    assert "TorchScript" in refused(tmp_path / "net.pt")
+
+
+def test_a_file_that_is_not_there_and_a_folder_are_refused(tmp_path: Path) -> None:
+    assert "no such checkpoint. --weights takes" in refused(tmp_path / "absent.pth")
+    assert "is a folder" in refused(tmp_path)
+
+
+def test_an_unreadable_file_says_so(
+    public_folder: Path,
+    as_nobody: Callable[[], AbstractContextManager[None]],
+    state: dict[str, Tensor],
+) -> None:
+    for name in ("net.pth", "net.safetensors"):
+        path = public_folder / name
+        path.write_bytes(b"x")
+        path.chmod(0)
+        with as_nobody():
+            text = refused(path)
+        assert "ermission denied" in text
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("labels", "nonsense"),
+        ("labels", "[]"),
+        ("labels", "[1, 2]"),
+        ("labels", '["a", " "]'),
+        ("labels", '{"0": "a"}'),
+        ("labels", "[" * 100_000),
+        ("preprocessing", "{}}"),
+        ("preprocessing", '{"resize": -1}'),
+        ("training", "[]"),
+        ("training", "{"),
+    ],
+)
+def test_nonsense_in_the_metadata_is_named(
+    tmp_path: Path, state: dict[str, Tensor], field: str, value: str
+) -> None:
+    path = tmp_path / "net.safetensors"
+    save_file(state, path, {field: value})
+    assert f"its metadata '{field}' cannot be used" in refused(path)
+
+
+def test_safetensors_without_metadata_loads(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    save_file(state, tmp_path / "net.safetensors")
+    found = weights.load(str(tmp_path / "net.safetensors"), RESNET20)
+    assert (found.trained, found.training, len(found.labels)) == (True, {}, 10)
