@@ -1,0 +1,38 @@
+"""resnet_client: images in, labels out, over gRPC from a Triton that serves a ResNet.
+
+    from resnet_client import Classifier
+    with Classifier("127.0.0.1:8001", "resnet50") as classifier:
+        best = classifier.classify("cat.jpg")[0]
+        print(best.label, best.probability)
+
+Needs numpy, Pillow and tritonclient[grpc]. A Classifier may be shared by threads.
+"""
+
+from __future__ import annotations
+
+from resnet_client.classifier import Classification, Classifier
+from resnet_client.errors import (
+    BadImageError,
+    ClientError,
+    DeadlineError,
+    ModelError,
+    ServerError,
+    UnavailableError,
+    UsageError,
+)
+from resnet_client.images import ImageLike
+from resnet_client.prediction import Prediction
+
+__all__ = [
+    "BadImageError",
+    "Classification",
+    "Classifier",
+    "ClientError",
+    "DeadlineError",
+    "ImageLike",
+    "ModelError",
+    "Prediction",
+    "ServerError",
+    "UnavailableError",
+    "UsageError",
+]

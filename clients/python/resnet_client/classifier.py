@@ -1,0 +1,219 @@
+"""The classifier: images in any form in, labels and probabilities out.
+
+    images ─ batches ─► prepare ─► request ─► predictions, in order
+                        (up to four batches at once, each in its own thread)
+
+What the model takes is read from the server once per served version: when another version answers
+than the one the images were prepared for, they are prepared again.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import threading
+from collections import deque
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
+from types import TracebackType
+from typing import Any, Self, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_client.connection import IMAGE_SUFFIX, Connection
+from resnet_client.contract import OUTPUT, Contract, Decode, read
+from resnet_client.errors import (
+    BadImageError,
+    InvalidInputError,
+    ModelError,
+    ServerError,
+    UsageError,
+)
+from resnet_client.images import ImageLike, name_of
+from resnet_client.prediction import Prediction, predictions
+
+_BATCHES_IN_FLIGHT = 4
+_VERSION_CHANGES = 3
+_ENSEMBLE_TAG = re.compile(r"^(in ensemble '[^']*', )?(image: )?")
+
+
+@dataclass(frozen=True)
+class Classification:
+    """What became of one image: its predictions, best first, or why it cannot be classified."""
+
+    image: ImageLike
+    predictions: tuple[Prediction, ...] = ()
+    error: BadImageError | None = None
+
+
+@dataclass(frozen=True)
+class _Element:
+    """One image as an element of a request's batch."""
+
+    name: str
+    tensor: NDArray[Any]
+
+
+class _VersionChangedError(Exception):
+    """The server answered with another version than the images were prepared for."""
+
+
+class Classifier:
+    """A classifier that the Triton at `url` (gRPC, host:port) serves as `model`.
+
+    `decode` says who decodes and resizes: this client (it sends 8-bit pixels) or the server (it is
+    sent the files as they are). `timeout_s` bounds each request. `version` is the served version,
+    "" the latest. Nothing is sent before the first image. It may be shared by threads.
+    """
+
+    def __init__(
+        self,
+        url: str = "127.0.0.1:8001",
+        model: str = "resnet50",
+        *,
+        decode: Decode = "client",
+        timeout_s: float = 30.0,
+        version: str = "",
+    ) -> None:
+        if decode not in get_args(Decode):
+            raise UsageError(f"decode is 'client' or 'server', not {decode!r}")
+        if version and not version.isdecimal():
+            raise UsageError(f"a version is a number, not {version!r}")
+        self.model = model
+        self._served = f"{model}{IMAGE_SUFFIX}" if decode == "server" else model
+        self._decode: Decode = decode
+        self._version = version
+        self._connection = Connection(url, timeout_s=timeout_s)
+        self._lock = threading.Lock()
+        self._known: Contract | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Cancel what is under way and hang up."""
+        self._connection.close()
+
+    def classify(self, image: ImageLike, top: int = 5) -> list[Prediction]:
+        """The `top` best classes of one image, best first.
+
+        Raises `BadImageError` for an image that cannot be decoded, and the other errors of
+        resnet_client.errors for a server that cannot be asked.
+        """
+        (found,) = self._classify_batch([image], _checked_top(top))
+        if found.error is not None:
+            raise found.error
+        return list(found.predictions)
+
+    def classify_many(
+        self, images: Iterable[ImageLike], top: int = 5, batch_size: int | None = None
+    ) -> Iterator[Classification]:
+        """Classify a stream of images in batches, several at once; results come in their order.
+
+        `batch_size` is the model's maximum unless given. A bad image is reported in its own
+        result and costs the others nothing; when the server fails, iteration raises. At most a
+        few batches of `images` are read ahead.
+        """
+        _checked_top(top)
+        if isinstance(images, (str, bytes, os.PathLike)):
+            raise UsageError("classify_many takes several images; classify takes one")
+        most = self._contract().max_batch_size
+        size = most if batch_size is None else batch_size
+        if not 1 <= size <= most:
+            raise UsageError(f"a batch of {size}: {self.model!r} takes 1 to {most} images")
+        return self._stream(iter(images), top, size)
+
+    def _stream(self, images: Iterator[ImageLike], top: int, size: int) -> Iterator[Classification]:
+        pool = ThreadPoolExecutor(_BATCHES_IN_FLIGHT, thread_name_prefix="resnet-client")
+        batches: deque[Future[list[Classification]]] = deque()
+        try:
+            while batch := list(islice(images, size)):
+                batches.append(pool.submit(self._classify_batch, batch, top))
+                while len(batches) > _BATCHES_IN_FLIGHT or (batches and batches[0].done()):
+                    yield from batches.popleft().result()
+            while batches:
+                yield from batches.popleft().result()
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
+    def _classify_batch(self, images: Sequence[ImageLike], top: int) -> list[Classification]:
+        for _ in range(_VERSION_CHANGES):
+            contract = self._contract()
+            elements = [_prepared(contract, image) for image in images]
+            good = [element for element in elements if isinstance(element, _Element)]
+            try:
+                answers = iter(self._ask(contract, good, top) if good else ())
+            except _VersionChangedError:
+                self._forget(contract)
+                continue
+            outcomes = [next(answers) if isinstance(e, _Element) else e for e in elements]
+            return [
+                Classification(image, error=outcome)
+                if isinstance(outcome, BadImageError)
+                else Classification(image, outcome)
+                for image, outcome in zip(images, outcomes, strict=True)
+            ]
+        raise ModelError("its version changes all the time", where=f"model {self.model!r}")
+
+    def _ask(
+        self, contract: Contract, elements: Sequence[_Element], top: int
+    ) -> list[tuple[Prediction, ...] | BadImageError]:
+        batch = np.stack([element.tensor for element in elements])
+        try:
+            version, rows = self._connection.infer(
+                contract.model,
+                self._version,
+                input_name=contract.input,
+                batch=batch,
+                output_name=OUTPUT,
+                classes=contract.classes,
+            )
+        except (ServerError, ModelError) as error:
+            if not self._version and self._connection.latest(contract.model) != contract.version:
+                raise _VersionChangedError from error
+            if self._decode == "client" or not isinstance(error, InvalidInputError):
+                raise
+            if len(elements) > 1:  # one broken file fails the whole request: find out which
+                return [self._ask(contract, [element], top)[0] for element in elements]
+            said = _ENSEMBLE_TAG.sub("", error.what)
+            return [BadImageError(said, where=elements[0].name)]
+        if version != contract.version:
+            raise _VersionChangedError
+        return [predictions(row, top) for row in rows]
+
+    def _contract(self) -> Contract:
+        with self._lock:
+            if self._known is None:
+                version = self._version or self._connection.latest(self._served)
+                config = self._connection.config(self._served, version)
+                self._known = read(self._served, version, config, self._decode)
+            return self._known
+
+    def _forget(self, contract: Contract) -> None:
+        with self._lock:
+            if self._known is contract:
+                self._known = None
+
+
+def _prepared(contract: Contract, image: ImageLike) -> _Element | BadImageError:
+    try:
+        return _Element(name_of(image), contract.prepare(image))
+    except BadImageError as error:
+        return error
+
+
+def _checked_top(top: int) -> int:
+    if top < 1:
+        raise UsageError(f"top is at least 1, not {top}")
+    return top

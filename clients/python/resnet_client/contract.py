@@ -1,0 +1,103 @@
+"""What a served model takes and gives, read from its own configuration.
+
+    resnet50         image  UINT8 [H,W,3], or FP32 [3,H,W] normalised   parameters["preprocessing"]
+    resnet50_image   image  BYTES [1], an encoded image file            the server has the rest
+    both             logits FP32 [classes]
+
+`prepare` is the client's half: one image in, one element of the request's batch out.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_client.errors import ModelError
+from resnet_client.images import ImageLike, encoded, pixels
+from resnet_serve.preprocessing import Preprocessing
+
+Prepare: TypeAlias = Callable[[ImageLike], NDArray[Any]]
+Decode: TypeAlias = Literal["client", "server"]
+OUTPUT = "logits"
+PREPROCESSING = "preprocessing"
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One version of one served model, as its configuration promises it."""
+
+    model: str
+    version: str
+    input: str
+    classes: int
+    max_batch_size: int
+    prepare: Prepare
+
+
+def read(model: str, version: str, config: Any, decode: Decode) -> Contract:
+    """Read a `ModelConfig` message; raises `ModelError` for what is not a classifier of ours."""
+    if config.max_batch_size < 1:
+        raise _foreign(model, "takes no batches")
+    if len(config.input) != 1:
+        raise _foreign(model, f"has {len(config.input)} inputs")
+    image = config.input[0]
+    datatype, shape = _datatype(image), list(image.dims)
+    if decode == "server":
+        if (datatype, shape) != ("BYTES", [1]):
+            raise _foreign(model, f"takes {datatype} {shape}, not encoded images")
+        prepare: Prepare = _file
+    else:
+        prepare = _pixels(model, datatype, shape, config)
+    return Contract(
+        model=model,
+        version=version,
+        input=image.name,
+        classes=_classes(model, config),
+        max_batch_size=config.max_batch_size,
+        prepare=prepare,
+    )
+
+
+def _pixels(model: str, datatype: str, shape: list[int], config: Any) -> Prepare:
+    if PREPROCESSING not in config.parameters:
+        raise _foreign(model, "does not say how its images are to be preprocessed")
+    try:
+        preprocessing = Preprocessing.from_json(config.parameters[PREPROCESSING].string_value)
+    except Exception as error:
+        raise _foreign(model, f"has an unreadable preprocessing ({error})") from error
+    height, width = preprocessing.crop
+    if (datatype, shape) == ("UINT8", [height, width, 3]):
+        return lambda image: pixels(image, preprocessing)
+    if (datatype, shape) == ("FP32", [3, height, width]):
+        return lambda image: preprocessing.normalize(pixels(image, preprocessing))
+    raise _foreign(model, f"takes {datatype} {shape}, its preprocessing gives {height} × {width}")
+
+
+def _file(image: ImageLike) -> NDArray[Any]:
+    return np.array([encoded(image)], dtype=np.object_)
+
+
+def _classes(model: str, config: Any) -> int:
+    for output in config.output:
+        if output.name == OUTPUT and len(output.dims) == 1 and output.dims[0] > 0:
+            return int(output.dims[0])
+    raise _foreign(model, f"has no output {OUTPUT!r} with one number per class")
+
+
+def _datatype(tensor: Any) -> str:
+    """The protocol's name of a configuration's data type: TYPE_UINT8 is UINT8 on the wire."""
+    field = tensor.DESCRIPTOR.fields_by_name["data_type"]
+    name = field.enum_type.values_by_number[tensor.data_type].name.removeprefix("TYPE_")
+    return "BYTES" if name == "STRING" else str(name)
+
+
+def _foreign(model: str, what: str) -> ModelError:
+    return ModelError(
+        what,
+        where=f"model {model!r}",
+        remedy="This client speaks to classifiers that resnet-convert deployed.",
+    )

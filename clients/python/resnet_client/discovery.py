@@ -1,0 +1,38 @@
+"""Which model to ask when none is named: the one classifier that the server serves."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from resnet_client.connection import Connection, classifiers
+from resnet_client.contract import PREPROCESSING
+from resnet_client.errors import ModelError
+
+
+def only_classifier(url: str, *, timeout_s: float) -> str:
+    """The name of the only classifier served at `url`.
+
+    Raises `ModelError` with the names when there are several, and when the server keeps them to
+    itself.
+    """
+    how = "Name one with --model or RESNET_MODEL."
+    with closing(Connection(url, timeout_s=timeout_s)) as connection:
+        names = connection.models()
+        if names is None:
+            raise ModelError(
+                f"the server at {url} does not say which models it serves",
+                remedy=f"{how} `resnet-serve list` shows them.",
+            )
+        ours = [
+            name
+            for name in classifiers(names)
+            if PREPROCESSING in connection.config(name, "").parameters
+        ]
+    if not ours:
+        raise ModelError(
+            f"the server at {url} serves no classifier that resnet-convert deployed",
+            remedy="Deploy one with resnet-convert.",
+        )
+    if len(ours) > 1:
+        raise ModelError(f"the server at {url} serves {', '.join(ours)}", remedy=how)
+    return ours[0]

@@ -1,0 +1,103 @@
+"""Whatever the caller calls an image, as an RGB picture or as the bytes of an image file.
+
+path, bytes ── decode ──┐
+array [H,W,3] ──────────┼─► upright RGB picture       (decode="client")
+PIL image ── upright ───┘     └─ PNG, lossless ─► bytes   (decode="server"; files go as they are)
+"""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from resnet_client.errors import BadImageError
+from resnet_serve.preprocessing import MAX_PIXELS, ImageError, Preprocessing, decode, to_rgb
+
+ImageLike: TypeAlias = (
+    str | os.PathLike[str] | bytes | bytearray | memoryview | NDArray[np.uint8] | Image.Image
+)
+
+_PATHS = (str, os.PathLike)
+_BYTES = (bytes, bytearray, memoryview)
+
+
+def name_of(image: ImageLike) -> str:
+    """What to call the image in a message: its path, else `image`."""
+    return os.fspath(image) if isinstance(image, _PATHS) else "image"
+
+
+def picture(image: ImageLike) -> Image.Image:
+    """The image as upright 8-bit RGB; raises `BadImageError`, whatever is wrong with it."""
+    with _explained(image):
+        if isinstance(image, _PATHS):
+            return decode(Path(image))
+        if isinstance(image, _BYTES):
+            return decode(bytes(image))
+        if isinstance(image, np.ndarray):
+            return _from_array(image)
+        if isinstance(image, Image.Image):
+            return _upright(image)
+        raise ImageError(
+            f"a {type(image).__name__} is not an image",
+            remedy="Give a path, the bytes of a file, a UINT8 array [H,W,3] or a PIL image.",
+        )
+
+
+def pixels(image: ImageLike, preprocessing: Preprocessing) -> NDArray[np.uint8]:
+    """The network's input, UINT8 [H,W,3]; raises `BadImageError`."""
+    with _explained(image):
+        return preprocessing.pixels(picture(image))
+
+
+def encoded(image: ImageLike) -> bytes:
+    """The bytes of an image file: a file's own, a PNG of everything else."""
+    if isinstance(image, _BYTES):
+        return bytes(image)
+    if isinstance(image, _PATHS):
+        with _explained(image):
+            return Path(image).read_bytes()
+    file = io.BytesIO()
+    picture(image).save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def _from_array(array: NDArray[Any]) -> Image.Image:
+    colour = array.ndim == 3 and array.shape[-1] == 3
+    if array.dtype != np.uint8 or not (colour or array.ndim == 2) or array.size == 0:
+        raise ImageError(
+            f"an array must be UINT8 [H,W,3] in RGB, this is {array.dtype} {list(array.shape)}"
+        )
+    return to_rgb(Image.fromarray(array))
+
+
+def _upright(image: Image.Image) -> Image.Image:
+    """As `decode` would have given it, had it been given the file."""
+    if image.width * image.height > MAX_PIXELS:
+        raise ImageError(
+            f"{image.width} × {image.height} pixels are more than the {MAX_PIXELS:,} allowed",
+            remedy="Scale it down first.",
+        )
+    return to_rgb(ImageOps.exif_transpose(image))
+
+
+@contextmanager
+def _explained(image: ImageLike) -> Iterator[None]:
+    try:
+        yield
+    except BadImageError:
+        raise
+    except ImageError as error:
+        where = error.where or name_of(image)
+        raise BadImageError(error.what, where=where, remedy=error.remedy) from error
+    except Exception as error:  # a lazily opened PIL image decodes here, and raises anything
+        reason = getattr(error, "strerror", None)
+        what = f"cannot read ({reason})" if reason else f"damaged image ({error})"
+        raise BadImageError(what, where=name_of(image)) from error

@@ -1,0 +1,63 @@
+"""How predictions look: lines for people, with bars on a terminal, and JSON for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import TextIO
+
+from resnet_client.errors import ClientError
+from resnet_client.prediction import Prediction
+
+_BAR_CELLS = 20
+_EIGHTHS = " ▏▎▍▌▋▊▉█"
+_LABEL_CELLS = 40
+_BOLD, _COLOUR, _PLAIN = "\x1b[1m", "\x1b[36m", "\x1b[0m"
+
+
+def block(name: str, predictions: Sequence[Prediction], *, stream: TextIO) -> str:
+    """One image as text: its name, then a line per class, best first."""
+    terminal = stream.isatty()
+    colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    bars = terminal and (stream.encoding or "").lower().replace("-", "") == "utf8"
+    labels = [_shortened(printable(prediction.label)) for prediction in predictions]
+    width = max(map(len, labels), default=0)
+    heading = printable(name)
+    lines = [f"{_BOLD}{heading}{_PLAIN}" if colour else heading]
+    for label, prediction in zip(labels, predictions, strict=True):
+        line = f"  {label:<{width}}  {prediction.probability:6.1%}"
+        if bars and (drawn := bar(prediction.probability)):
+            line += f"  {_COLOUR}{drawn}{_PLAIN}" if colour else f"  {drawn}"
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def json_line(
+    name: str, model: str, predictions: Sequence[Prediction], error: ClientError | None
+) -> str:
+    """One image as one JSON object: its predictions, or the error in their place."""
+    outcome = (
+        {"predictions": [asdict(prediction) for prediction in predictions]}
+        if error is None
+        else {"error": str(error)}
+    )
+    return json.dumps({"image": name, "model": model, **outcome})
+
+
+def bar(probability: float) -> str:
+    """A bar of up to 20 cells, to an eighth of a cell."""
+    whole, eighths = divmod(round(probability * _BAR_CELLS * 8), 8)
+    return (_EIGHTHS[-1] * whole + _EIGHTHS[eighths]).rstrip()
+
+
+def printable(text: str) -> str:
+    """The text on one line; what a terminal would obey, it shows."""
+    return "".join(
+        character if character.isprintable() else ascii(character)[1:-1] for character in text
+    )
+
+
+def _shortened(label: str) -> str:
+    return label if len(label) <= _LABEL_CELLS else f"{label[: _LABEL_CELLS - 1]}…"
