@@ -1,0 +1,113 @@
+"""What perf_analyzer reports: its CSV, its printed report and its complaints.
+
+The CSV (`-f`, `--verbose-csv`) has throughput, latency and the server's times. The printed report
+has what the CSV lacks: the requests counted, the throughput of each window, and the queue time,
+which for an ensemble the CSV books as network time.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from dataclasses import dataclass
+
+from resnet_serve.errors import ResnetServeError
+
+WINDOWS = 3
+
+
+@dataclass(frozen=True)
+class Level:
+    """One concurrency: images per second, latency, and where a mean request's time goes.
+
+    `client_network_ms` is what remains of the mean latency after queue and compute: serialising,
+    sending, the wire, receiving. For an ensemble, queue and compute are sums over its models.
+    """
+
+    concurrency: int
+    requests: int
+    throughput_per_s: float
+    window_throughputs_per_s: tuple[float, ...]
+    mean_ms: float
+    p50_ms: float
+    p90_ms: float
+    p95_ms: float
+    p99_ms: float
+    client_network_ms: float
+    queue_ms: float
+    compute_input_ms: float
+    compute_infer_ms: float
+    compute_output_ms: float
+
+    @property
+    def compute_ms(self) -> float:
+        """Input copy, inference and output copy together."""
+        return self.compute_input_ms + self.compute_infer_ms + self.compute_output_ms
+
+    @property
+    def spread(self) -> float:
+        """(max − min) / mean throughput over the windows; how far a repetition may differ."""
+        windows = self.window_throughputs_per_s
+        return (max(windows) - min(windows)) * len(windows) / sum(windows)
+
+
+_US_COLUMNS = {
+    "mean_ms": "Avg latency",
+    "p50_ms": "p50 latency",
+    "p90_ms": "p90 latency",
+    "p95_ms": "p95 latency",
+    "p99_ms": "p99 latency",
+    "compute_input_ms": "Server Compute Input",
+    "compute_infer_ms": "Server Compute Infer",
+    "compute_output_ms": "Server Compute Output",
+}
+
+
+def read_level(table: str, said: str) -> Level:
+    """Read one level from the CSV (`table`) and from what perf_analyzer printed (`said`).
+
+    Raises `ResnetServeError` naming what is missing, as another release might word it differently.
+    """
+    try:
+        rows = list(csv.DictReader(io.StringIO(table)))
+        if len(rows) != 1:
+            raise ValueError(f"{len(rows)} rows instead of one")
+        row = rows[0]
+        concurrency, throughput = int(row["Concurrency"]), float(row["Inferences/Second"])
+        ms = {name: float(row[column]) / 1000 for name, column in _US_COLUMNS.items()}
+        requests = int(_printed(r"Request count: (\d+)", said)[0])
+        windows = _printed(r"Pass \[\d+\] throughput: (\S+) infer/sec", said)
+        queue_ms = float(_printed(r"Avg request latency: .*?queue (\d+) usec", said)[0]) / 1000
+    except (csv.Error, KeyError, ValueError, TypeError) as error:
+        raise ResnetServeError(
+            f"cannot read the report of perf_analyzer ({error})",
+            remedy="Another release may write it differently; take the one from PATH away.",
+        ) from error
+    compute_ms = sum(ms[f"compute_{part}_ms"] for part in ("input", "infer", "output"))
+    return Level(
+        concurrency=concurrency,
+        requests=requests,
+        throughput_per_s=throughput,
+        window_throughputs_per_s=tuple(float(window) for window in windows[-WINDOWS:]),
+        # Client and server average over slightly different requests: a remainder may dip below 0.
+        client_network_ms=max(0.0, ms["mean_ms"] - queue_ms - compute_ms),
+        queue_ms=queue_ms,
+        **ms,
+    )
+
+
+def _printed(pattern: str, said: str) -> list[str]:
+    found = re.findall(pattern, said)
+    if not found:
+        raise ValueError(f"nothing printed like {pattern!r}")
+    return [str(group) for group in found]
+
+
+def last_words(complained: str) -> str:
+    """The reason in perf_analyzer's complaint: a thread's error, `error: …`, or its last line."""
+    for pattern in (r"Thread \[\d+\] had error: (.+)", r"error: (.+)"):
+        if found := re.findall(pattern, complained):
+            return str(found[-1]).removeprefix("[request id: <id_unknown>] ").strip()
+    lines = [line.strip() for line in complained.splitlines() if line.strip()]
+    return lines[-1] if lines else ""
