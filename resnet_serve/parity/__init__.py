@@ -1,0 +1,1 @@
+"""Parity with the PyTorch reference: numerics, decisions, latency, and the gate over them."""

@@ -1,0 +1,124 @@
+"""Whether two networks decide alike: top-k agreement and, with labels, paired accuracy.
+
+Both networks see the same images, so the difference is tested on the pairs: with `gained` images
+that only the converted network gets right and `lost` that only the reference does,
+McNemar's exact test asks whether gained ~ Binomial(gained + lost, ½) (McNemar 1947), and the
+interval of the difference is Newcombe's for paired proportions (Newcombe 1998, method 10).
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+_Z95 = 1.959963984540054
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Agreement in [0, 1]; accuracies and their difference in points (hundredths)."""
+
+    images: int
+    top1_agreement: float
+    top5_agreement: float
+    changed: tuple[int, ...]
+    labelled: bool
+    reference_top1: float | None = None
+    converted_top1: float | None = None
+    difference_points: float | None = None
+    interval_points: tuple[float, float] | None = None
+    gained: int = 0
+    lost: int = 0
+    mcnemar_p: float | None = None
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def decide(
+    reference: NDArray[np.float32],
+    converted: NDArray[np.float32],
+    labels: NDArray[np.int64] | None = None,
+) -> Decisions:
+    """Compare decisions on logits [N,classes]; `labels` [N] adds accuracy.
+
+    Top-5 agreement asks whether the reference's decision is among the converted network's five.
+    `changed` lists the images whose top-1 differs, the reference's surest decision first.
+    """
+    ours, theirs = converted.argmax(axis=1), reference.argmax(axis=1)
+    same = ours == theirs
+    k = min(5, reference.shape[1])
+    top = np.argpartition(-converted, k - 1, axis=1)[:, :k]
+    ranked = np.sort(reference, axis=1)
+    margin = ranked[:, -1] - ranked[:, -2] if reference.shape[1] > 1 else ranked[:, -1]
+    changed = np.flatnonzero(~same)
+    agreement = Decisions(
+        images=len(reference),
+        top1_agreement=float(same.mean()),
+        top5_agreement=float((top == theirs[:, None]).any(axis=1).mean()),
+        changed=tuple(int(i) for i in changed[np.argsort(-margin[changed], kind="stable")]),
+        labelled=False,
+    )
+    if labels is None:
+        return agreement
+    right, reference_right = ours == labels, theirs == labels
+    gained = int((right & ~reference_right).sum())
+    lost = int((~right & reference_right).sum())
+    both = int((right & reference_right).sum())
+    low, high = newcombe_interval(both, gained, lost, len(labels))
+    return Decisions(
+        **{
+            **asdict(agreement),
+            "labelled": True,
+            "reference_top1": 100 * float(reference_right.mean()),
+            "converted_top1": 100 * float(right.mean()),
+            "difference_points": 100 * (gained - lost) / len(labels),
+            "interval_points": (100 * low, 100 * high),
+            "gained": gained,
+            "lost": lost,
+            "mcnemar_p": mcnemar_exact(gained, lost),
+        }
+    )
+
+
+def mcnemar_exact(gained: int, lost: int) -> float:
+    """Two-sided exact p-value that gains and losses are equally likely."""
+    n = gained + lost
+    ways = total = 1  # of none; each next binomial coefficient follows from the one before
+    for i in range(min(gained, lost)):
+        ways = ways * (n - i) // (i + 1)
+        total += ways
+    # Whole numbers of any size divide to the nearest float, so that no term underflows.
+    tail: float = total / 2**n
+    return min(1.0, 2 * tail)
+
+
+def wilson_interval(successes: int, n: int) -> tuple[float, float]:
+    """95 % score interval of a proportion (Wilson 1927)."""
+    if n == 0:
+        return 0.0, 1.0
+    p, z2 = successes / n, _Z95**2
+    centre = p + z2 / (2 * n)
+    spread = _Z95 * math.sqrt(p * (1 - p) / n + z2 / (4 * n * n))
+    return max(0.0, (centre - spread) / (1 + z2 / n)), min(1.0, (centre + spread) / (1 + z2 / n))
+
+
+def newcombe_interval(both: int, gained: int, lost: int, n: int) -> tuple[float, float]:
+    """95 % interval of accuracy(converted) − accuracy(reference) over the same n images."""
+    p1, p2 = (both + gained) / n, (both + lost) / n
+    low1, high1 = wilson_interval(both + gained, n)
+    low2, high2 = wilson_interval(both + lost, n)
+    neither = n - both - gained - lost
+    spread = (both + gained) * (lost + neither) * (both + lost) * (gained + neither)
+    cross = both * neither - gained * lost
+    if spread == 0:
+        phi = 0.0
+    else:
+        corrected = max(cross - n / 2, 0.0) if cross > 0 else float(cross)
+        phi = corrected / math.sqrt(spread)
+    below = (p1 - low1) ** 2 - 2 * phi * (p1 - low1) * (high2 - p2) + (high2 - p2) ** 2
+    above = (high1 - p1) ** 2 - 2 * phi * (high1 - p1) * (p2 - low2) + (p2 - low2) ** 2
+    return p1 - p2 - math.sqrt(max(0.0, below)), p1 - p2 + math.sqrt(max(0.0, above))

@@ -1,0 +1,81 @@
+"""Run a model in this process: one file per runtime, the same verbs in each.
+
+    model = onnxruntime.load(path, threads=2)
+    logits = model.run(batch)
+    model.describe(); model.close()
+
+`TARGETS` is the table of what a conversion can aim at: a new runtime is one file and one row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType, TracebackType
+from typing import Any, Protocol, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_serve.errors import UsageError
+
+
+class RunnableModel(Protocol):
+    """A loaded model. `run` takes one batch of its input and returns FP32 logits [N,classes]."""
+
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]: ...
+
+    def describe(self) -> dict[str, object]:
+        """Facts about what was loaded: runtime, version, threads, what it compiled."""
+
+    def close(self) -> None: ...
+
+    def __enter__(self) -> Self: ...
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None: ...
+
+
+@dataclass(frozen=True)
+class Target:
+    """What a converted model is made for, and how Triton loads it.
+
+    `dialect` is the INT8 dialect its kernels are fast in: "u8s8" (u8 activations, s8 weights).
+    """
+
+    name: str
+    backend: str
+    model_file: str
+    precisions: tuple[str, ...]
+    dialect: str
+
+
+TARGETS: Mapping[str, Target] = MappingProxyType(
+    {
+        row.name: row
+        for row in (
+            Target("onnxruntime", "onnxruntime", "model.onnx", ("fp32", "fp16", "int8"), "u8s8"),
+        )
+    }
+)
+PRECISIONS = ("fp32", "fp16", "int8")
+
+
+def target(name: str, precision: str) -> Target:
+    """The row for `--target` ("auto" takes the first that has the precision)."""
+    if precision not in PRECISIONS:
+        raise UsageError(f"unknown precision {precision!r}", remedy=f"Use {', '.join(PRECISIONS)}.")
+    if name == "auto":
+        return next(row for row in TARGETS.values() if precision in row.precisions)
+    if name not in TARGETS:
+        raise UsageError(f"unknown target {name!r}", remedy=f"Use auto, {', '.join(TARGETS)}.")
+    if precision not in TARGETS[name].precisions:
+        raise UsageError(
+            f"the target {name} has no {precision}",
+            remedy=f"Use {', '.join(TARGETS[name].precisions)}.",
+        )
+    return TARGETS[name]

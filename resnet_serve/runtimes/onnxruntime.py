@@ -1,0 +1,124 @@
+"""ONNX Runtime on the CPU, in process."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_serve.errors import InputFileError
+from resnet_serve.optional import optional
+
+if TYPE_CHECKING:
+    import onnxruntime  # type: ignore[import-untyped]
+else:
+    onnxruntime = optional("onnxruntime", extra="convert")
+
+_WARNINGS_OFF = 3  # ORT_LOGGING_LEVEL_ERROR
+INTEGER_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
+
+
+def load(
+    model: Path | bytes, *, threads: int, outputs: tuple[str, ...] | None = None
+) -> OnnxRuntimeModel:
+    """Create a session over a file or serialized model with `threads` intra-op threads.
+
+    `outputs` names the outputs `run_all` returns (all of them when None).
+    """
+    return OnnxRuntimeModel(model, threads=threads, outputs=outputs)
+
+
+class OnnxRuntimeModel:
+    """See `load`."""
+
+    def __init__(
+        self, model: Path | bytes, *, threads: int, outputs: tuple[str, ...] | None
+    ) -> None:
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _WARNINGS_OFF
+        # Its threads would go on spinning between runs, and slow whatever is measured beside it.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
+        self._model = model
+        self._threads = threads
+        self._session = _session(model, options)
+        self._input = self._session.get_inputs()[0].name
+        self.output_names = outputs or tuple(o.name for o in self._session.get_outputs())
+
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        logits: NDArray[np.float32] = self._session.run(
+            self.output_names[:1], {self._input: batch}
+        )[0]
+        return logits
+
+    def run_all(
+        self, batch: NDArray[Any], others: Mapping[str, NDArray[Any]] | None = None
+    ) -> dict[str, NDArray[Any]]:
+        """Every output by name, for the stages that look inside; `others` feeds further inputs."""
+        values = self._session.run(self.output_names, {self._input: batch, **(others or {})})
+        return dict(zip(self.output_names, values, strict=True))
+
+    def describe(self) -> dict[str, object]:
+        return {
+            "runtime": "onnxruntime",
+            "version": onnxruntime.get_version_string(),
+            "providers": self._session.get_providers(),
+            "threads": self._threads,
+            "operators": dict(compiled_operators(self._model, threads=self._threads)),
+        }
+
+    def close(self) -> None:
+        del self._session
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+def compiled_operators(model: Path | bytes, *, threads: int = 1) -> Counter[str]:
+    """The operators of the graph that ONNX Runtime really runs, counted after its optimizer.
+
+    They are read from the nodes that its profiler times over one run: what the session says it
+    executes, not what the file asks for.
+    """
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = _WARNINGS_OFF
+    options.enable_profiling = True
+    with tempfile.TemporaryDirectory(prefix="resnet-serve-") as folder:
+        options.profile_file_prefix = str(Path(folder) / "profile")
+        session = _session(model, options)
+        entry = session.get_inputs()[0]
+        shape = [side if isinstance(side, int) else 1 for side in entry.shape]
+        dtype = np.uint8 if entry.type == "tensor(uint8)" else np.float32
+        session.run(None, {entry.name: np.zeros(shape, dtype=dtype)})
+        text = Path(session.end_profiling()).read_text(encoding="utf-8")
+    kernels = re.findall(r'"name" ?:"([^"]*_kernel_time)"[^\n]*?"op_name" ?: ?"([^"]+)"', text)
+    return Counter(operator for _, operator in kernels)
+
+
+def _session(
+    model: Path | bytes, options: onnxruntime.SessionOptions
+) -> onnxruntime.InferenceSession:
+    source = model if isinstance(model, bytes) else str(model)
+    try:
+        return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+    except Exception as error:  # its exception classes are private to the extension module
+        where = "model" if isinstance(model, bytes) else model
+        reason = str(error).splitlines()[0]
+        raise InputFileError(f"ONNX Runtime cannot load it ({reason})", where=where) from error
