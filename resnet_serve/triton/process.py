@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,6 +24,8 @@ from resnet_serve.triton.supervisor import DETACH, EXIT_TIMEOUT_S, Orders
 _END_TIMEOUT_S = 10.0
 # Loading through a stub is mostly waiting for it, a second and more for every model.
 _LOAD_THREADS = 8
+# Triton starts a stub with `bash -c`, and quotes none of the paths in it.
+_PLAIN = re.compile(r"[A-Za-z0-9_.,:=@%+/-]+")
 
 
 class ServerProcess:
@@ -31,10 +34,13 @@ class ServerProcess:
     def __init__(
         self, installation: Installation, repository: Path, endpoints: Endpoints, log: IO[bytes]
     ) -> None:
-        self._scratch = Path(tempfile.mkdtemp(prefix="resnet-serve-"))
+        self._scratch = _scratch()
+        # The server sees the repository by a plain name, whatever the user calls it.
+        self.link = self._scratch / "repository"
         try:
+            self.link.symlink_to(repository, target_is_directory=True)
             backends = build_backends(installation, self._scratch / "backends")
-            orders = _orders(installation, repository, endpoints, backends)
+            orders = _orders(installation, self.link, endpoints, backends)
             self._supervisor = subprocess.Popen(
                 [sys.executable, "-P", "-m", "resnet_serve.triton.supervisor"],
                 stdin=subprocess.PIPE,
@@ -100,6 +106,23 @@ class ServerProcess:
             self._supervisor.kill()
             self._supervisor.wait()
         shutil.rmtree(self._scratch, ignore_errors=True)
+
+
+def plain(name: str) -> bool:
+    """Whether a name reaches a stub unharmed: ASCII, no spaces, nothing a shell would read."""
+    return _PLAIN.fullmatch(name) is not None
+
+
+def _scratch() -> Path:
+    path = Path(tempfile.mkdtemp(prefix="resnet-serve-"))
+    if not plain(str(path)):
+        path.rmdir()
+        raise HostError(
+            "Triton cannot start its Python stubs from a path with spaces or special characters",
+            where=path.parent,
+            remedy="Set TMPDIR to a path without them.",
+        )
+    return path
 
 
 def _orders(

@@ -1,0 +1,105 @@
+"""The `image` backend: encoded JPEG, PNG or WebP bytes in, the network's input pixels out.
+
+    image  BYTES [1] ─ decode ─ resize, crop ─► pixels  UINT8 [H,W,3]
+                                                    or  FP32 [3,H,W], normalised
+
+It reads `preprocessing.json` of its version, so that the server sees an image exactly as the
+weights were trained on it. Runs with numpy and Pillow alone, also in NVIDIA's container.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_serve.errors import ResnetServeError
+from resnet_serve.preprocessing import ImageError, Preprocessing, decode
+
+PREPROCESSING_FILE = "preprocessing.json"
+
+
+class TritonPythonModel:
+    """One instance, which decodes one image at a time; more instances use more cores."""
+
+    @staticmethod
+    def auto_complete_config(auto_complete_model_config: Any) -> Any:
+        """Nothing is filled in: the configuration says it all."""
+        return auto_complete_model_config
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Read the preprocessing and hold the configuration against it; raises to refuse."""
+        import triton_python_backend_utils as pb_utils
+
+        self._triton = pb_utils
+        config = json.loads(args["model_config"])
+        path = Path(args["model_repository"]) / args["model_version"] / PREPROCESSING_FILE
+        self._preprocessing = read_preprocessing(path)
+        self._input, self._output, self._normalised = signature(config, self._preprocessing)
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """One response per request, in order; a broken image fails its own request alone."""
+        return [self._answer(request) for request in requests]
+
+    def _answer(self, request: Any) -> Any:
+        tensor = self._triton.get_input_tensor_by_name(request, self._input)
+        try:
+            pixels = self._pixels(tensor.as_numpy().ravel())
+        except ImageError as error:
+            refusal = self._triton.TritonError(str(error), self._triton.TritonError.INVALID_ARG)
+            return self._triton.InferenceResponse(output_tensors=[], error=refusal)
+        return self._triton.InferenceResponse([self._triton.Tensor(self._output, pixels)])
+
+    def _pixels(self, images: NDArray[Any]) -> NDArray[Any]:
+        """UINT8 [n,H,W,3], or FP32 [n,3,H,W]."""
+        height, width = self._preprocessing.crop
+        pixels = np.empty((len(images), height, width, 3), np.uint8)
+        for index, data in enumerate(images):
+            try:
+                pixels[index] = self._preprocessing.pixels(decode(data))
+            except ImageError as error:
+                name = "image" if len(images) == 1 else f"image {index + 1} of {len(images)}"
+                raise ImageError(error.what, where=name, remedy=error.remedy) from error
+        return self._preprocessing.normalize(pixels) if self._normalised else pixels
+
+
+def read_preprocessing(path: Path) -> Preprocessing:
+    """The Preprocessing stored with a version; raises `ValueError` with the path."""
+    try:
+        return Preprocessing.from_json(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError, ResnetServeError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ValueError(f"{path}: cannot read the preprocessing ({reason})") from error
+
+
+def signature(config: dict[str, Any], preprocessing: Preprocessing) -> tuple[str, str, bool]:
+    """The input's name, the output's, and whether the output is normalised planes.
+
+    Raises `ValueError` unless the configuration promises what the preprocessing gives.
+    """
+    name = config["name"]
+    inputs, outputs = config["input"], config["output"]
+    if len(inputs) != 1 or len(outputs) != 1:
+        raise ValueError(f"model '{name}': the image backend has one input and one output")
+    taken, given = _described(inputs[0]), _described(outputs[0])
+    if taken != ("TYPE_STRING", [1]):
+        raise ValueError(
+            f"model '{name}', tensor '{inputs[0]['name']}': the image backend takes TYPE_STRING "
+            f"[1], the configuration says {taken[0]} {taken[1]}"
+        )
+    height, width = preprocessing.crop
+    pixels, planes = ("TYPE_UINT8", [height, width, 3]), ("TYPE_FP32", [3, height, width])
+    if given not in (pixels, planes):
+        raise ValueError(
+            f"model '{name}', tensor '{outputs[0]['name']}': the preprocessing gives {pixels[0]} "
+            f"{pixels[1]} or {planes[0]} {planes[1]}, the configuration says {given[0]} {given[1]}"
+        )
+    return inputs[0]["name"], outputs[0]["name"], given == planes
+
+
+def _described(tensor: dict[str, Any]) -> tuple[str, list[int]]:
+    return tensor["data_type"], [int(size) for size in tensor["dims"]]

@@ -1,0 +1,148 @@
+"""Servers that outlive the command that started them: found again, and stopped.
+
+One state file per repository in the user's state directory says which processes serve it and how
+to reach them. A process is ours only if it is alive and was born when the file says: process ids
+are given out again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import signal
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from resnet_serve import durable
+from resnet_serve.errors import HostError
+from resnet_serve.triton.endpoints import Endpoints
+
+STOP_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process, told apart from a later one of the same id by the boot and tick it was born."""
+
+    pid: int
+    born: str
+
+    @classmethod
+    def of(cls, pid: int) -> Process:
+        return cls(pid, _born(pid) or "")
+
+    @property
+    def alive(self) -> bool:
+        return self.born != "" and _born(self.pid) == self.born
+
+
+def _born(pid: int) -> str | None:
+    """Boot id and start time of a process; None when there is none or it is only a zombie."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text()
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    except OSError:
+        return None
+    # The name stands in parentheses and may hold anything, parentheses too.
+    fields = stat.rpartition(")")[2].split()
+    return None if fields[0] in "ZX" else f"{boot}:{fields[19]}"
+
+
+@dataclass(frozen=True)
+class Running:
+    """A detached server: what it serves, where, and by which processes."""
+
+    repository: Path
+    endpoints: Endpoints
+    supervisor: Process
+    server: Process
+    log: Path
+
+    @property
+    def http(self) -> str:
+        return self.endpoints.http
+
+    @property
+    def grpc(self) -> str:
+        return self.endpoints.grpc
+
+    @property
+    def metrics(self) -> str:
+        return self.endpoints.metrics
+
+    @property
+    def version(self) -> str:
+        return self.endpoints.version()
+
+    @property
+    def models(self) -> dict[str, tuple[str, ...]]:
+        return self.endpoints.models()
+
+    def save(self) -> None:
+        """Write the state file, readable by its owner alone: it holds the key."""
+        path = state_file(self.repository)
+        state = {
+            **asdict(self),
+            "repository": str(self.repository),
+            "log": str(self.log),
+        }
+        with durable.explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.chmod(0o700)
+            durable.write(path, json.dumps(state, indent=2))
+            path.chmod(0o600)
+
+    @classmethod
+    def load(cls, path: Path) -> Running | None:
+        """What a state file says, alive or not; None when there is none that can be read."""
+        try:
+            state = json.loads(path.read_text())
+            return cls(
+                Path(state["repository"]),
+                Endpoints(**state["endpoints"]),
+                Process(**state["supervisor"]),
+                Process(**state["server"]),
+                Path(state["log"]),
+            )
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+
+def state_directory() -> Path:
+    """`resnet-serve` in XDG_STATE_HOME, or in ~/.local/state."""
+    base = os.environ.get("XDG_STATE_HOME")
+    return (Path(base) if base else Path.home() / ".local/state") / "resnet-serve"
+
+
+def state_file(repository: Path | str) -> Path:
+    """The state file of a repository; its log stands beside it as `.log`."""
+    name = hashlib.sha256(str(Path(repository).resolve()).encode()).hexdigest()[:16]
+    return state_directory() / f"{name}.json"
+
+
+def running(repository: Path | str) -> Running | None:
+    """The detached server of this repository, if it is alive."""
+    found = Running.load(state_file(repository))
+    return found if found is not None and found.supervisor.alive else None
+
+
+def stop_detached(repository: Path | str) -> bool:
+    """Stop the detached server of this repository; False when there is none."""
+    found = running(repository)
+    if found is not None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(found.supervisor.pid, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while found.supervisor.alive:
+            if time.monotonic() > deadline:
+                raise HostError(
+                    f"the server did not stop within {STOP_TIMEOUT_S:.0f} s",
+                    where=f"process {found.supervisor.pid}",
+                    remedy=f"Its log is {found.log}.",
+                )
+            time.sleep(0.05)
+    state_file(repository).unlink(missing_ok=True)
+    return found is not None

@@ -1,0 +1,156 @@
+"""Where a server listens, and what it says there.
+
+`http` = the port asked for, gRPC the next, metrics the one after; with port 0 any three free ones.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import http.client
+import json
+import os
+import socket
+from dataclasses import dataclass, field
+from typing import Any
+
+from resnet_serve.errors import HostError, UsageError
+
+# The protocols that change or reveal the server; only who holds the key may use them.
+RESTRICTED = "shared-memory,model-repository,trace,logging"
+KEY_HEADER = "resnet-serve-key"
+_ROLES = ("HTTP", "gRPC", "metrics")
+_ANY = ("", "0.0.0.0", "::")  # noqa: S104 - recognised, not bound
+_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True)
+class Endpoints:
+    """The three addresses of one server, its identity, and the key to its restricted protocols."""
+
+    address: str
+    http_port: int
+    grpc_port: int
+    metrics_port: int
+    server_id: str
+    key: str = field(repr=False)
+
+    @property
+    def http(self) -> str:
+        return f"{self._host}:{self.http_port}"
+
+    @property
+    def grpc(self) -> str:
+        return f"{self._host}:{self.grpc_port}"
+
+    @property
+    def metrics(self) -> str:
+        return f"{self._host}:{self.metrics_port}"
+
+    @property
+    def _host(self) -> str:
+        return "127.0.0.1" if self.address in _ANY else self.address
+
+    def options(self) -> list[str]:
+        """tritonserver's own options for them."""
+        restricted = f"{RESTRICTED}:{KEY_HEADER}={self.key}"
+        return [
+            f"--id={self.server_id}",
+            f"--http-address={self.address}",
+            f"--grpc-address={self.address}",
+            f"--metrics-address={self.address}",
+            f"--http-port={self.http_port}",
+            f"--grpc-port={self.grpc_port}",
+            f"--metrics-port={self.metrics_port}",
+            f"--http-restricted-api={restricted}",
+            f"--grpc-restricted-protocol={restricted}",
+        ]
+
+    def ready(self) -> bool:
+        """Whether all models are ready, and it is this server that says so."""
+        with contextlib.suppress(OSError, http.client.HTTPException, HostError, ValueError):
+            status, _ = self._ask("GET", "/v2/health/ready")
+            return status == http.client.OK and self._about().get("name") == self.server_id
+        return False
+
+    def version(self) -> str:
+        """Triton's version, as it says itself."""
+        return str(self._about()["version"])
+
+    def models(self) -> dict[str, tuple[str, ...]]:
+        """The models that are ready, each with its versions, oldest first."""
+        index = self._json("POST", "/v2/repository/index", {"ready": True})
+        versions: dict[str, list[str]] = {}
+        for entry in index:
+            versions.setdefault(entry["name"], []).append(str(entry.get("version", "")))
+        return {name: tuple(sorted(versions[name], key=_number)) for name in sorted(versions)}
+
+    def _about(self) -> dict[str, Any]:
+        return dict(self._json("GET", "/v2"))
+
+    def _json(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        try:
+            status, answer = self._ask(method, path, body)
+        except (OSError, http.client.HTTPException) as error:
+            raise HostError(
+                f"the server does not answer ({error})", where=self.http, remedy="Is it running?"
+            ) from error
+        if status != http.client.OK:
+            raise HostError(f"the server refuses {path}: {answer}", where=self.http)
+        return json.loads(answer)
+
+    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, str]:
+        connection = http.client.HTTPConnection(self._host, self.http_port, timeout=_TIMEOUT_S)
+        with contextlib.closing(connection):
+            content = None if body is None else json.dumps(body)
+            connection.request(method, path, content, {KEY_HEADER: self.key})
+            response = connection.getresponse()
+            return response.status, response.read().decode()
+
+
+def _number(version: str) -> int:
+    return int(version) if version.isdigit() else 0
+
+
+def claim_ports(address: str, port: int) -> tuple[str, tuple[int, int, int]]:
+    """The IPv4 address of `address`, and three ports free there: from `port` on, or any for 0.
+
+    Raises `HostError` for a port that is taken or may not be bound, and an address that is not
+    this host's.
+    """
+    if not 0 <= port <= 65533:
+        raise UsageError(
+            f"{port} is no port for three endpoints", remedy="Use --port 0 (any), or 1 to 65533."
+        )
+    wanted = (0, 0, 0) if port == 0 else (port, port + 1, port + 2)
+    with contextlib.ExitStack() as bound:
+        # All three are held at once, so that the kernel gives three different ones.
+        sockets = [
+            bound.enter_context(_bind(address, number, role))
+            for number, role in zip(wanted, _ROLES, strict=True)
+        ]
+        numeric = sockets[0].getsockname()[0]
+        first, second, third = (each.getsockname()[1] for each in sockets)
+        return numeric, (first, second, third)
+
+
+def _bind(address: str, port: int, role: str) -> socket.socket:
+    try:
+        return socket.create_server((address, port))
+    except OSError as error:
+        raise _port_error(address, port, role, error) from error
+
+
+def _port_error(address: str, port: int, role: str, error: OSError) -> HostError:
+    """Why `role` cannot listen on `port`, and the way out."""
+    other = "Use --port N with three free ports from N on, or --port 0 for any free ones."
+    if error.errno == errno.EADDRINUSE:
+        return HostError(f"port {port} ({role}) is already in use", where=address, remedy=other)
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return HostError(f"port {port} ({role}) may not be used", where=address, remedy=other)
+    reason = os.strerror(error.errno) if error.errno and error.errno > 0 else str(error)
+    return HostError(
+        f"cannot listen on port {port} ({role}): {reason.lower()}",
+        where=address,
+        remedy="Use --address 127.0.0.1, or an address of this host.",
+    )

@@ -1,0 +1,273 @@
+"""The Triton repository: a version is written aside, made durable, and swapped in whole.
+
+A deployment can touch several models (the classifier, its preprocessing, their ensemble). Each
+model directory is built complete in a staging directory beside the repository, because Triton
+would try to load anything inside it; what it holds already is hard-linked. A journal then commits
+them: kill -9 before it leaves the repository as it was, after it the next command finishes the
+swap.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import errno
+import fcntl
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from resnet_serve import durable, passport
+from resnet_serve.errors import HostError, InputFileError, UsageError
+
+CONFIG_FILE = "config.pbtxt"
+LONGEST_NAME = 200  # file systems take 255 bytes, and `<name>_preprocess` must fit too
+_JOURNAL = ".commit.json"  # no model can have the name of a hidden file
+_NOWHERE = ".resnet-serve-nowhere"
+_AT_FDCWD = -100
+_RENAME_EXCHANGE = 2
+
+
+@dataclass(frozen=True)
+class ModelFiles:
+    """One model of a deployment: its configuration, files beside it, files of the new version."""
+
+    name: str
+    config: str
+    files: Mapping[str, bytes] = field(default_factory=dict)
+    version_files: Mapping[str, bytes] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """One version of a model, as found in a repository."""
+
+    name: str
+    version: int
+    path: Path
+    passport: passport.Passport
+
+
+class Repository:
+    """A directory of models; it need not exist yet."""
+
+    def __init__(self, path: Path | str) -> None:
+        self.path = Path(os.path.abspath(path))  # noqa: PTH100 - keeps symlinks as the user wrote them
+
+    def check_writable(self) -> None:
+        """Find out now, not after minutes of work, whether a version can be written."""
+        with durable.explained(self.path):
+            nearest = next(p for p in (self.path, *self.path.parents) if os.path.lexists(p))
+            if not nearest.is_dir():
+                raise HostError("is a file, not a directory", where=nearest)
+            _check_access(nearest)
+            if nearest == self.path:
+                _check_same_mount(self._staging_root.parent, self.path)
+                with self._staging():
+                    pass
+
+    def versions(self, name: str) -> list[int]:
+        """The versions of a model, ascending: the directories that Triton takes for versions."""
+        try:
+            entries = list((self.path / name).iterdir())
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        return sorted(int(e.name) for e in entries if _is_version(e.name) and e.is_dir())
+
+    def deployed(self) -> list[Deployed]:
+        """Every version that carries a passport, by name and version."""
+        if not self.path.is_dir():
+            raise InputFileError(
+                "there is no model repository",
+                where=self.path,
+                remedy="resnet-convert makes one.",
+            )
+        try:
+            models = sorted(p for p in self.path.iterdir() if p.is_dir() and p.name[0] != ".")
+            files = [
+                (model.name, version, model / str(version) / passport.FILE_NAME)
+                for model in models
+                for version in self.versions(model.name)
+            ]
+            stamped = [row for row in files if row[2].is_file()]
+        except OSError as error:
+            raise InputFileError(
+                f"cannot be read ({error.strerror})", where=error.filename
+            ) from error
+        return [
+            Deployed(name, version, file.parent, passport.read(file))
+            for name, version, file in stamped
+        ]
+
+    def deploy(self, models: Sequence[ModelFiles]) -> int:
+        """Add one version to every model of the deployment, all or none; returns its number."""
+        for model in models:
+            check_name(model.name)
+        with durable.explained(self.path):
+            self._staging_root.parent.mkdir(parents=True, exist_ok=True)
+            with self._staging() as staging:
+                version = 1 + max(max(self.versions(m.name), default=0) for m in models)
+                for model in models:
+                    self._build(staging / model.name, model, version)
+                durable.sync_tree(staging)
+                self.path.mkdir(exist_ok=True)
+                _check_access(self.path)
+                _check_same_mount(staging, self.path)
+                for model in models:
+                    _check_replaceable(staging, self.path / model.name)
+                journal = {"models": [model.name for model in models], "version": version}
+                durable.write(staging / _JOURNAL, json.dumps(journal))
+        return version
+
+    def recover(self) -> None:
+        """Finish or discard what an interrupted deployment left; a no-op otherwise."""
+        if self._staging_root.is_dir():
+            with durable.explained(self.path), self._staging():
+                pass
+
+    @property
+    def _staging_root(self) -> Path:
+        """Beside the directory itself, whatever symlink leads to it."""
+        real = self.path.resolve()
+        return real.parent / f".{real.name}.staging"
+
+    @contextlib.contextmanager
+    def _staging(self) -> Iterator[Path]:
+        """A fresh staging directory, one deployment at a time.
+
+        At the end, and after an interruption at the next beginning, what the journal commits is
+        swapped in and the rest is discarded.
+        """
+        root = self._staging_root
+        with _locked(root.parent):
+            with durable.explained(root.parent):
+                root.mkdir(exist_ok=True)
+            for left in root.iterdir():
+                self._settle(left)
+            staging = root / "deployment"
+            staging.mkdir()
+            try:
+                yield staging
+            finally:
+                self._settle(staging)
+                root.rmdir()
+
+    def _build(self, directory: Path, model: ModelFiles, version: int) -> None:
+        current = self.path / model.name
+        if current.is_dir():  # versions, and whatever else somebody keeps there
+            shutil.copytree(current, directory, symlinks=True, copy_function=_link)
+        else:
+            directory.mkdir()
+        fresh = directory / str(version)
+        fresh.mkdir()
+        for name, data in model.version_files.items():
+            (fresh / name).write_bytes(data)
+        for name, data in {**model.files, CONFIG_FILE: model.config.encode()}.items():
+            # Writing into a hard link would change the version that is being served.
+            (directory / name).unlink(missing_ok=True)
+            (directory / name).write_bytes(data)
+
+    def _settle(self, staging: Path) -> None:
+        """Swap in what a committed staging directory holds, then drop it."""
+        journal = staging / _JOURNAL
+        if journal.is_file():
+            plan = json.loads(journal.read_text(encoding="utf-8"))
+            for name in plan["models"]:
+                if plan["version"] not in self.versions(name):
+                    _swap(staging / name, self.path / name)
+            durable.sync_directory(self.path)
+            journal.unlink()
+        shutil.rmtree(staging)
+
+
+@contextlib.contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Hold a directory for this process; the lock leaves no file and dies with its holder."""
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def check_name(name: str) -> None:
+    """A model name is a directory name that Triton, URLs and shells all take."""
+    allowed = all(c.isascii() and (c.isalnum() or c in "_-.") for c in name)
+    if not name or not allowed or name[0] in ".-" or len(name) > LONGEST_NAME:
+        raise UsageError(
+            f"{name!r} cannot be a model name",
+            remedy=f"Use at most {LONGEST_NAME} letters, digits, '_', '-' and '.', "
+            "not beginning with '.' or '-'.",
+        )
+
+
+def _is_version(name: str) -> bool:
+    """Triton ignores numbers that begin with a zero."""
+    return name.isascii() and name.isdecimal() and not name.startswith("0")
+
+
+def _check_access(directory: Path) -> None:
+    if not os.access(directory, os.W_OK | os.X_OK):
+        read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
+        code = errno.EROFS if read_only else errno.EACCES
+        raise OSError(code, os.strerror(code), str(directory))
+
+
+def _check_same_mount(staging: Path, directory: Path) -> None:
+    """Refuse a directory that nothing beside it can be renamed into.
+
+    The kernel compares the mounts, bind mounts of one file system too, before it looks up the name;
+    so a rename of nothing tells.
+    """
+    try:
+        (staging / _NOWHERE).rename(directory / _NOWHERE)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        raise HostError(
+            "is a mount point of its own, so that nothing can be moved into it atomically",
+            where=directory,
+            remedy="Use a directory inside it as the repository.",
+        ) from error
+
+
+def _check_replaceable(staging: Path, directory: Path) -> None:
+    """Find out before the commit what could keep a model's directory from being swapped."""
+    if directory.is_dir():
+        if not directory.is_symlink():
+            _check_access(directory)
+            _check_same_mount(staging, directory)
+    elif os.path.lexists(directory):
+        raise HostError(
+            "is a file, where a model's directory should be",
+            where=directory,
+            remedy="Use another --name, or move the file away.",
+        )
+
+
+def _link(source: str, destination: str) -> str:
+    try:
+        os.link(source, destination)
+    except OSError:  # a file system without hard links
+        shutil.copy2(source, destination)
+    return destination
+
+
+def _swap(new: Path, target: Path) -> None:
+    """Put `new` in the place of `target` in one step; the old one ends where `new` was."""
+    if not target.exists():
+        new.rename(target)
+        return
+    exchange = getattr(ctypes.CDLL(None), "renameat2", None)
+    paths = (_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(target))
+    # Where libc, kernel or file system lack the exchange: two renames, journalled.
+    if exchange is None or exchange(*paths, _RENAME_EXCHANGE) != 0:
+        old = new.with_name(f".{new.name}.old")
+        target.rename(old)
+        new.rename(target)

@@ -1,0 +1,278 @@
+"""The real tritonserver on a repository: found, started, waited for, watched and stopped.
+
+    with Server("model_repository", port=0) as server:
+        print(server.grpc, server.models)
+
+It listens on loopback unless told otherwise. Its supervisor sees to it that neither the server nor
+a stub outlives this process, however this process ends; `start(detach=True)` lets it live on.
+Whoever can list this host's processes can read the key of the restricted protocols.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Self
+
+from resnet_serve.durable import explained
+from resnet_serve.errors import HostError, UsageError
+from resnet_serve.triton import server_log
+from resnet_serve.triton.detached import Process, Running, running, state_file, stop_detached
+from resnet_serve.triton.endpoints import Endpoints, claim_ports
+from resnet_serve.triton.installation import Installation, find
+from resnet_serve.triton.process import ServerProcess, plain
+
+__all__ = ["Running", "Server", "running", "stop_detached"]
+
+# Called while the server starts: seconds so far, models loaded so far, models to load.
+Progress = Callable[[float, tuple[str, ...], int], None]
+
+_POLL_S = 0.1
+_PORT_ATTEMPTS = 3
+
+
+class _PortLostError(Exception):
+    """Another process bound a port between our look and the server's."""
+
+
+class Server:
+    """One tritonserver on one repository.
+
+    `port` is the HTTP port, gRPC and metrics take the next two; 0 takes any free ones. `timeout_s`
+    bounds the wait for all models to be ready. `log` is where the server's log goes; without it, a
+    temporary file that is kept only when the server fails. Starting raises `HostError` with the
+    server's own reason, and `UsageError` for a repository with nothing in it to serve.
+    """
+
+    def __init__(
+        self,
+        repository: Path | str,
+        *,
+        port: int = 8000,
+        address: str = "127.0.0.1",
+        timeout_s: float = 120,
+        log: Path | str | None = None,
+        progress: Progress | None = None,
+        installation: Installation | None = None,
+    ) -> None:
+        self.repository = Path(repository).absolute()
+        self._port = port
+        self._address = address
+        self._timeout_s = timeout_s
+        self._wanted_log = None if log is None else Path(log).absolute()
+        self._progress = progress
+        self._installation = installation
+        self._endpoints: Endpoints | None = None
+        self._process: ServerProcess | None = None
+        self._log = Path()
+        self._keep_log = False
+        self._detached = False
+
+    @property
+    def http(self) -> str:
+        """Host and port of the HTTP protocol."""
+        return self._started.http
+
+    @property
+    def grpc(self) -> str:
+        """Host and port of the gRPC protocol."""
+        return self._started.grpc
+
+    @property
+    def metrics(self) -> str:
+        """Host and port of the Prometheus metrics (/metrics)."""
+        return self._started.metrics
+
+    @property
+    def version(self) -> str:
+        """Triton's version, as the server says itself."""
+        return self._started.version()
+
+    @property
+    def models(self) -> dict[str, tuple[str, ...]]:
+        """The models that are ready, each with its versions, oldest first."""
+        return self._started.models()
+
+    @property
+    def log(self) -> Path:
+        """The server's log."""
+        return self._log
+
+    @property
+    def _started(self) -> Endpoints:
+        if self._endpoints is None:
+            raise UsageError("the server is not started", where=self.repository)
+        return self._endpoints
+
+    def start(self, *, detach: bool = False) -> Self:
+        """Start the server and return once every model is ready."""
+        if self._process is not None:
+            raise UsageError("the server is already started", where=self.repository)
+        count = _count_models(self.repository)
+        if detach and (other := running(self.repository)) is not None:
+            raise UsageError(
+                f"a detached server already serves this repository at {other.grpc}",
+                where=self.repository,
+                remedy="resnet-serve down stops it.",
+            )
+        log = self._wanted_log
+        if log is None and detach:
+            log = state_file(self.repository).with_suffix(".log")
+        installation = self._installation or find()
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            try:
+                self._start_once(installation, count, log)
+                break
+            except _PortLostError as error:
+                if self._port != 0 or attempt == _PORT_ATTEMPTS:
+                    raise HostError(
+                        f"{error} is already in use", remedy="Use --port 0 for any free ports."
+                    ) from error
+        if detach:
+            self._detach()
+        return self
+
+    def wait(self) -> None:
+        """Block while the server lives; raises `HostError` with its own reason once it has died."""
+        if self._process is None:
+            raise UsageError("the server is not started", where=self.repository)
+        self._process.wait()
+        raise self._failure("the server has died", self._process)
+
+    def stop(self) -> None:
+        """End the server and its stubs; does nothing when there is none."""
+        if self._detached:
+            stop_detached(self.repository)
+            self._detached = False
+        if self._process is not None:
+            self._process.end()
+            if not self._keep_log:
+                self._log.unlink(missing_ok=True)
+        self._process = self._endpoints = None
+
+    def __enter__(self) -> Self:
+        return self if self._process is not None else self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+    def _start_once(self, installation: Installation, count: int, log: Path | None) -> None:
+        address, (http_port, grpc_port, metrics_port) = claim_ports(self._address, self._port)
+        endpoints = self._endpoints = Endpoints(
+            address=address,
+            http_port=http_port,
+            grpc_port=grpc_port,
+            metrics_port=metrics_port,
+            server_id=f"resnet-serve-{secrets.token_hex(4)}",
+            key=secrets.token_hex(16),
+        )
+        try:
+            with self._open_log(log) as output:
+                self._process = ServerProcess(installation, self.repository, endpoints, output)
+            self._wait_until_ready(self._process, endpoints, count)
+        except BaseException:
+            self.stop()
+            raise
+
+    def _open_log(self, path: Path | None) -> IO[bytes]:
+        self._keep_log = path is not None
+        if path is None:
+            descriptor, name = tempfile.mkstemp(prefix="resnet-serve-", suffix=".log")
+            self._log = Path(name)
+            return os.fdopen(descriptor, "wb")
+        self._log = path
+        with explained(path):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("wb")
+
+    def _wait_until_ready(self, process: ServerProcess, endpoints: Endpoints, count: int) -> None:
+        started = time.monotonic()
+        while True:
+            ready, ended = endpoints.ready(), process.poll() is not None
+            log = server_log.read(self._log)
+            if ended or server_log.stub_failure(log) is not None:
+                raise self._failure("the server did not start", process)
+            elapsed_s = time.monotonic() - started
+            if self._progress is not None:
+                self._progress(elapsed_s, server_log.loaded(log), count)
+            if ready:
+                return
+            if elapsed_s > self._timeout_s:
+                self._keep_log = True
+                waiting = sorted(set(server_log.loading(log)) - set(server_log.loaded(log)))
+                still = f", still loading {', '.join(waiting)}" if waiting else ""
+                raise HostError(
+                    f"the server was not ready within {self._timeout_s:g} s{still}",
+                    where=self.repository,
+                    remedy=f"Its log is {self._log}",
+                )
+            time.sleep(_POLL_S)
+
+    def _failure(self, what: str, process: ServerProcess) -> Exception:
+        """What the server itself says about its end."""
+        log = server_log.read(self._log)
+        socket = server_log.taken_socket(log)
+        if socket is not None:
+            return _PortLostError(socket)
+        self._keep_log = True
+        reason = server_log.reason(log, process.poll())
+        reason = reason.replace(str(process.link), str(self.repository))
+        return HostError(
+            f"{what}: {reason}", where=self.repository, remedy=f"Its log is {self._log}"
+        )
+
+    def _detach(self) -> None:
+        process = self._process
+        if process is None:
+            raise UsageError("the server is not started", where=self.repository)
+        try:
+            Running(
+                repository=self.repository,
+                endpoints=self._started,
+                supervisor=Process.of(process.supervisor_pid),
+                server=Process.of(process.server_pid),
+                log=self._log,
+            ).save()
+            process.detach()
+        except BaseException:
+            self.stop()
+            raise
+        self._detached = True
+
+
+def _count_models(repository: Path) -> int:
+    """How many models Triton will find; it takes every directory for one, hidden ones too."""
+    if not repository.is_dir():
+        raise UsageError(
+            "there is no such model repository",
+            where=repository,
+            remedy="Give --repository, or make one with resnet-convert.",
+        )
+    try:
+        names = sorted(entry.name for entry in repository.iterdir() if entry.is_dir())
+    except PermissionError as error:
+        raise HostError("the model repository may not be read", where=repository) from error
+    if not names:
+        raise UsageError(
+            "the model repository is empty: nothing to serve",
+            where=repository,
+            remedy="Deploy a model with resnet-convert.",
+        )
+    for name in names:
+        if not plain(name):
+            raise UsageError(
+                f"Triton cannot serve a model named {name!r}",
+                where=repository,
+                remedy="Name its directory with ASCII letters, digits, '_', '-' and '.'.",
+            )
+    return len(names)
