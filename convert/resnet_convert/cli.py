@@ -1,0 +1,163 @@
+"""`resnet-convert`: a trained ResNet in, a proved and deployed model out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnet_convert import deployment, dry_run, screen
+from resnet_convert.pipeline import run as convert
+from resnet_convert.request import Request
+from resnet_serve import __version__, console, durable
+from resnet_serve.architectures import ARCHITECTURES
+from resnet_serve.runtimes import PRECISIONS, TARGETS
+
+app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+
+_EPILOG = (
+    "Exit codes: 0 done · 1 unexpected · 2 usage · 3 parity not met · 4 something missing on this "
+    "host · 5 bad input file.\n\nExample: [bold]resnet-convert --arch resnet20 --weights digits "
+    "--precision int8 --calibration digits --validation digits[/]"
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        console.out.print(f"resnet-convert {__version__}")
+        raise typer.Exit
+
+
+@app.command(epilog=_EPILOG)
+def command(
+    arch: Annotated[
+        str, typer.Option(help=f"The network: {', '.join(ARCHITECTURES)}.", show_default=False)
+    ],
+    precision: Annotated[str, typer.Option(help=f"One of {', '.join(PRECISIONS)}.")] = "fp32",
+    weights: Annotated[
+        str | None,
+        typer.Option(
+            help="imagenet[[:v1|:v2]], digits, random[[:seed]] (untrained), or a file "
+            "(.safetensors, .pt, .pth). Default: imagenet, for resnet20 digits.",
+            show_default=False,
+        ),
+    ] = None,
+    target: Annotated[
+        str, typer.Option(help=f"What it is made for: auto, {', '.join(TARGETS)}.")
+    ] = "auto",
+    name: Annotated[
+        str | None, typer.Option(help="The served name. Default: --arch.", show_default=False)
+    ] = None,
+    repository: Annotated[
+        Path, typer.Option(help="The Triton model repository to deploy to.")
+    ] = Path("model_repository"),
+    calibration: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|digits",
+            help="Images for the INT8 ranges, like those to be classified. INT8 refuses without.",
+            show_default=False,
+        ),
+    ] = None,
+    validation: Annotated[
+        str | None,
+        typer.Option(
+            metavar="DIR|digits",
+            help="Images for the parity gate; with one folder per class, accuracy is compared too.",
+            show_default=False,
+        ),
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Class names, one a line or a JSON list.", show_default=False),
+    ] = None,
+    input: Annotated[
+        str,
+        typer.Option(
+            help="uint8: raw RGB [[H,W,3]], normalised in the graph. float32: normalised [[3,H,W]]."
+        ),
+    ] = "uint8",
+    max_batch_size: Annotated[int, typer.Option(min=1, help="Largest batch Triton forms.")] = 8,
+    instances: Annotated[
+        int, typer.Option(min=1, help="Copies of the model; the cores are shared among them.")
+    ] = 1,
+    calibration_images: Annotated[
+        int, typer.Option(min=1, help="At most so many calibration images are used.")
+    ] = 512,
+    validation_images: Annotated[
+        int | None,
+        typer.Option(min=1, help="At most so many validation images.", show_default="all"),
+    ] = None,
+    force: Annotated[
+        bool,
+        typer.Option("--force", help="Deploy although the gate refuses; stamped in the passport."),
+    ] = False,
+    dry_run_only: Annotated[
+        bool, typer.Option("--dry-run", help="Print the plan and what it needs; touch nothing.")
+    ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(help="Also write the HTML report here.", show_default=False),
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One machine-readable result on stdout.")
+    ] = False,
+    _: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Trace a trained ResNet to ONNX, fold its BatchNorms, bring it to a precision, prove it equal
+    to the PyTorch reference, and deploy it to a Triton model repository.
+
+    Nothing is deployed unless the parity gate holds.
+    """
+    request = Request(
+        arch=arch,
+        precision=precision,
+        weights=weights,
+        target=target,
+        name=name,
+        repository=repository,
+        calibration=calibration,
+        validation=validation,
+        labels=labels,
+        input=input,
+        max_batch_size=max_batch_size,
+        instances=instances,
+        calibration_images=calibration_images,
+        validation_images=validation_images,
+        force=force,
+    )
+    request.check()
+    if dry_run_only:
+        steps = dry_run.plan(request)
+        if as_json:
+            typer.echo(json.dumps([step.to_json() for step in steps], indent=2))
+        else:
+            console.out.print(screen.plan_table(request, steps))
+        return
+    with screen.progress() as shown:
+        conversion = convert(request, shown)
+    if report is not None:
+        from resnet_convert.report import render
+
+        durable.write(report, render(conversion))
+    if as_json:
+        typer.echo(json.dumps(deployment.result(conversion), indent=2, sort_keys=True))
+    else:
+        console.out.print(screen.result_table(conversion))
+    for warning in conversion.warnings:
+        console.warn(warning)
+    if not as_json:
+        console.out.print(screen.sentence(conversion))
+
+
+def main() -> None:
+    """The console script."""
+    console.run(app)
+
+
+if __name__ == "__main__":
+    main()

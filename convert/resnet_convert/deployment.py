@@ -1,0 +1,158 @@
+"""Deploy a proved conversion: configuration, labels, model, passport and report, in one swap."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnet_convert import report
+from resnet_convert.trace import IR_VERSION, OPSET
+from resnet_serve import passport
+from resnet_serve.triton import config
+from resnet_serve.triton.repository import ModelFiles, Repository
+
+if TYPE_CHECKING:
+    from resnet_convert.conversion import Conversion
+
+REPORT_FILE = "report.html"
+PREPROCESSING_FILE = "preprocessing.json"
+
+
+def deploy(conversion: Conversion, model: bytes, repository: Repository) -> tuple[int, Path]:
+    """Write one version of `<name>`, `<name>_preprocess` and `<name>_image`."""
+    name = conversion.name
+    loaded, serving = conversion.weights, conversion.serving
+    classes = loaded.architecture.classes
+    input_kind = conversion.request.input
+    labels = {config.LABELS_FILE: config.labels_text(loaded.labels).encode()}
+    document = passport.create(**facts(conversion))
+    classifier = config.classifier(
+        name,
+        target=conversion.target,
+        input_kind=input_kind,
+        preprocessing=loaded.preprocessing,
+        classes=classes,
+        serving=serving,
+    )
+    preprocess = config.preprocess(
+        f"{name}_preprocess",
+        input_kind=input_kind,
+        preprocessing=loaded.preprocessing,
+        serving=serving,
+        cores=conversion.host.cores,
+    )
+    ensemble = config.image_ensemble(
+        f"{name}_image",
+        preprocess_name=f"{name}_preprocess",
+        classifier_name=name,
+        classes=classes,
+        serving=serving,
+    )
+    version = repository.deploy(
+        [
+            ModelFiles(
+                name,
+                config.to_text(classifier),
+                labels,
+                {
+                    conversion.target.model_file: model,
+                    passport.FILE_NAME: document.to_json().encode(),
+                    REPORT_FILE: report.render(conversion, created=document.created).encode(),
+                },
+            ),
+            ModelFiles(
+                f"{name}_preprocess",
+                config.to_text(preprocess),
+                version_files={PREPROCESSING_FILE: loaded.preprocessing.to_json().encode()},
+            ),
+            ModelFiles(
+                f"{name}_image",
+                config.to_text(ensemble),
+                labels,
+                # Object stores drop empty directories, and Triton wants one per version.
+                {"ensemble.txt": f"{name}_preprocess, then {name}\n".encode()},
+            ),
+        ]
+    )
+    return version, repository.path / name / str(version)
+
+
+def result(conversion: Conversion) -> dict[str, Any]:
+    """What `--json` prints: the passport's facts, and where the version lies."""
+    return {
+        **facts(conversion),
+        "version": conversion.version,
+        "path": None if conversion.path is None else str(conversion.path),
+    }
+
+
+def facts(conversion: Conversion) -> Mapping[str, Any]:
+    """Everything the passport and `--json` say of a conversion."""
+    request, loaded, found = conversion.request, conversion.weights, conversion.measurements
+    return {
+        "name": conversion.name,
+        "architecture": loaded.architecture.name,
+        "parameters": loaded.architecture.parameters,
+        "classes": loaded.architecture.classes,
+        "precision": request.precision,
+        "target": conversion.target.name,
+        "command": request.command(),
+        "host": conversion.host.to_json(),
+        "weights": {
+            "source": loaded.source,
+            "sha256": loaded.sha256,
+            "trained": loaded.trained,
+            "training": dict(loaded.training),
+        },
+        "model": {
+            "file": conversion.target.model_file,
+            "sha256": conversion.model_sha256,
+            "size_bytes": conversion.model_bytes,
+            "opset": OPSET,
+            "ir_version": IR_VERSION,
+        },
+        "contract": {
+            "input": request.input,
+            "preprocessing": loaded.preprocessing.to_json(),
+            "max_batch_size": conversion.serving.max_batch_size,
+            "instances": conversion.serving.instances,
+            "threads": conversion.serving.threads,
+        },
+        "calibration": _calibration(conversion),
+        "fold": {
+            "folded": conversion.fold.folded,
+            "total": conversion.fold.total,
+            "max_weight_change": conversion.fold.max_weight_change,
+        },
+        "parity": {
+            "images": found.images,
+            "images_sha256": found.images_sha256,
+            "numerics": {str(size): n.to_json() for size, n in found.numerics.items()},
+            "decisions": found.decisions.to_json(),
+            "layers": [layer.to_json() for layer in conversion.layers],
+        },
+        "latency": {
+            **{name: times.to_json() for name, times in found.latencies.items()},
+            "speedup": found.speedup.to_json(),
+        },
+        "compiled_operators": found.compiled,
+        "gate": {**conversion.verdict.to_json(), "overridden": conversion.overridden},
+        "warnings": list(conversion.warnings),
+        "stages": [
+            {"name": stage.name, "seconds": round(stage.seconds, 3), "summary": stage.summary}
+            for stage in conversion.stages
+        ],
+    }
+
+
+def _calibration(conversion: Conversion) -> dict[str, Any] | None:
+    images = conversion.calibration_set
+    if conversion.calibration is None or images is None:
+        return None
+    return {
+        "images": conversion.calibration.images,
+        "source": images.name,
+        "list_sha256": images.digest(),
+        "method": conversion.calibration.method,
+    }

@@ -1,0 +1,93 @@
+"""The plan of a conversion, without doing any of it: stages, and what each still needs."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Literal
+
+from resnet_convert.request import Request
+from resnet_serve import catalog, weights
+from resnet_serve.architectures import find
+from resnet_serve.download import torch_hub_checkpoints
+
+Status = Literal["here", "download", "missing"]
+
+
+@dataclass(frozen=True)
+class Step:
+    """A stage, what it does in this conversion, what it needs, and where that is."""
+
+    stage: str
+    does: str
+    needs: str
+    status: Status
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+def plan(request: Request) -> list[Step]:
+    """The steps of a checked request; reads directories, writes nothing, downloads nothing."""
+    architecture = find(request.arch)
+    spec = request.weights or weights.default_spec(architecture)
+    steps = [
+        _weights(spec, architecture.name),
+        _step("trace", f"{architecture.convolutions} convolutions to ONNX", "torch", "onnx_ir"),
+        _step("fold", "BatchNorm into the convolutions, in float64", "onnx_ir"),
+    ]
+    if request.input == "uint8":
+        steps.append(_step("pixels", "normalisation into the graph", "onnx_ir"))
+    if request.precision == "int8":
+        steps.append(
+            _images("calibrate", f"≤ {request.calibration_images} images", request.calibration)
+        )
+        steps.append(_step("quantize", "u8 activations, s8 weights per channel", "onnx_ir"))
+    elif request.precision == "fp16":
+        steps.append(_step("half", "FP16 graph, FP32 logits", "onnx_ir"))
+    steps.append(_images("parity", "logits, decisions, accuracy", request.validation))
+    steps.append(_step("latency", "against PyTorch on this host", "onnxruntime"))
+    steps.append(
+        Step(
+            "deploy",
+            f"{request.model_name} as the next version",
+            str(request.repository),
+            "here",
+        )
+    )
+    return steps
+
+
+def _step(stage: str, does: str, *packages: str) -> Step:
+    missing = [name for name in packages if find_spec(name) is None]
+    return Step(stage, does, ", ".join(packages), _here(not missing))
+
+
+def _weights(spec: str, arch: str) -> Step:
+    kind, _, option = spec.partition(":")
+    if kind == "imagenet":
+        row = catalog.published(arch, option or None)
+        path = torch_hub_checkpoints() / row.file_name
+        if path.is_file():
+            return Step("weights", f"ImageNet {row.version}, already here", str(path), "here")
+        return Step("weights", f"download {row.size_mib:.0f} MiB", row.url, "download")
+    if kind == "random":
+        return Step(
+            "weights", "untrained, for speed only", "torch", _here(find_spec("torch") is not None)
+        )
+    if kind == "digits":
+        return Step("weights", "trained on handwritten digits", "shipped", "here")
+    return Step("weights", "a checkpoint", spec, _here(Path(spec).is_file()))
+
+
+def _images(stage: str, does: str, source: str | None) -> Step:
+    if source is None:
+        return Step(stage, f"{does} (no images given: numerics only)", "synthetic images", "here")
+    if source == "digits":
+        return Step(stage, does, "scikit-learn", _here(find_spec("sklearn") is not None))
+    return Step(stage, does, source, _here(Path(source).is_dir()))
+
+
+def _here(present: bool) -> Status:
+    return "here" if present else "missing"

@@ -1,0 +1,151 @@
+"""Look inside: what each layer answers, and which layer loses precision, in PyTorch's names.
+
+`std` is the standard deviation of a layer's response after BatchNorm and before the ReLU, the
+quantity of figure 7 in He et al. 2016. `sqnr_db` compares the layer's activation in the converted
+graph with the one in the folded FP32 graph *given the same input*: every converted layer is fed
+what the FP32 layer was fed, so that a layer answers for its own loss and not for those before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_convert.calibrate import with_outputs
+from resnet_convert.quantize import WEIGHTED
+from resnet_serve.errors import ConversionError
+from resnet_serve.optional import optional
+from resnet_serve.parity.numerics import decibels
+from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+else:
+    ir = optional("onnx_ir", extra="convert")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One weighted layer: its response's spread, and the SQNR of its activation in dB."""
+
+    name: str
+    std: float
+    sqnr_db: float
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Tensors:
+    """The names in the folded graph: what a layer takes, answers, and ends in behind its ReLU."""
+
+    taken: str
+    response: str
+    activation: str
+
+
+def inspect(
+    folded: ir.Model, converted: ir.Model, batches: Iterable[NDArray[Any]], *, threads: int
+) -> tuple[Layer, ...]:
+    """Run both graphs over the batches, one layer's numbers at a time, in the graph's order."""
+    layers = _layers(folded)
+    alone = ir.from_proto(ir.to_proto(converted))
+    given = _separate(alone, layers)
+    available = {str(value.name) for node in alone.graph for value in node.outputs}
+    twins = {name: _twin(name, tensors, available) for name, tensors in layers.items()}
+    wanted = {
+        tensor
+        for tensors in layers.values()
+        for tensor in (tensors.taken, tensors.response, tensors.activation)
+    }
+    image = str(folded.graph.inputs[0].name)
+    sums = {name: np.zeros(5) for name in layers}  # n, Σx, Σx², signal, noise
+    with (
+        onnxruntime_runtime.load(with_outputs(folded, wanted), threads=threads) as reference,
+        onnxruntime_runtime.load(
+            with_outputs(alone, set(twins.values())), threads=threads
+        ) as candidate,
+    ):
+        for batch in batches:
+            theirs = {image: batch} | reference.run_all(batch)
+            ours = candidate.run_all(batch, {entry: theirs[name] for name, entry in given.items()})
+            for name, tensors in layers.items():
+                x = theirs[tensors.response].astype(np.float64)
+                a = theirs[tensors.activation].astype(np.float64)
+                noise = np.square(a - ours[twins[name]].astype(np.float64)).sum()
+                sums[name] += (x.size, x.sum(), np.square(x).sum(), np.square(a).sum(), noise)
+    return tuple(_summary(name, total) for name, total in sums.items())
+
+
+def _layers(folded: ir.Model) -> dict[str, _Tensors]:
+    found = {}
+    for node in folded.graph:
+        if node.op_type in WEIGHTED:
+            response = activation = node.outputs[0]
+            readers = [use.node for use in response.uses()]
+            if [reader.op_type for reader in readers] == ["Relu"]:
+                activation = readers[0].outputs[0]
+            names = (value.name for value in (node.inputs[0], response, activation) if value)
+            found[str(node.name)] = _Tensors(*map(str, names))
+    return found
+
+
+def _separate(converted: ir.Model, layers: Mapping[str, _Tensors]) -> dict[str, str]:
+    """Feed every layer from an FP32 graph input of its own, through its own Cast or Q/DQ, in place.
+
+    Returns the new inputs by the tensor of the folded graph that each stands for.
+    """
+    graph = converted.graph
+    entrances: dict[str, ir.Value] = {}
+    given = {}
+    for node in list(graph):
+        tensors = layers.get(str(node.name))
+        taken = node.inputs[0] if node.inputs else None
+        if tensors is None or taken is None or taken.is_graph_input():
+            continue
+        if tensors.taken not in entrances:
+            entry = ir.Value(
+                name=f"{tensors.taken}.given",
+                shape=taken.shape,
+                type=ir.TensorType(ir.DataType.FLOAT),
+            )
+            graph.inputs.append(entry)
+            given[tensors.taken] = str(entry.name)
+            entrances[tensors.taken] = _entrance(graph, entry, taken, before=node)
+        node.replace_input_with(0, entrances[tensors.taken])
+    return given
+
+
+def _entrance(graph: ir.Graph, entry: ir.Value, taken: ir.Value, *, before: ir.Node) -> ir.Value:
+    """`entry` as `taken` was typed: dequantized from the same grid, cast to FP16, or as it is."""
+    steps: list[ir.Node] = []
+    producer = taken.producer()
+    if producer is not None and producer.op_type == "DequantizeLinear":
+        grid = producer.inputs[1:]
+        steps.append(ir.node("QuantizeLinear", [entry, *grid]))
+        steps.append(ir.node("DequantizeLinear", [steps[0].outputs[0], *grid]))
+    elif taken.dtype == ir.DataType.FLOAT16:
+        steps.append(ir.node("Cast", [entry], {"to": ir.DataType.FLOAT16}))
+    for number, step in enumerate(steps):
+        step.name = step.outputs[0].name = f"{entry.name}.{number}"
+    graph.insert_before(before, steps)
+    return steps[-1].outputs[0] if steps else entry
+
+
+def _twin(name: str, tensors: _Tensors, available: set[str]) -> str:
+    """The activation in the converted graph: as dequantized, where it was quantized."""
+    for twin in (f"{tensors.activation}.dq", tensors.activation):
+        if twin in available:
+            return twin
+    raise ConversionError("the converted graph has lost its activation", where=name)
+
+
+def _summary(name: str, total: NDArray[np.float64]) -> Layer:
+    count, first, second, signal, noise = (float(x) for x in total)
+    variance = max(0.0, second / count - (first / count) ** 2)
+    return Layer(name=name, std=float(np.sqrt(variance)), sqnr_db=decibels(signal, noise))

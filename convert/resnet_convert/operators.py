@@ -1,0 +1,211 @@
+"""From an ATen operator, as torch.export writes it, to ONNX: one row per operator.
+
+A row takes the emitter and the call's arguments by their schema names and returns the ONNX value.
+The set is what the family needs, with the neighbours that classifiers of the same shape use.
+References: the ATen schemas (native_functions.yaml) and the ONNX operators at opset 17.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_serve.errors import ConversionError
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+_END = 2**63 - 1
+
+
+class Emitter(Protocol):
+    """What a row may do: add a node for the current call, and add a constant."""
+
+    def emit(self, op_type: str, inputs: Sequence[Any], /, **attributes: Any) -> ir.Value: ...
+
+    def constant(self, suffix: str, value: NDArray[Any]) -> ir.Value: ...
+
+    def refuse(self, why: str) -> ConversionError: ...
+
+
+Arguments = Mapping[str, Any]
+Row = Callable[[Emitter, Arguments], Any]
+
+
+def _pair(value: Any) -> list[int]:
+    """ATen writes a square window as one number or as two."""
+    values = [value] if isinstance(value, int) else list(value)
+    return values * 2 if len(values) == 1 else values
+
+
+def _conv2d(to: Emitter, a: Arguments) -> ir.Value:
+    inputs = [a["input"], a["weight"]] + ([a["bias"]] if a["bias"] is not None else [])
+    if isinstance(a["padding"], str):
+        raise to.refuse(f"padding={a['padding']!r}; give the padding in pixels")
+    return to.emit(
+        "Conv",
+        inputs,
+        kernel_shape=list(a["weight"].shape.numpy())[2:],
+        strides=_pair(a["stride"]),
+        pads=_pair(a["padding"]) * 2,
+        dilations=_pair(a["dilation"]),
+        group=a["groups"],
+    )
+
+
+def _batch_norm(to: Emitter, a: Arguments) -> ir.Value:
+    if a["training"] or a["running_mean"] is None:
+        raise to.refuse("BatchNorm without running statistics; put the network in eval mode")
+    channels = a["running_mean"].shape[0]
+    weight = a["weight"]
+    if weight is None:
+        weight = to.constant("weight", np.ones(channels, np.float32))
+    bias = a["bias"]
+    if bias is None:
+        bias = to.constant("bias", np.zeros(channels, np.float32))
+    return to.emit(
+        "BatchNormalization",
+        [a["input"], weight, bias, a["running_mean"], a["running_var"]],
+        epsilon=a["eps"],
+    )
+
+
+def _relu(to: Emitter, a: Arguments) -> ir.Value:
+    return to.emit("Relu", [a["self"]])
+
+
+def _max_pool2d(to: Emitter, a: Arguments) -> ir.Value:
+    return to.emit(
+        "MaxPool",
+        [a["self"]],
+        kernel_shape=_pair(a["kernel_size"]),
+        strides=_pair(a["stride"] or a["kernel_size"]),
+        pads=_pair(a["padding"]) * 2,
+        dilations=_pair(a["dilation"]),
+        ceil_mode=int(a["ceil_mode"]),
+    )
+
+
+def _avg_pool2d(to: Emitter, a: Arguments) -> ir.Value:
+    if a["divisor_override"] is not None:
+        raise to.refuse("divisor_override")
+    return to.emit(
+        "AveragePool",
+        [a["self"]],
+        kernel_shape=_pair(a["kernel_size"]),
+        strides=_pair(a["stride"] or a["kernel_size"]),
+        pads=_pair(a["padding"]) * 2,
+        ceil_mode=int(a["ceil_mode"]),
+        count_include_pad=int(a["count_include_pad"]),
+    )
+
+
+def _adaptive_avg_pool2d(to: Emitter, a: Arguments) -> ir.Value:
+    if _pair(a["output_size"]) != [1, 1]:
+        raise to.refuse(f"adaptive pooling to {_pair(a['output_size'])}; only to 1×1")
+    return to.emit("GlobalAveragePool", [a["self"]])
+
+
+def _mean(to: Emitter, a: Arguments) -> ir.Value:
+    rank = len(a["self"].shape)
+    axes = sorted(axis % rank for axis in a.get("dim") or range(rank))
+    if 0 in axes:
+        raise to.refuse("a mean over the images of a batch")
+    if a["dtype"] is not None:
+        raise to.refuse(f"a mean in {a['dtype']}")
+    if rank == 4 and axes == [2, 3]:
+        pooled = to.emit("GlobalAveragePool", [a["self"]])
+        return pooled if a["keepdim"] else to.emit("Flatten", [pooled], axis=1)
+    return to.emit("ReduceMean", [a["self"]], axes=axes, keepdims=int(a["keepdim"]))
+
+
+def _flatten(to: Emitter, a: Arguments) -> ir.Value:
+    rank = len(a["self"].shape)
+    if a["start_dim"] != 1 or a["end_dim"] not in (-1, rank - 1):
+        raise to.refuse("flattening other than from dimension 1 to the last")
+    return to.emit("Flatten", [a["self"]], axis=1)
+
+
+def _linear(to: Emitter, a: Arguments) -> ir.Value:
+    if len(a["input"].shape) != 2:
+        raise to.refuse(f"a linear layer over {len(a['input'].shape)} dimensions; only over 2")
+    inputs = [a["input"], a["weight"]] + ([a["bias"]] if a["bias"] is not None else [])
+    return to.emit("Gemm", inputs, transB=1)
+
+
+def _add(to: Emitter, a: Arguments) -> ir.Value:
+    if a["alpha"] != 1:
+        raise to.refuse(f"add with alpha={a['alpha']}")
+    return to.emit("Add", [a["self"], _operand(to, a["other"])])
+
+
+def _mul(to: Emitter, a: Arguments) -> ir.Value:
+    return to.emit("Mul", [a["self"], _operand(to, a["other"])])
+
+
+def _operand(to: Emitter, value: Any) -> Any:
+    if isinstance(value, int | float):
+        return to.constant("other", np.asarray(value, np.float32))
+    return value
+
+
+def _cat(to: Emitter, a: Arguments) -> ir.Value:
+    return to.emit("Concat", list(a["tensors"]), axis=a["dim"])
+
+
+def _slice(to: Emitter, a: Arguments) -> Any:
+    start, end, step = a["start"] or 0, a["end"], a["step"]
+    end = _END if end is None else end
+    if (start, step) == (0, 1) and end >= _END:
+        return a["self"]
+    bounds = {"starts": start, "ends": end, "axes": a["dim"], "steps": step}
+    inputs = [to.constant(name, np.asarray([value], np.int64)) for name, value in bounds.items()]
+    return to.emit("Slice", [a["self"], *inputs])
+
+
+def _pad(to: Emitter, a: Arguments) -> ir.Value:
+    if a.get("mode", "constant") != "constant":
+        raise to.refuse(f"{a['mode']} padding; only constant")
+    # ATen lists (before, after) from the last dimension; ONNX all befores, then all afters.
+    pads = list(a["pad"]) + [0] * (2 * len(a["self"].shape) - len(a["pad"]))
+    befores, afters = pads[0::2][::-1], pads[1::2][::-1]
+    amounts = to.constant("pads", np.asarray(befores + afters, np.int64))
+    value = to.constant("value", np.asarray(a["value"] or 0, np.float32))
+    return to.emit("Pad", [a["self"], amounts, value], mode="constant")
+
+
+def _same(to: Emitter, a: Arguments) -> Any:
+    """Nothing happens to the values in evaluation: dropout, copies, memory formats."""
+    if a.get("train") is True:
+        raise to.refuse("dropout in training mode; put the network in eval mode")
+    return a["input"] if "input" in a else a["self"]
+
+
+ROWS: Mapping[str, Row] = MappingProxyType(
+    {
+        "aten::conv2d": _conv2d,
+        "aten::batch_norm": _batch_norm,
+        "aten::relu": _relu,
+        "aten::max_pool2d": _max_pool2d,
+        "aten::avg_pool2d": _avg_pool2d,
+        "aten::adaptive_avg_pool2d": _adaptive_avg_pool2d,
+        "aten::mean": _mean,
+        "aten::flatten": _flatten,
+        "aten::linear": _linear,
+        "aten::add": _add,
+        "aten::mul": _mul,
+        "aten::cat": _cat,
+        "aten::slice": _slice,
+        "aten::pad": _pad,
+        "aten::constant_pad_nd": _pad,
+        "aten::dropout": _same,
+        "aten::clone": _same,
+        "aten::contiguous": _same,
+        "aten::detach": _same,
+        "aten::lift_fresh_copy": _same,
+    }
+)

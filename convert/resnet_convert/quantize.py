@@ -1,0 +1,213 @@
+"""Quantize: Q/DQ pairs for the CPU dialect, u8 activations and s8 per-channel weights.
+
+    q = saturate(round(x/scale) + zero)         scale = (high − low)/255, zero = round(−low/scale)
+
+Where the pairs go (ONNX Runtime keeps an operator in integers only when every activation around
+it is quantized; x86 VNNI multiplies u8 × s8):
+1. Every activation that a Conv, Gemm, Add, pool, Concat, Slice, Pad or Flatten reads or writes
+   gets one pair, right after its producer, whoever reads it: an identity shortcut therefore shares
+   the pair of its block's input, and an Add has integers on both sides.
+2. Except between an operator and its ReLU: the pair goes behind the ReLU. Its range starts at
+   zero, where u8 saturates anyway, so that the ReLU itself is dropped.
+3. MaxPool, Flatten, Slice and zero Pad move values without changing them: their output takes the
+   scale of their input, and they run on the integers. A Pad by anything else has its own range.
+4. Weights: symmetric s8 per output channel, −127…127, stored as integers.
+5. Biases: s32 with scale(input)·scale(weight). A channel whose bias would not fit, or whose product
+   of scales FP32 could not hold, gets a coarser weight scale.
+6. Logits stay FP32. Ranges always contain zero, so that padding is exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_convert.calibrate import Range
+from resnet_convert.initializers import array_of, initializer, own_initializer, remove
+from resnet_serve.errors import ConversionError
+from resnet_serve.optional import optional
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+else:
+    ir = optional("onnx_ir", extra="convert")
+
+WEIGHTED = frozenset({"Conv", "Gemm"})
+MOVING = frozenset({"MaxPool", "Flatten", "Slice", "Pad"})
+QUANTIZED = WEIGHTED | MOVING | {"Add", "Concat", "GlobalAveragePool", "AveragePool", "Relu"}
+LARGEST_BIAS = 2.0**30  # the other half of 32 bits is for the sum of products it is added to
+# The product of two scales stays this far above FP32's subnormal numbers, which lose digits.
+SMALLEST_PRODUCT = float(np.finfo(np.float32).tiny) * 2**24
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How many layers and activations carry Q/DQ, and how many ReLUs saturation replaced."""
+
+    layers: int
+    activations: int
+    dropped_relus: int
+    coarsened_channels: int
+
+
+@dataclass(frozen=True)
+class _Grid:
+    scale: float
+    zero: int
+
+
+def activations(model: ir.Model) -> tuple[str, ...]:
+    """The tensors that will carry a Q/DQ pair (rules 1, 2 and 6), in the graph's order."""
+    return tuple(str(value.name) for value in _activations(model.graph))
+
+
+def quantize(model: ir.Model, ranges: Mapping[str, Range]) -> Quantization:
+    """Insert the pairs, in place; `ranges` holds what `calibrate.observe` saw."""
+    graph = model.graph
+    values = _activations(graph)
+    grids = {str(value.name): _grid(ranges[_source(value)]) for value in values}
+    weighted = [node for node in graph if node.op_type in WEIGHTED]
+    coarsened = sum(
+        _quantize_weights(graph, node, grids[str(_taken(node).name)].scale) for node in weighted
+    )
+    dropped = 0
+    for value in values:
+        grid = grids[str(value.name)]
+        producer = value.producer()
+        if producer is not None and producer.op_type == "Relu" and grid.zero == 0:
+            _pair(graph, _taken(producer), grid, name=str(value.name), readers=value)
+            remove(graph, producer)
+            dropped += 1
+        else:
+            _pair(graph, value, grid, name=str(value.name), readers=value)
+    return Quantization(len(weighted), len(values), dropped, coarsened)
+
+
+def _activations(graph: ir.Graph) -> list[ir.Value]:
+    constants = set(graph.initializers)
+    found: dict[str, ir.Value] = {}
+    for node in graph:
+        if node.op_type not in QUANTIZED:
+            continue
+        for value in (*node.inputs, *node.outputs):
+            if value is None or value.name in constants or value.is_graph_output():
+                continue
+            readers = [use.node.op_type for use in value.uses()]
+            if readers != ["Relu"]:
+                found[str(value.name)] = value
+    return list(found.values())
+
+
+def _source(value: ir.Value) -> str:
+    """The tensor whose range a value takes: itself, or what a moving operator was given."""
+    producer = value.producer()
+    while producer is not None and _moves(producer):
+        value = _taken(producer)
+        producer = value.producer()
+    return str(value.name)
+
+
+def _moves(node: ir.Node) -> bool:
+    """Rule 3: whether an operator's results are values of its input, or zero."""
+    filler = node.inputs[2] if node.op_type == "Pad" and len(node.inputs) > 2 else None
+    return node.op_type in MOVING and (filler is None or not array_of(filler).any())
+
+
+def _taken(node: ir.Node) -> ir.Value:
+    value = node.inputs[0]
+    if value is None:
+        raise ConversionError("has no input", where=f"int8: {node.name} ({node.op_type})")
+    return value
+
+
+def _grid(seen: Range) -> _Grid:
+    low, high = min(0.0, seen.low), max(0.0, seen.high)
+    scale = float(np.float32((high - low) / 255))
+    if scale < SMALLEST_PRODUCT:  # a tensor that is zero, or as good as zero
+        scale = 1.0
+    return _Grid(scale, int(np.clip(np.rint(-low / scale), 0, 255)))
+
+
+def _pair(graph: ir.Graph, value: ir.Value, grid: _Grid, *, name: str, readers: ir.Value) -> None:
+    """Put Q and DQ behind `value` and hand the result to everyone who reads `readers`."""
+    scale = initializer(graph, f"{name}.scale", np.asarray(grid.scale, np.float32))
+    zero = initializer(graph, f"{name}.zero", np.asarray(grid.zero, np.uint8))
+    uses = list(readers.uses())
+    quantize_node = ir.node("QuantizeLinear", [value, scale, zero], name=f"{name}.q")
+    dequantize_node = ir.node(
+        "DequantizeLinear", [quantize_node.outputs[0], scale, zero], name=f"{name}.dq"
+    )
+    for node, dtype in (
+        (quantize_node, ir.DataType.UINT8),
+        (dequantize_node, ir.DataType.FLOAT),
+    ):
+        node.outputs[0].name = node.name
+        node.outputs[0].shape, node.outputs[0].type = value.shape, ir.TensorType(dtype)
+    producer = value.producer()
+    if producer is None:
+        graph.insert_before(graph[0], [quantize_node, dequantize_node])
+    else:
+        graph.insert_after(producer, [quantize_node, dequantize_node])
+    for use in uses:
+        use.node.replace_input_with(use.idx, dequantize_node.outputs[0])
+
+
+def _quantize_weights(graph: ir.Graph, node: ir.Node, input_scale: float) -> int:
+    """Rules 4 and 5 for one Conv or Gemm; returns how many channels had to be coarsened."""
+    if node.op_type == "Gemm" and not node.attributes.get_int("transB"):
+        raise ConversionError("needs weights [classes, features]", where=f"int8: {node.name}")
+    weight = own_initializer(node, 1)
+    exact = array_of(weight).astype(np.float64)
+    scale = np.abs(exact).reshape(len(exact), -1).max(axis=1) / 127
+    bias = (
+        array_of(own_initializer(node, 2)).astype(np.float64)
+        if len(node.inputs) > 2
+        else np.zeros(len(exact))
+    )
+    needed = np.abs(bias) / (input_scale * LARGEST_BIAS)
+    needed = np.maximum(needed, SMALLEST_PRODUCT / min(input_scale, 1.0))
+    coarsened = int(((needed > scale) & (scale > 0)).sum())
+    scale = np.maximum(scale, needed).astype(np.float32)
+    shape = (-1,) + (1,) * (exact.ndim - 1)
+    integers = np.clip(np.rint(exact / scale.astype(np.float64).reshape(shape)), -127, 127)
+    # The runtime multiplies the two FP32 scales; so do we, to the bit.
+    bias_scale = np.float32(input_scale) * scale
+    bias_integers = np.rint(bias / bias_scale.astype(np.float64))
+    names = (f"{node.name}.weight", f"{node.name}.bias")
+    own = [value for value in node.inputs[1:] if value is not None]
+    constants = (
+        _constant(graph, node, names[0], integers.astype(np.int8), scale),
+        _constant(graph, node, names[1], bias_integers.astype(np.int32), bias_scale),
+    )
+    node.resize_inputs(3)
+    for index, value in enumerate(constants, start=1):
+        node.replace_input_with(index, value)
+    for value in own:
+        if not value.uses() and value.name is not None:
+            graph.initializers.pop(value.name, None)
+    return coarsened
+
+
+def _constant(
+    graph: ir.Graph,
+    node: ir.Node,
+    name: str,
+    integers: NDArray[np.signedinteger[Any]],
+    scale: NDArray[np.float32],
+) -> ir.Value:
+    """Integers behind a DequantizeLinear over axis 0, ahead of `node`."""
+    stored = initializer(graph, f"{name}.q", integers)
+    scales = initializer(graph, f"{name}.scale", scale)
+    zeros = initializer(graph, f"{name}.zero", np.zeros(scale.shape, integers.dtype))
+    dequantize_node = ir.node(
+        "DequantizeLinear", [stored, scales, zeros], {"axis": 0}, name=f"{name}.dq"
+    )
+    output = dequantize_node.outputs[0]
+    output.name = dequantize_node.name
+    output.shape, output.type = ir.Shape(integers.shape), ir.TensorType(ir.DataType.FLOAT)
+    graph.insert_before(node, dequantize_node)
+    return output

@@ -1,0 +1,139 @@
+"""What a conversion looks like in the terminal: stages as they go, one table, one sentence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich import box
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from resnet_convert.conversion import Conversion
+from resnet_convert.dry_run import Status, Step
+from resnet_convert.request import Request
+from resnet_serve import console
+
+_COLOURS: dict[Status, str] = {"here": "green", "download": "yellow", "missing": "bold red"}
+
+
+class _Lines:
+    """Progress where stderr is no terminal: one line per finished stage."""
+
+    def __init__(self) -> None:
+        self._stage, self._started = "", 0.0
+
+    def stage(self, name: str) -> None:
+        self._stage, self._started = name, time.perf_counter()
+
+    def advance(self, done: int, total: int) -> None: ...
+
+    def finish(self, summary: str) -> None:
+        seconds = time.perf_counter() - self._started
+        console.err.print(f"{self._stage:<10}{seconds:6.1f} s  {summary}", soft_wrap=True)
+
+
+class _Bars:
+    """Progress on a terminal: a spinner, a bar where something is counted, the summary after."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+
+    def stage(self, name: str) -> None:
+        self._task = self._bars.add_task(name, total=None, summary="")
+
+    def advance(self, done: int, total: int) -> None:
+        self._bars.update(self._task, completed=done, total=total or None)
+
+    def finish(self, summary: str) -> None:
+        self._bars.update(self._task, completed=1, total=1, summary=summary)
+
+
+@contextmanager
+def progress() -> Iterator[_Lines | _Bars]:
+    """The stages of one conversion, on stderr."""
+    if not console.err.is_terminal:
+        yield _Lines()
+        return
+    columns = (
+        SpinnerColumn(finished_text="[green]✓[/]"),
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=20),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[summary]}"),
+    )
+    with Progress(*columns, console=console.err) as bars:
+        yield _Bars(bars)
+
+
+def plan_table(request: Request, steps: Sequence[Step]) -> Table:
+    """The dry run."""
+    table = Table(title=f"Plan: {request.command()}", title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("stage", "what", "needs", "status"):
+        table.add_column(column, overflow="fold")
+    for step in steps:
+        table.add_row(step.stage, step.does, step.needs, Text(step.status, _COLOURS[step.status]))
+    return table
+
+
+def result_table(conversion: Conversion) -> Table:
+    """The gate's checks and the numbers people ask for."""
+    found = conversion.measurements
+    table = Table(
+        title=f"{conversion.name}, {conversion.request.precision}, against PyTorch",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    for column in ("what", "found", "allowed", ""):
+        table.add_column(column, overflow="fold")
+    for check in conversion.verdict.checks:
+        mark = Text("✓ passed", "green") if check.passed else Text("✗ not met", "bold red")
+        if not check.binding:
+            mark = Text("not binding: untrained", "yellow")
+        table.add_row(check.name, check.found, check.allowed, mark)
+    decisions = found.decisions
+    if decisions.interval_points is not None:
+        low, high = decisions.interval_points
+        table.add_row(
+            "top-1",
+            f"{decisions.reference_top1:.2f} → {decisions.converted_top1:.2f} %",
+            "",
+            f"95 %: [{low:+.2f}, {high:+.2f}]",
+        )
+    ratio = found.speedup
+    table.add_row(
+        "latency, batch 1",
+        f"{found.converted_latency.median_ms:.2f} ms",
+        "",
+        f"{ratio.median:.1f}× from {found.reference_latency.median_ms:.2f} ms",
+    )
+    before = 4 * conversion.weights.architecture.parameters / 1e6
+    table.add_row("size", f"{conversion.model_bytes / 1e6:.2f} MB", "", f"from {before:.2f} MB")
+    if conversion.quantization is not None:
+        total = conversion.weights.architecture.convolutions
+        integers = f"{found.integer_convolutions} of {total}"
+        table.add_row("integer convolutions", integers, "", "as compiled")
+    layer = conversion.worst_layer
+    if layer is not None:
+        table.add_row("least exact layer", f"{layer.sqnr_db:.1f} dB SQNR", "", layer.name)
+    return table
+
+
+def sentence(conversion: Conversion) -> Panel:
+    """The one sentence a run ends with: what was chosen, what it costs, what comes next."""
+    request, found = conversion.request, conversion.measurements
+    decisions = found.decisions
+    text = Text()
+    if conversion.overridden:
+        text.append("Gate overridden. ", "bold red")
+    text.append(
+        f"{conversion.name} version {conversion.version} is deployed in {request.precision}: "
+        f"{found.speedup.median:.1f}× PyTorch at batch 1, "
+        f"{100 * decisions.top1_agreement:.2f} % of {decisions.images} decisions as before.\n"
+    )
+    text.append(f"Report: {conversion.path}/report.html\n")
+    text.append(f"Next:   resnet-serve up --repository {request.repository}", "bold")
+    return Panel(text, border_style="red" if conversion.overridden else "green", expand=False)

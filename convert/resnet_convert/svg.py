@@ -1,0 +1,114 @@
+"""From matplotlib to an SVG that lives inside a page.
+
+Colours leave as CSS variables with a default, so that the page's light and dark style reach into
+the figure; text stays text, in the page's font. The same numbers give the same bytes, and nothing
+of matplotlib's global state or of the user's matplotlibrc is left changed or looked at.
+"""
+
+from __future__ import annotations
+
+import functools
+import io
+import re
+from collections.abc import Callable
+from html import escape
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
+
+from resnet_serve.optional import optional
+
+if TYPE_CHECKING:
+    import matplotlib
+    from matplotlib.axes import Axes
+else:
+    matplotlib = optional("matplotlib", extra="convert")
+
+# Blue and vermilion of Okabe & Ito (2008), told apart with every kind of colour vision: what is
+# the reference's is grey, what is the converted model's is blue, what deserves a look is vermilion.
+INK, SOFT, RULE = "#1b1f24", "#5d6773", "#d8dee4"
+CONVERTED, NOTABLE = "#0072b2", "#c04d00"
+_VARIABLES = {INK: "ink", SOFT: "soft", RULE: "rule", CONVERTED: "converted", NOTABLE: "notable"}
+
+_STYLE: dict[str, Any] = {
+    "svg.fonttype": "none",
+    "font.size": 10,
+    "text.parse_math": False,
+    "text.color": INK,
+    "axes.facecolor": "none",
+    "axes.edgecolor": RULE,
+    "axes.labelcolor": SOFT,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "axes.formatter.use_mathtext": False,
+    "grid.color": RULE,
+    "grid.linewidth": 0.6,
+    "xtick.color": RULE,
+    "ytick.color": RULE,
+    "xtick.labelcolor": SOFT,
+    "ytick.labelcolor": SOFT,
+}
+
+_P = ParamSpec("_P")
+_Painter = Callable[Concatenate["Axes", _P], str]
+
+
+def figure(size_in: tuple[float, float]) -> Callable[[_Painter[_P]], Callable[_P, str]]:
+    """Make a painter (draws on axes, returns the figure's title) return a finished inline SVG."""
+
+    def finish(paint: _Painter[_P]) -> Callable[_P, str]:
+        style: Any = _STYLE | {"svg.hashsalt": paint.__name__}
+
+        @functools.wraps(paint)
+        def painted(*args: _P.args, **kwargs: _P.kwargs) -> str:
+            with matplotlib.rc_context():
+                matplotlib.rcdefaults()
+                matplotlib.rcParams.update(style)
+                canvas = matplotlib.figure.Figure(figsize=size_in, layout="constrained")
+                title = paint(canvas.subplots(), *args, **kwargs)
+                text = io.StringIO()
+                nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+                canvas.savefig(text, format="svg", transparent=True, metadata=nothing)
+            return inline(text.getvalue(), title)
+
+        return painted
+
+    return finish
+
+
+def inline(text: str, title: str) -> str:
+    """Matplotlib's SVG file as an element of a page, without ids that two figures would share."""
+    body = text[text.index("<svg") :]
+    view = re.search(r'viewBox="[^"]*"', body)
+    head = (
+        '<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'{view.group() if view else ""} role="img" stroke-linejoin="round">'
+        f"<title>{escape(title)}</title>"
+    )
+    body = body[body.index(">") + 1 :]
+    # This rule would apply to the whole page.
+    body = re.sub(r"<defs>\s*<style.*?</style>\s*</defs>", "", body, flags=re.S)
+    used = set(re.findall(r'(?:href="|url\()#([\w-]+)', body))
+    body = re.sub(r' id="([^"]*)"', lambda m: m.group() if m.group(1) in used else "", body)
+    body = re.sub(r"font: ([\d.]+px)[^;\"]*", r"font-size: \1", body)
+    body = re.sub(r"font-family: [^;\"]*; ?", "", body)  # the page's font
+    body = re.sub(r' (?:d|x|y|transform)="[^"]*"', _rounded, body)
+    body = re.sub(r"<g([^>]*)>\s*((?:<use [^>]*>\s*)+)</g>", _styled_once, body)
+    for colour, name in _VARIABLES.items():
+        body = body.replace(colour, f"var(--{name}, {colour})")
+    return head + re.sub(r"\n\s*", "\n", body).strip()
+
+
+def _rounded(attribute: re.Match[str]) -> str:
+    """A hundredth of a point is finer than any screen."""
+    return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number.group()):.2f}", attribute.group())
+
+
+def _styled_once(group: re.Match[str]) -> str:
+    """Thousands of markers that look the same: the look moves to their group."""
+    attributes, markers = group.groups()
+    styles = set(re.findall(r' style="[^"]*"', markers))
+    if len(styles) != 1:
+        return group.group()
+    style = styles.pop()
+    return f"<g{attributes}{style}>{markers.replace(style, '')}</g>"

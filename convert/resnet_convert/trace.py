@@ -1,0 +1,296 @@
+"""Trace: from the PyTorch reference to an ONNX graph that means the same, named the same.
+
+`torch.export` records the network as ATen calls; each call becomes the ONNX operator of
+`operators.ROWS`. We write the graph ourselves because the stock exporters leave ResNets with
+shape arithmetic, shared initializers or wrong results (pytorch#157621, #166797, #169178), and
+because every node can then carry the name of its PyTorch module: `layer3.4.conv2`.
+
+What comes out: one input `image` FP32 ["batch",C,H,W], one output `logits` FP32 ["batch",classes],
+opset 17 and IR version 8, which Triton 24.10 and everything newer load.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_convert.operators import ROWS
+from resnet_serve.errors import ConversionError, ParityError
+from resnet_serve.optional import optional
+from resnet_serve.parity import numerics
+from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    import torch
+    from torch import nn
+else:
+    ir = optional("onnx_ir", extra="convert")
+    torch = optional("torch", extra="convert")
+
+OPSET = 17
+IR_VERSION = 8
+INPUT, OUTPUT = "image", "logits"
+CHECKED_BATCHES = (1, 3)
+TOLERANCE = 1e-4  # of the largest logit; float32 kernels that sum in another order stay below
+# Their result may be the very memory of their argument: overwriting one overwrites the other.
+_VIEWS = frozenset(
+    {"aten::slice", "aten::flatten", "aten::dropout", "aten::contiguous", "aten::detach"}
+)
+# What the tracer calls the module of an operator that belongs to none, such as x.size(0).
+_NO_MODULE = "_empty_nn_module_stack_from_metadata_hook"
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The traced graph and its distance from the reference at each checked batch size."""
+
+    model: ir.Model
+    operators: dict[str, int]
+    numerics: dict[int, numerics.Numerics]
+    seconds: float
+
+
+def trace(network: nn.Module, size: tuple[int, int, int]) -> Trace:
+    """Trace a network in evaluation mode over an input of `size` = (channels, height, width).
+
+    Raises `ConversionError` naming the module for an operator that has no row, and `ParityError`
+    when ONNX Runtime does not reproduce the reference at batch 1 and 3.
+    """
+    started = time.perf_counter()
+    # Batch 1 would be specialised by the tracer; any other number stays symbolic.
+    example = torch.zeros(2, *size)
+    try:
+        program = torch.export.export(
+            network.eval(), (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)
+        )
+    except Exception as error:  # the tracer raises dozens of private classes
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConversionError(
+            f"PyTorch cannot trace it ({reason})",
+            where=f"trace: {type(network).__name__}",
+            remedy="forward() must not branch on the values of tensors.",
+        ) from error
+    model = _Writer(program).model()
+    found = verify(network, model, size)
+    counted = Counter(node.op_type for node in model.graph)
+    return Trace(model, dict(counted), found, time.perf_counter() - started)
+
+
+def verify(
+    network: nn.Module, model: ir.Model, size: tuple[int, int, int]
+) -> dict[int, numerics.Numerics]:
+    """Run network and graph on the same random images at every checked batch size."""
+    generator = torch.Generator().manual_seed(0)
+    results = {}
+    with onnxruntime_runtime.load(serialize(model), threads=1) as converted:
+        for batch in CHECKED_BATCHES:
+            images = torch.randn(batch, *size, generator=generator)
+            with torch.inference_mode():
+                reference = network(images).numpy()
+            if not np.isfinite(reference).all():
+                raise ConversionError(
+                    "the network answers NaN or infinity to random images",
+                    where="trace",
+                    remedy="The checkpoint is damaged or its training diverged.",
+                )
+            results[batch] = numerics.compare(reference, converted.run(images.numpy()))
+            if not results[batch].relative <= TOLERANCE:
+                raise ParityError(
+                    f"the traced graph differs from PyTorch by {results[batch].max_abs:.3g} "
+                    f"at batch {batch}",
+                    where="trace",
+                    remedy="This is a bug in the tracer; please report the architecture.",
+                )
+    return results
+
+
+def serialize(model: ir.Model) -> bytes:
+    """The model as the bytes of a single .onnx file."""
+    data: bytes = ir.to_proto(model).SerializeToString(deterministic=True)
+    return data
+
+
+class _Writer:
+    """Writes one exported program as an ONNX graph, call by call."""
+
+    def __init__(self, program: torch.export.ExportedProgram) -> None:
+        self._program = program
+        signature = program.graph_signature
+        self._parameters = {
+            **signature.inputs_to_parameters,
+            **signature.inputs_to_buffers,
+            **signature.inputs_to_lifted_tensor_constants,
+        }
+        self._order = {node: position for position, node in enumerate(program.graph.nodes)}
+        self._batch = ""
+        self._values: dict[str, Any] = {}
+        self._nodes: list[ir.Node] = []
+        self._initializers: list[ir.Value] = []
+        self._node_names: set[str] = set()
+        self._value_names = {INPUT, OUTPUT}
+        self._name = ""
+
+    def model(self) -> ir.Model:
+        entry, answer = self._ends()
+        image = ir.Value(
+            name=INPUT, shape=self._shape(entry), type=ir.TensorType(ir.DataType.FLOAT)
+        )
+        self._values[entry.name] = image
+        tensors = {**self._program.state_dict, **self._program.constants}
+        for node in self._program.graph.nodes:
+            if node.name in self._parameters and node.users:
+                name = self._parameters[node.name]
+                array = tensors[name].detach().cpu().contiguous().numpy()
+                self._values[node.name] = self._initializer(name, array)
+            elif node.op == "call_function":
+                self._values[node.name] = self._call(node)
+        logits = self._values[answer.name]
+        if logits.producer() is None:
+            raise ConversionError("the network computes nothing", where="trace")
+        logits.name = OUTPUT
+        graph = ir.Graph(
+            [image],
+            [logits],
+            nodes=self._nodes,
+            initializers=self._initializers,
+            opset_imports={"": OPSET},
+            name="resnet",
+        )
+        return ir.Model(graph, ir_version=IR_VERSION, producer_name="resnet-serve")
+
+    def _ends(self) -> tuple[torch.fx.Node, torch.fx.Node]:
+        """The nodes of the image and of the logits; refuses what is no classifier."""
+        inputs = [
+            n for n in self._order if n.op == "placeholder" and n.name not in self._parameters
+        ]
+        outputs = next(node.args[0] for node in self._order if node.op == "output")
+        if len(inputs) != 1 or len(outputs) != 1:
+            raise ConversionError("needs one input and one output", where="trace")
+        if not isinstance(outputs[0], torch.fx.Node):
+            raise ConversionError("the network computes nothing", where="trace")
+        self._batch = str(inputs[0].meta["val"].shape[0])
+        sides = [str(s).replace(self._batch, "batch") for s in outputs[0].meta["val"].shape]
+        if outputs[0] is not inputs[0] and (len(sides) != 2 or sides[0] != "batch"):
+            raise ConversionError(
+                f"the network answers [{', '.join(sides)}]",
+                where="trace",
+                remedy="A classifier answers logits, [batch, classes].",
+            )
+        return inputs[0], outputs[0]
+
+    def _call(self, node: Any) -> Any:
+        operator = _operator(node)
+        name = operator.removesuffix("_")
+        self._name = _module_name(node, name.partition("::")[2])
+        row = ROWS.get(name)
+        if row is None:
+            raise self.refuse(f"the operator {name}")
+        schema = node.target._schema
+        given = dict(zip((a.name for a in schema.arguments), node.args, strict=False))
+        arguments = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
+        arguments |= given | node.kwargs
+        value = row(self, {key: self._value(item) for key, item in arguments.items()})
+        if operator.endswith("_"):  # relu_ overwrites: who reads its argument later reads this
+            self._check_overwriting(node)
+            self._values[node.args[0].name] = value
+        if value.producer() is not None and value.shape is None:
+            value.shape = self._shape(node)
+        return value
+
+    def _check_overwriting(self, node: Any) -> None:
+        """Refuse to overwrite memory that is later read under another name."""
+        overwritten = node.args[0]
+        for other in _sharing_memory(overwritten):
+            later = any(self._order[user] > self._order[node] for user in other.users)
+            if later and other not in (overwritten, node):
+                raise self.refuse("it overwrites a tensor whose view is read afterwards")
+
+    def _value(self, argument: Any) -> Any:
+        if isinstance(argument, torch.fx.Node):
+            return self._values[argument.name]
+        if isinstance(argument, list | tuple):
+            return [self._value(item) for item in argument]
+        return argument
+
+    def emit(self, op_type: str, inputs: Sequence[Any], /, **attributes: Any) -> ir.Value:
+        """Append a node for the current call; it and its output take the module's name."""
+        name = _unique(self._name, self._node_names)
+        output = ir.Value(
+            name=_unique(name, self._value_names), type=ir.TensorType(ir.DataType.FLOAT)
+        )
+        self._nodes.append(ir.node(op_type, inputs, attributes, outputs=[output], name=name))
+        return output
+
+    def constant(self, suffix: str, value: NDArray[Any]) -> ir.Value:
+        """An initializer that belongs to the current call."""
+        return self._initializer(f"{self._name}.{suffix}", value)
+
+    def refuse(self, why: str) -> ConversionError:
+        """The error for a call that cannot be written."""
+        return ConversionError(
+            f"cannot be traced to ONNX: {why}",
+            where=self._name,
+            remedy=f"The tracer knows {', '.join(sorted(n[6:] for n in ROWS))}.",
+        )
+
+    def _initializer(self, wanted: str, array: NDArray[Any]) -> ir.Value:
+        name = _unique(wanted, self._value_names)
+        tensor = ir.tensor(np.array(array), name=name)
+        value = ir.Value(
+            name=name,
+            const_value=tensor,
+            shape=ir.Shape(array.shape),
+            type=ir.TensorType(tensor.dtype),
+        )
+        self._initializers.append(value)
+        return value
+
+    def _shape(self, node: torch.fx.Node) -> ir.Shape:
+        """The shape of a call's result; None for a side that is computed from the batch."""
+        names = {self._batch: "batch"}
+        sides = node.meta["val"].shape
+        return ir.Shape([s if isinstance(s, int) else names.get(str(s)) for s in sides])
+
+
+def _operator(node: torch.fx.Node) -> str:
+    """`aten::conv2d`; an in-place operator ends in an underscore."""
+    schema = getattr(node.target, "_schema", None)
+    return str(schema.name if schema else node.target)
+
+
+def _sharing_memory(node: Any) -> list[Any]:
+    """What may be the same memory under other names: the tensor it views, and all views of that."""
+    while _operator(node) in _VIEWS:
+        node = node.args[0]
+    names = [node]
+    for name in names:  # grows as views of views are found
+        names += [user for user in name.users if _operator(user) in _VIEWS]
+    return names
+
+
+def _unique(wanted: str, taken: set[str]) -> str:
+    """`wanted`, or the first of `wanted_1`, `wanted_2`, … that is free; it is taken from now on."""
+    name, number = wanted, 0
+    while name in taken:
+        number += 1
+        name = f"{wanted}_{number}"
+    taken.add(name)
+    return name
+
+
+def _module_name(node: torch.fx.Node, operator: str) -> str:
+    """`layer1.0.conv1` for a layer's own operator, `layer1.0.add` for one written in forward()."""
+    stack = list((node.meta.get("nn_module_stack") or {}).values())
+    if not stack or stack[-1][0] == _NO_MODULE:
+        return operator
+    path, kind = stack[-1]
+    if "torch.nn.modules" in str(kind):
+        return str(path)
+    return f"{path}.{operator}" if path else operator

@@ -1,0 +1,138 @@
+"""Graphs written as ONNX text, and the digits network with its conversions, made once."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from torch import nn
+
+from resnet_convert import Conversion, convert, measure
+from resnet_convert.fold import fold
+from resnet_convert.trace import Trace, serialize, trace
+from resnet_serve import host, weights
+from resnet_serve.architectures import ARCHITECTURES, Architecture, build, find
+from resnet_serve.datasets import Digits, pixel_batches
+from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
+from resnet_serve.weights import Weights
+
+CALIBRATION_IMAGES = 128
+VALIDATION_IMAGES = 100
+
+
+@pytest.fixture(scope="session", autouse=True)
+def one_torch_thread() -> Iterator[None]:
+    """On a shared machine the threads of a small network mostly wait for each other."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@contextlib.contextmanager
+def quickly() -> Iterator[None]:
+    """Conversions on one core that look at latency for a moment only."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(host, "cores", lambda: 1)
+        patch.setattr(measure, "LATENCY_SECONDS", 0.1)
+        yield
+
+
+@pytest.fixture
+def quick() -> Iterator[None]:
+    """See `quickly`."""
+    with quickly():
+        yield
+
+
+@pytest.fixture(scope="session")
+def graph() -> Callable[..., ir.Model]:
+    """`graph(text, w=array)`: a graph in ONNX text syntax, with its large constants as arrays."""
+
+    def parse(text: str, **constants: NDArray[Any]) -> ir.Model:
+        proto = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]>\nresnet {text}')
+        for name, array in constants.items():
+            proto.graph.initializer.append(numpy_helper.from_array(np.asarray(array), name))
+        return ir.from_proto(onnx.shape_inference.infer_shapes(proto))
+
+    return parse
+
+
+@pytest.fixture(scope="session")
+def run() -> Callable[..., NDArray[Any]]:
+    """`run(model, batch)`: the graph's first output, by ONNX Runtime."""
+
+    def answer(model: ir.Model, batch: NDArray[Any]) -> NDArray[Any]:
+        onnx.checker.check_model(ir.to_proto(model), full_check=True)
+        with onnxruntime_runtime.load(serialize(model), threads=1) as session:
+            return session.run(batch)
+
+    return answer
+
+
+@pytest.fixture(scope="session", params=ARCHITECTURES.values(), ids=ARCHITECTURES)
+def family(request: pytest.FixtureRequest) -> tuple[Architecture, nn.Module, Trace]:
+    """Every network of the family in turn, with random weights and its trace; not to be changed."""
+    torch.manual_seed(0)
+    row: Architecture = request.param
+    network = build(row)
+    side = 64 if row.family == "ImageNet" else 32
+    return row, network, trace(network, (3, side, side))
+
+
+@pytest.fixture(scope="session")
+def digits() -> Weights:
+    """The trained digits network."""
+    return weights.load("digits", find("resnet20"))
+
+
+@pytest.fixture(scope="session")
+def digits_pixels(digits: Weights) -> NDArray[np.uint8]:
+    """32 training digits, UINT8 [32,32,32,3]."""
+    batches = pixel_batches(Digits(held_out=False), digits.preprocessing, 32, limit=32)
+    return np.concatenate(list(batches))
+
+
+@pytest.fixture(scope="session")
+def _folded_digits(digits: Weights) -> bytes:
+    model = trace(digits.network(), (3, *digits.preprocessing.crop)).model
+    fold(model)
+    return serialize(model)
+
+
+@pytest.fixture
+def folded_digits(_folded_digits: bytes) -> ir.Model:
+    """The digits network, traced and folded; every test gets its own to change."""
+    return ir.from_proto(onnx.load_from_string(_folded_digits))
+
+
+@pytest.fixture(scope="session")
+def conversions(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Conversion]:
+    """`conversions("int8", "uint8")`: the digits network converted end to end, each kind once."""
+    made: dict[tuple[str, str], Conversion] = {}
+
+    def conversion(precision: str, taken: str = "uint8") -> Conversion:
+        if (precision, taken) not in made:
+            with quickly():
+                made[precision, taken] = convert(
+                    arch="resnet20",
+                    precision=precision,
+                    input=taken,
+                    weights="digits",
+                    repository=tmp_path_factory.mktemp(f"{precision}-{taken}") / "models",
+                    calibration="digits" if precision == "int8" else None,
+                    calibration_images=CALIBRATION_IMAGES,
+                    validation="digits",
+                    validation_images=VALIDATION_IMAGES,
+                )
+        return made[precision, taken]
+
+    return conversion

@@ -1,0 +1,489 @@
+"""The rules of quantize.py, one by one, and what ONNX Runtime really compiles from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+
+from resnet_convert.calibrate import Range, observe
+from resnet_convert.fold import fold
+from resnet_convert.pixels import take_pixels
+from resnet_convert.quantize import Quantization, activations, quantize
+from resnet_convert.trace import serialize, trace
+from resnet_serve.architectures import build, find
+from resnet_serve.errors import ConversionError
+from resnet_serve.parity import numerics
+from resnet_serve.preprocessing import Preprocessing
+from resnet_serve.runtimes.onnxruntime import compiled_operators
+from resnet_serve.weights import Weights
+
+Graphs = Callable[..., ir.Model]
+Run = Callable[..., NDArray[Any]]
+
+BLOCK = """(float[N,4,6,6] image) => (float[N,5] logits) {
+    [conv1] a = Conv <pads = [1,1,1,1]> (image, w1, b1)
+    [relu] b = Relu (a)
+    [block_conv1] c = Conv <pads = [1,1,1,1]> (b, w2, b2)
+    [block_relu] d = Relu (c)
+    [block_conv2] e = Conv <pads = [1,1,1,1]> (d, w3, b3)
+    [block_add] f = Add (e, b)
+    [block_relu_1] g = Relu (f)
+    [avgpool] h = GlobalAveragePool (g)
+    [flatten] i = Flatten (h)
+    [fc] logits = Gemm <transB = 1> (i, w4, b4)
+}"""
+
+
+def normal(*shape: int, seed: int = 0, scale: float = 1.0) -> NDArray[np.float32]:
+    return (scale * np.random.default_rng(seed).normal(size=shape)).astype(np.float32)
+
+
+def block_constants() -> dict[str, NDArray[np.float32]]:
+    constants = {f"w{n}": normal(4, 4, 3, 3, seed=n, scale=0.3) for n in (1, 2, 3)}
+    constants |= {f"b{n}": normal(4, seed=10 + n) for n in (1, 2, 3)}
+    return constants | {"w4": normal(5, 4, seed=20), "b4": normal(5, seed=21)}
+
+
+def calibrated(model: ir.Model, *batches: NDArray[Any]) -> Quantization:
+    found = observe(model, activations(model), batches, threads=1)
+    return quantize(model, found.ranges)
+
+
+@pytest.fixture
+def block(graph: Graphs) -> ir.Model:
+    return graph(BLOCK, **block_constants())
+
+
+def node(model: ir.Model, name: str) -> ir.Node:
+    return next(n for n in model.graph if n.name == name)
+
+
+def array(model: ir.Model, name: str) -> NDArray[Any]:
+    return model.graph.initializers[name].const_value.numpy()
+
+
+def operators(model: ir.Model) -> list[str]:
+    return [n.op_type for n in model.graph]
+
+
+def pair(model: ir.Model, tensor: str) -> tuple[ir.Node, ir.Node]:
+    quantizer, dequantizer = node(model, f"{tensor}.q"), node(model, f"{tensor}.dq")
+    assert quantizer.op_type == "QuantizeLinear"
+    assert dequantizer.op_type == "DequantizeLinear"
+    assert dequantizer.inputs[0] is quantizer.outputs[0]
+    assert list(dequantizer.inputs[1:]) == list(quantizer.inputs[1:])
+    return quantizer, dequantizer
+
+
+def readers(value: ir.Value) -> set[str]:
+    return {str(use.node.name) for use in value.uses()}
+
+
+def test_one_pair_behind_every_producer_and_none_before_a_relu(block: ir.Model) -> None:
+    assert activations(block) == ("image", "b", "d", "e", "g", "h", "i")
+    found = calibrated(block, normal(8, 4, 6, 6))
+    assert found == Quantization(layers=4, activations=7, dropped_relus=3, coarsened_channels=0)
+    pairs = [n for n in block.graph if n.op_type == "QuantizeLinear"]
+    assert [str(n.name) for n in pairs] == [
+        f"{t}.q" for t in ("image", "b", "d", "e", "g", "h", "i")
+    ]
+    assert "Relu" not in operators(block)
+
+
+def test_an_identity_shortcut_shares_the_pair_of_its_block(block: ir.Model) -> None:
+    calibrated(block, normal(8, 4, 6, 6))
+    _, dequantizer = pair(block, "b")
+    assert readers(dequantizer.outputs[0]) == {"block_conv1", "block_add"}
+
+
+def test_an_add_has_integers_on_both_sides_and_behind(block: ir.Model) -> None:
+    calibrated(block, normal(8, 4, 6, 6))
+    add = node(block, "block_add")
+    assert [value.producer().name for value in add.inputs] == ["e.dq", "b.dq"]
+    assert readers(add.outputs[0]) == {"g.q"}
+
+
+def test_a_relu_is_dropped_only_where_the_grid_saturates_at_zero(graph: Graphs, run: Run) -> None:
+    x = normal(8, 4, 6, 6)
+    ranges = observe(
+        graph(BLOCK, **block_constants()),
+        activations(graph(BLOCK, **block_constants())),
+        [x],
+        threads=1,
+    ).ranges
+    model = graph(BLOCK, **block_constants())
+    found = quantize(model, {**ranges, "d": Range(-0.5, ranges["d"].high)})
+    assert found.dropped_relus == 2
+    assert [n.name for n in model.graph if n.op_type == "Relu"] == ["block_relu"]
+    assert array(model, "d.zero") > 0
+    exact = run(graph(BLOCK, **block_constants()), x)
+    assert numerics.compare(exact, run(model, x)).sqnr_db > 20
+
+
+MOVED = """(float[N,4,8,8] image) => (float[N,1024] y) {
+    [conv1] a = Conv <pads = [1,1,1,1]> (image, w, b)
+    [relu] r = Relu (a)
+    [maxpool] m = MaxPool <kernel_shape = [3,3], strides = [2,2], pads = [1,1,1,1]> (r)
+    [slice] s = Slice (m, starts, ends, axes, steps)
+    [pad] p = Pad (s, pads, value)
+    [conv2] c = Conv (p, v)
+    [flatten] f = Flatten (c)
+    [flatten_1] y = Flatten (f)
+}"""
+
+
+def moved_constants(value: float = 0.0) -> dict[str, NDArray[Any]]:
+    return {
+        "w": normal(4, 4, 3, 3, scale=0.3),
+        "b": normal(4),
+        "v": normal(128, 8, 1, 1, seed=2, scale=0.3),
+        "starts": np.array([0]),
+        "ends": np.array([2**62]),
+        "axes": np.array([3]),
+        "steps": np.array([2]),
+        "pads": np.array([0, 2, 0, 0, 0, 2, 0, 0]),
+        "value": np.float32(value),
+    }
+
+
+def test_what_moves_values_shares_the_grid_of_its_input(graph: Graphs, run: Run) -> None:
+    model = graph(MOVED, **moved_constants())
+    x = normal(8, 4, 8, 8)
+    calibrated(model, x)
+    grids = {(float(array(model, f"{t}.scale")), int(array(model, f"{t}.zero"))) for t in "rmsp"}
+    assert len(grids) == 1
+    assert float(array(model, "f.scale")) == float(array(model, "c.scale"))
+    exact = run(graph(MOVED, **moved_constants()), x)
+    assert numerics.compare(exact, run(model, x)).sqnr_db > 25
+    compiled = compiled_operators(serialize(model))
+    assert compiled["QLinearConv"] == 2
+    assert not compiled["Conv"] + compiled["FusedConv"]
+
+
+def test_a_pad_by_something_else_than_zero_has_a_range_of_its_own(graph: Graphs, run: Run) -> None:
+    constants = moved_constants(value=-40.0)
+    model = graph(MOVED, **constants)
+    x = normal(8, 4, 8, 8)
+    calibrated(model, x)
+    assert float(array(model, "p.scale")) > 2 * float(array(model, "s.scale"))
+    exact = run(graph(MOVED, **constants), x)
+    assert numerics.compare(exact, run(model, x)).sqnr_db > 25
+
+
+def test_concatenations_and_pools_stay_in_integers(graph: Graphs, run: Run) -> None:
+    text = """(float[N,4,8,8] image) => (float[N,8] y) {
+        [one] a = Conv <pads = [1,1,1,1]> (image, w, b)
+        [two] c = Conv <pads = [1,1,1,1]> (image, v)
+        [cat] d = Concat <axis = 1> (a, c)
+        [pool] e = AveragePool <kernel_shape = [2,2], strides = [2,2]> (d)
+        [last] f = Conv (e, u)
+        [gap] g = GlobalAveragePool (f)
+        [flatten] y = Flatten (g)
+    }"""
+    constants = {
+        "w": normal(4, 4, 3, 3, scale=0.3),
+        "b": normal(4),
+        "v": normal(4, 4, 3, 3, seed=3, scale=0.1),
+        "u": normal(8, 8, 1, 1, seed=4, scale=0.3),
+    }
+    model = graph(text, **constants)
+    x = normal(8, 4, 8, 8)
+    calibrated(model, x)
+    assert numerics.compare(run(graph(text, **constants), x), run(model, x)).sqnr_db > 20
+    compiled = compiled_operators(serialize(model))
+    assert compiled["QLinearConv"] == 3
+    assert compiled["QLinearConcat"] == 1
+
+
+def test_weights_are_symmetric_integers_per_channel(block: ir.Model) -> None:
+    exact = block_constants()["w2"]
+    calibrated(block, normal(8, 4, 6, 6))
+    integers, scale = array(block, "block_conv1.weight.q"), array(block, "block_conv1.weight.scale")
+    assert (integers.dtype, scale.dtype, scale.shape) == (np.int8, np.float32, (4,))
+    assert not array(block, "block_conv1.weight.zero").any()
+    assert np.abs(integers.astype(int)).max(axis=(1, 2, 3)).tolist() == [127] * 4
+    step = scale[:, None, None, None]
+    assert (np.abs(integers * step - exact) <= 0.5001 * step).all()
+    dequantizer = node(block, "block_conv1.weight.dq")
+    assert dequantizer.attributes["axis"].as_int() == 0
+    assert "QuantizeLinear" not in {
+        n.op_type for n in block.graph if n.outputs[0] in node(block, "block_conv1").inputs[1:]
+    }
+
+
+def test_the_scale_of_a_bias_is_the_product_to_the_bit(block: ir.Model) -> None:
+    calibrated(block, normal(8, 4, 6, 6))
+    for layer, taken in (("conv1", "image"), ("block_conv1", "b"), ("fc", "i")):
+        product = array(block, f"{taken}.scale") * array(block, f"{layer}.weight.scale")
+        assert product.dtype == np.float32
+        assert array(block, f"{layer}.bias.scale").tobytes() == product.tobytes()
+        integers = array(block, f"{layer}.bias.q")
+        assert integers.dtype == np.int32
+        bias = block_constants()[{"conv1": "b1", "block_conv1": "b2", "fc": "b4"}[layer]]
+        np.testing.assert_allclose(integers * product.astype(np.float64), bias, atol=product.max())
+
+
+def test_logits_and_input_stay_fp32(block: ir.Model) -> None:
+    calibrated(block, normal(8, 4, 6, 6))
+    assert block.graph.inputs[0].dtype == block.graph.outputs[0].dtype == ir.DataType.FLOAT
+    assert block.graph.outputs[0].producer() is node(block, "fc")
+
+
+def test_fp32_weights_are_gone_from_the_file(block: ir.Model) -> None:
+    calibrated(block, normal(8, 4, 6, 6))
+    used = {value.name for n in block.graph for value in n.inputs if value is not None}
+    assert set(block.graph.initializers) <= used
+    assert not {"w1", "w2", "w3", "w4", "b1"} & set(block.graph.initializers)
+
+
+LAYER = """(float[N,{inputs},5,4] image) => (float[N,F] y) {{
+    [conv] a = Conv <pads = [{pads}], strides = [{stride},{stride}], group = {group}> (image, w, b)
+    [relu] r = Relu (a)
+    [flatten] y = Flatten (r)
+}}"""
+
+
+@settings(max_examples=40)
+@given(
+    group=st.sampled_from([1, 2]),
+    inputs=st.integers(1, 3),
+    outputs=st.integers(1, 4),
+    kernel=st.integers(1, 3),
+    pads=st.lists(st.integers(0, 2), min_size=4, max_size=4),
+    stride=st.integers(1, 2),
+    offset=st.floats(-3, 3),
+    spread=st.sampled_from([0.01, 1.0, 100.0]),
+    seed=st.integers(0, 10_000),
+)
+def test_onnx_runtime_computes_what_the_integers_say(
+    group: int,
+    inputs: int,
+    outputs: int,
+    kernel: int,
+    pads: list[int],
+    stride: int,
+    offset: float,
+    spread: float,
+    seed: int,
+    graph: Graphs,
+    run: Run,
+) -> None:
+    text = LAYER.format(
+        inputs=group * inputs, pads=",".join(map(str, pads)), stride=stride, group=group
+    )
+    w = normal(group * outputs, inputs, kernel, kernel, seed=seed)
+    w *= np.float32(10.0) ** np.random.default_rng(seed).integers(-2, 2, (len(w), 1, 1, 1))
+    b = normal(group * outputs, seed=seed + 1, scale=spread)
+    x = (spread * (normal(3, group * inputs, 5, 4, seed=seed + 2) + offset)).astype(np.float32)
+    model = graph(text, w=w, b=b)
+    calibrated(model, x)
+    # Simulated from the constants in the file, in exact integers.
+    sx, zx = array(model, "image.scale").astype(float), int(array(model, "image.zero"))
+    sy, zy = array(model, "r.scale").astype(float), int(array(model, "r.zero"))
+    q = np.clip(np.rint(x / np.float32(sx)) + zx, 0, 255).astype(np.int64) - zx
+    top, left, bottom, right = pads
+    q = np.pad(q, ((0, 0), (0, 0), (top, bottom), (left, right)))
+    products = torch.nn.functional.conv2d(
+        torch.from_numpy(q).double(),
+        torch.from_numpy(array(model, "conv.weight.q")).double(),
+        torch.from_numpy(array(model, "conv.bias.q")).double(),
+        stride=stride,
+        groups=group,
+    ).numpy()
+    assert np.abs(products).max() < 2**31, "the sum would overflow 32 bits"
+    real = products * array(model, "conv.bias.scale").astype(float)[:, None, None]
+    expected = np.clip(np.rint(real / sy) + zy, 0, 255) - zy
+    answer = run(model, x).reshape(expected.shape) / sy
+    # The runtime rounds with FP32 multipliers: a tie may fall to the other side.
+    assert np.abs(answer - expected).max() <= 1.001
+    assert (np.abs(answer - expected) > 0.001).mean() < 0.02
+    if x.size * outputs > 20:
+        assert compiled_operators(serialize(model))["QLinearConv"] == 1
+
+
+@settings(max_examples=100)
+@given(low=st.floats(-(2.0**100), 2.0**100), high=st.floats(-(2.0**100), 2.0**100))
+def test_every_grid_contains_zero_exactly(low: float, high: float, graph: Graphs) -> None:
+    low, high = min(low, high), max(low, high)
+    model = graph(
+        "(float[N,3,2,2] image) => (float[N,12] y) {"
+        " [cat] a = Concat <axis = 1> (image, image) [flatten] y = Flatten (a) }"
+    )
+    quantize(model, {"image": Range(low, high), "a": Range(low, high)})
+    scale, zero = float(array(model, "image.scale")), int(array(model, "image.zero"))
+    assert 0 <= zero <= 255
+    assert scale > 0
+    assert np.isfinite(scale)
+    # Every value of the range is within a step of one on the grid.
+    assert (0 - zero) * scale <= min(low, 0) + 1.01 * scale
+    assert (255 - zero) * scale >= max(high, 0) - 1.01 * scale
+
+
+def one_layer(graph: Graphs, w: NDArray[Any], b: NDArray[Any]) -> ir.Model:
+    return graph(
+        LAYER.format(inputs=w.shape[1], pads="0,0,0,0", stride=1, group=1),
+        w=w.astype(np.float32),
+        b=b.astype(np.float32),
+    )
+
+
+def test_dead_channels_answer_their_bias(graph: Graphs, run: Run) -> None:
+    w = normal(4, 2, 1, 1)
+    w[[1, 2, 3]] = 0
+    b = np.array([0.5, 3.25, 0.0, 1e-36], np.float32)
+    model = one_layer(graph, w, b)
+    x = normal(4, 2, 5, 4)
+    with np.errstate(all="raise", under="ignore"):
+        found = calibrated(model, x)
+    assert found.coarsened_channels == 0
+    answer = run(model, x).reshape(4, 4, 5, 4)
+    step = float(array(model, "r.scale"))
+    np.testing.assert_allclose(answer[:, 1], 3.25, atol=step / 2 + 1e-6)
+    np.testing.assert_array_equal(answer[:, 2:], 0)
+    assert np.isfinite(array(model, "conv.bias.scale")).all()
+    assert (array(model, "conv.bias.scale") > 0).all()
+
+
+def test_a_huge_bias_over_tiny_weights_coarsens_them(graph: Graphs, run: Run) -> None:
+    w = np.array([1e-7, 0.5], np.float32).reshape(2, 1, 1, 1)
+    model = one_layer(graph, w, np.array([1e4, 0.5]))
+    x = np.abs(normal(4, 1, 5, 4))
+    assert calibrated(model, x).coarsened_channels == 1
+    bias = array(model, "conv.bias.q") * array(model, "conv.bias.scale").astype(float)
+    np.testing.assert_allclose(bias, [1e4, 0.5], rtol=2e-5)
+    answer = run(model, x).reshape(4, 2, 5, 4)
+    np.testing.assert_allclose(answer[:, 0], 1e4, rtol=1e-2)
+
+
+@pytest.mark.parametrize("factor", [0.2, 0.49, 0.51, 0.9, 1.0, 1.5, 10.0])
+def test_the_sum_never_overflows_beside_a_large_bias(
+    factor: float, graph: Graphs, run: Run
+) -> None:
+    """At `factor` 1 the bias alone would fill 32 bits, and the products overflow them."""
+    inputs = 64
+    x = np.ones((2, inputs, 5, 4), np.float32)
+    x[0, 0, 0, 0] = 0
+    w = np.full((2, inputs, 1, 1), 0.127, np.float32)
+    b = np.full(2, factor * (2**31 - 2) * (0.127 / 127) / 255)
+    model = one_layer(graph, w, b)
+    calibrated(model, x)
+    exact = b[0] + 0.127 * inputs
+    answer = run(model, x).reshape(2, 2, 5, 4)[1]
+    np.testing.assert_allclose(answer, exact, rtol=0.01)
+
+
+def test_subnormal_weights_do_not_break_the_arithmetic(graph: Graphs, run: Run) -> None:
+    w = np.array([1e-42, 1e-30, 1.0], np.float32).reshape(3, 1, 1, 1)
+    model = one_layer(graph, w, np.array([1e-40, 0.0, 0.0]))
+    x = np.abs(normal(4, 1, 5, 4))
+    with np.errstate(all="raise", under="ignore"):
+        calibrated(model, x)
+    answer = run(model, x).reshape(4, 3, 5, 4)
+    np.testing.assert_array_equal(answer[:, :2], 0)
+    np.testing.assert_allclose(answer[:, 2], x[:, 0], atol=float(array(model, "r.scale")))
+
+
+def test_a_tensor_that_is_always_zero(graph: Graphs, run: Run) -> None:
+    model = one_layer(graph, normal(3, 2, 1, 1), np.array([1.0, 2.0, 3.0]))
+    x = np.zeros((4, 2, 5, 4), np.float32)
+    calibrated(model, x)
+    answer = run(model, x).reshape(4, 3, -1)
+    np.testing.assert_allclose(answer.mean((0, 2)), [1, 2, 3], atol=0.01)
+
+
+def test_shared_weights_are_refused_and_named(graph: Graphs) -> None:
+    model = graph(
+        """(float[N,3,5,5] image) => (float[N,75] y) {
+            [one] a = Conv (image, w)
+            [two] b = Conv (a, w)
+            [flatten] y = Flatten (b)
+        }""",
+        w=normal(3, 3, 1, 1),
+    )
+    with pytest.raises(ConversionError, match="'w' is shared by one, two"):
+        calibrated(model, normal(2, 3, 5, 5))
+
+
+def test_a_gemm_the_other_way_round_is_refused(graph: Graphs) -> None:
+    model = graph(
+        "(float[N,3] image) => (float[N,4] y) { [fc] y = Gemm (image, w) }", w=normal(3, 4)
+    )
+    with pytest.raises(ConversionError, match=r"\[classes, features\]") as refusal:
+        calibrated(model, normal(2, 3))
+    assert refusal.value.where == "int8: fc"
+
+
+def test_norms_that_stay_as_scale_and_shift_stay_in_float(graph: Graphs, run: Run) -> None:
+    text = """(float[N,4,6,6] image) => (float[N,4] y) {
+        [bn_mul] a = Mul (image, factor)
+        [bn] b = Add (a, offset)
+        [relu] c = Relu (b)
+        [conv] d = Conv (c, w)
+        [pool] e = GlobalAveragePool (d)
+        [flatten] y = Flatten (e)
+    }"""
+    constants = {
+        "factor": normal(4, 1, 1),
+        "offset": normal(4, 1, 1, seed=1),
+        "w": normal(4, 4, 3, 3, seed=2),
+    }
+    model = graph(text, **constants)
+    x = normal(8, 4, 6, 6)
+    calibrated(model, x)
+    assert numerics.compare(run(graph(text, **constants), x), run(model, x)).sqnr_db > 20
+    assert compiled_operators(serialize(model))["QLinearConv"] == 1
+
+
+def test_digits_run_in_integers(
+    folded_digits: ir.Model, digits: Weights, digits_pixels: NDArray[np.uint8], run: Run
+) -> None:
+    take_pixels(folded_digits, digits.preprocessing)
+    exact = run(folded_digits, digits_pixels)
+    found = calibrated(folded_digits, digits_pixels)
+    assert (found.layers, found.dropped_relus) == (20, 19)
+    assert_integer_graph(folded_digits, convolutions=19, additions=9)
+    result = numerics.compare(exact, run(folded_digits, digits_pixels))
+    assert result.cosine > 0.99
+    assert result.sqnr_db > 20
+
+
+@pytest.fixture(scope="module")
+def quantized_resnet50() -> tuple[ir.Model, Quantization]:
+    torch.manual_seed(0)
+    network = build(find("resnet50")).train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None
+    with torch.no_grad():
+        network(torch.randn(8, 3, 64, 64))
+    model = trace(network.eval(), (3, 64, 64)).model
+    fold(model)
+    take_pixels(model, Preprocessing(resize=64, crop=(64, 64)))
+    images = np.random.default_rng(0).integers(0, 256, (2, 64, 64, 3), dtype=np.uint8)
+    return model, calibrated(model, images)
+
+
+def test_resnet50_runs_in_integers(quantized_resnet50: tuple[ir.Model, Quantization]) -> None:
+    model, found = quantized_resnet50
+    assert (found.layers, found.dropped_relus) == (54, 49)
+    assert_integer_graph(model, convolutions=53, additions=16)
+
+
+def assert_integer_graph(model: ir.Model, *, convolutions: int, additions: int) -> None:
+    """What the runtime executes, not what the file asks for."""
+    asked = operators(model)
+    assert not {"DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"} & set(asked)
+    compiled = compiled_operators(serialize(model))
+    assert compiled["QLinearConv"] == convolutions
+    assert compiled["QLinearAdd"] == additions
+    assert compiled["QGemm"] == 1
+    for name in ("Conv", "FusedConv", "Add", "Relu", "Gemm", "DynamicQuantizeLinear"):
+        assert not compiled[name], name
