@@ -1,0 +1,261 @@
+"""The main job, end to end, on this machine: what `make demo` runs.
+
+A ResNet-20 really trained on handwritten digits goes through every stage in FP32, FP16 and INT8,
+is served by a real Triton, classifies images it has never seen, and is load-tested; then an
+untrained ResNet-50 shows the speed of a full-size network. Everything lands in demo_output/.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.panel import Panel
+from rich.rule import Rule
+from rich.table import Table
+
+from resnet_client import Classifier
+from resnet_serve import Server, host, loadtest, weights
+from resnet_serve.architectures import find
+from resnet_serve.datasets import Digits
+from resnet_serve.parity import latency
+from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
+from resnet_serve.runtimes import pytorch as pytorch_runtime
+
+OUTPUT = Path("demo_output")
+REPOSITORY = OUTPUT / "model_repository"
+IMAGES = OUTPUT / "digits"
+SHOWN_IMAGES = 8
+console = Console(highlight=False)
+
+
+@dataclass(frozen=True)
+class Row:
+    """One line of the final comparison."""
+
+    where: str
+    precision: str
+    latency_ms: float
+    images_per_s: float
+
+
+def title(letter: str, text: str) -> None:
+    console.print()
+    console.print(Rule(f"[bold]{letter}. {text}", align="left"))
+
+
+def command(line: str) -> None:
+    """Run one of our commands as a person would, in this environment."""
+    console.print(f"[bold cyan]$ {line}")
+    program, *arguments = shlex.split(line)
+    module = {"resnet-convert": "resnet_convert.cli", "resnet-serve": "resnet_serve.cli"}[program]
+    subprocess.run([sys.executable, "-m", module, *arguments], check=True)
+
+
+@contextlib.contextmanager
+def serving() -> Iterator[Server]:
+    """A Triton on the demo's repository, on free ports, until the block ends."""
+    with console.status("starting Triton") as status:
+
+        def progress(elapsed_s: float, loaded: tuple[str, ...], count: int) -> None:
+            status.update(f"starting Triton: {len(loaded)} of {count} models, {elapsed_s:.0f} s")
+
+        server = Server(REPOSITORY, port=0, progress=progress).start()
+    console.print(f"Triton {server.version} serves {len(server.models)} models at {server.grpc}")
+    try:
+        yield server
+    finally:
+        server.stop()
+
+
+def convert_digits() -> None:
+    record = weights.load("digits", find("resnet20")).training
+    console.print(
+        f"ResNet-20, trained by examples/train_digits.py on {record['trained_on']} digits; "
+        f"held-out accuracy {100 * record['held_out_accuracy']:.1f} % of {record['held_out']}"
+    )
+    for precision in ("fp32", "fp16", "int8"):
+        calibration = " --calibration digits" if precision == "int8" else ""
+        command(
+            f"resnet-convert --arch resnet20 --weights digits --precision {precision}{calibration} "
+            f"--validation digits --name digits_{precision} --repository {REPOSITORY}"
+        )
+
+
+def classify(server: Server) -> None:
+    paths = Digits(held_out=True).export(IMAGES, SHOWN_IMAGES)
+    console.print(f"[bold cyan]$ resnet-classify {IMAGES} --model digits_int8 --top 3")
+    table = Table("image", "truth", "answer", "top 3")
+    with Classifier(server.grpc, "digits_int8") as classifier:
+        for path in paths:
+            answers = classifier.classify(path, top=3)
+            right = answers[0].label == path.parent.name
+            table.add_row(
+                str(path),
+                path.parent.name,
+                f"[{'green' if right else 'red'}]{answers[0].label}",
+                "  ".join(f"{a.label} {100 * a.probability:5.1f} %" for a in answers),
+            )
+    console.print(table)
+
+
+def load_test(server: Server, model: str, concurrency: str, seconds: float) -> loadtest.LoadTest:
+    with console.status(f"perf_analyzer on {model}") as status:
+
+        def started(level: int, bound_s: float) -> None:
+            status.update(f"perf_analyzer on {model}: concurrency {level}, at most {bound_s:.0f} s")
+
+        test = loadtest.run(
+            model, url=server.grpc, concurrency=concurrency, seconds=seconds, started=started
+        )
+    written = loadtest.write(test, OUTPUT / "loadtest")
+    console.print(loadtest.table(test))
+    console.print(f"wrote {written.csv} and its plot")
+    for note in test.notes:
+        console.print(f"[dim]{note}")
+    return test
+
+
+def in_process() -> list[Row]:
+    """PyTorch and ONNX Runtime in turn, on the same cores and the same image."""
+    loaded = weights.load("random", find("resnet50"))
+    threads = host.cores()
+    pixels = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8)
+    planes = loaded.preprocessing.normalize(pixels)
+    network = loaded.network()
+    reference = pytorch_runtime.load(network, threads=threads)
+    models = {
+        precision: onnxruntime_runtime.load(
+            REPOSITORY / f"resnet50_{precision}" / "1" / "model.onnx", threads=threads
+        )
+        for precision in ("fp32", "int8")
+    }
+    runs: dict[str, Callable[[], object]] = {"PyTorch eager": lambda: reference.run(planes)}
+    runs |= {
+        f"ONNX Runtime {precision}": lambda model=model: model.run(pixels)  # type: ignore[misc]
+        for precision, model in models.items()
+    }
+    with console.status("PyTorch and ONNX Runtime in turn, 12 s"):
+        times = latency.measure(runs, batch_size=1, seconds=12)
+    for model in models.values():
+        model.close()
+    ratio = latency.speedup(times["PyTorch eager"], times["ONNX Runtime int8"])
+    console.print(
+        f"INT8 through ONNX Runtime is {ratio.median:.1f}× PyTorch FP32 eager at batch 1 "
+        f"(95 % interval {ratio.low:.1f}–{ratio.high:.1f})"
+    )
+    return [
+        Row(
+            name.removesuffix(" fp32").removesuffix(" int8"),
+            "int8" if name.endswith("int8") else "fp32",
+            found.median_ms,
+            found.images_per_s,
+        )
+        for name, found in times.items()
+    ]
+
+
+def resnet50() -> list[Row]:
+    console.print("[yellow]This ResNet-50 is UNTRAINED: it is here for speed only.")
+    for precision in ("fp32", "int8"):
+        calibration = " --calibration digits --calibration-images 32" if precision == "int8" else ""
+        command(
+            f"resnet-convert --arch resnet50 --weights random --precision {precision}{calibration} "
+            f"--validation digits --validation-images 16 --name resnet50_{precision} "
+            f"--repository {REPOSITORY}"
+        )
+    rows = in_process()
+    with serving() as server:
+        for precision in ("fp32", "int8"):
+            test = load_test(server, f"resnet50_{precision}", "1,4", seconds=5)
+            alone = test.levels[0]
+            rows.append(Row("Triton, gRPC", precision, alone.p50_ms, test.best.throughput_per_s))
+    return rows
+
+
+def summary(rows: list[Row], seconds: float) -> None:
+    table = Table(
+        "ResNet-50, 224 px (untrained)",
+        "precision",
+        "ms per image, alone",
+        "images/s, best",
+        "× PyTorch",
+        title="Measured in this run, on this machine",
+        title_justify="left",
+    )
+    for row in rows:
+        table.add_row(
+            row.where,
+            row.precision,
+            f"{row.latency_ms:.1f}",
+            f"{row.images_per_s:.1f}",
+            f"{row.images_per_s / rows[0].images_per_s:.1f}",
+        )
+    console.print(table)
+    digits = Table(
+        "digits ResNet-20",
+        "size",
+        "top-1, PyTorch → converted",
+        "decisions as before",
+        "latency against PyTorch",
+    )
+    for precision in ("fp32", "fp16", "int8"):
+        path = REPOSITORY / f"digits_{precision}" / "1" / "passport.json"
+        facts = json.loads(path.read_text(encoding="utf-8"))
+        decisions = facts["parity"]["decisions"]
+        digits.add_row(
+            precision,
+            f"{facts['model']['size_bytes'] / 1e6:.2f} MB",
+            f"{decisions['reference_top1']:.2f} % → {decisions['converted_top1']:.2f} %",
+            f"{100 * decisions['top1_agreement']:.2f} %",
+            f"{facts['latency']['speedup']['median']:.1f}×",
+        )
+    console.print(digits)
+    report = REPOSITORY / "digits_int8" / "1" / "report.html"
+    console.print(
+        Panel(
+            f"Done in {seconds:.0f} s; everything that was started is stopped.\n"
+            f"Report: {report.absolute()}\n"
+            f"[bold]Next:   resnet-serve up --repository {REPOSITORY}",
+            border_style="green",
+            expand=False,
+        )
+    )
+
+
+def main() -> None:
+    started = time.perf_counter()
+    shutil.rmtree(OUTPUT, ignore_errors=True)
+    machine = host.describe()
+    isa = ", ".join(machine.instruction_sets) or "no vector extensions known"
+    console.print(f"[bold]resnet-serve[/] on {machine.processor}, {machine.cores} cores ({isa})")
+    title("a, b", "A trained network, in three precisions")
+    convert_digits()
+    title("c, d", "Served by Triton, classifying held-out digits over gRPC")
+    with serving() as server:
+        classify(server)
+        title("e", "perf_analyzer")
+        for precision in ("fp32", "int8"):
+            load_test(server, f"digits_{precision}", "1,4", seconds=3)
+    title("f", "ResNet-50: PyTorch, ONNX Runtime and Triton side by side")
+    rows = resnet50()
+    title("g", "Summary")
+    summary(rows, time.perf_counter() - started)
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except KeyboardInterrupt:
+        console.print("interrupted; what was started is stopped")
+        sys.exit(130)

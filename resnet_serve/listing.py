@@ -1,0 +1,82 @@
+"""What a repository holds: `resnet-serve list`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from resnet_serve.triton.repository import Deployed
+
+
+def table(found: Sequence[Deployed], *, now: datetime | None = None) -> Table:
+    """Models, versions, precision, parity numbers and age, newest version of each model last."""
+    shown = Table(title="Deployed models", title_justify="left", box=box.SIMPLE_HEAD)
+    columns: dict[str, Literal["left", "right"]] = {
+        "model": "left",
+        "version": "right",
+        "network": "left",
+        "precision": "left",
+        "top-1": "right",
+        "agree": "right",
+        "speed": "right",
+        "age": "right",
+        "": "left",
+    }
+    for column, justify in columns.items():
+        shown.add_column(column, justify=justify, no_wrap=True)
+    for row in rows(found, now=now):
+        mark = Text("gate overridden", "bold red") if row["gate_overridden"] else Text("")
+        if not row["trained"]:
+            mark = Text("untrained", "yellow")
+        top1 = row["top1"]
+        shown.add_row(
+            row["model"],
+            str(row["version"]),
+            row["architecture"],
+            row["precision"],
+            "" if top1 is None else f"{top1:.2f} %",
+            f"{100 * row['agreement']:.2f} %",
+            f"{row['speedup']:.1f}×",
+            age(timedelta(seconds=row["age_s"])),
+            mark,
+        )
+    return shown
+
+
+def rows(found: Sequence[Deployed], *, now: datetime | None = None) -> list[dict[str, Any]]:
+    """The same as data, for `--json`."""
+    moment = now or datetime.now(UTC)
+    listed = []
+    for deployed in found:
+        passport = deployed.passport
+        decisions = passport.data["parity"]["decisions"]
+        listed.append(
+            {
+                "model": deployed.name,
+                "version": deployed.version,
+                "architecture": passport.architecture,
+                "precision": passport.precision,
+                "trained": passport.trained,
+                "gate_overridden": passport.overridden,
+                "top1": decisions["converted_top1"],
+                "agreement": decisions["top1_agreement"],
+                "speedup": passport.data["latency"]["speedup"]["median"],
+                "created": passport.created.isoformat(),
+                "age_s": max(0.0, (moment - passport.created).total_seconds()),
+                "path": str(deployed.path),
+            }
+        )
+    return listed
+
+
+def age(time: timedelta) -> str:
+    """How long ago, in the largest unit that says it."""
+    for unit, seconds in (("d", 86400), ("h", 3600), ("min", 60)):
+        if time.total_seconds() >= seconds:
+            return f"{int(time.total_seconds() // seconds)} {unit}"
+    return f"{int(time.total_seconds())} s"

@@ -1,0 +1,99 @@
+"""Latencies side by side: who runs when, and how sure the ratio is."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import time
+
+import numpy as np
+import pytest
+
+from resnet_serve.parity.latency import WARM_UP_RUNS, Latency, Ratio, measure, speedup
+
+
+def test_models_take_turns_within_every_round() -> None:
+    order: list[str] = []
+    models = {name: (lambda name=name: order.append(name)) for name in ("a", "b", "c")}
+    found = measure(models, batch_size=2, seconds=0, min_rounds=4)
+    turns = [name for name, _ in itertools.groupby(order[3 * WARM_UP_RUNS :])]
+    assert order[: 3 * WARM_UP_RUNS] == ["a"] * WARM_UP_RUNS + ["b"] * WARM_UP_RUNS + (
+        ["c"] * WARM_UP_RUNS
+    )
+    assert turns == list("abc" * 4)
+    assert {name: len(times.samples_ms) for name, times in found.items()} == dict.fromkeys("abc", 4)
+    assert all(times.batch_size == 2 for times in found.values())
+
+
+def test_what_the_model_before_leaves_behind_is_not_timed() -> None:
+    """Threads of the one before spin on: the first run of a turn is slow, and not counted."""
+    last = ""
+
+    def run(name: str) -> None:
+        nonlocal last
+        time.sleep(0.02 if name != last else 0.001)
+        last = name
+
+    models = {name: (lambda name=name: run(name)) for name in ("a", "b")}
+    found = measure(models, batch_size=1, seconds=0, min_rounds=5)
+    assert all(times.median_ms < 15 for times in found.values())
+
+
+def test_it_measures_milliseconds() -> None:
+    found = measure({"sleep": lambda: time.sleep(0.005)}, batch_size=1, seconds=0, min_rounds=3)
+    assert 5 <= found["sleep"].median_ms < 50
+
+
+def test_rounds_go_on_for_about_the_time_given_and_no_longer() -> None:
+    models = {"sleep": lambda: time.sleep(0.002)}
+    some = measure(models, batch_size=1, seconds=0.1, min_rounds=1)
+    assert 5 < len(some["sleep"].samples_ms) <= 60
+    capped = measure(models, batch_size=1, seconds=60, min_rounds=1, max_rounds=5)
+    assert len(capped["sleep"].samples_ms) == 5
+
+
+def test_summaries() -> None:
+    times = Latency(4, tuple(float(i) for i in range(1, 101)))
+    assert times.median_ms == 50.5
+    assert times.p95_ms == pytest.approx(np.percentile(range(1, 101), 95))
+    assert times.images_per_s == pytest.approx(4000 / 50.5)
+    assert json.loads(json.dumps(times.to_json()))["rounds"] == 100
+
+
+def test_the_ratio_is_taken_round_by_round() -> None:
+    """A machine that slows down tenfold half way slows both: the ratio does not move."""
+    slowing = np.repeat([1.0, 10.0], 10)
+    found = speedup(Latency(1, tuple(6 * slowing)), Latency(1, tuple(2 * slowing)))
+    assert (found.median, found.low, found.high) == pytest.approx((3, 3, 3))
+
+
+def noisy(scale: float, seed: int, rounds: int = 40) -> Latency:
+    times = scale * np.exp(np.random.default_rng(seed).normal(0, 0.2, rounds))
+    return Latency(1, tuple(times))
+
+
+def test_the_interval_is_the_same_every_time_and_surrounds_the_median() -> None:
+    found = speedup(noisy(4, 1), noisy(2, 2))
+    assert found == speedup(noisy(4, 1), noisy(2, 2))
+    assert found != speedup(noisy(4, 1), noisy(2, 2), seed=1)
+    assert found.low < found.median < found.high
+    assert found.low < 2 < found.high
+
+
+def test_more_rounds_are_surer() -> None:
+    few = speedup(noisy(4, 1, 10), noisy(2, 2, 10))
+    many = speedup(noisy(4, 1, 200), noisy(2, 2, 200))
+    assert many.high - many.low < few.high - few.low
+
+
+@pytest.mark.parametrize(
+    ("reference", "slower"), [(1.0, True), (1.9, False), (2.0, False), (4.0, False)]
+)
+def test_slower_only_beyond_doubt(reference: float, slower: bool) -> None:
+    assert speedup(noisy(reference, 1), noisy(2, 2)).slower is slower
+
+
+def test_an_interval_that_touches_one_is_not_slower() -> None:
+    assert not Ratio(0.9, 0.8, 1.0).slower
+    assert Ratio(0.9, 0.8, 0.99).slower
+    assert Ratio(0.9, 0.8, 0.99).to_json() == {"median": 0.9, "low": 0.8, "high": 0.99}

@@ -1,0 +1,105 @@
+"""Every command in the README and in docs/ is executed, in order, as a reader would."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from resnet_serve.datasets import Digits
+from resnet_serve.triton.server import running, stop_detached
+
+ROOT = Path(__file__).parent.parent
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
+PROGRAMS = {
+    "resnet-convert": "resnet_convert.cli",
+    "resnet-serve": "resnet_serve.cli",
+    "resnet-classify": "resnet_client.cli",
+}
+
+
+def blocks(document: Path, language: str) -> list[str]:
+    pattern = rf"^```{language}\n(.*?)^```"
+    return re.findall(pattern, document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def commands(document: Path) -> list[str]:
+    lines = "".join(blocks(document, "console")).splitlines()
+    return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+
+
+def with_commands() -> list[Path]:
+    return [document for document in DOCUMENTS if commands(document)]
+
+
+@pytest.fixture
+def desk(tmp_path: Path) -> Path:
+    """A reader's working directory, with the image the documents speak of."""
+    exported = Digits(held_out=True).export(tmp_path / "digits", 1)
+    exported[0].rename(tmp_path / "digit.png")
+    yield tmp_path
+    stop_detached(tmp_path / "model_repository")
+
+
+def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
+    return subprocess.run(
+        words, cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+
+
+@pytest.mark.triton
+@pytest.mark.perf_analyzer
+@pytest.mark.parametrize("document", with_commands(), ids=lambda path: path.name)
+def test_every_command_works(document: Path, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(desk / "state"))
+    for line in commands(document):
+        program, *arguments = shlex.split(line)
+        if program == "make":  # the suite itself runs inside it; its recipe must exist
+            done = run(["make", "--directory", str(ROOT), "--dry-run", *arguments], desk)
+        else:
+            # The documents speak of the default ports; tests run beside each other, on free ones.
+            if arguments[0] == "up":
+                arguments += ["--port", "0"]
+            if program == "resnet-classify":
+                arguments += ["--url", served_at(desk)]
+            done = run([sys.executable, "-m", PROGRAMS[program], *arguments], desk)
+        assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
+        assert "Traceback" not in done.stderr
+
+
+def served_at(folder: Path) -> str:
+    found = running(folder / "model_repository")
+    assert found is not None
+    return found.grpc
+
+
+@pytest.mark.triton
+def test_the_readmes_python_runs(desk: Path) -> None:
+    code = "".join(blocks(ROOT / "README.md", "python"))
+    assert "Classifier" in code
+    done = run([sys.executable, "-c", code], desk)
+    assert done.returncode == 0, done.stderr
+    assert "Prediction" in done.stdout
+
+
+def test_the_readme_has_two_commands_for_a_fresh_machine() -> None:
+    makes = [line for line in commands(ROOT / "README.md") if line.startswith("make")]
+    assert makes == ["make demo", "make test"]
+
+
+def test_the_documents_links_lead_somewhere() -> None:
+    for document in DOCUMENTS:
+        for link in re.findall(r"\]\((?!https?:)([^)#]+)\)", document.read_text(encoding="utf-8")):
+            assert (document.parent / link).exists(), f"{document.name}: {link}"
+
+
+def test_ci_calls_make_test_and_nothing_else() -> None:
+    lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+    work = [line for line in lines if line and not line.startswith(("#", "set "))]
+    assert work == ["exec make test"]

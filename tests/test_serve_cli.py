@@ -1,0 +1,133 @@
+"""`resnet-serve` as a user meets it: up, down, list, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from resnet_convert.pipeline import convert
+
+pytestmark = pytest.mark.triton
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("served") / "models"
+    convert(
+        arch="resnet20",
+        weights="digits",
+        validation="digits",
+        validation_images=16,
+        name="digits",
+        repository=path,
+    )
+    return path
+
+
+def environment(folder: Path) -> dict[str, str]:
+    return {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "XDG_STATE_HOME": str(folder / "state"),
+        "COLUMNS": "160",
+    }
+
+
+def serve(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "resnet_serve.cli", *map(str, words)],
+        cwd=folder,
+        env=environment(folder),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+@pytest.fixture
+def foreground(tmp_path: Path, repository: Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "resnet_serve.cli", "up", "--port", "0", "--repository", repository],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    )
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_up_serves_until_it_is_told_to_stop(
+    foreground: subprocess.Popen[str], number: signal.Signals
+) -> None:
+    assert foreground.stdout is not None
+    lines = [foreground.stdout.readline() for _ in range(4)]
+    assert [line.split()[0] for line in lines] == ["gRPC", "HTTP", "Metrics", "Ctrl-C"]
+    host, port = lines[0].split()[1].split(":")
+    socket.create_connection((host, int(port)), timeout=5).close()
+    foreground.send_signal(number)
+    out, err = foreground.communicate(timeout=30)
+    assert foreground.returncode == 0, err
+    assert "stopped" in out
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection((host, int(port)), timeout=5)
+
+
+def test_detach_list_and_down(tmp_path: Path, repository: Path) -> None:
+    up = serve(tmp_path, "up", "--port", 0, "--detach", "--repository", repository)
+    assert up.returncode == 0, up.stderr
+    try:
+        listed = serve(tmp_path, "list", "--json", "--repository", repository)
+        rows = json.loads(listed.stdout)
+        assert [(row["model"], row["version"], row["precision"]) for row in rows] == [
+            ("digits", 1, "fp32")
+        ]
+        shown = serve(tmp_path, "list", "--repository", repository)
+        assert "digits" in shown.stdout
+        assert "Served at 127.0.0.1:" in shown.stdout
+    finally:
+        down = serve(tmp_path, "down", "--repository", repository)
+    assert (down.returncode, down.stdout.strip()) == (0, "stopped")
+    again = serve(tmp_path, "down", "--repository", repository)
+    assert again.returncode == 0
+    assert "no detached server" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "fragment"),
+    [
+        (("up", "--repository", "nowhere"), 2, "no such model repository"),
+        (("list", "--repository", "nowhere"), 5, "no model repository"),
+        (("loadtest", "x", "--url", "127.0.0.1:9"), 4, "127.0.0.1:9"),
+        (("loadtest", "x", "--concurrency", "4:1"), 2, "4:1"),
+    ],
+)
+def test_refusals_are_one_line(
+    tmp_path: Path, words: tuple[str, ...], code: int, fragment: str
+) -> None:
+    done = serve(tmp_path, *words)
+    assert done.returncode == code, done.stderr
+    problems = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(problems) == 1
+    assert fragment in problems[0]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("command", ["", "up", "down", "list", "loadtest", "doctor"])
+def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
+    done = serve(tmp_path, *([command] if command else []), "--help")
+    assert done.returncode == 0
+    assert "--help" in done.stdout
