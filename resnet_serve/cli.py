@@ -77,19 +77,19 @@ def up(
             repository, port=port, address=address, timeout_s=timeout_s, log=log, progress=show
         )
         server.start(detach=detach)
-    _endpoints(server)
-    if detach:
-        found = running(repository)
-        console.out.print(f"Log     {found.log if found else server.log}")
-        console.out.print(f"Stop it with: resnet-serve down --repository {repository}")
-        return
-    console.out.print("Ctrl-C stops it.")
     try:
+        _endpoints(server)
+        if detach:
+            console.out.print(f"Log     {server.log}", soft_wrap=True)
+            console.out.print(f"Stop it with: resnet-serve down --repository {repository}")
+            return
+        console.out.print("Ctrl-C stops it.")
         server.wait()
     except KeyboardInterrupt:
-        pass
+        console.out.print("stopping")
     finally:
-        server.stop()
+        if not detach:
+            server.stop()
     console.out.print("stopped")
 
 

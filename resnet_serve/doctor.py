@@ -107,7 +107,7 @@ def _python() -> Finding:
 
     version = ".".join(map(str, sys.version_info[:3]))
     try:
-        installation._shared_python()
+        installation.shared_python()
     except HostError as error:  # a container's Triton brings its own: a warning, not a verdict
         return Finding("Python", "warning", f"{version}: {error.what}", error.remedy or "")
     return Finding("Python", "ok", f"{version} with its shared library, {sys.executable}")

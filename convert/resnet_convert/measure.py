@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_serve.datasets import Images, pixel_batches
+from resnet_serve.errors import UsageError
 from resnet_serve.parity import accuracy, latency, numerics
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.runtimes import pytorch as pytorch_runtime
@@ -103,6 +104,8 @@ def decisions(
     """Run both networks over the validation images, at batch 1 (a few) and batch 8 (all)."""
     limit = request.validation_images
     total = len(images) if limit is None else min(limit, len(images))
+    if total < 1:
+        raise UsageError("parity needs validation images", remedy="Give --validation a folder.")
     reference = pytorch_runtime.load(network, threads=threads)
     theirs: list[NDArray[np.float32]] = []
     ours: list[NDArray[np.float32]] = []

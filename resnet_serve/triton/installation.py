@@ -141,7 +141,7 @@ def _wheel() -> Installation:
         binary=binary,
         kind="wheel",
         version=version,
-        library_path=(*_shared_python(), package.parent / "nvidia_pytriton.libs"),
+        library_path=(*shared_python(), package.parent / "nvidia_pytriton.libs"),
         python_backend=root / "backends/python",
         stub=stub,
         stub_python=_our_python(),
@@ -152,7 +152,7 @@ def _our_python() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
 
 
-def _shared_python() -> tuple[Path, ...]:
+def shared_python() -> tuple[Path, ...]:
     """Where the shared libpython of this Python is; empty when the loader finds it by itself."""
     name = f"libpython{_our_python()}.so.1.0"
     library, multiarch = (sysconfig.get_config_var(key) for key in ("LIBDIR", "MULTIARCH"))

@@ -60,6 +60,8 @@ class Repository:
     def check_writable(self) -> None:
         """Find out now, not after minutes of work, whether a version can be written."""
         with durable.explained(self.path):
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                self.path.lstat()  # a name that is too long is no name that is free
             nearest = next(p for p in (self.path, *self.path.parents) if os.path.lexists(p))
             if not nearest.is_dir():
                 raise HostError("is a file, not a directory", where=nearest)
@@ -211,7 +213,7 @@ def _is_version(name: str) -> bool:
 
 
 def _check_access(directory: Path) -> None:
-    if not os.access(directory, os.W_OK | os.X_OK):
+    if not os.access(directory, os.W_OK | os.X_OK, effective_ids=True):
         read_only = os.statvfs(directory).f_flag & os.ST_RDONLY
         code = errno.EROFS if read_only else errno.EACCES
         raise OSError(code, os.strerror(code), str(directory))

@@ -1,0 +1,150 @@
+"""What is deployed is served: the real tritonserver loads it and names the digit."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+
+from resnet_convert.conversion import Conversion
+from resnet_convert.deployment import PREPROCESSING_FILE, REPORT_FILE, facts, result
+from resnet_convert.pipeline import convert
+from resnet_serve import passport
+from resnet_serve.datasets import Digits
+from resnet_serve.preprocessing import Preprocessing
+from resnet_serve.triton import config
+from resnet_serve.triton.server import Server
+from resnet_serve.weights import Weights
+
+Conversions = Callable[..., Conversion]
+
+
+@pytest.mark.parametrize("taken", ["uint8", "float32"])
+def test_three_models_that_fit_together(conversions: Conversions, taken: str) -> None:
+    found = conversions("fp32", taken)
+    repository = Path(found.request.repository)
+    parsed = {
+        model.name: config.parse((model / "config.pbtxt").read_text())
+        for model in repository.iterdir()
+    }
+    assert {name: message.name for name, message in parsed.items()} == {n: n for n in parsed}
+    steps = [s.model_name for s in parsed["resnet20_image"].ensemble_scheduling.step]
+    assert steps == ["resnet20_preprocess", "resnet20"]
+    (pixels,), (image,) = parsed["resnet20_preprocess"].output, parsed["resnet20"].input
+    assert (pixels.data_type, pixels.dims) == (image.data_type, image.dims)
+    assert all((repository / name / "1").is_dir() for name in parsed)
+
+
+def test_files_beside_the_model(conversions: Conversions, digits: Weights) -> None:
+    found = conversions("fp32")
+    repository = Path(found.request.repository)
+    names = {path.name for path in found.path.iterdir()}
+    assert names == {"model.onnx", passport.FILE_NAME, REPORT_FILE}
+    for name in ("resnet20", "resnet20_image"):
+        labels = (repository / name / "labels.txt").read_text().splitlines()
+        assert labels == [str(digit) for digit in range(10)]
+    stored = (repository / "resnet20_preprocess" / "1" / PREPROCESSING_FILE).read_text()
+    assert Preprocessing.from_json(stored) == digits.preprocessing
+    assert not list(repository.rglob("*.py")), "a repository is data, never code"
+
+
+def test_the_result_is_the_passport_and_the_place(conversions: Conversions) -> None:
+    found = conversions("int8")
+    stored = passport.read(found.path / passport.FILE_NAME).data
+    answer = json.loads(json.dumps(result(found)))
+    assert (answer["version"], answer["path"]) == (1, str(found.path))
+    for key in facts(found):
+        if key not in ("stages",):  # the passport is written before the last stage ends
+            assert answer[key] == stored[key], key
+
+
+@pytest.fixture(scope="module")
+def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("served") / "models"
+    from conftest import quickly  # type: ignore[import-not-found]
+
+    with quickly():
+        for name, options in {
+            "fp32": {},
+            "int8": {"precision": "int8", "calibration": "digits", "calibration_images": 128},
+            "planes": {"input": "float32", "max_batch_size": 1},
+        }.items():
+            convert(
+                arch="resnet20",
+                weights="digits",
+                name=name,
+                repository=path,
+                validation="digits",
+                validation_images=16,
+                **options,
+            )
+    return path
+
+
+@pytest.fixture(scope="module")
+def client(repository: Path) -> Iterator[triton.InferenceServerClient]:
+    with Server(repository, port=0) as server:
+        connection = triton.InferenceServerClient(server.grpc)
+        yield connection
+        connection.close()
+
+
+def png(index: int) -> bytes:
+    buffer = io.BytesIO()
+    Digits(held_out=True).image(index).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def asked(client: triton.InferenceServerClient, name: str, tensor: Any, kind: str, **options: Any) -> Any:
+    given = triton.InferInput("image", list(tensor.shape), kind)
+    given.set_data_from_numpy(tensor)
+    wanted = triton.InferRequestedOutput("logits", **options)
+    return client.infer(name, [given], outputs=[wanted]).as_numpy("logits")
+
+
+@pytest.mark.triton
+@pytest.mark.parametrize("name", ["fp32", "int8", "planes"])
+def test_image_bytes_in_the_right_digit_out(
+    client: triton.InferenceServerClient, name: str
+) -> None:
+    truth = Digits(held_out=True).labels
+    for index in range(6):
+        encoded = np.array([[png(index)]], dtype=np.object_)
+        best = asked(client, f"{name}_image", encoded, "BYTES", class_count=3)
+        score, number, label = best[0][0].decode().split(":")
+        assert (int(number), label) == (truth[index], str(truth[index])), name
+        assert float(score) > 0
+
+
+@pytest.mark.triton
+def test_the_server_answers_what_was_proved(
+    client: triton.InferenceServerClient, digits: Weights
+) -> None:
+    images = Digits(held_out=True)
+    pixels = np.stack([digits.preprocessing.pixels(images.image(i)) for i in range(5)])
+    served = asked(client, "fp32", pixels, "UINT8")
+    planes = asked(client, "planes", digits.preprocessing.normalize(pixels[:1]), "FP32")
+    integers = asked(client, "int8", pixels, "UINT8")
+    np.testing.assert_allclose(planes, served[:1], atol=1e-4)
+    assert (integers.argmax(1) == served.argmax(1)).all()
+    assert (served.argmax(1) == images.labels[:5]).all()
+
+
+@pytest.mark.triton
+def test_a_second_version_takes_over(
+    repository: Path, client: triton.InferenceServerClient
+) -> None:
+    """The configuration that was deployed is the one the server runs."""
+    for name in ("fp32", "int8", "planes"):
+        running = client.get_model_config(name).config
+        written = config.parse((repository / name / "config.pbtxt").read_text())
+        assert running.instance_group[0].count == written.instance_group[0].count
+        assert running.max_batch_size == written.max_batch_size
+        assert dict(running.parameters) == dict(written.parameters)
+        assert running.HasField("dynamic_batching") == (name != "planes")

@@ -1,0 +1,150 @@
+"""Both networks over the same images: what is fed to whom, and what is counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+import torch
+from numpy.typing import NDArray
+
+from resnet_convert import measure
+from resnet_convert.journey import Silent
+from resnet_convert.measure import BATCH_SIZE, SINGLES, Measurements
+from resnet_convert.pixels import take_pixels
+from resnet_convert.request import Request
+from resnet_convert.trace import serialize
+from resnet_serve.datasets import Digits
+from resnet_serve.errors import UsageError
+from resnet_serve.parity.latency import Latency
+from resnet_serve.synthetic import SyntheticImages
+from resnet_serve.weights import Weights
+
+
+class Told(Silent):
+    def __init__(self) -> None:
+        self.steps: list[tuple[int, int]] = []
+
+    def advance(self, done: int, total: int) -> None:
+        self.steps.append((done, total))
+
+
+@pytest.fixture
+def measured(
+    digits: Weights, folded_digits: ir.Model
+) -> Callable[..., tuple[Measurements, Told]]:
+    def decide(images: Any, count: int | None = None) -> tuple[Measurements, Told]:
+        take_pixels(folded_digits, digits.preprocessing)
+        told = Told()
+        request = Request("resnet20", validation_images=count)
+        data = serialize(folded_digits)
+        found = measure.decisions(digits.network(), data, digits, images, request, 1, told)
+        return found, told
+
+    return decide
+
+
+def test_logits_are_those_of_both_networks(
+    measured: Callable[..., tuple[Measurements, Told]], digits: Weights
+) -> None:
+    images = Digits(held_out=True)
+    found, told = measured(images, 20)
+    pixels = np.stack([digits.preprocessing.pixels(images.image(i)) for i in range(20)])
+    with torch.inference_mode():
+        planes = torch.from_numpy(digits.preprocessing.normalize(pixels))
+        expected = digits.network()(planes).numpy()
+    np.testing.assert_allclose(found.reference_logits, expected, atol=1e-5)
+    np.testing.assert_allclose(found.converted_logits, expected, atol=1e-4)
+    assert found.labels is not None
+    np.testing.assert_array_equal(found.labels, images.labels[:20])
+    assert set(found.numerics) == {1, BATCH_SIZE}
+    assert [found.numerics[size].images for size in (1, BATCH_SIZE)] == [SINGLES, 20]
+    assert found.decisions.images == 20
+    assert found.decisions.labelled
+    assert found.images_sha256 == images.digest()
+    assert told.steps == [(8, 20), (16, 20), (20, 20)]
+
+
+def test_fewer_images_than_a_batch(measured: Callable[..., tuple[Measurements, Told]]) -> None:
+    found, told = measured(SyntheticImages(3, side=32))
+    assert (len(found.reference_logits), told.steps) == (3, [(3, 3)])
+    assert found.numerics[1].images == 3
+    assert not found.decisions.labelled
+
+
+@pytest.mark.parametrize("count", [0, -1])
+def test_no_images_are_refused(
+    measured: Callable[..., tuple[Measurements, Told]], count: int
+) -> None:
+    with pytest.raises(UsageError, match="needs validation images"):
+        measured(SyntheticImages(3, side=32), count)
+
+
+@pytest.mark.parametrize("taken", ["uint8", "float32"])
+def test_inputs_are_as_the_graph_takes_them(digits: Weights, taken: str) -> None:
+    images = SyntheticImages(6, side=32)
+    request = Request("resnet20", input=taken)
+    batches = list(measure.inputs(images, digits, request, limit=5, size=4))
+    assert [len(batch) for batch in batches] == [4, 1]
+    pixels = np.stack([digits.preprocessing.pixels(images.image(i)) for i in range(5)])
+    expected = pixels if taken == "uint8" else digits.preprocessing.normalize(pixels)
+    found = np.concatenate(batches)
+    assert found.dtype == expected.dtype
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_latencies_of_both_in_turn(
+    measured: Callable[..., tuple[Measurements, Told]],
+    digits: Weights,
+    folded_digits: ir.Model,
+    quick: None,
+) -> None:
+    found, _ = measured(SyntheticImages(1, side=32))
+    request = Request("resnet20")
+    data = serialize(folded_digits)
+    timed = measure.latencies(found, digits.network(), data, digits, request, 1)
+    assert found.latencies == {}
+    assert set(timed.latencies) == {"pytorch", "onnxruntime"}
+    assert timed.reference_latency.median_ms > 0
+    assert len(timed.reference_latency.samples_ms) == len(timed.converted_latency.samples_ms)
+
+
+def times(*milliseconds: float) -> Latency:
+    return Latency(1, milliseconds * 10)
+
+
+def with_times(found: Measurements, reference: Latency, converted: Latency) -> Measurements:
+    return replace(found, latencies={"pytorch": reference, "onnxruntime": converted})
+
+
+def test_what_the_numbers_say_against_a_precision(
+    measured: Callable[..., tuple[Measurements, Told]],
+) -> None:
+    found, _ = measured(SyntheticImages(1, side=32))
+    fast = with_times(found, times(4.0), times(2.0))
+    assert fast.warnings("fp32") == []
+    assert any("smaller, not faster" in line for line in fast.warnings("fp16"))
+    slow = with_times(found, times(2.0), times(4.0))
+    assert any("slower than PyTorch here (0.50×)" in line for line in slow.warnings("fp32"))
+    assert fast.integer_convolutions == 0
+    integers = replace(fast, compiled={"QLinearConv": 19, "Conv": 2, "FusedConv": 1})
+    assert integers.integer_convolutions == 19
+    assert integers.warnings("int8") == ["3 convolutions did not compile to INT8"]
+    assert replace(fast, compiled={"QLinearConv": 20}).warnings("int8") == []
+
+
+def test_nan_is_not_agreement(
+    measured: Callable[..., tuple[Measurements, Told]], folded_digits: ir.Model
+) -> None:
+    constant = folded_digits.graph.initializers["fc.bias"]
+    broken: NDArray[np.float32] = constant.const_value.numpy().copy()
+    broken[3] = np.nan
+    constant.const_value = ir.tensor(broken, name="fc.bias")
+    found, _ = measured(SyntheticImages(2, side=32))
+    assert found.numerics[1].max_abs == math.inf
+    assert found.numerics[BATCH_SIZE].cosine == -1
