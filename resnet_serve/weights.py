@@ -2,8 +2,8 @@
 
 `imagenet[:v1|:v2]`, `digits`, `random[:seed]`, or a file (`.safetensors`, `.pt`, `.pth`).
 Files load with safetensors or `torch.load(weights_only=True)`, strictly; what does not fit is
-answered with what the file looks like. Of a training checkpoint the averaged network (EMA) is
-taken where there is one, and `source` says so.
+answered with what the file looks like. Of a training checkpoint the network is taken out, and
+`source` names the part.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ else:
 
 SETTLING_PASSES = 4
 SETTLING_BATCH = 8
-# Where training scripts keep the network; the averaged one first, being the one they evaluate.
-_WRAPPERS = ("state_dict_ema", "model_ema", "ema", "state_dict", "model")
+# Where training scripts keep the network; the averaged one only where there is no other.
+_WRAPPERS = ("state_dict", "model", "state_dict_ema", "model_ema", "ema")
 
 
 @dataclass(frozen=True)

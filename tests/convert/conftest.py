@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -37,20 +37,36 @@ def one_torch_thread() -> Iterator[None]:
     torch.set_num_threads(threads)
 
 
-@contextlib.contextmanager
-def quickly() -> Iterator[None]:
-    """Conversions on one core that look at latency for a moment only."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(host, "cores", lambda: 1)
-        patch.setattr(measure, "LATENCY_SECONDS", 0.1)
-        yield
-
-
 @pytest.fixture
-def quick() -> Iterator[None]:
-    """See `quickly`."""
-    with quickly():
-        yield
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Conversions on one core that look at latency for a moment only."""
+    _quicken(monkeypatch)
+
+
+def _quicken(patch: pytest.MonkeyPatch) -> None:
+    patch.setattr(host, "cores", lambda: 1)
+    patch.setattr(measure, "LATENCY_SECONDS", 0.1)
+
+
+@pytest.fixture(scope="session")
+def convert_digits() -> Callable[..., Conversion]:
+    """`convert_digits(repository, precision="int8", …)`: the digits network, end to end, quickly."""
+
+    def conversion(repository: Path, precision: str = "fp32", **options: Any) -> Conversion:
+        calibrated = {"calibration": "digits", "calibration_images": CALIBRATION_IMAGES}
+        with pytest.MonkeyPatch.context() as patch:
+            _quicken(patch)
+            return convert(
+                arch="resnet20",
+                weights="digits",
+                precision=precision,
+                repository=repository,
+                validation="digits",
+                **({"validation_images": VALIDATION_IMAGES} | options),
+                **(calibrated if precision == "int8" else {}),
+            )
+
+    return conversion
 
 
 @pytest.fixture(scope="session")
@@ -115,24 +131,16 @@ def folded_digits(_folded_digits: bytes) -> ir.Model:
 
 
 @pytest.fixture(scope="session")
-def conversions(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Conversion]:
-    """`conversions("int8", "uint8")`: the digits network converted end to end, each kind once."""
+def conversions(
+    tmp_path_factory: pytest.TempPathFactory, convert_digits: Callable[..., Conversion]
+) -> Callable[..., Conversion]:
+    """`conversions("int8", "uint8")`: each kind of conversion, made once in its own repository."""
     made: dict[tuple[str, str], Conversion] = {}
 
     def conversion(precision: str, taken: str = "uint8") -> Conversion:
         if (precision, taken) not in made:
-            with quickly():
-                made[precision, taken] = convert(
-                    arch="resnet20",
-                    precision=precision,
-                    input=taken,
-                    weights="digits",
-                    repository=tmp_path_factory.mktemp(f"{precision}-{taken}") / "models",
-                    calibration="digits" if precision == "int8" else None,
-                    calibration_images=CALIBRATION_IMAGES,
-                    validation="digits",
-                    validation_images=VALIDATION_IMAGES,
-                )
+            place = tmp_path_factory.mktemp(f"{precision}-{taken}") / "models"
+            made[precision, taken] = convert_digits(place, precision, input=taken)
         return made[precision, taken]
 
     return conversion

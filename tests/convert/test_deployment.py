@@ -14,7 +14,6 @@ import tritonclient.grpc as triton
 
 from resnet_convert.conversion import Conversion
 from resnet_convert.deployment import PREPROCESSING_FILE, REPORT_FILE, facts, result
-from resnet_convert.pipeline import convert
 from resnet_serve import passport
 from resnet_serve.datasets import Digits
 from resnet_serve.preprocessing import Preprocessing
@@ -65,25 +64,13 @@ def test_the_result_is_the_passport_and_the_place(conversions: Conversions) -> N
 
 
 @pytest.fixture(scope="module")
-def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def repository(
+    tmp_path_factory: pytest.TempPathFactory, convert_digits: Callable[..., Conversion]
+) -> Path:
     path = tmp_path_factory.mktemp("served") / "models"
-    from conftest import quickly  # type: ignore[import-not-found]
-
-    with quickly():
-        for name, options in {
-            "fp32": {},
-            "int8": {"precision": "int8", "calibration": "digits", "calibration_images": 128},
-            "planes": {"input": "float32", "max_batch_size": 1},
-        }.items():
-            convert(
-                arch="resnet20",
-                weights="digits",
-                name=name,
-                repository=path,
-                validation="digits",
-                validation_images=16,
-                **options,
-            )
+    convert_digits(path, name="fp32", validation_images=16)
+    convert_digits(path, "int8", name="int8", validation_images=16)
+    convert_digits(path, name="planes", validation_images=16, input="float32", max_batch_size=1)
     return path
 
 
@@ -101,7 +88,9 @@ def png(index: int) -> bytes:
     return buffer.getvalue()
 
 
-def asked(client: triton.InferenceServerClient, name: str, tensor: Any, kind: str, **options: Any) -> Any:
+def asked(
+    client: triton.InferenceServerClient, name: str, tensor: Any, kind: str, **options: Any
+) -> Any:
     given = triton.InferInput("image", list(tensor.shape), kind)
     given.set_data_from_numpy(tensor)
     wanted = triton.InferRequestedOutput("logits", **options)
@@ -137,10 +126,9 @@ def test_the_server_answers_what_was_proved(
 
 
 @pytest.mark.triton
-def test_a_second_version_takes_over(
+def test_the_server_runs_the_configuration_that_was_deployed(
     repository: Path, client: triton.InferenceServerClient
 ) -> None:
-    """The configuration that was deployed is the one the server runs."""
     for name in ("fp32", "int8", "planes"):
         running = client.get_model_config(name).config
         written = config.parse((repository / name / "config.pbtxt").read_text())

@@ -35,9 +35,7 @@ class Told(Silent):
 
 
 @pytest.fixture
-def measured(
-    digits: Weights, folded_digits: ir.Model
-) -> Callable[..., tuple[Measurements, Told]]:
+def measured(digits: Weights, folded_digits: ir.Model) -> Callable[..., tuple[Measurements, Told]]:
     def decide(images: Any, count: int | None = None) -> tuple[Measurements, Told]:
         take_pixels(folded_digits, digits.preprocessing)
         told = Told()

@@ -97,8 +97,8 @@ def test_end_to_end(conversions: Conversions, precision: str, taken: str) -> Non
     assert (found.fold.folded, found.fold.total) == (19, 19)
     assert [layer.name for layer in found.layers][:2] == ["conv1", "layer1.0.conv1"]
     assert len(found.layers) == 20
-    assert (found.calibration is not None) == (found.quantization is not None) == (
-        precision == "int8"
+    assert (
+        (found.calibration is not None) == (found.quantization is not None) == (precision == "int8")
     )
     assert (found.half is not None) == (precision == "fp16")
     repository = Path(found.request.repository)
