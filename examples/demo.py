@@ -24,7 +24,6 @@ from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table
 
-from resnet_client import Classifier
 from resnet_serve import Server, host, loadtest, weights
 from resnet_serve.architectures import find
 from resnet_serve.datasets import Digits
@@ -36,6 +35,11 @@ OUTPUT = Path("demo_output")
 REPOSITORY = OUTPUT / "model_repository"
 IMAGES = OUTPUT / "digits"
 SHOWN_IMAGES = 8
+MODULES = {
+    "resnet-convert": "resnet_convert.cli",
+    "resnet-serve": "resnet_serve.cli",
+    "resnet-classify": "resnet_client.cli",
+}
 console = Console(highlight=False)
 
 
@@ -58,8 +62,7 @@ def command(line: str) -> None:
     """Run one of our commands as a person would, in this environment."""
     console.print(f"[bold cyan]$ {line}")
     program, *arguments = shlex.split(line)
-    module = {"resnet-convert": "resnet_convert.cli", "resnet-serve": "resnet_serve.cli"}[program]
-    subprocess.run([sys.executable, "-m", module, *arguments], check=True)
+    subprocess.run([sys.executable, "-m", MODULES[program], *arguments], check=True)
 
 
 @contextlib.contextmanager
@@ -93,20 +96,9 @@ def convert_digits() -> None:
 
 
 def classify(server: Server) -> None:
-    paths = Digits(held_out=True).export(IMAGES, SHOWN_IMAGES)
-    console.print(f"[bold cyan]$ resnet-classify {IMAGES} --model digits_int8 --top 3")
-    table = Table("image", "truth", "answer", "top 3")
-    with Classifier(server.grpc, "digits_int8") as classifier:
-        for path in paths:
-            answers = classifier.classify(path, top=3)
-            right = answers[0].label == path.parent.name
-            table.add_row(
-                str(path),
-                path.parent.name,
-                f"[{'green' if right else 'red'}]{answers[0].label}",
-                "  ".join(f"{a.label} {100 * a.probability:5.1f} %" for a in answers),
-            )
-    console.print(table)
+    Digits(held_out=True).export(IMAGES, SHOWN_IMAGES)
+    console.print(f"{IMAGES}/<the truth>/<its number>.png: digits the network has never seen")
+    command(f"resnet-classify {IMAGES} --url {server.grpc} --model digits_int8 --top 3")
 
 
 def load_test(server: Server, model: str, concurrency: str, seconds: float) -> loadtest.LoadTest:

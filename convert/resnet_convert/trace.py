@@ -197,15 +197,17 @@ class _Writer:
         arguments = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
         arguments |= given | node.kwargs
         value = row(self, {key: self._value(item) for key, item in arguments.items()})
-        if operator.endswith("_"):  # relu_ overwrites: who reads its argument later reads this
+        if operator.endswith("_"):
             self._check_overwriting(node)
-            self._values[node.args[0].name] = value
         if value.producer() is not None and value.shape is None:
             value.shape = self._shape(node)
         return value
 
     def _check_overwriting(self, node: Any) -> None:
-        """Refuse to overwrite memory that is later read under another name."""
+        """Refuse to overwrite memory that is later read under another name.
+
+        Under its own name it is no trouble: the tracer makes later readers read the result.
+        """
         overwritten = node.args[0]
         for other in _sharing_memory(overwritten):
             later = any(self._order[user] > self._order[node] for user in other.users)

@@ -50,7 +50,7 @@ def _quicken(patch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="session")
 def convert_digits() -> Callable[..., Conversion]:
-    """`convert_digits(repository, precision="int8", …)`: the digits network, end to end, quickly."""
+    """`convert_digits(repository, "int8", name="d")`: the digits network, end to end, quickly."""
 
     def conversion(repository: Path, precision: str = "fp32", **options: Any) -> Conversion:
         calibrated = {"calibration": "digits", "calibration_images": CALIBRATION_IMAGES}
