@@ -16,6 +16,7 @@ import onnx_ir as ir
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import nn
 from typer.testing import CliRunner
 
 from resnet_convert import cli, pipeline
@@ -23,6 +24,7 @@ from resnet_convert.conversion import Conversion
 from resnet_convert.journey import Silent
 from resnet_convert.pipeline import convert
 from resnet_convert.request import Request
+from resnet_convert.trace import Trace, trace
 from resnet_serve import passport
 from resnet_serve.datasets import Digits
 from resnet_serve.durable import sha256
@@ -37,11 +39,29 @@ from resnet_serve.parity.gate import BUDGETS
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.weights import Weights
 
-pytestmark = pytest.mark.usefixtures("quick")
+pytestmark = pytest.mark.usefixtures("quick", "traced_once")
 
 KINDS = [(p, t) for p in ("fp32", "fp16", "int8") for t in ("uint8", "float32")]
 MODELS = ("resnet20", "resnet20_image", "resnet20_preprocess")
 Conversions = Callable[..., Conversion]
+
+
+@pytest.fixture(scope="module")
+def traces() -> dict[bytes, Trace]:
+    return {}
+
+
+@pytest.fixture
+def traced_once(traces: dict[bytes, Trace], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of these conversions begin with the same trace: every one gets its own copy of it."""
+
+    def traced(network: nn.Module, size: tuple[int, int, int]) -> Trace:
+        key = network.conv1.weight.numpy().tobytes()
+        if key not in traces:
+            traces[key] = trace(network, size)
+        return replace(traces[key], model=ir.from_proto(ir.to_proto(traces[key].model)))
+
+    monkeypatch.setattr(pipeline, "trace", traced)
 
 
 class Recorder(Silent):

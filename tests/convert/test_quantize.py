@@ -98,6 +98,34 @@ def test_one_pair_behind_every_producer_and_none_before_a_relu(block: ir.Model) 
     assert "Relu" not in operators(block)
 
 
+@pytest.mark.parametrize(
+    "call",
+    [
+        "Conv (b, w)",
+        "Add (b, b)",
+        "Relu (b)",
+        "MaxPool <kernel_shape = [2,2]> (b)",
+        "AveragePool <kernel_shape = [2,2]> (b)",
+        "GlobalAveragePool (b)",
+        "Concat <axis = 1> (b, b)",
+        "Slice (b, one, two, one)",
+        "Pad (b, pads)",
+        "Flatten (b)",
+    ],
+)
+def test_every_quantized_operator_has_pairs_on_both_sides(graph: Graphs, call: str) -> None:
+    """Whatever its neighbours are: here they are not quantized themselves."""
+    model = graph(
+        f"(float[N,4,6,6] image) => (y) {{ b = Neg (image) c = {call} y = Neg (c) }}",
+        w=normal(2, 4, 1, 1),
+        one=np.array([1]),
+        two=np.array([2]),
+        pads=np.array([0, 1, 0, 0, 0, 1, 0, 0]),
+    )
+    expected = ("c",) if call.startswith("Relu") else ("b", "c")
+    assert activations(model) == expected
+
+
 def test_an_identity_shortcut_shares_the_pair_of_its_block(block: ir.Model) -> None:
     calibrated(block, normal(8, 4, 6, 6))
     _, dequantizer = pair(block, "b")
@@ -397,6 +425,15 @@ def test_a_tensor_that_is_always_zero(graph: Graphs, run: Run) -> None:
     calibrated(model, x)
     answer = run(model, x).reshape(4, 3, -1)
     np.testing.assert_allclose(answer.mean((0, 2)), [1, 2, 3], atol=0.01)
+
+
+def test_a_tensor_that_is_as_good_as_zero(graph: Graphs, run: Run) -> None:
+    model = one_layer(graph, normal(3, 2, 1, 1), np.array([1e4, 2e4, 3e4]))
+    x = 1e-42 * np.ones((4, 2, 5, 4), np.float32)
+    with np.errstate(all="raise", under="ignore"):
+        calibrated(model, x)
+    answer = run(model, x).reshape(4, 3, -1)
+    np.testing.assert_allclose(answer.mean((0, 2)), [1e4, 2e4, 3e4], rtol=0.01)
 
 
 def test_shared_weights_are_refused_and_named(graph: Graphs) -> None:

@@ -194,50 +194,41 @@ def test_a_file_system_without_hard_links(
 # --- killed --------------------------------------------------------------------------------------
 
 
+class Killed(BaseException):
+    """Nobody catches it, as nobody catches kill -9."""
+
+
 class Killer:
-    """Ends this process, as kill -9 would, before its n-th change of the file system."""
+    """Lets n changes of the file system happen and none after them, whoever tries to clean up."""
 
     CALLS = ("mkdir", "link", "unlink", "rename", "replace", "rmdir", "fsync")
 
-    def __init__(self, countdown: int) -> None:
+    def __init__(self, countdown: int, patch: pytest.MonkeyPatch) -> None:
         self.countdown = countdown
-
-    def arm(self) -> None:
         for name in self.CALLS:
-            setattr(os, name, self._deadly(getattr(os, name)))
+            patch.setattr(os, name, self._deadly(getattr(os, name)))
         opened = io.open
         # Once before and once after: a file may be there and have nothing in it yet.
-        io.open = self._deadly(lambda *a, **o: self._deadly(lambda file: file)(opened(*a, **o)))
-        module._swap = self._deadly(module._swap)
+        patch.setattr(
+            io, "open", self._deadly(lambda *a, **o: self._deadly(lambda f: f)(opened(*a, **o)))
+        )
+        patch.setattr(module, "_swap", self._deadly(module._swap))
 
     def _deadly(self, call: Callable[..., object]) -> Callable[..., object]:
         def counted(*arguments: object, **options: object) -> object:
             if self.countdown == 0:
-                os._exit(9)
+                raise Killed
             self.countdown -= 1
             return call(*arguments, **options)
 
         return counted
 
 
-def in_child(work: Callable[[], object]) -> int:
-    """Run `work` in a forked process; its exit status."""
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        finally:
-            os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
-def without_exchange() -> None:
+def without_exchange(patch: pytest.MonkeyPatch) -> None:
     class Libc:
         pass
 
-    ctypes.CDLL = lambda *_: Libc()
+    patch.setattr(ctypes, "CDLL", lambda *_: Libc())
 
 
 @pytest.mark.parametrize(
@@ -248,7 +239,9 @@ def without_exchange() -> None:
         pytest.param(1, False, id="two renames"),
     ],
 )
-def test_kill_at_every_step(present: int, exchange: bool, memory: Path) -> None:
+def test_kill_at_every_step(
+    present: int, exchange: bool, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """After it each model is whole, and after `recover` all are at the same deployment."""
     template = Repository(memory / "template")
     for number in range(present):
@@ -261,14 +254,15 @@ def test_kill_at_every_step(present: int, exchange: bool, memory: Path) -> None:
         if present:
             shutil.copytree(template.path, repository.path)
 
-        def work(repository: Repository = repository, step: int = step) -> None:
+        killed = False
+        with monkeypatch.context() as patch:
             if not exchange:
-                without_exchange()
-            Killer(step).arm()
-            repository.deploy(deployment("new"))
-
-        status = in_child(work)
-        assert status in (0, 9)
+                without_exchange(patch)
+            Killer(step, patch)
+            try:
+                repository.deploy(deployment("new"))
+            except Killed:
+                killed = True
         inside = set(os.listdir(repository.path)) if repository.path.exists() else set()
         assert inside <= set(NAMES), "nothing but models is ever inside the repository"
         if exchange:
@@ -287,7 +281,7 @@ def test_kill_at_every_step(present: int, exchange: bool, memory: Path) -> None:
         if step % 10 == 0:
             assert repository.deploy(deployment("next")) == present + 1 + outcomes[-1]
         shutil.rmtree(repository.path.parent)
-        if status == 0:
+        if not killed:
             break
     assert len(outcomes) > 25
     committed = outcomes.index(True)
