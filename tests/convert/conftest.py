@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import nn
 
-from resnet_convert import Conversion, convert, measure
+from resnet_convert import Conversion, convert, measure, pipeline
 from resnet_convert.fold import fold
 from resnet_convert.trace import Trace, serialize, trace
 from resnet_serve import host, weights
@@ -46,6 +47,38 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def _quicken(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(host, "cores", lambda: 1)
     patch.setattr(measure, "LATENCY_SECONDS", 0.1)
+
+
+@pytest.fixture(scope="session")
+def traces() -> dict[bytes, Trace]:
+    return {}
+
+
+@pytest.fixture
+def traced_once(traces: dict[bytes, Trace], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Most of these conversions begin with the same trace: every one gets its own copy of it."""
+
+    def traced(network: nn.Module, size: tuple[int, int, int]) -> Trace:
+        key = network.conv1.weight.numpy().tobytes()
+        if key not in traces:
+            traces[key] = trace(network, size)
+        return replace(traces[key], model=ir.from_proto(ir.to_proto(traces[key].model)))
+
+    monkeypatch.setattr(pipeline, "trace", traced)
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> dict[str, Any]:
+    """A quick conversion of the digits network into an empty place."""
+    return {
+        "arch": "resnet20",
+        "weights": "digits",
+        "repository": tmp_path / "models",
+        "validation": "digits",
+        "validation_images": 16,
+        "calibration": "digits",
+        "calibration_images": 16,
+    }
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Conversions end to end, refused, forced and interrupted: always all or nothing."""
+"""Conversions end to end: what is made, in which order, and what is said of it."""
 
 from __future__ import annotations
 
@@ -6,36 +6,24 @@ import json
 import os
 import shlex
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
-import onnx_ir as ir
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from torch import nn
+from recorder import Recorder
 from typer.testing import CliRunner
 
-from resnet_convert import cli, pipeline
+from resnet_convert import cli
 from resnet_convert.conversion import Conversion
-from resnet_convert.journey import Silent
 from resnet_convert.pipeline import convert
 from resnet_convert.request import Request
-from resnet_convert.trace import Trace, trace
 from resnet_serve import passport
 from resnet_serve.datasets import Digits
 from resnet_serve.durable import sha256
-from resnet_serve.errors import (
-    HostError,
-    InputFileError,
-    ParityError,
-    ResnetServeError,
-    UsageError,
-)
-from resnet_serve.parity.gate import BUDGETS
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.weights import Weights
 
@@ -44,66 +32,6 @@ pytestmark = pytest.mark.usefixtures("quick", "traced_once")
 KINDS = [(p, t) for p in ("fp32", "fp16", "int8") for t in ("uint8", "float32")]
 MODELS = ("resnet20", "resnet20_image", "resnet20_preprocess")
 Conversions = Callable[..., Conversion]
-
-
-@pytest.fixture(scope="module")
-def traces() -> dict[bytes, Trace]:
-    return {}
-
-
-@pytest.fixture
-def traced_once(traces: dict[bytes, Trace], monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of these conversions begin with the same trace: every one gets its own copy of it."""
-
-    def traced(network: nn.Module, size: tuple[int, int, int]) -> Trace:
-        key = network.conv1.weight.numpy().tobytes()
-        if key not in traces:
-            traces[key] = trace(network, size)
-        return replace(traces[key], model=ir.from_proto(ir.to_proto(traces[key].model)))
-
-    monkeypatch.setattr(pipeline, "trace", traced)
-
-
-class Recorder(Silent):
-    """Notes what it is told; raises KeyboardInterrupt at `moment`, as Ctrl-C would."""
-
-    def __init__(self, moment: tuple[str, str] | None = None) -> None:
-        self.moment = moment
-        self.stages: list[str] = []
-        self.summaries: list[str] = []
-
-    def stage(self, name: str) -> None:
-        self.stages.append(name)
-        self._now("stage")
-
-    def advance(self, done: int, total: int) -> None:
-        assert 0 < done <= total
-        self._now("advance")
-
-    def finish(self, summary: str) -> None:
-        self.summaries.append(summary)
-        self._now("finish")
-
-    def _now(self, event: str) -> None:
-        if self.moment == (self.stages[-1], event):
-            raise KeyboardInterrupt
-
-
-@pytest.fixture
-def small(tmp_path: Path) -> dict[str, Any]:
-    """A quick conversion of the digits network into an empty place."""
-    return {
-        "arch": "resnet20",
-        "weights": "digits",
-        "repository": tmp_path / "models",
-        "validation": "digits",
-        "validation_images": 16,
-        "calibration": "digits",
-        "calibration_images": 16,
-    }
-
-
-# --- done ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("precision", "taken"), KINDS)
@@ -241,200 +169,6 @@ def test_images_that_are_not_are_counted(tmp_path: Path, small: dict[str, Any]) 
     assert any("1 files in" in warning for warning in found.warnings)
     assert found.calibration.images == 12
 
-
-# --- refused -------------------------------------------------------------------------------------
-
-
-def sabotaged(
-    monkeypatch: pytest.MonkeyPatch, stage: str, layer: str, change: Callable[[Any], Any]
-) -> None:
-    """After a stage of the pipeline, change one constant of the graph."""
-    honest = getattr(pipeline, stage)
-
-    def sabotage(model: ir.Model, *rest: Any) -> Any:
-        found = honest(model, *rest)
-        constant = model.graph.initializers[layer]
-        changed = change(constant.const_value.numpy().copy())
-        constant.const_value = ir.tensor(changed, name=layer)
-        return found
-
-    monkeypatch.setattr(pipeline, stage, sabotage)
-
-
-def untouched(repository: Path) -> bool:
-    return not repository.exists() and not [
-        entry for entry in os.listdir(repository.parent) if "staging" in entry
-    ]
-
-
-def test_a_wrong_weight_is_refused_with_its_layer_and_an_image(
-    small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sabotaged(monkeypatch, "quantize", "layer2.1.conv1.weight.q", lambda w: -w)
-    with pytest.raises(ParityError) as refusal:
-        convert(**small, precision="int8")
-    text = str(refusal.value)
-    assert refusal.value.exit_code == 3
-    assert "worst layer layer2.1.conv1 " in text
-    assert "worst image digit " in text
-    assert "cosine of the logits" in text
-    assert "\n" not in text
-    assert untouched(small["repository"])
-
-
-@pytest.mark.parametrize(
-    ("precision", "stage", "layer", "change"),
-    [
-        ("fp32", "fold", "layer1.0.conv2.weight", lambda w: w * np.float32(1.02)),
-        ("fp32", "fold", "fc.weight", lambda w: w[::-1].copy()),
-        ("fp32", "take_pixels", "pixels.mean", np.zeros_like),
-        ("fp32", "fold", "conv1.bias", lambda b: b * np.float32(np.nan)),
-        ("fp16", "halve", "layer3.2.conv1.weight", np.zeros_like),
-        ("int8", "quantize", "layer1.2.conv2.bias.q", lambda b: b + 100_000),
-        ("int8", "quantize", "layer3.0.conv1.weight.scale", lambda s: s * np.float32(4)),
-    ],
-)
-def test_sabotage_is_refused(
-    small: dict[str, Any],
-    monkeypatch: pytest.MonkeyPatch,
-    precision: str,
-    stage: str,
-    layer: str,
-    change: Callable[[Any], Any],
-) -> None:
-    sabotaged(monkeypatch, stage, layer, change)
-    with pytest.raises(ParityError, match="nothing was deployed"):
-        convert(**small, precision=precision)
-    assert untouched(small["repository"])
-
-
-def test_logits_that_are_three_times_too_large_are_refused(
-    small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Every decision and every cosine would agree; the probabilities would not."""
-    for constant in ("fc.weight", "fc.bias"):
-        sabotaged(monkeypatch, "fold", constant, lambda w: 3 * w)
-    with pytest.raises(ParityError, match="SQNR of the logits") as refusal:
-        convert(**small)
-    assert "cosine" not in str(refusal.value)
-
-
-def test_a_budget_on_accuracy_refuses_too(
-    small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    strict = replace(BUDGETS["int8"], top1_points=-1.0)
-    monkeypatch.setattr(pipeline, "BUDGETS", {**BUDGETS, "int8": strict})
-    with pytest.raises(ParityError, match=r"top-1 lost \+0\.00 points, allowed ≤ -1\.0"):
-        convert(**small, precision="int8")
-    assert untouched(small["repository"])
-
-
-def test_force_deploys_and_stamps_the_passport(
-    small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    sabotaged(monkeypatch, "fold", "conv1.bias", lambda b: b * np.float32(np.nan))
-    found = convert(**small, force=True)
-    assert found.overridden
-    document = passport.read(found.path / passport.FILE_NAME)
-    assert document.overridden
-    assert document.data["gate"]["passed"] is False
-    assert "--force" in document.data["command"]
-
-
-def test_force_of_what_passes_stamps_nothing(small: dict[str, Any]) -> None:
-    found = convert(**small, force=True)
-    assert not passport.read(found.path / passport.FILE_NAME).overridden
-
-
-def test_a_refusal_keeps_what_is_served(
-    small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    convert(**small)
-    before = {p: p.stat().st_mtime_ns for p in small["repository"].rglob("*")}
-    sabotaged(monkeypatch, "fold", "fc.weight", np.zeros_like)
-    with pytest.raises(ParityError):
-        convert(**small)
-    assert {p: p.stat().st_mtime_ns for p in small["repository"].rglob("*")} == before
-
-
-@pytest.mark.parametrize(
-    ("options", "error"),
-    [
-        ({"arch": "resnet21"}, UsageError),
-        ({"precision": "int4"}, UsageError),
-        ({"target": "npu"}, UsageError),
-        ({"input": "uint16"}, UsageError),
-        ({"name": "../up"}, UsageError),
-        ({"name": "a" * 201}, UsageError),
-        ({"instances": 2}, UsageError),  # on one core
-        ({"max_batch_size": 0}, UsageError),
-        ({"precision": "int8", "calibration": None}, UsageError),
-        ({"precision": "int8", "calibration_images": 0}, UsageError),
-        ({"validation_images": 0}, UsageError),
-        ({"weights": "nowhere.safetensors"}, InputFileError),
-        ({"precision": "int8", "calibration": "nowhere"}, InputFileError),
-        ({"validation": "nowhere"}, InputFileError),
-    ],
-    ids=str,
-)
-def test_what_cannot_work_is_refused_in_one_line(
-    small: dict[str, Any], options: dict[str, Any], error: type[ResnetServeError]
-) -> None:
-    with pytest.raises(error) as refusal:
-        convert(**small | options)
-    assert "\n" not in str(refusal.value)
-    assert untouched(small["repository"])
-
-
-def test_a_place_that_cannot_be_written_is_found_before_the_work(
-    read_only_disk: Path, small: dict[str, Any]
-) -> None:
-    recorder = Recorder()
-    with pytest.raises(HostError, match="read-only"):
-        convert(**small | {"repository": read_only_disk / "models"}, progress=recorder)
-    assert recorder.stages == []
-
-
-def test_a_full_disk_deploys_nothing(small_disk: Path, small: dict[str, Any]) -> None:
-    with pytest.raises(HostError, match="no space left"):
-        convert(**small | {"repository": small_disk / "models"})
-    assert os.listdir(small_disk) == []
-
-
-# --- interrupted ---------------------------------------------------------------------------------
-
-STAGES = (
-    *("weights", "trace", "fold", "pixels", "calibrate", "quantize"),
-    *("parity", "latency", "deploy"),
-)
-MOMENTS = [
-    *((stage, "stage") for stage in STAGES),
-    *((stage, "advance") for stage in ("calibrate", "parity")),
-    *((stage, "finish") for stage in STAGES[:-1]),
-]
-
-
-@pytest.mark.parametrize("moment", MOMENTS, ids="-".join)
-def test_ctrl_c_at_every_stage_leaves_nothing(
-    small: dict[str, Any], moment: tuple[str, str]
-) -> None:
-    recorder = Recorder(moment)
-    with pytest.raises(KeyboardInterrupt):
-        convert(**small, precision="int8", progress=recorder)
-    assert recorder.stages[-1] == moment[0]
-    assert untouched(small["repository"])
-
-
-def test_ctrl_c_keeps_what_is_served(small: dict[str, Any]) -> None:
-    convert(**small)
-    before = {p: p.stat().st_mtime_ns for p in small["repository"].rglob("*")}
-    with pytest.raises(KeyboardInterrupt):
-        convert(**small, progress=Recorder(("deploy", "stage")))
-    assert {p: p.stat().st_mtime_ns for p in small["repository"].rglob("*")} == before
-    assert os.listdir(small["repository"].parent) == ["models"]
-
-
-# --- the command ---------------------------------------------------------------------------------
 
 WORD = st.text(st.sampled_from("abcXYZ 019'\"$\\;*äé-_./"), min_size=1, max_size=12).map(
     lambda text: "x" + text

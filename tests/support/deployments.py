@@ -1,0 +1,67 @@
+"""Deployments whose files all say which one they belong to, and what a repository shows of them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from resnet_serve import passport
+from resnet_serve.triton.repository import ModelFiles, Repository
+
+NAMES = ("net", "net_preprocess", "net_image")
+
+
+def deployment(mark: str, size: int = 100) -> list[ModelFiles]:
+    """Three models, every file of which says which deployment it belongs to."""
+    filler = b"." * size
+    return [
+        ModelFiles(
+            "net",
+            f'# {mark}\nname: "net"\n',
+            {"labels.txt": mark.encode()},
+            {"model.onnx": mark.encode() + filler, passport.FILE_NAME: stamp(mark)},
+        ),
+        ModelFiles("net_preprocess", f"# {mark}\n", version_files={"p.json": mark.encode()}),
+        ModelFiles("net_image", f"# {mark}\n", {"labels.txt": mark.encode()}),
+    ]
+
+
+def stamp(mark: str) -> bytes:
+    return (
+        passport.create(
+            architecture=mark,
+            precision="fp32",
+            target="onnxruntime",
+            weights={"trained": True},
+            gate={},
+        )
+        .to_json()
+        .encode()
+    )
+
+
+def tree(path: Path) -> dict[str, bytes | None]:
+    """Every entry below a directory: the bytes of files, None for directories."""
+    if not path.exists():
+        return {}
+    return {
+        str(entry.relative_to(path)): entry.read_bytes() if entry.is_file() else None
+        for entry in sorted(path.rglob("*"))
+    }
+
+
+def mark_of(repository: Repository, name: str) -> str:
+    """Which deployment a model is at; fails when its files are of different ones."""
+    directory = repository.path / name
+    mark = (directory / "config.pbtxt").read_text().splitlines()[0].removeprefix("# ")
+    newest = directory / str(max(repository.versions(name)))
+    for file in (directory / "labels.txt", newest / "p.json", newest / "model.onnx"):
+        if file.exists():
+            assert file.read_bytes().rstrip(b".") == mark.encode(), file
+    if name == "net":
+        assert passport.read(newest / passport.FILE_NAME).architecture == mark
+        assert (newest / "model.onnx").stat().st_size > 100
+    return mark
+
+
+def beside(repository: Repository) -> set[str]:
+    return {entry.name for entry in repository.path.parent.iterdir()} - {repository.path.name}

@@ -1,0 +1,196 @@
+"""Deployments that are killed or interrupted: the repository is whole at every moment."""
+
+from __future__ import annotations
+
+import ctypes
+import io
+import os
+import random
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from deployments import NAMES, beside, deployment, mark_of, tree
+
+from resnet_serve import durable
+from resnet_serve.errors import HostError
+from resnet_serve.triton import repository as module
+from resnet_serve.triton.repository import Repository
+
+
+class Killed(BaseException):
+    """Nobody catches it, as nobody catches kill -9."""
+
+
+class Killer:
+    """Lets n changes of the file system happen and none after them, whoever tries to clean up."""
+
+    CALLS = ("mkdir", "link", "unlink", "rename", "replace", "rmdir", "fsync")
+
+    def __init__(self, countdown: int, patch: pytest.MonkeyPatch) -> None:
+        self.countdown = countdown
+        for name in self.CALLS:
+            patch.setattr(os, name, self._deadly(getattr(os, name)))
+        opened = io.open
+        # Once before and once after: a file may be there and have nothing in it yet.
+        patch.setattr(
+            io, "open", self._deadly(lambda *a, **o: self._deadly(lambda f: f)(opened(*a, **o)))
+        )
+        patch.setattr(module, "_swap", self._deadly(module._swap))
+
+    def _deadly(self, call: Callable[..., object]) -> Callable[..., object]:
+        def counted(*arguments: object, **options: object) -> object:
+            if self.countdown == 0:
+                raise Killed
+            self.countdown -= 1
+            return call(*arguments, **options)
+
+        return counted
+
+
+def without_exchange(patch: pytest.MonkeyPatch) -> None:
+    class Libc:
+        pass
+
+    patch.setattr(ctypes, "CDLL", lambda *_: Libc())
+
+
+@pytest.mark.parametrize(
+    ("present", "exchange"),
+    [
+        pytest.param(0, True, id="first version"),
+        pytest.param(1, True, id="second version"),
+        pytest.param(1, False, id="two renames"),
+    ],
+)
+def test_kill_at_every_step(
+    present: int, exchange: bool, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After it each model is whole, and after `recover` all are at the same deployment."""
+    template = Repository(memory / "template")
+    for number in range(present):
+        template.deploy(deployment(f"old {number}"))
+    old = f"old {present - 1}" if present else None
+    outcomes = []
+    for step in range(1000):
+        repository = Repository(memory / str(step) / "models")
+        repository.path.parent.mkdir()
+        if present:
+            shutil.copytree(template.path, repository.path)
+
+        killed = False
+        with monkeypatch.context() as patch:
+            if not exchange:
+                without_exchange(patch)
+            Killer(step, patch)
+            try:
+                repository.deploy(deployment("new"))
+            except Killed:
+                killed = True
+        inside = set(os.listdir(repository.path)) if repository.path.exists() else set()
+        assert inside <= set(NAMES), "nothing but models is ever inside the repository"
+        if exchange:
+            assert {mark_of(repository, name) for name in inside} <= {old, "new"}
+            assert not present or inside == set(NAMES)
+        repository.recover()
+        inside = set(os.listdir(repository.path)) if repository.path.exists() else set()
+        assert inside in (set(), set(NAMES))
+        marks = {mark_of(repository, name) for name in inside}
+        assert marks in ({old}, {"new"}, set())
+        assert marks or old is None
+        assert beside(repository) == set(), "no staging is left"
+        outcomes.append(marks == {"new"})
+        for name in inside:
+            assert repository.versions(name) == list(range(1, present + 1 + outcomes[-1]))
+        if step % 10 == 0:
+            assert repository.deploy(deployment("next")) == present + 1 + outcomes[-1]
+        shutil.rmtree(repository.path.parent)
+        if not killed:
+            break
+    assert len(outcomes) > 25
+    committed = outcomes.index(True)
+    assert 0 < committed < len(outcomes) - 1
+    assert all(outcomes[committed:]), "once committed it is never undone"
+
+
+def test_kill_at_random_times(repository: Repository) -> None:
+    repository.deploy(deployment("0"))
+    generator = random.Random(0)
+    deployed = 1
+    for attempt in range(25):
+        child = os.fork()
+        if child == 0:
+            try:
+                for number in range(10_000):
+                    repository.deploy(deployment(f"{attempt}-{number}", size=50_000))
+            finally:
+                os._exit(1)
+        time.sleep(generator.uniform(0.001, 0.02))
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        assert set(os.listdir(repository.path)) == set(NAMES)
+        repository.recover()
+        assert len({mark_of(repository, name) for name in NAMES}) == 1
+        versions = [repository.versions(name) for name in NAMES]
+        assert versions[0] == versions[1] == versions[2] == list(range(1, len(versions[0]) + 1))
+        assert len(versions[0]) >= deployed
+        deployed = len(versions[0])
+        assert beside(repository) == set()
+        for version in range(1, deployed):
+            assert (repository.path / "net" / str(version) / "model.onnx").stat().st_size > 100
+    assert deployed > 5
+
+
+def test_recovering_nothing_does_nothing(repository: Repository) -> None:
+    repository.recover()
+    assert not repository.path.parent.exists()
+    repository.deploy(deployment("one"))
+    before = tree(repository.path.parent)
+    repository.recover()
+    assert tree(repository.path.parent) == before
+
+
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt, MemoryError, OSError(5, "Input/output error")]
+)
+def test_an_interruption_before_the_commit_leaves_nothing(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, error: BaseException
+) -> None:
+    repository.deploy(deployment("one"))
+    before = tree(repository.path.parent)
+
+    def interrupt(_: Path) -> None:
+        assert beside(repository), "at this moment the staging directory is there"
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(durable, "sync_tree", interrupt)
+        with pytest.raises((KeyboardInterrupt, MemoryError, HostError)):
+            repository.deploy(deployment("two"))
+    assert tree(repository.path.parent) == before
+    assert repository.deploy(deployment("two")) == 2
+
+
+def test_an_interruption_of_the_swap_is_finished_by_whoever_comes_next(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.deploy(deployment("one"))
+    swap, swapped = module._swap, []
+
+    def interrupt(new: Path, target: Path) -> None:
+        if swapped:
+            raise KeyboardInterrupt
+        swapped.append(target)
+        swap(new, target)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(module, "_swap", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            repository.deploy(deployment("two"))
+    assert {mark_of(repository, name) for name in NAMES} == {"one", "two"}
+    repository.check_writable()
+    assert {mark_of(repository, name) for name in NAMES} == {"two"}
+    assert beside(repository) == set()
