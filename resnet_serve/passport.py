@@ -56,7 +56,7 @@ class Passport:
         return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def to_json(self) -> str:
-        return json.dumps(_valid(self.data), indent=2, sort_keys=True, allow_nan=False) + "\n"
+        return json.dumps(json_values(self.data), indent=2, sort_keys=True, allow_nan=False) + "\n"
 
 
 def create(**facts: Any) -> Passport:
@@ -94,10 +94,10 @@ def versions() -> dict[str, str]:
     return found
 
 
-def _valid(value: Any) -> Any:
+def json_values(value: Any) -> Any:
     """JSON has no infinity and no NaN; they become null."""
     if isinstance(value, Mapping):
-        return {key: _valid(item) for key, item in value.items()}
+        return {key: json_values(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
-        return [_valid(item) for item in value]
+        return [json_values(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -17,6 +17,7 @@ from resnet_convert.trace import Trace
 from resnet_serve.datasets import Images
 from resnet_serve.host import Host
 from resnet_serve.parity.gate import Verdict
+from resnet_serve.parity.numerics import Numerics
 from resnet_serve.runtimes import Target
 from resnet_serve.triton.config import Serving
 from resnet_serve.weights import Weights
@@ -31,6 +32,7 @@ class Conversion:
     target: Target
     trace: Trace
     fold: Fold
+    fold_numerics: dict[int, Numerics]
     calibration: Calibration | None
     quantization: Quantization | None
     half: Half | None

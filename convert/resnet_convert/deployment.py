@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from resnet_convert import report
 from resnet_convert.trace import IR_VERSION, OPSET
 from resnet_serve import passport
+from resnet_serve.parity.numerics import Numerics
 from resnet_serve.triton import config
 from resnet_serve.triton.repository import ModelFiles, Repository
 
@@ -81,7 +82,7 @@ def deploy(conversion: Conversion, model: bytes, repository: Repository) -> tupl
 def result(conversion: Conversion) -> dict[str, Any]:
     """What `--json` prints: the passport's facts, and where the version lies."""
     return {
-        **facts(conversion),
+        **passport.json_values(facts(conversion)),
         "version": conversion.version,
         "path": None if conversion.path is None else str(conversion.path),
     }
@@ -120,15 +121,17 @@ def facts(conversion: Conversion) -> Mapping[str, Any]:
             "threads": conversion.serving.threads,
         },
         "calibration": _calibration(conversion),
+        "trace": {"numerics": _by_batch(conversion.trace.numerics)},
         "fold": {
             "folded": conversion.fold.folded,
             "total": conversion.fold.total,
             "max_weight_change": conversion.fold.max_weight_change,
+            "numerics": _by_batch(conversion.fold_numerics),
         },
         "parity": {
             "images": found.images,
             "images_sha256": found.images_sha256,
-            "numerics": {str(size): n.to_json() for size, n in found.numerics.items()},
+            "numerics": _by_batch(found.numerics),
             "decisions": found.decisions.to_json(),
             "layers": [layer.to_json() for layer in conversion.layers],
         },
@@ -144,6 +147,10 @@ def facts(conversion: Conversion) -> Mapping[str, Any]:
             for stage in conversion.stages
         ],
     }
+
+
+def _by_batch(found: Mapping[int, Numerics]) -> dict[str, Any]:
+    return {str(size): numerics.to_json() for size, numerics in found.items()}
 
 
 def _calibration(conversion: Conversion) -> dict[str, Any] | None:

@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_serve.datasets import Images, pixel_batches
-from resnet_serve.errors import UsageError
 from resnet_serve.parity import accuracy, latency, numerics
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.runtimes import pytorch as pytorch_runtime
@@ -85,10 +84,10 @@ class Measurements:
 
 
 def inputs(
-    images: Images, loaded: Weights, request: Request, *, limit: int | None, size: int = 4
+    images: Images, loaded: Weights, request: Request, *, size: int = 4
 ) -> Iterator[NDArray[Any]]:
     """Batches as the converted graph takes them: pixels, or normalised planes."""
-    for pixels in pixel_batches(images, loaded.preprocessing, size, limit=limit):
+    for pixels in pixel_batches(images, loaded.preprocessing, size):
         yield pixels if request.input == "uint8" else loaded.preprocessing.normalize(pixels)
 
 
@@ -102,16 +101,13 @@ def decisions(
     progress: Progress,
 ) -> Measurements:
     """Run both networks over the validation images, at batch 1 (a few) and batch 8 (all)."""
-    limit = request.validation_images
-    total = len(images) if limit is None else min(limit, len(images))
-    if total < 1:
-        raise UsageError("parity needs validation images", remedy="Give --validation a folder.")
+    total = len(images)
     reference = pytorch_runtime.load(network, threads=threads)
     theirs: list[NDArray[np.float32]] = []
     ours: list[NDArray[np.float32]] = []
     singles: tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]] = ([], [])
     with onnxruntime_runtime.load(model, threads=threads) as converted:
-        for pixels in pixel_batches(images, loaded.preprocessing, BATCH_SIZE, limit=total):
+        for pixels in pixel_batches(images, loaded.preprocessing, BATCH_SIZE):
             planes = loaded.preprocessing.normalize(pixels)
             batch = pixels if request.input == "uint8" else planes
             theirs.append(reference.run(planes))

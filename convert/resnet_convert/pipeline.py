@@ -23,7 +23,7 @@ from resnet_convert.measure import Measurements
 from resnet_convert.pixels import take_pixels
 from resnet_convert.quantize import Quantization, activations, quantize
 from resnet_convert.request import Request
-from resnet_convert.trace import serialize, trace
+from resnet_convert.trace import serialize, trace, verify
 from resnet_serve import durable, host, weights
 from resnet_serve.architectures import find
 from resnet_serve.datasets import Images, check_label_count, open_images, read_labels
@@ -31,6 +31,7 @@ from resnet_serve.errors import ParityError
 from resnet_serve.optional import optional
 from resnet_serve.parity.gate import BUDGETS, Verdict, judge
 from resnet_serve.runtimes import target
+from resnet_serve.selection import spread
 from resnet_serve.synthetic import SyntheticImages
 from resnet_serve.triton.config import Serving
 from resnet_serve.triton.repository import Repository
@@ -78,9 +79,11 @@ def run(request: Request, progress: Progress) -> Conversion:
 
     with journey.stage("fold") as say:
         folding = fold(model)
+        fold_numerics = verify(network, model, (3, *loaded.preprocessing.crop), stage="fold")
+        worst = max(n.max_abs for n in fold_numerics.values())
         say(
             f"{folding.folded} of {folding.total} BatchNorms folded, "
-            f"max |Δw| {folding.max_weight_change:.3g}"
+            f"max |Δw| {folding.max_weight_change:.3g}, max |Δlogit| {worst:.1e} against PyTorch"
         )
 
     if request.input == "uint8":
@@ -101,7 +104,7 @@ def run(request: Request, progress: Progress) -> Conversion:
         layers = inspect(
             folded,
             model,
-            measure.inputs(validation_set, loaded, request, limit=INSPECTED_IMAGES),
+            measure.inputs(spread(validation_set, INSPECTED_IMAGES), loaded, request),
             threads=machine.cores,
         )
         verdict = judge(
@@ -118,6 +121,10 @@ def run(request: Request, progress: Progress) -> Conversion:
         )
         say(_latency_summary(measurements))
     journey.warnings += measurements.warnings(request.precision)
+    if request.precision == "int8" and not machine.fast_int8:
+        journey.warnings.append(
+            "this CPU has no VNNI: sums of u8 × s8 products may saturate, and INT8 may be slow"
+        )
 
     conversion = Conversion(
         request=request,
@@ -125,6 +132,7 @@ def run(request: Request, progress: Progress) -> Conversion:
         target=target(request.target, request.precision),
         trace=traced,
         fold=folding,
+        fold_numerics=fold_numerics,
         calibration=calibration,
         quantization=quantization,
         half=half,
@@ -165,9 +173,11 @@ def _images(request: Request, loaded: Weights) -> tuple[Images | None, Images]:
     """Calibration and validation images; synthetic ones stand in for numerics, never for INT8."""
     calibration = None
     if request.calibration is not None:
-        calibration = open_images(request.calibration, None, split="calibration")
+        given = open_images(request.calibration, None, split="calibration")
+        calibration = spread(given, request.calibration_images)
     if request.validation is not None:
-        return calibration, open_images(request.validation, loaded.labels, split="validation")
+        given = open_images(request.validation, loaded.labels, split="validation")
+        return calibration, spread(given, request.validation_images)
     return calibration, SyntheticImages(side=max(loaded.preprocessing.crop))
 
 
@@ -181,7 +191,6 @@ def _to_precision(
         return None, None, half
     if request.precision != "int8" or images is None:
         return None, None, None
-    total = min(len(images), request.calibration_images)
     skipped = len(getattr(images, "skipped", ()))
     if skipped:
         journey.warnings.append(f"{skipped} files in {images.name} are no images and were skipped")
@@ -189,9 +198,9 @@ def _to_precision(
         calibration = observe(
             model,
             activations(model),
-            measure.inputs(images, loaded, request, limit=total),
+            measure.inputs(images, loaded, request),
             threads=host.cores(),
-            progress=lambda done: journey.progress.advance(done, total),
+            progress=lambda done: journey.progress.advance(done, len(images)),
         )
         say(f"{len(calibration.ranges)} ranges over {calibration.images} images")
     if calibration.few:

@@ -149,6 +149,8 @@ def _numerics(conversion: Conversion) -> Iterator[tuple[str, Numerics, str]]:
     """The graph, its distance from PyTorch, and the worst image by name."""
     for batch_size, numerics in conversion.trace.numerics.items():
         yield f"traced FP32, batch {batch_size}", numerics, "random noise"
+    for batch_size, numerics in conversion.fold_numerics.items():
+        yield f"folded FP32, batch {batch_size}", numerics, "random noise"
     precision = conversion.request.precision.upper()
     for batch_size, numerics in conversion.measurements.numerics.items():
         name = _image_name(conversion, numerics.worst)

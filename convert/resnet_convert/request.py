@@ -51,6 +51,9 @@ class Request:
         Serving.fitting(
             cores=host.cores(), max_batch_size=self.max_batch_size, instances=self.instances
         )
+        for images in (self.calibration_images, self.validation_images):
+            if images is not None and images < 1:
+                raise UsageError(f"{images} images are none", remedy="Give 1 or more.")
         if self.precision == "int8" and self.calibration is None:
             raise UsageError(
                 "INT8 needs calibration images: ranges taken from noise lose accuracy",

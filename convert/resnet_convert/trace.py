@@ -84,9 +84,12 @@ def trace(network: nn.Module, size: tuple[int, int, int]) -> Trace:
 
 
 def verify(
-    network: nn.Module, model: ir.Model, size: tuple[int, int, int]
+    network: nn.Module, model: ir.Model, size: tuple[int, int, int], *, stage: str = "trace"
 ) -> dict[int, numerics.Numerics]:
-    """Run network and graph on the same random images at every checked batch size."""
+    """Run network and graph on the same random images at every checked batch size.
+
+    Raises `ParityError` naming the `stage` the graph has come through when they differ.
+    """
     generator = torch.Generator().manual_seed(0)
     results = {}
     with onnxruntime_runtime.load(serialize(model), threads=1) as converted:
@@ -97,16 +100,16 @@ def verify(
             if not np.isfinite(reference).all():
                 raise ConversionError(
                     "the network answers NaN or infinity to random images",
-                    where="trace",
+                    where=stage,
                     remedy="The checkpoint is damaged or its training diverged.",
                 )
             results[batch] = numerics.compare(reference, converted.run(images.numpy()))
             if not results[batch].relative <= TOLERANCE:
                 raise ParityError(
-                    f"the traced graph differs from PyTorch by {results[batch].max_abs:.3g} "
+                    f"the graph differs from PyTorch by {results[batch].max_abs:.3g} "
                     f"at batch {batch}",
-                    where="trace",
-                    remedy="This is a bug in the tracer; please report the architecture.",
+                    where=stage,
+                    remedy=f"This is a bug in our {stage}; please report the architecture.",
                 )
     return results
 

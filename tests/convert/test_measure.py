@@ -20,8 +20,8 @@ from resnet_convert.pixels import take_pixels
 from resnet_convert.request import Request
 from resnet_convert.trace import serialize
 from resnet_serve.datasets import Digits
-from resnet_serve.errors import UsageError
 from resnet_serve.parity.latency import Latency
+from resnet_serve.selection import spread
 from resnet_serve.synthetic import SyntheticImages
 from resnet_serve.weights import Weights
 
@@ -36,10 +36,10 @@ class Told(Silent):
 
 @pytest.fixture
 def measured(digits: Weights, folded_digits: ir.Model) -> Callable[..., tuple[Measurements, Told]]:
-    def decide(images: Any, count: int | None = None) -> tuple[Measurements, Told]:
+    def decide(images: Any) -> tuple[Measurements, Told]:
         take_pixels(folded_digits, digits.preprocessing)
         told = Told()
-        request = Request("resnet20", validation_images=count)
+        request = Request("resnet20")
         data = serialize(folded_digits)
         found = measure.decisions(digits.network(), data, digits, images, request, 1, told)
         return found, told
@@ -50,8 +50,8 @@ def measured(digits: Weights, folded_digits: ir.Model) -> Callable[..., tuple[Me
 def test_logits_are_those_of_both_networks(
     measured: Callable[..., tuple[Measurements, Told]], digits: Weights
 ) -> None:
-    images = Digits(held_out=True)
-    found, told = measured(images, 20)
+    images = spread(Digits(held_out=True), 20)
+    found, told = measured(images)
     pixels = np.stack([digits.preprocessing.pixels(images.image(i)) for i in range(20)])
     with torch.inference_mode():
         planes = torch.from_numpy(digits.preprocessing.normalize(pixels))
@@ -59,7 +59,7 @@ def test_logits_are_those_of_both_networks(
     np.testing.assert_allclose(found.reference_logits, expected, atol=1e-5)
     np.testing.assert_allclose(found.converted_logits, expected, atol=1e-4)
     assert found.labels is not None
-    np.testing.assert_array_equal(found.labels, images.labels[:20])
+    np.testing.assert_array_equal(found.labels, images.labels)
     assert set(found.numerics) == {1, BATCH_SIZE}
     assert [found.numerics[size].images for size in (1, BATCH_SIZE)] == [SINGLES, 20]
     assert found.decisions.images == 20
@@ -75,19 +75,11 @@ def test_fewer_images_than_a_batch(measured: Callable[..., tuple[Measurements, T
     assert not found.decisions.labelled
 
 
-@pytest.mark.parametrize("count", [0, -1])
-def test_no_images_are_refused(
-    measured: Callable[..., tuple[Measurements, Told]], count: int
-) -> None:
-    with pytest.raises(UsageError, match="needs validation images"):
-        measured(SyntheticImages(3, side=32), count)
-
-
 @pytest.mark.parametrize("taken", ["uint8", "float32"])
 def test_inputs_are_as_the_graph_takes_them(digits: Weights, taken: str) -> None:
-    images = SyntheticImages(6, side=32)
+    images = SyntheticImages(5, side=32)
     request = Request("resnet20", input=taken)
-    batches = list(measure.inputs(images, digits, request, limit=5, size=4))
+    batches = list(measure.inputs(images, digits, request, size=4))
     assert [len(batch) for batch in batches] == [4, 1]
     pixels = np.stack([digits.preprocessing.pixels(images.image(i)) for i in range(5)])
     expected = pixels if taken == "uint8" else digits.preprocessing.normalize(pixels)

@@ -71,7 +71,8 @@ def test_the_deployed_file_is_the_one_that_was_proved(
     used = {node.op_type for node in proto.graph.node}
     assert not {"BatchNormalization", "DynamicQuantizeLinear"} & used
     assert ("QuantizeLinear" in used) == (precision == "int8")
-    images = Digits(held_out=True)
+    images = found.validation_set
+    assert images.labels is not None
     pixels = np.stack([digits.preprocessing.pixels(images.image(i)) for i in range(24)])
     with onnxruntime_runtime.load(file, threads=1) as model:
         batch = pixels if taken == "uint8" else digits.preprocessing.normalize(pixels)

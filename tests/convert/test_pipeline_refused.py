@@ -68,10 +68,10 @@ def test_a_wrong_weight_is_refused_with_its_layer_and_an_image(
 @pytest.mark.parametrize(
     ("precision", "stage", "layer", "change"),
     [
-        ("fp32", "fold", "layer1.0.conv2.weight", lambda w: w * np.float32(1.02)),
-        ("fp32", "fold", "fc.weight", lambda w: w[::-1].copy()),
+        ("fp32", "take_pixels", "layer1.0.conv2.weight", lambda w: w * np.float32(1.02)),
+        ("fp32", "take_pixels", "fc.weight", lambda w: w[::-1].copy()),
         ("fp32", "take_pixels", "pixels.mean", np.zeros_like),
-        ("fp32", "fold", "conv1.bias", lambda b: b * np.float32(np.nan)),
+        ("fp32", "take_pixels", "conv1.bias", lambda b: b * np.float32(np.nan)),
         ("fp16", "halve", "layer3.2.conv1.weight", np.zeros_like),
         ("int8", "quantize", "layer1.2.conv2.bias.q", lambda b: b + 100_000),
         ("int8", "quantize", "layer3.0.conv1.weight.scale", lambda s: s * np.float32(4)),
@@ -91,12 +91,21 @@ def test_sabotage_is_refused(
     assert untouched(small["repository"])
 
 
+def test_a_fold_that_is_wrong_ends_the_conversion_there(
+    small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sabotaged(monkeypatch, "fold", "layer1.0.conv2.bias", lambda b: b + np.float32(0.1))
+    with pytest.raises(ParityError, match=r"^fold: the graph differs from PyTorch by"):
+        convert(**small)
+    assert untouched(small["repository"])
+
+
 def test_logits_that_are_three_times_too_large_are_refused(
     small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Every decision and every cosine would agree; the probabilities would not."""
     for constant in ("fc.weight", "fc.bias"):
-        sabotaged(monkeypatch, "fold", constant, lambda w: 3 * w)
+        sabotaged(monkeypatch, "take_pixels", constant, lambda w: 3 * w)
     with pytest.raises(ParityError, match="SQNR of the logits") as refusal:
         convert(**small)
     assert "cosine" not in str(refusal.value)
@@ -115,7 +124,7 @@ def test_a_budget_on_accuracy_refuses_too(
 def test_force_deploys_and_stamps_the_passport(
     small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    sabotaged(monkeypatch, "fold", "conv1.bias", lambda b: b * np.float32(np.nan))
+    sabotaged(monkeypatch, "take_pixels", "conv1.bias", lambda b: b * np.float32(np.nan))
     found = convert(**small, force=True)
     assert found.overridden
     document = passport.read(found.path / passport.FILE_NAME)
@@ -134,7 +143,7 @@ def test_a_refusal_keeps_what_is_served(
 ) -> None:
     convert(**small)
     before = {p: p.stat().st_mtime_ns for p in small["repository"].rglob("*")}
-    sabotaged(monkeypatch, "fold", "fc.weight", np.zeros_like)
+    sabotaged(monkeypatch, "take_pixels", "fc.weight", np.zeros_like)
     with pytest.raises(ParityError):
         convert(**small)
     assert {p: p.stat().st_mtime_ns for p in small["repository"].rglob("*")} == before

@@ -119,8 +119,9 @@ def test_kill_at_every_step(
 def test_kill_at_random_times(repository: Repository) -> None:
     repository.deploy(deployment("0"))
     generator = random.Random(0)
-    deployed = 1
-    for attempt in range(25):
+    deployed, attempt = 1, 0
+    while attempt < 25 or (deployed <= 5 and attempt < 250):
+        attempt += 1
         child = os.fork()
         if child == 0:
             try:
@@ -128,7 +129,7 @@ def test_kill_at_random_times(repository: Repository) -> None:
                     repository.deploy(deployment(f"{attempt}-{number}", size=50_000))
             finally:
                 os._exit(1)
-        time.sleep(generator.uniform(0.001, 0.02))
+        time.sleep(generator.uniform(0.001, 0.02 + 0.001 * attempt))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
         assert set(os.listdir(repository.path)) == set(NAMES)

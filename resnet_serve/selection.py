@@ -1,0 +1,55 @@
+"""Some of many images, spread evenly over the list, so that every class folder has its share."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from resnet_serve.datasets import Images
+
+
+@dataclass(frozen=True)
+class Selection:
+    """The images at the positions `chosen` of a longer list."""
+
+    images: Images
+    chosen: tuple[int, ...]
+
+    @property
+    def name(self) -> str:
+        return f"{len(self.chosen)} of {self.images.name}"
+
+    @property
+    def skipped(self) -> tuple[object, ...]:
+        """What the list itself passed over."""
+        return tuple(getattr(self.images, "skipped", ()))
+
+    def __len__(self) -> int:
+        return len(self.chosen)
+
+    def name_of(self, index: int) -> str:
+        return self.images.name_of(self.chosen[index])
+
+    def image(self, index: int) -> Image.Image:
+        return self.images.image(self.chosen[index])
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        labels = self.images.labels
+        return None if labels is None else labels[list(self.chosen)]
+
+    def digest(self) -> str:
+        """SHA-256 over the whole list and the positions taken from it."""
+        return hashlib.sha256(f"{self.images.digest()} {self.chosen}".encode()).hexdigest()
+
+
+def spread(images: Images, limit: int | None) -> Images:
+    """At most `limit` of the images, at even distances; all of them when there are no more."""
+    count = len(images)
+    if limit is None or limit >= count:
+        return images
+    return Selection(images, tuple(index * count // limit for index in range(limit)))
