@@ -21,7 +21,7 @@ class Selection:
 
     @property
     def name(self) -> str:
-        return f"{len(self.chosen)} of {self.images.name}"
+        return f"{self.images.name}, evenly chosen"
 
     @property
     def skipped(self) -> tuple[object, ...]:

@@ -30,7 +30,7 @@ def test_a_selection_is_the_list_at_its_positions() -> None:
         assert chosen.name_of(index) == digits.name_of(position)
         assert chosen.labels[index] == digits.labels[position]
         assert chosen.image(index).tobytes() == digits.image(position).tobytes()
-    assert chosen.name == "7 of digits (held out)"
+    assert chosen.name == "digits (held out), evenly chosen"
 
 
 def test_the_digest_says_which_were_taken() -> None:

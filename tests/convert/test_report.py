@@ -169,7 +169,7 @@ def test_states_the_facts(conversion: Conversion, page: str) -> None:
         conversion.model_sha256,
         conversion.host.processor,
         "2026-01-02 03:04 UTC",
-        "40 images: digits (held out)",
+        "40 images: digits (held out), evenly chosen",
         "only 32 calibration images",
         "McNemar",
         "QLinearConv",
