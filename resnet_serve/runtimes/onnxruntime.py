@@ -7,14 +7,14 @@ import tempfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnet_serve.errors import InputFileError
 from resnet_serve.optional import optional
+from resnet_serve.runtimes import RunnableModel
 
 if TYPE_CHECKING:
     import onnxruntime  # type: ignore[import-untyped]
@@ -35,7 +35,7 @@ def load(
     return OnnxRuntimeModel(model, threads=threads, outputs=outputs)
 
 
-class OnnxRuntimeModel:
+class OnnxRuntimeModel(RunnableModel):
     """See `load`."""
 
     def __init__(
@@ -77,17 +77,6 @@ class OnnxRuntimeModel:
 
     def close(self) -> None:
         del self._session
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def compiled_operators(model: Path | bytes, *, threads: int = 1) -> Counter[str]:

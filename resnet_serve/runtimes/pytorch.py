@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnet_serve.optional import optional
+from resnet_serve.runtimes import RunnableModel
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +22,7 @@ def load(network: nn.Module, *, threads: int, channels_last: bool = False) -> Py
     return PyTorchModel(network, threads=threads, channels_last=channels_last)
 
 
-class PyTorchModel:
+class PyTorchModel(RunnableModel):
     """See `load`."""
 
     def __init__(self, network: nn.Module, *, threads: int, channels_last: bool) -> None:
@@ -48,14 +48,3 @@ class PyTorchModel:
 
     def close(self) -> None:
         """Nothing to release: the network belongs to the caller."""
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
