@@ -54,6 +54,12 @@ class Row:
     images_per_s: float
 
 
+def program(name: str) -> str:
+    """One of our commands as a person types it from here."""
+    path = Path(sys.executable).parent / name
+    return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
 def title(letter: str, text: str) -> None:
     console.print()
     console.print(Rule(f"[bold]{letter}. {text}", align="left"))
@@ -62,8 +68,8 @@ def title(letter: str, text: str) -> None:
 def command(line: str) -> None:
     """Run one of our commands as a person would, in this environment."""
     console.print(f"[bold cyan]$ {line}")
-    program, *arguments = shlex.split(line)
-    subprocess.run([sys.executable, "-m", MODULES[program], *arguments], check=True)
+    name, *arguments = shlex.split(line)
+    subprocess.run([sys.executable, "-m", MODULES[name], *arguments], check=True)
 
 
 @contextlib.contextmanager
@@ -224,7 +230,7 @@ def summary(rows: list[Row], seconds: float) -> None:
         Panel(
             f"Done in {seconds:.0f} s; everything that was started is stopped.\n"
             f"Report: {report.absolute()}\n"
-            f"[bold]Next:   resnet-serve up --repository {REPOSITORY}",
+            f"[bold]Next:   {program('resnet-serve')} up --repository {REPOSITORY}",
             border_style="green",
             expand=False,
         )

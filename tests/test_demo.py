@@ -37,4 +37,4 @@ def test_the_demo_does_the_main_job(tmp_path: Path) -> None:
             assert answer == truth, line
     assert done.stdout.count(".png") >= 8
     assert "everything that was started is stopped" in done.stdout
-    assert "Next:   resnet-serve up" in done.stdout
+    assert "resnet-serve up --repository demo_output/model_repository" in done.stdout
