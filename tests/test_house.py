@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 import subprocess
 import sys
 import warnings
@@ -240,49 +239,6 @@ def test_no_module_is_a_drawer() -> None:
     assert not drawers, drawers
 
 
-# --- what is never written --------------------------------------------------------------------
-
-# In pieces, because this file is searched too.
-HOSTS = "|".join(
-    re.escape(f"{name}.{end}")
-    for name, end in (
-        ("pypi", "org"),
-        ("files.pythonhosted", "org"),
-        ("registry.npmjs", "org"),
-        ("registry.yarnpkg", "com"),
-        ("conda.anaconda", "org"),
-        ("crates", "io"),
-        ("proxy.golang", "org"),
-    )
-)
-MACHINE_PATHS = r"(?<![\w.~-])/(?:wo" + r"rk|ro" + r"ot|tmp/w)/"
-NEVER = re.compile(f"{HOSTS}|{MACHINE_PATHS}")
-
-
-def tracked_files() -> list[Path]:
-    listed = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
-        capture_output=True,
-        check=False,
-    )
-    if listed.returncode:
-        pytest.skip("not a git work tree")
-    paths = [ROOT / name.decode() for name in listed.stdout.split(b"\0") if name]
-    return [path for path in paths if path.is_file()]
-
-
-def test_no_file_names_a_machine_s_paths_or_a_package_registry() -> None:
-    wrong = []
-    for path in tracked_files():
-        content = path.read_bytes()
-        if b"\0" in content:  # no text
-            continue
-        for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1):
-            if found := NEVER.search(line):
-                wrong.append(f"{shown(path)}:{number} names {found.group()}")
-    assert not wrong, "\n".join(wrong)
-
-
 # --- that these tests can fail ----------------------------------------------------------------
 
 
@@ -309,18 +265,3 @@ def test_imports_are_found(source: str, modules: list[str]) -> None:
 def test_imports_for_types_are_told_apart() -> None:
     source = "if TYPE_CHECKING:\n    import torch\nelse:\n    torch = optional('torch')"
     assert [found.for_types_only for found in imports(source, "a")] == [True, False]
-
-
-@pytest.mark.parametrize(
-    ("text", "found"),
-    [
-        ("cd /wo" + "rk/main", True),
-        ("'/tmp" + "/w/.venv'", True),
-        ("https://pypi" + ".org/simple", True),
-        ("WORKDIR /srv/work/x", False),
-        ("https://example.org/work/x", False),
-        ("the package on PyPI", False),
-    ],
-)
-def test_what_is_never_written_is_found(text: str, found: bool) -> None:
-    assert bool(NEVER.search(text)) is found
