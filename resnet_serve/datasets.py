@@ -230,10 +230,10 @@ class Digits:
 
 
 def pixel_batches(
-    images: Images, preprocessing: Preprocessing, batch_size: int, *, limit: int | None = None
+    images: Images, preprocessing: Preprocessing, batch_size: int
 ) -> Iterator[NDArray[np.uint8]]:
     """Stream UINT8 [n,H,W,3] batches; memory does not grow with the number of images."""
-    count = len(images) if limit is None else min(limit, len(images))
+    count = len(images)
     for start in range(0, count, batch_size):
         batch = []
         for index in range(start, min(start + batch_size, count)):

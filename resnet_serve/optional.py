@@ -16,15 +16,6 @@ from typing import Any, NoReturn
 from resnet_serve.errors import HostError
 
 
-def installed(name: str) -> bool:
-    """Whether the module `name` can be imported here (it is imported to find out)."""
-    try:
-        importlib.import_module(name)
-    except (ImportError, OSError):  # OSError: the package is there, a shared library is not
-        return False
-    return True
-
-
 def optional(name: str, *, extra: str) -> Any:
     """A stand-in for the module `name` that is imported on first use.
 

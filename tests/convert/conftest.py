@@ -23,6 +23,7 @@ from resnet_serve import host, weights
 from resnet_serve.architectures import ARCHITECTURES, Architecture, build, find
 from resnet_serve.datasets import Digits, pixel_batches
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
+from resnet_serve.selection import spread
 from resnet_serve.weights import Weights
 
 CALIBRATION_IMAGES = 128
@@ -146,7 +147,7 @@ def digits() -> Weights:
 @pytest.fixture(scope="session")
 def digits_pixels(digits: Weights) -> NDArray[np.uint8]:
     """32 training digits, UINT8 [32,32,32,3]."""
-    batches = pixel_batches(Digits(held_out=False), digits.preprocessing, 32, limit=32)
+    batches = pixel_batches(spread(Digits(held_out=False), 32), digits.preprocessing, 32)
     return np.concatenate(list(batches))
 
 
