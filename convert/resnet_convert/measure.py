@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -52,7 +53,7 @@ class Measurements:
     def converted_latency(self) -> latency.Latency:
         return self.latencies["onnxruntime"]
 
-    @property
+    @cached_property
     def speedup(self) -> latency.Ratio:
         return latency.speedup(self.reference_latency, self.converted_latency)
 
