@@ -31,13 +31,15 @@ class _Optional:
         self._module: ModuleType | None = None
 
     def __getattr__(self, attribute: str) -> Any:
-        if attribute.startswith("__"):
+        if attribute.startswith("__") and attribute != "__version__":
             raise AttributeError(attribute)
         if self._module is None:
             try:
                 self._module = importlib.import_module(self._name)
             except (ImportError, OSError) as error:
-                return _missing(f"{self._name}.{attribute}", self._extra, error)
+                missing = _missing(f"{self._name}.{attribute}", self._extra, error)
+                # A text is used by being read; a stand-in would be printed as if it were one.
+                return missing() if attribute == "__version__" else missing
         try:
             return getattr(self._module, attribute)
         except AttributeError:

@@ -49,7 +49,12 @@ class Selection:
 
 def spread(images: Images, limit: int | None) -> Images:
     """At most `limit` of the images, at even distances; all of them when there are no more."""
-    count = len(images)
+    chosen = positions(len(images), limit)
+    return images if len(chosen) == len(images) else Selection(images, chosen)
+
+
+def positions(count: int, limit: int | None) -> tuple[int, ...]:
+    """At most `limit` of the numbers 0…count−1, at even distances."""
     if limit is None or limit >= count:
-        return images
-    return Selection(images, tuple(index * count // limit for index in range(limit)))
+        return tuple(range(count))
+    return tuple(index * count // limit for index in range(limit))

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType, TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Protocol, Self, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,11 +42,20 @@ class RunnableModel(Protocol):
         self.close()
 
 
+@runtime_checkable
+class TimesItself(Protocol):
+    """A model on a GPU, which only events of its stream can time."""
+
+    def timed(self, batch: NDArray[Any]) -> float:
+        """Run once; milliseconds on the GPU, copies in and out included."""
+
+
 @dataclass(frozen=True)
 class Target:
     """What a converted model is made for, and how Triton loads it.
 
-    `dialect` is the INT8 dialect its kernels are fast in: "u8s8" (u8 activations, s8 weights).
+    `dialect` is the INT8 dialect its kernels are fast in: "u8s8" (u8 activations, s8 weights) or
+    "s8s8" (symmetric on both sides). `gpu` says whether it runs on a GPU.
     """
 
     name: str
@@ -54,25 +63,32 @@ class Target:
     model_file: str
     precisions: tuple[str, ...]
     dialect: str
+    gpu: bool = False
 
 
+PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
 TARGETS: Mapping[str, Target] = MappingProxyType(
     {
         row.name: row
         for row in (
             Target("onnxruntime", "onnxruntime", "model.onnx", ("fp32", "fp16", "int8"), "u8s8"),
+            Target("tensorrt", "tensorrt", "model.plan", PRECISIONS, "s8s8", gpu=True),
         )
     }
 )
-PRECISIONS = ("fp32", "fp16", "int8")
 
 
 def target(name: str, precision: str) -> Target:
-    """The row for `--target` ("auto" takes the first that has the precision)."""
+    """The row for `--target` ("auto" takes the first that has the precision on this CPU)."""
     if precision not in PRECISIONS:
         raise UsageError(f"unknown precision {precision!r}", remedy=f"Use {', '.join(PRECISIONS)}.")
     if name == "auto":
-        return next(row for row in TARGETS.values() if precision in row.precisions)
+        on_cpu = [row for row in TARGETS.values() if not row.gpu and precision in row.precisions]
+        if on_cpu:
+            return on_cpu[0]
+        raise UsageError(
+            f"no target runs {precision} on a CPU", remedy="Use --target tensorrt for a GPU host."
+        )
     if name not in TARGETS:
         raise UsageError(f"unknown target {name!r}", remedy=f"Use auto, {', '.join(TARGETS)}.")
     if precision not in TARGETS[name].precisions:

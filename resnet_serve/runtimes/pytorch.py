@@ -1,7 +1,11 @@
-"""The reference runtime: the PyTorch network itself, FP32, eager, on the CPU."""
+"""The reference runtime: the PyTorch network itself, FP32, eager, on the CPU or on a GPU.
+
+On a GPU its convolutions and products keep their 23 bits (no TF32), and it can time itself there.
+"""
 
 from __future__ import annotations
 
+import copy
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,26 +21,54 @@ else:
     torch = optional("torch", extra="convert")
 
 
-def load(network: nn.Module, *, threads: int, channels_last: bool = False) -> PyTorchModel:
-    """Wrap a network in evaluation mode; input FP32 [N,3,H,W], normalised."""
-    return PyTorchModel(network, threads=threads, channels_last=channels_last)
+def load(
+    network: nn.Module, *, threads: int, channels_last: bool = False, device: str = "cpu"
+) -> PyTorchModel:
+    """Wrap a network in evaluation mode; input FP32 [N,3,H,W], normalised.
+
+    `device` "cuda" wraps a copy, so that the caller's network stays on the CPU.
+    """
+    return PyTorchModel(network, threads=threads, channels_last=channels_last, device=device)
+
+
+def gpu_available() -> bool:
+    """Whether this PyTorch can compute on a GPU here."""
+    return bool(torch.cuda.is_available())
 
 
 class PyTorchModel(RunnableModel):
     """See `load`."""
 
-    def __init__(self, network: nn.Module, *, threads: int, channels_last: bool) -> None:
+    def __init__(
+        self, network: nn.Module, *, threads: int, channels_last: bool, device: str
+    ) -> None:
         self._format = torch.channels_last if channels_last else torch.contiguous_format
-        self._network = network.eval().to(memory_format=self._format)  # type: ignore[call-overload]
+        self._device = torch.device(device)
+        if self._device.type == "cuda":
+            network = copy.deepcopy(network)
+            torch.backends.cuda.matmul.allow_tf32 = False
+            torch.backends.cudnn.allow_tf32 = False
+        self._network = network.eval().to(self._device)
+        self._network = self._network.to(memory_format=self._format)  # type: ignore[call-overload]
         self._threads = threads
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
         with torch.inference_mode():
-            image = torch.from_numpy(batch).to(memory_format=self._format)
-            logits: NDArray[np.float32] = self._network(image).numpy()
+            image = torch.from_numpy(batch).to(device=self._device, memory_format=self._format)
+            logits: NDArray[np.float32] = self._network(image).cpu().numpy()
         return logits
+
+    def timed(self, batch: NDArray[Any]) -> float:
+        """Run once and return the milliseconds on the GPU, copies in and out included."""
+        event: Any = torch.cuda.Event
+        started, ended = event(enable_timing=True), event(enable_timing=True)
+        started.record()
+        self.run(batch)
+        ended.record()
+        ended.synchronize()
+        return float(started.elapsed_time(ended))
 
     def describe(self) -> dict[str, object]:
         return {
@@ -44,6 +76,7 @@ class PyTorchModel(RunnableModel):
             "version": torch.version.__version__,
             "threads": self._threads,
             "channels_last": self._format is torch.channels_last,
+            "device": str(self._device),
         }
 
     def close(self) -> None:

@@ -66,4 +66,5 @@ def test_threads_are_set_for_every_run(network: nn.Module) -> None:
         "version": torch.__version__,
         "threads": 1,
         "channels_last": False,
+        "device": "cpu",
     }

@@ -12,27 +12,34 @@ from resnet_serve import runtimes
 from resnet_serve.errors import UsageError
 from resnet_serve.runtimes import PRECISIONS, TARGETS, RunnableModel, target
 
-FILES = ("pytorch", "onnxruntime")
+FILES = ("pytorch", "onnxruntime", "tensorrt")
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_a_row_says_what_triton_needs(name: str) -> None:
     row = TARGETS[name]
     assert row.name == name
-    assert row.model_file == "model.onnx"
+    assert row.model_file == ("model.plan" if row.gpu else "model.onnx")
     assert row.backend
     assert set(row.precisions) <= set(PRECISIONS)
-    assert row.dialect == "u8s8"
+    assert row.dialect == ("s8s8" if row.gpu else "u8s8")
 
 
 @pytest.mark.parametrize("precision", PRECISIONS)
-def test_auto_takes_a_target_that_has_the_precision(precision: str) -> None:
-    assert precision in target("auto", precision).precisions
+def test_auto_takes_a_target_that_has_the_precision_on_a_cpu(precision: str) -> None:
+    assert target("tensorrt", precision) is TARGETS["tensorrt"]
+    if precision not in TARGETS["onnxruntime"].precisions:
+        with pytest.raises(UsageError, match=f"no target runs {precision} on a CPU.*tensorrt"):
+            target("auto", precision)
+        return
+    row = target("auto", precision)
+    assert precision in row.precisions
+    assert not row.gpu
     assert target("onnxruntime", precision) is TARGETS["onnxruntime"]
 
 
 def test_unknown_names_are_answered_with_the_known_ones() -> None:
-    with pytest.raises(UsageError, match=r"unknown precision 'int4'.*fp32, fp16, int8"):
+    with pytest.raises(UsageError, match=r"unknown precision 'int4'.*fp32, fp16, bf16, int8, fp8"):
         target("auto", "int4")
     with pytest.raises(UsageError, match=r"unknown target 'npu'.*onnxruntime"):
         target("npu", "fp32")
@@ -55,4 +62,4 @@ def test_every_runtime_has_the_same_verbs(name: str) -> None:
     for verb in ("run", "describe", "close", "__enter__", "__exit__"):
         wanted = inspect.signature(getattr(RunnableModel, verb))
         assert str(inspect.signature(getattr(kind, verb))) == str(wanted), verb
-    assert "threads" in inspect.signature(module.load).parameters
+    assert {"threads", "device"} & set(inspect.signature(module.load).parameters)
