@@ -1,0 +1,38 @@
+"""Fixtures for tests that hold our TensorRT code to the real bindings, 10.16 and 11.4 alike.
+
+    def test_builds(double):
+        trt = double({"INetworkDefinition.num_inputs": 1})
+        with installed(trt):                    # from trt_double
+            engine.build(...)
+        trt.order("IBuilderConfig.add_optimization_profile", "Builder.build_serialized_network")
+
+Whatever takes `api` or `double` runs once per version of the bindings. No GPU is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import pytest
+from trt_bindings import VERSIONS, Api, describe
+from trt_double import Double
+
+
+@pytest.fixture(scope="session", params=VERSIONS)
+def api(request: pytest.FixtureRequest) -> Api:
+    """What one version of the bindings contains; fails, never skips, where it cannot be had."""
+    return describe(request.param)
+
+
+@pytest.fixture
+def double(api: Api) -> Callable[[Mapping[str, Any]], Double]:
+    """Makes a recording double of the bindings from behaviours: `double({"OnnxParser.parse": …})`.
+
+    See `trt_double` for what a behaviour may be.
+    """
+
+    def make(behaviours: Mapping[str, Any] | None = None) -> Double:
+        return Double(api, behaviours or {})
+
+    return make

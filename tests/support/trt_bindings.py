@@ -1,0 +1,261 @@
+"""The real TensorRT Python bindings, as a description: every class, signature, enum value.
+
+    api = describe("11.4.0.106")
+    api.classes["IBuilderConfig"].methods["set_flag"]      # its overloads
+    api.member("BuilderFlag", "TF32")                       # raises KeyError where there is none
+
+The wheel holds the bindings without TensorRT itself. Empty libraries compiled here stand for it, so
+that the module imports on a host without a GPU: names, signatures and enum values are the real
+ones, and nothing in it can be run. Wheels and libraries are kept in pytest's cache directory.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from trt_signatures import ANY, Signature, overloads, parse
+
+VERSIONS = ("10.16.1.11", "11.4.0.106")
+ROOT = Path(__file__).resolve().parents[2]
+CACHE = ROOT / ".pytest_cache" / "tensorrt-bindings"
+LEAKED = {"attr", "value", "common_enter", "common_exit"}  # of the module's own set-up code
+LIBRARIES = ("nvinfer", "nvinfer_plugin", "nvonnxparser")
+# What the bindings' extension module looks up when it is loaded (TensorRT OSS, python/src).
+SYMBOLS = (
+    "createInferBuilder_INTERNAL",
+    "createInferRefitter_INTERNAL",
+    "createInferRuntime_INTERNAL",
+    "createNvOnnxParserRefitter_INTERNAL",
+    "createNvOnnxParser_INTERNAL",
+    "getBuilderPluginRegistry",
+    "getNvOnnxParserVersion",
+    "getPluginRegistry",
+    "initLibNvInferPlugins",
+)
+# The dunders that code may rely on; the others are pickling, printing and comparing.
+DUNDERS = (
+    *("bool", "contains", "enter", "exit", "getitem", "index", "int", "iter", "len", "members"),
+    "setitem",
+)
+_TIMEOUT_S = 240
+
+
+class BindingsError(Exception):
+    """The bindings cannot be had here; says what is missing. Never a skip: it proves nothing."""
+
+
+@dataclass(frozen=True)
+class Property:
+    """An attribute with a getter, a setter or both; `accepts` is the setter's type."""
+
+    type: str
+    readable: bool
+    accepts: str | None
+    static: bool = False
+
+    @property
+    def writable(self) -> bool:
+        return self.accepts is not None
+
+
+@dataclass(frozen=True)
+class ClassApi:
+    """One class. `constructors` is empty for what only TensorRT itself can make."""
+
+    name: str
+    bases: tuple[str, ...]
+    buffer: bool
+    enum: dict[str, int]
+    constructors: tuple[Signature, ...] = ()
+    methods: dict[str, tuple[Signature, ...]] = field(default_factory=dict)
+    properties: dict[str, Property] = field(default_factory=dict)
+    values: dict[str, str] = field(default_factory=dict)  # class attributes: name to its type
+    nested: dict[str, str] = field(default_factory=dict)  # name to the class's qualified name
+
+    @property
+    def interface(self) -> bool:
+        """Whether it is made to be derived from in Python: an I… that anybody may construct."""
+        return self.name.startswith("I") and any(not s.parameters for s in self.constructors)
+
+    def members(self) -> set[str]:
+        return {*self.enum, *self.methods, *self.properties, *self.values, *self.nested}
+
+
+@dataclass(frozen=True)
+class Api:
+    """One version of the bindings. `values` are module attributes (`float32`): name to its type."""
+
+    version: str
+    classes: dict[str, ClassApi]
+    functions: dict[str, tuple[Signature, ...]]
+    values: dict[str, tuple[str, int | None]]
+
+    def ancestry(self, name: str) -> Iterator[ClassApi]:
+        """The class and what it inherits from, nearest first."""
+        yield self.classes[name]
+        for base in self.classes[name].bases:
+            yield from self.ancestry(base)
+
+    def member(self, class_name: str, name: str) -> ClassApi:
+        """The class that defines the member. KeyError where neither it nor a base has it."""
+        for candidate in self.ancestry(class_name):
+            if name in candidate.members():
+                return candidate
+        raise KeyError(f"{class_name}.{name}")
+
+    def names(self) -> set[str]:
+        """Of the module itself."""
+        top = {name for name in self.classes if "." not in name}
+        return {*top, *self.functions, *self.values, "__version__"}
+
+
+@cache
+def describe(version: str) -> Api:
+    """What the bindings of that version contain; raises `BindingsError`."""
+    text = run(version, [str(Path(__file__).with_name("trt_dump.py"))])
+    raw = json.loads(text)
+    if raw["version"] != version:
+        raise BindingsError(f"asked for TensorRT bindings {version}, got {raw['version']}")
+    names = raw["classes"].keys()
+    functions = {}
+    values = {}
+    for entry in raw["members"]:
+        if entry["name"] in LEAKED:
+            continue
+        if entry["kind"] in ("method", "function"):
+            functions[entry["name"]] = _signatures(entry, names, static=True)
+        elif entry["kind"] == "value":
+            values[entry["name"]] = (f"trt.{entry['type']}", entry["int"])
+    classes = {name: _class(name, entry, names) for name, entry in raw["classes"].items()}
+    return Api(version, classes, functions, values)
+
+
+def run(version: str, arguments: list[str]) -> str:
+    """What a Python process prints that can `import tensorrt_bindings`, the real one."""
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LD_LIBRARY_PATH": str(libraries(version.partition(".")[0])),
+        "PYTHONPATH": str(bindings(version)),
+    }
+    command = [sys.executable, *arguments]
+    return _output(command, f"run TensorRT's bindings {version}", environment)
+
+
+def _class(name: str, raw: dict[str, Any], names: Any) -> ClassApi:
+    result = ClassApi(name, tuple(raw["bases"]), raw["buffer"], raw["enum"])
+    constructors: tuple[Signature, ...] = ()
+    for entry in raw["members"]:
+        member, kind = entry["name"], entry["kind"]
+        if member == "__init__":
+            constructors = _signatures(entry, names)
+        elif member.startswith("_") and member.strip("_") not in DUNDERS:
+            continue
+        elif kind in ("method", "static method", "function"):
+            result.methods[member] = _signatures(entry, names, static=kind == "static method")
+        elif kind in ("property", "static property"):
+            result.properties[member] = _property(entry, names)
+        elif kind == "class":
+            result.nested[member] = entry["type"]
+        elif kind == "value" and member not in raw["enum"]:
+            result.values[member] = f"trt.{entry['type']}"
+    return ClassApi(**{**vars(result), "constructors": constructors})
+
+
+def _signatures(
+    entry: dict[str, Any], names: Any, *, static: bool = False
+) -> tuple[Signature, ...]:
+    if entry["kind"] == "function":  # a Python function: names without types
+        own = entry["parameters"] if static else entry["parameters"][1:]
+        line = f"({'' if static else 'self, '}{', '.join(own)}) -> {ANY}"
+        return (parse(line, names, static=static),)
+    lines = overloads(entry["doc"], entry["name"])
+    return tuple(parse(line, names, static=static) for line in lines)
+
+
+def _property(entry: dict[str, Any], names: Any) -> Property:
+    kind, accepts = ANY, None
+    if entry["get"]:
+        line = entry["get"].strip().splitlines()[0]
+        kind = parse(line[line.index("(") :], names, static=True).returns
+    if entry["writable"]:
+        accepts = ANY
+        if entry["set"]:
+            accepts = parse(entry["set"].strip().splitlines()[0], names).parameters[0].type
+    return Property(kind, entry["readable"], accepts, entry["kind"] == "static property")
+
+
+def bindings(version: str) -> Path:
+    """The folder that holds `tensorrt_bindings` of that version, installed by pip if it must be."""
+    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
+    pip += ["--disable-pip-version-check", "--no-input"]
+    wheel = f"tensorrt-cu13-bindings=={version}"
+
+    def install(folder: Path) -> None:
+        _output([*pip, "--target", str(folder), wheel], f"install the wheel {wheel} (with pip)")
+
+    return _kept(f"{version}-{sys.implementation.cache_tag}", install)
+
+
+def libraries(major: str) -> Path:
+    """The folder with the empty libraries that the bindings of that major version link with."""
+    compilers = (os.environ.get("CC"), "cc", "gcc", "clang")
+    compiler = next((name for name in compilers if name and shutil.which(name)), None)
+
+    def build(folder: Path) -> None:
+        if compiler is None:
+            raise BindingsError("TensorRT's contract tests need a C compiler (cc, gcc or clang)")
+        source = folder / "empty.c"
+        source.write_text("".join(f"void *{name}(void) {{ return 0; }}\n" for name in SYMBOLS))
+        for name in LIBRARIES:
+            target = folder / f"lib{name}.so.{major}"
+            _output(
+                [compiler, "-shared", "-fPIC", "-o", str(target), str(source)], f"compile {name}"
+            )
+
+    return _kept(f"libraries-{major}", build)
+
+
+def _kept(name: str, make: Callable[[Path], None]) -> Path:
+    """`CACHE/name`, made aside and renamed, so that no other test process sees half of it."""
+    target = CACHE / name
+    with _locked():
+        if not target.is_dir():
+            with tempfile.TemporaryDirectory(dir=CACHE) as aside:
+                made = Path(aside) / name
+                made.mkdir()
+                make(made)
+                made.rename(target)
+    return target
+
+
+@contextmanager
+def _locked() -> Iterator[None]:
+    CACHE.mkdir(parents=True, exist_ok=True)
+    with (CACHE / "lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _output(command: list[str], purpose: str, environment: dict[str, str] | None = None) -> str:
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, check=True, timeout=_TIMEOUT_S, env=environment
+        )
+    except subprocess.TimeoutExpired as error:
+        raise BindingsError(f"cannot {purpose} within {_TIMEOUT_S} s") from error
+    except subprocess.CalledProcessError as error:
+        said = error.stderr.strip().splitlines() or ["no reason given"]
+        raise BindingsError(f"cannot {purpose}: {said[-1]}") from error
+    return done.stdout
