@@ -1,0 +1,328 @@
+"""A TensorRT plan on this host's GPU, in process; no line of this file has ever run on a GPU.
+
+    pinned input ─► GPU ─► execution context of this batch (or its CUDA graph) ─► pinned output
+
+All work goes into one non-default stream. A CUDA graph holds the state of its execution context,
+so every captured batch size has a context of its own; they share one activation memory, because
+they never run at the same time. Written against the Python API of TensorRT 10.16 and 11.4.
+Reference: TensorRT developer guide, "Performing Inference", "CUDA Graphs".
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_serve.cuda import Device, open_device
+from resnet_serve.errors import InputFileError, UsageError
+from resnet_serve.optional import optional
+from resnet_serve.profiles import Profile, serving
+from resnet_serve.runtimes import RunnableModel
+from resnet_serve.runtimes.tensorrt_execution import Buffers, Execution, Tensor, refused, shown
+
+if TYPE_CHECKING:
+    import tensorrt as trt
+
+    class Log(trt.ILogger):  # type: ignore[misc]
+        """What `make_log` returns."""
+
+        errors: list[str]
+        last_error: str
+else:
+    trt = optional("tensorrt", extra="tensorrt")
+
+MOST_GRAPHS = 16  # batch sizes after the first 16 run without a graph
+_INPUT_TYPES = (np.dtype(np.uint8), np.dtype(np.float32))
+
+
+def version() -> str:
+    """TensorRT's own version, four numbers; a plan belongs to exactly one."""
+    return str(trt.__version__)
+
+
+def make_log() -> Log:
+    """A `trt.ILogger` that keeps what TensorRT reports as errors, each as one line.
+
+    `errors` is the list, `last_error` the newest ("" when there is none). TensorRT logs from
+    several threads. The class is made here because its base exists only where TensorRT does.
+    """
+
+    class ErrorLog(trt.ILogger):  # type: ignore[misc]
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self._lock = threading.Lock()
+            self._errors: list[str] = []
+
+        def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
+            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
+                with self._lock:
+                    self._errors.append(" ".join(msg.split()))
+
+        @property
+        def errors(self) -> list[str]:
+            with self._lock:
+                return list(self._errors)
+
+        @property
+        def last_error(self) -> str:
+            return (self.errors or [""])[-1]
+
+    return cast("Log", ErrorLog())
+
+
+def load(
+    plan: Path | bytes,
+    *,
+    device: Device | None = None,
+    graphs: bool = True,
+    version_compatible: bool = False,
+    use_profiles: Sequence[int] | None = None,
+) -> TensorRtModel:
+    """Load a plan on `device` (GPU 0 when None); a device that was given stays open.
+
+    `graphs` replays a CUDA graph for each of the first 16 batch sizes. `version_compatible` lets
+    the plan run the code it carries for other versions of TensorRT: only for plans that you trust.
+    `use_profiles` are the indices of the profiles to serve, all when None. Raises `InputFileError`
+    for a plan that cannot be loaded here, `HostError` without GPU, TensorRT or enough GPU memory.
+    """
+    return TensorRtModel(
+        plan,
+        device=device,
+        graphs=graphs,
+        version_compatible=version_compatible,
+        use_profiles=use_profiles,
+    )
+
+
+class TensorRtModel(RunnableModel):
+    """See `load`. `profiles` are those it serves; batches run one at a time."""
+
+    def __init__(
+        self,
+        plan: Path | bytes,
+        *,
+        device: Device | None,
+        graphs: bool,
+        version_compatible: bool,
+        use_profiles: Sequence[int] | None,
+    ) -> None:
+        where = "plan" if isinstance(plan, bytes) else str(plan)
+        data = plan if isinstance(plan, bytes) else _read(plan)
+        self._lock = threading.Lock()
+        self._log = make_log()
+        self._graphs = graphs
+        self._executions: dict[tuple[int, int | None], Execution] = {}
+        self._engine: trt.ICudaEngine | None = None
+        with ExitStack() as stack:
+            self._device = stack.enter_context(closing(open_device())) if device is None else device
+            with self._device.current():
+                self._runtime: trt.Runtime | None = _runtime(self._log, version_compatible)
+                self._engine = engine = _deserialized(self._runtime, data, self._log, where)
+                self.input, self.output = _signature(engine, where)
+                every = _profiles(engine, self.input, where)
+                self._indices = _chosen(use_profiles, len(every))
+                self.profiles = tuple(every[index] for index in self._indices)
+                largest = max(profile.maximum for profile in self.profiles)
+                self._buffers = stack.enter_context(
+                    closing(
+                        Buffers(
+                            self._device,
+                            self.input,
+                            self.output,
+                            largest=largest,
+                            scratch_bytes=int(engine.device_memory_size_v2),
+                        )
+                    )
+                )
+            self._closing = stack.pop_all()
+
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """FP32 logits [N,classes] of one batch, whose dtype and sides must be the engine's."""
+        with self._lock:
+            return self._submit(batch).copy()
+
+    def timed(self, batch: NDArray[Any]) -> float:
+        """GPU milliseconds of copy in, execute and copy out of one batch, between CUDA events.
+
+        The first run of a batch size is its slowest, and the second captures its graph: warm up.
+        """
+        with self._lock:
+            self._submit(batch)
+            with self._device.current():
+                return self._device.elapsed_ms(self._buffers.start, self._buffers.end)
+
+    def inspect(self) -> str:
+        """What TensorRT made of the network, layer by layer: the engine inspector's JSON."""
+        with self._lock, self._device.current():
+            inspector: trt.EngineInspector = self._loaded.create_engine_inspector()
+            return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+
+    def describe(self) -> dict[str, object]:
+        return {
+            "runtime": "tensorrt",
+            "version": version(),
+            "gpu": self._device.describe().to_json(),
+            "profiles": [str(profile) for profile in self.profiles],
+            "graphs": self._graphs,
+            "layers": self._loaded.num_layers,
+        }
+
+    def close(self) -> None:
+        with self._lock:
+            if self._engine is None:
+                return
+            with self._device.current():
+                for execution in self._executions.values():
+                    execution.close()
+                self._executions.clear()
+                self._engine = self._runtime = None
+            self._closing.close()
+
+    @property
+    def _loaded(self) -> trt.ICudaEngine:
+        if self._engine is None:
+            raise UsageError("the model is closed")
+        return self._engine
+
+    def _submit(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """Run one batch; the answer lies in the pinned output until the next."""
+        engine = self._loaded
+        sides = self.input.shape[1:]
+        if batch.dtype != self.input.dtype or batch.ndim == 0 or batch.shape[1:] != sides:
+            raise UsageError(
+                f"the engine takes {self.input.dtype} {shown(('N', *sides))}, "
+                f"not {batch.dtype} {shown(batch.shape)}"
+            )
+        count = len(batch)
+        profile = self._indices[serving(self.profiles, count)]
+        device, buffers = self._device, self._buffers
+        host_input, host_output = buffers.host_input[:count], buffers.host_output[:count]
+        np.copyto(host_input, batch)
+        with device.current():
+            execution = self._execution(engine, profile, count)
+            execution.prepare((count, *sides))
+            device.record(buffers.start, buffers.stream)
+            device.copy_in(buffers.input, host_input, buffers.stream)
+            execution.start()
+            device.copy_out(host_output, buffers.output, buffers.stream)
+            device.record(buffers.end, buffers.stream)
+            device.synchronise(buffers.stream)
+        return host_output
+
+    def _execution(self, engine: trt.ICudaEngine, profile: int, count: int) -> Execution:
+        """The one captured for this batch size, or the profile's own, which takes any."""
+        key: tuple[int, int | None] = (profile, count)
+        captured = sum(size is not None for _, size in self._executions)
+        if not self._graphs or (key not in self._executions and captured >= MOST_GRAPHS):
+            key = (profile, None)
+        if key not in self._executions:
+            context: trt.IExecutionContext | None = engine.create_execution_context(
+                trt.ExecutionContextAllocationStrategy.USER_MANAGED
+            )
+            if context is None:
+                raise refused("makes no execution context", self._log)
+            self._executions[key] = Execution(
+                context,
+                profile,
+                self._device,
+                self._buffers,
+                self._log,
+                capturing=key[1] is not None,
+            )
+        return self._executions[key]
+
+
+def _read(plan: Path) -> bytes:
+    try:
+        return plan.read_bytes()
+    except OSError as error:
+        raise InputFileError(f"the plan cannot be read ({error.strerror})", where=plan) from error
+
+
+def _runtime(log: Log, version_compatible: bool) -> trt.Runtime:
+    try:
+        runtime: trt.Runtime = trt.Runtime(log)
+    except TypeError as error:  # what the binding makes of the null that TensorRT returned
+        raise refused(f"{version()} cannot use this host's GPU", log) from error
+    if version_compatible:
+        runtime.engine_host_code_allowed = True
+    return runtime
+
+
+def _deserialized(runtime: trt.Runtime, data: bytes, log: Log, where: str) -> trt.ICudaEngine:
+    engine: trt.ICudaEngine | None = runtime.deserialize_cuda_engine(data)
+    if engine is not None:
+        return engine
+    if "out of memory" in log.last_error.lower():
+        raise refused(f"{version()} has no GPU memory for the plan", log)
+    said = f" ({log.last_error})" if log.last_error else ""
+    raise InputFileError(
+        f"TensorRT {version()} cannot load this plan{said}",
+        where=where,
+        remedy="It was built by another TensorRT or for another GPU, or it is damaged: "
+        "`resnet-convert build-plan` builds it here.",
+    )
+
+
+def _signature(engine: trt.ICudaEngine, where: str) -> tuple[Tensor, Tensor]:
+    """The one input and the one output; anything else is no classifier of ours."""
+    inputs: list[Tensor] = []
+    outputs: list[Tensor] = []
+    for index in range(engine.num_io_tensors):
+        name = engine.get_tensor_name(index)
+        try:
+            dtype = np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
+        except TypeError as error:  # bfloat16 and the 8- and 4-bit floats
+            raise InputFileError(f"NumPy has no type for {name!r}", where=where) from error
+        tensor = Tensor(name, dtype, tuple(engine.get_tensor_shape(name)))
+        is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
+        (inputs if is_input else outputs).append(tensor)
+    if len(inputs) != 1 or len(outputs) != 1:
+        names = ", ".join(tensor.name for tensor in (*inputs, *outputs))
+        raise InputFileError(
+            f"a classifier has one input and one output, this engine has {names}", where=where
+        )
+    given, answer = inputs[0], outputs[0]
+    if given.dtype not in _INPUT_TYPES or len(given.shape) != 4 or -1 in given.shape[1:]:
+        raise InputFileError(
+            f"the input {given.name!r} is {given.dtype} {shown(given.shape)}, "
+            "not uint8 or float32 images of one size",
+            where=where,
+        )
+    if answer.dtype != np.float32 or len(answer.shape) != 2 or answer.shape[1] < 1:
+        raise InputFileError(
+            f"the output {answer.name!r} is {answer.dtype} {shown(answer.shape)}, "
+            "not float32 [N,classes]",
+            where=where,
+        )
+    return given, answer
+
+
+def _profiles(engine: trt.ICudaEngine, given: Tensor, where: str) -> tuple[Profile, ...]:
+    """Every profile of the engine, in its order; a fixed batch is one."""
+    if given.shape[0] != -1:
+        return (Profile(*(given.shape[0],) * 3),)
+    found = []
+    for index in range(engine.num_optimization_profiles):
+        shapes = engine.get_tensor_profile_shape(given.name, index)
+        if len(shapes) != 3:
+            raise InputFileError(f"its profile {index} has no batches", where=where)
+        found.append(Profile(*(int(shape[0]) for shape in shapes)))
+    return tuple(found)
+
+
+def _chosen(indices: Sequence[int] | None, count: int) -> tuple[int, ...]:
+    if indices is None:
+        return tuple(range(count))
+    for index in indices:
+        if not 0 <= index < count:
+            raise UsageError(f"the engine has profiles 0 to {count - 1}, none of index {index}")
+    if not indices:
+        raise UsageError("an engine is served in at least one profile")
+    return tuple(dict.fromkeys(indices))

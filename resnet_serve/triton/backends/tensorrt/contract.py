@@ -1,0 +1,154 @@
+"""What a plan and its configuration must agree on before the `tensorrt` backend serves it.
+
+The checks and their words are those of the native backend (triton-inference-server/
+tensorrt_backend, 2026-07, instance_state.cc, tensorrt_utils.cc and model_state.cc), so that what
+is refused in NVIDIA's container is refused here for the same reason. What only the native backend
+can do is refused by name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from resnet_serve.profiles import Profile
+from resnet_serve.runtimes.tensorrt_execution import Tensor, shown
+
+DEFAULT_MODEL_FILE = "model.plan"
+_TYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}
+
+
+class ContractError(ValueError):
+    """The configuration asks for what the plan, or this backend, does not provide."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What the configuration asks of one instance.
+
+    `profiles` are the indices of the optimization profiles it serves: as natively, only the first
+    unless its group lists others.
+    """
+
+    profiles: tuple[int, ...] = (0,)
+    graphs: bool = False
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], instance: str) -> Options:
+        """From `instance_group.profile` of the instance's group, and `optimization.cuda`."""
+        cuda = (config.get("optimization") or {}).get("cuda") or {}
+        names = _group(config, instance).get("profile") or ["0"]
+        return cls(tuple(map(_index, names)), bool(cuda.get("graphs")))
+
+
+def _group(config: Mapping[str, Any], instance: str) -> Mapping[str, Any]:
+    """The group of an instance, which Triton names `<group>_<number>`."""
+    for group in config.get("instance_group") or []:
+        if re.fullmatch(re.escape(group["name"]) + r"_\d+", instance):
+            found: Mapping[str, Any] = group
+            return found
+    return {}
+
+
+def _index(name: str) -> int:
+    # std::stoi, which the native backend uses, reads the digits in front and ignores the rest.
+    found = re.match(r"\s*[+-]?[0-9]+", name)
+    if found is None:
+        raise ContractError(f"unable to parse '{name}': stoi")
+    return int(found[0])
+
+
+def refuse(config: Mapping[str, Any], kind: str) -> None:
+    """Raise for what cannot be served at all; `kind` is the instance's ("CPU", "GPU", …)."""
+    name = config["name"]
+    if kind != "GPU":
+        raise ContractError(
+            f"unable to load model '{name}', TensorRT backend supports only GPU device"
+        )
+    needs = "needs the native tensorrt backend"
+    for field in ("batch_input", "batch_output", "sequence_batching"):
+        if config.get(field):
+            raise ContractError(f"model '{name}': {field} {needs}")
+    if not config.get("input") or not config.get("output"):
+        raise ContractError(
+            f"model '{name}': completing a configuration without input or output {needs}"
+        )
+    for tensor in (*config["input"], *config["output"]):
+        for field in ("allow_ragged_batch", "is_shape_tensor", "is_non_linear_format_io"):
+            if tensor.get(field):
+                raise ContractError(f"model '{name}', tensor '{tensor['name']}': {field} {needs}")
+
+
+def plan_file(config: Mapping[str, Any], version_directory: Path) -> Path:
+    """The plan: `default_model_filename`, or `model.plan`."""
+    path = version_directory / (config.get("default_model_filename") or DEFAULT_MODEL_FILE)
+    if not path.is_file():
+        raise ContractError(f"failed to stat file {path}")
+    return path
+
+
+def check(
+    config: Mapping[str, Any],
+    given: Tensor,
+    answer: Tensor,
+    profiles: Sequence[Profile],
+    instance: str,
+) -> None:
+    """Raise `ContractError` unless the plan provides what the configuration promises."""
+    name, batch = config["name"], config["max_batch_size"]
+    if len(config["input"]) > 1:
+        raise ContractError(
+            f"unable to load model '{name}', configuration expects {len(config['input'])} inputs, "
+            "model provides at most 1"
+        )
+    for role, tensor in (("input", given), ("output", answer)):
+        for wanted in config[role]:
+            _check_tensor(config, wanted, tensor, role, instance)
+    largest = max(profile.maximum for profile in profiles)
+    if batch > largest:
+        raise ContractError(
+            f"model '{name}': configuration specified max-batch {batch} "
+            f"but TensorRT engine only supports max-batch {largest}"
+        )
+
+
+def _check_tensor(
+    config: Mapping[str, Any], wanted: Mapping[str, Any], found: Tensor, role: str, instance: str
+) -> None:
+    tensor = wanted["name"]
+    if tensor != found.name:
+        raise ContractError(
+            f"unexpected inference {role} '{tensor}', allowed {role}s are: {found.name}"
+        )
+    data_type = _TYPES[found.dtype.name]
+    if wanted["data_type"] != data_type:
+        raise ContractError(
+            f"unexpected datatype {data_type} for inference {role} '{tensor}', "
+            f"expecting {wanted['data_type']} for {instance}"
+        )
+    dims = _integers((wanted.get("reshape") or {}).get("shape", wanted["dims"]))
+    batched = config["max_batch_size"] > 0
+    full = [-1, *dims] if batched else dims
+    if len(full) == len(found.shape) and all(
+        size == wish or -1 in (size, wish) for size, wish in zip(found.shape, full, strict=True)
+    ):
+        return
+    batch = (
+        "an initial batch dimension because max_batch_size > 0 followed by the explicit tensor "
+        "shape, making complete "
+        if batched
+        else ""
+    )
+    raise ContractError(
+        f"model '{config['name']}', tensor '{tensor}': the model expects {len(found.shape)} "
+        f"dimensions (shape {shown(found.shape)}) but the model configuration specifies "
+        f"{len(full)} dimensions ({batch}shape {shown(full)})"
+    )
+
+
+def _integers(values: Iterable[Any]) -> list[int]:
+    """Triton's JSON writes 64-bit integers as numbers or as strings."""
+    return [int(value) for value in values]

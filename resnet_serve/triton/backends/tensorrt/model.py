@@ -1,0 +1,99 @@
+"""The `tensorrt` backend where NVIDIA's native one is not: TensorRT's Python API behind Triton.
+
+    load     options ─► plan on this instance's GPU ─► contract (the native checks) ─► ready
+    serve    requests of one execute ─► as few runs as the engine allows ─► one response each
+
+Where NVIDIA's container is, its native backend is used and this one is not. A version-compatible
+plan is refused here: it carries code, and a model repository is no reason to run it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from contextlib import ExitStack, closing
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_serve.cuda import open_device
+from resnet_serve.runtimes import tensorrt
+from resnet_serve.triton.backends.tensorrt.contract import Options, check, plan_file, refuse
+
+
+class TritonPythonModel:
+    """One instance of a model; Triton's stub calls the methods in this order."""
+
+    @staticmethod
+    def auto_complete_config(auto_complete_model_config: Any) -> Any:
+        """Complete nothing: a plan is opened on its instance's GPU alone."""
+        return auto_complete_model_config
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Load the plan and hold the configuration against it; raises to refuse the model."""
+        import triton_python_backend_utils as pb_utils
+
+        self._triton = pb_utils
+        config = json.loads(args["model_config"])
+        instance = args["model_instance_name"]
+        refuse(config, args["model_instance_kind"])
+        options = Options.of(config, instance)
+        plan = plan_file(config, Path(args["model_repository"]) / args["model_version"])
+        with ExitStack() as stack:
+            device = stack.enter_context(
+                closing(open_device(int(args["model_instance_device_id"])))
+            )
+            model = stack.enter_context(
+                tensorrt.load(
+                    plan, device=device, graphs=options.graphs, use_profiles=options.profiles
+                )
+            )
+            check(config, model.input, model.output, model.profiles, instance)
+            self._closing = stack.pop_all()
+        self._model = model
+        self._batched = config["max_batch_size"] > 0
+        self._largest = max(profile.maximum for profile in model.profiles)
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """One response per request, in order; requests share a run while the engine takes it."""
+        feeds = [request.inputs()[0].as_numpy() for request in requests]
+        answers = [answer for run in self._runs(feeds) for answer in self._answers(run)]
+        return [self._response(answer) for answer in answers]
+
+    def finalize(self) -> None:
+        """Free what the instance holds of the GPU."""
+        self._closing.close()
+
+    def _runs(self, feeds: Sequence[NDArray[Any]]) -> list[list[NDArray[Any]]]:
+        """The requests of each run, in order, up to the engine's largest batch."""
+        if not self._batched:
+            return [[feed] for feed in feeds]
+        runs: list[list[NDArray[Any]]] = []
+        size = 0
+        for feed in feeds:
+            if not runs or size + len(feed) > self._largest:
+                runs.append([])
+                size = 0
+            runs[-1].append(feed)
+            size += len(feed)
+        return runs
+
+    def _answers(self, feeds: Sequence[NDArray[Any]]) -> list[NDArray[np.float32] | Exception]:
+        """One run for all; if it fails, one each, so that a fault stays with its request."""
+        try:
+            logits = self._model.run(feeds[0] if len(feeds) == 1 else np.concatenate(feeds))
+        except Exception as error:  # noqa: BLE001 - becomes the answer to the request
+            if len(feeds) == 1:
+                return [error]
+            return [answer for feed in feeds for answer in self._answers([feed])]
+        ends = np.cumsum([len(feed) for feed in feeds])
+        return list(np.split(logits, ends[:-1]))
+
+    def _response(self, answer: NDArray[np.float32] | Exception) -> Any:
+        if isinstance(answer, Exception):
+            error = self._triton.TritonError(str(answer))
+            return self._triton.InferenceResponse(output_tensors=[], error=error)
+        tensor = self._triton.Tensor(self._model.output.name, answer)
+        return self._triton.InferenceResponse(output_tensors=[tensor])
