@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.calibrate import with_outputs
+from resnet_convert.emulate import emulate
 from resnet_convert.quantize import WEIGHTED
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
@@ -52,7 +53,10 @@ class _Tensors:
 def inspect(
     folded: ir.Model, converted: ir.Model, batches: Iterable[NDArray[Any]], *, threads: int
 ) -> tuple[Layer, ...]:
-    """Run both graphs over the batches, one layer's numbers at a time, in the graph's order."""
+    """Run both graphs over the batches, one layer's numbers at a time, in the graph's order.
+
+    A typed graph (FP16, BF16, Q/DQ over FP16) is emulated: it rounds as it would on its GPU.
+    """
     layers = _layers(folded)
     alone = ir.from_proto(ir.to_proto(converted))
     given = _separate(alone, layers)
@@ -68,7 +72,7 @@ def inspect(
     with (
         onnxruntime_runtime.load(with_outputs(folded, wanted), threads=threads) as reference,
         onnxruntime_runtime.load(
-            with_outputs(alone, set(twins.values())), threads=threads
+            with_outputs(emulate(alone), set(twins.values())), threads=threads
         ) as candidate,
     ):
         for batch in batches:
@@ -101,38 +105,43 @@ def _separate(converted: ir.Model, layers: Mapping[str, _Tensors]) -> dict[str, 
     Returns the new inputs by the tensor of the folded graph that each stands for.
     """
     graph = converted.graph
-    entrances: dict[str, ir.Value] = {}
-    given = {}
+    entries: dict[str, ir.Value] = {}
+    entrances: dict[ir.Value, ir.Value] = {}
     for node in list(graph):
         tensors = layers.get(str(node.name))
         taken = node.inputs[0] if node.inputs else None
         if tensors is None or taken is None or taken.is_graph_input():
             continue
-        if tensors.taken not in entrances:
+        if tensors.taken not in entries:
             entry = ir.Value(
                 name=f"{tensors.taken}.given",
                 shape=taken.shape,
                 type=ir.TensorType(ir.DataType.FLOAT),
             )
             graph.inputs.append(entry)
-            given[tensors.taken] = str(entry.name)
-            entrances[tensors.taken] = _entrance(graph, entry, taken, before=node)
-        node.replace_input_with(0, entrances[tensors.taken])
-    return given
+            entries[tensors.taken] = entry
+        # Two layers may read one tensor differently: one through its Q/DQ pair, one as it is.
+        if taken not in entrances:
+            entry = entries[tensors.taken]
+            entrances[taken] = _entrance(graph, entry, taken, before=node)
+        node.replace_input_with(0, entrances[taken])
+    return {name: str(entry.name) for name, entry in entries.items()}
 
 
 def _entrance(graph: ir.Graph, entry: ir.Value, taken: ir.Value, *, before: ir.Node) -> ir.Value:
-    """`entry` as `taken` was typed: dequantized from the same grid, cast to FP16, or as it is."""
+    """`entry` as `taken` was: in its type, and dequantized from the same grid if it was."""
     steps: list[ir.Node] = []
+    value = entry
+    if taken.dtype is not None and taken.dtype != ir.DataType.FLOAT:
+        steps.append(ir.node("Cast", [value], {"to": taken.dtype}))
+        value = steps[-1].outputs[0]
     producer = taken.producer()
     if producer is not None and producer.op_type == "DequantizeLinear":
         grid = producer.inputs[1:]
-        steps.append(ir.node("QuantizeLinear", [entry, *grid]))
-        steps.append(ir.node("DequantizeLinear", [steps[0].outputs[0], *grid]))
-    elif taken.dtype == ir.DataType.FLOAT16:
-        steps.append(ir.node("Cast", [entry], {"to": ir.DataType.FLOAT16}))
+        steps.append(ir.node("QuantizeLinear", [value, *grid]))
+        steps.append(ir.node("DequantizeLinear", [steps[-1].outputs[0], *grid]))
     for number, step in enumerate(steps):
-        step.name = step.outputs[0].name = f"{entry.name}.{number}"
+        step.name = step.outputs[0].name = f"{taken.name}.given.{number}"
     graph.insert_before(before, steps)
     return steps[-1].outputs[0] if steps else entry
 

@@ -19,9 +19,9 @@ it is quantized; x86 VNNI multiplies u8 × s8):
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -69,21 +69,23 @@ def quantize(model: ir.Model, ranges: Mapping[str, Range]) -> Quantization:
     """Insert the pairs, in place; `ranges` holds what `calibrate.observe` saw."""
     graph = model.graph
     values = _activations(graph)
-    grids = {str(value.name): _grid(ranges[_source(value)]) for value in values}
+    grids = {str(value.name): _grid(ranges[source(value)]) for value in values}
     weighted = [node for node in graph if node.op_type in WEIGHTED]
     coarsened = sum(
-        _quantize_weights(graph, node, grids[str(_taken(node).name)].scale) for node in weighted
+        _quantize_weights(graph, node, grids[str(taken(node).name)].scale) for node in weighted
     )
     dropped = 0
     for value in values:
         grid = grids[str(value.name)]
         producer = value.producer()
+        scale, zero = np.asarray(grid.scale, np.float32), np.asarray(grid.zero, np.uint8)
+        name, uses = str(value.name), list(value.uses())
         if producer is not None and producer.op_type == "Relu" and grid.zero == 0:
-            _pair(graph, _taken(producer), grid, name=str(value.name), readers=value)
+            pair(graph, taken(producer), scale, zero, name=name, uses=uses)
             remove(graph, producer)
             dropped += 1
         else:
-            _pair(graph, value, grid, name=str(value.name), readers=value)
+            pair(graph, value, scale, zero, name=name, uses=uses)
     return Quantization(len(weighted), len(values), dropped, coarsened)
 
 
@@ -102,22 +104,22 @@ def _activations(graph: ir.Graph) -> list[ir.Value]:
     return list(found.values())
 
 
-def _source(value: ir.Value) -> str:
+def source(value: ir.Value) -> str:
     """The tensor whose range a value takes: itself, or what a moving operator was given."""
     producer = value.producer()
-    while producer is not None and _moves(producer):
-        value = _taken(producer)
+    while producer is not None and moves(producer):
+        value = taken(producer)
         producer = value.producer()
     return str(value.name)
 
 
-def _moves(node: ir.Node) -> bool:
+def moves(node: ir.Node) -> bool:
     """Rule 3: whether an operator's results are values of its input, or zero."""
     filler = node.inputs[2] if node.op_type == "Pad" and len(node.inputs) > 2 else None
     return node.op_type in MOVING and (filler is None or not array_of(filler).any())
 
 
-def _taken(node: ir.Node) -> ir.Value:
+def taken(node: ir.Node) -> ir.Value:
     value = node.inputs[0]
     if value is None:
         raise ConversionError("has no input", where=f"int8: {node.name} ({node.op_type})")
@@ -132,17 +134,26 @@ def _grid(seen: Range) -> _Grid:
     return _Grid(scale, int(np.clip(np.rint(-low / scale), 0, 255)))
 
 
-def _pair(graph: ir.Graph, value: ir.Value, grid: _Grid, *, name: str, readers: ir.Value) -> None:
-    """Put Q and DQ behind `value` and hand the result to everyone who reads `readers`."""
-    scale = initializer(graph, f"{name}.scale", np.asarray(grid.scale, np.float32))
-    zero = initializer(graph, f"{name}.zero", np.asarray(grid.zero, np.uint8))
-    uses = list(readers.uses())
-    quantize_node = ir.node("QuantizeLinear", [value, scale, zero], name=f"{name}.q")
+def pair(
+    graph: ir.Graph,
+    value: ir.Value,
+    scale: NDArray[np.float32],
+    zero: NDArray[np.generic],
+    *,
+    name: str,
+    uses: Iterable[tuple[ir.Node, int]],
+) -> None:
+    """Put Q and DQ behind `value` and hand the result to `uses`; `zero` has the grid's type."""
+    grid = (
+        initializer(graph, f"{name}.scale", scale),
+        initializer(graph, f"{name}.zero", zero),
+    )
+    quantize_node = ir.node("QuantizeLinear", [value, *grid], name=f"{name}.q")
     dequantize_node = ir.node(
-        "DequantizeLinear", [quantize_node.outputs[0], scale, zero], name=f"{name}.dq"
+        "DequantizeLinear", [quantize_node.outputs[0], *grid], name=f"{name}.dq"
     )
     for node, dtype in (
-        (quantize_node, ir.DataType.UINT8),
+        (quantize_node, ir.DataType.from_numpy(zero.dtype)),
         (dequantize_node, ir.DataType.FLOAT),
     ):
         node.outputs[0].name = node.name
@@ -152,15 +163,20 @@ def _pair(graph: ir.Graph, value: ir.Value, grid: _Grid, *, name: str, readers: 
         graph.insert_before(graph[0], [quantize_node, dequantize_node])
     else:
         graph.insert_after(producer, [quantize_node, dequantize_node])
-    for use in uses:
-        use.node.replace_input_with(use.idx, dequantize_node.outputs[0])
+    for reader, index in uses:
+        reader.replace_input_with(index, dequantize_node.outputs[0])
+
+
+def output_major_weight(node: ir.Node) -> ir.Value:
+    """The weights of a Conv or Gemm, with the output channels on axis 0."""
+    if node.op_type == "Gemm" and not node.attributes.get_int("transB"):
+        raise ConversionError("needs weights [classes, features]", where=f"int8: {node.name}")
+    return own_initializer(node, 1)
 
 
 def _quantize_weights(graph: ir.Graph, node: ir.Node, input_scale: float) -> int:
     """Rules 4 and 5 for one Conv or Gemm; returns how many channels had to be coarsened."""
-    if node.op_type == "Gemm" and not node.attributes.get_int("transB"):
-        raise ConversionError("needs weights [classes, features]", where=f"int8: {node.name}")
-    weight = own_initializer(node, 1)
+    weight = output_major_weight(node)
     exact = array_of(weight).astype(np.float64)
     scale = np.abs(exact).reshape(len(exact), -1).max(axis=1) / 127
     bias = (
@@ -180,8 +196,8 @@ def _quantize_weights(graph: ir.Graph, node: ir.Node, input_scale: float) -> int
     names = (f"{node.name}.weight", f"{node.name}.bias")
     own = [value for value in node.inputs[1:] if value is not None]
     constants = (
-        _constant(graph, node, names[0], integers.astype(np.int8), scale),
-        _constant(graph, node, names[1], bias_integers.astype(np.int32), bias_scale),
+        constant(graph, node, names[0], integers.astype(np.int8), scale),
+        constant(graph, node, names[1], bias_integers.astype(np.int32), bias_scale),
     )
     node.resize_inputs(3)
     for index, value in enumerate(constants, start=1):
@@ -192,11 +208,11 @@ def _quantize_weights(graph: ir.Graph, node: ir.Node, input_scale: float) -> int
     return coarsened
 
 
-def _constant(
+def constant(
     graph: ir.Graph,
     node: ir.Node,
     name: str,
-    integers: NDArray[np.signedinteger[Any]],
+    integers: NDArray[np.generic],
     scale: NDArray[np.float32],
 ) -> ir.Value:
     """Integers behind a DequantizeLinear over axis 0, ahead of `node`."""

@@ -1,4 +1,4 @@
-"""FP16 inside, FP32 logits, integers as they were."""
+"""FP16 or BF16 inside, FP32 logits, integers as they were."""
 
 from __future__ import annotations
 
@@ -9,15 +9,22 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
+import quantized
 import torch
 from numpy.typing import NDArray
+from quantized import Graphs, symmetric_residual
 from torch import Tensor, nn
 
-from resnet_convert.half import halve
+from resnet_convert import symmetric
+from resnet_convert.calibrate import Range
+from resnet_convert.emulate import emulated
+from resnet_convert.half import element_types, halve
+from resnet_convert.initializers import assign
 from resnet_convert.pixels import take_pixels
 from resnet_convert.trace import trace
 from resnet_serve.errors import ConversionError
 from resnet_serve.parity import numerics
+from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.weights import Weights
 
 Run = Callable[..., NDArray[Any]]
@@ -53,7 +60,7 @@ def test_only_fp16_between_the_two_casts(
                 assert value.dtype in (ir.DataType.FLOAT16, ir.DataType.INT64), value.name
     assert types["logits"] == FLOAT
     before = [types[str(node.outputs[0].name)] for node in nodes[:enter]]
-    assert before == ([onnx.TensorProto.UINT8, FLOAT, FLOAT] if raw else [])
+    assert before == ([FLOAT] * 3 if raw else [])
 
 
 def test_annotations_agree_with_what_onnx_infers(folded_digits: ir.Model) -> None:
@@ -136,6 +143,76 @@ def test_values_that_become_zero_are_counted() -> None:
     assert halve(model_with(1e-9)).flushed_to_zero == 1
     assert halve(model_with(0.0)).flushed_to_zero == 0
     assert halve(model_with(6e-8)).flushed_to_zero == 0  # the smallest subnormal number is kept
+
+
+def test_bf16_is_rounded_to_nearest_even_and_named(
+    folded_digits: ir.Model, digits: Weights, digits_pixels: NDArray[np.uint8], run: Run
+) -> None:
+    planes = digits.preprocessing.normalize(digits_pixels)
+    exact = run(folded_digits, planes)
+    weight = folded_digits.graph.initializers["fc.weight"].const_value.numpy().copy()
+    found = halve(folded_digits, "bf16")
+    assert found.tensors == 2 * 20 + 2
+    graph = folded_digits.graph
+    stored = graph.initializers["fc.weight"].const_value.numpy()
+    nearest = torch.from_numpy(weight).bfloat16().float().numpy()
+    np.testing.assert_array_equal(stored.astype(np.float32), nearest)
+    assert (graph[0].name, graph[-1].name) == ("bf16.enter", "bf16.leave")
+    assert {node.outputs[0].dtype for node in list(graph)[:-1]} == {ir.DataType.BFLOAT16}
+    assert graph.outputs[0].dtype == ir.DataType.FLOAT
+    with onnxruntime_runtime.load(emulated(folded_digits), threads=1) as session:
+        assert 25 < numerics.compare(exact, session.run(planes)).sqnr_db < 55
+
+
+@pytest.mark.parametrize("weight", [3.4e38, np.nan, np.inf])
+def test_bf16_holds_what_fp16_cannot_but_no_infinity(weight: float) -> None:
+    halve(model_with(1e30), "bf16")
+    model = model_with(1.0)
+    assign(model.graph.initializers["0.weight"], np.full((2, 3, 1, 1), weight, np.float32))
+    with pytest.raises(ConversionError, match="does not fit BF16") as refusal:
+        halve(model, "bf16")
+    assert refusal.value.where == "bf16: 0.weight"
+
+
+@pytest.mark.parametrize("number", ["int8", "fp8"])
+def test_a_quantized_graph_keeps_its_integers(graph: Graphs, number: str) -> None:
+    model = symmetric_residual(graph, number, channels=16)
+    kept = {"INT8", "FLOAT8E4M3FN"}
+    initializers = model.graph.initializers
+    before = {
+        name: value.const_value.numpy().copy()
+        for name, value in initializers.items()
+        if str(value.dtype) in kept
+    }
+    halve(model)
+    for name, stored in before.items():
+        np.testing.assert_array_equal(initializers[name].const_value.numpy(), stored)
+    others = {str(value.dtype) for name, value in initializers.items() if name not in before}
+    assert others == {"FLOAT16"}
+    assert model.graph[0].name == "fp16.enter"
+    types = inferred_types(model)
+    for value, dtype in element_types(model.graph).items():
+        if str(value.name) in types:
+            assert dtype is not None
+            assert types[str(value.name)] == dtype.value, value.name
+
+
+def test_the_cast_stands_before_the_pixels_are_quantized(
+    folded_digits: ir.Model, digits: Weights
+) -> None:
+    take_pixels(folded_digits, digits.preprocessing)
+    ranges = dict.fromkeys(symmetric.activations(folded_digits), Range(-200.0, 200.0))
+    symmetric.quantize(folded_digits, ranges)
+    halve(folded_digits)
+    assert inferred_types(folded_digits)["pixels.centred"] == FLOAT
+    quantizer = quantized.node(folded_digits, "pixels.centred.q")
+    assert quantizer.inputs[0].producer() is quantized.node(folded_digits, "fp16.enter")
+
+
+def test_a_scale_that_would_be_rounded_is_refused(graph: Graphs) -> None:
+    model = symmetric_residual(graph)
+    with pytest.raises(ConversionError, match="scale of a Q/DQ pair is no BF16 number"):
+        halve(model, "bf16")
 
 
 def test_an_input_that_two_nodes_read_is_cast_before_both(run: Run) -> None:

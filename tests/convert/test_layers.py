@@ -11,6 +11,7 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
+from resnet_convert import symmetric
 from resnet_convert.calibrate import observe, with_outputs
 from resnet_convert.half import halve
 from resnet_convert.layers import Layer, inspect
@@ -55,7 +56,11 @@ def copied(model: ir.Model) -> ir.Model:
 
 def converted(model: ir.Model, precision: str, batch: NDArray[Any]) -> ir.Model:
     copy = copied(model)
-    if precision == "fp16":
+    if precision in ("fp16", "bf16"):
+        halve(copy, precision)
+    elif precision.startswith("symmetric "):
+        found = observe(copy, symmetric.activations(copy), [batch], threads=1)
+        symmetric.quantize(copy, found.ranges, precision.removeprefix("symmetric "))
         halve(copy)
     elif precision == "int8":
         quantize(copy, observe(copy, activations(copy), [batch], threads=1).ranges)
@@ -92,7 +97,16 @@ def test_the_same_graph_loses_nothing(net: ir.Model) -> None:
     assert {layer.sqnr_db for layer in found} == {EXACT_DB}
 
 
-@pytest.mark.parametrize(("precision", "low", "high"), [("fp16", 55, 90), ("int8", 25, 60)])
+@pytest.mark.parametrize(
+    ("precision", "low", "high"),
+    [
+        ("fp16", 55, 90),
+        ("bf16", 40, 60),
+        ("int8", 25, 60),
+        ("symmetric int8", 25, 60),
+        ("symmetric fp8", 20, 90),
+    ],
+)
 def test_a_precision_loses_what_it_must(
     net: ir.Model, precision: str, low: float, high: float
 ) -> None:
@@ -101,7 +115,9 @@ def test_a_precision_loses_what_it_must(
     assert all(low < layer.sqnr_db < high for layer in found), found
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
+@pytest.mark.parametrize(
+    "precision", ["fp32", "fp16", "bf16", "int8", "symmetric int8", "symmetric fp8"]
+)
 @pytest.mark.parametrize("raw", [True, False], ids=["uint8", "float32"])
 @pytest.mark.parametrize("culprit", ["conv1", "layer1.1.conv2", "layer3.0.conv1", "fc"])
 def test_noise_in_one_layer_makes_exactly_that_layer_the_worst(
@@ -119,11 +135,12 @@ def test_noise_in_one_layer_makes_exactly_that_layer_the_worst(
         batch = digits.preprocessing.normalize(digits_pixels[:8])
     model = converted(folded_digits, precision, batch)
     before = inspect(folded_digits, model, [batch], threads=1)
-    name = f"{culprit}.weight.q" if precision == "int8" else f"{culprit}.weight"
-    weight = model.graph.initializers[name]
+    initializers = model.graph.initializers
+    name = next(n for n in (f"{culprit}.weight.q", f"{culprit}.weight") if n in initializers)
+    weight = initializers[name]
     exact = weight.const_value.numpy()
     noise = np.random.default_rng(0).normal(0, exact.astype(float).std(), exact.shape)
-    noisy = np.clip(exact + noise, -127, 127).astype(exact.dtype)
+    noisy = np.clip(exact.astype(float) + noise, -127, 127).astype(exact.dtype)
     weight.const_value = ir.tensor(noisy, name=name)
     after = inspect(folded_digits, model, [batch], threads=1)
     changed = [b.name for a, b in zip(before, after, strict=True) if a != b]

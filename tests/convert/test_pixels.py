@@ -96,7 +96,7 @@ def test_the_input_is_what_triton_will_be_told(folded_digits: ir.Model, digits: 
     assert (image.name, image.dtype) == ("image", ir.DataType.UINT8)
     assert [str(side) for side in image.shape] == ["batch", "32", "32", "3"]
     first = [node.op_type for node in folded_digits.graph][:4]
-    assert first == ["Transpose", "Cast", "Sub", "Conv"]
+    assert first == ["Cast", "Transpose", "Sub", "Conv"]
 
 
 def test_two_stems_are_both_rescaled(run: Run) -> None:

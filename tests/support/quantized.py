@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
+from resnet_convert import symmetric
 from resnet_convert.calibrate import observe
 from resnet_convert.quantize import Quantization, activations, quantize
 
@@ -49,3 +50,43 @@ def one_layer(graph: Graphs, w: NDArray[Any], b: NDArray[Any]) -> ir.Model:
         w=w.astype(np.float32),
         b=b.astype(np.float32),
     )
+
+
+RESIDUAL = """(float[N,{channels},{side},{side}] image) => (float[N,5] logits) {{
+    [conv1] a = Conv <pads = [1,1,1,1]> (image, w1, b1)
+    [relu] b = Relu (a)
+    [block_conv1] c = Conv <pads = [1,1,1,1]> (b, w2, b2)
+    [block_relu] d = Relu (c)
+    [block_conv2] e = Conv <pads = [1,1,1,1]> (d, w3, b3)
+    [block_add] f = Add (e, b)
+    [block_relu_1] g = Relu (f)
+    [down_conv1] h = Conv <pads = [1,1,1,1]> (g, w4, b4)
+    [down_relu] i = Relu (h)
+    [down_conv2] j = Conv <pads = [1,1,1,1]> (i, w5, b5)
+    [down_projection] k = Conv <pads = [1,1,1,1]> (g, w6, b6)
+    [down_add] l = Add (k, j)
+    [down_relu_1] m = Relu (l)
+    [avgpool] n = GlobalAveragePool (m)
+    [flatten] o = Flatten (n)
+    [fc] logits = Gemm <transB = 1> (o, w7, b7)
+}}"""
+
+
+def residual(graph: Graphs, channels: int = 4, side: int = 6) -> ir.Model:
+    """An identity block and a projection block, whose projection is the Add's first operand."""
+    scale = 1 / np.sqrt(9 * channels)
+    constants = {
+        f"w{n}": normal(channels, channels, 3, 3, seed=n, scale=scale) for n in range(1, 7)
+    }
+    constants |= {f"b{n}": normal(channels, seed=10 + n, scale=0.2) for n in range(1, 7)}
+    constants |= {"w7": normal(5, channels, seed=7), "b7": normal(5, seed=17)}
+    return graph(RESIDUAL.format(channels=channels, side=side), **constants)
+
+
+def symmetric_residual(graph: Graphs, number: str = "int8", channels: int = 4) -> ir.Model:
+    """`residual` with pairs for TensorRT, calibrated on random images; still FP32 otherwise."""
+    model = residual(graph, channels)
+    images = normal(8, channels, 6, 6, seed=99)
+    found = observe(model, symmetric.activations(model), [images], threads=1)
+    symmetric.quantize(model, found.ranges, number)
+    return model

@@ -1,0 +1,251 @@
+"""Symmetric: Q/DQ pairs for TensorRT, s8 (or FP8) on both sides, over a graph that stays floating.
+
+    q = saturate(round(x/scale))       scale = max |x| / 127   (INT8)   or / 448   (FP8 E4M3)
+
+TensorRT fuses Conv + Add + ReLU + the next Q into one INT8 kernel when the Add's other operand is
+INT8 and nothing stands between the three. Hence where the pairs go:
+1. The input of every Conv and Gemm gets one pair per tensor, which all its quantized readers share.
+2. Of an Add, the shortcut carries a pair and the main path does not. An identity is the operand
+   that no Conv wrote, and shares its block's input pair. Of two Convs, the shortcut is the one with
+   the shorter way to where the branches part; of two equal ways, the second operand.
+3. A pair stands in front of GlobalAveragePool, so that the last block ends in integers too; the
+   pool itself computes in floating point.
+4. No pair stands between a Conv or an Add and its ReLU, or between the main path and its Add.
+5. MaxPool, Flatten, Slice and zero Pad move values without changing them: a pair behind them takes
+   the scale of what they were given.
+6. Weights are stored per output channel (axis 0) as INT8, −127…127, or FP8; biases stay floating.
+7. Zero points are zeros, written out because their type is the type of the grid.
+8. Every scale is a number that FP16 holds, and the integers are computed from it, so that the graph
+   means the same once `halve` has typed its scales FP16. A scale too small for FP16 becomes the
+   smallest that does not clip; one too large is refused. A tensor of zeros has scale 1.
+9. FP8: a Conv whose kernel has more than 32 taps, or with fewer than 16 channels on a side, stays
+   floating: TensorRT has no FP8 kernels for it.
+Opset 19 is the first whose Q/DQ take FP16 scales and FP8.
+References: TensorRT developer guide, "Q/DQ Layer-Placement Recommendations"; the residual rule as
+in TensorRT Model Optimizer.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_convert.calibrate import Range
+from resnet_convert.initializers import array_of, initializer
+from resnet_convert.quantize import WEIGHTED, constant, output_major_weight, pair, source
+from resnet_serve.errors import ConversionError
+from resnet_serve.optional import optional
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+else:
+    ir = optional("onnx_ir", extra="convert")
+
+OPSET = 19
+IR_VERSION = 9
+PAIR = frozenset({"QuantizeLinear", "DequantizeLinear"})
+LARGEST: Mapping[str, float] = MappingProxyType({"int8": 127.0, "fp8": 448.0})
+LARGEST_FP8_KERNEL = 32
+FEWEST_FP8_CHANNELS = 16
+_LARGEST_SCALE = 65504.0
+_SMALLEST_SCALE = np.float16(2.0**-24)
+
+
+@dataclass(frozen=True)
+class SymmetricQuantization:
+    """How many layers and activations carry Q/DQ, and the layers that stay floating."""
+
+    number: str
+    layers: int
+    activations: int
+    floating: tuple[str, ...]
+
+
+def activations(model: ir.Model) -> tuple[str, ...]:
+    """The tensors to calibrate (rules 1–3 and 5), in the graph's order; FP8 needs no others."""
+    return tuple(dict.fromkeys(source(value) for value in _sites(model.graph, frozenset())))
+
+
+def quantize(
+    model: ir.Model, ranges: Mapping[str, Range], number: str = "int8"
+) -> SymmetricQuantization:
+    """Insert the pairs into a folded FP32 graph, in place, and raise it to opset 19.
+
+    `ranges` holds what `calibrate.observe` saw of `activations(model)`.
+    """
+    graph = model.graph
+    weighted = [node for node in graph if node.op_type in WEIGHTED]
+    floating = frozenset(node for node in weighted if number == "fp8" and not _fits_fp8(node))
+    sites = _sites(graph, floating)
+    scales = {
+        value: _scale(_largest(ranges[source(value)]), number, layer=_reader(uses))
+        for value, uses in sites.items()
+    }
+    for node in weighted:
+        if node not in floating:
+            _quantize_weights(graph, node, number)
+    for value, uses in sites.items():
+        zero = _to_grid(np.asarray(0.0), number)
+        pair(graph, value, scales[value], zero, name=str(value.name), uses=uses)
+    _raise_opset(model)
+    return SymmetricQuantization(
+        number,
+        layers=len(weighted) - len(floating),
+        activations=len(sites),
+        floating=tuple(str(node.name) for node in weighted if node in floating),
+    )
+
+
+def shortcut(add: ir.Node) -> int | None:
+    """Rule 2: which operand of an Add is the shortcut; None where no Conv ends in the Add.
+
+    Pairs are looked through, so that a quantized graph is answered like the graph it came from.
+    """
+    first, second = (_origin(value) for value in add.inputs)
+    if first is None or second is None or first is second:
+        return None
+    if first.is_initializer() or second.is_initializer():
+        return None
+    convolved = _written_by_conv(first), _written_by_conv(second)
+    if convolved != (True, True):
+        return {(True, False): 1, (False, True): 0}.get(convolved)
+    ways = _ways_back(first), _ways_back(second)
+    parted = min(
+        (value for value in ways[0] if value in ways[1]),
+        key=lambda value: ways[0][value] + ways[1][value],
+        default=None,
+    )
+    return 0 if parted is not None and ways[0][parted] < ways[1][parted] else 1
+
+
+def _sites(
+    graph: ir.Graph, floating: frozenset[ir.Node]
+) -> dict[ir.Value, list[tuple[ir.Node, int]]]:
+    """The tensors that carry a pair, and who reads each through it."""
+    sites: dict[ir.Value, list[tuple[ir.Node, int]]] = {}
+    for node in graph:
+        index = _quantized_operand(node, floating)
+        value = None if index is None else node.inputs[index]
+        if index is not None and value is not None:
+            sites.setdefault(value, []).append((node, index))
+    return sites
+
+
+def _quantized_operand(node: ir.Node, floating: frozenset[ir.Node]) -> int | None:
+    """Which input of an operator is read through a pair (rules 1–3)."""
+    if node.op_type in WEIGHTED:
+        return None if node in floating else 0
+    if node.op_type == "Add":
+        index = shortcut(node)
+        main = None if index is None else node.inputs[1 - index]
+        # A floating convolution computes its Add in floating point with it.
+        return None if main is None or main.producer() in floating else index
+    return 0 if node.op_type == "GlobalAveragePool" else None
+
+
+def _origin(value: ir.Value | None) -> ir.Value | None:
+    """What a tensor was before its pair."""
+    while value is not None:
+        producer = value.producer()
+        if producer is None or producer.op_type not in PAIR:
+            return value
+        value = producer.inputs[0]
+    return None
+
+
+def _written_by_conv(value: ir.Value) -> bool:
+    producer = value.producer()
+    return producer is not None and producer.op_type == "Conv"
+
+
+def _ways_back(value: ir.Value) -> dict[ir.Value, int]:
+    """Every tensor that `value` was computed from, with the least number of operators between."""
+    found = {value: 0}
+    waiting = deque([value])
+    while waiting:
+        current = waiting.popleft()
+        producer = current.producer()
+        for given in producer.inputs if producer is not None else ():
+            before = _origin(given)
+            if before is not None and not before.is_initializer() and before not in found:
+                found[before] = found[current] + 1
+                waiting.append(before)
+    return found
+
+
+def _fits_fp8(node: ir.Node) -> bool:
+    """Rule 9."""
+    if node.op_type != "Conv":
+        return True
+    outputs, inputs, *kernel = array_of(output_major_weight(node)).shape
+    inputs *= node.attributes.get_int("group") or 1
+    taps = int(np.prod(kernel))
+    return taps <= LARGEST_FP8_KERNEL and min(inputs, outputs) >= FEWEST_FP8_CHANNELS
+
+
+def _reader(uses: list[tuple[ir.Node, int]]) -> str:
+    return str(uses[0][0].name)
+
+
+def _largest(seen: Range) -> NDArray[np.float64]:
+    return np.asarray(max(-seen.low, seen.high, 0.0), np.float64)
+
+
+def _scale(largest: NDArray[np.float64], number: str, *, layer: str) -> NDArray[np.float32]:
+    """Rule 8: the scales of tensors or channels whose largest values are given."""
+    exact = largest / LARGEST[number]
+    if not (exact <= _LARGEST_SCALE).all():
+        raise ConversionError(
+            f"values up to {largest.max():.4g} need a scale beyond FP16 (at most 65504)",
+            where=f"{number}: {layer}",
+            remedy="Use --precision fp32 for this network.",
+        )
+    nearest = exact.astype(np.float16)
+    # Far down, FP16 is so coarse that its nearest number may lie well below.
+    clips = exact * LARGEST[number] > nearest.astype(np.float64) * (LARGEST[number] + 0.5)
+    with np.errstate(over="ignore"):  # the number after FP16's largest, which is not taken
+        above = np.nextafter(nearest, np.float16(np.inf))
+    scale = np.where(clips, above, nearest)
+    scale = np.maximum(scale, _SMALLEST_SCALE).astype(np.float32)
+    return np.asarray(np.where(largest > 0, scale, np.float32(1)), np.float32)
+
+
+def _to_grid(steps: NDArray[np.float64], number: str) -> NDArray[np.generic]:
+    """Multiples of a scale, as the numbers that are stored."""
+    largest = LARGEST[number]
+    if number == "int8":
+        return np.clip(np.rint(steps), -largest, largest).astype(np.int8)
+    within = np.clip(steps, -largest, largest).astype(np.float32)
+    return within.astype(ir.DataType.FLOAT8E4M3FN.numpy())
+
+
+def _quantize_weights(graph: ir.Graph, node: ir.Node, number: str) -> None:
+    """Rule 6 for one Conv or Gemm."""
+    weight = output_major_weight(node)
+    exact = array_of(weight).astype(np.float64)
+    largest = np.abs(exact).reshape(len(exact), -1).max(axis=1)
+    scale = _scale(largest, number, layer=str(node.name))
+    steps = exact / scale.astype(np.float64).reshape((-1,) + (1,) * (exact.ndim - 1))
+    stored = constant(graph, node, f"{node.name}.weight", _to_grid(steps, number), scale)
+    node.replace_input_with(1, stored)
+    graph.initializers.pop(str(weight.name))
+
+
+def _raise_opset(model: ir.Model) -> None:
+    """From opset 17 to 19; of the operators we write, only ReduceMean is written differently."""
+    graph = model.graph
+    for node in graph:
+        axes = node.attributes.get_ints("axes") if node.op_type == "ReduceMean" else None
+        if axes is not None:
+            listed = initializer(graph, f"{node.name}.axes", np.asarray(axes, np.int64))
+            node.resize_inputs(2)
+            node.replace_input_with(1, listed)
+            node.attributes.pop("axes")
+    graph.opset_imports[""] = OPSET
+    model.ir_version = IR_VERSION
