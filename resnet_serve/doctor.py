@@ -20,6 +20,7 @@ from importlib import metadata
 from pathlib import Path
 
 from resnet_serve import host as this_host
+from resnet_serve import nvidia_smi
 from resnet_serve.diagnosis import FEATURES, Diagnosis, Finding, Status, table
 from resnet_serve.errors import HostError, ResnetServeError
 from resnet_serve.host import Host
@@ -29,7 +30,6 @@ __all__ = ["FEATURES", "PORTS", "Diagnosis", "Finding", "examine", "table"]
 PORTS = (8000, 8001, 8002)
 
 _IMPORT_TIMEOUT_S = 120
-_PROGRAM_TIMEOUT_S = 20
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - POSIX shared memory, not a temporary file
 _LITTLE_SHARED_MEMORY = 128 * 2**20  # containers get 64 MiB unless told otherwise
 _LITTLE_DISK = 2 * 2**30
@@ -124,16 +124,18 @@ def _processor(host: Host) -> Finding:
 
 
 def _gpu() -> Finding:
-    program = shutil.which("nvidia-smi")
-    if program is None:
+    try:
+        found = nvidia_smi.gpus()
+    except HostError as error:
+        return Finding("GPU", "warning", error.what, "check the NVIDIA driver")
+    if not found:
         return Finding("GPU", "missing", "no GPU: TensorRT engines cannot be built here")
-    query = ["--query-gpu=name,driver_version,compute_cap,memory.total", "--format=csv,noheader"]
-    ended = _ended([program, *query], _PROGRAM_TIMEOUT_S)
-    said = [line.strip() for line in (ended.stdout + ended.stderr).splitlines() if line.strip()]
-    if ended.returncode != 0 or not said:
-        reason = said[0] if said else f"status {ended.returncode}"
-        return Finding("GPU", "warning", f"nvidia-smi failed: {reason}", "check the NVIDIA driver")
-    return Finding("GPU", "ok", f"{'; '.join(said)} (name, driver, compute capability, memory)")
+    said = (
+        f"{gpu.name}, driver {gpu.driver}, compute capability {gpu.compute_capability}, "
+        f"{gpu.memory_gib:g} GiB"
+        for gpu in found
+    )
+    return Finding("GPU", "ok", "; ".join(said))
 
 
 def package_of(package: Package) -> Finding:

@@ -127,11 +127,11 @@ def test_a_package_that_cannot_be_imported(
 
 
 def test_a_gpu_is_described(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    program(tmp_path, "nvidia-smi", "echo 'NVIDIA L4, 550.54.15, 8.9, 23034 MiB'")
+    program(tmp_path, "nvidia-smi", "echo 'NVIDIA L4, 550.54.15, 8.9, 23034'")
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin:/bin")
     found = doctor._gpu()
     assert found.status == "ok"
-    assert "NVIDIA L4, 550.54.15, 8.9" in found.found
+    assert found.found == "NVIDIA L4, driver 550.54.15, compute capability 8.9, 22.5 GiB"
 
 
 def test_a_gpu_without_its_driver(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,7 +1,8 @@
 """config.pbtxt, built as Triton's own ModelConfig message and printed as text, never as text first.
 
 Only fields that NVIDIA's container (24.10 and newer) and the wheel's server both know.
-Reference: triton-inference-server/common, protobuf/model_config.proto.
+Reference: triton-inference-server/common, protobuf/model_config.proto; for GPUs also
+tensorrt_backend, src/instance_state.cc.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from tritonclient.grpc import model_config_pb2
 from resnet_serve.errors import UsageError
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import Target
+from resnet_serve.triton.gpu_serving import GpuServing
 
 LABELS_FILE = "labels.txt"
 INPUT, OUTPUT, PIXELS = "image", "logits", "pixels"
@@ -54,41 +56,35 @@ def classifier(
     preprocessing: Preprocessing,
     classes: int,
     serving: Serving,
+    gpu: GpuServing | None = None,
 ) -> Any:
-    """The tensor model: pixels (or normalised planes) in, FP32 logits out, labels beside it."""
-    height, width = preprocessing.crop
-    pixels = input_kind == "uint8"
-    config = model_config_pb2.ModelConfig(
-        name=name,
-        backend=target.backend,
-        default_model_filename=target.model_file,
-        max_batch_size=serving.max_batch_size,
-    )
+    """The tensor model: pixels (or normalised planes) in, FP32 logits out, labels beside it.
+
+    With `gpu` it is served on GPUs; `serving` is then what the models around it go by, so that
+    its `max_batch_size` must be that of the profiles.
+    """
+    config = model_config_pb2.ModelConfig(name=name, default_model_filename=target.model_file)
+    image = _network_input(input_kind, preprocessing)
+    config.max_batch_size = serving.max_batch_size
     config.version_policy.latest.num_versions = 1
-    dims = [height, width, 3] if pixels else [3, height, width]
-    data_type = model_config_pb2.TYPE_UINT8 if pixels else model_config_pb2.TYPE_FP32
-    config.input.add(name=INPUT, data_type=data_type, dims=dims)
+    config.input.add(name=INPUT, data_type=image.data_type, dims=image.dims)
     _logits(config, classes)
-    config.instance_group.add(
-        kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=serving.instances
-    )
     if serving.max_batch_size > 1:
         config.dynamic_batching.SetInParent()
-    _parameters(
-        config,
-        {
-            "intra_op_thread_count": str(serving.threads),
-            "inter_op_thread_count": "1",
-            PREPROCESSING: preprocessing.to_json(),
-        },
-    )
-    for batch_size in sorted({1, serving.max_batch_size}):
+    if gpu is None:
+        _on_cpu(config, target, serving)
+        batches, count = sorted({1, serving.max_batch_size}), serving.instances
+    else:
+        _on_gpu(config, target, serving, gpu, image)
+        batches, count = list(gpu.tuned_batches), 1
+    _parameters(config, {PREPROCESSING: preprocessing.to_json()})
+    for batch_size in batches:
         warmup = config.model_warmup.add(
-            name=f"batch {batch_size}", batch_size=batch_size, count=serving.instances
+            name=f"batch {batch_size}", batch_size=batch_size, count=count
         )
         sample = warmup.inputs[INPUT]
-        sample.data_type = data_type
-        sample.dims.extend(dims)
+        sample.data_type = image.data_type
+        sample.dims.extend(image.dims)
         sample.random_data = True
     return config
 
@@ -97,17 +93,13 @@ def preprocess(
     name: str, *, input_kind: str, preprocessing: Preprocessing, serving: Serving, cores: int
 ) -> Any:
     """The `image` model: encoded JPEG, PNG or WebP bytes in, what the classifier takes out."""
-    height, width = preprocessing.crop
     config = model_config_pb2.ModelConfig(
         name=name, backend="image", max_batch_size=serving.max_batch_size
     )
+    pixels = _network_input(input_kind, preprocessing)
     config.version_policy.latest.num_versions = 1
     config.input.add(name=INPUT, data_type=model_config_pb2.TYPE_STRING, dims=[1])
-    if input_kind == "uint8":
-        data_type, dims = model_config_pb2.TYPE_UINT8, [height, width, 3]
-    else:
-        data_type, dims = model_config_pb2.TYPE_FP32, [3, height, width]
-    config.output.add(name=PIXELS, data_type=data_type, dims=dims)
+    config.output.add(name=PIXELS, data_type=pixels.data_type, dims=pixels.dims)
     config.instance_group.add(kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=cores)
     return config
 
@@ -146,6 +138,68 @@ def parse(text: str) -> Any:
 def labels_text(labels: Sequence[str]) -> str:
     """labels.txt: one class name a line, in the order of the logits."""
     return "".join(f"{' '.join(label.split())}\n" for label in labels)
+
+
+@dataclass(frozen=True)
+class _Tensor:
+    data_type: int
+    dims: tuple[int, ...]
+
+
+def _network_input(input_kind: str, preprocessing: Preprocessing) -> _Tensor:
+    """One image as the network takes it: raw pixels, or normalised planes."""
+    height, width = preprocessing.crop
+    if input_kind == "uint8":
+        return _Tensor(model_config_pb2.TYPE_UINT8, (height, width, 3))
+    return _Tensor(model_config_pb2.TYPE_FP32, (3, height, width))
+
+
+def _on_cpu(config: Any, target: Target, serving: Serving) -> None:
+    if target.gpu:
+        raise UsageError(
+            f"the target {target.name} serves on GPUs", remedy="Give its batch profiles (--batch)."
+        )
+    config.backend = target.backend
+    config.instance_group.add(
+        kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=serving.instances
+    )
+    _parameters(
+        config,
+        {"intra_op_thread_count": str(serving.threads), "inter_op_thread_count": "1"},
+    )
+
+
+def _on_gpu(config: Any, target: Target, serving: Serving, gpu: GpuServing, image: _Tensor) -> None:
+    if gpu.max_batch_size != serving.max_batch_size:
+        raise UsageError(
+            f"the profiles end at batch {gpu.max_batch_size}, the models around the classifier "
+            f"at {serving.max_batch_size}"
+        )
+    if target.gpu != (gpu.accelerator is None):
+        raise UsageError(
+            f"the target {target.name} {'takes no' if target.gpu else 'needs an'} accelerator "
+            "on a GPU"
+        )
+    group = config.instance_group.add(
+        kind=model_config_pb2.ModelInstanceGroup.KIND_GPU, count=gpu.instances
+    )
+    for memory in ("input_pinned_memory", "output_pinned_memory"):
+        getattr(config.optimization, memory).enable = True
+    if gpu.accelerator is not None:
+        config.backend = target.backend
+        config.optimization.execution_accelerators.gpu_execution_accelerator.add(
+            name="tensorrt", parameters=gpu.accelerator.parameters(gpu.profiles, INPUT, image.dims)
+        )
+        return
+    # Triton derives the backend `tensorrt` from it: the native one, else ours of that name.
+    config.platform = "tensorrt_plan"
+    if len(gpu.profiles) > 1:  # unless they are listed, only the first is used
+        group.profile.extend(map(str, range(len(gpu.profiles))))
+    config.optimization.cuda.graphs = True
+    # Beside dynamic_batching, graphs without a spec would be those of batch 1 and the largest.
+    for batch_size in gpu.graph_batches:
+        spec = config.optimization.cuda.graph_spec.add(batch_size=batch_size)
+        spec.input[INPUT].dim.extend(image.dims)
 
 
 def _logits(config: Any, classes: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from google.protobuf import text_format
+from gpu_classifiers import DIGITS, IMAGENET, gpu_classifiers
 from hypothesis import given
 from hypothesis import strategies as st
 from tritonclient.grpc import model_config_pb2
@@ -18,8 +19,6 @@ from resnet_serve.triton import config
 from resnet_serve.triton.config import Serving
 
 GOLDEN = Path(__file__).parent / "golden"
-DIGITS = Preprocessing(32, (32, 32), resize_mode="exact", mean=(0.5,) * 3, std=(0.25,) * 3)
-IMAGENET = Preprocessing(crop=(224, 192))
 FOUR_CORES = Serving(max_batch_size=8, instances=2, threads=2)
 ONE_CORE = Serving(max_batch_size=1, instances=1, threads=1)
 TARGET = TARGETS["onnxruntime"]
@@ -27,6 +26,7 @@ TARGET = TARGETS["onnxruntime"]
 
 def built() -> dict[str, Any]:
     return {
+        **gpu_classifiers(),
         "classifier-uint8": config.classifier(
             "resnet20",
             target=TARGET,
@@ -112,10 +112,10 @@ def test_the_ensemble_fits_its_two_models(kind: str) -> None:
 
 def test_what_must_not_be_in_it() -> None:
     """User-pains D28, and no accelerator that a CPU server would refuse."""
-    for message in built().values():
+    for name, message in built().items():
         assert not message.dynamic_batching.preferred_batch_size
-        assert not message.HasField("optimization")
-        assert not message.platform or message.platform == "ensemble"
+        assert message.HasField("optimization") == (name in gpu_classifiers())
+        assert message.platform in ("", "ensemble", "tensorrt_plan")
         assert bool(message.platform) != bool(message.backend)
 
 

@@ -1,0 +1,120 @@
+"""How Triton runs a classifier on GPUs: its batch profiles, its instances, who builds the engine.
+
+Either a plan is deployed (`platform: "tensorrt_plan"`), or an ONNX file of which ONNX Runtime's
+TensorRT provider builds the engine while the server loads it (`--accelerator tensorrt`).
+Reference: onnxruntime_backend, README.md "Parameter mapping" and src/onnxruntime.cc; onnxruntime,
+tensorrt_execution_provider (profile shapes, engine cache).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from resnet_serve.errors import UsageError
+from resnet_serve.profiles import Profile, covering
+from resnet_serve.triton.releases import CURRENT, Release
+
+# One level below a directory that exists everywhere: ONNX Runtime makes the last one, no parents.
+ENGINE_CACHE = "/var/cache/resnet-serve"
+_PRECISION_MODES = {"fp32": "FP32", "fp16": "FP16", "int8": "INT8"}
+
+
+@dataclass(frozen=True)
+class Accelerator:
+    """ONNX Runtime's TensorRT provider, which builds the engine when the server loads the model.
+
+    Without a `workspace_mib` the provider's own limit holds. `model_sha256` names the cached
+    engine: the provider's own name for it is a hash of the graph's names, not of its weights, so
+    that a retrained network would be served with the engine of the old one.
+    """
+
+    precision: str
+    model_sha256: str
+    workspace_mib: int | None = None
+    level: int = 3
+    release: Release = CURRENT
+
+    def __post_init__(self) -> None:
+        if self.precision not in _PRECISION_MODES:
+            raise UsageError(
+                f"the TensorRT accelerator has no {self.precision}",
+                remedy=f"Use {', '.join(_PRECISION_MODES)}, or --target tensorrt.",
+            )
+        if not 0 <= self.level <= 5:
+            raise UsageError(f"the builder's optimization level is 0 to 5, not {self.level}")
+        if self.workspace_mib is not None and self.workspace_mib < 1:
+            raise UsageError(f"a workspace of {self.workspace_mib} MiB is none")
+
+    def parameters(
+        self, profiles: Sequence[Profile], tensor: str, dims: Sequence[int]
+    ) -> dict[str, str]:
+        """The provider's options, under the names that Triton's ONNX Runtime backend takes.
+
+        `tensor` is the network's input, `dims` its shape without the batch. The backend refuses
+        names it does not know. Several profiles are one list, the input repeated.
+        """
+        found = {
+            "trt_engine_cache_enable": "1",
+            "trt_engine_cache_path": ENGINE_CACHE,
+            "trt_engine_cache_prefix": self.model_sha256[:16],
+            "trt_timing_cache_enable": "1",
+            "trt_timing_cache_path": ENGINE_CACHE,
+            "trt_builder_optimization_level": str(self.level),
+        }
+        for bound, batches in (
+            ("min", [profile.minimum for profile in profiles]),
+            ("opt", [profile.optimum for profile in profiles]),
+            ("max", [profile.maximum for profile in profiles]),
+        ):
+            found[f"trt_profile_{bound}_shapes"] = ",".join(
+                f"{tensor}:{'x'.join(map(str, (batch, *dims)))}" for batch in batches
+            )
+        if self.workspace_mib is not None:
+            found["max_workspace_size_bytes"] = str(self.workspace_mib * 2**20)
+        # TensorRT 11 has no precision flags: there the graph alone says it. For TensorRT 10 the
+        # backend takes one mode, so that INT8 leaves the other layers no FP16.
+        if self.release.tensorrt_major < 11:
+            found["precision_mode"] = _PRECISION_MODES[self.precision]
+        return found
+
+
+@dataclass(frozen=True)
+class GpuServing:
+    """How the model is run on each GPU: its batch profiles, its instances, who builds the engine.
+
+    With an `accelerator` the model is an ONNX file, without one it is a plan.
+    """
+
+    profiles: tuple[Profile, ...]
+    instances: int = 1
+    accelerator: Accelerator | None = None
+
+    def __post_init__(self) -> None:
+        covering(self.profiles)
+        if self.instances < 1:
+            raise UsageError(f"{self.instances} instances serve nothing")
+
+    @property
+    def max_batch_size(self) -> int:
+        return covering(self.profiles)
+
+    @property
+    def tuned_batches(self) -> tuple[int, ...]:
+        """Every minimum, optimum and maximum, ascending."""
+        batches = {
+            batch
+            for profile in self.profiles
+            for batch in (profile.minimum, profile.optimum, profile.maximum)
+        }
+        return tuple(sorted(batches))
+
+    @property
+    def graph_batches(self) -> tuple[int, ...]:
+        """The batches to capture a CUDA graph of: powers of two and the tuned ones.
+
+        A graph serves its own batch size alone and takes memory, so not every size gets one. Of
+        several profiles, Triton logs an error for each graph outside one and goes on without it.
+        """
+        powers = {2**power for power in range(self.max_batch_size.bit_length())}
+        return tuple(sorted(powers.union(self.tuned_batches)))

@@ -1,0 +1,289 @@
+"""`resnet-serve verify --host`: whether this machine can serve what the passports describe.
+
+A plan belongs to the TensorRT, GPU and driver it was built with, an INT8 model for CPUs to their
+instructions; all of that was written into the passport. Here it is held against the serving
+machine, file hashes first. Nothing is loaded, so neither a GPU nor TensorRT is needed to look.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Literal
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from resnet_serve import durable, nvidia_smi
+from resnet_serve import host as this_host
+from resnet_serve.cuda.device import Gpu
+from resnet_serve.errors import HostError, InputFileError, UsageError
+from resnet_serve.host import Host
+from resnet_serve.runtimes import TARGETS
+from resnet_serve.triton import releases
+from resnet_serve.triton.repository import Deployed
+
+Verdict = Literal["ok", "differs", "damaged", "unknown"]
+
+_COLOURS = {"ok": "green", "differs": "red", "damaged": "bold red", "unknown": "yellow"}
+_PACKAGES = tuple(
+    f"{name}{part}"
+    for name in ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
+    for part in ("", "-bindings")
+)
+_DEPLOY_AGAIN = "deploy it again with resnet-convert, or copy it here again"
+_BUILD_HERE = "build the plan on this machine: resnet-convert build-plan {path}"
+_PROVE_HERE = "convert it again on a machine like this one, or serve fp32"
+_LOOK = "resnet-serve doctor"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing compared. `found` says both sides, `remedy` what to do unless it is ok."""
+
+    model: str
+    version: int
+    subject: str
+    verdict: Verdict
+    found: str
+    remedy: str = ""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """The serving machine. `tensorrt` maps where a version was found to the version.
+
+    `gpus` is None where they could not be asked, for the reason `gpu_problem`.
+    """
+
+    host: Host
+    gpus: tuple[Gpu, ...] | None = ()
+    gpu_problem: str = ""
+    tensorrt: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Report:
+    """Every check of every version."""
+
+    checks: tuple[Check, ...]
+
+    def require(self) -> None:
+        """Raise `InputFileError` for a damaged file, else `HostError` where the host differs."""
+        for verdict, error in (("damaged", InputFileError), ("differs", HostError)):
+            wrong = [check for check in self.checks if check.verdict == verdict]
+            if wrong:
+                first = wrong[0]
+                more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+                raise error(
+                    f"{first.subject}: {first.found}{more}",
+                    where=f"{first.model} version {first.version}",
+                    remedy=f"{first.remedy[:1].upper()}{first.remedy[1:]}.",
+                )
+
+    def to_json(self) -> list[dict[str, object]]:
+        return [asdict(check) for check in self.checks]
+
+
+def look(trt_version: str | None = None) -> Machine:
+    """Describe this machine; `trt_version` is what NVIDIA's images say in TRT_VERSION."""
+    found = {}
+    for package in _PACKAGES:
+        try:
+            found[f"the package {package}"] = _without_suffix(metadata.version(package))
+            break
+        except metadata.PackageNotFoundError:
+            continue
+    if trt_version:
+        found["TRT_VERSION"] = _without_suffix(trt_version)
+    try:
+        gpus, problem = nvidia_smi.gpus(), ""
+    except HostError as error:
+        gpus, problem = None, str(error)
+    return Machine(this_host.describe(), gpus, problem, found)
+
+
+def chosen(found: Sequence[Deployed], name: str | None) -> list[Deployed]:
+    """The versions to check: those of `name`, or all; `UsageError` when there are none."""
+    if name is None and not found:
+        raise UsageError("nothing is deployed there", remedy="resnet-convert deploys a model.")
+    of_name = [deployed for deployed in found if name in (None, deployed.name)]
+    if not of_name:
+        names = ", ".join(dict.fromkeys(deployed.name for deployed in found))
+        raise UsageError(
+            f"no deployed model is called {name!r}", remedy=f"There is {names or 'none'}."
+        )
+    return of_name
+
+
+def verify(found: Sequence[Deployed], machine: Machine) -> Report:
+    """Hold every version against this machine."""
+    checks = []
+    for deployed in found:
+        for subject, verdict, said, remedy in _checks(deployed, machine):
+            advice = "" if verdict == "ok" else remedy.format(path=deployed.path)
+            checks.append(Check(deployed.name, deployed.version, subject, verdict, said, advice))
+    return Report(tuple(checks))
+
+
+def table(report: Report) -> Table:
+    """One row per check, and how many of each verdict."""
+    counts = {
+        verdict: sum(check.verdict == verdict for check in report.checks) for verdict in _COLOURS
+    }
+    caption = " · ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
+    drawn = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
+    for heading in ("model", "", "verdict", "found", "what to do"):
+        drawn.add_column(heading, overflow="fold")
+    for check in report.checks:
+        drawn.add_row(
+            Text(f"{check.model} {check.version}"),
+            Text(check.subject),
+            Text(check.verdict, _COLOURS[check.verdict]),
+            Text(check.found),
+            Text(check.remedy),
+        )
+    return drawn
+
+
+_Row = tuple[str, Verdict, str, str]
+
+
+def _checks(deployed: Deployed, machine: Machine) -> Iterator[_Row]:
+    data = deployed.passport.data
+    model = _mapping(data, "model")
+    yield _file("model", deployed.path, model.get("file"), model.get("sha256"))
+    engine = deployed.passport.engine
+    if engine is None:
+        yield from _instructions(deployed, machine.host)
+    elif engine.get("state") == "built":
+        plan = TARGETS["tensorrt"].model_file
+        yield _file("plan", deployed.path, plan, engine.get("plan_sha256"))
+        yield _tensorrt(engine, machine.tensorrt)
+        yield from _gpu(engine, machine)
+    elif engine.get("state") == "plan not built":
+        yield "plan", "differs", "the plan is not built yet", _BUILD_HERE
+    else:
+        yield _some_gpu(machine)
+
+
+def _file(subject: str, folder: Path, name: object, sha256: object) -> _Row:
+    if not isinstance(name, str) or not isinstance(sha256, str):
+        return subject, "unknown", "the passport names no file and hash for it", _DEPLOY_AGAIN
+    path = folder / name
+    try:
+        found = durable.sha256(path)
+    except FileNotFoundError:
+        return subject, "damaged", f"{path} is not there", _DEPLOY_AGAIN
+    except OSError as error:
+        reason = (error.strerror or str(error)).lower()
+        return subject, "unknown", f"{path} cannot be read: {reason}", "let it be read here"
+    if found != sha256:
+        said = f"{path} has sha256 {found[:12]}…, the passport says {sha256[:12]}…"
+        return subject, "damaged", said, _DEPLOY_AGAIN
+    return subject, "ok", f"{name} has the sha256 of the passport", ""
+
+
+def _tensorrt(engine: Mapping[str, Any], here: Mapping[str, str]) -> _Row:
+    subject = "TensorRT"
+    built, compatible = str(engine.get("tensorrt")), bool(engine.get("version_compatible"))
+    said = f"built with {built}{', version-compatible' if compatible else ''}"
+    if not here:
+        remedy = "run it where the plan is served, in the container or with its Python"
+        return subject, "unknown", f"{said}; this machine has no TensorRT that we can see", remedy
+    shown = " and ".join(f"{version} ({source})" for source, version in here.items())
+    said = f"{said}; here is {shown}"
+    try:
+        fits = all(
+            releases.loads(built, version, version_compatible=compatible)
+            for version in here.values()
+        )
+    except UsageError as error:
+        return subject, "unknown", f"{said}: {error.what}", _BUILD_HERE
+    if not fits:
+        release = next((row for row in releases.RELEASES.values() if row.pypi == built), None)
+        elsewhere = "" if release is None else f", or serve it in {release.image}"
+        return subject, "differs", said, f"{_BUILD_HERE}{elsewhere}"
+    return subject, "ok", said, ""
+
+
+def _some_gpu(machine: Machine) -> _Row:
+    if machine.gpus is None:
+        return "GPU", "unknown", machine.gpu_problem, _LOOK
+    if not machine.gpus:
+        return "GPU", "differs", "it is served on a GPU, and there is none here", _LOOK
+    return "GPU", "ok", ", ".join(gpu.name for gpu in machine.gpus), ""
+
+
+def _gpu(engine: Mapping[str, Any], machine: Machine) -> Iterator[_Row]:
+    there = _some_gpu(machine)
+    built_on = _mapping(engine, "gpu")
+    if there[1] != "ok" or not machine.gpus:
+        yield there
+        return
+    for gpu in machine.gpus:  # Triton puts an instance on each
+        yield _same_gpu(built_on, engine.get("hardware_compatibility"), gpu)
+    driver, here = str(built_on.get("driver")), machine.gpus[0].driver
+    said = f"built with {driver}; here is {here}"
+    ours, theirs = _numbers(here), _numbers(driver)
+    if ours is None or theirs is None:  # where the kernel hides it, the passport says CUDA's
+        yield "driver", "unknown", said, "compare them by hand"
+    elif ours < theirs:
+        yield "driver", "differs", said, f"update the NVIDIA driver to {driver} or newer"
+    else:
+        yield "driver", "ok", said, ""
+
+
+def _same_gpu(built_on: Mapping[str, Any], compatibility: object, gpu: Gpu) -> _Row:
+    name, capability = str(built_on.get("name")), str(built_on.get("compute_capability"))
+    said = f"built on {name} ({capability}); here is {gpu.name} ({gpu.compute_capability})"
+    wanted, found = _numbers(capability), _numbers(gpu.compute_capability)
+    if wanted is None or found is None:
+        return "GPU", "unknown", said, "compare them by hand"
+    if compatibility == "ampere+":
+        fits, said = found >= (8, 0), f"{said}, for Ampere and newer"
+    elif compatibility == "same":
+        fits, said = found == wanted, f"{said}, for the same compute capability"
+    else:
+        fits = (gpu.name, found) == (name, wanted)
+    hint = "" if compatibility else ", or build it with --hardware-compat"
+    return "GPU", "ok" if fits else "differs", said, f"{_BUILD_HERE}{hint}"
+
+
+def _instructions(deployed: Deployed, host: Host) -> Iterator[_Row]:
+    """u8×s8 products saturate without VNNI or AMX: other numbers than those the gate measured."""
+    passport = deployed.passport
+    target = TARGETS.get(passport.target)
+    if passport.precision != "int8" or target is None or target.dialect != "u8s8":
+        return
+    proved_on = _mapping(passport.data, "host").get("instruction_sets")
+    if not isinstance(proved_on, list):
+        yield "processor", "unknown", "the passport does not say what it was proved on", _PROVE_HERE
+        return
+    before = replace(host, instruction_sets=tuple(map(str, proved_on))).fast_int8
+    said = f"proved {'with' if before else 'without'} VNNI; here is {host.processor}, " + (
+        "with it" if host.fast_int8 else "without it"
+    )
+    differs = before and not host.fast_int8
+    yield "processor", "differs" if differs else "ok", said, _PROVE_HERE
+
+
+def _without_suffix(version: str) -> str:
+    """TensorRT's own version of "10.14.1.48.post1" and "8.6.1.6+cuda12.0.1.011"."""
+    return version.partition("+")[0].partition(".post")[0]
+
+
+def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    found = data.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _numbers(version: str) -> tuple[int, ...] | None:
+    """ "615.61" as numbers; None for what is no version."""
+    parts = version.split(".")
+    if not all(part.isascii() and part.isdecimal() for part in parts):
+        return None
+    return tuple(map(int, parts))
