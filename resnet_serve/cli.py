@@ -1,8 +1,9 @@
-"""`resnet-serve`: serve a repository, list it, load-test it, and examine the host."""
+"""`resnet-serve`: serve a repository, list it, verify it, load-test it, and examine the host."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,7 +13,8 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from resnet_serve import __version__, console, doctor, listing, loadtest
+from resnet_serve import __version__, console, doctor, listing, loadtest, verify
+from resnet_serve.errors import HostError, UsageError
 from resnet_serve.triton.perf_analyzer import Level
 from resnet_serve.triton.repository import Repository
 from resnet_serve.triton.server import Progress as ServerProgress
@@ -65,7 +67,9 @@ def up(
     ] = None,
 ) -> None:
     """Serve the repository with Triton until Ctrl-C, or in the background with --detach."""
-    Repository(repository).recover()
+    opened = Repository(repository)
+    opened.recover()
+    _require_plans(opened)
     if address not in ("127.0.0.1", "::1", "localhost"):
         console.warn(
             f"listening on {address}: without TLS or authentication, and the wheel's Triton 2.51 "
@@ -93,6 +97,20 @@ def up(
     console.out.print("stopped")
 
 
+def _require_plans(repository: Repository) -> None:
+    """Say before the server does, and in better words, which plans are still to be built."""
+    if not repository.path.is_dir():
+        return
+    waiting = listing.unbuilt(repository.deployed())
+    if waiting:
+        more = f" (and of {len(waiting) - 1} more models)" if len(waiting) > 1 else ""
+        raise HostError(
+            f"the plan of {waiting[0].name} version {waiting[0].version} is not built{more}",
+            where=repository.path,
+            remedy=f"On the GPU host: resnet-convert build-plan {waiting[0].path}",
+        )
+
+
 @app.command()
 def down(repository: RepositoryOption = DEFAULT_REPOSITORY) -> None:
     """Stop the server that `up --detach` started on the repository."""
@@ -118,6 +136,31 @@ def list_models(
     served = running(repository)
     if served is not None:
         console.out.print(f"Served at {served.grpc} (gRPC).")
+
+
+@app.command("verify")
+def verify_models(
+    name: Annotated[
+        str | None, typer.Argument(help="The model; all of them by default.", show_default=False)
+    ] = None,
+    host: Annotated[
+        bool,
+        typer.Option("--host", help="Compare this machine with the one that each passport names."),
+    ] = False,
+    repository: RepositoryOption = DEFAULT_REPOSITORY,
+    as_json: Annotated[bool, typer.Option("--json", help="The checks as JSON on stdout.")] = False,
+) -> None:
+    """On the serving machine: whether it can serve what is deployed, before it is asked to."""
+    if not host:
+        raise UsageError("verify does not know what to compare", remedy="Use --host.")
+    opened = Repository(repository)
+    found = verify.chosen(opened.deployed(), name)
+    report = verify.verify(found, verify.look(os.environ.get("TRT_VERSION")))
+    if as_json:
+        typer.echo(json.dumps(report.to_json(), indent=2))
+    else:
+        console.out.print(verify.table(report))
+    report.require()
 
 
 @app.command("loadtest")

@@ -31,6 +31,8 @@ def table(found: Sequence[Deployed], *, now: datetime | None = None) -> Table:
         shown.add_column(column, justify=justify, no_wrap=True)
     for row in rows(found, now=now):
         mark = Text("gate overridden", "bold red") if row["gate_overridden"] else Text("")
+        if row["engine"] == "plan not built":
+            mark = Text("plan not built", "yellow")
         if not row["trained"]:
             mark = Text("untrained", "yellow")
         top1 = row["top1"]
@@ -41,7 +43,7 @@ def table(found: Sequence[Deployed], *, now: datetime | None = None) -> Table:
             row["precision"],
             "" if top1 is None else f"{top1:.2f} %",
             f"{100 * row['agreement']:.2f} %",
-            f"{row['speedup']:.1f}×",
+            "" if row["speedup"] is None else f"{row['speedup']:.1f}×",
             age(timedelta(seconds=row["age_s"])),
             mark,
         )
@@ -55,6 +57,7 @@ def rows(found: Sequence[Deployed], *, now: datetime | None = None) -> list[dict
     for deployed in found:
         passport = deployed.passport
         decisions = passport.data["parity"]["decisions"]
+        speedup = passport.data["latency"]["speedup"]
         listed.append(
             {
                 "model": deployed.name,
@@ -65,13 +68,20 @@ def rows(found: Sequence[Deployed], *, now: datetime | None = None) -> list[dict
                 "gate_overridden": passport.overridden,
                 "top1": decisions["converted_top1"],
                 "agreement": decisions["top1_agreement"],
-                "speedup": passport.data["latency"]["speedup"]["median"],
+                "speedup": None if speedup is None else speedup["median"],
+                "engine": passport.engine_state,
                 "created": passport.created.isoformat(),
                 "age_s": max(0.0, (moment - passport.created).total_seconds()),
                 "path": str(deployed.path),
             }
         )
     return listed
+
+
+def unbuilt(found: Sequence[Deployed]) -> list[Deployed]:
+    """The models whose newest version waits for its plan, so that Triton cannot load them."""
+    newest = {deployed.name: deployed for deployed in sorted(found, key=lambda each: each.version)}
+    return [each for each in newest.values() if each.passport.engine_state == "plan not built"]
 
 
 def age(time: timedelta) -> str:

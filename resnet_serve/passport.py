@@ -19,7 +19,10 @@ from resnet_serve.errors import InputFileError
 
 FILE_NAME = "passport.json"
 FORMAT = 1
-_PACKAGES = ("torch", "onnx", "onnx-ir", "onnxruntime", "numpy", "pillow", "resnet-serve")
+_PACKAGES = (
+    "torch", "onnx", "onnx-ir", "onnxruntime", "tensorrt-cu13", "tensorrt-cu12", "numpy", "pillow",
+    "resnet-serve",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -43,6 +46,17 @@ class Passport:
     @property
     def trained(self) -> bool:
         return bool(self.data["weights"]["trained"])
+
+    @property
+    def engine(self) -> Mapping[str, Any] | None:
+        """What is known of the TensorRT engine; None for a model without one."""
+        found: Mapping[str, Any] | None = self.data.get("engine")
+        return found
+
+    @property
+    def engine_state(self) -> str | None:
+        """ "built", "plan not built", "built by the server", or None without an engine."""
+        return None if self.engine is None else str(self.engine["state"])
 
     @property
     def overridden(self) -> bool:
@@ -77,7 +91,7 @@ def read(path: Path) -> Passport:
         data = json.loads(path.read_text(encoding="utf-8"))
         passport = Passport(data)
         _ = (passport.architecture, passport.precision, passport.trained, passport.created)
-        _ = (passport.target, passport.overridden)
+        _ = (passport.target, passport.overridden, passport.engine_state)
     except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError) as error:
         raise InputFileError(f"not a passport ({error!r})", where=path) from error
     return passport

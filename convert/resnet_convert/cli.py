@@ -9,13 +9,25 @@ from typing import Annotated
 import typer
 
 from resnet_convert import deployment, dry_run, screen
+from resnet_convert.cli_build_plan import (
+    ENGINES,
+    TimingCacheOption,
+    TritonOption,
+    WorkspaceOption,
+    build_plan,
+)
+from resnet_convert.engine import HARDWARE
 from resnet_convert.pipeline import run as convert
-from resnet_convert.request import Request
+from resnet_convert.request import ACCELERATORS, Request
 from resnet_serve import __version__, console, durable
 from resnet_serve.architectures import ARCHITECTURES
+from resnet_serve.errors import HostError, UsageError
 from resnet_serve.runtimes import PRECISIONS, TARGETS
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+app.command(
+    "build-plan", epilog="Example: [bold]resnet-convert build-plan model_repository/resnet50[/]"
+)(build_plan)
 
 _EPILOG = (
     "Exit codes: 0 done · 1 unexpected · 2 usage · 3 parity not met · 4 something missing on this "
@@ -30,11 +42,15 @@ def _version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.command(epilog=_EPILOG)
+@app.callback(invoke_without_command=True, epilog=_EPILOG)
 def command(
+    context: typer.Context,
     arch: Annotated[
-        str, typer.Option(help=f"The network: {', '.join(ARCHITECTURES)}.", show_default=False)
-    ],
+        str | None,
+        typer.Option(
+            help=f"The network, required: {', '.join(ARCHITECTURES)}.", show_default=False
+        ),
+    ] = None,
     precision: Annotated[str, typer.Option(help=f"One of {', '.join(PRECISIONS)}.")] = "fp32",
     weights: Annotated[
         str | None,
@@ -90,6 +106,60 @@ def command(
         int | None,
         typer.Option(min=1, help="At most so many validation images.", show_default="all"),
     ] = None,
+    accelerator: Annotated[
+        str | None,
+        typer.Option(
+            help=f"For --target onnxruntime on a GPU: {', '.join(ACCELERATORS)} builds the engine "
+            "when the server loads the model.",
+            show_default=False,
+            rich_help_panel=ENGINES,
+        ),
+    ] = None,
+    batch: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="MIN:OPT:MAX",
+            help="A batch profile; give it again for several.",
+            show_default="1:MAX:MAX of --max-batch-size",
+            rich_help_panel=ENGINES,
+        ),
+    ] = None,
+    prepare_only: Annotated[
+        bool,
+        typer.Option(
+            "--prepare-only",
+            help="Deploy without a plan, on any host; `build-plan` builds it on the GPU host.",
+            rich_help_panel=ENGINES,
+        ),
+    ] = False,
+    triton: TritonOption = None,
+    workspace: WorkspaceOption = None,
+    optimization_level: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=5,
+            help="How long the builder searches for faster kernels.",
+            rich_help_panel=ENGINES,
+        ),
+    ] = 3,
+    hardware_compat: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Build for other GPUs too: {', '.join(HARDWARE)} (compute capability).",
+            show_default=False,
+            rich_help_panel=ENGINES,
+        ),
+    ] = None,
+    version_compatible: Annotated[
+        bool,
+        typer.Option(
+            "--version-compatible",
+            help="Build for later TensorRT of the same major version too.",
+            rich_help_panel=ENGINES,
+        ),
+    ] = False,
+    timing_cache: TimingCacheOption = None,
     force: Annotated[
         bool,
         typer.Option("--force", help="Deploy although the gate refuses; stamped in the passport."),
@@ -113,6 +183,10 @@ def command(
 
     Nothing is deployed unless the parity gate holds.
     """
+    if context.invoked_subcommand is not None:
+        return
+    if arch is None:
+        raise UsageError("no network is named", remedy="Give --arch; --help lists them.")
     request = Request(
         arch=arch,
         precision=precision,
@@ -129,6 +203,15 @@ def command(
         calibration_images=calibration_images,
         validation_images=validation_images,
         force=force,
+        accelerator=accelerator,
+        batch=tuple(batch or ()),
+        prepare_only=prepare_only,
+        triton=triton,
+        workspace=workspace,
+        optimization_level=optimization_level,
+        hardware_compat=hardware_compat,
+        version_compatible=version_compatible,
+        timing_cache=timing_cache,
     )
     request.check()
     if dry_run_only:
@@ -152,6 +235,13 @@ def command(
         console.warn(warning)
     if not as_json:
         console.out.print(screen.sentence(conversion))
+        console.out.print(screen.next_command(conversion), soft_wrap=True)
+    if conversion.missing is not None:
+        raise HostError(
+            f"the plan of {conversion.name} version {conversion.version} is not built, the rest "
+            f"is deployed: {conversion.missing.what}",
+            remedy=f"On the GPU host: {conversion.build_command} (--prepare-only expects that)",
+        )
 
 
 def main() -> None:

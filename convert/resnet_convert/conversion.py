@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnet_convert.build import EngineRecord
 from resnet_convert.calibrate import Calibration
 from resnet_convert.fold import Fold
 from resnet_convert.half import Half
@@ -13,8 +15,10 @@ from resnet_convert.layers import Layer
 from resnet_convert.measure import Measurements
 from resnet_convert.quantize import Quantization
 from resnet_convert.request import Request
+from resnet_convert.symmetric import SymmetricQuantization
 from resnet_convert.trace import Trace
 from resnet_serve.datasets import Images
+from resnet_serve.errors import HostError
 from resnet_serve.host import Host
 from resnet_serve.parity.gate import Verdict
 from resnet_serve.parity.numerics import Numerics
@@ -22,10 +26,16 @@ from resnet_serve.runtimes import Target
 from resnet_serve.triton.config import Serving
 from resnet_serve.weights import Weights
 
+MODEL_FILE = "model.onnx"
+
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion made and found; `version` is None when nothing was deployed."""
+    """What a conversion made and found; `version` is None when nothing was deployed.
+
+    `model_…` are facts about the ONNX file. `engine` is None for CPU targets; where its plan could
+    not be built on this host, `missing` says why.
+    """
 
     request: Request
     weights: Weights
@@ -34,7 +44,7 @@ class Conversion:
     fold: Fold
     fold_numerics: dict[int, Numerics]
     calibration: Calibration | None
-    quantization: Quantization | None
+    quantization: Quantization | SymmetricQuantization | None
     half: Half | None
     measurements: Measurements
     layers: tuple[Layer, ...]
@@ -42,17 +52,39 @@ class Conversion:
     serving: Serving
     stages: tuple[StageTime, ...]
     warnings: tuple[str, ...]
+    opset: int
+    ir_version: int
     model_bytes: int
     model_sha256: str
     host: Host
     calibration_set: Images | None
     validation_set: Images
+    engine: EngineRecord | None = None
+    missing: HostError | None = None
     version: int | None = None
     path: Path | None = None
 
     @property
     def name(self) -> str:
         return self.request.model_name
+
+    @property
+    def plan(self) -> bytes | None:
+        """The TensorRT plan, where one was built."""
+        built = None if self.engine is None else self.engine.built
+        return None if built is None else built.engine.plan
+
+    @property
+    def served_file(self) -> tuple[str, int]:
+        """Name and bytes of what the server loads; of the ONNX file while there is no plan."""
+        if self.plan is not None:
+            return self.target.model_file, len(self.plan)
+        return MODEL_FILE, self.model_bytes
+
+    @property
+    def build_command(self) -> str:
+        """What builds the plan, on a host with the GPU it is for."""
+        return shlex.join(["resnet-convert", "build-plan", str(self.path)])
 
     @property
     def overridden(self) -> bool:

@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnet_convert import report
-from resnet_convert.trace import IR_VERSION, OPSET
+from resnet_convert import evidence, report
+from resnet_convert.conversion import MODEL_FILE
 from resnet_serve import passport
 from resnet_serve.parity.numerics import Numerics
-from resnet_serve.triton import config
+from resnet_serve.triton import config, releases
+from resnet_serve.triton.gpu_serving import Accelerator, GpuServing
 from resnet_serve.triton.repository import ModelFiles, Repository
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ def deploy(conversion: Conversion, model: bytes, repository: Repository) -> tupl
         preprocessing=loaded.preprocessing,
         classes=classes,
         serving=serving,
+        gpu=gpu_serving(conversion),
     )
     preprocess = config.preprocess(
         f"{name}_preprocess",
@@ -57,9 +59,10 @@ def deploy(conversion: Conversion, model: bytes, repository: Repository) -> tupl
                 config.to_text(classifier),
                 labels,
                 {
-                    conversion.target.model_file: model,
+                    MODEL_FILE: model,
                     passport.FILE_NAME: document.to_json().encode(),
                     REPORT_FILE: report.render(conversion, created=document.created).encode(),
+                    **_of_the_engine(conversion),
                 },
             ),
             ModelFiles(
@@ -77,6 +80,37 @@ def deploy(conversion: Conversion, model: bytes, repository: Repository) -> tupl
         ]
     )
     return version, repository.path / name / str(version)
+
+
+def gpu_serving(conversion: Conversion) -> GpuServing | None:
+    """How a GPU serves it; None for CPU targets."""
+    request = conversion.request
+    if not request.for_tensorrt:
+        return None
+    options = request.build_options
+    accelerator = None
+    if request.accelerator is not None:
+        accelerator = Accelerator(
+            request.precision,
+            conversion.model_sha256,
+            workspace_mib=options.workspace_mib,
+            level=options.level,
+            release=releases.find(request.triton) if request.triton else releases.CURRENT,
+        )
+    return GpuServing(options.profiles, request.instances, accelerator)
+
+
+def _of_the_engine(conversion: Conversion) -> dict[str, bytes]:
+    """The plan, and what proves one that is built elsewhere."""
+    files = {}
+    if conversion.target.name == "tensorrt":
+        proof = evidence.collect(
+            conversion.validation_set, conversion.weights.preprocessing, conversion.measurements
+        )
+        files[evidence.FILE_NAME] = proof.to_bytes()
+    if conversion.plan is not None:
+        files[conversion.target.model_file] = conversion.plan
+    return files
 
 
 def result(conversion: Conversion) -> dict[str, Any]:
@@ -107,12 +141,13 @@ def facts(conversion: Conversion) -> Mapping[str, Any]:
             "training": dict(loaded.training),
         },
         "model": {
-            "file": conversion.target.model_file,
+            "file": MODEL_FILE,
             "sha256": conversion.model_sha256,
             "size_bytes": conversion.model_bytes,
-            "opset": OPSET,
-            "ir_version": IR_VERSION,
+            "opset": conversion.opset,
+            "ir_version": conversion.ir_version,
         },
+        "engine": None if conversion.engine is None else conversion.engine.to_json(),
         "contract": {
             "input": request.input,
             "preprocessing": loaded.preprocessing.to_json(),
@@ -129,6 +164,7 @@ def facts(conversion: Conversion) -> Mapping[str, Any]:
             "numerics": _by_batch(conversion.fold_numerics),
         },
         "parity": {
+            "runtime": found.runtime,
             "images": found.images,
             "images_sha256": found.images_sha256,
             "numerics": _by_batch(found.numerics),
@@ -137,7 +173,8 @@ def facts(conversion: Conversion) -> Mapping[str, Any]:
         },
         "latency": {
             **{name: times.to_json() for name, times in found.latencies.items()},
-            "speedup": found.speedup.to_json(),
+            "reference_on": found.reference_on,
+            "speedup": None if found.speedup is None else found.speedup.to_json(),
         },
         "compiled_operators": found.compiled,
         "gate": {**conversion.verdict.to_json(), "overridden": conversion.overridden},

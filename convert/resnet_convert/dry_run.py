@@ -7,6 +7,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from resnet_convert.precision import QUANTIZED, typed
 from resnet_convert.request import Request
 from resnet_serve import catalog, weights
 from resnet_serve.architectures import find
@@ -39,15 +40,27 @@ def plan(request: Request) -> list[Step]:
     ]
     if request.input == "uint8":
         steps.append(_step("pixels", "normalisation into the graph", "onnx_ir"))
-    if request.precision == "int8":
+    tensorrt = request.for_tensorrt
+    if request.precision in QUANTIZED:
         steps.append(
             _images("calibrate", f"≤ {request.calibration_images} images", request.calibration)
         )
-        steps.append(_step("quantize", "u8 activations, s8 weights per channel", "onnx_ir"))
-    elif request.precision == "fp16":
-        steps.append(_step("half", "FP16 graph, FP32 logits", "onnx_ir"))
+        numbers = "symmetric" if tensorrt else "u8 activations,"
+        does = f"{numbers} {request.precision.upper()} weights per channel"
+        steps.append(_step("quantize", does, "onnx_ir"))
+    rest = typed(request)
+    if rest is not None:
+        steps.append(_step("half", f"{rest.upper()} graph, FP32 logits", "onnx_ir"))
+    if tensorrt:
+        steps.append(_step("lint", "TensorRT's rules", "onnx_ir"))
+    if request.row.name == "tensorrt" and not request.prepare_only:
+        rows = ", ".join(map(str, request.build_options.profiles))
+        steps.append(_step("engine", f"plan for batches {rows}, inspected", "tensorrt"))
     steps.append(_images("parity", "logits, decisions, accuracy", request.validation))
-    steps.append(_step("latency", "against PyTorch on this host", "onnxruntime"))
+    if not tensorrt:
+        steps.append(_step("latency", "against PyTorch on this host", "onnxruntime"))
+    elif request.row.name == "tensorrt" and not request.prepare_only:
+        steps.append(_step("latency", "against PyTorch on this GPU", "tensorrt"))
     steps.append(
         Step(
             "deploy",

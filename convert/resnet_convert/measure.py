@@ -6,16 +6,18 @@ will get when served: so the comparison covers the normalisation that moved into
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnet_serve.datasets import Images, pixel_batches
 from resnet_serve.parity import accuracy, latency, numerics
+from resnet_serve.preprocessing import Preprocessing
+from resnet_serve.runtimes import RunnableModel, TimesItself
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.runtimes import pytorch as pytorch_runtime
 from resnet_serve.weights import Weights
@@ -29,11 +31,30 @@ if TYPE_CHECKING:
 BATCH_SIZE = 8
 SINGLES = 8
 LATENCY_SECONDS = 3.0
+Pair = tuple[NDArray[np.uint8], NDArray[np.float32]]
+
+
+class Judged(Protocol):
+    """What the measured images are called, and their right classes where they are known."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None: ...
+
+    def digest(self) -> str: ...
+
+    def __len__(self) -> int: ...
 
 
 @dataclass(frozen=True)
 class Measurements:
-    """Logits of both networks over the validation images, and what follows from them."""
+    """Logits of both networks over the validation images, and what follows from them.
+
+    `runtime` names who ran the converted model. `latencies` is empty, and `speedup` None, where
+    what will be served cannot run on this host.
+    """
 
     images: str
     images_sha256: str
@@ -42,20 +63,16 @@ class Measurements:
     labels: NDArray[np.int64] | None
     numerics: dict[int, numerics.Numerics]
     decisions: accuracy.Decisions
+    runtime: str
     compiled: dict[str, int]
     latencies: dict[str, latency.Latency]
-
-    @property
-    def reference_latency(self) -> latency.Latency:
-        return self.latencies["pytorch"]
-
-    @property
-    def converted_latency(self) -> latency.Latency:
-        return self.latencies["onnxruntime"]
+    reference_on: str = "CPU"
 
     @cached_property
-    def speedup(self) -> latency.Ratio:
-        return latency.speedup(self.reference_latency, self.converted_latency)
+    def speedup(self) -> latency.Ratio | None:
+        if not self.latencies:
+            return None
+        return latency.speedup(self.latencies["pytorch"], self.latencies[self.runtime])
 
     @property
     def integer_convolutions(self) -> int:
@@ -64,16 +81,23 @@ class Measurements:
     def warnings(self, precision: str) -> list[str]:
         """What the numbers say against the chosen precision."""
         found = []
-        if self.speedup.slower:
+        ratio = self.speedup
+        if ratio is not None and ratio.slower:
             found.append(
-                f"{precision} is slower than PyTorch here ({self.speedup.median:.2f}×): "
+                f"{precision} is slower than PyTorch here ({ratio.median:.2f}×): "
                 "keep another precision for this host"
             )
-        if self.speedup.high > 1.5 * self.speedup.low:
+        if ratio is not None and ratio.high > 1.5 * ratio.low:
             found.append(
-                f"the speed-up is anywhere in {self.speedup.low:.1f}–{self.speedup.high:.1f}×: "
+                f"the speed-up is anywhere in {ratio.low:.1f}–{ratio.high:.1f}×: "
                 "this host is busy; measure again when it is idle"
             )
+        if self.runtime == "tensorrt" and self.latencies and self.reference_on == "CPU":
+            found.append(
+                "this PyTorch has no CUDA: the engine on the GPU was timed against the CPU"
+            )
+        if self.runtime != "onnxruntime" or not self.compiled:
+            return found
         floating = self.compiled.get("Conv", 0) + self.compiled.get("FusedConv", 0)
         if precision == "int8" and floating:
             found.append(f"{floating} convolutions did not compile to INT8")
@@ -84,53 +108,68 @@ class Measurements:
         return found
 
 
+def taken(kind: str, pixels: NDArray[np.uint8], preprocessing: Preprocessing) -> NDArray[Any]:
+    """Pixels as a converted model takes them: as they are ("uint8"), or as normalised planes."""
+    return pixels if kind == "uint8" else preprocessing.normalize(pixels)
+
+
 def inputs(
     images: Images, loaded: Weights, request: Request, *, size: int = 4
 ) -> Iterator[NDArray[Any]]:
-    """Batches as the converted graph takes them: pixels, or normalised planes."""
+    """Batches as the converted graph takes them."""
     for pixels in pixel_batches(images, loaded.preprocessing, size):
-        yield pixels if request.input == "uint8" else loaded.preprocessing.normalize(pixels)
+        yield taken(request.input, pixels, loaded.preprocessing)
+
+
+def reference(network: nn.Module, loaded: Weights, images: Images, threads: int) -> Iterator[Pair]:
+    """Batches of pixels, and PyTorch's logits for them."""
+    model = pytorch_runtime.load(network, threads=threads)
+    for pixels in pixel_batches(images, loaded.preprocessing, BATCH_SIZE):
+        yield pixels, model.run(loaded.preprocessing.normalize(pixels))
 
 
 def decisions(
-    network: nn.Module,
-    model: bytes,
-    loaded: Weights,
-    images: Images,
-    request: Request,
-    threads: int,
+    pairs: Iterable[Pair],
+    converted: RunnableModel,
+    images: Judged,
+    give: Callable[[NDArray[np.uint8]], NDArray[Any]],
     progress: Progress,
+    *,
+    runtime: str,
+    compiled: Mapping[str, int],
+    largest_batch: int = BATCH_SIZE,
 ) -> Measurements:
-    """Run both networks over the validation images, at batch 1 (a few) and batch 8 (all)."""
+    """Run the converted model over the images, at batch 1 (a few) and batch 8 (all).
+
+    `pairs` are pixels with the reference's logits, `give` turns pixels into the model's input.
+    """
     total = len(images)
-    reference = pytorch_runtime.load(network, threads=threads)
     theirs: list[NDArray[np.float32]] = []
     ours: list[NDArray[np.float32]] = []
-    singles: tuple[list[NDArray[np.float32]], list[NDArray[np.float32]]] = ([], [])
-    with onnxruntime_runtime.load(model, threads=threads) as converted:
-        for pixels in pixel_batches(images, loaded.preprocessing, BATCH_SIZE):
-            planes = loaded.preprocessing.normalize(pixels)
-            batch = pixels if request.input == "uint8" else planes
-            theirs.append(reference.run(planes))
-            ours.append(converted.run(batch))
-            for index in range(min(SINGLES - len(singles[0]), len(batch))):
-                singles[0].append(reference.run(planes[index : index + 1]))
-                singles[1].append(converted.run(batch[index : index + 1]))
-            progress.advance(sum(map(len, theirs)), total)
+    singles: list[NDArray[np.float32]] = []
+    size = min(BATCH_SIZE, largest_batch)
+    for pixels, logits in pairs:
+        batch = give(pixels)
+        theirs.append(logits)
+        ours += [converted.run(batch[at : at + size]) for at in range(0, len(batch), size)]
+        for index in range(min(SINGLES - len(singles), len(batch))):
+            singles.append(converted.run(batch[index : index + 1]))
+        progress.advance(sum(map(len, theirs)), total)
     logits, converted_logits = np.concatenate(theirs), np.concatenate(ours)
     labels = None if images.labels is None else images.labels[:total]
+    found = {size: numerics.compare(logits, converted_logits)}
+    # Last, so that with an engine of batch 1 alone there is one comparison of all the images.
+    found = {1: numerics.compare(logits[: len(singles)], np.concatenate(singles)), **found}
     return Measurements(
         images=images.name,
         images_sha256=images.digest(),
         reference_logits=logits,
         converted_logits=converted_logits,
         labels=labels,
-        numerics={
-            1: numerics.compare(np.concatenate(singles[0]), np.concatenate(singles[1])),
-            BATCH_SIZE: numerics.compare(logits, converted_logits),
-        },
+        numerics=found,
         decisions=accuracy.decide(logits, converted_logits, labels),
-        compiled=dict(onnxruntime_runtime.compiled_operators(model)),
+        runtime=runtime,
+        compiled=dict(compiled),
         latencies={},
     )
 
@@ -138,24 +177,28 @@ def decisions(
 def latencies(
     measurements: Measurements,
     network: nn.Module,
-    model: bytes,
+    converted: RunnableModel,
     loaded: Weights,
     request: Request,
     threads: int,
 ) -> Measurements:
-    """Add latencies at batch 1, both networks in turn on the same cores."""
+    """Add latencies at batch 1, both networks in turn on the same cores, or on the same GPU."""
     height, width = loaded.preprocessing.crop
     pixels = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
     planes = loaded.preprocessing.normalize(pixels)
-    batch = pixels if request.input == "uint8" else planes
-    reference = pytorch_runtime.load(network, threads=threads)
-    with onnxruntime_runtime.load(model, threads=threads) as converted:
-        found = latency.measure(
-            {
-                "pytorch": lambda: reference.run(planes),
-                "onnxruntime": lambda: converted.run(batch),
-            },
-            batch_size=1,
-            seconds=LATENCY_SECONDS,
-        )
-    return replace(measurements, latencies=found)
+    batch = taken(request.input, pixels, loaded.preprocessing)
+    on_gpu = isinstance(converted, TimesItself) and pytorch_runtime.gpu_available()
+    theirs = pytorch_runtime.load(network, threads=threads, device="cuda" if on_gpu else "cpu")
+    name = measurements.runtime
+    timers: dict[str, Callable[[], float]] = {}
+    if isinstance(converted, TimesItself):
+        timers[name] = lambda: converted.timed(batch)
+    if on_gpu:
+        timers["pytorch"] = lambda: theirs.timed(planes)
+    found = latency.measure(
+        {"pytorch": lambda: theirs.run(planes), name: lambda: converted.run(batch)},
+        batch_size=1,
+        seconds=LATENCY_SECONDS,
+        timers=timers,
+    )
+    return replace(measurements, latencies=found, reference_on="GPU" if on_gpu else "CPU")

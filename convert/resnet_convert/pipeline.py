@@ -1,6 +1,7 @@
 """The stages of a conversion in their one right order, composed and timed.
 
-    weights → trace → fold → pixels → quantize or half → parity → latency → gate → deploy
+    weights → trace → fold → pixels → precision → (lint → engine → inspect) → parity → latency
+            → gate → deploy
 
 Quantizing before folding, or deploying before the gate, cannot be written here. `convert` is the
 Python entry; the command line composes the same call and prints.
@@ -8,37 +9,39 @@ Python entry; the command line composes the same call and prints.
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnet_convert import deployment, measure
-from resnet_convert.calibrate import Calibration, observe
+from resnet_convert import candidate as candidates
+from resnet_convert import deployment, lint, measure, precision
+from resnet_convert.build import EngineRecord, Workshop, open_workshop
 from resnet_convert.conversion import Conversion
-from resnet_convert.fold import fold
-from resnet_convert.half import Half, halve
+from resnet_convert.fold import Fold, fold
 from resnet_convert.journey import Journey, Progress, Silent
-from resnet_convert.layers import inspect
+from resnet_convert.layers import Layer, inspect
 from resnet_convert.measure import Measurements
 from resnet_convert.pixels import take_pixels
-from resnet_convert.quantize import Quantization, activations, quantize
+from resnet_convert.precision import Precise
+from resnet_convert.refusal import refusal
 from resnet_convert.request import Request
-from resnet_convert.trace import serialize, trace, verify
+from resnet_convert.trace import Trace, serialize, trace, verify
 from resnet_serve import durable, host, weights
 from resnet_serve.architectures import find
 from resnet_serve.datasets import Images, check_label_count, open_images, read_labels
-from resnet_serve.errors import ParityError
+from resnet_serve.errors import HostError
+from resnet_serve.host import Host
 from resnet_serve.optional import optional
 from resnet_serve.parity.gate import BUDGETS, Verdict, judge
-from resnet_serve.runtimes import target
+from resnet_serve.parity.numerics import Numerics
 from resnet_serve.selection import spread
 from resnet_serve.synthetic import SyntheticImages
-from resnet_serve.triton.config import Serving
 from resnet_serve.triton.repository import Repository
 from resnet_serve.weights import Weights
 
 if TYPE_CHECKING:
     import onnx_ir as ir
+    from torch import nn
 else:
     ir = optional("onnx_ir", extra="convert")
 
@@ -49,6 +52,8 @@ def convert(*, progress: Progress | None = None, **options: Any) -> Conversion:
     """Convert, prove and deploy; `options` are the fields of `Request`.
 
     Raises `ParityError` (nothing deployed) when the gate does not hold and `force` is not set.
+    With the target "tensorrt" on a host that cannot build plans, the conversion comes back with
+    `missing` set: everything is deployed but the plan.
     """
     return run(Request(**options), progress or Silent())
 
@@ -60,6 +65,7 @@ def run(request: Request, progress: Progress) -> Conversion:
     repository.check_writable()
     machine = host.describe()
     journey = Journey(progress)
+    workshop, missing = _workshop(request, journey)
 
     with journey.stage("weights") as say:
         loaded = _load_weights(request, progress)
@@ -71,6 +77,90 @@ def run(request: Request, progress: Progress) -> Conversion:
         )
 
     network = loaded.network()
+    graph = _graph(request, loaded, network, calibration_set, journey)
+    proof = _prove(request, loaded, network, graph, validation_set, workshop, machine, journey)
+    measurements, verdict = proof.measurements, proof.verdict
+    journey.warnings += measurements.warnings(request.precision)
+    if request.precision == "int8" and not request.for_tensorrt and not machine.fast_int8:
+        journey.warnings.append(
+            "this CPU has no VNNI: sums of u8 × s8 products may saturate, and INT8 may be slow"
+        )
+    if request.precision == "fp8":
+        journey.warnings.append("FP8 is an experiment: no gain for ResNets has been published")
+
+    conversion = Conversion(
+        request=request,
+        weights=loaded,
+        target=request.row,
+        trace=graph.trace,
+        fold=graph.fold,
+        fold_numerics=graph.fold_numerics,
+        calibration=graph.precise.calibration,
+        quantization=graph.precise.quantization,
+        half=graph.precise.half,
+        measurements=measurements,
+        layers=proof.layers,
+        verdict=verdict,
+        serving=request.serving(machine.cores),
+        stages=tuple(journey.stages),
+        warnings=tuple(journey.warnings),
+        opset=graph.model.graph.opset_imports[""],
+        ir_version=graph.model.ir_version,
+        model_bytes=len(graph.data),
+        model_sha256=durable.sha256(graph.data),
+        host=machine,
+        calibration_set=calibration_set,
+        validation_set=validation_set,
+        engine=proof.engine,
+        missing=missing,
+    )
+    if not verdict.passed and not request.force:
+        raise refusal(
+            "nothing was deployed",
+            verdict,
+            measurements,
+            validation_set.name_of,
+            where=f"{conversion.name} {request.precision}",
+            remedy="Calibrate with more or better images, take a higher precision, or --force it.",
+            layer=conversion.worst_layer,
+        )
+    with journey.stage("deploy") as say:
+        version, path = deployment.deploy(conversion, graph.data, repository)
+        say(f"{request.model_name} version {version} in {repository.path}")
+    return replace(conversion, version=version, path=path, stages=tuple(journey.stages))
+
+
+def _workshop(request: Request, journey: Journey) -> tuple[Workshop | None, HostError | None]:
+    """Who builds the plan here, or why nobody does; before minutes of work, not after."""
+    if request.row.name != "tensorrt" or request.prepare_only:
+        return None, None
+    workshop, missing = open_workshop()
+    if workshop is not None:
+        warning = workshop.guard(request.build_options, request.precision, request.triton)
+        journey.warnings += [] if warning is None else [warning]
+    return workshop, missing
+
+
+@dataclass(frozen=True)
+class _Graph:
+    """The graph on its way: as traced, as folded, as it will be deployed (`data`, serialized)."""
+
+    trace: Trace
+    fold: Fold
+    fold_numerics: dict[int, Numerics]
+    folded: ir.Model
+    precise: Precise
+    model: ir.Model
+    data: bytes
+
+
+def _graph(
+    request: Request,
+    loaded: Weights,
+    network: nn.Module,
+    calibration_set: Images | None,
+    journey: Journey,
+) -> _Graph:
     with journey.stage("trace") as say:
         traced = trace(network, (3, *loaded.preprocessing.crop))
         model = traced.model
@@ -92,72 +182,73 @@ def run(request: Request, progress: Progress) -> Conversion:
             say("normalisation in the graph, raw RGB bytes in")
     folded = ir.from_proto(ir.to_proto(model))
 
-    calibration, quantization, half = _to_precision(
-        request, model, loaded, calibration_set, journey
-    )
-    data = serialize(model)
+    precise = precision.bring(model, request, loaded, calibration_set, journey)
+    if request.for_tensorrt:
+        with journey.stage("lint") as say:
+            lint.refuse(lint.check(model))
+            say("keeps TensorRT's rules")
+    return _Graph(traced, folding, fold_numerics, folded, precise, model, serialize(model))
 
-    with journey.stage("parity") as say:
-        measurements = measure.decisions(
-            network, data, loaded, validation_set, request, machine.cores, progress
-        )
-        layers = inspect(
-            folded,
-            model,
-            measure.inputs(spread(validation_set, INSPECTED_IMAGES), loaded, request),
-            threads=machine.cores,
-        )
-        verdict = judge(
-            BUDGETS[request.precision],
-            measurements.numerics,
-            measurements.decisions,
-            trained=loaded.trained,
-        )
-        say(_parity_summary(measurements, verdict))
 
-    with journey.stage("latency") as say:
-        measurements = measure.latencies(
-            measurements, network, data, loaded, request, machine.cores
-        )
-        say(_latency_summary(measurements))
-    journey.warnings += measurements.warnings(request.precision)
-    if request.precision == "int8" and not machine.fast_int8:
-        journey.warnings.append(
-            "this CPU has no VNNI: sums of u8 × s8 products may saturate, and INT8 may be slow"
-        )
+@dataclass(frozen=True)
+class _Proof:
+    """What the gate found, and the engine that it found it in."""
 
-    conversion = Conversion(
-        request=request,
-        weights=loaded,
-        target=target(request.target, request.precision),
-        trace=traced,
-        fold=folding,
-        fold_numerics=fold_numerics,
-        calibration=calibration,
-        quantization=quantization,
-        half=half,
-        measurements=measurements,
-        layers=layers,
-        verdict=verdict,
-        serving=Serving.fitting(
-            cores=machine.cores,
-            max_batch_size=request.max_batch_size,
-            instances=request.instances,
-        ),
-        stages=tuple(journey.stages),
-        warnings=tuple(journey.warnings),
-        model_bytes=len(data),
-        model_sha256=durable.sha256(data),
-        host=machine,
-        calibration_set=calibration_set,
-        validation_set=validation_set,
-    )
-    if not verdict.passed and not request.force:
-        raise refusal(conversion)
-    with journey.stage("deploy") as say:
-        version, path = deployment.deploy(conversion, data, repository)
-        say(f"{request.model_name} version {version} in {repository.path}")
-    return replace(conversion, version=version, path=path, stages=tuple(journey.stages))
+    measurements: Measurements
+    layers: tuple[Layer, ...]
+    verdict: Verdict
+    engine: EngineRecord | None
+
+
+def _prove(
+    request: Request,
+    loaded: Weights,
+    network: nn.Module,
+    graph: _Graph,
+    images: Images,
+    workshop: Workshop | None,
+    machine: Host,
+    journey: Journey,
+) -> _Proof:
+    cores = machine.cores
+    with candidates.open_candidate(
+        request, graph.model, graph.data, workshop, cores, journey
+    ) as candidate:
+        with journey.stage("parity") as say:
+            measurements = measure.decisions(
+                measure.reference(network, loaded, images, cores),
+                candidate.model,
+                images,
+                lambda pixels: measure.taken(request.input, pixels, loaded.preprocessing),
+                journey.progress,
+                runtime=candidate.runtime,
+                compiled=candidate.compiled,
+                largest_batch=request.serving(cores).max_batch_size,
+            )
+            layers = inspect(
+                graph.folded,
+                graph.model,
+                measure.inputs(spread(images, INSPECTED_IMAGES), loaded, request),
+                threads=cores,
+            )
+            verdict = judge(
+                BUDGETS[request.precision],
+                measurements.numerics,
+                measurements.decisions,
+                trained=loaded.trained,
+            )
+            if candidate.built is not None:
+                verdict = Verdict((candidate.built.inspection.check(), *verdict.checks))
+            say(_parity_summary(measurements, verdict))
+
+        if candidate.measurable:
+            with journey.stage("latency") as say:
+                measurements = measure.latencies(
+                    measurements, network, candidate.model, loaded, request, cores
+                )
+                say(_latency_summary(measurements))
+        engine = candidates.engine_record(request, candidate, loaded.preprocessing)
+    return _Proof(measurements, layers, verdict, engine)
 
 
 def _load_weights(request: Request, progress: Progress) -> Weights:
@@ -181,39 +272,6 @@ def _images(request: Request, loaded: Weights) -> tuple[Images | None, Images]:
     return calibration, SyntheticImages(side=max(loaded.preprocessing.crop))
 
 
-def _to_precision(
-    request: Request, model: ir.Model, loaded: Weights, images: Images | None, journey: Journey
-) -> tuple[Calibration | None, Quantization | None, Half | None]:
-    if request.precision == "fp16":
-        with journey.stage("half") as say:
-            half = halve(model)
-            say(f"{half.tensors} tensors typed FP16, {half.flushed_to_zero} values became zero")
-        return None, None, half
-    if request.precision != "int8" or images is None:
-        return None, None, None
-    skipped = len(getattr(images, "skipped", ()))
-    if skipped:
-        journey.warnings.append(f"{skipped} files in {images.name} are no images and were skipped")
-    with journey.stage("calibrate") as say:
-        calibration = observe(
-            model,
-            activations(model),
-            measure.inputs(images, loaded, request),
-            threads=host.cores(),
-            progress=lambda done: journey.progress.advance(done, len(images)),
-        )
-        say(f"{len(calibration.ranges)} ranges over {calibration.images} images")
-    if calibration.few:
-        journey.warnings.append(
-            f"only {calibration.images} calibration images: rarer images may exceed the ranges; "
-            "give 128 or more"
-        )
-    with journey.stage("quantize") as say:
-        quantization = quantize(model, calibration.ranges)
-        say(f"{quantization.layers} layers INT8, {quantization.activations} Q/DQ pairs")
-    return calibration, quantization, None
-
-
 def _weights_summary(loaded: Weights) -> str:
     architecture = loaded.architecture
     return (
@@ -232,30 +290,10 @@ def _parity_summary(measurements: Measurements, verdict: Verdict) -> str:
 
 def _latency_summary(measurements: Measurements) -> str:
     ratio = measurements.speedup
-    latency = measurements.converted_latency
+    if ratio is None:
+        return ""
+    median_ms = measurements.latencies[measurements.runtime].median_ms
     return (
-        f"{latency.median_ms:.2f} ms at batch 1, {ratio.median:.1f}× PyTorch "
+        f"{median_ms:.2f} ms at batch 1, {ratio.median:.1f}× PyTorch "
         f"[{ratio.low:.1f}–{ratio.high:.1f}]"
-    )
-
-
-def refusal(conversion: Conversion) -> ParityError:
-    """The error of a gate that does not hold: which check, which image, which layer."""
-    checks = "; ".join(
-        f"{c.name} {c.found}, allowed {c.allowed}" for c in conversion.verdict.failures
-    )
-    decisions = conversion.measurements.decisions
-    largest = max(conversion.measurements.numerics)
-    worst_image = (
-        decisions.changed[0]
-        if decisions.changed
-        else conversion.measurements.numerics[largest].worst
-    )
-    layer = conversion.worst_layer
-    where = "" if layer is None else f"; worst layer {layer.name} (SQNR {layer.sqnr_db:.1f} dB)"
-    return ParityError(
-        f"parity is not met and nothing was deployed: {checks}; "
-        f"worst image {conversion.validation_set.name_of(worst_image)}{where}",
-        where=f"{conversion.name} {conversion.request.precision}",
-        remedy="Calibrate with more or better images, take a higher precision, or --force it.",
     )

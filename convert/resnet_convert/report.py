@@ -18,7 +18,6 @@ import numpy as np
 
 from resnet_convert import plots
 from resnet_convert.plots import number
-from resnet_convert.trace import IR_VERSION, OPSET
 from resnet_serve import passport
 from resnet_serve.optional import optional
 from resnet_serve.parity.gate import Check
@@ -34,7 +33,7 @@ else:
 
 CHANGED_SHOWN = 20
 FP32_BYTES = 4
-_RUNTIME_NAMES = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime"}
+_RUNTIME_NAMES = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "tensorrt": "TensorRT"}
 
 
 @dataclass(frozen=True)
@@ -68,14 +67,13 @@ def render(conversion: Conversion, *, created: datetime | None = None) -> str:
         found=conversion.measurements,
         decisions=conversion.measurements.decisions,
         created=(created or datetime.now(UTC)).astimezone(UTC),
-        opset=OPSET,
-        ir_version=IR_VERSION,
         versions={"Python": conversion.host.python, **passport.versions()},
         command=list(_command(conversion)),
         verdict=_verdict(conversion),
         worst_cosine=min(n.cosine for n in conversion.measurements.numerics.values()),
         images=_images(conversion),
         checkpoint_bytes=_checkpoint_bytes(conversion),
+        served=conversion.served_file,
         timeline=list(_timeline(conversion)),
         checks=[(check, *_mark(check)) for check in conversion.verdict.checks],
         numerics=list(_numerics(conversion)),
@@ -100,11 +98,13 @@ def _verdict(conversion: Conversion) -> str:
         if conversion.weights.trained
         else f"logits agree to a cosine of {min(n.cosine for n in found.numerics.values()):.5f}"
     )
-    slower = " (slower)" if found.speedup.slower else ""
-    return (
-        f"{conversion.name} {conversion.request.precision.upper()} {verb}: {agreement}, "
-        f"{times(found.speedup.median)} PyTorch at batch 1{slower}"
-    )
+    if found.speedup is None:
+        state = conversion.engine.state if conversion.engine is not None else "not measured"
+        rest = f"TensorRT {state}"
+    else:
+        slower = " (slower)" if found.speedup.slower else ""
+        rest = f"{times(found.speedup.median)} PyTorch at batch 1{slower}"
+    return f"{conversion.name} {conversion.request.precision.upper()} {verb}: {agreement}, {rest}"
 
 
 def _command(conversion: Conversion) -> Iterator[str]:
@@ -169,11 +169,12 @@ def _latencies(conversion: Conversion) -> dict[str, Latency]:
 
 
 def _sizes(conversion: Conversion) -> Iterator[Row]:
-    before, after = _checkpoint_bytes(conversion), conversion.model_bytes
+    file, after = conversion.served_file
+    before = _checkpoint_bytes(conversion)
     largest = max(before, after)
     share = 100 * before / largest
     yield Row("FP32 checkpoint", size(before), "parameters × 4 bytes", share=share)
-    name = f"{conversion.target.model_file}, {conversion.request.precision.upper()}"
+    name = f"{file}, {conversion.request.precision.upper()}"
     note, share = f"{100 * after / before:.0f} % of it", 100 * after / largest
     yield Row(name, size(after), note, share=share, accent=True)
 
@@ -214,7 +215,7 @@ def _figures(conversion: Conversion) -> dict[str, str]:
         "errors": plots.error_histogram(*logits),
         "responses": plots.layer_response(conversion.layers),
         "sqnr": plots.layer_sqnr(conversion.layers),
-        "latencies": plots.latency_distributions(_latencies(conversion)),
+        "latencies": plots.latency_distributions(_latencies(conversion)) if found.latencies else "",
     }
 
 

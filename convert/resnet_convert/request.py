@@ -3,18 +3,31 @@
 from __future__ import annotations
 
 import shlex
-from dataclasses import dataclass
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from resnet_convert.engine import BuildOptions
 from resnet_serve import host
 from resnet_serve.architectures import find
 from resnet_serve.errors import UsageError
-from resnet_serve.runtimes import target
+from resnet_serve.profiles import Profile, covering
+from resnet_serve.runtimes import Target, target
+from resnet_serve.triton import releases
 from resnet_serve.triton.config import Serving
 from resnet_serve.triton.repository import check_name
 
 INPUTS = ("uint8", "float32")
+ACCELERATORS = ("tensorrt",)
+# Options that mean nothing where no TensorRT engine is made.
+_OF_ENGINES = (
+    "batch",
+    "triton",
+    "workspace",
+    "optimization_level",
+    "hardware_compat",
+    "version_compatible",
+)
 
 
 @dataclass(frozen=True)
@@ -36,43 +49,132 @@ class Request:
     calibration_images: int = 512
     validation_images: int | None = None
     force: bool = False
+    accelerator: str | None = None
+    batch: tuple[str, ...] = ()
+    prepare_only: bool = False
+    triton: str | None = None
+    workspace: int | None = None
+    optimization_level: int = 3
+    hardware_compat: str | None = None
+    version_compatible: bool = False
+    timing_cache: Path | str | None = None
 
     @property
     def model_name(self) -> str:
         return self.name or self.arch
 
+    @property
+    def row(self) -> Target:
+        """The target's row; an accelerator settles what "auto" means."""
+        name = "onnxruntime" if self.accelerator and self.target == "auto" else self.target
+        return target(name, self.precision)
+
+    @property
+    def for_tensorrt(self) -> bool:
+        """Whether TensorRT will compile the graph: in our build, or in the server's."""
+        return self.row.name == "tensorrt" or self.accelerator == "tensorrt"
+
+    @property
+    def build_options(self) -> BuildOptions:
+        """How the engine is built; one profile up to --max-batch-size unless --batch says more."""
+        rows = [Profile.parse(text) for text in self.batch]
+        default = Profile(1, self.max_batch_size, self.max_batch_size)
+        return BuildOptions(
+            profiles=tuple(rows) or (default,),
+            workspace_mib=self.workspace,
+            level=self.optimization_level,
+            hardware=self.hardware_compat,
+            version_compatible=self.version_compatible,
+        )
+
+    @property
+    def timing_cache_directory(self) -> Path | None:
+        """Where the timing caches are kept; None for this user's cache."""
+        return None if self.timing_cache is None else Path(self.timing_cache)
+
+    def serving(self, cores: int) -> Serving:
+        """How Triton runs it: on a CPU the instances share the cores, on a GPU they do not."""
+        if self.for_tensorrt:
+            return Serving(covering(self.build_options.profiles), self.instances, cores)
+        return Serving.fitting(
+            cores=cores, max_batch_size=self.max_batch_size, instances=self.instances
+        )
+
     def check(self) -> None:
         """Refuse, before anything is read, what cannot work."""
         find(self.arch)
-        target(self.target, self.precision)
+        row = self.row
         check_name(self.model_name)
         if self.input not in INPUTS:
             raise UsageError(f"unknown input {self.input!r}", remedy="Use uint8 or float32.")
-        Serving.fitting(
-            cores=host.cores(), max_batch_size=self.max_batch_size, instances=self.instances
-        )
+        self._check_accelerator(row)
+        self.serving(host.cores())
         for images in (self.calibration_images, self.validation_images):
             if images is not None and images < 1:
                 raise UsageError(f"{images} images are none", remedy="Give 1 or more.")
-        if self.precision == "int8" and self.calibration is None:
+        if self.precision in ("int8", "fp8") and self.calibration is None:
             raise UsageError(
-                "INT8 needs calibration images: ranges taken from noise lose accuracy",
+                f"{self.precision.upper()} needs calibration images: ranges taken from noise lose "
+                "accuracy",
                 remedy="Give --calibration a folder of images like those to be classified.",
+            )
+
+    def _check_accelerator(self, row: Target) -> None:
+        if self.accelerator is not None:
+            if self.accelerator not in ACCELERATORS:
+                raise UsageError(
+                    f"unknown accelerator {self.accelerator!r}",
+                    remedy=f"Use {', '.join(ACCELERATORS)}.",
+                )
+            if row.name != "onnxruntime":
+                raise UsageError(
+                    f"the target {row.name} takes no accelerator",
+                    remedy="Use --accelerator with --target onnxruntime.",
+                )
+        if self.prepare_only and row.name != "tensorrt":
+            raise UsageError(
+                "--prepare-only leaves out the build of a TensorRT plan",
+                remedy="Use it with --target tensorrt.",
+            )
+        if not self.for_tensorrt:
+            for key in _OF_ENGINES:
+                if getattr(self, key) != DEFAULTS[key]:
+                    raise UsageError(
+                        f"{_flag(key)} is for TensorRT engines",
+                        remedy="Use it with --target tensorrt, or leave it out.",
+                    )
+            return
+        if self.batch and self.max_batch_size != DEFAULTS["max_batch_size"]:
+            raise UsageError(
+                "--batch says what --max-batch-size says", remedy="Leave out one of them."
+            )
+        image = releases.CURRENT if self.triton is None else releases.find(self.triton)
+        if self.accelerator and self.precision == "int8" and image.tensorrt_major < 11:
+            raise UsageError(
+                f"{image.tag} has TensorRT {image.tensorrt}, for which ONNX Runtime cannot say "
+                "INT8 with the rest in FP16",
+                remedy="Use --target tensorrt, or a container from 26.06 on.",
             )
 
     def command(self) -> str:
         """The command line that makes the same conversion again."""
         words = ["resnet-convert"]
-        for key, default in _DEFAULTS.items():
+        for key, default in DEFAULTS.items():
             value = getattr(self, key)
             if value is None or str(value) == str(default):
                 continue
-            flag = f"--{key.replace('_', '-')}"
-            words += [flag] if value is True else [flag, str(value)]
+            if value is True:
+                words.append(_flag(key))
+                continue
+            for text in value if isinstance(value, tuple) else (value,):
+                words += [_flag(key), str(text)]
         return shlex.join(words)
 
 
-_DEFAULTS: dict[str, Any] = {
-    "arch": None,
-    **{name: spec.default for name, spec in Request.__dataclass_fields__.items() if name != "arch"},
+def _flag(key: str) -> str:
+    return f"--{key.replace('_', '-')}"
+
+
+DEFAULTS: dict[str, Any] = {
+    each.name: None if each.default is MISSING else each.default for each in fields(Request)
 }

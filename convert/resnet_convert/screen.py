@@ -12,10 +12,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
+from resnet_convert.build_plan import PlanBuild
+from resnet_convert.candidate import STAND_IN
 from resnet_convert.conversion import Conversion
 from resnet_convert.dry_run import Status, Step
 from resnet_convert.request import Request
 from resnet_serve import console
+from resnet_serve.parity.gate import Verdict
+from resnet_serve.parity.latency import Latency
 
 _COLOURS: dict[Status, str] = {"here": "green", "download": "yellow", "missing": "bold red"}
 
@@ -87,13 +91,7 @@ def result_table(conversion: Conversion) -> Table:
         title_justify="left",
         box=box.SIMPLE_HEAD,
     )
-    for column in ("what", "found", "allowed", ""):
-        table.add_column(column, overflow="fold")
-    for check in conversion.verdict.checks:
-        mark = Text("✓ passed", "green") if check.passed else Text("✗ not met", "bold red")
-        if not check.binding:
-            mark = Text("not binding: untrained", "yellow")
-        table.add_row(check.name, check.found, check.allowed, mark)
+    _add_checks(table, conversion.verdict)
     decisions = found.decisions
     if decisions.interval_points is not None:
         low, high = decisions.interval_points
@@ -104,15 +102,23 @@ def result_table(conversion: Conversion) -> Table:
             f"95 %: [{low:+.2f}, {high:+.2f}]",
         )
     ratio = found.speedup
-    table.add_row(
-        "latency, batch 1",
-        f"{found.converted_latency.median_ms:.2f} ms",
-        "",
-        f"{ratio.median:.1f}× from {found.reference_latency.median_ms:.2f} ms",
-    )
+    if ratio is not None:
+        times = found.latencies
+        table.add_row(
+            "latency, batch 1",
+            f"{times[found.runtime].median_ms:.2f} ms",
+            "",
+            f"{ratio.median:.1f}× from {times['pytorch'].median_ms:.2f} ms",
+        )
+    if conversion.engine is not None:
+        for size, latency in conversion.engine.latencies.items():
+            _add_engine_time(table, size, latency)
     before = 4 * conversion.weights.architecture.parameters / 1e6
-    table.add_row("size", f"{conversion.model_bytes / 1e6:.2f} MB", "", f"from {before:.2f} MB")
-    if conversion.quantization is not None:
+    name, size_bytes = conversion.served_file
+    table.add_row("size", f"{size_bytes / 1e6:.2f} MB", "", f"{name}, from {before:.2f} MB")
+    if found.runtime == STAND_IN:
+        table.add_row("computed by", "ONNX Runtime", "", "rounding as the typed graph says")
+    if found.runtime == "onnxruntime" and conversion.quantization is not None:
         total = conversion.weights.architecture.convolutions
         integers = f"{found.integer_convolutions} of {total}"
         table.add_row("integer convolutions", integers, "", "as compiled")
@@ -122,6 +128,38 @@ def result_table(conversion: Conversion) -> Table:
     return table
 
 
+def plan_build_table(made: PlanBuild) -> Table:
+    """The gate of a plan, and how fast the engine is."""
+    engine = made.record.built.engine if made.record.built else None
+    what = "" if engine is None else f", TensorRT {engine.tensorrt} on {engine.gpu.name}"
+    table = Table(
+        title=f"{made.path}, {made.precision}{what}", title_justify="left", box=box.SIMPLE_HEAD
+    )
+    _add_checks(table, made.verdict)
+    for size, latency in made.record.latencies.items():
+        _add_engine_time(table, size, latency)
+    return table
+
+
+def _add_checks(table: Table, verdict: Verdict) -> None:
+    for column in ("what", "found", "allowed", ""):
+        table.add_column(column, overflow="fold")
+    for check in verdict.checks:
+        mark = Text("✓ passed", "green") if check.passed else Text("✗ not met", "bold red")
+        if not check.binding:
+            mark = Text("not binding: untrained", "yellow")
+        table.add_row(check.name, check.found, check.allowed, mark)
+
+
+def _add_engine_time(table: Table, size: int, latency: Latency) -> None:
+    table.add_row(
+        f"engine alone, batch {size}",
+        f"{latency.median_ms:.2f} ms",
+        "",
+        f"{latency.images_per_s:,.0f} images/s",
+    )
+
+
 def sentence(conversion: Conversion) -> Panel:
     """The one sentence a run ends with: what was chosen, what it costs, what comes next."""
     request, found = conversion.request, conversion.measurements
@@ -129,11 +167,27 @@ def sentence(conversion: Conversion) -> Panel:
     text = Text()
     if conversion.overridden:
         text.append("Gate overridden. ", "bold red")
+    speed = "" if found.speedup is None else f"{found.speedup.median:.1f}× PyTorch at batch 1, "
     text.append(
         f"{conversion.name} version {conversion.version} is deployed in {request.precision}: "
-        f"{found.speedup.median:.1f}× PyTorch at batch 1, "
-        f"{100 * decisions.top1_agreement:.2f} % of {decisions.images} decisions as before.\n"
+        f"{speed}{100 * decisions.top1_agreement:.2f} % of {decisions.images} decisions as "
+        "before.\n"
     )
     text.append(f"Report: {conversion.path}/report.html\n")
-    text.append(f"Next:   resnet-serve up --repository {request.repository}", "bold")
+    state = None if conversion.engine is None else conversion.engine.state
+    if state == "plan not built":
+        text.append("Its TensorRT plan is NOT built: there is no engine yet.\n", "bold yellow")
+    elif state == "built by the server":
+        text.append("The server builds its TensorRT engine when it loads the model.\n", "yellow")
+    text.right_crop(1)
     return Panel(text, border_style="red" if conversion.overridden else "green", expand=False)
+
+
+def next_command(conversion: Conversion) -> Text:
+    """What comes next, on a line of its own, to be copied."""
+    state = None if conversion.engine is None else conversion.engine.state
+    if state == "plan not built":
+        return Text(f"Next, on the GPU host: {conversion.build_command}", "bold")
+    if state == "built by the server":
+        return Text(f"Next, on the GPU host: serve {conversion.request.repository}", "bold")
+    return Text(f"Next: resnet-serve up --repository {conversion.request.repository}", "bold")

@@ -27,13 +27,15 @@ class Budget:
     top1_points: float
 
 
-# FP32 differs by rounding only. FP16 carries 11 bits. The INT8 row is MLPerf's spirit (99 % of
-# FP32 accuracy) made stricter: half a point where the labels are known.
+# FP32 differs by rounding only. FP16 carries 11 bits, BF16 8. The INT8 row is MLPerf's spirit (99 %
+# of FP32 accuracy) made stricter: half a point where the labels are known. FP8 is held to the same.
 BUDGETS: Mapping[str, Budget] = MappingProxyType(
     {
         "fp32": Budget(cosine=0.99999, sqnr_db=60, agreement=0.999, top1_points=0.1),
         "fp16": Budget(cosine=0.9999, sqnr_db=40, agreement=0.99, top1_points=0.2),
+        "bf16": Budget(cosine=0.999, sqnr_db=25, agreement=0.98, top1_points=0.3),
         "int8": Budget(cosine=0.97, sqnr_db=15, agreement=0.97, top1_points=0.5),
+        "fp8": Budget(cosine=0.97, sqnr_db=15, agreement=0.97, top1_points=0.5),
     }
 )
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,10 @@ import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from torch import nn
+from trace_once import trace_once
 
-from resnet_convert import Conversion, convert, measure, pipeline
+from resnet_convert import Conversion, convert, measure
+from resnet_convert.cli import main
 from resnet_convert.fold import fold
 from resnet_convert.trace import Trace, serialize, trace
 from resnet_serve import host, weights
@@ -50,22 +52,10 @@ def _quicken(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(measure, "LATENCY_SECONDS", 0.1)
 
 
-@pytest.fixture(scope="session")
-def traces() -> dict[bytes, Trace]:
-    return {}
-
-
 @pytest.fixture
-def traced_once(traces: dict[bytes, Trace], monkeypatch: pytest.MonkeyPatch) -> None:
+def traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Most of these conversions begin with the same trace: every one gets its own copy of it."""
-
-    def traced(network: nn.Module, size: tuple[int, int, int]) -> Trace:
-        key = network.conv1.weight.numpy().tobytes()
-        if key not in traces:
-            traces[key] = trace(network, size)
-        return replace(traces[key], model=ir.from_proto(ir.to_proto(traces[key].model)))
-
-    monkeypatch.setattr(pipeline, "trace", traced)
+    trace_once(monkeypatch)
 
 
 @pytest.fixture
@@ -178,3 +168,21 @@ def conversions(
         return made[precision, taken]
 
     return conversion
+
+
+@pytest.fixture
+def call(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> Callable[..., tuple[int, str, str]]:
+    """Run the command in this process, in an empty directory; returns code, stdout, stderr."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: object) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["resnet-convert", *map(str, words)])
+        with pytest.raises(SystemExit) as stopped:
+            main()
+        captured = capsys.readouterr()
+        return int(stopped.value.code or 0), captured.out, captured.err
+
+    return run

@@ -17,7 +17,6 @@ import pytest
 import torch
 from PIL import Image
 
-from resnet_convert.cli import main
 from resnet_convert.pipeline import convert
 from resnet_serve import weights
 from resnet_serve.architectures import build, find
@@ -25,24 +24,6 @@ from resnet_serve.datasets import Digits
 
 Answer = tuple[int, str, str]
 Call = Callable[..., Answer]
-
-
-@pytest.fixture
-def call(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> Call:
-    """Run the command in this process, in an empty directory; returns code, stdout, stderr."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words: object) -> Answer:
-        monkeypatch.setattr(sys, "argv", ["resnet-convert", *map(str, words)])
-        with pytest.raises(SystemExit) as stopped:
-            main()
-        captured = capsys.readouterr()
-        return int(stopped.value.code or 0), captured.out, captured.err
-
-    return run
 
 
 def refused(answer: Answer, code: int, *fragments: str) -> None:
@@ -108,7 +89,18 @@ def test_unknown_architecture_suggests_the_nearest(call: Call) -> None:
 @pytest.mark.parametrize(
     ("words", "fragment"),
     [
-        (("--precision", "int4"), "fp32, fp16, int8"),
+        (("--precision", "int4"), "fp32, fp16, bf16, int8, fp8"),
+        (("--precision", "bf16"), "--target tensorrt"),
+        (("--batch", "1:2:4"), "--batch is for TensorRT engines"),
+        (("--triton", "26.09"), "--triton is for TensorRT engines"),
+        (("--prepare-only",), "--target tensorrt"),
+        (("--accelerator", "cuda"), "Use tensorrt"),
+        (("--target", "tensorrt", "--accelerator", "tensorrt"), "takes no accelerator"),
+        (("--target", "tensorrt", "--batch", "2:4:8"), "no profile takes a batch of 1"),
+        (("--target", "tensorrt", "--batch", "1:x:8"), "MIN:OPT:MAX"),
+        (("--target", "tensorrt", "--batch", "1:2:4", "--max-batch-size", "4"), "Leave out one"),
+        (("--target", "tensorrt", "--triton", "19.01"), "unknown Triton container"),
+        (("--target", "tensorrt", "--hardware-compat", "volta+"), "ampere+ or same"),
         (("--target", "tpu"), "onnxruntime"),
         (("--input", "jpeg"), "uint8 or float32"),
         (("--name", "../up"), "model name"),

@@ -21,6 +21,7 @@ from resnet_convert.request import Request
 from resnet_convert.trace import serialize
 from resnet_serve.datasets import Digits
 from resnet_serve.parity.latency import Latency
+from resnet_serve.runtimes import RunnableModel, onnxruntime
 from resnet_serve.selection import spread
 from resnet_serve.synthetic import SyntheticImages
 from resnet_serve.weights import Weights
@@ -36,12 +37,21 @@ class Told(Silent):
 
 @pytest.fixture
 def measured(digits: Weights, folded_digits: ir.Model) -> Callable[..., tuple[Measurements, Told]]:
-    def decide(images: Any) -> tuple[Measurements, Told]:
+    def decide(images: Any, largest_batch: int = BATCH_SIZE) -> tuple[Measurements, Told]:
         take_pixels(folded_digits, digits.preprocessing)
         told = Told()
-        request = Request("resnet20")
         data = serialize(folded_digits)
-        found = measure.decisions(digits.network(), data, digits, images, request, 1, told)
+        with onnxruntime.load(data, threads=1) as converted:
+            found = measure.decisions(
+                measure.reference(digits.network(), digits, images, 1),
+                converted,
+                images,
+                lambda pixels: pixels,
+                told,
+                runtime="onnxruntime",
+                compiled=onnxruntime.compiled_operators(data),
+                largest_batch=largest_batch,
+            )
         return found, told
 
     return decide
@@ -97,11 +107,47 @@ def test_latencies_of_both_in_turn(
     found, _ = measured(SyntheticImages(1, side=32))
     request = Request("resnet20")
     data = serialize(folded_digits)
-    timed = measure.latencies(found, digits.network(), data, digits, request, 1)
-    assert found.latencies == {}
+    with onnxruntime.load(data, threads=1) as converted:
+        timed = measure.latencies(found, digits.network(), converted, digits, request, 1)
+    assert (found.latencies, found.speedup) == ({}, None)
     assert set(timed.latencies) == {"pytorch", "onnxruntime"}
-    assert timed.reference_latency.median_ms > 0
-    assert len(timed.reference_latency.samples_ms) == len(timed.converted_latency.samples_ms)
+    theirs, ours = (timed.latencies[name] for name in ("pytorch", "onnxruntime"))
+    assert theirs.median_ms > 0
+    assert len(theirs.samples_ms) == len(ours.samples_ms)
+    assert timed.reference_on == "CPU"
+
+
+def test_an_engine_times_itself(
+    measured: Callable[..., tuple[Measurements, Told]], digits: Weights, quick: None
+) -> None:
+    found, _ = measured(SyntheticImages(1, side=32))
+
+    class Engine(RunnableModel):
+        def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+            return np.zeros((len(batch), 10), np.float32)
+
+        def timed(self, batch: NDArray[Any]) -> float:
+            return 0.25
+
+        def describe(self) -> dict[str, object]:
+            return {}
+
+        def close(self) -> None: ...
+
+    found = replace(found, runtime="tensorrt")
+    request = Request("resnet20", target="tensorrt")
+    timed = measure.latencies(found, digits.network(), Engine(), digits, request, 1)
+    assert set(timed.latencies["tensorrt"].samples_ms) == {0.25}
+    assert any("timed against the CPU" in line for line in timed.warnings("fp16"))
+
+
+@pytest.mark.parametrize(("largest", "compared"), [(2, {1: 5, 2: 5}), (1, {1: 5})])
+def test_an_engine_of_small_batches_gets_small_batches(
+    measured: Callable[..., tuple[Measurements, Told]], largest: int, compared: dict[int, int]
+) -> None:
+    found, _ = measured(SyntheticImages(5, side=32), largest_batch=largest)
+    assert {size: n.images for size, n in found.numerics.items()} == compared
+    assert found.converted_logits.shape == (5, 10)
 
 
 def times(*milliseconds: float) -> Latency:

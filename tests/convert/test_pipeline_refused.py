@@ -13,7 +13,7 @@ import onnx_ir as ir
 import pytest
 from recorder import Recorder
 
-from resnet_convert import pipeline
+from resnet_convert import pipeline, precision, quantize
 from resnet_convert.pipeline import convert
 from resnet_serve import passport
 from resnet_serve.errors import (
@@ -32,7 +32,8 @@ def sabotaged(
     monkeypatch: pytest.MonkeyPatch, stage: str, layer: str, change: Callable[[Any], Any]
 ) -> None:
     """After a stage of the pipeline, change one constant of the graph."""
-    honest = getattr(pipeline, stage)
+    place = {"halve": precision, "quantize": quantize}.get(stage, pipeline)
+    honest = getattr(place, stage)
 
     def sabotage(model: ir.Model, *rest: Any) -> Any:
         found = honest(model, *rest)
@@ -41,7 +42,7 @@ def sabotaged(
         constant.const_value = ir.tensor(changed, name=layer)
         return found
 
-    monkeypatch.setattr(pipeline, stage, sabotage)
+    monkeypatch.setattr(place, stage, sabotage)
 
 
 def untouched(repository: Path) -> bool:
@@ -66,7 +67,7 @@ def test_a_wrong_weight_is_refused_with_its_layer_and_an_image(
 
 
 @pytest.mark.parametrize(
-    ("precision", "stage", "layer", "change"),
+    ("kind", "stage", "layer", "change"),
     [
         ("fp32", "take_pixels", "layer1.0.conv2.weight", lambda w: w * np.float32(1.02)),
         ("fp32", "take_pixels", "fc.weight", lambda w: w[::-1].copy()),
@@ -80,14 +81,14 @@ def test_a_wrong_weight_is_refused_with_its_layer_and_an_image(
 def test_sabotage_is_refused(
     small: dict[str, Any],
     monkeypatch: pytest.MonkeyPatch,
-    precision: str,
+    kind: str,
     stage: str,
     layer: str,
     change: Callable[[Any], Any],
 ) -> None:
     sabotaged(monkeypatch, stage, layer, change)
     with pytest.raises(ParityError, match="nothing was deployed"):
-        convert(**small, precision=precision)
+        convert(**small, precision=kind)
     assert untouched(small["repository"])
 
 

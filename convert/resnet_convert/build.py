@@ -1,0 +1,136 @@
+"""Build: on a GPU host the typed ONNX becomes a plan, inspected and loaded; elsewhere it waits.
+
+    typed ONNX ─► version guard ─► engine ─► inspection ─► loaded, ready for the parity gate
+
+`resnet-convert --target tensorrt` and `resnet-convert build-plan` both go this way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from resnet_convert import engine as engine_builder
+from resnet_convert import inspection as inspector
+from resnet_convert.engine import BuildOptions, Engine
+from resnet_convert.inspection import Inspection
+from resnet_convert.journey import Journey
+from resnet_serve import cuda, durable
+from resnet_serve.errors import HostError
+from resnet_serve.parity.latency import Latency
+from resnet_serve.runtimes import tensorrt as tensorrt_runtime
+from resnet_serve.runtimes.tensorrt import TensorRtModel
+from resnet_serve.triton import releases
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+State = Literal["built", "plan not built", "built by the server"]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A plan, and what was found in it."""
+
+    engine: Engine
+    inspection: Inspection
+
+
+@dataclass(frozen=True)
+class EngineRecord:
+    """What a passport says of an engine, whether it is there or still to be built."""
+
+    state: State
+    options: BuildOptions
+    triton: str | None
+    built: Built | None = None
+    latencies: Mapping[int, Latency] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        built = self.built
+        found: dict[str, object] = {
+            "state": self.state,
+            "triton": self.triton,
+            **self.options.to_json(),
+        }
+        if built is not None:
+            found |= {
+                "tensorrt": built.engine.tensorrt,
+                "gpu": built.engine.gpu.to_json(),
+                "plan_sha256": durable.sha256(built.engine.plan),
+                "plan_bytes": len(built.engine.plan),
+                "build_s": round(built.engine.seconds, 1),
+                "timing_cache_sha256": built.engine.timing_cache_sha256,
+                "timing_cache_reused": built.engine.timing_cache_reused,
+                "inspection": built.inspection.to_json(),
+                "latency": {str(size): times.to_json() for size, times in self.latencies.items()},
+            }
+        return found
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A host that can build plans: its GPU, opened, and the TensorRT it has."""
+
+    device: cuda.Device
+    tensorrt: str
+
+    @classmethod
+    def open(cls) -> Workshop:
+        """Raises `HostError` saying what is missing: TensorRT, the driver, or the GPU."""
+        tensorrt = tensorrt_runtime.version()
+        return cls(cuda.open_device(), tensorrt)
+
+    def guard(self, options: BuildOptions, precision: str, triton: str | None) -> str | None:
+        """Refuse what would be built in vain; the sentence to warn with, if any."""
+        engine_builder.check_gpu(self.device.describe(), precision)
+        if triton is None:
+            return None
+        return releases.check_build(
+            releases.find(triton), self.tensorrt, version_compatible=options.version_compatible
+        )
+
+    @contextmanager
+    def build(
+        self,
+        model: ir.Model,
+        data: bytes,
+        options: BuildOptions,
+        journey: Journey,
+        *,
+        timing_cache: Path | None = None,
+    ) -> Iterator[tuple[Built, TensorRtModel]]:
+        """Build `data` (the serialized `model`), inspect the plan, and keep it loaded meanwhile."""
+        with journey.stage("engine") as say:
+            engine = engine_builder.build(
+                data,
+                options,
+                self.device.describe(),
+                cache=timing_cache,
+                progress=journey.progress.advance,
+            )
+            journey.warnings.extend(engine.notes)
+            say(
+                f"{len(engine.plan) / 1e6:.1f} MB by TensorRT {engine.tensorrt} "
+                f"for {engine.gpu.name}"
+            )
+        loaded = tensorrt_runtime.load(
+            engine.plan, device=self.device, version_compatible=options.version_compatible
+        )
+        with loaded:
+            with journey.stage("inspect") as say:
+                inspection = inspector.inspect(loaded.inspect(), model)
+                say(inspection.summary())
+            journey.warnings.extend(inspection.warnings())
+            yield Built(engine, inspection), loaded
+
+
+def open_workshop() -> tuple[Workshop | None, HostError | None]:
+    """The workshop of this host, or why there is none."""
+    try:
+        return Workshop.open(), None
+    except HostError as missing:
+        return None, missing

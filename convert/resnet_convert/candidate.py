@@ -1,0 +1,118 @@
+"""Candidate: what the gate judges, in its own runtime or in a stand-in that rounds like it.
+
+    onnxruntime                    the file itself, on this CPU
+    tensorrt, on a GPU host        the plan itself, built and inspected first
+    tensorrt elsewhere             the typed graph in ONNX Runtime, rounded where TensorRT rounds
+    onnxruntime --accelerator      the same: the server builds that engine when it loads the model
+
+A stand-in proves the graph, not the engine; it is never timed, and the gate says whose numbers
+they are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from resnet_convert import measure
+from resnet_convert.build import Built, EngineRecord, State, Workshop
+from resnet_convert.emulate import emulated
+from resnet_convert.journey import Journey
+from resnet_convert.request import Request
+from resnet_serve.parity import latency
+from resnet_serve.preprocessing import Preprocessing
+from resnet_serve.runtimes import RunnableModel, TimesItself
+from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+STAND_IN = "emulation"
+LATENCY_SECONDS = 1.0
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A model to be judged; `compiled` counts what it runs, by operator or kind of layer."""
+
+    model: RunnableModel
+    runtime: str
+    compiled: Mapping[str, int] = field(default_factory=dict)
+    built: Built | None = None
+
+    @property
+    def measurable(self) -> bool:
+        """Whether it is what will be served, so that its times mean something."""
+        return self.runtime != STAND_IN
+
+
+@contextmanager
+def open_candidate(
+    request: Request,
+    model: ir.Model,
+    data: bytes,
+    workshop: Workshop | None,
+    threads: int,
+    journey: Journey,
+) -> Iterator[Candidate]:
+    """Open who runs `model` (serialized: `data`) for this request."""
+    if workshop is not None:
+        options = request.build_options
+        with workshop.build(
+            model, data, options, journey, timing_cache=request.timing_cache_directory
+        ) as (built, loaded):
+            yield Candidate(loaded, "tensorrt", built.inspection.kinds, built)
+    elif request.for_tensorrt:
+        with onnxruntime_runtime.load(emulated(model), threads=threads) as rounding:
+            yield Candidate(rounding, STAND_IN)
+    else:
+        compiled = onnxruntime_runtime.compiled_operators(data)
+        with onnxruntime_runtime.load(data, threads=threads) as session:
+            yield Candidate(session, "onnxruntime", compiled)
+
+
+def engine_record(
+    request: Request, candidate: Candidate, preprocessing: Preprocessing
+) -> EngineRecord | None:
+    """What the passport will say of the engine; None where there is none."""
+    if not request.for_tensorrt:
+        return None
+    options = request.build_options
+    if candidate.built is None:
+        state: State = "built by the server" if request.accelerator else "plan not built"
+        return EngineRecord(state, options, request.triton)
+    optima = sorted({profile.optimum for profile in options.profiles})
+    return EngineRecord(
+        "built",
+        options,
+        request.triton,
+        candidate.built,
+        time_batches(candidate.model, optima, request.input, preprocessing),
+    )
+
+
+def time_batches(
+    model: RunnableModel, batch_sizes: Iterable[int], kind: str, preprocessing: Preprocessing
+) -> dict[int, latency.Latency]:
+    """The engine's own time at the batches it was tuned for, between events of its stream."""
+    if not isinstance(model, TimesItself):
+        raise TypeError(f"{type(model).__name__} cannot time itself")
+    height, width = preprocessing.crop
+    found = {}
+    for size in batch_sizes:
+        shape = (size, height, width, 3)
+        pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+        batch = measure.taken(kind, pixels, preprocessing)
+        times = latency.measure(
+            {"engine": partial(model.run, batch)},
+            batch_size=size,
+            seconds=LATENCY_SECONDS,
+            timers={"engine": partial(model.timed, batch)},
+        )
+        found[size] = times["engine"]
+    return found
