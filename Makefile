@@ -1,11 +1,12 @@
 # make demo   sets up and runs the main job        make test   everything CI runs
 # make setup  the environment alone                make lint   ruff and mypy
+# make test-gpu   on a GPU host: engines, inspection, parity, Triton (needs '.[tensorrt]' in $(VENV))
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PYTEST_WORKERS ?= 2
 
-.PHONY: setup demo test lint clean
+.PHONY: setup demo test test-gpu lint clean
 
 setup: $(VENV)/.ready
 
@@ -25,6 +26,9 @@ lint: setup
 
 test: lint
 	$(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile
+
+test-gpu: setup
+	$(BIN)/python -m pytest tests/gpu
 
 clean:
 	rm -rf $(VENV) demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import re
 import shlex
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
+import typer
 
 from resnet_serve.datasets import Digits
 from resnet_serve.triton.server import running, stop_detached
@@ -71,6 +74,40 @@ def test_every_command_works(document: Path, desk: Path, monkeypatch: pytest.Mon
             done = run([sys.executable, "-m", PROGRAMS[program], *arguments], desk)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("document", "line"),
+    [
+        pytest.param(document, line, id=f"{document.name}: {line}")
+        for document in DOCUMENTS
+        for line in "".join(blocks(document, "sh")).splitlines()
+    ],
+)
+def test_every_command_for_a_gpu_host_can_be_typed(document: Path, line: str) -> None:
+    """They cannot run here; but their programs, options and files must exist."""
+    program, *arguments = shlex.split(line)
+    if program == "docker":
+        stages = re.findall(r"--target (\S+)", line)
+        text = (ROOT / "Dockerfile").read_text(encoding="utf-8")
+        assert all(f" AS {stage}\n" in text for stage in stages)
+        if "build-plan" not in arguments:
+            return
+        program, arguments = "resnet-convert", arguments[arguments.index("build-plan") :]
+    if program == "pip":
+        extras = re.search(r"\.\[([\w,]+)\]", line)
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        assert extras is not None
+        assert set(extras[1].split(",")) <= set(project["optional-dependencies"])
+        return
+    group = typer.main.get_command(importlib.import_module(PROGRAMS[program]).app)
+    with group.make_context(program, list(arguments)) as context:
+        if context._protected_args or context.args:
+            name, command, rest = group.resolve_command(
+                context, [*context._protected_args, *context.args]
+            )
+            with command.make_context(name, rest, parent=context):
+                pass
 
 
 def served_at(folder: Path) -> str:
