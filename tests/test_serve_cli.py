@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -111,6 +112,8 @@ def test_detach_list_and_down(tmp_path: Path, repository: Path) -> None:
     [
         (("up", "--repository", "nowhere"), 2, "no such model repository"),
         (("list", "--repository", "nowhere"), 5, "no model repository"),
+        (("verify",), 2, "Use --host"),
+        (("verify", "--host", "--repository", "nowhere"), 5, "no model repository"),
         (("loadtest", "x", "--url", "127.0.0.1:9"), 4, "127.0.0.1:9"),
         (("loadtest", "x", "--concurrency", "4:1"), 2, "4:1"),
     ],
@@ -126,8 +129,42 @@ def test_refusals_are_one_line(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["", "up", "down", "list", "loadtest", "doctor"])
+@pytest.mark.parametrize("command", ["", "up", "down", "list", "verify", "loadtest", "doctor"])
 def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
     done = serve(tmp_path, *([command] if command else []), "--help")
     assert done.returncode == 0
     assert "--help" in done.stdout
+
+
+def waiting_for_its_plan(repository: Path, name: str = "gpu") -> None:
+    """A version as `resnet-convert --prepare-only` leaves it, as far as the commands look at it."""
+    source = next(repository.glob("digits/1/passport.json"))
+    data = json.loads(source.read_text(encoding="utf-8"))
+    version = repository / name / "1"
+    version.mkdir(parents=True)
+    data |= {"engine": {"state": "plan not built"}, "target": "tensorrt"}
+    data["latency"]["speedup"] = None
+    (version / "passport.json").write_text(json.dumps(data), encoding="utf-8")
+
+
+def test_a_plan_that_is_not_built_is_said_before_the_server_starts(
+    tmp_path: Path, repository: Path
+) -> None:
+    copy = tmp_path / "models"
+    shutil.copytree(repository, copy)
+    waiting_for_its_plan(copy)
+    done = serve(tmp_path, "up", "--port", 0, "--repository", copy)
+    assert done.returncode == 4, done.stderr
+    assert "the plan of gpu version 1 is not built" in done.stderr
+    assert f"resnet-convert build-plan {copy / 'gpu' / '1'}" in done.stderr
+    listed = serve(tmp_path, "list", "--repository", copy)
+    assert listed.returncode == 0
+    assert "plan not built" in listed.stdout
+    rows = json.loads(serve(tmp_path, "list", "--json", "--repository", copy).stdout)
+    assert {row["model"]: (row["engine"], row["speedup"] is None) for row in rows} == {
+        "digits": (None, False),
+        "gpu": ("plan not built", True),
+    }
+    verified = serve(tmp_path, "verify", "gpu", "--host", "--repository", copy)
+    assert verified.returncode in (4, 5)
+    assert "build-plan" in verified.stdout

@@ -8,7 +8,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -19,7 +19,7 @@ from resnet_convert.engine import BuildOptions, Engine
 from resnet_convert.inspection import Inspection
 from resnet_convert.journey import Journey
 from resnet_serve import cuda, durable
-from resnet_serve.errors import HostError
+from resnet_serve.errors import ConversionError, HostError
 from resnet_serve.parity.latency import Latency
 from resnet_serve.runtimes import tensorrt as tensorrt_runtime
 from resnet_serve.runtimes.tensorrt import TensorRtModel
@@ -78,6 +78,10 @@ class Workshop:
     device: cuda.Device
     tensorrt: str
 
+    def close(self) -> None:
+        """Let the GPU go."""
+        self.device.close()
+
     @classmethod
     def open(cls) -> Workshop:
         """Raises `HostError` saying what is missing: TensorRT, the driver, or the GPU."""
@@ -122,15 +126,32 @@ class Workshop:
         )
         with loaded:
             with journey.stage("inspect") as say:
+                _check_hardware(loaded, options)
                 inspection = inspector.inspect(loaded.inspect(), model)
                 say(inspection.summary())
             journey.warnings.extend(inspection.warnings())
             yield Built(engine, inspection), loaded
 
 
-def open_workshop() -> tuple[Workshop | None, HostError | None]:
+def _check_hardware(loaded: TensorRtModel, options: BuildOptions) -> None:
+    """The flag is read back from the engine: it has been ignored before (pytorch/TensorRT#3941)."""
+    found = loaded.describe()["hardware_compatibility"]
+    if found != options.hardware:
+        raise ConversionError(
+            f"the engine's hardware compatibility is {found or 'none'}, asked was "
+            f"{options.hardware or 'none'}",
+            where="tensorrt: inspect",
+            remedy="Build it without --hardware-compat, on the GPU that will serve it.",
+        )
+
+
+@contextmanager
+def open_workshop() -> Iterator[tuple[Workshop | None, HostError | None]]:
     """The workshop of this host, or why there is none."""
     try:
-        return Workshop.open(), None
+        workshop = Workshop.open()
     except HostError as missing:
-        return None, missing
+        yield None, missing
+        return
+    with closing(workshop):
+        yield workshop, None

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,7 @@ from resnet_convert.build import EngineRecord, Workshop
 from resnet_convert.candidate import time_batches
 from resnet_convert.conversion import MODEL_FILE
 from resnet_convert.engine import BuildOptions
+from resnet_convert.evidence import Evidence
 from resnet_convert.journey import Journey, Progress, StageTime
 from resnet_convert.measure import Measurements
 from resnet_convert.refusal import refusal
@@ -120,9 +122,33 @@ def build_plan(
     )
     image = triton or prepared.data["engine"]["triton"]
     journey = Journey(progress)
-    workshop = Workshop.open()
-    warning = workshop.guard(options, prepared.passport.precision, image)
-    journey.warnings += [] if warning is None else [warning]
+    with closing(Workshop.open()) as workshop:
+        warning = workshop.guard(options, prepared.passport.precision, image)
+        journey.warnings += [] if warning is None else [warning]
+        made = _build(prepared, proof, options, image, workshop, journey, timing_cache)
+    if not made.verdict.passed and not force:
+        raise refusal(
+            "no plan was written",
+            made.verdict,
+            made.measurements,
+            proof.name_of,
+            where=made.path,
+            remedy="Build with another --optimization-level, take a higher precision, or --force "
+            "it.",
+        )
+    _write(made, prepared)
+    return made
+
+
+def _build(
+    prepared: Prepared,
+    proof: Evidence,
+    options: BuildOptions,
+    image: str | None,
+    workshop: Workshop,
+    journey: Journey,
+    timing_cache: Path | None,
+) -> PlanBuild:
     with journey.stage("lint") as say:
         model = _read(prepared.directory / MODEL_FILE)
         lint.refuse(lint.check(model))
@@ -137,7 +163,7 @@ def build_plan(
                 plan,
                 proof,
                 lambda pixels: measure.taken(contract["input"], pixels, steps),
-                progress,
+                journey.progress,
                 runtime="tensorrt",
                 compiled=built.inspection.kinds,
                 largest_batch=covering(options.profiles),
@@ -157,7 +183,7 @@ def build_plan(
             optima = sorted({profile.optimum for profile in options.profiles})
             times = time_batches(plan, sorted({1, *optima}), contract["input"], steps)
             say(", ".join(f"{t.median_ms:.2f} ms at batch {size}" for size, t in times.items()))
-    made = PlanBuild(
+    return PlanBuild(
         path=prepared.directory,
         precision=prepared.passport.precision,
         record=EngineRecord("built", options, image, built, times),
@@ -166,18 +192,6 @@ def build_plan(
         warnings=tuple(journey.warnings),
         stages=tuple(journey.stages),
     )
-    if not verdict.passed and not force:
-        raise refusal(
-            "no plan was written",
-            verdict,
-            found,
-            proof.name_of,
-            where=made.path,
-            remedy="Build with another --optimization-level, take a higher precision, or --force "
-            "it.",
-        )
-    _write(made, prepared, built.engine.plan)
-    return made
 
 
 def _version(directory: Path) -> Path:
@@ -219,8 +233,10 @@ def _facts(made: PlanBuild) -> dict[str, object]:
     }
 
 
-def _write(made: PlanBuild, prepared: Prepared, plan: bytes) -> None:
-    durable.write(made.path / PLAN_FILE, plan)
+def _write(made: PlanBuild, prepared: Prepared) -> None:
+    if made.record.built is None:
+        raise TypeError("a plan that was not built cannot be written")
+    durable.write(made.path / PLAN_FILE, made.record.built.engine.plan)
     data = {**prepared.data, "engine": _facts(made)}
     if not made.verdict.passed:
         data["gate"] = {**prepared.data["gate"], "overridden": True}

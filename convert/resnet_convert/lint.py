@@ -31,7 +31,7 @@ else:
 
 GRIDS = frozenset({"INT8", "FLOAT8E4M3FN"})
 FLOATS = frozenset({"FLOAT", "FLOAT16", "BFLOAT16"})
-OPSETS = range(13, 21)
+OPSETS = range(13, 25)
 OPSET_OF_HALF_SCALES = 19
 OTHER_INTEGER_OPERATORS = frozenset(
     {"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"}

@@ -9,41 +9,36 @@ Python entry; the command line composes the same call and prints.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_convert import candidate as candidates
-from resnet_convert import deployment, lint, measure, precision
+from resnet_convert import deployment, measure
 from resnet_convert.build import EngineRecord, Workshop, open_workshop
 from resnet_convert.conversion import Conversion
-from resnet_convert.fold import Fold, fold
+from resnet_convert.graph import Graph
+from resnet_convert.graph import make as make_graph
 from resnet_convert.journey import Journey, Progress, Silent
 from resnet_convert.layers import Layer, inspect
 from resnet_convert.measure import Measurements
-from resnet_convert.pixels import take_pixels
-from resnet_convert.precision import Precise
 from resnet_convert.refusal import refusal
 from resnet_convert.request import Request
-from resnet_convert.trace import Trace, serialize, trace, verify
 from resnet_serve import durable, host, weights
 from resnet_serve.architectures import find
 from resnet_serve.datasets import Images, check_label_count, open_images, read_labels
 from resnet_serve.errors import HostError
 from resnet_serve.host import Host
-from resnet_serve.optional import optional
 from resnet_serve.parity.gate import BUDGETS, Verdict, judge
-from resnet_serve.parity.numerics import Numerics
 from resnet_serve.selection import spread
 from resnet_serve.synthetic import SyntheticImages
 from resnet_serve.triton.repository import Repository
 from resnet_serve.weights import Weights
 
 if TYPE_CHECKING:
-    import onnx_ir as ir
     from torch import nn
-else:
-    ir = optional("onnx_ir", extra="convert")
 
 INSPECTED_IMAGES = 8
 
@@ -63,12 +58,35 @@ def run(request: Request, progress: Progress) -> Conversion:
     request.check()
     repository = Repository(request.repository)
     repository.check_writable()
-    machine = host.describe()
     journey = Journey(progress)
-    workshop, missing = _workshop(request, journey)
+    with _workshop(request) as (workshop, missing):
+        if workshop is not None:
+            warning = workshop.guard(request.build_options, request.precision, request.triton)
+            journey.warnings += [] if warning is None else [warning]
+        conversion, data = _convert(request, workshop, missing, journey)
+    if not conversion.verdict.passed and not request.force:
+        raise refusal(
+            "nothing was deployed",
+            conversion.verdict,
+            conversion.measurements,
+            conversion.validation_set.name_of,
+            where=f"{conversion.name} {request.precision}",
+            remedy="Calibrate with more or better images, take a higher precision, or --force it.",
+            layer=conversion.worst_layer,
+        )
+    with journey.stage("deploy") as say:
+        version, path = deployment.deploy(conversion, data, repository)
+        say(f"{request.model_name} version {version} in {repository.path}")
+    return replace(conversion, version=version, path=path, stages=tuple(journey.stages))
 
+
+def _convert(
+    request: Request, workshop: Workshop | None, missing: HostError | None, journey: Journey
+) -> tuple[Conversion, bytes]:
+    """Everything but the deployment; the ONNX file's bytes beside what was found."""
+    machine = host.describe()
     with journey.stage("weights") as say:
-        loaded = _load_weights(request, progress)
+        loaded = _load_weights(request, journey.progress)
         calibration_set, validation_set = _images(request, loaded)
         say(_weights_summary(loaded))
     if not loaded.trained:
@@ -77,7 +95,7 @@ def run(request: Request, progress: Progress) -> Conversion:
         )
 
     network = loaded.network()
-    graph = _graph(request, loaded, network, calibration_set, journey)
+    graph = make_graph(request, loaded, network, calibration_set, journey)
     proof = _prove(request, loaded, network, graph, validation_set, workshop, machine, journey)
     measurements, verdict = proof.measurements, proof.verdict
     journey.warnings += measurements.warnings(request.precision)
@@ -114,80 +132,17 @@ def run(request: Request, progress: Progress) -> Conversion:
         engine=proof.engine,
         missing=missing,
     )
-    if not verdict.passed and not request.force:
-        raise refusal(
-            "nothing was deployed",
-            verdict,
-            measurements,
-            validation_set.name_of,
-            where=f"{conversion.name} {request.precision}",
-            remedy="Calibrate with more or better images, take a higher precision, or --force it.",
-            layer=conversion.worst_layer,
-        )
-    with journey.stage("deploy") as say:
-        version, path = deployment.deploy(conversion, graph.data, repository)
-        say(f"{request.model_name} version {version} in {repository.path}")
-    return replace(conversion, version=version, path=path, stages=tuple(journey.stages))
+    return conversion, graph.data
 
 
-def _workshop(request: Request, journey: Journey) -> tuple[Workshop | None, HostError | None]:
-    """Who builds the plan here, or why nobody does; before minutes of work, not after."""
+@contextmanager
+def _workshop(request: Request) -> Iterator[tuple[Workshop | None, HostError | None]]:
+    """Who builds the plan here, or why nobody does; asked before minutes of work, not after."""
     if request.row.name != "tensorrt" or request.prepare_only:
-        return None, None
-    workshop, missing = open_workshop()
-    if workshop is not None:
-        warning = workshop.guard(request.build_options, request.precision, request.triton)
-        journey.warnings += [] if warning is None else [warning]
-    return workshop, missing
-
-
-@dataclass(frozen=True)
-class _Graph:
-    """The graph on its way: as traced, as folded, as it will be deployed (`data`, serialized)."""
-
-    trace: Trace
-    fold: Fold
-    fold_numerics: dict[int, Numerics]
-    folded: ir.Model
-    precise: Precise
-    model: ir.Model
-    data: bytes
-
-
-def _graph(
-    request: Request,
-    loaded: Weights,
-    network: nn.Module,
-    calibration_set: Images | None,
-    journey: Journey,
-) -> _Graph:
-    with journey.stage("trace") as say:
-        traced = trace(network, (3, *loaded.preprocessing.crop))
-        model = traced.model
-        worst = max(n.max_abs for n in traced.numerics.values())
-        say(f"{sum(traced.operators.values())} nodes, max |Δlogit| {worst:.1e} against PyTorch")
-
-    with journey.stage("fold") as say:
-        folding = fold(model)
-        fold_numerics = verify(network, model, (3, *loaded.preprocessing.crop), stage="fold")
-        worst = max(n.max_abs for n in fold_numerics.values())
-        say(
-            f"{folding.folded} of {folding.total} BatchNorms folded, "
-            f"max |Δw| {folding.max_weight_change:.3g}, max |Δlogit| {worst:.1e} against PyTorch"
-        )
-
-    if request.input == "uint8":
-        with journey.stage("pixels") as say:
-            take_pixels(model, loaded.preprocessing)
-            say("normalisation in the graph, raw RGB bytes in")
-    folded = ir.from_proto(ir.to_proto(model))
-
-    precise = precision.bring(model, request, loaded, calibration_set, journey)
-    if request.for_tensorrt:
-        with journey.stage("lint") as say:
-            lint.refuse(lint.check(model))
-            say("keeps TensorRT's rules")
-    return _Graph(traced, folding, fold_numerics, folded, precise, model, serialize(model))
+        yield None, None
+        return
+    with open_workshop() as found:
+        yield found
 
 
 @dataclass(frozen=True)
@@ -204,7 +159,7 @@ def _prove(
     request: Request,
     loaded: Weights,
     network: nn.Module,
-    graph: _Graph,
+    graph: Graph,
     images: Images,
     workshop: Workshop | None,
     machine: Host,

@@ -16,6 +16,7 @@ from resnet_convert import measure, quantize, symmetric
 from resnet_convert.calibrate import Calibration, observe
 from resnet_convert.half import Half, halve
 from resnet_convert.journey import Journey
+from resnet_convert.opset import FOR_BF16, raise_opset
 from resnet_convert.quantize import Quantization
 from resnet_convert.request import Request
 from resnet_convert.symmetric import SymmetricQuantization
@@ -62,6 +63,8 @@ def bring(
         return Precise(calibration, quantization)
     with journey.stage("half") as say:
         half = halve(model, rest)
+        if rest == "bf16":
+            raise_opset(model, *FOR_BF16)
         say(f"{half.tensors} tensors typed {rest.upper()}, {half.flushed_to_zero} became zero")
     return Precise(calibration, quantization, half)
 

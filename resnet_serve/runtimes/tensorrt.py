@@ -171,6 +171,7 @@ class TensorRtModel(RunnableModel):
             "profiles": [str(profile) for profile in self.profiles],
             "graphs": self._graphs,
             "layers": self._loaded.num_layers,
+            "hardware_compatibility": _hardware(self._loaded),
         }
 
     def close(self) -> None:
@@ -302,6 +303,15 @@ def _signature(engine: trt.ICudaEngine, where: str) -> tuple[Tensor, Tensor]:
             where=where,
         )
     return given, answer
+
+
+def _hardware(engine: trt.ICudaEngine) -> str | None:
+    """Which other GPUs the engine runs on, as `--hardware-compat` says it; None for none."""
+    levels = trt.HardwareCompatibilityLevel
+    if engine.hardware_compatibility_level == levels.AMPERE_PLUS:
+        return "ampere+"
+    same = engine.hardware_compatibility_level == levels.SAME_COMPUTE_CAPABILITY
+    return "same" if same else None
 
 
 def _profiles(engine: trt.ICudaEngine, given: Tensor, where: str) -> tuple[Profile, ...]:

@@ -7,6 +7,7 @@ computes, and how fast, only a GPU can say.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
@@ -24,7 +25,7 @@ from resnet_convert.build_plan import PlanBuild, build_plan
 from resnet_convert.journey import Silent
 from resnet_serve import cuda, durable, listing, passport
 from resnet_serve.cuda import Gpu
-from resnet_serve.errors import HostError, InputFileError, ParityError, UsageError
+from resnet_serve.errors import ConversionError, HostError, InputFileError, ParityError, UsageError
 from resnet_serve.triton import config
 from resnet_serve.triton.repository import Repository
 
@@ -141,6 +142,21 @@ def test_an_engine_that_computes_something_else_deploys_nothing(
     with pytest.raises(ParityError, match="nothing was deployed: cosine of the logits"):
         converted(tmp_path, "fp16")
     assert not (tmp_path / "models").exists()
+
+
+@pytest.mark.parametrize(
+    ("asked", "level"), [("ampere+", "AMPERE_PLUS"), ("same", "SAME_COMPUTE_CAPABILITY")]
+)
+def test_an_engine_for_other_gpus_says_so_itself(
+    start: Start, tmp_path: Path, asked: str, level: str
+) -> None:
+    start("fp16")
+    with pytest.raises(ConversionError, match=rf"is none, asked was {re.escape(asked)}"):
+        converted(tmp_path, "fp16", hardware_compat=asked)
+    start("fp16", hardware=level)
+    engine = stamped(converted(tmp_path, "fp16", hardware_compat=asked)).engine
+    assert engine is not None
+    assert engine["hardware_compatibility"] == asked
 
 
 def test_forced_it_is_stamped(start: Start, tmp_path: Path) -> None:
@@ -264,7 +280,7 @@ def test_a_graph_that_breaks_a_rule_is_refused_before_the_build(
     facts = {**stamp.data, "model": {**stamp.data["model"], "sha256": durable.sha256(data)}}
     file = conversion.path / passport.FILE_NAME
     file.write_text(replace(stamp, data=facts).to_json(), encoding="utf-8")
-    with pytest.raises(InputFileError.__base__ or Exception, match="TensorRT rule T1") as refusal:
+    with pytest.raises(ConversionError, match="TensorRT rule T1") as refusal:
         built(conversion.path, tmp_path)
     assert refusal.value.exit_code == 5
     assert "--target tensorrt" in str(refusal.value)

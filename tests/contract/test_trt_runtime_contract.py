@@ -221,6 +221,7 @@ def test_describe(loaded: Loaded) -> None:
         "profiles": ["1:4:8"],
         "graphs": True,
         "layers": 57,
+        "hardware_compatibility": None,
     }
 
 

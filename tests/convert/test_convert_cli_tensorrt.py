@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 
 from resnet_convert import evidence
@@ -22,6 +23,7 @@ DIGITS = ("--arch", "resnet20", "--weights", "digits", "--name", "d", "--target"
 IMAGES = ("--validation", "digits", "--validation-images", 24)
 CALIBRATED = ("--calibration", "digits", "--calibration-images", 16)
 VERSION = Path("model_repository/d/1")
+GOLDEN = Path(__file__).parents[1] / "triton" / "golden" / "tensorrt-uint8.pbtxt"
 
 pytestmark = pytest.mark.usefixtures("traced_once")
 
@@ -58,12 +60,28 @@ def test_prepared_only_is_what_was_asked(call: Call, precision: str) -> None:
     assert {"tensorrt", "gpu", "plan_sha256", "latency"}.isdisjoint(stamped.engine)
     assert stamped.data["latency"]["speedup"] is None
     assert stamped.data["parity"]["runtime"] == "emulation"
-    assert stamped.data["model"]["opset"] == (19 if precision == "int8" else 17)
+    assert stamped.data["model"]["opset"] == {"int8": 19, "bf16": 22}.get(precision, 17)
+    onnx.checker.check_model(str(VERSION / "model.onnx"), full_check=True)
     message = config.parse((VERSION.parent / "config.pbtxt").read_text(encoding="utf-8"))
     assert (message.platform, message.max_batch_size) == ("tensorrt_plan", 4)
     report = (VERSION / "report.html").read_text(encoding="utf-8")
     assert "The TensorRT plan is not built" in report
     assert "Speed at batch 1" not in report
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
+def test_every_precision_is_served_with_the_golden_configuration(
+    call: Call, precision: str
+) -> None:
+    """Precision is in the plan alone, so that the configurations are one."""
+    words = (*DIGITS, *IMAGES, *CALIBRATED, "--precision", precision, "--batch", "1:4:6")
+    assert call(*words, "--prepare-only")[0] == 0
+    found = config.parse((VERSION.parent / "config.pbtxt").read_text(encoding="utf-8"))
+    golden = config.parse(GOLDEN.read_text(encoding="utf-8"))
+    for message in (found, golden):
+        message.name = ""
+        message.parameters[config.PREPROCESSING].string_value = ""
+    assert found == golden
 
 
 def test_without_that_word_it_ends_with_the_advice(call: Call) -> None:

@@ -214,7 +214,7 @@ BROKEN: dict[str, tuple[str, str, Change]] = {
     "weights per tensor": ("T4", "block_conv1", one_scale_for_all_weights),
     "INT32 bias": ("T5", "block_conv1", quantized_bias),
     "opset 12": ("T6", "graph", opset(12)),
-    "opset 21": ("T6", "graph", opset(21)),
+    "opset 25": ("T6", "graph", opset(25)),
     "FP16 scales at opset 18": ("T6", "conv1", opset(18)),
     "another domain": ("T6", "graph", foreign_import),
     "an operator of another domain": ("T6", "graph", foreign_operator),

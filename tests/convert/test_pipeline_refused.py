@@ -13,7 +13,7 @@ import onnx_ir as ir
 import pytest
 from recorder import Recorder
 
-from resnet_convert import pipeline, precision, quantize
+from resnet_convert import graph, pipeline, precision, quantize
 from resnet_convert.pipeline import convert
 from resnet_serve import passport
 from resnet_serve.errors import (
@@ -32,7 +32,7 @@ def sabotaged(
     monkeypatch: pytest.MonkeyPatch, stage: str, layer: str, change: Callable[[Any], Any]
 ) -> None:
     """After a stage of the pipeline, change one constant of the graph."""
-    place = {"halve": precision, "quantize": quantize}.get(stage, pipeline)
+    place = {"halve": precision, "quantize": quantize}.get(stage, graph)
     honest = getattr(place, stage)
 
     def sabotage(model: ir.Model, *rest: Any) -> Any:

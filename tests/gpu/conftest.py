@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,12 @@ from resnet_serve.synthetic import SyntheticImages
 
 
 @pytest.fixture(scope="session")
-def workshop() -> Workshop:
+def workshop() -> Iterator[Workshop]:
     """This host's GPU and TensorRT; skips the test where there is none."""
-    opened, missing = open_workshop()
-    if opened is None:
-        pytest.skip(f"no GPU host: {missing}")
-    return opened
+    with open_workshop() as (opened, missing):
+        if opened is None:
+            pytest.skip(f"no GPU host: {missing}")
+        yield opened
 
 
 @pytest.fixture(scope="session")

@@ -37,12 +37,13 @@ class GpuHost:
         profiles: tuple[str, ...] = ("1:8:8",),
         fell_back: Mapping[str, str] | None = None,
         wrong_by: float = 0.0,
+        hardware: str = "NONE",
     ) -> None:
         self.device = MemoryDevice()
         self.opened = 0
         self._major = int(version.partition(".")[0])
         self._precision, self._fell_back = precision, fell_back
-        self._wrong_by = wrong_by
+        self._wrong_by, self._hardware = wrong_by, hardware
         self._model: ir.Model | None = None
         self._session: Any = None
         self._engine = ScriptedEngine(
@@ -61,6 +62,7 @@ class GpuHost:
             "ITensor.shape": (-1, 32, 32, 3),
             "Builder.build_serialized_network": self._build,
             "ITimingCache.serialize": b"timings",
+            "ICudaEngine.hardware_compatibility_level": self._level,
             "EngineInspector.get_engine_information": self._inspect,
         }
 
@@ -77,6 +79,11 @@ class GpuHost:
         assert self._model is not None
         self._session = onnxruntime.load(emulated(self._model), threads=1)
         return PLAN + str(self._model.graph.name).encode()
+
+    def _level(self, engine: Any) -> Any:
+        import tensorrt as trt
+
+        return getattr(trt.HardwareCompatibilityLevel, self._hardware)
 
     def _inspect(self, inspector: Any, layer_format: Any) -> str:
         assert self._model is not None

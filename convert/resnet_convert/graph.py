@@ -1,0 +1,80 @@
+"""Graph: from the PyTorch reference to the ONNX graph that will be deployed.
+
+    trace ─► fold ─► pixels ─► precision ─► (lint, for TensorRT)
+
+This order is the only one: quantizing before folding, or narrowing before quantizing, is a class
+of bugs of its own.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from resnet_convert import lint, precision
+from resnet_convert.fold import Fold, fold
+from resnet_convert.journey import Journey
+from resnet_convert.pixels import take_pixels
+from resnet_convert.precision import Precise
+from resnet_convert.request import Request
+from resnet_convert.trace import Trace, serialize, trace, verify
+from resnet_serve.datasets import Images
+from resnet_serve.optional import optional
+from resnet_serve.parity.numerics import Numerics
+from resnet_serve.weights import Weights
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    from torch import nn
+else:
+    ir = optional("onnx_ir", extra="convert")
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The graph on its way: as traced, as folded, as it will be deployed (`data`, serialized)."""
+
+    trace: Trace
+    fold: Fold
+    fold_numerics: dict[int, Numerics]
+    folded: ir.Model
+    precise: Precise
+    model: ir.Model
+    data: bytes
+
+
+def make(
+    request: Request,
+    loaded: Weights,
+    network: nn.Module,
+    calibration_set: Images | None,
+    journey: Journey,
+) -> Graph:
+    """Go all the way; every stage is timed, and checked against PyTorch where it must be equal."""
+    with journey.stage("trace") as say:
+        traced = trace(network, (3, *loaded.preprocessing.crop))
+        model = traced.model
+        worst = max(n.max_abs for n in traced.numerics.values())
+        say(f"{sum(traced.operators.values())} nodes, max |Δlogit| {worst:.1e} against PyTorch")
+
+    with journey.stage("fold") as say:
+        folding = fold(model)
+        fold_numerics = verify(network, model, (3, *loaded.preprocessing.crop), stage="fold")
+        worst = max(n.max_abs for n in fold_numerics.values())
+        say(
+            f"{folding.folded} of {folding.total} BatchNorms folded, "
+            f"max |Δw| {folding.max_weight_change:.3g}, max |Δlogit| {worst:.1e} against PyTorch"
+        )
+
+    if request.input == "uint8":
+        with journey.stage("pixels") as say:
+            take_pixels(model, loaded.preprocessing)
+            say("normalisation in the graph, raw RGB bytes in")
+    folded = ir.from_proto(ir.to_proto(model))
+
+    precise = precision.bring(model, request, loaded, calibration_set, journey)
+    if request.for_tensorrt:
+        with journey.stage("lint") as say:
+            lint.refuse(lint.check(model))
+            say("keeps TensorRT's rules")
+    return Graph(traced, folding, fold_numerics, folded, precise, model, serialize(model))
