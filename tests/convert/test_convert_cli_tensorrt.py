@@ -67,6 +67,7 @@ def test_prepared_only_is_what_was_asked(call: Call, precision: str) -> None:
     report = (VERSION / "report.html").read_text(encoding="utf-8")
     assert "The TensorRT plan is not built" in report
     assert "Speed at batch 1" not in report
+    assert "None" not in report.replace("<p>None.</p>", "").replace("<p>None: both", "")
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
