@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -18,9 +19,11 @@ from resnet_convert import inspection as inspector
 from resnet_convert.engine import BuildOptions, Engine
 from resnet_convert.inspection import Inspection
 from resnet_convert.journey import Journey
+from resnet_convert.request import Request
 from resnet_serve import cuda, durable
 from resnet_serve.errors import ConversionError, HostError
 from resnet_serve.parity.latency import Latency
+from resnet_serve.runtimes import TARGETS
 from resnet_serve.runtimes import tensorrt as tensorrt_runtime
 from resnet_serve.runtimes.tensorrt import TensorRtModel
 from resnet_serve.triton import releases
@@ -131,6 +134,23 @@ class Workshop:
                 say(inspection.summary())
             journey.warnings.extend(inspection.warnings())
             yield Built(engine, inspection), loaded
+
+
+def settle(request: Request) -> tuple[Request, str | None]:
+    """What `--target auto` means on this host: TensorRT where it and a GPU are, else a CPU's.
+
+    The sentence says why not, where TensorRT is installed and cannot be used.
+    """
+    if request.target != "auto" or request.accelerator is not None or request.prepare_only:
+        return request, None
+    if request.precision not in TARGETS["tensorrt"].precisions:
+        return request, None
+    with open_workshop() as (workshop, missing):
+        if workshop is not None:
+            return replace(request, target="tensorrt"), None
+    if find_spec("tensorrt") is None or missing is None:
+        return request, None
+    return request, f"TensorRT is installed and cannot be used, so this is for CPUs: {missing}"
 
 
 def _check_hardware(loaded: TensorRtModel, options: BuildOptions) -> None:

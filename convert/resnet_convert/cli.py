@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from resnet_convert import deployment, dry_run, screen
+from resnet_convert.build import settle
 from resnet_convert.cli_build_plan import (
     ENGINES,
     TimingCacheOption,
@@ -61,7 +62,11 @@ def command(
         ),
     ] = None,
     target: Annotated[
-        str, typer.Option(help=f"What it is made for: auto, {', '.join(TARGETS)}.")
+        str,
+        typer.Option(
+            help=f"What it is made for: {', '.join(TARGETS)}, or auto: TensorRT where it and a "
+            "GPU are, else onnxruntime."
+        ),
     ] = "auto",
     name: Annotated[
         str | None, typer.Option(help="The served name. Default: --arch.", show_default=False)
@@ -213,6 +218,7 @@ def command(
         version_compatible=version_compatible,
         timing_cache=timing_cache,
     )
+    request = settle(request)[0]
     request.check()
     if dry_run_only:
         steps = dry_run.plan(request)

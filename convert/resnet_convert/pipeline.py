@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnet_convert import candidate as candidates
 from resnet_convert import deployment, measure
-from resnet_convert.build import EngineRecord, Workshop, open_workshop
+from resnet_convert.build import EngineRecord, Workshop, open_workshop, settle
 from resnet_convert.conversion import Conversion
 from resnet_convert.graph import Graph
 from resnet_convert.graph import make as make_graph
@@ -55,10 +55,12 @@ def convert(*, progress: Progress | None = None, **options: Any) -> Conversion:
 
 def run(request: Request, progress: Progress) -> Conversion:
     """The conversion of one request."""
+    request, note = settle(request)
     request.check()
     repository = Repository(request.repository)
     repository.check_writable()
     journey = Journey(progress)
+    journey.warnings += [] if note is None else [note]
     with _workshop(request) as (workshop, missing):
         if workshop is not None:
             warning = workshop.guard(request.build_options, request.precision, request.triton)

@@ -110,6 +110,29 @@ def test_a_plan_is_built_inspected_judged_and_deployed(
     assert "plan is not built" not in report
 
 
+def test_on_a_gpu_host_auto_means_tensorrt(start: Start, tmp_path: Path) -> None:
+    host = start("fp16")
+    conversion = converted(tmp_path, "fp16", target="auto", validation_images=8)
+    assert conversion.target.name == "tensorrt"
+    assert conversion.plan is not None
+    assert "--target tensorrt" in conversion.request.command()
+    assert host.device.closed == host.opened == 2
+
+
+def test_a_tensorrt_that_cannot_be_used_is_said(
+    start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    start("fp32")
+
+    def no_driver(index: int = 0) -> cuda.Device:
+        raise HostError("this host has no NVIDIA driver")
+
+    monkeypatch.setattr(cuda, "open_device", no_driver)
+    conversion = converted(tmp_path, "fp32", target="auto", validation_images=8)
+    assert conversion.target.name == "onnxruntime"
+    assert any("no NVIDIA driver" in line for line in conversion.warnings)
+
+
 def test_the_configuration_is_for_the_plan(start: Start, tmp_path: Path) -> None:
     start("fp16", profiles=("1:2:4", "4:8:16"))
     conversion = converted(tmp_path, "fp16", batch=("1:2:4", "4:8:16"), instances=2)
