@@ -1,18 +1,21 @@
 """Calibrate: the range of every activation over real images, streamed.
 
-One pass of the folded FP32 graph with its activations as outputs; only a minimum and a maximum
-per tensor are kept, so that memory grows neither with the images nor with the depth.
+One pass of the folded FP32 graph with its activations as outputs. For minmax only two numbers per
+tensor are kept, for all the methods at once a histogram (`histogram.py`): memory grows neither with
+the images nor with the depth.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_convert.clipping import limits
+from resnet_convert.histogram import Histogram
 from resnet_convert.trace import serialize
 from resnet_serve.errors import ConversionError, UsageError
 from resnet_serve.optional import optional
@@ -24,6 +27,7 @@ else:
     ir = optional("onnx_ir", extra="convert")
 
 FEW_IMAGES = 128
+Told = Callable[[int], None] | None
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class Range:
 
 @dataclass(frozen=True)
 class Calibration:
-    """Ranges by tensor name, and over how many images they were seen."""
+    """Ranges by tensor name, over how many images they were seen, and how they were cut."""
 
     ranges: Mapping[str, Range]
     images: int
@@ -48,36 +52,95 @@ class Calibration:
         return self.images < FEW_IMAGES
 
 
+@dataclass(frozen=True)
+class Observations:
+    """Histograms by tensor name, and over how many images: what every method starts from."""
+
+    histograms: Mapping[str, Histogram]
+    images: int
+
+    def calibration(self, method: str, *, symmetric: bool) -> Calibration:
+        """The ranges by a method of `clipping.METHODS`, for s8 around zero or for u8."""
+        ranges = {
+            name: Range(*limits(method, seen, symmetric=symmetric))
+            for name, seen in self.histograms.items()
+        }
+        return Calibration(ranges, self.images, method)
+
+
 def observe(
     model: ir.Model,
     tensors: Iterable[str],
     batches: Iterable[NDArray[Any]],
     *,
     threads: int,
-    progress: Callable[[int], None] | None = None,
+    progress: Told = None,
+    method: str = "minmax",
+    symmetric: bool = False,
 ) -> Calibration:
     """Run `batches` of the graph's input through it and note the range of each named tensor."""
     names = tuple(tensors)
+    if method != "minmax":
+        seen = observe_histograms(model, names, batches, threads=threads, progress=progress)
+        return seen.calibration(method, symmetric=symmetric)
     low = dict.fromkeys(names, np.inf)
     high = dict.fromkeys(names, -np.inf)
+    images = 0
+    for done, values in _streamed(model, names, batches, threads, progress):
+        images = done
+        for name, value in values.items():  # numpy's minimum keeps a NaN, Python's min may drop it
+            low[name] = float(np.minimum(low[name], value.min()))
+            high[name] = float(np.maximum(high[name], value.max()))
+    for name in names:
+        _check_finite(name, low[name], high[name])
+    return Calibration({name: Range(low[name], high[name]) for name in names}, images)
+
+
+def observe_histograms(
+    model: ir.Model,
+    tensors: Iterable[str],
+    batches: Iterable[NDArray[Any]],
+    *,
+    threads: int,
+    progress: Told = None,
+) -> Observations:
+    """As `observe`, for all the methods at once."""
+    names = tuple(tensors)
+    histograms = dict.fromkeys(names, Histogram())
+    images = 0
+    for done, values in _streamed(model, names, batches, threads, progress):
+        images = done
+        for name, value in values.items():
+            histograms[name] += Histogram.of(value)
+    for name, seen in histograms.items():
+        _check_finite(name, seen.low, seen.high)
+    return Observations(histograms, images)
+
+
+def _streamed(
+    model: ir.Model,
+    names: tuple[str, ...],
+    batches: Iterable[NDArray[Any]],
+    threads: int,
+    progress: Told,
+) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
+    """The named tensors of one batch after another, with the images so far."""
     images = 0
     entry = str(model.graph.inputs[0].name)
     with onnxruntime_runtime.load(with_outputs(model, names), threads=threads) as session:
         for batch in batches:
-            seen = {entry: batch} | session.run_all(batch)
-            for name, value in seen.items():
-                if name in low:  # numpy's minimum keeps a NaN, Python's min may drop it
-                    low[name] = float(np.minimum(low[name], value.min()))
-                    high[name] = float(np.maximum(high[name], value.max()))
+            values = {entry: batch} | session.run_all(batch)
             images += len(batch)
+            yield images, {name: values[name] for name in names}
             if progress is not None:
                 progress(images)
     if not images:
         raise UsageError("INT8 needs calibration images", remedy="Give --calibration a folder.")
-    for name in names:
-        if not (np.isfinite(low[name]) and np.isfinite(high[name])):
-            raise ConversionError("is not finite on the calibration images", where=name)
-    return Calibration({name: Range(low[name], high[name]) for name in names}, images)
+
+
+def _check_finite(name: str, low: float, high: float) -> None:
+    if not (np.isfinite(low) and np.isfinite(high)):
+        raise ConversionError("is not finite on the calibration images", where=name)
 
 
 def with_outputs(model: ir.Model, names: Iterable[str]) -> bytes:

@@ -10,7 +10,16 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
-from resnet_convert.calibrate import FEW_IMAGES, Calibration, Range, observe, with_outputs
+from resnet_convert.calibrate import (
+    FEW_IMAGES,
+    Calibration,
+    Range,
+    observe,
+    observe_histograms,
+    with_outputs,
+)
+from resnet_convert.clipping import METHODS
+from resnet_convert.histogram import Histogram
 from resnet_convert.pixels import take_pixels
 from resnet_convert.quantize import activations
 from resnet_convert.trace import serialize
@@ -96,20 +105,47 @@ def test_images_are_streamed_and_progress_is_told(small: ir.Model) -> None:
     assert alive == [0, 1, 2], "a batch is taken only when the one before is done with"
 
 
-def test_no_images_are_refused(small: ir.Model) -> None:
+@pytest.mark.parametrize("look", [observe, observe_histograms])
+def test_no_images_are_refused(small: ir.Model, look: Callable[..., object]) -> None:
     with pytest.raises(UsageError, match="calibration images"):
-        observe(small, ["a"], [], threads=1)
+        look(small, ["a"], [], threads=1)
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+@pytest.mark.parametrize("method", METHODS)
+def test_one_pass_serves_every_method(small: ir.Model, method: str, symmetric: bool) -> None:
+    names, images = ["image", "a", "b"], batches(3, 1, 4)
+    told: list[int] = []
+    seen = observe_histograms(small, names, iter(images), threads=1, progress=told.append)
+    assert told == [3, 4, 8]
+    found = seen.calibration(method, symmetric=symmetric)
+    alone = observe(small, names, images, threads=1, method=method, symmetric=symmetric)
+    assert (found.method, found.images) == (method, 8)
+    assert found == alone
+    assert list(found.ranges) == names
+    assert found.ranges["b"].low == 0
+
+
+def test_histograms_are_those_of_all_values(small: ir.Model) -> None:
+    images = batches(3, 1, 4)
+    seen = observe_histograms(small, ["image", "b"], images, threads=1)
+    whole = Histogram.of(np.concatenate(images))
+    np.testing.assert_array_equal(seen.histograms["image"].counts, whole.counts)
+    relu = Histogram.of(np.maximum(np.concatenate(images) * np.float32(0.5), 0))
+    np.testing.assert_array_equal(seen.histograms["b"].counts, relu.counts)
+    assert seen.histograms["b"].zeros == relu.zeros > 0
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("position", [0, 1, 2])
+@pytest.mark.parametrize("look", [observe, observe_histograms])
 def test_what_is_not_finite_in_any_batch_is_refused_and_named(
-    small: ir.Model, bad: float, position: int
+    small: ir.Model, bad: float, position: int, look: Callable[..., object]
 ) -> None:
     images = batches(2, 2, 2)
     images[position][0, 0, 0, 0] = bad
     with pytest.raises(ConversionError, match="not finite") as refusal:
-        observe(small, ["image", "a"], images, threads=1)
+        look(small, ["image", "a"], images, threads=1)
     assert refusal.value.where == "image"
 
 

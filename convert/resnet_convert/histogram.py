@@ -1,0 +1,92 @@
+"""Histogram: how often a tensor takes which values, in a size that no number of images changes.
+
+    bin of x = ⌊|x| / 2^k⌋, one row for x > 0 and one for x < 0; zeros are counted apart
+
+The width of a bin is a power of two, so that a wider range merges bins in pairs and moves no value:
+the sum of two histograms is the histogram of all their values, in any order.
+Zeros are apart because every grid holds them exactly: half of a tensor behind a ReLU is zeros, and
+they say nothing about where to clip it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+BINS = 4096  # on either side; from a half to all of them are in use, whatever the largest value
+_SIDE = BINS.bit_length() - 1
+_FINEST = -100  # the exponent of the narrowest bin; 2^100 still is an FP32 number
+
+
+@dataclass(frozen=True)
+class Histogram:
+    """Counts [2, BINS] over bins of width 2^exponent: values above zero, and below.
+
+    `low` and `high` are the exact extremes; not finite where a value was not, and then no value of
+    that array is counted. A histogram of nothing has low = ∞ and high = −∞.
+    """
+
+    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros((2, BINS), np.int64))
+    exponent: int = _FINEST
+    zeros: int = 0
+    low: float = np.inf
+    high: float = -np.inf
+
+    @classmethod
+    def of(cls, values: NDArray[Any]) -> Histogram:
+        """Count FP32 (or UINT8) values of any shape."""
+        if not values.size:
+            return cls()
+        flat = np.asarray(values, np.float32).ravel()
+        low, high = float(flat.min()), float(flat.max())  # a NaN anywhere makes both NaN
+        if not np.isfinite([low, high]).all():
+            return cls(low=low, high=high)
+        largest = max(-low, high)
+        exponent = max(_FINEST, int(np.frexp(largest)[1]) - _SIDE) if largest else _FINEST
+        steps = np.multiply(flat, np.float32(2.0**-exponent))
+        zeros = flat.size - int(np.count_nonzero(flat))
+        if low >= 0:
+            counts = np.bincount(steps.astype(np.int16), minlength=2 * BINS)
+        else:
+            below = flat < 0
+            bins = np.abs(steps, out=steps).astype(np.int16)
+            bins += below.astype(np.int16) << _SIDE
+            counts = np.bincount(bins, minlength=2 * BINS)
+        counts[0] -= zeros
+        return cls(counts.reshape(2, BINS), exponent, zeros, low, high)
+
+    def __add__(self, other: Histogram) -> Histogram:
+        """The histogram of the values of both."""
+        exponent = max(self.exponent, other.exponent)
+        return Histogram(
+            self._coarser(exponent) + other._coarser(exponent),
+            exponent,
+            self.zeros + other.zeros,
+            float(np.minimum(self.low, other.low)),  # numpy's keep a NaN, Python's may drop it
+            float(np.maximum(self.high, other.high)),
+        )
+
+    @property
+    def finite(self) -> bool:
+        """Whether there were values, and all of them finite."""
+        return bool(np.isfinite(self.low) and np.isfinite(self.high))
+
+    @property
+    def width(self) -> float:
+        """Of a bin."""
+        return 2.0**self.exponent
+
+    @property
+    def total(self) -> int:
+        """How many values were counted, zeros included."""
+        return int(self.counts.sum()) + self.zeros
+
+    def _coarser(self, exponent: int) -> NDArray[np.int64]:
+        """The counts over bins of 2^exponent, of which `self` has 2^(exponent − self.exponent)."""
+        merged = min(BINS, 2 ** (exponent - self.exponent))
+        coarse = np.zeros_like(self.counts)
+        coarse[:, : BINS // merged] = self.counts.reshape(2, -1, merged).sum(axis=2)
+        return coarse
