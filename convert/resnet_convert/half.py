@@ -9,6 +9,11 @@ Rules:
 3. Integer constants (axes, pads) and the pixel arithmetic keep their types.
 4. In a graph that carries Q/DQ pairs the integers stay; the scales take the type, and must be
    numbers that it holds exactly, or the graph would no longer mean what was calibrated.
+5. A module that is kept stays FP32, and so does what it answers, which 16 bits may not hold: behind
+   its ReLU, moved, through a Q/DQ pair, up to the operators that compute something else from it.
+   These too compute in FP32, and so do the pairs that they read through. A Cast brings up what FP32
+   operators read of the others, and one Cast brings down what the others read of theirs, so that no
+   operator mixes types.
 """
 
 from __future__ import annotations
@@ -19,7 +24,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_convert.initializers import array_of, assign
+from resnet_convert.initializers import array_of, assign, initializer
+from resnet_convert.quantize import MOVING, WEIGHTED, layers_named
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
 
@@ -29,34 +35,108 @@ else:
     ir = optional("onnx_ir", extra="convert")
 
 
+LARGEST_FP16 = 65504.0
+PASSING = MOVING | {"Relu", "Concat", "QuantizeLinear", "DequantizeLinear"}
+KEEPABLE = WEIGHTED | {"Add", "Mul", "GlobalAveragePool", "AveragePool", "ReduceMean"}
+
+
 @dataclass(frozen=True)
 class Half:
-    """How much became FP16 or BF16: tensors and values, and those that rounded to zero."""
+    """How much became FP16 or BF16: tensors and values, and those that rounded to zero.
+
+    `wide` are the modules that compute in FP32 (rule 5), in the graph's order.
+    """
 
     tensors: int
     values: int
     flushed_to_zero: int
+    wide: tuple[str, ...] = ()
 
 
-def halve(model: ir.Model, precision: str = "fp16") -> Half:
-    """Type the graph FP16 or BF16, in place; it may already carry symmetric Q/DQ pairs."""
+def halve(model: ir.Model, precision: str = "fp16", *, keep: frozenset[str] = frozenset()) -> Half:
+    """Type the graph FP16 or BF16, in place; it may already carry symmetric Q/DQ pairs.
+
+    `keep` names modules (layers, additions, pools) that stay FP32.
+    """
     graph = model.graph
     dtype = ir.DataType.FLOAT16 if precision == "fp16" else ir.DataType.BFLOAT16
     entry = _entry(graph)
     pixel_nodes = _before(entry)
+    wide = _wide(graph, layers_named(graph, keep, where=precision, kinds=KEEPABLE))
     tensors = values = flushed = 0
     for value in list(graph.initializers.values()):
-        if value.dtype != ir.DataType.FLOAT or {use.node for use in value.uses()} <= pixel_nodes:
+        readers = {use.node for use in value.uses()}
+        if value.dtype != ir.DataType.FLOAT or readers <= pixel_nodes | wide:
             continue
         exact = array_of(value)
-        flushed += _round(value, dtype, precision)
+        flushed += _round(_own(graph, value, wide), dtype, precision)
         tensors, values = tensors + 1, values + exact.size
-    _cast_in(graph, entry, dtype, precision)
-    _cast_out(graph, precision)
+    _cast_in(graph, entry, dtype, precision, wide)
+    if graph.outputs[0].producer() not in wide:
+        _cast_out(graph, precision)
+    _cast_between(graph, pixel_nodes, wide, dtype, precision)
     for value, found in element_types(graph).items():
         if found is not None:
             value.type = ir.TensorType(found)
-    return Half(tensors, values, flushed)
+    named = tuple(str(n.name) for n in graph if n in wide and n.op_type in KEEPABLE)
+    return Half(tensors, values, flushed, named)
+
+
+def _wide(graph: ir.Graph, kept: frozenset[ir.Node]) -> frozenset[ir.Node]:
+    """Rule 5: the operators that compute in FP32."""
+    wide: set[ir.Node] = set(kept)
+    answers: set[ir.Value] = set()
+    grown = True
+    while grown:
+        before = len(wide), len(answers)
+        for node in graph:
+            if node not in wide and answers.isdisjoint(node.inputs):
+                continue
+            wide.add(node)
+            if node in kept or node.op_type in PASSING:
+                answers.update(node.outputs)
+            for value in node.inputs:  # a pair stays whole, and next to who reads through it
+                writer = None if value is None else value.producer()
+                if writer is not None and "DequantizeLinear" in (node.op_type, writer.op_type):
+                    wide.add(writer)
+        grown = (len(wide), len(answers)) > before
+    return frozenset(wide)
+
+
+def _own(graph: ir.Graph, value: ir.Value, wide: frozenset[ir.Node]) -> ir.Value:
+    """A constant for the operators of 16 bits, where ones of FP32 read it too."""
+    uses = list(value.uses())
+    narrow = [use for use in uses if use.node not in wide]
+    if len(narrow) == len(uses):
+        return value
+    copy = initializer(graph, f"{value.name}.narrow", array_of(value))
+    for use in narrow:
+        use.node.replace_input_with(use.idx, copy)
+    return copy
+
+
+def _cast_between(
+    graph: ir.Graph,
+    pixel_nodes: set[ir.Node],
+    wide: frozenset[ir.Node],
+    dtype: ir.DataType,
+    precision: str,
+) -> None:
+    """Cast at every border between operators of FP32 and of 16 bits, once per tensor."""
+    for node in list(graph):
+        if node in pixel_nodes:  # they are FP32, and what 16 bits read of them was cast already
+            continue
+        for value in node.outputs:
+            others = [use for use in value.uses() if (use.node in wide) != (node in wide)]
+            if not others:
+                continue
+            target = dtype if node in wide else ir.DataType.FLOAT
+            name = f"{value.name}.{precision if node in wide else 'fp32'}"
+            cast = ir.node("Cast", [value], {"to": target}, name=name)
+            cast.outputs[0].name, cast.outputs[0].shape = name, value.shape
+            graph.insert_after(node, cast)
+            for use in others:
+                use.node.replace_input_with(use.idx, cast.outputs[0])
 
 
 def element_types(graph: ir.Graph) -> dict[ir.Value, ir.DataType | None]:
@@ -86,7 +166,7 @@ def _round(value: ir.Value, dtype: ir.DataType, precision: str) -> int:
         raise ConversionError(
             f"a value of {largest:.4g} does not fit {precision.upper()}{limit}",
             where=f"{precision}: {value.name}",
-            remedy="Use --precision fp32 for this network.",
+            remedy="Use --precision fp32 for this network, or keep the module in FP32.",
         )
     if _is_scale(value) and (rounded.astype(np.float32) != exact).any():
         raise ConversionError(
@@ -100,7 +180,7 @@ def _round(value: ir.Value, dtype: ir.DataType, precision: str) -> int:
 
 def _too_large(exact: NDArray[Any], dtype: ir.DataType) -> bool:
     """FP16 would round up to 65,519 down to its largest number without a word."""
-    return dtype == ir.DataType.FLOAT16 and bool((np.abs(exact) > 65504.0).any())
+    return dtype == ir.DataType.FLOAT16 and bool((np.abs(exact) > LARGEST_FP16).any())
 
 
 def _is_scale(value: ir.Value) -> bool:
@@ -118,6 +198,11 @@ def _entry(graph: ir.Graph) -> ir.Value:
     return graph.inputs[0]
 
 
+def pixel_arithmetic(graph: ir.Graph) -> set[ir.Node]:
+    """What stays FP32 ahead of the stem (rule 3)."""
+    return _before(_entry(graph))
+
+
 def _before(entry: ir.Value) -> set[ir.Node]:
     """The pixel arithmetic: what computes the entry from the image."""
     nodes: set[ir.Node] = set()
@@ -128,8 +213,17 @@ def _before(entry: ir.Value) -> set[ir.Node]:
     return nodes
 
 
-def _cast_in(graph: ir.Graph, entry: ir.Value, dtype: ir.DataType, precision: str) -> None:
-    readers, producer = list(entry.uses()), entry.producer()
+def _cast_in(
+    graph: ir.Graph,
+    entry: ir.Value,
+    dtype: ir.DataType,
+    precision: str,
+    wide: frozenset[ir.Node],
+) -> None:
+    readers = [use for use in entry.uses() if use.node not in wide]
+    producer = entry.producer()
+    if not readers:
+        return
     cast = ir.node("Cast", [entry], {"to": dtype}, name=f"{precision}.enter")
     cast.outputs[0].name = cast.name
     cast.outputs[0].shape = entry.shape

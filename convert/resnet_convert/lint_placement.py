@@ -108,10 +108,12 @@ def _fusing_additions(model: ir.Model) -> Iterator[tuple[ir.Node, list[int]]]:
     for node in model.graph:
         if node.op_type != "Add" or shortcut(node) is None:
             continue
+        writers = [_writer(_before_pair(value)) for value in node.inputs]
+        # Behind a Cast the Add computes in another type than the convolution, apart from it.
+        if any(writer is not None and writer.op_type == "Cast" for writer in writers):
+            continue
         convolutions = [
-            writer
-            for writer in map(_writer, map(_before_pair, node.inputs))
-            if writer is not None and writer.op_type == "Conv"
+            writer for writer in writers if writer is not None and writer.op_type == "Conv"
         ]
         # Where one of them stays floating, so may the Add.
         if all(dequantizer(writer.inputs[0]) for writer in convolutions):

@@ -15,12 +15,18 @@ it is quantized; x86 VNNI multiplies u8 × s8):
 5. Biases: s32 with scale(input)·scale(weight). A channel whose bias would not fit, or whose product
    of scales FP32 could not hold, gets a coarser weight scale.
 6. Logits stay FP32. Ranges always contain zero, so that padding is exact.
+7. A layer that is kept has FP32 weights and bias, and reads its input as it was written, or moved
+   (rule 3); others read the same tensor through its pair. (Kept behind a pair, the layer would be
+   quantized by ONNX Runtime after all, which rounds the weights itself.)
+8. What writes such an input computes in FP32, whatever it carries. So a Conv or Gemm there stays
+   floating too, but reads its own input as before. Every other layer runs in integers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -46,12 +52,17 @@ SMALLEST_PRODUCT = float(np.finfo(np.float32).tiny) * 2**24
 
 @dataclass(frozen=True)
 class Quantization:
-    """How many layers and activations carry Q/DQ, and how many ReLUs saturation replaced."""
+    """How many layers and activations carry Q/DQ, and how many ReLUs saturation replaced.
+
+    `floating` are the layers that stay FP32, in the graph's order: those kept (rule 7), and those
+    that compute for them (rule 8).
+    """
 
     layers: int
     activations: int
     dropped_relus: int
     coarsened_channels: int
+    floating: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,34 +73,86 @@ class _Grid:
 
 def activations(model: ir.Model) -> tuple[str, ...]:
     """The tensors that will carry a Q/DQ pair (rules 1, 2 and 6), in the graph's order."""
-    return tuple(str(value.name) for value in _activations(model.graph))
+    return tuple(str(value.name) for value in _activations(model.graph, frozenset()))
 
 
-def quantize(model: ir.Model, ranges: Mapping[str, Range]) -> Quantization:
-    """Insert the pairs, in place; `ranges` holds what `calibrate.observe` saw."""
+def quantize(
+    model: ir.Model, ranges: Mapping[str, Range], *, keep: frozenset[str] = frozenset()
+) -> Quantization:
+    """Insert the pairs, in place; `ranges` holds what `calibrate.observe` saw.
+
+    `keep` names layers that stay floating; ranges that they make superfluous are not looked at.
+    """
     graph = model.graph
-    values = _activations(graph)
+    kept = layers_named(graph, keep, where="int8")
+    values = _activations(graph, kept)
     grids = {str(value.name): _grid(ranges[source(value)]) for value in values}
     weighted = [node for node in graph if node.op_type in WEIGHTED]
+    floating = {node for node in weighted if node in kept or _writes_for(node, kept)}
     coarsened = sum(
-        _quantize_weights(graph, node, grids[str(taken(node).name)].scale) for node in weighted
+        _quantize_weights(graph, node, grids[str(taken(node).name)].scale)
+        for node in weighted
+        if node not in floating
     )
     dropped = 0
     for value in values:
         grid = grids[str(value.name)]
         producer = value.producer()
         scale, zero = np.asarray(grid.scale, np.float32), np.asarray(grid.zero, np.uint8)
-        name, uses = str(value.name), list(value.uses())
-        if producer is not None and producer.op_type == "Relu" and grid.zero == 0:
+        name = str(value.name)
+        uses = [use for use in value.uses() if not _reads_as_written(use.node, kept)]
+        shared = len(uses) < len(value.uses())
+        rectified = producer is not None and producer.op_type == "Relu"
+        if producer is not None and rectified and grid.zero == 0 and not shared:
             pair(graph, taken(producer), scale, zero, name=name, uses=uses)
             remove(graph, producer)
             dropped += 1
         else:
             pair(graph, value, scale, zero, name=name, uses=uses)
-    return Quantization(len(weighted), len(values), dropped, coarsened)
+    return Quantization(
+        layers=len(weighted) - len(floating),
+        activations=len(values),
+        dropped_relus=dropped,
+        coarsened_channels=coarsened,
+        floating=tuple(str(node.name) for node in weighted if node in floating),
+    )
 
 
-def _activations(graph: ir.Graph) -> list[ir.Value]:
+def layers_named(
+    graph: ir.Graph,
+    names: Iterable[str],
+    *,
+    where: str,
+    kinds: Collection[str] = WEIGHTED,
+) -> frozenset[ir.Node]:
+    """The operators of these names, as PyTorch names them; `ConversionError` for a name of none."""
+    known = {str(node.name): node for node in graph if node.op_type in kinds}
+    for name in sorted(set(names) - set(known)):
+        nearest = get_close_matches(name, known, n=3, cutoff=0.0)
+        raise ConversionError(
+            f"the network has no layer {name!r} to keep",
+            where=where,
+            remedy=f"The nearest are {', '.join(nearest)}." if nearest else None,
+        )
+    return frozenset(known[name] for name in names)
+
+
+def _reads_as_written(reader: ir.Node, kept: frozenset[ir.Node]) -> bool:
+    """Rule 7: whether an operator is a kept layer, or moves values for one."""
+    return reader in kept or (
+        moves(reader) and any(_reads_as_written(use.node, kept) for use in reader.outputs[0].uses())
+    )
+
+
+def _writes_for(node: ir.Node, kept: frozenset[ir.Node]) -> bool:
+    """Rule 8."""
+    readers = [use.node for use in node.outputs[0].uses()]
+    if [reader.op_type for reader in readers] == ["Relu"]:
+        readers = [use.node for use in readers[0].outputs[0].uses()]
+    return any(_reads_as_written(reader, kept) for reader in readers)
+
+
+def _activations(graph: ir.Graph, kept: frozenset[ir.Node]) -> list[ir.Value]:
     constants = set(graph.initializers)
     found: dict[str, ir.Value] = {}
     for node in graph:
@@ -98,8 +161,10 @@ def _activations(graph: ir.Graph) -> list[ir.Value]:
         for value in (*node.inputs, *node.outputs):
             if value is None or value.name in constants or value.is_graph_output():
                 continue
-            readers = [use.node.op_type for use in value.uses()]
-            if readers != ["Relu"]:
+            readers = [use.node for use in value.uses()]
+            if [reader.op_type for reader in readers] == ["Relu"]:
+                continue
+            if not readers or not all(_reads_as_written(reader, kept) for reader in readers):
                 found[str(value.name)] = value
     return list(found.values())
 

@@ -20,6 +20,9 @@ INT8 and nothing stands between the three. Hence where the pairs go:
    smallest that does not clip; one too large is refused. A tensor of zeros has scale 1.
 9. FP8: a Conv whose kernel has more than 32 taps, or with fewer than 16 channels on a side, stays
    floating: TensorRT has no FP8 kernels for it.
+10. A layer that is kept stays floating: it reads its input as it was written, while others may read
+   the same tensor through its pair. The Add that a floating Conv ends in is floating with it, and
+   then its shortcut needs no pair.
 Opset 19 is the first whose Q/DQ take FP16 scales and FP8.
 References: TensorRT developer guide, "Q/DQ Layer-Placement Recommendations"; the residual rule as
 in TensorRT Model Optimizer.
@@ -37,8 +40,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.calibrate import Range
-from resnet_convert.initializers import array_of, initializer
-from resnet_convert.quantize import WEIGHTED, constant, output_major_weight, pair, source
+from resnet_convert.initializers import array_of
+from resnet_convert.opset import raise_opset
+from resnet_convert.quantize import (
+    WEIGHTED,
+    constant,
+    layers_named,
+    output_major_weight,
+    pair,
+    source,
+)
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
 
@@ -73,15 +84,22 @@ def activations(model: ir.Model) -> tuple[str, ...]:
 
 
 def quantize(
-    model: ir.Model, ranges: Mapping[str, Range], number: str = "int8"
+    model: ir.Model,
+    ranges: Mapping[str, Range],
+    number: str = "int8",
+    *,
+    keep: frozenset[str] = frozenset(),
 ) -> SymmetricQuantization:
     """Insert the pairs into a folded FP32 graph, in place, and raise it to opset 19.
 
-    `ranges` holds what `calibrate.observe` saw of `activations(model)`.
+    `ranges` holds what `calibrate.observe` saw of `activations(model)`; `keep` names layers that
+    stay floating.
     """
     graph = model.graph
     weighted = [node for node in graph if node.op_type in WEIGHTED]
-    floating = frozenset(node for node in weighted if number == "fp8" and not _fits_fp8(node))
+    floating = layers_named(graph, keep, where=number)
+    if number == "fp8":
+        floating |= {node for node in weighted if not _fits_fp8(node)}
     sites = _sites(graph, floating)
     scales = {
         value: _scale(_largest(ranges[source(value)]), number, layer=_reader(uses))
@@ -93,7 +111,7 @@ def quantize(
     for value, uses in sites.items():
         zero = _to_grid(np.asarray(0.0), number)
         pair(graph, value, scales[value], zero, name=str(value.name), uses=uses)
-    _raise_opset(model)
+    raise_opset(model, OPSET, IR_VERSION)
     return SymmetricQuantization(
         number,
         layers=len(weighted) - len(floating),
@@ -235,17 +253,3 @@ def _quantize_weights(graph: ir.Graph, node: ir.Node, number: str) -> None:
     stored = constant(graph, node, f"{node.name}.weight", _to_grid(steps, number), scale)
     node.replace_input_with(1, stored)
     graph.initializers.pop(str(weight.name))
-
-
-def _raise_opset(model: ir.Model) -> None:
-    """From opset 17 to 19; of the operators we write, only ReduceMean is written differently."""
-    graph = model.graph
-    for node in graph:
-        axes = node.attributes.get_ints("axes") if node.op_type == "ReduceMean" else None
-        if axes is not None:
-            listed = initializer(graph, f"{node.name}.axes", np.asarray(axes, np.int64))
-            node.resize_inputs(2)
-            node.replace_input_with(1, listed)
-            node.attributes.pop("axes")
-    graph.opset_imports[""] = OPSET
-    model.ir_version = IR_VERSION

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from resnet_convert import symmetric
 from resnet_convert.calibrate import Range
 from resnet_convert.emulate import emulated
-from resnet_convert.half import element_types, halve
+from resnet_convert.half import KEEPABLE, element_types, halve
 from resnet_convert.initializers import assign
 from resnet_convert.pixels import take_pixels
 from resnet_convert.trace import trace
@@ -239,3 +239,52 @@ def test_an_input_that_two_nodes_read_is_cast_before_both(run: Run) -> None:
     with torch.inference_mode():
         np.testing.assert_allclose(run(model, x.numpy()), network(x).numpy(), atol=1e-2)
     assert [node.op_type for node in graph].count("Cast") == 2
+
+
+def test_a_kept_module_is_fp32_up_to_those_that_read_it(
+    folded_digits: ir.Model, digits: Weights, digits_pixels: NDArray[np.uint8], run: Run
+) -> None:
+    planes = digits.preprocessing.normalize(digits_pixels)
+    exact = run(folded_digits, planes)
+    weight = quantized.array(folded_digits, "layer1.0.conv1.weight").copy()
+    found = halve(folded_digits, keep=frozenset({"layer1.0.conv1"}))
+    assert found.wide == ("layer1.0.conv1", "layer1.0.conv2")
+    assert found.tensors == 2 * 18 + 2
+    np.testing.assert_array_equal(quantized.array(folded_digits, "layer1.0.conv1.weight"), weight)
+    casts = [str(n.name) for n in folded_digits.graph if n.op_type == "Cast"]
+    assert casts == ["fp16.enter", "relu.fp32", "layer1.0.conv2.fp16", "fp16.leave"]
+    types = inferred_types(folded_digits)
+    assert types["layer1.0.relu"] == types["layer1.0.conv2"] == FLOAT
+    assert types["layer1.0.add"] == types["relu"] == FLOAT16
+    assert 40 < numerics.compare(exact, run(folded_digits, planes)).sqnr_db < 90
+
+
+def test_everything_kept_is_fp32(folded_digits: ir.Model) -> None:
+    nodes = [n for n in folded_digits.graph if n.op_type in KEEPABLE]
+    before = [n.op_type for n in folded_digits.graph]
+    found = halve(folded_digits, keep=frozenset(str(n.name) for n in nodes))
+    assert (found.tensors, found.values) == (0, 0)
+    assert [n.op_type for n in folded_digits.graph] == before
+    assert set(inferred_types(folded_digits).values()) <= {FLOAT, onnx.TensorProto.INT64}
+
+
+def test_a_constant_that_both_read_is_kept_and_rounded(graph: Graphs, run: Run) -> None:
+    text = """(float[N,2,1,1] image) => (float[N,2] y) {
+        [one] a = Conv (image, w, b)
+        [relu] r = Relu (a)
+        [two] c = Conv (r, v, b)
+        [three] d = Conv (c, u, b)
+        [flatten] y = Flatten (d)
+    }"""
+    constants = {n: quantized.normal(2, 2, 1, 1, seed=i) for i, n in enumerate("wvu")}
+    model = graph(text, **constants, b=quantized.normal(2))
+    halve(model, keep=frozenset({"one"}))
+    assert quantized.node(model, "one").inputs[2].dtype == ir.DataType.FLOAT
+    assert quantized.node(model, "three").inputs[2].dtype == ir.DataType.FLOAT16
+    assert run(model, quantized.normal(3, 2, 1, 1)).shape == (3, 2)
+
+
+def test_an_unknown_module_to_keep_is_refused(folded_digits: ir.Model) -> None:
+    with pytest.raises(ConversionError, match=r"no layer 'layer1\.0\.ad' to keep") as refusal:
+        halve(folded_digits, keep=frozenset({"layer1.0.ad"}))
+    assert "layer1.0.add" in str(refusal.value.remedy)

@@ -17,9 +17,11 @@ from quantized import Graphs, Run, array, node, normal, residual, symmetric_resi
 from resnet_convert.calibrate import Range, observe
 from resnet_convert.emulate import emulated
 from resnet_convert.half import halve
+from resnet_convert.lint import check
 from resnet_convert.pixels import take_pixels
 from resnet_convert.symmetric import (
     IR_VERSION,
+    LARGEST,
     OPSET,
     SymmetricQuantization,
     activations,
@@ -319,3 +321,53 @@ def test_fp32_and_fp16_mean_the_same(graph: Graphs, run: Run) -> None:
         after = session.run(x)
     assert numerics.compare(exact, after).sqnr_db > 25
     assert numerics.compare(before, after).sqnr_db > numerics.compare(exact, after).sqnr_db
+
+
+LAYERS = ("conv1", "block_conv1", "block_conv2", "down_conv1", "down_conv2", "down_projection")
+
+
+@settings(max_examples=64)
+@given(
+    keep=st.frozensets(st.sampled_from([*LAYERS, "fc"])), number=st.sampled_from(sorted(LARGEST))
+)
+def test_whatever_is_kept_the_rules_of_tensorrt_hold(
+    graph: Graphs, run: Run, keep: frozenset[str], number: str
+) -> None:
+    model, x = residual(graph, 16), normal(4, 16, 6, 6, seed=99)
+    exact = run(model, x)
+    ranges = observe(model, activations(model), [x], threads=1).ranges
+    found = quantize(model, ranges, number, keep=keep)
+    assert set(found.floating) == keep
+    assert found.layers == 7 - len(keep)
+    for name in keep:
+        assert all(v.producer() is None for v in node(model, name).inputs[1:]), "weights as given"
+        reads = node(model, name).inputs[0].producer()
+        assert reads is None or reads.op_type != "DequantizeLinear"
+    halve(model)
+    assert check(model) == ()
+    with onnxruntime_runtime.load(emulated(model), threads=1) as session:
+        assert numerics.compare(exact, session.run(x)).sqnr_db > 15
+
+
+def test_a_kept_layer_reads_as_written_beside_a_pair(graph: Graphs) -> None:
+    model = residual(graph)
+    quantize(model, ranges(model), keep=frozenset({"block_conv1"}))
+    assert node(model, "block_conv1").inputs[0].producer() is node(model, "relu")
+    assert readers(model, "b") == {"block_add"}
+
+
+def test_the_add_of_a_kept_layer_is_floating(graph: Graphs) -> None:
+    model = residual(graph)
+    quantize(model, ranges(model), keep=frozenset({"down_conv2"}))
+    assert node(model, "down_add").inputs[0].producer() is node(model, "down_projection")
+    model = residual(graph)
+    # Where the projection is kept, the main path still fuses with its Add.
+    quantize(model, ranges(model), keep=frozenset({"down_projection"}))
+    assert readers(model, "k") == {"down_add"}
+
+
+def test_an_unknown_layer_is_refused(graph: Graphs) -> None:
+    with pytest.raises(ConversionError, match="no layer 'down_conv3' to keep") as refusal:
+        quantize(residual(graph), {}, keep=frozenset({"down_conv3"}))
+    assert "down_conv1" in str(refusal.value.remedy)
+    assert refusal.value.where == "int8"

@@ -1,0 +1,101 @@
+"""Break a layer on purpose, without changing what the network computes in FP32.
+
+    next(x) = W[:, c]·relu(w[c]∗x + b[c])  =  (W[:, c]/f)·relu((f·w[c])∗x + f·b[c])      f = 2^k > 0
+
+A power of two shifts exponents only, so that FP32 gives the same bits. With f > 1 channel c is an
+outlier that stretches the range of the layer's input until the other channels round to zero; with
+f < 1 it is the layer's weights that have the outlier, and its input loses the channel.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+from numpy.typing import NDArray
+from quantized import array, node
+
+from resnet_convert import quantize, symmetric
+from resnet_convert.calibrate import observe
+from resnet_convert.emulate import emulated
+from resnet_convert.half import halve
+from resnet_convert.initializers import assign
+from resnet_convert.quantize import Quantization
+from resnet_convert.symmetric import SymmetricQuantization
+from resnet_convert.trace import serialize
+from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
+
+
+def stretch(model: ir.Model, layer: str, factor: float, channel: int | None = None) -> None:
+    """Scale one input channel of `layer` by `factor`, where its producer writes it, in place.
+
+    Without a `channel`, the one that means most to the layer: the largest weights on both sides.
+    """
+    assert factor > 0
+    assert np.log2(factor) % 1 == 0, "only a power of two is exact"
+    reader = node(model, layer)
+    value = reader.inputs[0]
+    assert [use.node for use in value.uses()] == [reader], "others read it too"
+    writer = value.producer()
+    assert writer.op_type == "Relu"
+    writer = writer.inputs[0].producer()
+    weight, bias = (str(writer.inputs[index].name) for index in (1, 2))
+    read = str(reader.inputs[1].name)
+    before, offsets, after = (array(model, name).copy() for name in (weight, bias, read))
+    if channel is None:
+        written = np.abs(before).reshape(len(before), -1).sum(axis=1)
+        channel = int(np.argmax(written * np.abs(after).sum(axis=(0, 2, 3))))
+    before[channel] *= factor
+    offsets[channel] *= factor
+    after[:, channel] /= factor
+    for name, changed in ((weight, before), (bias, offsets), (read, after)):
+        assign(model.graph.initializers[name], changed)
+
+
+def stretchable(model: ir.Model) -> list[str]:
+    """The layers whose input only they read, and a Conv with its ReLU writes."""
+    found = []
+    for layer in model.graph:
+        if layer.op_type != "Conv" or layer.inputs[0].producer() is None:
+            continue
+        relu = layer.inputs[0].producer()
+        alone = [use.node for use in layer.inputs[0].uses()] == [layer]
+        if alone and relu.op_type == "Relu" and relu.inputs[0].producer().op_type == "Conv":
+            found.append(str(layer.name))
+    return found
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """One way to INT8: `quantize(model, keep)` in place, and the result as this CPU runs it."""
+
+    name: str
+    quantize: Callable[[ir.Model, frozenset[str]], Quantization | SymmetricQuantization]
+    serialize: Callable[[ir.Model], bytes]
+
+
+def dialect(name: str, folded: ir.Model, images: Sequence[NDArray[Any]]) -> Dialect:
+    """ "u8s8" for ONNX Runtime, or "s8s8" over FP16 for TensorRT, calibrated on batches."""
+    module = quantize if name == "u8s8" else symmetric
+    ranges = observe(folded, module.activations(folded), images, threads=1).ranges
+
+    def asymmetrically(model: ir.Model, keep: frozenset[str]) -> Quantization:
+        return quantize.quantize(model, ranges, keep=keep)
+
+    def symmetrically(model: ir.Model, keep: frozenset[str]) -> SymmetricQuantization:
+        found = symmetric.quantize(model, ranges, keep=keep)
+        halve(model)
+        return found
+
+    if name == "u8s8":
+        return Dialect(name, asymmetrically, serialize)
+    return Dialect(name, symmetrically, emulated)
+
+
+def logits(data: bytes, batches: Iterable[NDArray[Any]]) -> NDArray[np.float32]:
+    """What ONNX Runtime answers for the batches."""
+    with onnxruntime_runtime.load(data, threads=1) as session:
+        return np.concatenate([session.run(batch) for batch in batches])
