@@ -72,6 +72,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
         row.name: row
         for row in (
             Target("onnxruntime", "onnxruntime", "model.onnx", ("fp32", "fp16", "int8"), "u8s8"),
+            Target("openvino", "openvino", "model.onnx", ("fp32", "fp16", "bf16", "int8"), "u8s8"),
             Target("tensorrt", "tensorrt", "model.plan", PRECISIONS, "s8s8", gpu=True),
         )
     }

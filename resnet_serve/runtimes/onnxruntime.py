@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -79,11 +80,35 @@ class OnnxRuntimeModel(RunnableModel):
         del self._session
 
 
-def compiled_operators(model: Path | bytes, *, threads: int = 1) -> Counter[str]:
-    """The operators of the graph that ONNX Runtime really runs, counted after its optimizer.
+@dataclass(frozen=True)
+class Execution:
+    """What one run executed, after ONNX Runtime's optimizer: each kernel's name and operator."""
 
-    They are read from the nodes that its profiler times over one run: what the session says it
-    executes, not what the file asks for.
+    kernels: tuple[tuple[str, str], ...]
+
+    @property
+    def counts(self) -> Counter[str]:
+        return Counter(operator for _, operator in self.kernels)
+
+    @property
+    def integer_convolutions(self) -> frozenset[str]:
+        """Those that compute in INT8, by their names in the file, which it appends a number to."""
+        return frozenset(
+            re.sub(r"_token_\d+$", "", name)
+            for name, operator in self.kernels
+            if operator in INTEGER_CONVOLUTIONS
+        )
+
+
+def compiled_operators(model: Path | bytes, *, threads: int = 1) -> Counter[str]:
+    """The operators that ONNX Runtime really runs, counted (see `Execution`)."""
+    return execution(model, threads=threads).counts
+
+
+def execution(model: Path | bytes, *, threads: int = 1) -> Execution:
+    """Run it once and read the nodes that its profiler times.
+
+    That is what the session says it executes, not what the file asks for.
     """
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -97,8 +122,8 @@ def compiled_operators(model: Path | bytes, *, threads: int = 1) -> Counter[str]
         dtype = np.uint8 if entry.type == "tensor(uint8)" else np.float32
         session.run(None, {entry.name: np.zeros(shape, dtype=dtype)})
         text = Path(session.end_profiling()).read_text(encoding="utf-8")
-    kernels = re.findall(r'"name" ?:"([^"]*_kernel_time)"[^\n]*?"op_name" ?: ?"([^"]+)"', text)
-    return Counter(operator for _, operator in kernels)
+    kernels = re.findall(r'"name" ?:"([^"]*)_kernel_time"[^\n]*?"op_name" ?: ?"([^"]+)"', text)
+    return Execution(tuple(kernels))
 
 
 def _session(

@@ -2,13 +2,14 @@
 
 Only fields that NVIDIA's container (24.10 and newer) and the wheel's server both know.
 Reference: triton-inference-server/common, protobuf/model_config.proto; for GPUs also
-tensorrt_backend, src/instance_state.cc.
+tensorrt_backend, src/instance_state.cc; for OpenVINO openvino_backend, src/openvino.cc.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from google.protobuf import text_format
@@ -56,9 +57,12 @@ def classifier(
     preprocessing: Preprocessing,
     classes: int,
     serving: Serving,
+    precision: str = "fp32",
     gpu: GpuServing | None = None,
 ) -> Any:
     """The tensor model: pixels (or normalised planes) in, FP32 logits out, labels beside it.
+
+    `precision` is told to a backend that chooses it when it loads the file ("bf16", OpenVINO).
 
     With `gpu` it is served on GPUs; `serving` is then what the models around it go by, so that
     its `max_batch_size` must be that of the profiles.
@@ -72,7 +76,7 @@ def classifier(
     if serving.max_batch_size > 1:
         config.dynamic_batching.SetInParent()
     if gpu is None:
-        _on_cpu(config, target, serving)
+        _on_cpu(config, target, serving, precision)
         batches, count = sorted({1, serving.max_batch_size}), serving.instances
     else:
         _on_gpu(config, target, serving, gpu, image)
@@ -154,7 +158,7 @@ def _network_input(input_kind: str, preprocessing: Preprocessing) -> _Tensor:
     return _Tensor(model_config_pb2.TYPE_FP32, (3, height, width))
 
 
-def _on_cpu(config: Any, target: Target, serving: Serving) -> None:
+def _on_cpu(config: Any, target: Target, serving: Serving, precision: str) -> None:
     if target.gpu:
         raise UsageError(
             f"the target {target.name} serves on GPUs", remedy="Give its batch profiles (--batch)."
@@ -163,10 +167,29 @@ def _on_cpu(config: Any, target: Target, serving: Serving) -> None:
     config.instance_group.add(
         kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=serving.instances
     )
-    _parameters(
-        config,
-        {"intra_op_thread_count": str(serving.threads), "inter_op_thread_count": "1"},
-    )
+    _parameters(config, _CPU_PARAMETERS[target.backend](serving, precision))
+
+
+def _onnxruntime(serving: Serving, _precision: str) -> dict[str, str]:
+    return {"intra_op_thread_count": str(serving.threads), "inter_op_thread_count": "1"}
+
+
+def _openvino(serving: Serving, precision: str) -> dict[str, str]:
+    """The instances share one compiled model natively: as many streams, and all their threads."""
+    parameters = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": str(serving.instances),
+        "INFERENCE_NUM_THREADS": str(serving.instances * serving.threads),
+    }
+    if precision == "bf16":
+        parameters["HINT_BF16"] = "YES"
+    if serving.max_batch_size > 1:
+        # Natively, any batch but the largest is refused otherwise.
+        parameters["ENABLE_BATCH_PADDING"] = "YES"
+    return parameters
+
+
+_CPU_PARAMETERS = MappingProxyType({"onnxruntime": _onnxruntime, "openvino": _openvino})
 
 
 def _on_gpu(config: Any, target: Target, serving: Serving, gpu: GpuServing, image: _Tensor) -> None:

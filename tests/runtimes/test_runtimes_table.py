@@ -12,7 +12,7 @@ from resnet_serve import runtimes
 from resnet_serve.errors import UsageError
 from resnet_serve.runtimes import PRECISIONS, TARGETS, RunnableModel, target
 
-FILES = ("pytorch", "onnxruntime", "tensorrt")
+FILES = ("pytorch", "onnxruntime", "openvino", "tensorrt")
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -28,14 +28,20 @@ def test_a_row_says_what_triton_needs(name: str) -> None:
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_auto_takes_a_target_that_has_the_precision_on_a_cpu(precision: str) -> None:
     assert target("tensorrt", precision) is TARGETS["tensorrt"]
-    if precision not in TARGETS["onnxruntime"].precisions:
+    on_cpu = [row for row in TARGETS.values() if not row.gpu and precision in row.precisions]
+    if not on_cpu:
         with pytest.raises(UsageError, match=f"no target runs {precision} on a CPU.*tensorrt"):
             target("auto", precision)
-        return
-    row = target("auto", precision)
-    assert precision in row.precisions
-    assert not row.gpu
-    assert target("onnxruntime", precision) is TARGETS["onnxruntime"]
+    else:
+        assert target("auto", precision) in on_cpu
+    for row in on_cpu:
+        assert target(row.name, precision) is row
+
+
+def test_the_cpu_runs_everything_but_fp8() -> None:
+    assert TARGETS["onnxruntime"].precisions == ("fp32", "fp16", "int8")
+    assert TARGETS["openvino"].precisions == ("fp32", "fp16", "bf16", "int8")
+    assert target("auto", "bf16") is TARGETS["openvino"]
 
 
 def test_unknown_names_are_answered_with_the_known_ones() -> None:

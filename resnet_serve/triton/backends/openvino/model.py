@@ -1,0 +1,132 @@
+"""The `openvino` backend where Triton's native one is not: real OpenVINO behind Triton.
+
+    load     options ─► model ─► contract (the native checks) ─► compiled for this instance
+    serve    requests of one batch ─► one run ─► one response each
+
+The native backend pads every batch to `max_batch_size` and refuses a smaller one unless
+ENABLE_BATCH_PADDING is YES; this one refuses the same and runs what it is given, without padding.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from resnet_serve import host
+from resnet_serve.runtimes.openvino import reason
+from resnet_serve.triton.backends.openvino.contract import complete, failed, incomplete, prepared
+from resnet_serve.triton.backends.openvino.merging import Arrays, answers
+from resnet_serve.triton.backends.openvino.options import (
+    ContractError,
+    Options,
+    instances,
+    model_file,
+    refuse_kind,
+)
+
+
+class TritonPythonModel:
+    """One instance of a model; Triton's stub calls the methods in this order."""
+
+    @staticmethod
+    def auto_complete_config(auto_complete_model_config: Any) -> Any:
+        """Fill in inputs, outputs and batching from the model; opens it only when it must."""
+        import triton_python_backend_utils as pb_utils
+
+        config = auto_complete_model_config.as_dict()
+        if incomplete(config):
+            openvino = _openvino()
+            model = _read(config, Path(pb_utils.get_model_dir()), openvino.Core())
+            complete(config, model, openvino)
+        return auto_complete_model_config
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Compile the model and hold the configuration against it; raises to refuse the model."""
+        import triton_python_backend_utils as pb_utils
+
+        self._triton = pb_utils
+        config = json.loads(args["model_config"])
+        refuse_kind(config, args["model_instance_kind"])
+        options = Options.of(config)
+        openvino = _openvino()
+        core = openvino.Core()
+        directory = Path(args["model_repository"]) / args["model_version"]
+        model = prepared(config, _read(config, directory, core), openvino, reshape=options.reshape)
+        self._largest = int(config["max_batch_size"])
+        self._padding = options.padding
+        self._inputs = {port.any_name for port in model.inputs}
+        self._outputs = [tensor["name"] for tensor in config["output"]]
+        properties = options.properties(instances=instances(config), cores=host.cores())
+        properties["ALLOW_AUTO_BATCHING"] = self._largest > 0 and options.auto_batching
+        try:
+            compiled = core.compile_model(model, options.device, properties)
+            self._request = compiled.create_infer_request()
+        except RuntimeError as error:
+            raise failed("loading model", error) from None
+
+    def execute(self, requests: Sequence[Any]) -> list[Any]:
+        """One response per request, in order; requests whose shapes agree share one run."""
+        feeds: dict[int, Arrays] = {}
+        responses: list[Any] = [None] * len(requests)
+        for index, request in enumerate(requests):
+            try:
+                feeds[index] = self._feed(request)
+            except ValueError as error:
+                responses[index] = self._response(error)
+        found = answers(feeds, self._run, batched=self._largest > 0)
+        for index, answer in found.items():
+            responses[index] = self._response(answer)
+        return responses
+
+    def finalize(self) -> None:
+        """Free the compiled model."""
+        del self._request
+
+    def _feed(self, request: Any) -> Arrays:
+        feed = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
+        if set(feed) != self._inputs:
+            # OpenVINO would take what the request before gave.
+            missing = ", ".join(sorted(self._inputs - set(feed)))
+            raise ContractError(f"the request lacks the input {missing}")
+        size = len(next(iter(feed.values())))
+        if self._largest > 0 and size != self._largest and not self._padding:
+            raise ContractError(
+                f"expected requests with batch size '{self._largest}', got '{size}'... this error "
+                "can be avoided by setting 'ENABLE_BATCH_PADDING' parameter in model "
+                "configuration to 'YES' at a performance cost."
+            )
+        return feed
+
+    def _run(self, feed: Arrays) -> Arrays:
+        found = self._request.infer(feed, share_inputs=True)
+        return {name: found[name] for name in self._outputs}
+
+    def _response(self, answer: Arrays | Exception) -> Any:
+        if isinstance(answer, Exception):
+            said = str(answer) if isinstance(answer, ContractError) else reason(answer)
+            error = self._triton.TritonError(said)
+            return self._triton.InferenceResponse(output_tensors=[], error=error)
+        tensors = [self._triton.Tensor(name, array) for name, array in answer.items()]
+        return self._triton.InferenceResponse(output_tensors=tensors)
+
+
+def _openvino() -> Any:
+    try:
+        import openvino
+        import openvino.preprocess
+    except ImportError as error:
+        raise ContractError(
+            f"the openvino backend needs the package openvino ({error}); "
+            "pip install 'resnet-serve[openvino]'"
+        ) from error
+    return openvino
+
+
+def _read(config: dict[str, Any], directory: Path, core: Any) -> Any:
+    path = model_file(config, directory)
+    try:
+        return core.read_model(str(path))
+    except RuntimeError as error:
+        raise failed("reading model", error) from None
