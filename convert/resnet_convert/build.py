@@ -137,11 +137,12 @@ class Workshop:
 
 
 def settle(request: Request) -> tuple[Request, str | None]:
-    """What `--target auto` means on this host: TensorRT where it and a GPU are, else a CPU's.
+    """What no target at all means on this host, and "auto": TensorRT where it and a GPU are.
 
     The sentence says why not, where TensorRT is installed and cannot be used.
     """
-    if request.target != "auto" or request.accelerator is not None or request.prepare_only:
+    decided = request.target not in (None, "auto") or request.accelerator is not None
+    if decided or request.prepare_only:
         return request, None
     if request.precision not in TARGETS["tensorrt"].precisions:
         return request, None

@@ -1,6 +1,6 @@
 """Candidate: what the gate judges, in its own runtime or in a stand-in that rounds like it.
 
-    onnxruntime                    the file itself, on this CPU
+    onnxruntime, openvino          the file itself, on this CPU
     tensorrt, on a GPU host        the plan itself, built and inspected first
     tensorrt elsewhere             the typed graph in ONNX Runtime, rounded where TensorRT rounds
     onnxruntime --accelerator      the same: the server builds that engine when it loads the model
@@ -22,28 +22,36 @@ import numpy as np
 from resnet_convert import measure
 from resnet_convert.build import Built, EngineRecord, State, Workshop
 from resnet_convert.emulate import emulated
+from resnet_convert.inspection import Convolutions, asked_precisions, check_precision
 from resnet_convert.journey import Journey
 from resnet_convert.request import Request
 from resnet_serve.parity import latency
+from resnet_serve.parity.gate import Check
 from resnet_serve.preprocessing import Preprocessing
-from resnet_serve.runtimes import RunnableModel, TimesItself
+from resnet_serve.runtimes import RunnableModel, TimesItself, open_on_cpu
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
+from resnet_serve.runtimes import openvino as openvino_runtime
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
 STAND_IN = "emulation"
+PRECISION_CHECK = "precision as compiled"
 LATENCY_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A model to be judged; `compiled` counts what it runs, by operator or kind of layer."""
+    """A model to be judged; `compiled` counts what it runs, by operator or kind of layer.
+
+    `check` is the gate's line on the precision that it really computes in, where that is known.
+    """
 
     model: RunnableModel
     runtime: str
     compiled: Mapping[str, int] = field(default_factory=dict)
     built: Built | None = None
+    check: Check | None = None
 
     @property
     def measurable(self) -> bool:
@@ -66,14 +74,39 @@ def open_candidate(
         with workshop.build(
             model, data, options, journey, timing_cache=request.timing_cache_directory
         ) as (built, loaded):
-            yield Candidate(loaded, "tensorrt", built.inspection.kinds, built)
+            kinds = built.inspection.kinds
+            yield Candidate(loaded, "tensorrt", kinds, built, built.inspection.check())
     elif request.for_tensorrt:
         with onnxruntime_runtime.load(emulated(model), threads=threads) as rounding:
             yield Candidate(rounding, STAND_IN)
     else:
-        compiled = onnxruntime_runtime.compiled_operators(data)
-        with onnxruntime_runtime.load(data, threads=threads) as session:
-            yield Candidate(session, "onnxruntime", compiled)
+        compiled, check = look_inside(request.row.name, request.precision, model, data)
+        with open_on_cpu(request.row.name, request.precision, data, threads) as loaded:
+            yield Candidate(loaded, request.row.name, compiled, check=check)
+
+
+def look_inside(
+    target: str, precision: str, model: ir.Model, data: bytes
+) -> tuple[Mapping[str, int], Check | None]:
+    """What a CPU's runtime compiled: its operators, and whether the precision is really there."""
+    asked = asked_precisions(model)
+    if target == "openvino":
+        ran = openvino_runtime.execution(data, bf16=precision == "bf16")
+        if precision == "bf16":
+            asked = dict.fromkeys(asked, "bf16")
+        found = {name: (kind, ran.convolutions.get(name)) for name, kind in asked.items()}
+        checked = precision in ("int8", "bf16")
+        return ran.counts, _check(found) if checked else None
+    kernels = onnxruntime_runtime.execution(data)
+    integers = kernels.integer_convolutions
+    if precision != "int8":
+        return kernels.counts, None
+    found = {name: (kind, "int8" if name in integers else "fp32") for name, kind in asked.items()}
+    return kernels.counts, _check(found)
+
+
+def _check(found: Convolutions) -> Check:
+    return check_precision(PRECISION_CHECK, found)
 
 
 def engine_record(

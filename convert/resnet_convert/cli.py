@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from resnet_convert import deployment, dry_run, screen
+from resnet_convert import deployment, dry_run, screen, tables
 from resnet_convert.build import settle
 from resnet_convert.cli_build_plan import (
     ENGINES,
@@ -17,9 +17,10 @@ from resnet_convert.cli_build_plan import (
     WorkspaceOption,
     build_plan,
 )
+from resnet_convert.clipping import METHODS
 from resnet_convert.engine import HARDWARE
 from resnet_convert.pipeline import run as convert
-from resnet_convert.request import ACCELERATORS, Request
+from resnet_convert.request import ACCELERATORS, AIMS, Request
 from resnet_serve import __version__, console, durable
 from resnet_serve.architectures import ARCHITECTURES
 from resnet_serve.errors import HostError, UsageError
@@ -52,7 +53,9 @@ def command(
             help=f"The network, required: {', '.join(ARCHITECTURES)}.", show_default=False
         ),
     ] = None,
-    precision: Annotated[str, typer.Option(help=f"One of {', '.join(PRECISIONS)}.")] = "fp32",
+    precision: Annotated[
+        str, typer.Option(help=f"One of {', '.join(PRECISIONS)}, or auto (measured).")
+    ] = "fp32",
     weights: Annotated[
         str | None,
         typer.Option(
@@ -62,12 +65,16 @@ def command(
         ),
     ] = None,
     target: Annotated[
-        str,
+        str | None,
         typer.Option(
-            help=f"What it is made for: {', '.join(TARGETS)}, or auto: TensorRT where it and a "
-            "GPU are, else onnxruntime."
+            help=f"What it is made for: {', '.join(TARGETS)}; auto measures what this CPU has "
+            "and takes the fastest that keeps parity.",
+            show_default="tensorrt where it and a GPU are, else onnxruntime",
         ),
-    ] = "auto",
+    ] = None,
+    optimize: Annotated[
+        str, typer.Option(help=f"What auto aims at: {' or '.join(AIMS)}.")
+    ] = "latency",
     name: Annotated[
         str | None, typer.Option(help="The served name. Default: --arch.", show_default=False)
     ] = None,
@@ -104,6 +111,31 @@ def command(
     instances: Annotated[
         int, typer.Option(min=1, help="Copies of the model; the cores are shared among them.")
     ] = 1,
+    calibration_method: Annotated[
+        str,
+        typer.Option(
+            help=f"How ranges are chosen: {', '.join(METHODS)}; auto tries all of them on held-out "
+            "images, with equalisation and bias correction."
+        ),
+    ] = "minmax",
+    budget_top1: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            help="Points of top-1 that INT8 may lose; layers stay floating, fewest first, until "
+            "it holds.",
+            show_default=False,
+        ),
+    ] = None,
+    budget_agreement: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=100,
+            help="The same for the share of equal decisions, in percent.",
+            show_default=False,
+        ),
+    ] = None,
     calibration_images: Annotated[
         int, typer.Option(min=1, help="At most so many calibration images are used.")
     ] = 512,
@@ -217,6 +249,10 @@ def command(
         hardware_compat=hardware_compat,
         version_compatible=version_compatible,
         timing_cache=timing_cache,
+        optimize=optimize,
+        calibration_method=calibration_method,
+        budget_top1=budget_top1,
+        budget_agreement=budget_agreement,
     )
     request = settle(request)[0]
     request.check()
@@ -236,6 +272,8 @@ def command(
     if as_json:
         typer.echo(json.dumps(deployment.result(conversion), indent=2, sort_keys=True))
     else:
+        for table in tables.all_of(conversion):
+            console.out.print(table)
         console.out.print(screen.result_table(conversion))
     for warning in conversion.warnings:
         console.warn(warning)

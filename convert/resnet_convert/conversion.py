@@ -8,15 +8,18 @@ from pathlib import Path
 
 from resnet_convert.build import EngineRecord
 from resnet_convert.calibrate import Calibration
+from resnet_convert.contest import Contest
 from resnet_convert.fold import Fold
 from resnet_convert.half import Half
 from resnet_convert.journey import StageTime
 from resnet_convert.layers import Layer
 from resnet_convert.measure import Measurements
 from resnet_convert.quantize import Quantization
+from resnet_convert.repair import Repair
 from resnet_convert.request import Request
 from resnet_convert.symmetric import SymmetricQuantization
 from resnet_convert.trace import Trace
+from resnet_convert.trials import Trials
 from resnet_serve.datasets import Images
 from resnet_serve.errors import HostError
 from resnet_serve.host import Host
@@ -61,6 +64,9 @@ class Conversion:
     validation_set: Images
     engine: EngineRecord | None = None
     missing: HostError | None = None
+    contest: Contest | None = None
+    trials: Trials | None = None
+    repair: Repair | None = None
     version: int | None = None
     path: Path | None = None
 

@@ -36,6 +36,7 @@ def deploy(conversion: Conversion, model: bytes, repository: Repository) -> tupl
         preprocessing=loaded.preprocessing,
         classes=classes,
         serving=serving,
+        precision=conversion.request.precision,
         gpu=gpu_serving(conversion),
     )
     preprocess = config.preprocess(
@@ -176,6 +177,9 @@ def facts(conversion: Conversion) -> Mapping[str, Any]:
             "reference_on": found.reference_on,
             "speedup": None if found.speedup is None else found.speedup.to_json(),
         },
+        "contest": None if conversion.contest is None else conversion.contest.to_json(),
+        "trials": [row.to_json() for row in conversion.trials.rows] if conversion.trials else None,
+        "repair": None if conversion.repair is None else conversion.repair.to_json(),
         "compiled_operators": found.compiled,
         "gate": {**conversion.verdict.to_json(), "overridden": conversion.overridden},
         "warnings": list(conversion.warnings),

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from resnet_convert import lint, precision
 from resnet_convert.fold import Fold, fold
 from resnet_convert.journey import Journey
+from resnet_convert.jury import Jury
 from resnet_convert.pixels import take_pixels
 from resnet_convert.precision import Precise
 from resnet_convert.request import Request
@@ -31,26 +32,27 @@ else:
 
 
 @dataclass(frozen=True)
-class Graph:
-    """The graph on its way: as traced, as folded, as it will be deployed (`data`, serialized)."""
+class Folded:
+    """The FP32 graph, traced and folded, taking what will be served."""
 
     trace: Trace
     fold: Fold
     fold_numerics: dict[int, Numerics]
-    folded: ir.Model
+    model: ir.Model
+
+
+@dataclass(frozen=True)
+class Graph:
+    """The graph in its precision, as it will be deployed; `data` is `model` serialized."""
+
+    folded: Folded
     precise: Precise
     model: ir.Model
     data: bytes
 
 
-def make(
-    request: Request,
-    loaded: Weights,
-    network: nn.Module,
-    calibration_set: Images | None,
-    journey: Journey,
-) -> Graph:
-    """Go all the way; every stage is timed, and checked against PyTorch where it must be equal."""
+def prepare(request: Request, loaded: Weights, network: nn.Module, journey: Journey) -> Folded:
+    """Trace, fold, take pixels; checked against PyTorch where it must be equal."""
     with journey.stage("trace") as say:
         traced = trace(network, (3, *loaded.preprocessing.crop))
         model = traced.model
@@ -70,11 +72,24 @@ def make(
         with journey.stage("pixels") as say:
             take_pixels(model, loaded.preprocessing)
             say("normalisation in the graph, raw RGB bytes in")
-    folded = ir.from_proto(ir.to_proto(model))
+    return Folded(traced, folding, fold_numerics, model)
 
-    precise = precision.bring(model, request, loaded, calibration_set, journey)
+
+def finish(
+    folded: Folded,
+    request: Request,
+    loaded: Weights,
+    calibration_set: Images | None,
+    journey: Journey,
+    jury: Jury | None = None,
+) -> Graph:
+    """A copy of the folded graph, brought to its precision and held to its target's rules.
+
+    With a `jury`, layers are kept in higher precision until the request's budgets hold.
+    """
+    precise = precision.bring(folded.model, request, loaded, calibration_set, journey, jury)
     if request.for_tensorrt:
         with journey.stage("lint") as say:
-            lint.refuse(lint.check(model))
+            lint.refuse(lint.check(precise.model))
             say("keeps TensorRT's rules")
-    return Graph(traced, folding, fold_numerics, folded, precise, model, serialize(model))
+    return Graph(folded, precise, precise.model, serialize(precise.model))

@@ -42,6 +42,8 @@ _ONNX_LAYER = re.compile(r"\[ONNX Layer: ([^\]]+)\]")
 _WORD = r"[\w.]"
 QUANTIZED = ("int8", "fp8")
 NAMED = 3
+# Of each convolution, by its PyTorch name: the precision that was asked for, and the one found.
+Convolutions = Mapping[str, tuple[str, str | None]]
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ class Inspection:
     """The layers of an engine, and what the graph's convolutions became."""
 
     layers: tuple[EngineLayer, ...]
-    convolutions: Mapping[str, tuple[str, str | None]]
+    convolutions: Convolutions
     residuals: Mapping[str, bool]
 
     @property
@@ -109,33 +111,17 @@ class Inspection:
         """How many layers of which kind."""
         return dict(Counter(layer.kind for layer in self.layers))
 
-    def found(self) -> str:
-        """For people: `53 of 53 convolutions INT8`."""
-        asked = Counter(asked for asked, _ in self.convolutions.values())
-        right = Counter(asked for asked, found in self.convolutions.values() if asked == found)
-        return ", ".join(
-            f"{right[kind]} of {count} convolutions {kind.upper()}" for kind, count in asked.items()
-        )
-
     def summary(self) -> str:
         """For people, in one line."""
         return (
-            f"{self.found()}, conv+add fused {self.fused} of {len(self.residuals)}, "
+            f"{convolutions_found(self.convolutions)}, "
+            f"conv+add fused {self.fused} of {len(self.residuals)}, "
             f"{self.reformats} reformats, {len(self.layers)} layers"
         )
 
     def check(self) -> Check:
         """The line of the gate."""
-        named = [
-            f"{name} is {self.convolutions[name][1] or 'not found'}" for name in self.wrong[:NAMED]
-        ]
-        more = f" and {len(self.wrong) - NAMED} more" if len(self.wrong) > NAMED else ""
-        return Check(
-            name="precision in the engine",
-            found=self.found() + (f" ({', '.join(named)}{more})" if named else ""),
-            allowed="all as in the graph",
-            passed=bool(self.convolutions) and not self.wrong,
-        )
+        return check_precision("precision in the engine", self.convolutions)
 
     def warnings(self) -> list[str]:
         """What costs time in this engine, though it is correct."""
@@ -163,6 +149,28 @@ class Inspection:
             "residuals": len(self.residuals),
             "reformats": self.reformats,
         }
+
+
+def convolutions_found(convolutions: Convolutions) -> str:
+    """For people: `53 of 53 convolutions INT8`."""
+    asked = Counter(asked for asked, _ in convolutions.values())
+    right = Counter(asked for asked, found in convolutions.values() if asked == found)
+    return ", ".join(
+        f"{right[kind]} of {count} convolutions {kind.upper()}" for kind, count in asked.items()
+    )
+
+
+def check_precision(name: str, convolutions: Convolutions) -> Check:
+    """The line of the gate: every convolution computes in what was asked of it."""
+    wrong = [layer for layer, (asked, found) in convolutions.items() if asked != found]
+    named = [f"{layer} is {convolutions[layer][1] or 'not found'}" for layer in wrong[:NAMED]]
+    more = f" and {len(wrong) - NAMED} more" if len(wrong) > NAMED else ""
+    return Check(
+        name=name,
+        found=convolutions_found(convolutions) + (f" ({', '.join(named)}{more})" if named else ""),
+        allowed="all as in the graph",
+        passed=bool(convolutions) and not wrong,
+    )
 
 
 def inspect(information: str, model: ir.Model) -> Inspection:

@@ -18,7 +18,6 @@ from resnet_serve.datasets import Images, pixel_batches
 from resnet_serve.parity import accuracy, latency, numerics
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import RunnableModel, TimesItself
-from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.runtimes import pytorch as pytorch_runtime
 from resnet_serve.weights import Weights
 
@@ -74,10 +73,6 @@ class Measurements:
             return None
         return latency.speedup(self.latencies["pytorch"], self.latencies[self.runtime])
 
-    @property
-    def integer_convolutions(self) -> int:
-        return sum(self.compiled.get(k, 0) for k in onnxruntime_runtime.INTEGER_CONVOLUTIONS)
-
     def warnings(self, precision: str) -> list[str]:
         """What the numbers say against the chosen precision."""
         found = []
@@ -96,12 +91,7 @@ class Measurements:
             found.append(
                 "this PyTorch has no CUDA: the engine on the GPU was timed against the CPU"
             )
-        if self.runtime != "onnxruntime" or not self.compiled:
-            return found
-        floating = self.compiled.get("Conv", 0) + self.compiled.get("FusedConv", 0)
-        if precision == "int8" and floating:
-            found.append(f"{floating} convolutions did not compile to INT8")
-        if precision == "fp16":
+        if self.runtime == "onnxruntime" and precision == "fp16":
             found.append(
                 "ONNX Runtime computes FP16 graphs in FP32 on this CPU: smaller, not faster"
             )

@@ -16,14 +16,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_convert import candidate as candidates
+from resnet_convert import contest as contests
 from resnet_convert import deployment, measure
 from resnet_convert.build import EngineRecord, Workshop, open_workshop, settle
 from resnet_convert.conversion import Conversion
-from resnet_convert.graph import Graph
-from resnet_convert.graph import make as make_graph
+from resnet_convert.graph import Graph, finish, prepare
 from resnet_convert.journey import Journey, Progress, Silent
+from resnet_convert.jury import Jury
 from resnet_convert.layers import Layer, inspect
 from resnet_convert.measure import Measurements
+from resnet_convert.precision import QUANTIZED
 from resnet_convert.refusal import refusal
 from resnet_convert.request import Request
 from resnet_serve import durable, host, weights
@@ -97,7 +99,30 @@ def _convert(
         )
 
     network = loaded.network()
-    graph = make_graph(request, loaded, network, calibration_set, journey)
+    folded = prepare(request, loaded, network, journey)
+    contest = None
+    if request.contested and contests.worth_holding(request, machine.cores):
+        with journey.stage("contest") as say:
+            contest = contests.hold(
+                request,
+                folded.model,
+                network,
+                loaded,
+                calibration_set,
+                validation_set,
+                machine,
+                journey,
+            )
+            say(f"{contest.winner.entrant} is the fastest for {contest.aim}")
+        request = contests.settled(request, contest)
+        advice = contest.advice()
+        journey.warnings += [] if advice is None else [advice]
+    elif request.contested:
+        request = replace(request, target=request.row.name, precision=request.row.precisions[0])
+    jury = None
+    if request.budgeted and request.precision in QUANTIZED:
+        jury = Jury.of(request, network, loaded, validation_set, machine.cores)
+    graph = finish(folded, request, loaded, calibration_set, journey, jury)
     proof = _prove(request, loaded, network, graph, validation_set, workshop, machine, journey)
     measurements, verdict = proof.measurements, proof.verdict
     journey.warnings += measurements.warnings(request.precision)
@@ -112,10 +137,12 @@ def _convert(
         request=request,
         weights=loaded,
         target=request.row,
-        trace=graph.trace,
-        fold=graph.fold,
-        fold_numerics=graph.fold_numerics,
+        trace=folded.trace,
+        fold=folded.fold,
+        fold_numerics=folded.fold_numerics,
         calibration=graph.precise.calibration,
+        trials=graph.precise.trials,
+        repair=graph.precise.repair,
         quantization=graph.precise.quantization,
         half=graph.precise.half,
         measurements=measurements,
@@ -132,6 +159,7 @@ def _convert(
         calibration_set=calibration_set,
         validation_set=validation_set,
         engine=proof.engine,
+        contest=contest,
         missing=missing,
     )
     return conversion, graph.data
@@ -183,7 +211,7 @@ def _prove(
                 largest_batch=request.serving(cores).max_batch_size,
             )
             layers = inspect(
-                graph.folded,
+                graph.precise.reference,
                 graph.model,
                 measure.inputs(spread(images, INSPECTED_IMAGES), loaded, request),
                 threads=cores,
@@ -194,8 +222,8 @@ def _prove(
                 measurements.decisions,
                 trained=loaded.trained,
             )
-            if candidate.built is not None:
-                verdict = Verdict((candidate.built.inspection.check(), *verdict.checks))
+            if candidate.check is not None:
+                verdict = Verdict((candidate.check, *verdict.checks))
             say(_parity_summary(measurements, verdict))
 
         if candidate.measurable:

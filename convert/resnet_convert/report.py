@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resnet_convert import plots
+from resnet_convert.candidate import PRECISION_CHECK
 from resnet_convert.plots import number
 from resnet_serve import passport
 from resnet_serve.optional import optional
@@ -33,7 +34,12 @@ else:
 
 CHANGED_SHOWN = 20
 FP32_BYTES = 4
-_RUNTIME_NAMES = {"pytorch": "PyTorch", "onnxruntime": "ONNX Runtime", "tensorrt": "TensorRT"}
+_RUNTIME_NAMES = {
+    "pytorch": "PyTorch",
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "tensorrt": "TensorRT",
+}
 
 
 @dataclass(frozen=True)
@@ -80,7 +86,8 @@ def render(conversion: Conversion, *, created: datetime | None = None) -> str:
         latencies=_latencies(conversion),
         sizes=list(_sizes(conversion)),
         operators=list(_operators(conversion)),
-        convolutions=_convolutions(conversion),
+        compiled_precision=_compiled_precision(conversion),
+        runtime=_RUNTIME_NAMES.get(conversion.measurements.runtime, ""),
         changed=list(_changed(conversion)),
         exact_db=EXACT_DB,
         not_finite=int((~np.isfinite(conversion.measurements.converted_logits)).sum()),
@@ -190,8 +197,13 @@ def _operators(conversion: Conversion) -> Iterator[Row]:
         yield Row(name, f"{nodes:,}", share=100 * nodes / most, accent="Conv" in name)
 
 
-def _convolutions(conversion: Conversion) -> int:
-    return sum(n for name, n in conversion.measurements.compiled.items() if "Conv" in name)
+def _compiled_precision(conversion: Conversion) -> str:
+    """`53 of 53 convolutions INT8`, or how many there are where nothing was asked of them."""
+    for check in conversion.verdict.checks:
+        if check.name == PRECISION_CHECK:
+            return f"{check.found}."
+    total = sum(n for name, n in conversion.measurements.compiled.items() if "Conv" in name)
+    return f"{count(total, 'convolution')}."
 
 
 def _changed(conversion: Conversion) -> Iterator[tuple[int, str, str, str, str]]:

@@ -7,7 +7,9 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
+from resnet_convert.clipping import METHODS
 from resnet_convert.engine import BuildOptions
+from resnet_convert.repair import Budgets
 from resnet_serve import host
 from resnet_serve.architectures import find
 from resnet_serve.errors import UsageError
@@ -19,6 +21,7 @@ from resnet_serve.triton.repository import check_name
 
 INPUTS = ("uint8", "float32")
 ACCELERATORS = ("tensorrt",)
+AIMS = ("latency", "throughput")
 # Options that mean nothing where no TensorRT engine is made.
 _OF_ENGINES = (
     "batch",
@@ -37,7 +40,7 @@ class Request:
     arch: str
     precision: str = "fp32"
     weights: str | None = None
-    target: str = "auto"
+    target: str | None = None
     name: str | None = None
     repository: Path | str = Path("model_repository")
     calibration: str | None = None
@@ -58,6 +61,10 @@ class Request:
     hardware_compat: str | None = None
     version_compatible: bool = False
     timing_cache: Path | str | None = None
+    optimize: str = "latency"
+    calibration_method: str = "minmax"
+    budget_top1: float | None = None
+    budget_agreement: float | None = None
 
     @property
     def model_name(self) -> str:
@@ -65,9 +72,15 @@ class Request:
 
     @property
     def row(self) -> Target:
-        """The target's row; an accelerator settles what "auto" means."""
-        name = "onnxruntime" if self.accelerator and self.target == "auto" else self.target
-        return target(name, self.precision)
+        """The target's row; until a contest has decided, the one its first entrant would have."""
+        open_choice = self.target in (None, "auto")
+        name = "onnxruntime" if self.accelerator and open_choice else self.target or "auto"
+        return target(name, "fp32" if self.precision == "auto" else self.precision)
+
+    @property
+    def contested(self) -> bool:
+        """Whether measuring decides: `--target auto`, or `--precision auto`."""
+        return self.accelerator is None and "auto" in (self.target, self.precision)
 
     @property
     def for_tensorrt(self) -> bool:
@@ -92,6 +105,16 @@ class Request:
         """Where the timing caches are kept; None for this user's cache."""
         return None if self.timing_cache is None else Path(self.timing_cache)
 
+    @property
+    def budgets(self) -> Budgets:
+        """What INT8 may cost; layers are kept in higher precision until it holds."""
+        share = None if self.budget_agreement is None else self.budget_agreement / 100
+        return Budgets(self.budget_top1, share)
+
+    @property
+    def budgeted(self) -> bool:
+        return self.budgets != Budgets()
+
     def serving(self, cores: int) -> Serving:
         """How Triton runs it: on a CPU the instances share the cores, on a GPU they do not."""
         if self.for_tensorrt:
@@ -107,6 +130,10 @@ class Request:
         check_name(self.model_name)
         if self.input not in INPUTS:
             raise UsageError(f"unknown input {self.input!r}", remedy="Use uint8 or float32.")
+        if self.optimize not in AIMS:
+            raise UsageError(f"unknown aim {self.optimize!r}", remedy=f"Use {' or '.join(AIMS)}.")
+        self._check_quantization()
+        self._check_choice(row)
         self._check_accelerator(row)
         self.serving(host.cores())
         for images in (self.calibration_images, self.validation_images):
@@ -117,6 +144,44 @@ class Request:
                 f"{self.precision.upper()} needs calibration images: ranges taken from noise lose "
                 "accuracy",
                 remedy="Give --calibration a folder of images like those to be classified.",
+            )
+
+    def _check_quantization(self) -> None:
+        method, quantized = self.calibration_method, self.precision in ("int8", "fp8", "auto")
+        if method not in ("auto", *METHODS):
+            raise UsageError(
+                f"unknown calibration method {method!r}",
+                remedy=f"Use auto, {', '.join(METHODS)}.",
+            )
+        if not quantized and (method != DEFAULTS["calibration_method"] or self.budgeted):
+            raise UsageError(
+                f"{self.precision} has no ranges to choose and no layers to keep",
+                remedy="Use --calibration-method and the budgets with --precision int8.",
+            )
+        if self.precision == "fp8" and method == "auto":
+            raise UsageError("auto tries INT8", remedy="Name a calibration method for FP8.")
+        for name, value, largest in (
+            ("budget-top1", self.budget_top1, 100.0),
+            ("budget-agreement", self.budget_agreement, 100.0),
+        ):
+            if value is not None and not 0 <= value <= largest:
+                raise UsageError(f"--{name} is 0 to {largest:g}, not {value:g}")
+        if self.budget_top1 is not None and self.validation is None:
+            raise UsageError(
+                "--budget-top1 needs images whose classes are known",
+                remedy="Give --validation a folder with one folder per class.",
+            )
+
+    def _check_choice(self, row: Target) -> None:
+        if self.precision == "auto" and (row.gpu or self.accelerator is not None):
+            raise UsageError(
+                "--precision auto compares what a CPU can do",
+                remedy="Name the precision of a GPU target.",
+            )
+        if self.optimize != DEFAULTS["optimize"] and not self.contested:
+            raise UsageError(
+                "--optimize says what --target auto is to aim at",
+                remedy="Use it with --target auto or --precision auto.",
             )
 
     def _check_accelerator(self, row: Target) -> None:

@@ -118,10 +118,6 @@ def result_table(conversion: Conversion) -> Table:
     table.add_row("size", f"{size_bytes / 1e6:.2f} MB", "", f"{name}, from {before:.2f} MB")
     if found.runtime == STAND_IN:
         table.add_row("computed by", "ONNX Runtime", "", "rounding as the typed graph says")
-    if found.runtime == "onnxruntime" and conversion.quantization is not None:
-        total = conversion.weights.architecture.convolutions
-        integers = f"{found.integer_convolutions} of {total}"
-        table.add_row("integer convolutions", integers, "", "as compiled")
     layer = conversion.worst_layer
     if layer is not None:
         table.add_row("least exact layer", f"{layer.sqnr_db:.1f} dB SQNR", "", layer.name)

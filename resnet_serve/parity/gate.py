@@ -33,7 +33,7 @@ BUDGETS: Mapping[str, Budget] = MappingProxyType(
     {
         "fp32": Budget(cosine=0.99999, sqnr_db=60, agreement=0.999, top1_points=0.1),
         "fp16": Budget(cosine=0.9999, sqnr_db=40, agreement=0.99, top1_points=0.2),
-        "bf16": Budget(cosine=0.999, sqnr_db=25, agreement=0.98, top1_points=0.3),
+        "bf16": Budget(cosine=0.995, sqnr_db=20, agreement=0.98, top1_points=0.3),
         "int8": Budget(cosine=0.97, sqnr_db=15, agreement=0.97, top1_points=0.5),
         "fp8": Budget(cosine=0.97, sqnr_db=15, agreement=0.97, top1_points=0.5),
     }

@@ -79,6 +79,17 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
 )
 
 
+def open_on_cpu(name: str, precision: str, model: bytes, threads: int) -> RunnableModel:
+    """A CPU target's runtime over a serialized model; imported when it is opened."""
+    if name == "openvino":
+        from resnet_serve.runtimes import openvino
+
+        return openvino.load(model, threads=threads, bf16=precision == "bf16")
+    from resnet_serve.runtimes import onnxruntime
+
+    return onnxruntime.load(model, threads=threads)
+
+
 def target(name: str, precision: str) -> Target:
     """The row for `--target` ("auto" takes the first that has the precision on this CPU)."""
     if precision not in PRECISIONS:

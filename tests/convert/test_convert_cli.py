@@ -90,7 +90,7 @@ def test_unknown_architecture_suggests_the_nearest(call: Call) -> None:
     ("words", "fragment"),
     [
         (("--precision", "int4"), "fp32, fp16, bf16, int8, fp8"),
-        (("--precision", "bf16"), "--target tensorrt"),
+        (("--precision", "fp8"), "--target tensorrt"),
         (("--batch", "1:2:4"), "--batch is for TensorRT engines"),
         (("--triton", "26.09"), "--triton is for TensorRT engines"),
         (("--prepare-only",), "--target tensorrt"),

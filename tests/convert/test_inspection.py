@@ -24,7 +24,7 @@ def test_an_engine_as_asked_passes(folded_digits: ir.Model, precision: str, majo
     assert set(asked_precisions(folded_digits).values()) == {precision}
     assert found.wrong == ()
     assert found.check().passed
-    assert found.found() == f"19 of 19 convolutions {precision.upper()}"
+    assert found.check().found == f"19 of 19 convolutions {precision.upper()}"
     assert (found.fused, len(found.residuals), found.reformats) == (9, 9, 0)
     assert found.warnings() == []
     assert "fused 9 of 9, 0 reformats" in found.summary()

@@ -35,8 +35,8 @@ def sabotaged(
     place = {"halve": precision, "quantize": quantize}.get(stage, graph)
     honest = getattr(place, stage)
 
-    def sabotage(model: ir.Model, *rest: Any) -> Any:
-        found = honest(model, *rest)
+    def sabotage(model: ir.Model, *rest: Any, **more: Any) -> Any:
+        found = honest(model, *rest, **more)
         constant = model.graph.initializers[layer]
         changed = change(constant.const_value.numpy().copy())
         constant.const_value = ir.tensor(changed, name=layer)

@@ -173,7 +173,7 @@ def test_states_the_facts(conversion: Conversion, page: str) -> None:
         "only 32 calibration images",
         "McNemar",
         "QLinearConv",
-        "19 of 19 convolutions compute in integers",
+        "19 of 19 convolutions INT8.",
         "1.08 MB",
     ):
         assert fact in text, fact

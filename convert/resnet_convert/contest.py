@@ -1,0 +1,295 @@
+"""Contest: every way this CPU can run the network, side by side, and the one to take.
+
+    entrants = runtimes here × precisions allowed  ─► parity ─► interleaved rounds ─► the fastest
+
+Who does not keep parity, or does not compute in what was asked, is out before the clock starts. For
+latency the entrants run one image at a time on all cores; for throughput each runs full batches,
+as one instance of all cores and as one instance per core.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_convert import measure, precision
+from resnet_convert.candidate import look_inside
+from resnet_convert.journey import Journey, Silent
+from resnet_convert.request import Request
+from resnet_convert.trace import serialize
+from resnet_serve.datasets import Images
+from resnet_serve.errors import HostError, ParityError, ResnetServeError
+from resnet_serve.host import Host
+from resnet_serve.optional import optional
+from resnet_serve.parity import latency
+from resnet_serve.parity.gate import BUDGETS, Verdict, judge
+from resnet_serve.parity.latency import Latency, Ratio
+from resnet_serve.runtimes import TARGETS, RunnableModel, open_on_cpu
+from resnet_serve.runtimes import pytorch as pytorch_runtime
+from resnet_serve.selection import spread
+from resnet_serve.weights import Weights
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    from torch import nn
+else:
+    ir = optional("onnx_ir", extra="convert")
+
+PARITY_IMAGES = 64
+LATENCY_SECONDS = 2.0  # per entrant
+THROUGHPUT_SECONDS = 0.7
+THROUGHPUT_ROUNDS = 3
+CONTESTED = ("fp32", "bf16", "int8")  # FP16 computes in FP32 on CPUs
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """One way: a CPU target in a precision, as `instances` copies of `threads` threads each."""
+
+    target: str
+    precision: str
+    instances: int
+    threads: int
+
+    def __str__(self) -> str:
+        return f"{self.target} {self.precision}, {self.instances} × {self.threads} threads"
+
+
+@dataclass(frozen=True)
+class Placing:
+    """How an entrant fared; `problem` says why it is out, then nothing was timed."""
+
+    entrant: Entrant
+    problem: str | None = None
+    agreement: float | None = None
+    times: Latency | None = None
+    speedup: Ratio | None = None
+    images_per_s: float | None = None
+
+    def to_json(self) -> dict[str, object]:
+        return {
+            "entrant": str(self.entrant),
+            "problem": self.problem,
+            "agreement": self.agreement,
+            "median_ms": None if self.times is None else self.times.median_ms,
+            "speedup": None if self.speedup is None else self.speedup.to_json(),
+            "images_per_s": self.images_per_s,
+        }
+
+
+@dataclass(frozen=True)
+class Contest:
+    """All placings, the best first, those that are out last."""
+
+    aim: str
+    placings: tuple[Placing, ...]
+
+    @property
+    def winner(self) -> Placing:
+        return self.placings[0]
+
+    def advice(self) -> str | None:
+        """What the table says about INT8, when INT8 loses."""
+        quantized = [p for p in self.placings if p.entrant.precision == "int8" and not p.problem]
+        if quantized and self.winner.entrant.precision != "int8":
+            return f"INT8 is not the fastest here: keep {self.winner.entrant.precision}"
+        return None
+
+    def to_json(self) -> dict[str, object]:
+        return {"aim": self.aim, "placings": [each.to_json() for each in self.placings]}
+
+
+def entrants(request: Request, cores: int) -> tuple[Entrant, ...]:
+    """Every CPU target in every precision that the request allows, installed or not."""
+    allowed: tuple[str, ...] = (request.precision,)
+    if request.precision == "auto":
+        allowed = CONTESTED
+    if request.calibration is None:
+        allowed = tuple(each for each in allowed if each != "int8")
+    return tuple(
+        Entrant(row.name, kind, 1, cores)
+        for row in TARGETS.values()
+        if not row.gpu
+        for kind in allowed
+        if kind in row.precisions
+    )
+
+
+def hold(
+    request: Request,
+    folded: ir.Model,
+    network: nn.Module,
+    loaded: Weights,
+    calibration: Images | None,
+    validation: Images,
+    machine: Host,
+    journey: Journey,
+) -> Contest:
+    """Let all of them run; raises `ParityError` when none is left to be timed."""
+    images = spread(validation, PARITY_IMAGES)
+    pairs = list(measure.reference(network, loaded, images, machine.cores))
+    out: list[Placing] = []
+    with ExitStack() as stack:
+        running: dict[Entrant, tuple[RunnableModel, bytes, float]] = {}
+        field = entrants(request, machine.cores)
+        for number, entrant in enumerate(field):
+            journey.progress.advance(number, len(field))
+            asked = replace(request, target=entrant.target, precision=entrant.precision)
+            try:
+                model, data = _graph(asked, folded, loaded, calibration)
+                runtime = stack.enter_context(
+                    open_on_cpu(entrant.target, entrant.precision, data, machine.cores)
+                )
+                found = measure.decisions(
+                    pairs,
+                    runtime,
+                    images,
+                    lambda pixels: measure.taken(request.input, pixels, loaded.preprocessing),
+                    Silent(),
+                    runtime=entrant.target,
+                    compiled={},
+                    largest_batch=request.max_batch_size,
+                )
+                check = look_inside(entrant.target, entrant.precision, model, data)[1]
+            except HostError as error:
+                out.append(Placing(entrant, error.what))
+                continue
+            except ResnetServeError as error:
+                out.append(Placing(entrant, str(error)))
+                continue
+            verdict = judge(
+                BUDGETS[entrant.precision], found.numerics, found.decisions, trained=loaded.trained
+            )
+            verdict = Verdict((*verdict.checks, *([] if check is None else [check])))
+            agreement = found.decisions.top1_agreement
+            if verdict.passed:
+                running[entrant] = (runtime, data, agreement)
+            else:
+                worst = verdict.failures[0]
+                problem = f"no parity: {worst.name} {worst.found}, allowed {worst.allowed}"
+                out.append(Placing(entrant, problem, agreement))
+        if not running:
+            said = "; ".join(f"{each.entrant}: {each.problem}" for each in out)
+            raise ParityError(f"nothing on this host keeps parity: {said}", where=request.arch)
+        placings = _timed(running, network, loaded, request, machine.cores)
+        if request.optimize == "throughput":
+            placings = list(_throughputs(placings, running, loaded, request, machine.cores, stack))
+    placings.sort(key=_rank)
+    return Contest(request.optimize, (*placings, *out))
+
+
+def settled(request: Request, contest: Contest) -> Request:
+    """The request with what the contest decided written into it."""
+    best = contest.winner.entrant
+    return replace(request, target=best.target, precision=best.precision, instances=best.instances)
+
+
+def _graph(
+    request: Request, folded: ir.Model, loaded: Weights, calibration: Images | None
+) -> tuple[ir.Model, bytes]:
+    precise = precision.bring(folded, request, loaded, calibration, Journey(Silent()))
+    return precise.model, serialize(precise.model)
+
+
+def _timed(
+    running: Mapping[Entrant, tuple[RunnableModel, bytes, float]],
+    network: nn.Module,
+    loaded: Weights,
+    request: Request,
+    cores: int,
+) -> list[Placing]:
+    """Batch 1 on all cores, everybody in turn, PyTorch among them."""
+    pixels, batch = _batch(loaded, request, 1)
+    planes = loaded.preprocessing.normalize(pixels)
+    reference = pytorch_runtime.load(network, threads=cores)
+    models: dict[str, Any] = {"": lambda: reference.run(planes)}
+    for entrant, (runtime, _, _) in running.items():
+        models[str(entrant)] = lambda runtime=runtime: runtime.run(batch)
+    seconds = LATENCY_SECONDS * len(models)
+    times = latency.measure(models, batch_size=1, seconds=seconds)
+    return [
+        Placing(
+            entrant,
+            agreement=agreement,
+            times=times[str(entrant)],
+            speedup=latency.speedup(times[""], times[str(entrant)]),
+        )
+        for entrant, (_, _, agreement) in running.items()
+    ]
+
+
+def _throughputs(
+    placings: list[Placing],
+    running: Mapping[Entrant, tuple[RunnableModel, bytes, float]],
+    loaded: Weights,
+    request: Request,
+    cores: int,
+    stack: ExitStack,
+) -> Iterator[Placing]:
+    """Full batches, in rounds: one instance of all cores, and one per core."""
+    _, batch = _batch(loaded, request, request.max_batch_size)
+    fields: dict[Placing, list[RunnableModel]] = {}
+    for placing in placings:
+        entrant = placing.entrant
+        runtime, data, _ = running[entrant]
+        fields[placing] = [runtime]
+        if cores > 1:
+            each = [
+                stack.enter_context(open_on_cpu(entrant.target, entrant.precision, data, 1))
+                for _ in range(cores)
+            ]
+            split = replace(entrant, instances=cores, threads=1)
+            fields[replace(placing, entrant=split)] = each
+    rates: dict[Placing, list[float]] = {placing: [] for placing in fields}
+    for _ in range(THROUGHPUT_ROUNDS):
+        for placing, instances in fields.items():
+            rates[placing].append(_images_per_s(instances, batch))
+    for placing, found in rates.items():
+        yield replace(placing, images_per_s=statistics.median(found))
+
+
+def _images_per_s(instances: list[RunnableModel], batch: NDArray[Any]) -> float:
+    """All instances at once, each from a thread of its own, until the time is up."""
+    done = [0] * len(instances)
+    deadline = time.perf_counter() + THROUGHPUT_SECONDS
+
+    def work(index: int) -> None:
+        while time.perf_counter() < deadline:
+            instances[index].run(batch)
+            done[index] += len(batch)
+
+    threads = [threading.Thread(target=work, args=(index,)) for index in range(len(instances))]
+    started = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    return sum(done) / (time.perf_counter() - started)
+
+
+def _batch(loaded: Weights, request: Request, size: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:
+    height, width = loaded.preprocessing.crop
+    shape = (size, height, width, 3)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    return pixels, measure.taken(request.input, pixels, loaded.preprocessing)
+
+
+def _rank(placing: Placing) -> float:
+    if placing.images_per_s is not None:
+        return -placing.images_per_s
+    return -placing.speedup.median if placing.speedup is not None else 0.0
+
+
+def worth_holding(request: Request, cores: int) -> bool:
+    """Whether there is more than one way to choose from."""
+    here = [each for each in entrants(request, cores) if find_spec(each.target) is not None]
+    return len(here) > 1 or request.optimize == "throughput"

@@ -1,0 +1,87 @@
+"""What was tried on the way, as tables in the terminal: the contest, the ranges, the repair."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from resnet_convert.contest import Contest
+from resnet_convert.conversion import Conversion
+from resnet_convert.repair import Repair
+from resnet_convert.trials import Trials
+
+
+def all_of(conversion: Conversion) -> Iterator[Table]:
+    """The tables of a conversion that tried something."""
+    if conversion.contest is not None:
+        yield contest_table(conversion.contest)
+    if conversion.trials is not None:
+        yield trials_table(conversion.trials)
+    if conversion.repair is not None and len(conversion.repair.rows) > 1:
+        yield repair_table(conversion.repair)
+
+
+def contest_table(contest: Contest) -> Table:
+    """Who ran, how they fared, and who is out for what."""
+    table = _table(f"What this host has, for {contest.aim}")
+    for column in ("entrant", "agree", "batch 1", "× PyTorch", "images/s", ""):
+        table.add_column(column, overflow="fold")
+    for each in contest.placings:
+        agreement = "" if each.agreement is None else f"{100 * each.agreement:.2f} %"
+        times = "" if each.times is None else f"{each.times.median_ms:.2f} ms"
+        ratio = each.speedup
+        speed = "" if ratio is None else f"{ratio.median:.1f} [{ratio.low:.1f}–{ratio.high:.1f}]"
+        rate = "" if each.images_per_s is None else f"{each.images_per_s:,.0f}"
+        mark = (
+            Text("taken", "green") if each is contest.winner else Text(each.problem or "", "yellow")
+        )
+        table.add_row(str(each.entrant), agreement, times, speed, rate, mark)
+    return table
+
+
+def trials_table(trials: Trials) -> Table:
+    """Every way of choosing the ranges, judged on images that gave none."""
+    table = _table(f"Ranges, judged on {trials.held_out} held-out images")
+    for column in ("method", "agree", "SQNR", "time", ""):
+        table.add_column(column, overflow="fold")
+    for row in trials.rows:
+        mark = Text(row.refused or "", "yellow")
+        if row.chosen:
+            mark = Text("taken", "green")
+        table.add_row(
+            row.name,
+            "" if row.agreement is None else f"{100 * row.agreement:.2f} %",
+            "" if row.sqnr_db is None else f"{row.sqnr_db:.2f} dB",
+            f"{row.seconds:.1f} s",
+            mark,
+        )
+    return table
+
+
+def repair_table(repair: Repair) -> Table:
+    """Layers kept, decisions regained, latency paid."""
+    table = _table(f"Layers kept in higher precision, for {repair.budgets}")
+    for column in ("kept", "agree", "top-1 lost", "SQNR", "latency", ""):
+        table.add_column(column, overflow="fold")
+    for row in repair.rows:
+        judged = row.judged
+        mark = Text("within", "green") if row.within else Text("misses", "yellow")
+        if row is repair.chosen:
+            mark = Text("taken", "bold green")
+        lost, ratio = judged.top1_points_lost, judged.latency_ratio
+        table.add_row(
+            ", ".join(row.kept) or "none",
+            f"{100 * judged.agreement:.2f} %",
+            "" if lost is None else f"{lost:+.2f} points",
+            f"{judged.sqnr_db:.1f} dB",
+            "" if ratio is None else f"{ratio:.2f}×",
+            mark,
+        )
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
