@@ -58,8 +58,8 @@ PACKAGES = (
     Package("jinja2", "jinja2", "resnet-serve[convert]", ("convert",)),
     Package("matplotlib", "matplotlib", "resnet-serve[plot]", ("convert",)),
     Package("sklearn", "scikit-learn", "resnet-serve[digits]", purpose="the handwritten digits"),
-    Package("openvino", "openvino", "openvino", purpose="serving on Intel CPUs with OpenVINO"),
-    Package("tensorrt", "tensorrt", "tensorrt", purpose="engines on NVIDIA GPUs"),
+    Package("openvino", "openvino", "resnet-serve[openvino]", purpose="serving with OpenVINO"),
+    Package("tensorrt", "tensorrt", "resnet-serve[tensorrt]", purpose="engines on NVIDIA GPUs"),
 )
 
 

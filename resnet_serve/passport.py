@@ -20,8 +20,8 @@ from resnet_serve.errors import InputFileError
 FILE_NAME = "passport.json"
 FORMAT = 1
 _PACKAGES = (
-    "torch", "onnx", "onnx-ir", "onnxruntime", "tensorrt-cu13", "tensorrt-cu12", "numpy", "pillow",
-    "resnet-serve",
+    "torch", "onnx", "onnx-ir", "onnxruntime", "openvino", "tensorrt-cu13", "tensorrt-cu12",
+    "numpy", "pillow", "resnet-serve",
 )  # fmt: skip
 
 

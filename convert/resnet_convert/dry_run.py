@@ -49,6 +49,8 @@ def plan(request: Request) -> list[Step]:
         does = f"{numbers} {request.precision.upper()} weights per channel"
         steps.append(_step("quantize", does, "onnx_ir"))
     rest = typed(request)
+    if request.precision == "fp16":
+        steps.append(_step("range", "activations against FP16's 65504", "onnxruntime"))
     if rest is not None:
         steps.append(_step("half", f"{rest.upper()} graph, FP32 logits", "onnx_ir"))
     if tensorrt:

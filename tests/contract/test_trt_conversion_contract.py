@@ -110,9 +110,10 @@ def test_a_plan_is_built_inspected_judged_and_deployed(
     assert "plan is not built" not in report
 
 
-def test_on_a_gpu_host_auto_means_tensorrt(start: Start, tmp_path: Path) -> None:
+@pytest.mark.parametrize("target", [None, "auto"])
+def test_a_gpu_host_makes_a_plan_unasked(start: Start, tmp_path: Path, target: str | None) -> None:
     host = start("fp16")
-    conversion = converted(tmp_path, "fp16", target="auto", validation_images=8)
+    conversion = converted(tmp_path, "fp16", target=target, validation_images=8)
     assert conversion.target.name == "tensorrt"
     assert conversion.plan is not None
     assert "--target tensorrt" in conversion.request.command()
@@ -128,7 +129,7 @@ def test_a_tensorrt_that_cannot_be_used_is_said(
         raise HostError("this host has no NVIDIA driver")
 
     monkeypatch.setattr(cuda, "open_device", no_driver)
-    conversion = converted(tmp_path, "fp32", target="auto", validation_images=8)
+    conversion = converted(tmp_path, "fp32", target=None, validation_images=8)
     assert conversion.target.name == "onnxruntime"
     assert any("no NVIDIA driver" in line for line in conversion.warnings)
 

@@ -70,7 +70,9 @@ def test_dry_run_touches_nothing(call: Call, tmp_path: Path) -> None:
     code, out, _ = call("--arch", "resnet50", "--precision", "fp16", "--dry-run", "--json")
     assert code == 0
     stages = [step["stage"] for step in json.loads(out)]
-    assert stages == ["weights", "trace", "fold", "pixels", "half", "parity", "latency", "deploy"]
+    assert stages == [
+        "weights", "trace", "fold", "pixels", "range", "half", "parity", "latency", "deploy"
+    ]  # fmt: skip
     assert list(tmp_path.iterdir()) == []
 
 

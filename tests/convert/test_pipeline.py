@@ -87,7 +87,7 @@ def test_the_stages_come_in_their_one_order(
     conversions: Conversions, precision: str, taken: str
 ) -> None:
     stages = [stage.name for stage in conversions(precision, taken).stages]
-    middle = {"fp32": [], "fp16": ["half"], "int8": ["calibrate", "quantize"]}[precision]
+    middle = {"fp32": [], "fp16": ["range", "half"], "int8": ["calibrate", "quantize"]}[precision]
     pixels = ["pixels"] if taken == "uint8" else []
     assert stages == [
         *("weights", "trace", "fold"),

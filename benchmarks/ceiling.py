@@ -1,0 +1,32 @@
+"""The fastest this CPU multiplies integers, and what that allows a network.
+
+python benchmarks/ceiling.py --arch resnet50
+"""
+
+from __future__ import annotations
+
+import argparse
+
+from resnet_convert import ceiling, graph
+from resnet_convert.journey import Journey, Silent
+from resnet_convert.request import Request
+from resnet_serve import host, weights
+from resnet_serve.architectures import find
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--arch", default="resnet50")
+    arch = parser.parse_args().arch
+    loaded = weights.load("random", find(arch))
+    folded = graph.prepare(Request(arch), loaded, loaded.network(), Journey(Silent()))
+    macs = ceiling.macs(folded.model)
+    found = ceiling.measure(threads=host.cores())
+    print(f"{found.gops:.0f} GOP/s on {found.threads} threads ({found.by})")
+    print(
+        f"{arch}: {macs / 1e9:.3f} GMACs an image, at most {found.images_per_s(macs):.1f} images/s"
+    )
+
+
+if __name__ == "__main__":
+    main()
