@@ -84,7 +84,16 @@ class Prepared:
                 where=model,
                 remedy="Copy the version again, or convert it again.",
             )
-        return cls(version, found)
+        prepared = cls(version, found)
+        try:
+            _ = (prepared.options, prepared.data["engine"]["triton"], prepared.data["contract"])
+        except (LookupError, TypeError, AttributeError) as error:
+            raise InputFileError(
+                f"its engine lacks what a plan is built from ({error!r})",
+                where=version / passport.FILE_NAME,
+                remedy="Convert it again.",
+            ) from error
+        return prepared
 
     @property
     def options(self) -> BuildOptions:

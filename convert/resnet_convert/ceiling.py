@@ -29,6 +29,7 @@ else:
     ir = optional("onnx_ir", extra="convert")
 
 RUNS = 15
+WORTH_IT = 5e8  # multiply-adds: a smaller network spends its time elsewhere
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,14 @@ class Ceiling:
     def images_per_s(self, macs_per_image: float) -> float:
         """What a network of so many multiply-adds per image could reach at this rate."""
         return self.gops * 1e9 / (2 * macs_per_image)
+
+
+def share(model: ir.Model, images_per_s: float, *, threads: int) -> float | None:
+    """How much of the peak a network reaches, measured now; None for a small network."""
+    found = macs(model)
+    if found < WORTH_IT:
+        return None
+    return images_per_s / measure(threads=threads).images_per_s(found)
 
 
 def measure(*, threads: int) -> Ceiling:

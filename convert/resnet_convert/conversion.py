@@ -37,7 +37,8 @@ class Conversion:
     """What a conversion made and found; `version` is None when nothing was deployed.
 
     `model_…` are facts about the ONNX file. `engine` is None for CPU targets; where its plan could
-    not be built on this host, `missing` says why.
+    not be built on this host, `missing` says why. `peak_share` is how much of this CPU's integer
+    peak an INT8 network reaches at batch 1.
     """
 
     request: Request
@@ -67,6 +68,7 @@ class Conversion:
     contest: Contest | None = None
     trials: Trials | None = None
     repair: Repair | None = None
+    peak_share: float | None = None
     version: int | None = None
     path: Path | None = None
 

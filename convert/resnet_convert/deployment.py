@@ -175,6 +175,7 @@ def facts(conversion: Conversion) -> Mapping[str, Any]:
         "latency": {
             **{name: times.to_json() for name, times in found.latencies.items()},
             "reference_on": found.reference_on,
+            "share_of_integer_peak": conversion.peak_share,
             "speedup": None if found.speedup is None else found.speedup.to_json(),
         },
         "contest": None if conversion.contest is None else conversion.contest.to_json(),

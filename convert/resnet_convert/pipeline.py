@@ -16,8 +16,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_convert import candidate as candidates
+from resnet_convert import ceiling, deployment, measure
 from resnet_convert import contest as contests
-from resnet_convert import deployment, measure
 from resnet_convert.build import EngineRecord, Workshop, open_workshop, settle
 from resnet_convert.conversion import Conversion
 from resnet_convert.graph import Graph, finish, prepare
@@ -34,6 +34,7 @@ from resnet_serve.datasets import Images, check_label_count, open_images, read_l
 from resnet_serve.errors import HostError
 from resnet_serve.host import Host
 from resnet_serve.parity.gate import BUDGETS, Verdict, judge
+from resnet_serve.runtimes import TARGETS
 from resnet_serve.selection import spread
 from resnet_serve.synthetic import SyntheticImages
 from resnet_serve.triton.repository import Repository
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 INSPECTED_IMAGES = 8
+CPU_RUNTIMES = tuple(row.name for row in TARGETS.values() if not row.gpu)
 
 
 def convert(*, progress: Progress | None = None, **options: Any) -> Conversion:
@@ -159,6 +161,7 @@ def _convert(
         calibration_set=calibration_set,
         validation_set=validation_set,
         engine=proof.engine,
+        peak_share=proof.peak_share,
         contest=contest,
         missing=missing,
     )
@@ -183,6 +186,7 @@ class _Proof:
     layers: tuple[Layer, ...]
     verdict: Verdict
     engine: EngineRecord | None
+    peak_share: float | None
 
 
 def _prove(
@@ -233,7 +237,11 @@ def _prove(
                 )
                 say(_latency_summary(measurements))
         engine = candidates.engine_record(request, candidate, loaded.preprocessing)
-    return _Proof(measurements, layers, verdict, engine)
+    peak = None
+    if request.precision == "int8" and measurements.runtime in CPU_RUNTIMES:
+        found = measurements.latencies[measurements.runtime]
+        peak = ceiling.share(graph.folded.model, found.images_per_s, threads=cores)
+    return _Proof(measurements, layers, verdict, engine, peak)
 
 
 def _load_weights(request: Request, progress: Progress) -> Weights:

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from resnet_convert import svg
 from resnet_convert.layers import Layer
+from resnet_convert.repair import Trade, pareto
 from resnet_convert.svg import CONVERTED, INK, NOTABLE, RULE, SOFT
 from resnet_serve.optional import optional
 from resnet_serve.parity.latency import Latency
@@ -254,3 +255,35 @@ def latency_distributions(axes: Axes, latencies: Mapping[str, Latency]) -> str:
     axes.spines["left"].set_visible(False)
     medians = ", ".join(f"{name} {number(times.median_ms)} ms" for name, times in latencies.items())
     return f"Distribution of latencies per runtime; medians: {medians}"
+
+
+@svg.figure(BAND)
+def trade(axes: Axes, rows: Sequence[Trade], chosen: Trade | None) -> str:
+    """Agreement over price of every attempt of a repair; what no other beats is joined."""
+    frontier = pareto(rows)
+    axes.plot(
+        [row.price for row in frontier],
+        [100 * row.judged.agreement for row in frontier],
+        color=SOFT,
+        linewidth=1,
+        drawstyle="steps-post",
+    )
+    for row in rows:
+        taken = row is chosen
+        at = (row.price, 100 * row.judged.agreement)
+        axes.plot(*at, "o", ms=8 if taken else 5, color=NOTABLE if taken else CONVERTED)
+        axes.annotate(
+            f"{len(row.kept)} kept" + (", taken" if taken else ""),
+            at,
+            (6, 6),
+            textcoords="offset points",
+            color=NOTABLE if taken else SOFT,
+        )
+    timed = all(row.judged.latency_ratio is not None for row in rows)
+    axes.set(
+        xlabel="latency, times that of INT8 everywhere" if timed else "layers that stay floating",
+        ylabel="decisions that agree, %",
+    )
+    axes.margins(0.08, 0.25)
+    points = ", ".join(f"{len(r.kept)} kept {100 * r.judged.agreement:.2f} %" for r in rows)
+    return f"Decisions that agree over what it costs; {points}"

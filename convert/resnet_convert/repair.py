@@ -118,12 +118,8 @@ class Repair:
 
     @property
     def frontier(self) -> tuple[Trade, ...]:
-        """The attempts than which none is both cheaper and closer to the reference (Pareto)."""
-        best: list[Trade] = []
-        for row in sorted(self.rows, key=lambda row: (row.price, *_distance(row))):
-            if not best or _distance(row) < _distance(best[-1]):
-                best.append(row)
-        return tuple(best)
+        """The attempts than which none is both cheaper and closer to the reference."""
+        return pareto(self.rows)
 
     @property
     def summary(self) -> str:
@@ -193,6 +189,15 @@ def repair(
         if without.within:
             chosen = without
     return Repair(budgets, tuple(rows), chosen)
+
+
+def pareto(rows: Sequence[Trade]) -> tuple[Trade, ...]:
+    """The rows than which none is both cheaper and closer to the reference, cheapest first."""
+    best: list[Trade] = []
+    for row in sorted(rows, key=lambda row: (row.price, *_distance(row))):
+        if not best or _distance(row) < _distance(best[-1]):
+            best.append(row)
+    return tuple(best)
 
 
 def _distance(row: Trade) -> tuple[float, float]:

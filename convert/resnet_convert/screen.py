@@ -110,6 +110,10 @@ def result_table(conversion: Conversion) -> Table:
             "",
             f"{ratio.median:.1f}× from {times['pytorch'].median_ms:.2f} ms",
         )
+    if conversion.peak_share is not None:
+        table.add_row(
+            "of this CPU's integer peak", f"{100 * conversion.peak_share:.0f} %", "", "batch 1"
+        )
     if conversion.engine is not None:
         for size, latency in conversion.engine.latencies.items():
             _add_engine_time(table, size, latency)

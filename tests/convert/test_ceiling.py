@@ -41,6 +41,19 @@ def test_the_best_of_the_convolutions_is_measured(monkeypatch: pytest.MonkeyPatc
     assert found.gops > 0
 
 
+def test_a_small_network_is_not_held_against_it(folded_digits: ir.Model) -> None:
+    assert ceiling.share(folded_digits, 100.0, threads=1) is None
+
+
+def test_the_share_is_of_the_images_the_peak_allows(
+    folded_digits: ir.Model, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ceiling, "WORTH_IT", 1.0)
+    peak = Ceiling(2 * ceiling.macs(folded_digits) * 200 / 1e9, CONVOLUTIONS[0], 1)
+    monkeypatch.setattr(ceiling, "measure", lambda threads: peak)
+    assert ceiling.share(folded_digits, 50.0, threads=1) == pytest.approx(0.25)
+
+
 def test_the_convolution_computes_what_it_says() -> None:
     each = Convolution(4, 3, 1)
     x = np.random.default_rng(0).integers(0, 256, (1, 4, 3, 3)).astype(np.uint8)

@@ -79,6 +79,9 @@ def test_everybody_runs_and_the_fastest_is_deployed(small: dict[str, Any]) -> No
     assert stamped.target == best.entrant.target
     assert len(stamped.data["contest"]["placings"]) == len(found.placings)
     assert json.dumps(stamped.data["contest"])
+    report = (conversion.path / "report.html").read_text(encoding="utf-8")
+    assert "Everything this CPU has, for latency" in report
+    assert str(found.placings[-1].entrant) in report
 
 
 def test_who_does_not_keep_parity_is_out(

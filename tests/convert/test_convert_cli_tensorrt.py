@@ -106,6 +106,13 @@ def test_build_plan_says_what_this_host_lacks_and_leaves_the_version_alone(call:
     assert {path.name: path.read_bytes() for path in VERSION.iterdir()} == before
 
 
+def without_profiles(version: Path) -> None:
+    file = version / "passport.json"
+    data = json.loads(file.read_text(encoding="utf-8"))
+    del data["engine"]["profiles"]
+    file.write_text(json.dumps(data), encoding="utf-8")
+
+
 @pytest.mark.parametrize(
     ("damage", "code", "said"),
     [
@@ -113,6 +120,7 @@ def test_build_plan_says_what_this_host_lacks_and_leaves_the_version_alone(call:
         (lambda v: (v / "evidence.npz").write_bytes(b"x"), 5, "is not the evidence"),
         (lambda v: (v / "evidence.npz").unlink(), 5, "is not the evidence"),
         (lambda v: (v / "passport.json").write_text("{}"), 5, "not a passport"),
+        (without_profiles, 5, "lacks what a plan is built from"),
         (lambda v: (v / "passport.json").unlink(), 5, "no model that resnet-convert deployed"),
     ],
 )

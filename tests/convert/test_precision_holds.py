@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -146,6 +147,10 @@ def test_the_repair_is_shown(call: Call, ruined: None) -> None:
     shown = " ".join(out.split())
     assert "Layers kept in higher precision, for top-1 lost ≤ 1 points, agreement ≥ 99 %" in shown
     assert RUINED in shown
+    report = Path("model_repository/d/1/report.html").read_text(encoding="utf-8")
+    assert "What was tried" in report
+    assert "held, taken" in report
+    assert "Decisions that agree over what it costs" in report
 
 
 def test_what_was_tried_is_shown(call: Call, ruined: None) -> None:
@@ -157,6 +162,9 @@ def test_what_was_tried_is_shown(call: Call, ruined: None) -> None:
     assert code == 0, err
     assert "Ranges, judged on 8 held-out images" in out
     assert "equalised" in out
+    report = Path("model_repository/d/1/report.html").read_text(encoding="utf-8")
+    assert "Ways to the ranges, judged on 8 images that gave none" in report
+    assert "The trade" not in report
     assert "every layer quantized, the budget" in err
 
 
