@@ -7,9 +7,10 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
+from resnet_convert.contest import entrants
 from resnet_convert.precision import QUANTIZED, typed
 from resnet_convert.request import Request
-from resnet_serve import catalog, weights
+from resnet_serve import catalog, host, weights
 from resnet_serve.architectures import find
 from resnet_serve.download import torch_hub_checkpoints
 
@@ -40,6 +41,10 @@ def plan(request: Request) -> list[Step]:
     ]
     if request.input == "uint8":
         steps.append(_step("pixels", "normalisation into the graph", "onnx_ir"))
+    if request.contested:
+        ways = entrants(request, host.cores())
+        runtimes = dict.fromkeys(each.target for each in ways)
+        steps.append(_step("contest", f"{len(ways)} ways, for {request.optimize}", *runtimes))
     tensorrt = request.for_tensorrt
     if request.precision in QUANTIZED:
         steps.append(
@@ -47,6 +52,9 @@ def plan(request: Request) -> list[Step]:
         )
         numbers = "symmetric" if tensorrt else "u8 activations,"
         does = f"{numbers} {request.precision.upper()} weights per channel"
+        if request.budgeted:
+            holds = f"the fewest layers floating, for {request.budgets}"
+            steps.append(_step("repair", holds, "onnxruntime"))
         steps.append(_step("quantize", does, "onnx_ir"))
     rest = typed(request)
     if request.precision == "fp16":

@@ -163,6 +163,16 @@ def test_the_table_is_shown(call: Call) -> None:
     assert "taken" in out
 
 
+def test_the_dry_run_names_it(call: Call) -> None:
+    code, out, _ = call(
+        "--arch", "resnet20", "--target", "auto", "--precision", "auto", "--dry-run", "--json"
+    )
+    assert code == 0
+    steps = {step["stage"]: step for step in json.loads(out)}
+    assert steps["contest"]["does"] == "3 ways, for latency"
+    assert steps["contest"]["needs"] == "onnxruntime, openvino"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,13 @@ def test_what_fp16_cannot_hold_stays_fp32(small: Options, monkeypatch: pytest.Mo
         assert "layer1.0.conv1" in conversion.half.wide
         assert any("layer1.0.conv1 answers up to" in line for line in conversion.warnings)
         assert conversion.verdict.passed
+
+
+def test_the_dry_run_names_the_repair(call: Call) -> None:
+    code, out, _ = call(*DIGITS, *INT8, "--budget-agreement", 99, "--dry-run", "--json")
+    assert code == 0
+    steps = {step["stage"]: step["does"] for step in json.loads(out)}
+    assert steps["repair"] == "the fewest layers floating, for agreement ≥ 99 %"
 
 
 DIGITS = ("--arch", "resnet20", "--weights", "digits", "--name", "d")
