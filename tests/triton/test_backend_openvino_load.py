@@ -12,7 +12,8 @@ from openvino_repository import openvino_config
 from tiny_repository import FIXED, RELU, mean_model, onnx_model, parameter, tensor, write
 
 from resnet_serve.errors import HostError
-from resnet_serve.triton.backends.openvino.options import ContractError, Options, instances
+from resnet_serve.triton.backends.contract import ContractError
+from resnet_serve.triton.backends.openvino.options import Options, instances
 from resnet_serve.triton.server import Server
 
 # name: (config.pbtxt, ONNX file or None, what the native backend or the core says)

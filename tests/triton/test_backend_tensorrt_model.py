@@ -23,8 +23,9 @@ from trt_bindings import VERSIONS, describe
 from trt_double import Double, installed
 
 from resnet_serve.errors import InputFileError, UsageError
+from resnet_serve.triton.backends.contract import ContractError
 from resnet_serve.triton.backends.tensorrt import model as backend
-from resnet_serve.triton.backends.tensorrt.contract import ContractError, Options
+from resnet_serve.triton.backends.tensorrt.contract import Options
 
 Configuration = dict[str, Any]
 

@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from resnet_serve.triton.backends.onnxruntime.contract import ContractError, Signature, Tensor
+from resnet_serve.triton.backends.contract import ContractError
+from resnet_serve.triton.backends.onnxruntime.contract import Signature, Tensor
 
 # What Triton gives every backend that can batch, unless --backend-config says otherwise.
 DEFAULT_MAX_BATCH_SIZE = 4

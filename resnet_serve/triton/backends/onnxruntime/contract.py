@@ -7,9 +7,11 @@ configuration refused in NVIDIA's container is refused here for the same reason.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from resnet_serve.triton.backends.contract import ContractError, configured_dims, mismatch, shown
 
 _CONTROLS = (
     "CONTROL_SEQUENCE_START",
@@ -34,10 +36,6 @@ _TYPES = {
     "tensor(string)": ("TYPE_STRING", "STRING"),
 }
 _SUPPORTED = {triton for triton, _ in _TYPES.values()}
-
-
-class ContractError(ValueError):
-    """The configuration asks for what the model, or this backend, does not provide."""
 
 
 @dataclass(frozen=True)
@@ -122,14 +120,14 @@ def _check_tensor(
             f"unable to load model '{name}', configuration expects datatype {data_type} "
             f"for {role} '{tensor}', model provides {found.data_type}"
         )
-    dims = _integers((wanted.get("reshape") or {}).get("shape", wanted["dims"]))
+    dims = configured_dims(wanted)
     if found.shape:
         _check_dims(name, found, dims, config["max_batch_size"], exact=role == "output")
     elif any(size != 1 for size in dims):
         raise ContractError(
             f"unable to load model '{name}', scalar tensor '{tensor}', should only provide 1 in "
             "the model configuration when the model doesn't support batching. Model "
-            f"configuration provided: {_shape(dims)}."
+            f"configuration provided: {shown(dims)}."
         )
 
 
@@ -144,24 +142,15 @@ def _check_dims(
             raise ContractError(
                 f"{where}: for the model to support batching the shape should have at least 1 "
                 "dimension and the first dimension must be -1; but shape expected by the model "
-                f"is {_shape(found.shape)}"
+                f"is {shown(found.shape)}"
             )
         full = [-1, *dims]
     agree = len(full) == len(found.shape) and all(
         size == wanted or (size == -1 and not exact)
         for size, wanted in zip(found.shape, full, strict=True)
     )
-    if agree:
-        return
-    expects = f"{where}: the model expects {len(found.shape)} dimensions (shape "
-    specifies = f"but the model configuration specifies {len(full)} dimensions ("
-    batch = (
-        "an initial batch dimension because max_batch_size > 0 followed by the explicit tensor "
-        "shape, making complete "
-        if max_batch_size > 0
-        else ""
-    )
-    raise ContractError(f"{expects}{_shape(found.shape)}) {specifies}{batch}shape {_shape(full)})")
+    if not agree:
+        raise mismatch(model, found.name, found.shape, full, batched=max_batch_size > 0)
 
 
 def _check_controls(config: Mapping[str, Any], signature: Signature) -> int:
@@ -184,7 +173,7 @@ def _check_controls(config: Mapping[str, Any], signature: Signature) -> int:
             where = f"unable to load model '{config['name']}', sequence control '{name}'"
             if dims != (1,):
                 raise ContractError(
-                    f"{where} in model has dims {_shape(dims)} but dims [1] is expected"
+                    f"{where} in model has dims {shown(dims)} but dims [1] is expected"
                 )
             data_type = _control_type(control)
             if data_type != found.data_type:
@@ -204,12 +193,3 @@ def _control_type(control: Mapping[str, Any]) -> str:
         if control.get(field):
             return data_type
     return str(control.get("data_type"))
-
-
-def _integers(values: Iterable[Any]) -> list[int]:
-    """Triton's JSON writes 64-bit integers as numbers or as strings."""
-    return [int(value) for value in values]
-
-
-def _shape(dims: Iterable[int]) -> str:
-    return "[" + ",".join(map(str, dims)) + "]"

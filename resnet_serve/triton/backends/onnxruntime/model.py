@@ -10,23 +10,23 @@ from __future__ import annotations
 
 import json
 import re
-from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_serve.triton.backends.contract import ContractError
+from resnet_serve.triton.backends.merging import Arrays, alike, together
 from resnet_serve.triton.backends.onnxruntime import autocomplete
-from resnet_serve.triton.backends.onnxruntime.contract import ContractError, Signature, check
+from resnet_serve.triton.backends.onnxruntime.contract import Signature, check
 from resnet_serve.triton.backends.onnxruntime.options import (
     Options,
     model_file,
     refuse_native_only,
 )
-
-Arrays = dict[str, NDArray[Any]]
 
 
 class TritonPythonModel:
@@ -75,9 +75,9 @@ class TritonPythonModel:
                 feeds[index] = self._feed(request)
             except ValueError as error:
                 responses[index] = self._response(error)
-        for indices in self._alike(feeds):
+        for indices in alike(feeds, batched=self._batched):
             names = self._wanted([requests[index] for index in indices])
-            answers = self._answers([feeds[index] for index in indices], names)
+            answers = together([feeds[index] for index in indices], partial(self._run, names))
             for index, answer in zip(indices, answers, strict=True):
                 responses[index] = self._response(answer)
         return responses
@@ -87,7 +87,7 @@ class TritonPythonModel:
         del self._session
 
     def _feed(self, request: Any) -> Arrays:
-        feed = {}
+        feed: dict[str, NDArray[Any]] = {}
         for tensor in request.inputs():
             array = tensor.as_numpy()
             if array.dtype == np.object_:
@@ -96,43 +96,15 @@ class TritonPythonModel:
             feed[name] = array.reshape(()) if name in self._scalar_inputs else array
         return feed
 
-    def _alike(self, feeds: Mapping[int, Arrays]) -> list[list[int]]:
-        """The requests that can share a run: same inputs, same shapes but for the batch."""
-        if len(feeds) == 1 or not self._batched:
-            return [[index] for index in feeds]
-        groups = defaultdict(list)
-        for index, feed in feeds.items():
-            groups[tuple((name, feed[name].shape[1:]) for name in sorted(feed))].append(index)
-        return list(groups.values())
-
     @staticmethod
     def _wanted(requests: Sequence[Any]) -> list[str]:
         """The outputs any of the requests asks for; Triton drops the rest per request."""
         names = (name for request in requests for name in request.requested_output_names())
         return list(dict.fromkeys(names))
 
-    def _answers(self, feeds: Sequence[Arrays], names: list[str]) -> Sequence[Arrays | Exception]:
-        """One run for all; if it fails, one each, so that a fault stays with its request."""
-        try:
-            return self._run(feeds, names)
-        except Exception as error:  # noqa: BLE001 - becomes the answer to the request
-            if len(feeds) == 1:
-                return [error]
-        return [answer for feed in feeds for answer in self._answers([feed], names)]
-
-    def _run(self, feeds: Sequence[Arrays], names: list[str]) -> list[Arrays]:
-        if len(feeds) == 1:
-            outputs = self._session.run(names, feeds[0], self._run_options)
-            return [dict(zip(names, outputs, strict=True))]
-        merged = {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
-        outputs = self._session.run(names, merged, self._run_options)
-        answers, start = [], 0
-        for feed in feeds:
-            end = start + len(next(iter(feed.values())))
-            parts = (output[start:end] for output in outputs)
-            answers.append(dict(zip(names, parts, strict=True)))
-            start = end
-        return answers
+    def _run(self, names: list[str], feed: Arrays) -> Arrays:
+        outputs = self._session.run(names, feed, self._run_options)
+        return dict(zip(names, outputs, strict=True))
 
     def _response(self, answer: Arrays | Exception) -> Any:
         if isinstance(answer, Exception):

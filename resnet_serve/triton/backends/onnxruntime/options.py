@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnet_serve.triton.backends.onnxruntime.contract import ContractError
+from resnet_serve.triton.backends.contract import ContractError
 
 DEFAULT_MODEL_FILE = "model.onnx"
 _INT32 = range(-(2**31), 2**31)

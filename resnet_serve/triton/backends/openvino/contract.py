@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from resnet_serve.runtimes.openvino import reason
-from resnet_serve.triton.backends.openvino.options import ContractError
+from resnet_serve.triton.backends.contract import ContractError, configured_dims, mismatch
 
 # What Triton gives every backend that can batch, unless --backend-config says otherwise.
 DEFAULT_MAX_BATCH_SIZE = 4
@@ -97,7 +97,7 @@ def _with_inputs(config: Mapping[str, Any], model: Any, openvino: Any, *, reshap
         entry = tensor["name"]
         element = _element(config, tensor, "input", shapes, openvino)
         step = steps.input(entry).tensor().set_element_type(element)
-        dims = _dims(tensor)
+        dims = configured_dims(tensor)
         if reshape:
             step.set_shape(_reshaped(config, entry, shapes[entry], dims, openvino))
         else:
@@ -116,7 +116,9 @@ def _with_outputs(config: Mapping[str, Any], model: Any, openvino: Any) -> Any:
     for tensor in config["output"]:
         element = _element(config, tensor, "output", shapes, openvino)
         steps.output(tensor["name"]).tensor().set_element_type(element)
-        _check_dims(config, tensor["name"], shapes[tensor["name"]], _dims(tensor), exact=True)
+        _check_dims(
+            config, tensor["name"], shapes[tensor["name"]], configured_dims(tensor), exact=True
+        )
     return steps.build()
 
 
@@ -139,11 +141,6 @@ def _element(
             f"unsupported datatype {data_type} for {role} '{name}' for model '{config['name']}'"
         )
     return getattr(openvino.Type, _TYPES[data_type])
-
-
-def _dims(tensor: Mapping[str, Any]) -> list[int]:
-    """Triton's JSON writes 64-bit integers as numbers or as strings."""
-    return [int(value) for value in (tensor.get("reshape") or {}).get("shape", tensor["dims"])]
 
 
 def _reshaped(
@@ -193,20 +190,6 @@ def _mismatch(
     config: Mapping[str, Any], name: str, shape: Any, dims: Sequence[int]
 ) -> ContractError:
     batched = config["max_batch_size"] > 0
-    full = [config["max_batch_size"], *dims] if batched else list(dims)
+    full = [config["max_batch_size"], *dims] if batched else dims
     provided = [side.get_length() if side.is_static else -1 for side in shape]
-    making = (
-        "an initial batch dimension because max_batch_size > 0 followed by the explicit tensor "
-        "shape, making complete "
-        if batched
-        else ""
-    )
-    return ContractError(
-        f"model '{config['name']}', tensor '{name}': the model expects {len(provided)} dimensions "
-        f"(shape {_shown(provided)}) but the model configuration specifies {len(full)} dimensions "
-        f"({making}shape {_shown(full)})"
-    )
-
-
-def _shown(dims: Iterable[int]) -> str:
-    return "[" + ",".join(map(str, dims)) + "]"
+    return mismatch(config["name"], name, provided, full, batched=batched)

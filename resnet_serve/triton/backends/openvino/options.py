@@ -14,16 +14,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resnet_serve.triton.backends.contract import ContractError
+
 DEFAULT_MODEL_FILE = "model.xml"
 _HINTS = {
     "latency": "LATENCY",
     "throughput": "THROUGHPUT",
     "cumulative_throughput": "CUMULATIVE_THROUGHPUT",
 }
-
-
-class ContractError(ValueError):
-    """The configuration asks for what the model, or this backend, does not provide."""
 
 
 @dataclass(frozen=True)

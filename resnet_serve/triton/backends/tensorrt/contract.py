@@ -9,20 +9,17 @@ can do is refused by name.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from resnet_serve.profiles import Profile
-from resnet_serve.runtimes.tensorrt_execution import Tensor, shown
+from resnet_serve.runtimes.tensorrt_execution import Tensor
+from resnet_serve.triton.backends.contract import ContractError, configured_dims, mismatch
 
 DEFAULT_MODEL_FILE = "model.plan"
 _TYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}
-
-
-class ContractError(ValueError):
-    """The configuration asks for what the plan, or this backend, does not provide."""
 
 
 @dataclass(frozen=True)
@@ -129,26 +126,11 @@ def _check_tensor(
             f"unexpected datatype {data_type} for inference {role} '{tensor}', "
             f"expecting {wanted['data_type']} for {instance}"
         )
-    dims = _integers((wanted.get("reshape") or {}).get("shape", wanted["dims"]))
+    dims = configured_dims(wanted)
     batched = config["max_batch_size"] > 0
     full = [-1, *dims] if batched else dims
-    if len(full) == len(found.shape) and all(
+    agree = len(full) == len(found.shape) and all(
         size == wish or -1 in (size, wish) for size, wish in zip(found.shape, full, strict=True)
-    ):
-        return
-    batch = (
-        "an initial batch dimension because max_batch_size > 0 followed by the explicit tensor "
-        "shape, making complete "
-        if batched
-        else ""
     )
-    raise ContractError(
-        f"model '{config['name']}', tensor '{tensor}': the model expects {len(found.shape)} "
-        f"dimensions (shape {shown(found.shape)}) but the model configuration specifies "
-        f"{len(full)} dimensions ({batch}shape {shown(full)})"
-    )
-
-
-def _integers(values: Iterable[Any]) -> list[int]:
-    """Triton's JSON writes 64-bit integers as numbers or as strings."""
-    return [int(value) for value in values]
+    if not agree:
+        raise mismatch(config["name"], tensor, found.shape, full, batched=batched)

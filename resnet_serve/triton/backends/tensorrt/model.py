@@ -15,11 +15,11 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from resnet_serve.cuda import open_device
 from resnet_serve.runtimes import tensorrt
+from resnet_serve.triton.backends.merging import Arrays, together
 from resnet_serve.triton.backends.tensorrt.contract import Options, check, plan_file, refuse
 
 
@@ -80,20 +80,16 @@ class TritonPythonModel:
             size += len(feed)
         return runs
 
-    def _answers(self, feeds: Sequence[NDArray[Any]]) -> list[NDArray[np.float32] | Exception]:
-        """One run for all; if it fails, one each, so that a fault stays with its request."""
-        try:
-            logits = self._model.run(feeds[0] if len(feeds) == 1 else np.concatenate(feeds))
-        except Exception as error:  # noqa: BLE001 - becomes the answer to the request
-            if len(feeds) == 1:
-                return [error]
-            return [answer for feed in feeds for answer in self._answers([feed])]
-        ends = np.cumsum([len(feed) for feed in feeds])
-        return list(np.split(logits, ends[:-1]))
+    def _answers(self, feeds: Sequence[NDArray[Any]]) -> list[Arrays | Exception]:
+        given, answer = self._model.input.name, self._model.output.name
+        return together(
+            [{given: feed} for feed in feeds],
+            lambda merged: {answer: self._model.run(merged[given])},
+        )
 
-    def _response(self, answer: NDArray[np.float32] | Exception) -> Any:
+    def _response(self, answer: Arrays | Exception) -> Any:
         if isinstance(answer, Exception):
             error = self._triton.TritonError(str(answer))
             return self._triton.InferenceResponse(output_tensors=[], error=error)
-        tensor = self._triton.Tensor(self._model.output.name, answer)
-        return self._triton.InferenceResponse(output_tensors=[tensor])
+        tensors = [self._triton.Tensor(name, array) for name, array in answer.items()]
+        return self._triton.InferenceResponse(output_tensors=tensors)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from resnet_serve.triton.backends.openvino.merging import Arrays, answers
+from resnet_serve.triton.backends.merging import Arrays, answers
 
 
 def rows(*numbers: int, width: int = 2) -> NDArray[np.float32]:

@@ -1,0 +1,40 @@
+"""What every backend's contract with its model is worded in: the native backends share it too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+
+class ContractError(ValueError):
+    """The configuration asks for what the model, or the backend, does not provide."""
+
+
+def configured_dims(tensor: Mapping[str, Any]) -> list[int]:
+    """The dimensions of an input or output as its model sees them.
+
+    Triton's JSON writes 64-bit integers as numbers or as strings.
+    """
+    return [int(value) for value in (tensor.get("reshape") or {}).get("shape", tensor["dims"])]
+
+
+def mismatch(
+    model: str, tensor: str, provided: Sequence[int], configured: Sequence[int], *, batched: bool
+) -> ContractError:
+    """The refusal of a tensor's shape; `configured` is complete, with its batch if `batched`."""
+    batch = (
+        "an initial batch dimension because max_batch_size > 0 followed by the explicit tensor "
+        "shape, making complete "
+        if batched
+        else ""
+    )
+    return ContractError(
+        f"model '{model}', tensor '{tensor}': the model expects {len(provided)} dimensions "
+        f"(shape {shown(provided)}) but the model configuration specifies {len(configured)} "
+        f"dimensions ({batch}shape {shown(configured)})"
+    )
+
+
+def shown(dims: Iterable[object]) -> str:
+    """[8,224,224,3]"""
+    return "[" + ",".join(map(str, dims)) + "]"
