@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.calibrate import with_outputs
+from resnet_convert.copied import copied
 from resnet_convert.emulate import emulate
 from resnet_convert.initializers import array_of, assign, initializer, own_initializer
 from resnet_convert.quantize import WEIGHTED
@@ -62,7 +63,7 @@ def correct(
         for node in model.graph
         if node.op_type in WEIGHTED
     }
-    reference = ir.from_proto(ir.to_proto(model))
+    reference = copied(model)
     candidate = emulate(quantized)
     means = _with_means(reference, responses)
     given = _recentred(candidate, responses)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.clipping import limits
+from resnet_convert.copied import copied
 from resnet_convert.histogram import Histogram
 from resnet_convert.trace import serialize
 from resnet_serve.errors import ConversionError, UsageError
@@ -145,8 +146,7 @@ def _check_finite(name: str, low: float, high: float) -> None:
 
 def with_outputs(model: ir.Model, names: Iterable[str]) -> bytes:
     """A copy of the model that also returns the named tensors."""
-    # Copying through the serialized form keeps the caller's graph untouched.
-    copy = ir.from_proto(ir.to_proto(model))
+    copy = copied(model)
     graph = copy.graph
     values = {value.name: value for node in graph for value in node.outputs}
     values |= {value.name: value for value in graph.inputs}

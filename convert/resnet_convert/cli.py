@@ -254,9 +254,9 @@ def command(
         budget_top1=budget_top1,
         budget_agreement=budget_agreement,
     )
-    request = settle(request)[0]
-    request.check()
     if dry_run_only:
+        request = settle(request)[0]
+        request.check()
         steps = dry_run.plan(request)
         if as_json:
             typer.echo(json.dumps([step.to_json() for step in steps], indent=2))

@@ -141,11 +141,15 @@ def hold(
     with ExitStack() as stack:
         running: dict[Entrant, tuple[RunnableModel, bytes, float]] = {}
         field = entrants(request, machine.cores)
+        # The targets of a CPU share one dialect: a precision is one graph, calibrated once.
+        graphs: dict[str, tuple[ir.Model, bytes]] = {}
         for number, entrant in enumerate(field):
             journey.progress.advance(number, len(field))
             asked = replace(request, target=entrant.target, precision=entrant.precision)
             try:
-                model, data = _graph(asked, folded, loaded, calibration)
+                if entrant.precision not in graphs:
+                    graphs[entrant.precision] = _graph(asked, folded, loaded, calibration)
+                model, data = graphs[entrant.precision]
                 runtime = stack.enter_context(
                     open_on_cpu(entrant.target, entrant.precision, data, machine.cores)
                 )

@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_convert.build import EngineRecord
+from resnet_convert.build import EngineRecord, State
 from resnet_convert.calibrate import Calibration
 from resnet_convert.contest import Contest
 from resnet_convert.fold import Fold
@@ -75,6 +75,11 @@ class Conversion:
     @property
     def name(self) -> str:
         return self.request.model_name
+
+    @property
+    def engine_state(self) -> State | None:
+        """None without an engine."""
+        return None if self.engine is None else self.engine.state
 
     @property
     def plan(self) -> bytes | None:

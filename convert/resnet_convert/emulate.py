@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from resnet_convert.copied import copied
 from resnet_convert.half import element_types
 from resnet_convert.initializers import array_of, assign
 from resnet_convert.trace import serialize
@@ -40,8 +41,7 @@ def emulate(model: ir.Model) -> ir.Model:
 
     A graph without FP16 and BF16 is copied as it is.
     """
-    # Copying through the serialized form keeps the caller's graph untouched.
-    copy = ir.from_proto(ir.to_proto(model))
+    copy = copied(model)
     graph = copy.graph
     narrow = {
         value: dtype

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.calibrate import with_outputs
+from resnet_convert.copied import copied
 from resnet_convert.emulate import emulate
 from resnet_convert.quantize import WEIGHTED
 from resnet_serve.errors import ConversionError
@@ -58,7 +59,7 @@ def inspect(
     A typed graph (FP16, BF16, Q/DQ over FP16) is emulated: it rounds as it would on its GPU.
     """
     layers = _layers(folded)
-    alone = ir.from_proto(ir.to_proto(converted))
+    alone = copied(converted)
     given = _separate(alone, layers)
     available = {str(value.name) for node in alone.graph for value in node.outputs}
     twins = {name: _twin(name, tensors, available) for name, tensors in layers.items()}

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from resnet_convert import svg
 from resnet_convert.layers import Layer
-from resnet_convert.repair import Trade, pareto
+from resnet_convert.repair import Repair
 from resnet_convert.svg import CONVERTED, INK, NOTABLE, RULE, SOFT
 from resnet_serve.optional import optional
 from resnet_serve.parity.latency import Latency
@@ -258,9 +258,9 @@ def latency_distributions(axes: Axes, latencies: Mapping[str, Latency]) -> str:
 
 
 @svg.figure(BAND)
-def trade(axes: Axes, rows: Sequence[Trade], chosen: Trade | None) -> str:
+def trade(axes: Axes, repair: Repair) -> str:
     """Agreement over price of every attempt of a repair; what no other beats is joined."""
-    frontier = pareto(rows)
+    rows, frontier = repair.rows, repair.frontier
     axes.plot(
         [row.price for row in frontier],
         [100 * row.judged.agreement for row in frontier],
@@ -269,7 +269,7 @@ def trade(axes: Axes, rows: Sequence[Trade], chosen: Trade | None) -> str:
         drawstyle="steps-post",
     )
     for row in rows:
-        taken = row is chosen
+        taken = row is repair.chosen
         at = (row.price, 100 * row.judged.agreement)
         axes.plot(*at, "o", ms=8 if taken else 5, color=NOTABLE if taken else CONVERTED)
         axes.annotate(

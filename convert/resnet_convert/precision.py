@@ -9,11 +9,13 @@ The order is fixed here: calibrate, repair and quantize the folded FP32 graph, t
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resnet_convert import measure, quantize, symmetric
 from resnet_convert.calibrate import Calibration, observe
+from resnet_convert.copied import copied
 from resnet_convert.half import Half, halve
 from resnet_convert.journey import Journey
 from resnet_convert.jury import Jury
@@ -22,7 +24,7 @@ from resnet_convert.overflow import scan
 from resnet_convert.quantize import Quantization
 from resnet_convert.repair import Repair, repair
 from resnet_convert.request import Request
-from resnet_convert.sensitivity import rank
+from resnet_convert.sensitivity import Cost, rank
 from resnet_convert.symmetric import SymmetricQuantization
 from resnet_convert.trials import S8_OVER_FP16, U8S8, Prepared, Trials, choose, split
 from resnet_serve import host
@@ -72,7 +74,7 @@ def bring(
     """A copy of `folded` in the request's precision; `images` are those to calibrate with."""
     if request.precision in QUANTIZED and images is not None:
         return _quantized(folded, request, loaded, images, journey, jury)
-    model = _copy(folded)
+    model = copied(folded)
     rest = typed(request)
     if rest is None:
         return Precise(model, folded)
@@ -107,7 +109,7 @@ def _quantized(
     keep: frozenset[str] = frozenset()
     if repaired is not None and repaired.chosen is not None:
         keep = frozenset(repaired.chosen.kept)
-    model = _copy(prepared.model)
+    model = copied(prepared.model)
     with journey.stage("quantize") as say:
         quantization = convert(model, keep)
         say(
@@ -150,12 +152,10 @@ def _repair(
     folded: ir.Model, convert: Quantize, jury: Jury, request: Request, journey: Journey
 ) -> Repair:
     """Keep what costs most, until the budgets hold."""
-    with journey.stage("repair") as say:
-        within = repair(folded, convert, (), jury.judge, request.budgets)
-        if within.chosen is not None:
-            say(within.summary)
-            return within
-        costs = rank(
+
+    def ranked() -> Iterator[Cost]:
+        """Computed when it is first asked for: not when INT8 holds the budget as it is."""
+        yield from rank(
             folded,
             convert,
             jury.batches,
@@ -163,7 +163,9 @@ def _repair(
             images=RANKED_IMAGES,
             progress=journey.progress.advance,
         )
-        found = repair(folded, convert, costs, jury.judge, request.budgets)
+
+    with journey.stage("repair") as say:
+        found = repair(folded, convert, ranked(), jury.judge, request.budgets)
         say(found.summary)
     if found.chosen is None:
         journey.warnings.append(found.summary)
@@ -221,7 +223,3 @@ def _try_all(folded: ir.Model, request: Request, loaded: Weights, images: Images
         None if held_out is None else lambda: measure.inputs(held_out, loaded, request),
         threads=host.cores(),
     )
-
-
-def _copy(model: ir.Model) -> ir.Model:
-    return ir.from_proto(ir.to_proto(model))

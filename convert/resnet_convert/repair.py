@@ -8,13 +8,15 @@ trade: layers kept, decisions regained, latency paid.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
+from itertools import islice
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_convert.copied import copied
 from resnet_convert.sensitivity import Cost
 from resnet_serve.errors import UsageError
 from resnet_serve.optional import optional
@@ -117,9 +119,18 @@ class Repair:
     chosen: Trade | None
 
     @property
+    def tried(self) -> bool:
+        """Whether there was anything to mend: more than the one look at none kept."""
+        return len(self.rows) > 1
+
+    @property
     def frontier(self) -> tuple[Trade, ...]:
-        """The attempts than which none is both cheaper and closer to the reference."""
-        return pareto(self.rows)
+        """The attempts than which none is both cheaper and closer to the reference (Pareto)."""
+        best: list[Trade] = []
+        for row in sorted(self.rows, key=lambda row: (row.price, *_distance(row))):
+            if not best or _distance(row) < _distance(best[-1]):
+                best.append(row)
+        return tuple(best)
 
     @property
     def summary(self) -> str:
@@ -153,7 +164,7 @@ class Repair:
 def repair(
     folded: ir.Model,
     quantize: Quantize,
-    costs: Sequence[Cost],
+    costs: Iterable[Cost],
     judge: Callable[[ir.Model], Judgement],
     budgets: Budgets,
     *,
@@ -163,12 +174,13 @@ def repair(
     """Find the fewest of the `limit` most costly layers to keep; `folded` stays as it is.
 
     `quantize(model, keep)` converts a copy of it in place, as for `sensitivity.rank`; `judge` runs
-    the result over the validation images. A network that holds the budget as it is, is not touched.
+    the result over the validation images. A network that holds the budget as it is, is not touched,
+    and `costs` are not looked at: they may be computed as they are read.
     """
     rows: list[Trade] = []
 
     def attempt(kept: tuple[str, ...]) -> Trade:
-        model = ir.from_proto(ir.to_proto(folded))
+        model = copied(folded)
         floating = quantize(model, frozenset(kept)).floating
         judged = judge(model)
         rows.append(Trade(kept, floating, judged, budgets.hold(judged)))
@@ -176,12 +188,13 @@ def repair(
             progress(rows[-1])
         return rows[-1]
 
-    ranked = tuple(cost.layer for cost in costs[:limit])
-    for count in range(len(ranked) + 1):
-        chosen = attempt(ranked[:count])
+    chosen = attempt(())
+    waiting = iter(()) if chosen.within else islice(costs, limit)
+    for cost in waiting:
+        chosen = attempt((*chosen.kept, cost.layer))
         if chosen.within:
             break
-    else:
+    if not chosen.within:
         return Repair(budgets, tuple(rows), None)
     # The last one is needed: without it, the attempt before failed.
     for layer in reversed(chosen.kept[:-1]):
@@ -189,15 +202,6 @@ def repair(
         if without.within:
             chosen = without
     return Repair(budgets, tuple(rows), chosen)
-
-
-def pareto(rows: Sequence[Trade]) -> tuple[Trade, ...]:
-    """The rows than which none is both cheaper and closer to the reference, cheapest first."""
-    best: list[Trade] = []
-    for row in sorted(rows, key=lambda row: (row.price, *_distance(row))):
-        if not best or _distance(row) < _distance(best[-1]):
-            best.append(row)
-    return tuple(best)
 
 
 def _distance(row: Trade) -> tuple[float, float]:

@@ -19,7 +19,6 @@ import numpy as np
 from resnet_convert import plots
 from resnet_convert.candidate import PRECISION_CHECK
 from resnet_convert.plots import number
-from resnet_convert.repair import Trade
 from resnet_serve import passport
 from resnet_serve.optional import optional
 from resnet_serve.parity.gate import Check
@@ -92,7 +91,6 @@ def render(conversion: Conversion, *, created: datetime | None = None) -> str:
         changed=list(_changed(conversion)),
         exact_db=EXACT_DB,
         not_finite=int((~np.isfinite(conversion.measurements.converted_logits)).sum()),
-        repair_rows=_repair_rows(conversion),
         figures=_figures(conversion),
     )
     return page
@@ -221,12 +219,6 @@ def _changed(conversion: Conversion) -> Iterator[tuple[int, str, str, str, str]]
         yield index, name, theirs, ours, right[0] if right else "not known"
 
 
-def _repair_rows(conversion: Conversion) -> tuple[Trade, ...]:
-    """The attempts of a repair that had something to do."""
-    repair = conversion.repair
-    return () if repair is None or len(repair.rows) < 2 else repair.rows
-
-
 def _figures(conversion: Conversion) -> dict[str, str]:
     found = conversion.measurements
     logits = (found.reference_logits, found.converted_logits)
@@ -237,9 +229,8 @@ def _figures(conversion: Conversion) -> dict[str, str]:
         "sqnr": plots.layer_sqnr(conversion.layers),
         "latencies": plots.latency_distributions(_latencies(conversion)) if found.latencies else "",
     }
-    rows = _repair_rows(conversion)
-    if rows and conversion.repair is not None:
-        figures["trade"] = plots.trade(rows, conversion.repair.chosen)
+    if conversion.repair is not None and conversion.repair.tried:
+        figures["trade"] = plots.trade(conversion.repair)
     return figures
 
 

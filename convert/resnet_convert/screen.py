@@ -174,10 +174,9 @@ def sentence(conversion: Conversion) -> Panel:
         "before.\n"
     )
     text.append(f"Report: {conversion.path}/report.html\n")
-    state = None if conversion.engine is None else conversion.engine.state
-    if state == "plan not built":
+    if conversion.engine_state == "plan not built":
         text.append("Its TensorRT plan is NOT built: there is no engine yet.\n", "bold yellow")
-    elif state == "built by the server":
+    elif conversion.engine_state == "built by the server":
         text.append("The server builds its TensorRT engine when it loads the model.\n", "yellow")
     text.right_crop(1)
     return Panel(text, border_style="red" if conversion.overridden else "green", expand=False)
@@ -185,9 +184,8 @@ def sentence(conversion: Conversion) -> Panel:
 
 def next_command(conversion: Conversion) -> Text:
     """What comes next, on a line of its own, to be copied."""
-    state = None if conversion.engine is None else conversion.engine.state
-    if state == "plan not built":
+    if conversion.engine_state == "plan not built":
         return Text(f"Next, on the GPU host: {conversion.build_command}", "bold")
-    if state == "built by the server":
+    if conversion.engine_state == "built by the server":
         return Text(f"Next, on the GPU host: serve {conversion.request.repository}", "bold")
     return Text(f"Next: resnet-serve up --repository {conversion.request.repository}", "bold")

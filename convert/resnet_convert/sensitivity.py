@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_convert.copied import copied
 from resnet_convert.initializers import array_of, assign, own_initializer
 from resnet_convert.opset import raise_opset
 from resnet_convert.quantize import WEIGHTED, pair, taken
@@ -73,7 +74,7 @@ def rank(
     are held and run once per layer; `progress` is told how many layers of how many are done.
     """
     held = _first(batches, images)
-    converted = _copy(folded)
+    converted = copied(folded)
     quantize(converted, frozenset())
     quantized = {
         str(node.name): node
@@ -116,7 +117,7 @@ def _logits(model: bytes, batches: Iterable[NDArray[Any]], threads: int) -> NDAr
 
 def _alone(folded: ir.Model, converted: ir.Model, name: str, twin: ir.Node) -> bytes:
     """The FP32 graph with one layer on the grids that its twin in the converted graph has."""
-    model = _copy(folded)
+    model = copied(folded)
     graph = model.graph
     node = next(node for node in graph if node.name == name)
     quantizer = _writer(_quantized(twin, 0).inputs[0])
@@ -154,7 +155,3 @@ def _writer(value: ir.Value | None) -> ir.Node | None:
     """Who wrote a tensor, if it is part of a pair."""
     writer = None if value is None else value.producer()
     return writer if writer is not None and writer.op_type in PAIR else None
-
-
-def _copy(model: ir.Model) -> ir.Model:
-    return ir.from_proto(ir.to_proto(model))

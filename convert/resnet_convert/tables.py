@@ -20,7 +20,7 @@ def all_of(conversion: Conversion) -> Iterator[Table]:
         yield contest_table(conversion.contest)
     if conversion.trials is not None:
         yield trials_table(conversion.trials)
-    if conversion.repair is not None and len(conversion.repair.rows) > 1:
+    if conversion.repair is not None and conversion.repair.tried:
         yield repair_table(conversion.repair)
 
 

@@ -29,6 +29,7 @@ from resnet_convert import symmetric
 from resnet_convert.bias_correction import correct
 from resnet_convert.calibrate import Calibration, Observations, Range, observe_histograms
 from resnet_convert.clipping import METHODS
+from resnet_convert.copied import copied
 from resnet_convert.emulate import emulated
 from resnet_convert.equalize import equalize
 from resnet_convert.half import halve
@@ -153,7 +154,7 @@ def choose(
     read once for all methods, and once more whenever a graph is equalised or corrected.
     `progress` is told the name of the candidate under way.
     """
-    bench = _Bench(_copy(folded), dialect, held_in, held_out, threads, progress)
+    bench = _Bench(copied(folded), dialect, held_in, held_out, threads, progress)
     seen = bench.observed(bench.folded)
     if held_out is None:
         row = Trial("minmax", None, None, 0.0, chosen=True)
@@ -220,19 +221,19 @@ class _Bench:
         return Prepared(model, calibration, reference=model)
 
     def equalised(self, method: str) -> Prepared:
-        model = _copy(self.folded)
+        model = copied(self.folded)
         equalize(model)
         return self.prepared(model, self.observed(model), method)
 
     def corrected(self, before: Prepared) -> Prepared:
-        model = _copy(before.model)
+        model = copied(before.model)
         step = max(1, before.calibration.images // CORRECTING_IMAGES)
         batches = islice(self.held_in(), 0, None, step)
         correct(model, self.quantized(before), batches, threads=self.threads)
         return replace(before, model=model)
 
     def quantized(self, prepared: Prepared) -> ir.Model:
-        model = _copy(prepared.model)
+        model = copied(prepared.model)
         self.dialect.quantize(model, prepared.calibration.ranges)
         return model
 
@@ -265,7 +266,3 @@ class _Bench:
         if better(row, self.best):
             self.best, self._kept = row, prepared
         return prepared
-
-
-def _copy(model: ir.Model) -> ir.Model:
-    return ir.from_proto(ir.to_proto(model))

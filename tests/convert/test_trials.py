@@ -226,7 +226,7 @@ def test_biases_are_corrected_over_some_of_many_images(
     model = residual(graph)
     bench = trials._Bench(model, U8S8, Watched(*parts), None, 1, None)
     before = bench.prepared(model, bench.observed(model), "minmax")
-    expected = trials._copy(model)
+    expected = trials.copied(model)
     trials.correct(expected, bench.quantized(before), parts[::3], threads=1)
     assert serialize(bench.corrected(before).model) == serialize(expected)
     assert len(taken) == 2 * len(parts)

@@ -9,12 +9,18 @@ from typing import Any
 
 import pytest
 from openvino_repository import openvino_config
-from tiny_repository import FIXED, RELU, mean_model, onnx_model, parameter, tensor, write
+from tiny_repository import (
+    FIXED,
+    RELU,
+    mean_model,
+    onnx_model,
+    parameter,
+    refused_by_the_server,
+    tensor,
+)
 
-from resnet_serve.errors import HostError
 from resnet_serve.triton.backends.contract import ContractError
 from resnet_serve.triton.backends.openvino.options import Options, instances
-from resnet_serve.triton.server import Server
 
 # name: (config.pbtxt, ONNX file or None, what the native backend or the core says)
 REFUSED: dict[str, tuple[str, bytes | None, str]] = {
@@ -154,19 +160,10 @@ REFUSED: dict[str, tuple[str, bytes | None, str]] = {
 def reasons(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Why each refused model was refused, in the server's words."""
     folder = tmp_path_factory.mktemp("refused")
-    for name, (text, onnx_file, _) in REFUSED.items():
-        (folder / "repository" / name / "1").mkdir(parents=True)
-        write(folder / "repository" / name, {"config.pbtxt": text})
-        if onnx_file is not None:
-            write(folder / "repository" / name, {"1/model.onnx": onnx_file})
-    with pytest.raises(HostError) as refused:
-        Server(folder / "repository", port=0, log=folder / "log").start()
-    message, _, log = str(refused.value).partition(". Its log is ")
-    assert log == str(folder / "log")
+    message, reasons = refused_by_the_server(folder, REFUSED)
     assert "\n" not in message
     assert "src/" not in message
-    entries = message.split("cannot load ")[1:]
-    return dict(entry.split(": ", maxsplit=1) for entry in entries)
+    return reasons
 
 
 @pytest.mark.triton

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 import onnx.parser
+import pytest
 import tritonclient.grpc as triton
 
+from resnet_serve.errors import HostError
 from resnet_serve.triton.server import Running, Server
 
 MEAN = "float[N,3,8,8] x) => (float[N,3] y"
@@ -81,6 +83,26 @@ def fill(repository: Path) -> Path:
             "mean/2/model.onnx": mean_model(),
         },
     )
+
+
+def refused_by_the_server(
+    folder: Path, models: Mapping[str, tuple[str, bytes | None, str]]
+) -> tuple[str, dict[str, str]]:
+    """Start a server on models that it must all refuse: its line, and the reason for each model.
+
+    A model is its configuration, its ONNX file if there is one, and what the test expects.
+    """
+    for name, (text, onnx_file, _) in models.items():
+        (folder / "repository" / name / "1").mkdir(parents=True)
+        write(folder / "repository" / name, {"config.pbtxt": text})
+        if onnx_file is not None:
+            write(folder / "repository" / name, {"1/model.onnx": onnx_file})
+    with pytest.raises(HostError) as refused:
+        Server(folder / "repository", port=0, log=folder / "log").start()
+    message, _, log = str(refused.value).partition(". Its log is ")
+    assert log == str(folder / "log")
+    entries = message.split("cannot load ")[1:]
+    return message, dict(entry.split(": ", maxsplit=1) for entry in entries)
 
 
 def labels_of(server: Server | Running, image: np.ndarray) -> list[str]:
