@@ -27,7 +27,7 @@ from rich.table import Table
 
 from resnet_serve import Server, host, loadtest, weights
 from resnet_serve.architectures import find
-from resnet_serve.datasets import Digits
+from resnet_serve.digits import Digits
 from resnet_serve.parity import latency
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.runtimes import pytorch as pytorch_runtime

@@ -6,13 +6,12 @@ The same five verbs for every source: `len`, `name_of`, `image`, `labels`, `dige
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -20,15 +19,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnet_serve import durable
+from resnet_serve.digits import Digits, HardDigits
 from resnet_serve.errors import InputFileError, UsageError
-from resnet_serve.optional import optional
 from resnet_serve.preprocessing import ImageError, Preprocessing, decode
 
-sklearn_datasets = optional("sklearn.datasets", extra="digits")
-sklearn_model_selection = optional("sklearn.model_selection", extra="digits")
-
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
-DIGITS_HELD_OUT = 500
+DIGITS: Mapping[str, type[Digits]] = MappingProxyType({"digits": Digits, "digits-hard": HardDigits})
 
 
 class Images(Protocol):
@@ -55,12 +51,12 @@ class Images(Protocol):
 
 
 def open_images(source: str, labels: Sequence[str] | None = None, *, split: str) -> Images:
-    """`digits`, or a folder: of images, or of one folder of images per class.
+    """`digits`, `digits-hard`, or a folder: of images, or of one folder of images per class.
 
     `split` is "calibration" (digits: the training part) or "validation" (the held-out part).
     """
-    if source == "digits":
-        return Digits(held_out=split == "validation")
+    if source in DIGITS:
+        return DIGITS[source](held_out=split == "validation")
     path = Path(source)
     if not path.is_dir():
         raise InputFileError(
@@ -171,62 +167,6 @@ def _split(entries: Sequence[Path]) -> tuple[tuple[Path, ...], tuple[Path, ...]]
     images = tuple(p for p in entries if p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES)
     taken = set(images)
     return images, tuple(p for p in entries if p not in taken)
-
-
-class Digits:
-    """scikit-learn's 1,797 handwritten digits (UCI, 8×8 greys), split once, stratified and fixed.
-
-    1,297 to train and calibrate with, 500 held out; the held-out part is never trained on.
-    """
-
-    LABELS = tuple(str(digit) for digit in range(10))
-
-    def __init__(self, *, held_out: bool) -> None:
-        self.held_out = held_out
-        self.name = f"digits ({'held out' if held_out else 'training part'})"
-
-    @cached_property
-    def _data(self) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
-        digits = sklearn_datasets.load_digits()
-        greys = np.round(digits.images * (255 / 16)).astype(np.uint8)
-        parts = sklearn_model_selection.train_test_split(
-            np.arange(len(greys)),
-            test_size=DIGITS_HELD_OUT,
-            stratify=digits.target,
-            random_state=2016,
-        )
-        chosen = np.sort(parts[1] if self.held_out else parts[0])
-        return greys[chosen], digits.target[chosen].astype(np.int64), chosen
-
-    def __len__(self) -> int:
-        return len(self._data[0])
-
-    def name_of(self, index: int) -> str:
-        return f"digit {self._data[2][index]}"
-
-    def image(self, index: int) -> Image.Image:
-        return Image.fromarray(self._data[0][index]).convert("RGB")
-
-    @property
-    def labels(self) -> NDArray[np.int64]:
-        return self._data[1]
-
-    def digest(self) -> str:
-        return hashlib.sha256(self._data[0].tobytes()).hexdigest()
-
-    def export(self, folder: Path, count: int) -> list[Path]:
-        """Write the first `count` images as PNG files `<label>/<number>.png`; returns the paths."""
-        paths = []
-        for index in range(min(count, len(self))):
-            greys, labels, numbers = self._data
-            path = folder / str(labels[index]) / f"{numbers[index]:04d}.png"
-            encoded = io.BytesIO()
-            Image.fromarray(greys[index]).save(encoded, "PNG")
-            with durable.explained(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(encoded.getvalue())
-            paths.append(path)
-        return paths
 
 
 def pixel_batches(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-from collections import Counter
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -15,9 +14,9 @@ import pytest
 from PIL import Image
 
 from resnet_serve import datasets
-from resnet_serve.datasets import Digits, ImageFolder, check_label_count, open_images, read_labels
+from resnet_serve.datasets import ImageFolder, check_label_count, open_images, read_labels
 from resnet_serve.errors import InputFileError, UsageError
-from resnet_serve.preprocessing import ImageError, Preprocessing, decode
+from resnet_serve.preprocessing import ImageError, Preprocessing
 
 Unprivileged = Callable[[], AbstractContextManager[None]]
 
@@ -173,42 +172,15 @@ def test_a_file_name_that_is_no_text_is_taken(tmp_path: Path) -> None:
     assert found.image(0).size == (8, 8)
 
 
-def test_digits_are_split_once_and_for_all() -> None:
-    training, held_out = Digits(held_out=False), Digits(held_out=True)
-    assert (len(training), len(held_out)) == (1297, 500)
-    names = [{part.name_of(index) for index in range(len(part))} for part in (training, held_out)]
-    assert names[0].isdisjoint(names[1])
-    assert len(names[0] | names[1]) == 1797
-    whole = Counter(training.labels.tolist()) + Counter(held_out.labels.tolist())
-    for digit, count in Counter(held_out.labels.tolist()).items():
-        assert abs(count - whole[digit] * 500 / 1797) < 1, "not stratified"
-    # The shipped checkpoint was trained on this very split; another one would leak.
-    assert held_out.name_of(0) == FIRST_HELD_OUT
-    assert held_out.digest() == HELD_OUT_DIGEST
-    assert training.digest() != held_out.digest()
-
-
-FIRST_HELD_OUT = "digit 6"
-HELD_OUT_DIGEST = "b701b0cc335bf2018ddd1a4fe441fddc15d92d098916aced5cd0064c08c6f616"
-
-
 def test_open_images_gives_the_held_out_digits_to_validation_only() -> None:
     assert len(open_images("digits", split="validation")) == 500
     assert len(open_images("digits", split="calibration")) == 1297
 
 
-def test_exported_digits_come_back_as_the_same_pixels(tmp_path: Path) -> None:
-    digits = Digits(held_out=True)
-    paths = digits.export(tmp_path, 25)
-    assert len(set(paths)) == 25
-    for index, path in enumerate(paths):
-        np.testing.assert_array_equal(np.asarray(decode(path)), np.asarray(digits.image(index)))
-        assert path.parent.name == str(digits.labels[index])
-        assert path.stem == f"{int(digits.name_of(index).split()[1]):04d}"
-    again = ImageFolder.scan(tmp_path, Digits.LABELS)
-    assert again.labels is not None
-    assert sorted(again.labels.tolist()) == sorted(digits.labels[:25].tolist())
-    assert len(digits.export(tmp_path / "all", 10_000)) == 500
+def test_hard_digits_are_opened_by_name() -> None:
+    hard, plain = (open_images(name, split="validation") for name in ("digits-hard", "digits"))
+    np.testing.assert_array_equal(np.asarray(hard.labels), np.asarray(plain.labels))
+    assert hard.digest() != plain.digest()
 
 
 class Counted:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import typer
 
-from resnet_serve.datasets import Digits
+from resnet_serve.digits import Digits
 from resnet_serve.triton.server import running, stop_detached
 
 ROOT = Path(__file__).parent.parent

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet_serve.datasets import Digits
+from resnet_serve.digits import Digits
 from resnet_serve.selection import Selection, spread
 from resnet_serve.synthetic import SyntheticImages
 

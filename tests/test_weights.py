@@ -19,7 +19,8 @@ from torch import Tensor
 
 from resnet_serve import catalog, weights
 from resnet_serve.architectures import Architecture, build, find
-from resnet_serve.datasets import Digits, pixel_batches
+from resnet_serve.datasets import pixel_batches
+from resnet_serve.digits import Digits
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.preprocessing import Preprocessing
 

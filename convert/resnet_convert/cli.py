@@ -84,7 +84,7 @@ def command(
     calibration: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR|digits",
+            metavar="DIR|digits|digits-hard",
             help="Images for the INT8 ranges, like those to be classified. INT8 refuses without.",
             show_default=False,
         ),
@@ -92,7 +92,7 @@ def command(
     validation: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR|digits",
+            metavar="DIR|digits|digits-hard",
             help="Images for the parity gate; with one folder per class, accuracy is compared too.",
             show_default=False,
         ),

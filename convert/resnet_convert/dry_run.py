@@ -12,6 +12,7 @@ from resnet_convert.precision import QUANTIZED, typed
 from resnet_convert.request import Request
 from resnet_serve import catalog, host, weights
 from resnet_serve.architectures import find
+from resnet_serve.datasets import DIGITS
 from resnet_serve.download import torch_hub_checkpoints
 
 Status = Literal["here", "download", "missing"]
@@ -107,7 +108,7 @@ def _weights(spec: str, arch: str) -> Step:
 def _images(stage: str, does: str, source: str | None) -> Step:
     if source is None:
         return Step(stage, f"{does} (no images given: numerics only)", "synthetic images", "here")
-    if source == "digits":
+    if source in DIGITS:
         return Step(stage, does, "scikit-learn", _here(find_spec("sklearn") is not None))
     return Step(stage, does, source, _here(Path(source).is_dir()))
 

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from served_digits import Pictures, deploy_means, edit
 
-from resnet_serve.datasets import DIGITS_HELD_OUT, Digits
+from resnet_serve.datasets import DIGITS_HELD_OUT
+from resnet_serve.digits import Digits
 from resnet_serve.triton.server import Server
 
 COLON_LABELS = "".join(f"digit: {index}:{index}\n" for index in range(10))

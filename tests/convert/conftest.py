@@ -23,7 +23,8 @@ from resnet_convert.fold import fold
 from resnet_convert.trace import Trace, serialize, trace
 from resnet_serve import host, weights
 from resnet_serve.architectures import ARCHITECTURES, Architecture, build, find
-from resnet_serve.datasets import Digits, pixel_batches
+from resnet_serve.datasets import pixel_batches
+from resnet_serve.digits import Digits
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.selection import spread
 from resnet_serve.weights import Weights

@@ -20,7 +20,7 @@ from PIL import Image
 from resnet_convert.pipeline import convert
 from resnet_serve import weights
 from resnet_serve.architectures import build, find
-from resnet_serve.datasets import Digits
+from resnet_serve.digits import Digits
 
 Answer = tuple[int, str, str]
 Call = Callable[..., Answer]

@@ -11,7 +11,7 @@ import pytest
 
 from resnet_convert import evidence
 from resnet_convert.evidence import Evidence
-from resnet_serve.datasets import Digits
+from resnet_serve.digits import Digits
 from resnet_serve.errors import InputFileError
 from resnet_serve.selection import spread
 from resnet_serve.weights import Weights

@@ -19,7 +19,7 @@ from resnet_convert.measure import BATCH_SIZE, SINGLES, Measurements
 from resnet_convert.pixels import take_pixels
 from resnet_convert.request import Request
 from resnet_convert.trace import serialize
-from resnet_serve.datasets import Digits
+from resnet_serve.digits import Digits
 from resnet_serve.parity.latency import Latency
 from resnet_serve.runtimes import RunnableModel, onnxruntime
 from resnet_serve.selection import spread

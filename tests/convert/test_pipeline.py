@@ -22,7 +22,7 @@ from resnet_convert.conversion import Conversion
 from resnet_convert.pipeline import convert
 from resnet_convert.request import Request
 from resnet_serve import passport
-from resnet_serve.datasets import Digits
+from resnet_serve.digits import Digits
 from resnet_serve.durable import sha256
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.weights import Weights

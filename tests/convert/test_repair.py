@@ -16,7 +16,8 @@ from resnet_convert.repair import Budgets, Judgement, Repair, Trade, repair
 from resnet_convert.sensitivity import Cost, rank
 from resnet_convert.symmetric import SymmetricQuantization
 from resnet_convert.trace import serialize
-from resnet_serve.datasets import Digits, pixel_batches
+from resnet_serve.datasets import pixel_batches
+from resnet_serve.digits import Digits
 from resnet_serve.errors import UsageError
 from resnet_serve.runtimes.onnxruntime import compiled_operators
 from resnet_serve.selection import spread

@@ -20,7 +20,8 @@ from resnet_convert.emulate import emulated
 from resnet_convert.pixels import take_pixels
 from resnet_convert.trace import serialize
 from resnet_convert.trials import S8_OVER_FP16, U8S8, Dialect, Trial, better, choose, split
-from resnet_serve.datasets import Digits, pixel_batches
+from resnet_serve.datasets import pixel_batches
+from resnet_serve.digits import Digits
 from resnet_serve.errors import ConversionError
 from resnet_serve.parity import numerics
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime

@@ -9,7 +9,7 @@ import pytest
 from resnet_client import Classifier
 from resnet_convert import Conversion
 from resnet_serve import Server
-from resnet_serve.datasets import Digits
+from resnet_serve.digits import Digits
 from resnet_serve.triton import perf_program
 from resnet_serve.triton.perf_analyzer import measure
 
