@@ -26,7 +26,7 @@ def load(
 ) -> PyTorchModel:
     """Wrap a network in evaluation mode; input FP32 [N,3,H,W], normalised.
 
-    `device` "cuda" wraps a copy, so that the caller's network stays on the CPU.
+    `channels_last` and `device` "cuda" wrap a copy, so that the caller's network stays as it is.
     """
     return PyTorchModel(network, threads=threads, channels_last=channels_last, device=device)
 
@@ -44,8 +44,9 @@ class PyTorchModel(RunnableModel):
     ) -> None:
         self._format = torch.channels_last if channels_last else torch.contiguous_format
         self._device = torch.device(device)
-        if self._device.type == "cuda":
+        if channels_last or self._device.type == "cuda":
             network = copy.deepcopy(network)
+        if self._device.type == "cuda":
             torch.backends.cuda.matmul.allow_tf32 = False
             torch.backends.cudnn.allow_tf32 = False
         self._network = network.eval().to(self._device)

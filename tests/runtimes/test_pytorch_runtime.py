@@ -55,6 +55,14 @@ def test_it_keeps_no_gradients_and_no_statistics(network: nn.Module) -> None:
     assert all(parameter.grad is None for parameter in network.parameters())
 
 
+def test_channels_last_leaves_the_callers_network_as_it_is(network: nn.Module) -> None:
+    contiguous = pytorch.load(network, threads=1)
+    pytorch.load(network, threads=1, channels_last=True).run(images())
+    strides = [parameter.stride() for parameter in network.parameters()]
+    assert strides == [torch.empty(p.shape).stride() for p in network.parameters()]
+    assert contiguous.describe()["channels_last"] is False
+
+
 def test_threads_are_set_for_every_run(network: nn.Module) -> None:
     one, two = (pytorch.load(network, threads=count) for count in (1, 2))
     two.run(images())
