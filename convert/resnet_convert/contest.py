@@ -10,8 +10,6 @@ as one instance of all cores and as one instance per core.
 from __future__ import annotations
 
 import statistics
-import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
@@ -25,6 +23,7 @@ from resnet_convert import measure, precision
 from resnet_convert.candidate import look_inside
 from resnet_convert.journey import Journey, Silent
 from resnet_convert.request import Request
+from resnet_convert.throughput import images_per_s
 from resnet_convert.trace import serialize
 from resnet_serve.datasets import Images
 from resnet_serve.errors import HostError, ParityError, ResnetServeError
@@ -46,7 +45,6 @@ else:
 
 PARITY_IMAGES = 64
 LATENCY_SECONDS = 2.0  # per entrant
-THROUGHPUT_SECONDS = 0.7
 THROUGHPUT_ROUNDS = 3
 CONTESTED = ("fp32", "bf16", "int8")  # FP16 computes in FP32 on CPUs
 
@@ -256,28 +254,9 @@ def _throughputs(
     rates: dict[Placing, list[float]] = {placing: [] for placing in fields}
     for _ in range(THROUGHPUT_ROUNDS):
         for placing, instances in fields.items():
-            rates[placing].append(_images_per_s(instances, batch))
+            rates[placing].append(images_per_s(instances, batch))
     for placing, found in rates.items():
         yield replace(placing, images_per_s=statistics.median(found))
-
-
-def _images_per_s(instances: list[RunnableModel], batch: NDArray[Any]) -> float:
-    """All instances at once, each from a thread of its own, until the time is up."""
-    done = [0] * len(instances)
-    deadline = time.perf_counter() + THROUGHPUT_SECONDS
-
-    def work(index: int) -> None:
-        while time.perf_counter() < deadline:
-            instances[index].run(batch)
-            done[index] += len(batch)
-
-    threads = [threading.Thread(target=work, args=(index,)) for index in range(len(instances))]
-    started = time.perf_counter()
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return sum(done) / (time.perf_counter() - started)
 
 
 def _batch(loaded: Weights, request: Request, size: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from resnet_convert import contest, convert
+from resnet_convert import contest, convert, throughput
 from resnet_convert.contest import Contest, Entrant, Placing
 from resnet_convert.request import Request
 from resnet_serve import host, passport
@@ -27,7 +27,7 @@ INT8 = Request("resnet20", precision="auto", target="auto", calibration="digits"
 @pytest.fixture
 def quick_contest(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contest, "LATENCY_SECONDS", 0.02)
-    monkeypatch.setattr(contest, "THROUGHPUT_SECONDS", 0.05)
+    monkeypatch.setattr(throughput, "SECONDS", 0.05)
 
 
 def placing(name: str, precision: str, speed: float, **more: Any) -> Placing:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from quantized import Graphs, Run, array, node, normal, residual, symmetric_residual
 
 from resnet_convert.calibrate import Range, observe
+from resnet_convert.copied import copied
 from resnet_convert.emulate import emulated
 from resnet_convert.half import halve
 from resnet_convert.lint import check
@@ -28,9 +29,12 @@ from resnet_convert.symmetric import (
     quantize,
     shortcut,
 )
+from resnet_serve.datasets import pixel_batches
+from resnet_serve.digits import Digits
 from resnet_serve.errors import ConversionError
 from resnet_serve.parity import numerics
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
+from resnet_serve.selection import spread
 from resnet_serve.weights import Weights
 
 
@@ -310,6 +314,24 @@ def test_digits_stay_close_to_fp32(
         result = numerics.compare(exact, session.run(taken))
     assert result.sqnr_db > least_db
     assert result.cosine > 0.97
+
+
+def test_decisions_on_held_out_digits_are_those_of_the_fp16_graph(
+    folded_digits: ir.Model, digits: Weights
+) -> None:
+    take_pixels(folded_digits, digits.preprocessing)
+    calibrating = pixel_batches(spread(Digits(held_out=False), 128), digits.preprocessing, 32)
+    held_out = list(pixel_batches(Digits(held_out=True), digits.preprocessing, 50))
+    seen = observe(folded_digits, activations(folded_digits), calibrating, threads=2)
+    half, integer = copied(folded_digits), folded_digits
+    quantize(integer, seen.ranges)
+    decisions = []
+    for model in (half, integer):
+        halve(model)
+        with onnxruntime_runtime.load(emulated(model), threads=2) as session:
+            decisions.append(np.concatenate([session.run(p).argmax(axis=1) for p in held_out]))
+    assert len(decisions[0]) == 500
+    assert (decisions[0] == decisions[1]).mean() >= 0.998
 
 
 def test_fp32_and_fp16_mean_the_same(graph: Graphs, run: Run) -> None:
