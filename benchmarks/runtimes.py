@@ -2,39 +2,43 @@
 
     python benchmarks/runtimes.py
 
-All of them take turns within every round, so that a machine that drifts drifts for all; ratios are
-taken round by round, against the better of PyTorch's two memory formats at that batch. The network
-is untrained: speed only. INT8 is also held against this CPU's integer peak, measured in the same
-run. Results go to benchmarks/results/ with the date and the hardware.
+Latency: all of them take turns within every round, so that a machine that drifts drifts for all;
+ratios are taken round by round, against the better of PyTorch's two memory formats at that batch.
+Throughput: full batches, as one instance of all cores and as one instance per core, in rounds too.
+The network is untrained: speed only. INT8 is also held against this CPU's integer peak, measured in
+the same run. Results go to benchmarks/results/ with the date and the hardware.
 """
 
 from __future__ import annotations
 
 import argparse
-import csv
-import io
-import json
-from collections.abc import Callable
+import statistics
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from datetime import UTC, datetime
+from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
+from recorded import record
 
-from resnet_convert import ceiling, graph
+from resnet_convert import ceiling, graph, svg
 from resnet_convert.journey import Journey, Silent
 from resnet_convert.request import Request
-from resnet_serve import durable, host, passport, weights
+from resnet_convert.throughput import images_per_s
+from resnet_serve import host, weights
 from resnet_serve.architectures import find
 from resnet_serve.datasets import open_images
 from resnet_serve.parity import latency
-from resnet_serve.runtimes import open_on_cpu
+from resnet_serve.runtimes import RunnableModel, open_on_cpu
 from resnet_serve.runtimes import pytorch as pytorch_runtime
 from resnet_serve.selection import spread
 
-RESULTS = Path(__file__).parent / "results"
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
 WAYS = (
     ("onnxruntime", "fp32"),
     ("onnxruntime", "int8"),
@@ -43,98 +47,202 @@ WAYS = (
     ("openvino", "int8"),
 )
 EAGER = ("PyTorch eager, contiguous", "PyTorch eager, channels_last")
+COMPILED = "PyTorch, torch.compile"
+THROUGHPUT_BATCH = 8
+THROUGHPUT_ROUNDS = 5
+THROUGHPUT_SECONDS = 1.5
+Row = dict[str, object]
+
+
+@dataclass(frozen=True)
+class Runner:
+    """A way to run the network; `takes` says whether that is raw pixels or normalised planes."""
+
+    name: str
+    precision: str
+    takes: str
+    model: RunnableModel
+    per_core: list[RunnableModel] = field(default_factory=list)
+
+
+class Compiled(RunnableModel):
+    """The network through torch.compile, its default backend."""
+
+    def __init__(self, network: torch.nn.Module) -> None:
+        self._run = torch.compile(network.eval())
+
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        with torch.inference_mode():
+            return np.asarray(self._run(torch.from_numpy(batch)))
+
+    def describe(self) -> dict[str, object]:
+        return {"runtime": "torch.compile"}
+
+    def close(self) -> None:
+        """Nothing to release."""
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--arch", default="resnet50")
     parser.add_argument("--batches", default="1,8,32")
-    parser.add_argument("--seconds", type=float, default=30, help="per batch size")
-    parser.add_argument("--compile", action="store_true", help="torch.compile too (minutes)")
+    parser.add_argument("--seconds", type=float, default=40, help="of latency, per batch size")
     options = parser.parse_args()
-    machine = host.describe()
-    architecture = find(options.arch)
-    loaded = weights.load("random", architecture)
-    network = loaded.network()
-    request = Request(options.arch, weights="random", calibration="digits")
-    folded = graph.prepare(request, loaded, network, Journey(Silent()))
-    images = spread(open_images("digits", None, split="calibration"), 32)
-    peak = ceiling.measure(threads=machine.cores)
-    macs = ceiling.macs(folded.model)
-    print(f"integer peak {peak.gops:.0f} GOP/s: {peak.images_per_s(macs):.1f} images/s at most")
-    rows: list[dict[str, object]] = []
     with ExitStack() as stack:
-        models: dict[str, tuple[str, Callable[[np.ndarray, np.ndarray], object]]] = {}
-        for name, last in zip(EAGER, (False, True), strict=True):
-            eager = pytorch_runtime.load(network, threads=machine.cores, channels_last=last)
-            models[name] = ("fp32", lambda _, planes, run=eager.run: run(planes))
-        if options.compile:
-            compiled = torch.compile(network.eval())
-            models["torch.compile"] = (
-                "fp32",
-                lambda _, planes, run=compiled: torch.inference_mode()(run)(
-                    torch.from_numpy(planes)
-                ),
-            )
-        for target, precision in WAYS:
-            asked = Request(options.arch, precision, "random", target=target, calibration="digits")
-            made = graph.finish(folded, asked, loaded, images, Journey(Silent()))
-            runtime = stack.enter_context(open_on_cpu(target, precision, made.data, machine.cores))
-            models[target + " " + precision] = (
-                precision,
-                lambda pixels, _, run=runtime.run: run(pixels),
-            )
+        runners, macs = opened(options.arch, stack)
+        peak = ceiling.measure(threads=host.cores())
+        most = peak.images_per_s(macs)
+        print(f"integer peak {peak.gops:.0f} GOP/s: {most:.1f} images/s at most")
+        rows: list[Row] = []
         for size in map(int, options.batches.split(",")):
-            shape = (size, *loaded.preprocessing.crop, 3)
-            pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-            planes = loaded.preprocessing.normalize(pixels)
-            times = latency.measure(
-                {name: partial(run, pixels, planes) for name, (_, run) in models.items()},
-                batch_size=size,
-                seconds=options.seconds,
-            )
-            best = min(EAGER, key=lambda name: times[name].median_ms)
-            for name, (precision, _) in models.items():
-                found, ratio = times[name], latency.speedup(times[best], times[name])
-                share = found.images_per_s / peak.images_per_s(macs)
-                rows.append(
-                    {
-                        "runtime": name,
-                        "precision": precision,
-                        "batch": size,
-                        "median_ms": round(found.median_ms, 3),
-                        "p95_ms": round(found.p95_ms, 3),
-                        "images_per_s": round(found.images_per_s, 2),
-                        "speedup": round(ratio.median, 3),
-                        "low": round(ratio.low, 3),
-                        "high": round(ratio.high, 3),
-                        "of_int8_peak": round(share, 3) if precision == "int8" else "",
-                        "rounds": len(found.samples_ms),
-                    }
-                )
-                print(
-                    f"{name:<30} batch {size:>2} {found.median_ms / size:7.2f} ms/image "
-                    f"{ratio.median:5.2f}× [{ratio.low:.2f}–{ratio.high:.2f}]"
-                    + (f"  {100 * share:.0f} % of the integer peak" if precision == "int8" else "")
-                )
-    day = datetime.now(UTC)
-    table = io.StringIO()
-    writer = csv.DictWriter(table, rows[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    stem = f"runtimes-{day:%Y-%m-%d}"
-    durable.write(RESULTS / f"{stem}.csv", table.getvalue())
+            rows += shown(latencies(runners, size, options.seconds), most)
+        rows += shown(throughputs(runners), most)
     summary = {
-        "what": f"latency of {options.arch}, untrained, against PyTorch FP32 eager",
-        "taken": day.isoformat(timespec="seconds"),
+        "what": f"latency and throughput of {options.arch}, untrained, against PyTorch FP32 eager",
         "integer_peak_gops": round(peak.gops, 1),
         "integer_peak_by": str(peak.by),
         "macs_per_image": macs,
-        "host": machine.to_json(),
-        "versions": passport.versions(),
     }
-    durable.write(RESULTS / f"{stem}.json", json.dumps(summary, indent=2) + "\n")
-    print(f"written to {RESULTS / stem}.csv and .json")
+    record("runtimes", rows, summary, {"latency": bars([r for r in rows if r["aim"] == "latency"])})
+
+
+def opened(arch: str, stack: ExitStack) -> tuple[list[Runner], int]:
+    """All of them, loaded, and the network's multiply-adds."""
+    cores = host.cores()
+    loaded = weights.load("random", find(arch))
+    network = loaded.network()
+    base = Request(arch, weights="random", calibration="digits")
+    folded = graph.prepare(base, loaded, network, Journey(Silent()))
+    images = spread(open_images("digits", None, split="calibration"), 32)
+    runners = [
+        Runner(
+            name,
+            "fp32",
+            "planes",
+            pytorch_runtime.load(network, threads=cores, channels_last=last),
+        )
+        for name, last in zip(EAGER, (False, True), strict=True)
+    ]
+    runners.append(Runner(COMPILED, "fp32", "planes", Compiled(network)))
+    for target, precision in WAYS:
+        asked = Request(arch, precision, "random", target=target, calibration="digits")
+        data = graph.finish(folded, asked, loaded, images, Journey(Silent())).data
+
+        def start(threads: int, what: tuple[str, str, bytes]) -> RunnableModel:
+            return stack.enter_context(open_on_cpu(*what, threads))
+
+        each = (target, precision, data)
+        runners.append(
+            Runner(
+                f"{target} {precision}",
+                precision,
+                "pixels",
+                start(cores, each),
+                [start(1, each) for _ in range(cores)],
+            )
+        )
+    return runners, ceiling.macs(folded.model)
+
+
+def batches(size: int) -> Mapping[str, NDArray[Any]]:
+    """What runners take: the same `size` images as pixels and as planes."""
+    pixels = np.random.default_rng(0).integers(0, 256, (size, 224, 224, 3), dtype=np.uint8)
+    planes = np.ascontiguousarray(pixels.transpose(0, 3, 1, 2), np.float32) / 128 - 1
+    return {"pixels": pixels, "planes": planes}
+
+
+def latencies(runners: list[Runner], size: int, seconds: float) -> Iterator[Row]:
+    given = batches(size)
+    calls: dict[str, Callable[[], object]] = {
+        each.name: partial(each.model.run, given[each.takes]) for each in runners
+    }
+    times = latency.measure(calls, batch_size=size, seconds=seconds)
+    best = times[min(EAGER, key=lambda name: times[name].median_ms)]
+    for each in runners:
+        found = times[each.name]
+        ratio = latency.speedup(best, found)
+        yield {
+            "aim": "latency",
+            "runtime": each.name,
+            "precision": each.precision,
+            "instances": 1,
+            "batch": size,
+            "median_ms": round(found.median_ms, 3),
+            "p95_ms": round(found.p95_ms, 3),
+            "images_per_s": round(found.images_per_s, 2),
+            "speedup": round(ratio.median, 3),
+            "low": round(ratio.low, 3),
+            "high": round(ratio.high, 3),
+            "rounds": len(found.samples_ms),
+        }
+
+
+def throughputs(runners: list[Runner]) -> Iterator[Row]:
+    """Images per second of full batches; the ratio's ends are the least and the greatest round."""
+    given = batches(THROUGHPUT_BATCH)
+    fields = {(each.name, 1): (each, [each.model]) for each in runners}
+    fields |= {(e.name, len(e.per_core)): (e, e.per_core) for e in runners if len(e.per_core) > 1}
+    rates: dict[tuple[str, int], list[float]] = {key: [] for key in fields}
+    for _ in range(THROUGHPUT_ROUNDS):
+        for key, (each, instances) in fields.items():
+            batch = given[each.takes]
+            rates[key].append(images_per_s(instances, batch, seconds=THROUGHPUT_SECONDS))
+    best = max(((name, 1) for name in EAGER), key=lambda key: statistics.median(rates[key]))
+    for (name, instances), found in rates.items():
+        ratios = [mine / theirs for mine, theirs in zip(found, rates[best], strict=True)]
+        yield {
+            "aim": "throughput",
+            "runtime": name,
+            "precision": fields[name, instances][0].precision,
+            "instances": instances,
+            "batch": THROUGHPUT_BATCH,
+            "median_ms": "",
+            "p95_ms": "",
+            "images_per_s": round(statistics.median(found), 2),
+            "speedup": round(statistics.median(ratios), 3),
+            "low": round(min(ratios), 3),
+            "high": round(max(ratios), 3),
+            "rounds": len(found),
+        }
+
+
+def shown(rows: Iterator[Row], most: float) -> list[Row]:
+    """The rows with the share of the integer peak, printed as they come."""
+    finished = []
+    for row in rows:
+        share = float(str(row["images_per_s"])) / most if row["precision"] == "int8" else None
+        print(
+            f"{row['aim']:<10} {row['runtime']:<29} {row['instances']} × batch {row['batch']:>2} "
+            f"{row['images_per_s']:7.2f} images/s {row['speedup']:5.2f}× "
+            f"[{row['low']:.2f}–{row['high']:.2f}]"
+            + ("" if share is None else f"  {100 * share:.0f} % of the integer peak"),
+            flush=True,
+        )
+        finished.append({**row, "of_int8_peak": "" if share is None else round(share, 3)})
+    return finished
+
+
+@svg.figure((10.4, 3.8))
+def bars(axes: Axes, rows: list[Row]) -> str:
+    """Milliseconds per image by runtime, a group per batch size."""
+    names = list(dict.fromkeys(str(row["runtime"]) for row in rows))
+    sizes = sorted({int(str(row["batch"])) for row in rows})
+    shades = np.linspace(1, 0.35, len(sizes))
+    for row in rows:
+        size = int(str(row["batch"]))
+        index = sizes.index(size)
+        place = names.index(str(row["runtime"])) + 0.26 * (index - (len(sizes) - 1) / 2)
+        value = 1000 / float(str(row["images_per_s"]))
+        color = svg.SOFT if "PyTorch" in str(row["runtime"]) else svg.CONVERTED
+        axes.barh(place, value, 0.24, color=color, alpha=shades[index])
+        axes.annotate(f"{value:.1f} at {size}", (value, place), (3, 0), va="center", fontsize=7,
+                      textcoords="offset points")  # fmt: skip
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.grid(visible=False, axis="y")
+    axes.set_xlabel("milliseconds per image, at each batch size")
+    fastest = min(rows, key=lambda row: 1 / float(str(row["images_per_s"])))
+    return f"Milliseconds per image of {len(names)} runtimes; {fastest['runtime']} is the fastest"
 
 
 if __name__ == "__main__":

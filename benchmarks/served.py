@@ -11,21 +11,18 @@ Results go to benchmarks/results/ with the date and the hardware.
 from __future__ import annotations
 
 import argparse
-import csv
-import io
 import json
 import tempfile
 import time
-from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
+from recorded import record
 
 from resnet_convert import convert
-from resnet_serve import Server, durable, host, loadtest, passport
+from resnet_serve import Server, loadtest
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 
-RESULTS = Path(__file__).parent / "results"
 NAME = "resnet50_int8"
 
 
@@ -43,12 +40,11 @@ def in_process(model: Path, threads: int, seconds: float) -> float:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--concurrency", default="1,2,4,8")
     options = parser.parse_args()
-    machine = host.describe()
     rows: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         repository = Path(folder) / "models"
@@ -83,14 +79,10 @@ def main() -> None:
                         }
                     )
                     print(rows[-1], flush=True)
-    write(rows, threads, machine)
+    write(rows, threads)
 
 
-def write(rows: list[dict[str, float]], threads: int, machine: host.Host) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0])
-    writer.writeheader()
-    writer.writerows(rows)
+def write(rows: list[dict[str, float]], threads: int) -> None:
     levels = sorted({row["concurrency"] for row in rows})
     medians = {
         str(int(level)): float(np.median([r["ratio"] for r in rows if r["concurrency"] == level]))
@@ -102,17 +94,12 @@ def write(rows: list[dict[str, float]], threads: int, machine: host.Host) -> Non
     ]
     result = {
         "what": "served images/s over in-process images/s, INT8 ResNet-50, batch 1 requests",
-        "taken": datetime.now(UTC).isoformat(timespec="seconds"),
         "threads": threads,
         "median_ratio_by_concurrency": medians,
         "median_ratio_at_best_concurrency": float(np.median(best)),
-        "host": machine.to_json(),
-        "versions": passport.versions(),
     }
-    day = result["taken"][:10]
-    durable.write(RESULTS / f"served-{day}.csv", text.getvalue())
-    durable.write(RESULTS / f"served-{day}.json", json.dumps(result, indent=2) + "\n")
     print(json.dumps(result, indent=2))
+    record("served", rows, result)
 
 
 if __name__ == "__main__":

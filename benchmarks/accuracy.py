@@ -1,0 +1,233 @@
+"""What each precision and calibration method costs in accuracy, on networks trained on real digits.
+
+    python benchmarks/accuracy.py
+
+Four networks, trained by examples/train_digits.py where benchmarks/checkpoints/ has none (about
+25 minutes on two cores), on the digits and on hard ones (noise, a covered patch), where they make
+mistakes enough for a loss to show. Every way is held against PyTorch's FP32 on the same 500
+held-out images: accuracy, equal decisions, McNemar's exact test. `tensorrt` graphs run on ONNX
+Runtime, rounded where their types say; nothing here ran on a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from recorded import record
+
+from resnet_convert import graph, measure, svg
+from resnet_convert.clipping import METHODS
+from resnet_convert.emulate import emulated
+from resnet_convert.journey import Journey, Silent
+from resnet_convert.request import Request
+from resnet_serve import host, weights
+from resnet_serve.architectures import find
+from resnet_serve.datasets import open_images
+from resnet_serve.parity import accuracy, numerics
+from resnet_serve.runtimes import open_on_cpu
+from resnet_serve.selection import spread
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from resnet_serve.weights import Weights
+
+CHECKPOINTS = Path(__file__).parent / "checkpoints"
+TRAINER = Path(__file__).parent.parent / "examples" / "train_digits.py"
+METHODS_TRIED = (*METHODS, "auto")
+CALIBRATION_IMAGES = 256
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A network of the benchmark: trained for so many epochs on a task, at so many pixels."""
+
+    task: str
+    arch: str
+    size: int
+    epochs: int
+
+    @property
+    def path(self) -> Path:
+        return CHECKPOINTS / f"{self.task}-{self.arch}.safetensors"
+
+    def load(self) -> Weights:
+        """The checkpoint, trained now if there is none."""
+        architecture = find(self.arch)
+        if (self.task, self.arch) == ("digits", "resnet20"):
+            return weights.load("digits", architecture)
+        if not self.path.is_file():
+            CHECKPOINTS.mkdir(exist_ok=True)
+            command = [sys.executable, TRAINER, "--arch", self.arch, "--size", str(self.size)]
+            command += ["--epochs", str(self.epochs), "--output", self.path]
+            command += ["--hard"] if self.task == "digits-hard" else []
+            subprocess.run(command, check=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
+        return weights.load(str(self.path), architecture)
+
+
+@dataclass(frozen=True)
+class Way:
+    """A precision for a target, and how INT8 ranges are chosen."""
+
+    precision: str
+    target: str
+    method: str = ""
+
+    def __str__(self) -> str:
+        return " ".join(filter(None, (self.precision, self.target, self.method)))
+
+
+NETWORKS = (
+    Trained("digits", "resnet20", 32, 40),
+    Trained("digits", "resnet56", 32, 20),
+    Trained("digits", "resnet110", 32, 15),
+    Trained("digits", "resnet18", 64, 12),
+    Trained("digits-hard", "resnet20", 32, 40),
+    Trained("digits-hard", "resnet56", 32, 25),
+    Trained("digits-hard", "resnet110", 32, 20),
+    Trained("digits-hard", "resnet18", 64, 15),
+)
+WAYS = (
+    Way("fp32", "onnxruntime"),
+    Way("fp32", "openvino"),
+    Way("fp16", "tensorrt"),
+    Way("bf16", "openvino"),
+    Way("bf16", "tensorrt"),
+    *(Way("int8", "onnxruntime", method) for method in METHODS_TRIED),
+    *(
+        Way("int8", target, method)
+        for target in ("openvino", "tensorrt")
+        for method in ("minmax", "auto")
+    ),
+)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--arch", help="only this network; nothing is written")
+    parser.add_argument("--task", choices=("digits", "digits-hard"), help="only this task")
+    options = parser.parse_args()
+    chosen = [
+        each
+        for each in NETWORKS
+        if options.arch in (None, each.arch) and options.task in (None, each.task)
+    ]
+    rows = [row for network in chosen for row in compared(network)]
+    if len(chosen) == len(NETWORKS):
+        pictures = {
+            task: lost([row for row in rows if row["task"] == task])
+            for task in ("digits", "digits-hard")
+        }
+        what = "accuracy against PyTorch FP32 on 500 held-out digits, by precision and method"
+        record("accuracy", rows, {"what": what, "worst": worst(rows)}, pictures)
+
+
+def worst(rows: list[dict[str, object]]) -> dict[str, dict[str, float]]:
+    """By task and INT8 method: the most points lost and the least agreement of any network."""
+    found = {}
+    for task in ("digits", "digits-hard"):
+        for method in METHODS_TRIED:
+            these = [r for r in rows if (r["task"], r["method"]) == (task, method)]
+            points, agreement = (
+                min(float(str(row[name])) for row in these) for name in ("points", "agreement")
+            )
+            found[f"{task} int8 {method}"] = {"points": points, "agreement": agreement}
+            print(f"{task:<12} int8 {method:<18} worst {points:+.2f} points, {agreement} % agree")
+    return found
+
+
+def compared(trained: Trained) -> Iterator[dict[str, object]]:
+    """A row per way."""
+    threads = host.cores()
+    loaded = trained.load()
+    network = loaded.network()
+    calibration = open_images(trained.task, None, split="calibration")
+    validation = open_images(trained.task, loaded.labels, split="validation")
+    pairs = list(measure.reference(network, loaded, validation, threads))
+    expected = np.concatenate([logits for _, logits in pairs])
+    base = Request(trained.arch, calibration=trained.task)
+    folded = graph.prepare(base, loaded, network, Journey(Silent()))
+    for way in WAYS:
+        request = Request(
+            trained.arch,
+            way.precision,
+            target=way.target,
+            calibration=trained.task,
+            calibration_method=way.method or "minmax",
+        )
+        made = graph.finish(
+            folded, request, loaded, spread(calibration, CALIBRATION_IMAGES), Journey(Silent())
+        )
+        on_gpu = way.target == "tensorrt"
+        with open_on_cpu(
+            "onnxruntime" if on_gpu else way.target,
+            way.precision,
+            emulated(made.model) if on_gpu else made.data,
+            threads,
+        ) as runtime:
+            logits = np.concatenate([runtime.run(pixels) for pixels, _ in pairs])
+        found = accuracy.decide(expected, logits, validation.labels)
+        trials = made.precise.trials
+        row = {
+            "task": trained.task,
+            "network": trained.arch,
+            "size": trained.size,
+            "precision": way.precision,
+            "target": way.target,
+            "method": way.method,
+            "chosen": "" if trials is None else trials.chosen.name,
+            "images": found.images,
+            "reference_top1": f"{found.reference_top1:.2f}",
+            "top1": f"{found.converted_top1:.2f}",
+            "points": f"{found.difference_points:+.2f}",
+            "low": f"{found.interval_points[0]:+.2f}",
+            "high": f"{found.interval_points[1]:+.2f}",
+            "agreement": f"{100 * found.top1_agreement:.2f}",
+            "gained": found.gained,
+            "lost": found.lost,
+            "mcnemar_p": f"{found.mcnemar_p:.3f}",
+            "sqnr_db": f"{numerics.compare(expected, logits).sqnr_db:.1f}",
+        }
+        print(
+            f"{trained.task:<12} {trained.arch:<10} {way!s:<34} {row['reference_top1']} → "
+            f"{row['top1']} % ({row['points']}), {row['agreement']} % agree, {row['sqnr_db']} dB, "
+            f"p = {row['mcnemar_p']} {row['chosen']}",
+            flush=True,
+        )
+        yield row
+
+
+@svg.figure((10.4, 5.2))
+def lost(axes: Axes, rows: list[dict[str, object]]) -> str:
+    """Points of top-1 against PyTorch with their 95 % intervals: a line a way, a mark a network."""
+    ways = list(dict.fromkeys((r["precision"], r["target"], r["method"]) for r in rows))
+    networks = list(dict.fromkeys(str(r["network"]) for r in rows))
+    marks = dict(zip(networks, "osD^", strict=True))
+    for row in rows:
+        place = ways.index((row["precision"], row["target"], row["method"]))
+        place += 0.16 * (networks.index(str(row["network"])) - 1.5)
+        points, low, high = (float(str(row[name])) for name in ("points", "low", "high"))
+        color = svg.CONVERTED if points >= -0.5 else svg.NOTABLE
+        axes.plot((low, high), (place, place), color=color, linewidth=0.8, alpha=0.4)
+        axes.plot(points, place, marks[str(row["network"])], color=color, markersize=5)
+    for network, mark in marks.items():
+        axes.plot([], [], mark, color=svg.INK, markersize=5, linestyle="", label=network)
+    axes.legend(frameon=False, ncols=len(marks), loc="lower center", bbox_to_anchor=(0.5, 1.0))
+    axes.set_yticks(range(len(ways)), [" ".join(filter(None, map(str, way))) for way in ways])
+    axes.invert_yaxis()
+    axes.axvline(0, color=svg.SOFT, linewidth=0.8)
+    axes.set_xlabel("points of top-1 gained or lost against PyTorch FP32, with the 95 % interval")
+    worst = min(float(str(row["points"])) for row in rows)
+    return f"{len(networks)} networks, {len(ways)} ways each: the worst loses {-worst:.2f} points"
+
+
+if __name__ == "__main__":
+    main()
