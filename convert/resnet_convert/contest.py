@@ -12,7 +12,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from resnet_convert import measure, precision
 from resnet_convert.candidate import look_inside
 from resnet_convert.journey import Journey, Silent
+from resnet_convert.precision import Precise
 from resnet_convert.request import Request
 from resnet_convert.throughput import images_per_s
 from resnet_convert.trace import serialize
@@ -86,10 +87,11 @@ class Placing:
 
 @dataclass(frozen=True)
 class Contest:
-    """All placings, the best first, those that are out last."""
+    """All placings, the best first, those that are out last; `precise` is the winner's graph."""
 
     aim: str
     placings: tuple[Placing, ...]
+    precise: Precise | None = field(default=None, repr=False, compare=False)
 
     @property
     def winner(self) -> Placing:
@@ -140,14 +142,18 @@ def hold(
         running: dict[Entrant, tuple[RunnableModel, bytes, float]] = {}
         field = entrants(request, machine.cores)
         # The targets of a CPU share one dialect: a precision is one graph, calibrated once.
-        graphs: dict[str, tuple[ir.Model, bytes]] = {}
+        graphs: dict[str, tuple[Precise, bytes]] = {}
+        said: dict[str, list[str]] = {}
         for number, entrant in enumerate(field):
             journey.progress.advance(number, len(field))
             asked = replace(request, target=entrant.target, precision=entrant.precision)
             try:
                 if entrant.precision not in graphs:
-                    graphs[entrant.precision] = _graph(asked, folded, loaded, calibration)
-                model, data = graphs[entrant.precision]
+                    quiet = Journey(Silent())
+                    made = precision.bring(folded, asked, loaded, calibration, quiet)
+                    graphs[entrant.precision] = made, serialize(made.model)
+                    said[entrant.precision] = quiet.warnings
+                precise, data = graphs[entrant.precision]
                 runtime = stack.enter_context(
                     open_on_cpu(entrant.target, entrant.precision, data, machine.cores)
                 )
@@ -161,7 +167,7 @@ def hold(
                     compiled={},
                     largest_batch=request.max_batch_size,
                 )
-                check = look_inside(entrant.target, entrant.precision, model, data)[1]
+                check = look_inside(entrant.target, entrant.precision, precise.model, data)[1]
             except HostError as error:
                 out.append(Placing(entrant, error.what))
                 continue
@@ -180,26 +186,21 @@ def hold(
                 problem = f"no parity: {worst.name} {worst.found}, allowed {worst.allowed}"
                 out.append(Placing(entrant, problem, agreement))
         if not running:
-            said = "; ".join(f"{each.entrant}: {each.problem}" for each in out)
-            raise ParityError(f"nothing on this host keeps parity: {said}", where=request.arch)
+            why = "; ".join(f"{each.entrant}: {each.problem}" for each in out)
+            raise ParityError(f"nothing on this host keeps parity: {why}", where=request.arch)
         placings = _timed(running, network, loaded, request, machine.cores)
         if request.optimize == "throughput":
             placings = list(_throughputs(placings, running, loaded, request, machine.cores, stack))
     placings.sort(key=_rank)
-    return Contest(request.optimize, (*placings, *out))
+    taken = placings[0].entrant.precision
+    journey.warnings += said[taken]
+    return Contest(request.optimize, (*placings, *out), graphs[taken][0])
 
 
 def settled(request: Request, contest: Contest) -> Request:
     """The request with what the contest decided written into it."""
     best = contest.winner.entrant
     return replace(request, target=best.target, precision=best.precision, instances=best.instances)
-
-
-def _graph(
-    request: Request, folded: ir.Model, loaded: Weights, calibration: Images | None
-) -> tuple[ir.Model, bytes]:
-    precise = precision.bring(folded, request, loaded, calibration, Journey(Silent()))
-    return precise.model, serialize(precise.model)
 
 
 def _timed(

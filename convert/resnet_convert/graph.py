@@ -82,12 +82,14 @@ def finish(
     calibration_set: Images | None,
     journey: Journey,
     jury: Jury | None = None,
+    made: Precise | None = None,
 ) -> Graph:
     """A copy of the folded graph, brought to its precision and held to its target's rules.
 
-    With a `jury`, layers are kept in higher precision until the request's budgets hold.
+    With a `jury`, layers are kept in higher precision until the request's budgets hold. What a
+    contest has `made` already is taken as it is.
     """
-    precise = precision.bring(folded.model, request, loaded, calibration_set, journey, jury)
+    precise = made or precision.bring(folded.model, request, loaded, calibration_set, journey, jury)
     if request.for_tensorrt:
         with journey.stage("lint") as say:
             lint.refuse(lint.check(precise.model))

@@ -124,7 +124,8 @@ def _convert(
     jury = None
     if request.budgeted and request.precision in QUANTIZED:
         jury = Jury.of(request, network, loaded, validation_set, machine.cores)
-    graph = finish(folded, request, loaded, calibration_set, journey, jury)
+    made = contest.precise if contest is not None and jury is None else None
+    graph = finish(folded, request, loaded, calibration_set, journey, jury, made)
     proof = _prove(request, loaded, network, graph, validation_set, workshop, machine, journey)
     measurements, verdict = proof.measurements, proof.verdict
     journey.warnings += measurements.warnings(request.precision)
@@ -152,7 +153,7 @@ def _convert(
         verdict=verdict,
         serving=request.serving(machine.cores),
         stages=tuple(journey.stages),
-        warnings=tuple(journey.warnings),
+        warnings=tuple(dict.fromkeys(journey.warnings)),
         opset=graph.model.graph.opset_imports[""],
         ir_version=graph.model.ir_version,
         model_bytes=len(graph.data),

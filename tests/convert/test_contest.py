@@ -84,6 +84,24 @@ def test_everybody_runs_and_the_fastest_is_deployed(small: dict[str, Any]) -> No
     assert str(found.placings[-1].entrant) in report
 
 
+def test_the_winners_graph_is_made_once_and_its_warnings_are_kept(
+    small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    honest = contest.precision.bring
+
+    def counted(folded: Any, request: Request, *rest: Any) -> Any:
+        made.append(request.precision)
+        return honest(folded, request, *rest)
+
+    monkeypatch.setattr(contest.precision, "bring", counted)
+    conversion = convert(**small, precision="int8", target="auto")
+    assert made == ["int8"]
+    assert conversion.calibration is not None
+    few = [each for each in conversion.warnings if "calibration images" in each]
+    assert len(few) == 1
+
+
 def test_who_does_not_keep_parity_is_out(
     small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
