@@ -7,6 +7,7 @@ References: the ATen schemas (native_functions.yaml) and the ONNX operators at o
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Protocol
@@ -20,6 +21,13 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
 _END = 2**63 - 1
+
+
+class Batch:
+    """The number of images, as a network asks for it: `x.size(0)`, `x.shape[0]`."""
+
+
+BATCH = Batch()
 
 
 class Emitter(Protocol):
@@ -104,10 +112,16 @@ def _avg_pool2d(to: Emitter, a: Arguments) -> ir.Value:
     )
 
 
-def _adaptive_avg_pool2d(to: Emitter, a: Arguments) -> ir.Value:
-    if _pair(a["output_size"]) != [1, 1]:
-        raise to.refuse(f"adaptive pooling to {_pair(a['output_size'])}; only to 1×1")
-    return to.emit("GlobalAveragePool", [a["self"]])
+def _adaptive_avg_pool2d(to: Emitter, a: Arguments) -> Any:
+    sides, wanted = list(a["self"].shape)[2:], _pair(a["output_size"])
+    if wanted == [1, 1]:
+        return to.emit("GlobalAveragePool", [a["self"]])
+    if sides == wanted:
+        return a["self"]
+    if any(side % part for side, part in zip(sides, wanted, strict=True)):
+        raise to.refuse(f"adaptive pooling of {sides} to {wanted}; only to a divisor of it")
+    windows = [side // part for side, part in zip(sides, wanted, strict=True)]
+    return to.emit("AveragePool", [a["self"]], kernel_shape=windows, strides=windows)
 
 
 def _mean(to: Emitter, a: Arguments) -> ir.Value:
@@ -128,6 +142,45 @@ def _flatten(to: Emitter, a: Arguments) -> ir.Value:
     if a["start_dim"] != 1 or a["end_dim"] not in (-1, rank - 1):
         raise to.refuse("flattening other than from dimension 1 to the last")
     return to.emit("Flatten", [a["self"]], axis=1)
+
+
+def _sym_size(to: Emitter, a: Arguments) -> Any:
+    if a["dim"] != 0:
+        raise to.refuse(f"the size of dimension {a['dim']}, which the images decide")
+    return BATCH
+
+
+def _reshape(to: Emitter, a: Arguments) -> Any:
+    """`x.view(x.size(0), -1)` and its relatives: the images stay apart."""
+    given = [int(side) for side in list(a["self"].shape)[1:]]
+    first, *rest = a["shape"] if "shape" in a else a["size"]
+    if not (isinstance(first, Batch) or first == -1) or any(isinstance(s, Batch) for s in rest):
+        raise to.refuse("a reshape that moves the images; keep dimension 0")
+    if -1 in rest:
+        known = math.prod(side for side in rest if side != -1)
+        rest = [math.prod(given) // known if side == -1 else side for side in rest]
+    if math.prod(rest) != math.prod(given):
+        raise to.refuse("a reshape across images; keep dimension 0")
+    if rest == given:
+        return a["self"]
+    if len(rest) == 1:
+        return to.emit("Flatten", [a["self"]], axis=1)
+    shape = to.constant("shape", np.asarray([0, *rest], np.int64))
+    return to.emit("Reshape", [a["self"], shape])
+
+
+def _squeeze(to: Emitter, a: Arguments) -> Any:
+    shape = list(a["self"].shape)
+    dims = a.get("dim", range(1, len(shape)))
+    axes = [dim % len(shape) for dim in ([dims] if isinstance(dims, int) else dims)]
+    if 0 in axes:
+        raise to.refuse("squeezing the images of a batch")
+    axes = [axis for axis in axes if shape[axis] == 1]
+    if not axes:
+        return a["self"]
+    if len(axes) == len(shape) - 2 and 1 not in axes:
+        return to.emit("Flatten", [a["self"]], axis=1)
+    return to.emit("Squeeze", [a["self"], to.constant("axes", np.asarray(axes, np.int64))])
 
 
 def _linear(to: Emitter, a: Arguments) -> ir.Value:
@@ -154,7 +207,10 @@ def _operand(to: Emitter, value: Any) -> Any:
 
 
 def _cat(to: Emitter, a: Arguments) -> ir.Value:
-    return to.emit("Concat", list(a["tensors"]), axis=a["dim"])
+    axis = a["dim"] % len(a["tensors"][0].shape)
+    if axis == 0:
+        raise to.refuse("a concatenation of images")
+    return to.emit("Concat", list(a["tensors"]), axis=axis)
 
 
 def _slice(to: Emitter, a: Arguments) -> Any:
@@ -199,6 +255,10 @@ ROWS: Mapping[str, Row] = MappingProxyType(
         "aten::add": _add,
         "aten::mul": _mul,
         "aten::cat": _cat,
+        "aten::sym_size": _sym_size,
+        "aten::view": _reshape,
+        "aten::reshape": _reshape,
+        "aten::squeeze": _squeeze,
         "aten::slice": _slice,
         "aten::pad": _pad,
         "aten::constant_pad_nd": _pad,

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_convert.operators import ROWS
+from resnet_convert.operators import ROWS, Batch
 from resnet_serve.errors import ConversionError, ParityError
 from resnet_serve.optional import optional
 from resnet_serve.parity import numerics
@@ -41,7 +41,17 @@ CHECKED_BATCHES = (1, 3)
 TOLERANCE = 1e-4  # of the largest logit; float32 kernels that sum in another order stay below
 # Their result may be the very memory of their argument: overwriting one overwrites the other.
 _VIEWS = frozenset(
-    {"aten::slice", "aten::flatten", "aten::dropout", "aten::contiguous", "aten::detach"}
+    {
+        "aten::slice",
+        "aten::flatten",
+        "aten::view",
+        "aten::reshape",
+        "aten::squeeze",
+        "aten::adaptive_avg_pool2d",
+        "aten::dropout",
+        "aten::contiguous",
+        "aten::detach",
+    }
 )
 # What the tracer calls the module of an operator that belongs to none, such as x.size(0).
 _NO_MODULE = "_empty_nn_module_stack_from_metadata_hook"
@@ -202,6 +212,8 @@ class _Writer:
         value = row(self, {key: self._value(item) for key, item in arguments.items()})
         if operator.endswith("_"):
             self._check_overwriting(node)
+        if isinstance(value, Batch):
+            return value
         if value.producer() is not None and value.shape is None:
             value.shape = self._shape(node)
         return value

@@ -83,7 +83,11 @@ EXACT: dict[str, list[Network]] = {
             {"kernel_size": 3, "stride": 2, "padding": 1, "ceil_mode": True},
         )
     ],
-    "aten::adaptive_avg_pool2d": [on(lambda x: functional.adaptive_avg_pool2d(x, 1))],
+    "aten::adaptive_avg_pool2d": [
+        on(lambda x: functional.adaptive_avg_pool2d(x, 1)),
+        on(lambda x: functional.adaptive_avg_pool2d(x, (3, 4))),
+        on(lambda x: functional.adaptive_avg_pool2d(x, (9, 8)).relu()),
+    ],
     "aten::mean": [
         on(lambda x: x.mean((2, 3))),
         on(lambda x: x.mean((-1, -2), keepdim=True)),
@@ -100,6 +104,24 @@ EXACT: dict[str, list[Network]] = {
     "aten::cat": [
         on(lambda x: torch.cat([x, x.relu()], 1)),
         on(lambda x: torch.cat([x, x.relu(), x], -1)),
+    ],
+    "aten::sym_size": [on(lambda x: x.relu().view(x.size(0), -1))],
+    "aten::view": [
+        on(lambda x: x.relu().view(x.shape[0], -1)),
+        on(lambda x: x.relu().view(-1, 288)),
+        on(lambda x: x.relu().view(x.size(0), 2, 2, 72)),
+        on(lambda x: x.view(x.size(0), 4, 9, 8).relu()),
+    ],
+    "aten::reshape": [
+        on(lambda x: x.relu().reshape(x.shape[0], -1)),
+        on(lambda x: x.relu().reshape(-1, 8, 9, 4)),
+    ],
+    "aten::squeeze": [
+        on(lambda x: functional.adaptive_avg_pool2d(x, 1).squeeze(-1).squeeze(-1)),
+        on(lambda x: functional.adaptive_avg_pool2d(x, 1).squeeze((2, 3))),
+        on(lambda x: functional.adaptive_avg_pool2d(x, 1).squeeze(3).squeeze(2)),
+        on(lambda x: x.mean(1, keepdim=True).squeeze(1).flatten(1)),
+        on(lambda x: x.squeeze(2).relu()),
     ],
     "aten::slice": [
         on(lambda x: x[:, :, ::2, ::2]),
@@ -149,7 +171,11 @@ def test_row_means_what_pytorch_means(operator: str, index: int) -> None:
             "without running statistics",
         ),
         (on(lambda x: functional.avg_pool2d(x, 2, divisor_override=3)), "divisor_override"),
-        (on(lambda x: functional.adaptive_avg_pool2d(x, 2)), "only to 1×1"),
+        (on(lambda x: functional.adaptive_avg_pool2d(x, 2)), "only to a divisor"),
+        (on(lambda x: x.relu().view(-1, 144).view(x.size(0), -1)), "across images"),
+        (on(lambda x: x.relu().reshape(4, -1).view(x.size(0), -1)), "moves the images"),
+        (on(lambda x: torch.cat([x, x], 0).view(x.size(0), -1)), "concatenation of images"),
+        (on(lambda x: x.squeeze(0).relu()), "squeezing the images"),
         (on(lambda x: x * x.mean()), "mean over the images"),
         (on(lambda x: x + x.mean(0, keepdim=True)), "mean over the images"),
         (on(lambda x: x.flatten(2).mean(2)), "flattening"),
