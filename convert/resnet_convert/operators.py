@@ -154,8 +154,9 @@ def _reshape(to: Emitter, a: Arguments) -> Any:
     """`x.view(x.size(0), -1)` and its relatives: the images stay apart."""
     given = [int(side) for side in list(a["self"].shape)[1:]]
     first, *rest = a["shape"] if "shape" in a else a["size"]
-    if not (isinstance(first, Batch) or first == -1) or any(isinstance(s, Batch) for s in rest):
-        raise to.refuse("a reshape that moves the images; keep dimension 0")
+    first_is_batch = isinstance(first, Batch) or first == -1
+    if not first_is_batch or any(isinstance(side, Batch) for side in rest):
+        raise to.refuse("a reshape across images; keep dimension 0")
     if -1 in rest:
         known = math.prod(side for side in rest if side != -1)
         rest = [math.prod(given) // known if side == -1 else side for side in rest]

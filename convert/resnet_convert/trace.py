@@ -209,7 +209,10 @@ class _Writer:
         given = dict(zip((a.name for a in schema.arguments), node.args, strict=False))
         arguments = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
         arguments |= given | node.kwargs
-        value = row(self, {key: self._value(item) for key, item in arguments.items()})
+        values = {key: self._value(item) for key, item in arguments.items()}
+        if any(isinstance(value, Batch) for value in values.values()):
+            raise self.refuse("the number of images in a computation")
+        value = row(self, values)
         if operator.endswith("_"):
             self._check_overwriting(node)
         if isinstance(value, Batch):
@@ -279,7 +282,9 @@ class _Writer:
 def _operator(node: torch.fx.Node) -> str:
     """`aten::conv2d`; an in-place operator ends in an underscore."""
     schema = getattr(node.target, "_schema", None)
-    return str(schema.name if schema else node.target)
+    if schema is None:  # arithmetic on sizes
+        return f"python::{getattr(node.target, '__name__', node.target)}"
+    return str(schema.name)
 
 
 def _sharing_memory(node: Any) -> list[Any]:

@@ -173,7 +173,6 @@ def test_row_means_what_pytorch_means(operator: str, index: int) -> None:
         (on(lambda x: functional.avg_pool2d(x, 2, divisor_override=3)), "divisor_override"),
         (on(lambda x: functional.adaptive_avg_pool2d(x, 2)), "only to a divisor"),
         (on(lambda x: x.relu().view(-1, 144).view(x.size(0), -1)), "across images"),
-        (on(lambda x: x.relu().reshape(4, -1).view(x.size(0), -1)), "moves the images"),
         (on(lambda x: torch.cat([x, x], 0).view(x.size(0), -1)), "concatenation of images"),
         (on(lambda x: x.squeeze(0).relu()), "squeezing the images"),
         (on(lambda x: x * x.mean()), "mean over the images"),

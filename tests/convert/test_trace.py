@@ -250,9 +250,15 @@ def test_an_unknown_operator_is_refused_with_its_module() -> None:
 
 
 def test_an_operator_outside_every_module_is_refused_by_its_own_name() -> None:
-    with pytest.raises(ConversionError, match=r"aten::sym_size") as refusal:
-        trace(Classifier(lambda m, x: x.view(x.size(0), 4, 8, 8)), SIZE)
-    assert refusal.value.where == "sym_size"
+    with pytest.raises(ConversionError, match=r"python::add") as refusal:
+        trace(Classifier(lambda m, x: x + (x.size(0) + 1)), SIZE)
+    assert refusal.value.where == "add"
+
+
+def test_the_number_of_images_is_good_for_shapes_only() -> None:
+    with pytest.raises(ConversionError, match="the number of images in a computation") as refusal:
+        trace(Classifier(lambda m, x: x * x.size(0)), SIZE)
+    assert refusal.value.where == "mul"
 
 
 class TwoAnswers(nn.Module):
