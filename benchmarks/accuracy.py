@@ -91,8 +91,8 @@ NETWORKS = (
     Trained("digits", "resnet110", 32, 15),
     Trained("digits", "resnet18", 64, 12),
     Trained("digits-hard", "resnet20", 32, 40),
-    Trained("digits-hard", "resnet56", 32, 25),
-    Trained("digits-hard", "resnet110", 32, 20),
+    Trained("digits-hard", "resnet56", 32, 15),
+    Trained("digits-hard", "resnet110", 32, 12),
     Trained("digits-hard", "resnet18", 64, 15),
 )
 WAYS = (
