@@ -101,25 +101,36 @@ class Preprocessing:
         An array is taken as an RGB image, UINT8 [H,W,3], or as a grey one, [H,W]. Raises
         `ImageError` for other arrays, and for shapes so long that resizing them would not fit.
         """
+        picture = self.resized(image)
+        left = crop_start(picture.width, self.width)
+        top = crop_start(picture.height, self.height)
+        picture = picture.crop((left, top, left + self.width, top + self.height))
+        return np.asarray(picture, dtype=np.uint8)
+
+    def resized(
+        self, image: Image.Image | NDArray[np.uint8], shorter: int | None = None
+    ) -> Image.Image:
+        """Resize, without the crop, to RGB; takes and refuses what `pixels` does.
+
+        `shorter` is another length of the shorter side, in pixels. With `resize_mode="exact"` the
+        result has the shape of the crop, whatever the image's.
+        """
         picture = to_rgb(_from_array(image) if isinstance(image, np.ndarray) else image)
         resampling = _RESAMPLING[self.interpolation]
         if self.resize_mode == "exact":
-            picture = picture.resize((self.width, self.height), resampling)
-            return np.asarray(picture, dtype=np.uint8)
+            side = min(self.crop) if shorter is None else shorter
+            exact = (side * self.width // min(self.crop), side * self.height // min(self.crop))
+            return picture.resize(exact, resampling)
+        side = self.resize if shorter is None else shorter
         short, long = sorted(picture.size)
-        longer = int(self.resize * long / short)
-        if self.resize * longer > MAX_PIXELS:
+        longer = int(side * long / short)
+        if side * longer > MAX_PIXELS:
             raise ImageError(
                 f"{picture.width} × {picture.height} pixels are too long and narrow: resized, "
                 f"they would be {longer:,} pixels long"
             )
-        size = (self.resize, longer) if picture.width <= picture.height else (longer, self.resize)
-        if size != picture.size:
-            picture = picture.resize(size, resampling)
-        left = _crop_start(picture.width, self.width)
-        top = _crop_start(picture.height, self.height)
-        picture = picture.crop((left, top, left + self.width, top + self.height))
-        return np.asarray(picture, dtype=np.uint8)
+        size = (side, longer) if picture.width <= picture.height else (longer, side)
+        return picture if size == picture.size else picture.resize(size, resampling)
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """UINT8 […,H,W,3] to FP32 […,3,H,W]: (x/255 − mean)/std, the reference arithmetic."""
@@ -216,7 +227,7 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     return Image.fromarray(array)
 
 
-def _crop_start(side: int, crop: int) -> int:
+def crop_start(side: int, crop: int) -> int:
     """Where torchvision's centre crop begins; a negative start is padded with black."""
     return -((crop - side) // 2) if crop > side else round((side - crop) / 2)
 

@@ -246,7 +246,7 @@ SIGNATURE = {
 
 
 def test_the_configuration_must_promise_what_the_preprocessing_gives() -> None:
-    assert image_backend.signature(SIGNATURE, PREPROCESSING) == ("image", "pixels", False)
+    assert image_backend.signature(SIGNATURE, PREPROCESSING) == ("image", ("pixels",), False)
     with pytest.raises(
         ValueError, match=re.escape("gives TYPE_UINT8 [9, 9, 3] or TYPE_FP32 [3, 9")
     ):
@@ -256,6 +256,27 @@ def test_the_configuration_must_promise_what_the_preprocessing_gives() -> None:
         image_backend.signature({**SIGNATURE, "input": bytes_in}, PREPROCESSING)
     with pytest.raises(ValueError, match="one input and one output"):
         image_backend.signature({**SIGNATURE, "output": []}, PREPROCESSING)
+
+
+def test_there_is_one_output_per_crop() -> None:
+    (output,) = SIGNATURE["output"]
+    outputs = [{**output, "name": f"pixels_{number}"} for number in range(10)]
+    config = {**SIGNATURE, "output": outputs}
+    names = tuple(each["name"] for each in outputs)
+    assert image_backend.signature(config, PREPROCESSING, 10) == ("image", names, False)
+    with pytest.raises(ValueError, match="20 outputs, one per crop"):
+        image_backend.signature(config, PREPROCESSING, 20)
+    outputs[9] = {**output, "name": "last", "data_type": "TYPE_FP32", "dims": [3, 8, 10]}
+    with pytest.raises(ValueError, match="tensor 'last'"):
+        image_backend.signature(config, PREPROCESSING, 10)
+
+
+def test_crops_that_cannot_be_read(tmp_path: Path) -> None:
+    path = tmp_path / "crops.json"
+    assert image_backend.read_crops(path, PREPROCESSING) is None
+    path.write_text('{"scales": [4]}')
+    with pytest.raises(ValueError, match=f"{re.escape(str(path))}: cannot read the crops"):
+        image_backend.read_crops(path, PREPROCESSING)
 
 
 @pytest.mark.parametrize("stored", [None, '{"resize": "x"}', "{", "\ufffd"])
@@ -270,5 +291,6 @@ def test_a_preprocessing_that_cannot_be_read(tmp_path: Path, stored: str | None)
 def test_runs_on_the_container_s_python() -> None:
     """NVIDIA's 24.10 container has Python 3.10; what the backend imports must parse there."""
     package = Path(image_backend.__file__).parents[3]
-    for name in ("triton/backends/image/model.py", "preprocessing.py", "errors.py", "__init__.py"):
+    modules = ("preprocessing.py", "crops.py", "errors.py", "__init__.py")
+    for name in ("triton/backends/image/model.py", *modules):
         ast.parse((package / name).read_text(), feature_version=(3, 10))

@@ -4,7 +4,8 @@
                                                     or  FP32 [3,H,W], normalised
 
 It reads `preprocessing.json` of its version, so that the server sees an image exactly as the
-weights were trained on it. Runs with numpy and Pillow alone, also in NVIDIA's container.
+weights were trained on it. Where the version has a `crops.json` too, there is one output per crop,
+in the order of `resnet_serve.crops`. Runs with numpy and Pillow alone, also in NVIDIA's container.
 """
 
 from __future__ import annotations
@@ -17,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_serve import crops
+from resnet_serve.crops import TenCrop
 from resnet_serve.errors import ResnetServeError
 from resnet_serve.preprocessing import ImageError, Preprocessing, decode
 
@@ -39,7 +42,9 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         path = Path(args["model_repository"]) / args["model_version"] / PREPROCESSING_FILE
         self._preprocessing = read_preprocessing(path)
-        self._input, self._output, self._normalised = signature(config, self._preprocessing)
+        self._crops = read_crops(path.with_name(crops.FILE_NAME), self._preprocessing)
+        count = 1 if self._crops is None else len(self._crops)
+        self._input, self._outputs, self._normalised = signature(config, self._preprocessing, count)
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
         """One response per request, in order; a broken image fails its own request alone."""
@@ -52,15 +57,21 @@ class TritonPythonModel:
         except ImageError as error:
             refusal = self._triton.TritonError(str(error), self._triton.TritonError.INVALID_ARG)
             return self._triton.InferenceResponse(output_tensors=[], error=refusal)
-        return self._triton.InferenceResponse([self._triton.Tensor(self._output, pixels)])
+        return self._triton.InferenceResponse(
+            [
+                self._triton.Tensor(name, np.ascontiguousarray(pixels[:, place]))
+                for place, name in enumerate(self._outputs)
+            ]
+        )
 
     def _pixels(self, images: NDArray[Any]) -> NDArray[Any]:
-        """UINT8 [n,H,W,3], or FP32 [n,3,H,W]."""
+        """UINT8 [n,crops,H,W,3], or FP32 [n,crops,3,H,W]."""
         height, width = self._preprocessing.crop
-        pixels = np.empty((len(images), height, width, 3), np.uint8)
+        pixels = np.empty((len(images), len(self._outputs), height, width, 3), np.uint8)
+        cut = self._preprocessing.pixels if self._crops is None else self._crops.pixels
         for index, data in enumerate(images):
             try:
-                pixels[index] = self._preprocessing.pixels(decode(data))
+                pixels[index] = cut(decode(data))
             except ImageError as error:
                 name = "image" if len(images) == 1 else f"image {index + 1} of {len(images)}"
                 raise ImageError(error.what, where=name, remedy=error.remedy) from error
@@ -76,16 +87,29 @@ def read_preprocessing(path: Path) -> Preprocessing:
         raise ValueError(f"{path}: cannot read the preprocessing ({reason})") from error
 
 
-def signature(config: dict[str, Any], preprocessing: Preprocessing) -> tuple[str, str, bool]:
-    """The input's name, the output's, and whether the output is normalised planes.
+def read_crops(path: Path, preprocessing: Preprocessing) -> TenCrop | None:
+    """The crops stored with a version, None where there are none; `ValueError` with the path."""
+    try:
+        return TenCrop.from_json(path.read_text(encoding="utf-8"), preprocessing)
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError, ResnetServeError) as error:
+        raise ValueError(f"{path}: cannot read the crops ({error})") from error
+
+
+def signature(
+    config: dict[str, Any], preprocessing: Preprocessing, count: int = 1
+) -> tuple[str, tuple[str, ...], bool]:
+    """The input's name, the `count` outputs', and whether they are normalised planes.
 
     Raises `ValueError` unless the configuration promises what the preprocessing gives.
     """
     name = config["name"]
     inputs, outputs = config["input"], config["output"]
-    if len(inputs) != 1 or len(outputs) != 1:
-        raise ValueError(f"model '{name}': the image backend has one input and one output")
-    taken, given = _described(inputs[0]), _described(outputs[0])
+    if len(inputs) != 1 or len(outputs) != count:
+        promised = "one output" if count == 1 else f"{count} outputs, one per crop"
+        raise ValueError(f"model '{name}': the image backend has one input and {promised}")
+    taken = _described(inputs[0])
     if taken != ("TYPE_STRING", [1]):
         raise ValueError(
             f"model '{name}', tensor '{inputs[0]['name']}': the image backend takes TYPE_STRING "
@@ -93,12 +117,16 @@ def signature(config: dict[str, Any], preprocessing: Preprocessing) -> tuple[str
         )
     height, width = preprocessing.crop
     pixels, planes = ("TYPE_UINT8", [height, width, 3]), ("TYPE_FP32", [3, height, width])
-    if given not in (pixels, planes):
-        raise ValueError(
-            f"model '{name}', tensor '{outputs[0]['name']}': the preprocessing gives {pixels[0]} "
-            f"{pixels[1]} or {planes[0]} {planes[1]}, the configuration says {given[0]} {given[1]}"
-        )
-    return inputs[0]["name"], outputs[0]["name"], given == planes
+    wanted = planes if _described(outputs[0]) == planes else pixels
+    for output in outputs:
+        given = _described(output)
+        if given != wanted:
+            raise ValueError(
+                f"model '{name}', tensor '{output['name']}': the preprocessing gives {pixels[0]} "
+                f"{pixels[1]} or {planes[0]} {planes[1]}, the configuration says {given[0]} "
+                f"{given[1]}"
+            )
+    return inputs[0]["name"], tuple(output["name"] for output in outputs), wanted == planes
 
 
 def _described(tensor: dict[str, Any]) -> tuple[str, list[int]]:

@@ -1,0 +1,99 @@
+"""Ten crops of one image, at one scale or several: what the classifier's answers are averaged over.
+
+    image ─ resize to each scale ─► corners, centre ─► and those of the mirror image
+
+Ten-crop testing is Krizhevsky et al. 2012; scores averaged over scales are He et al. 2015, section
+3.4. The geometry is torchvision's `TenCrop`: top left, top right, bottom left, bottom right,
+centre, then the same five of the mirrored image, scale after scale.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from resnet_serve.errors import InputFileError, UsageError
+from resnet_serve.preprocessing import MAX_PIXELS, Preprocessing, crop_start
+
+PER_SCALE = 10
+FILE_NAME = "crops.json"
+
+
+@dataclass(frozen=True)
+class TenCrop:
+    """The crops of `preprocessing`, from images whose shorter side is resized to each scale."""
+
+    preprocessing: Preprocessing
+    scales: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if not self.scales or len(set(self.scales)) < len(self.scales):
+            raise UsageError("ten crops need one scale or several, each once")
+        height, width = self.preprocessing.crop
+        exact = self.preprocessing.resize_mode == "exact"
+        # In "exact" mode the resized image has the shape of the crop, and grows with it.
+        smallest, least = min(self.scales), min(height, width) if exact else max(height, width)
+        if smallest < least:
+            raise UsageError(
+                f"the scale {smallest} is smaller than the crop of {height} × {width} pixels",
+                remedy=f"Use scales of {least} and more.",
+            )
+        if max(self.scales) ** 2 > MAX_PIXELS:
+            raise UsageError(f"the scale {max(self.scales)} has more than {MAX_PIXELS:,} pixels")
+        if exact and self.scales == (least,):
+            raise UsageError(
+                f"at scale {least} the whole image is the crop, so that all ten are the same",
+                remedy=f"Give --scales above {least}.",
+            )
+
+    def __len__(self) -> int:
+        return PER_SCALE * len(self.scales)
+
+    def pixels(self, image: Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """All crops of one image, UINT8 [10·scales,H,W,3]; raises `ImageError`."""
+        return np.concatenate(
+            [
+                _ten(self.preprocessing.resized(image, scale), self.preprocessing.crop)
+                for scale in self.scales
+            ]
+        )
+
+    def to_json(self) -> str:
+        """What `crops.json` holds; the preprocessing is stored in a file of its own."""
+        return json.dumps({"scales": list(self.scales)})
+
+    @classmethod
+    def from_json(cls, text: str, preprocessing: Preprocessing) -> TenCrop:
+        """Read what `to_json` wrote; raises `InputFileError`."""
+        try:
+            scales = json.loads(text)["scales"]
+            whole = all(type(scale) is int for scale in scales)
+        except (ValueError, LookupError, TypeError, RecursionError) as error:
+            raise InputFileError(f"not a list of scales ({error})", where=FILE_NAME) from error
+        if not whole:
+            raise InputFileError("scales are whole numbers of pixels", where=FILE_NAME)
+        return cls(preprocessing, tuple(scales))
+
+
+def _ten(picture: Image.Image, crop: tuple[int, int]) -> NDArray[np.uint8]:
+    mirrored = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    return np.stack(
+        [_cut(each, *place, crop) for each in (picture, mirrored) for place in _places(each, crop)]
+    )
+
+
+def _places(picture: Image.Image, crop: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """Left and top of the five crops."""
+    right, bottom = picture.width - crop[1], picture.height - crop[0]
+    # Of the mirrored image too: where a side is odd, this is not the mirror of the first centre.
+    centre = (crop_start(picture.width, crop[1]), crop_start(picture.height, crop[0]))
+    return (0, 0), (right, 0), (0, bottom), (right, bottom), centre
+
+
+def _cut(picture: Image.Image, left: int, top: int, crop: tuple[int, int]) -> NDArray[np.uint8]:
+    height, width = crop
+    return np.asarray(picture.crop((left, top, left + width, top + height)), dtype=np.uint8)
