@@ -297,10 +297,22 @@ def test_an_unknown_version_names_the_served_ones(url: str, pictures: Pictures) 
         classifier.classify(pictures.paths[0])
 
 
+def test_what_takes_encoded_images_gets_them(url: str, pictures: Pictures, tmp_path: Path) -> None:
+    """A ten-crop model has no other half, so that there is nothing for the client to decode."""
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"no image")
+    with Classifier(url, "resnet20") as decoding, Classifier(url, "resnet20_image") as sending:
+        assert sending.classify(pictures.paths[0]) == decoding.classify(pictures.paths[0])
+        good, bad = sending.classify_many([pictures.paths[0], broken])
+    assert good.error is None
+    assert bad.error is not None
+    assert "not an image" in str(bad.error)
+
+
 def test_models_that_are_not_ours_are_refused(url: str, pictures: Pictures) -> None:
     with (
-        Classifier(url, "resnet20_image") as classifier,
-        pytest.raises(ModelError, match=r"'resnet20_image': does not say how .* preprocessed"),
+        Classifier(url, "resnet20_preprocess") as classifier,
+        pytest.raises(ModelError, match="'resnet20_preprocess': has no output 'logits'"),
     ):
         classifier.classify(pictures.paths[0])
     with (

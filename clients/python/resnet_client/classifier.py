@@ -182,7 +182,7 @@ class Classifier:
         except (ServerError, ModelError) as error:
             if not self._version and self._connection.latest(contract.model) != contract.version:
                 raise _VersionChangedError from error
-            if self._decode == "client" or not isinstance(error, InvalidInputError):
+            if not contract.encoded or not isinstance(error, InvalidInputError):
                 raise
             if len(elements) > 1:  # one broken file fails the whole request: find out which
                 return [self._ask(contract, [element], top)[0] for element in elements]

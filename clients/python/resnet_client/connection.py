@@ -44,8 +44,9 @@ _RETRIES = {
     "retryableStatusCodes": ["UNAVAILABLE"],
 }
 
-# What a classifier brings along: an ensemble that takes encoded images, and its first step.
-IMAGE_SUFFIX, PREPROCESS_SUFFIX = "_image", "_preprocess"
+# What a classifier brings along: an ensemble that takes encoded images, and its first step; what is
+# composed of several, the average of their answers.
+IMAGE_SUFFIX, PREPROCESS_SUFFIX, AVERAGE_SUFFIX = "_image", "_preprocess", "_average"
 
 
 class Connection:
@@ -194,7 +195,7 @@ def nearest(name: str, names: Iterable[str]) -> list[str]:
 
 def classifiers(names: Iterable[str]) -> list[str]:
     """`resnet50` of `resnet50`, `resnet50_image` and `resnet50_preprocess`."""
-    suffixes = (IMAGE_SUFFIX, PREPROCESS_SUFFIX)
+    suffixes = (IMAGE_SUFFIX, PREPROCESS_SUFFIX, AVERAGE_SUFFIX)
     names = list(names)
     companions = {f"{name}{suffix}" for name in names for suffix in suffixes}
     return [name for name in names if name not in companions]

@@ -4,7 +4,8 @@
     resnet50_image   image  BYTES [1], an encoded image file            the server has the rest
     both             logits FP32 [classes]
 
-`prepare` is the client's half: one image in, one element of the request's batch out.
+`prepare` is the client's half: one image in, one element of the request's batch out. What takes
+encoded images gets them as they are, even where the client was asked to decode.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Contract:
     classes: int
     max_batch_size: int
     prepare: Prepare
+    encoded: bool
 
 
 def read(model: str, version: str, config: Any, decode: Decode) -> Contract:
@@ -46,19 +48,17 @@ def read(model: str, version: str, config: Any, decode: Decode) -> Contract:
         raise _foreign(model, f"has {len(config.input)} inputs")
     image = config.input[0]
     datatype, shape = _datatype(image), list(image.dims)
-    if decode == "server":
-        if (datatype, shape) != ("BYTES", [1]):
-            raise _foreign(model, f"takes {datatype} {shape}, not encoded images")
-        prepare: Prepare = _file
-    else:
-        prepare = _pixels(model, datatype, shape, config)
+    takes_files = (datatype, shape) == ("BYTES", [1])
+    if decode == "server" and not takes_files:
+        raise _foreign(model, f"takes {datatype} {shape}, not encoded images")
     return Contract(
         model=model,
         version=version,
         input=image.name,
         classes=_classes(model, config),
         max_batch_size=config.max_batch_size,
-        prepare=prepare,
+        prepare=_file if takes_files else _pixels(model, datatype, shape, config),
+        encoded=takes_files,
     )
 
 
