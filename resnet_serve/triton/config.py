@@ -68,7 +68,7 @@ def classifier(
     its `max_batch_size` must be that of the profiles.
     """
     config = model_config_pb2.ModelConfig(name=name, default_model_filename=target.model_file)
-    image = _network_input(input_kind, preprocessing)
+    image = network_input(input_kind, preprocessing)
     config.max_batch_size = serving.max_batch_size
     config.version_policy.latest.num_versions = 1
     config.input.add(name=INPUT, data_type=image.data_type, dims=image.dims)
@@ -100,7 +100,7 @@ def preprocess(
     config = model_config_pb2.ModelConfig(
         name=name, backend="image", max_batch_size=serving.max_batch_size
     )
-    pixels = _network_input(input_kind, preprocessing)
+    pixels = network_input(input_kind, preprocessing)
     config.version_policy.latest.num_versions = 1
     config.input.add(name=INPUT, data_type=model_config_pb2.TYPE_STRING, dims=[1])
     config.output.add(name=PIXELS, data_type=pixels.data_type, dims=pixels.dims)
@@ -145,17 +145,19 @@ def labels_text(labels: Sequence[str]) -> str:
 
 
 @dataclass(frozen=True)
-class _Tensor:
+class Tensor:
+    """Type and dimensions of one input, without its batch."""
+
     data_type: int
     dims: tuple[int, ...]
 
 
-def _network_input(input_kind: str, preprocessing: Preprocessing) -> _Tensor:
+def network_input(input_kind: str, preprocessing: Preprocessing) -> Tensor:
     """One image as the network takes it: raw pixels, or normalised planes."""
     height, width = preprocessing.crop
     if input_kind == "uint8":
-        return _Tensor(model_config_pb2.TYPE_UINT8, (height, width, 3))
-    return _Tensor(model_config_pb2.TYPE_FP32, (3, height, width))
+        return Tensor(model_config_pb2.TYPE_UINT8, (height, width, 3))
+    return Tensor(model_config_pb2.TYPE_FP32, (3, height, width))
 
 
 def _on_cpu(config: Any, target: Target, serving: Serving, precision: str) -> None:
@@ -192,7 +194,7 @@ def _openvino(serving: Serving, precision: str) -> dict[str, str]:
 _CPU_PARAMETERS = MappingProxyType({"onnxruntime": _onnxruntime, "openvino": _openvino})
 
 
-def _on_gpu(config: Any, target: Target, serving: Serving, gpu: GpuServing, image: _Tensor) -> None:
+def _on_gpu(config: Any, target: Target, serving: Serving, gpu: GpuServing, image: Tensor) -> None:
     if gpu.max_batch_size != serving.max_batch_size:
         raise UsageError(
             f"the profiles end at batch {gpu.max_batch_size}, the models around the classifier "
