@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from resnet_serve import __version__, console, doctor, listing, loadtest, verify
+from resnet_serve import __version__, composed, console, doctor, listing, loadtest, verify
 from resnet_serve.errors import HostError, UsageError
 from resnet_serve.triton.perf_analyzer import Level
 from resnet_serve.triton.repository import Repository
@@ -70,6 +70,7 @@ def up(
     opened = Repository(repository)
     opened.recover()
     _require_plans(opened)
+    _require_members(opened)
     if address not in ("127.0.0.1", "::1", "localhost"):
         console.warn(
             f"listening on {address}: without TLS or authentication, and the wheel's Triton 2.51 "
@@ -108,6 +109,18 @@ def _require_plans(repository: Repository) -> None:
             f"the plan of {waiting[0].name} version {waiting[0].version} is not built{more}",
             where=repository.path,
             remedy=f"On the GPU host: resnet-convert build-plan {waiting[0].path}",
+        )
+
+
+def _require_members(repository: Repository) -> None:
+    """A composed model asks for the versions it was proved with, and Triton loads the newest."""
+    if not repository.path.is_dir():
+        return
+    for wrong in composed.outdated(repository.deployed()):
+        raise HostError(
+            wrong.said,
+            where=f"{wrong.deployed.name} version {wrong.deployed.version}",
+            remedy=f"Prove it with what is there now: {wrong.command}",
         )
 
 

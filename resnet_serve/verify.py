@@ -17,7 +17,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from resnet_serve import durable, nvidia_smi
+from resnet_serve import composed, durable, nvidia_smi
 from resnet_serve import host as this_host
 from resnet_serve.cuda.device import Gpu
 from resnet_serve.errors import HostError, InputFileError, UsageError
@@ -155,6 +155,10 @@ _Row = tuple[str, Verdict, str, str]
 def _checks(deployed: Deployed, machine: Machine) -> Iterator[_Row]:
     data = deployed.passport.data
     model = _mapping(data, "model")
+    if composed.members(deployed.passport):
+        for subject, path, sha256 in composed.files(deployed):
+            yield _file(subject, path.parent, path.name, sha256)
+        return
     yield _file("model", deployed.path, model.get("file"), model.get("sha256"))
     engine = deployed.passport.engine
     if engine is None:
