@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from resnet_convert import compose
 from resnet_convert.pipeline import convert
 
 pytestmark = pytest.mark.triton
@@ -168,3 +169,17 @@ def test_a_plan_that_is_not_built_is_said_before_the_server_starts(
     verified = serve(tmp_path, "verify", "gpu", "--host", "--repository", copy)
     assert verified.returncode in (4, 5)
     assert "build-plan" in verified.stdout
+
+
+def test_up_says_which_member_was_converted_again(repository: Path, tmp_path: Path) -> None:
+    place = tmp_path / "models"
+    shutil.copytree(repository, place)
+    compose.ten_crop("digits", scales=(36,), repository=place, command="resnet-convert ten-crop …")
+    shutil.copytree(place / "digits" / "1", place / "digits" / "2")
+    done = serve(tmp_path, "up", "--port", "0", "--repository", place)
+    assert done.returncode == 4
+    assert done.stderr.count("\n") == 1
+    assert (
+        "digits_tencrop version 1: it was proved with digits version 1, which is at version 2. "
+        "Prove it with what is there now: resnet-convert ten-crop …"
+    ) in done.stderr

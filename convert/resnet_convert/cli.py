@@ -17,6 +17,7 @@ from resnet_convert.cli_build_plan import (
     WorkspaceOption,
     build_plan,
 )
+from resnet_convert.cli_ensemble import ensemble, ten_crop
 from resnet_convert.clipping import METHODS
 from resnet_convert.engine import HARDWARE
 from resnet_convert.pipeline import run as convert
@@ -30,6 +31,8 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 app.command(
     "build-plan", epilog="Example: [bold]resnet-convert build-plan model_repository/resnet50[/]"
 )(build_plan)
+app.command("ensemble")(ensemble)
+app.command("ten-crop")(ten_crop)
 
 _EPILOG = (
     "Exit codes: 0 done · 1 unexpected · 2 usage · 3 parity not met · 4 something missing on this "

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from resnet_convert.build_plan import PlanBuild
 from resnet_convert.candidate import STAND_IN
+from resnet_convert.compose import Made
 from resnet_convert.conversion import Conversion
 from resnet_convert.dry_run import Status, Step
 from resnet_convert.request import Request
@@ -138,6 +139,20 @@ def plan_build_table(made: PlanBuild) -> Table:
     _add_checks(table, made.verdict)
     for size, latency in made.record.latencies.items():
         _add_engine_time(table, size, latency)
+    return table
+
+
+def composed_table(made: Made) -> Table:
+    """The gate of an ensemble or of a ten-crop model."""
+    composition = made.composition
+    count = len(composition.seen_by)
+    what = f"{count} members" if composition.crops is None else f"{count} crops"
+    table = Table(
+        title=f"{composition.name}, {what} averaged, against PyTorch",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    _add_checks(table, made.verdict)
     return table
 
 
