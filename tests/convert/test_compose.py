@@ -22,7 +22,7 @@ from resnet_convert import Conversion, compose, convert, measure, members
 from resnet_serve import composed, durable, host, listing, passport, verify, weights
 from resnet_serve.architectures import find
 from resnet_serve.crops import TenCrop
-from resnet_serve.datasets import Digits
+from resnet_serve.digits import Digits
 from resnet_serve.errors import InputFileError, ParityError, UsageError
 from resnet_serve.triton import config
 from resnet_serve.triton.repository import Repository
