@@ -284,7 +284,7 @@ def test_the_shipped_digits_network_carries_its_record_and_is_small() -> None:
 def test_digits_take_other_names_for_their_ten_classes_and_no_other_number() -> None:
     names = ("zero", *"123456789")
     assert weights.load("digits", RESNET20, labels=names).labels == names
-    with pytest.raises(InputFileError, match="it looks like resnet20 with 10 classes"):
+    with pytest.raises(InputFileError, match="this is a resnet20 with 10 classes"):
         weights.load("digits", RESNET20, labels=("a", "b"))
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from resnet_serve.architectures.registry import ARCHITECTURES, Architecture, find
+from resnet_serve.architectures.architecture import Architecture
+from resnet_serve.architectures.registry import ARCHITECTURES, find
 
 if TYPE_CHECKING:
     from torch import nn

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,14 +17,19 @@ else:
     torch = optional("torch", extra="convert")
 
 
+MOST_KEYS = 10  # that a refusal lists
+# Checkpoints from before PyTorch 0.4.1 have no batch counters, and evaluation needs none.
+_COUNTER = "num_batches_tracked"
+_STAGES = ("layer1", "layer2", "layer3", "layer4")
+
+
 def fitting(state: dict[str, Tensor], architecture: Architecture, path: Path) -> dict[str, Tensor]:
     """The state if it fits the architecture exactly; otherwise says what the file looks like."""
     with torch.device("meta"):
         wanted = build(architecture).state_dict()
     missing = [name for name in wanted if name not in state]
     extra = [name for name in state if name not in wanted]
-    # Checkpoints from before PyTorch 0.4.1 have no batch counters, and evaluation needs none.
-    missing = [name for name in missing if not name.endswith("num_batches_tracked")]
+    missing = [name for name in missing if not name.endswith(_COUNTER)]
     wrong = [
         f"{name} is {tuple(state[name].shape)}, not {tuple(wanted[name].shape)}"
         for name in wanted
@@ -35,36 +40,91 @@ def fitting(state: dict[str, Tensor], architecture: Architecture, path: Path) ->
         counter = torch.zeros((), dtype=torch.int64)
         return {name: state.get(name, counter) for name in wanted}
     details = wrong + [f"{n} is missing" for n in missing] + [f"{n} is unexpected" for n in extra]
-    wanted_text = f"{architecture.name} with {architecture.classes} classes"
+    rest = len(details) - MOST_KEYS
     raise InputFileError(
-        f"does not fit {wanted_text}: {looks_like(state)} ({'; '.join(details[:3])}"
-        f"{'; …' if len(details) > 3 else ''})",
+        f"does not fit {described(architecture)}: {looks_like(state)} "
+        f"({'; '.join(details[:MOST_KEYS])}{f'; and {rest} more' if rest > 0 else ''})",
         where=path,
         remedy="Give the matching --arch, and --labels with one line per class.",
     )
 
 
+def inferred(state: Mapping[str, Tensor], path: Path) -> Architecture:
+    """The row that the names and shapes of a state dict fit, with its classes and channels.
+
+    Where several fit, the first of `candidates`. Raises `InputFileError` when none does.
+    """
+    found = candidates(state)
+    if not found:
+        raise InputFileError(
+            f"cannot tell its architecture: {looks_like(state)}",
+            where=path,
+            remedy="Give --arch; the refusal then lists the keys that disagree.",
+        )
+    return found[0]
+
+
+def candidates(state: Mapping[str, Tensor]) -> tuple[Architecture, ...]:
+    """Every row that the names and shapes fit, in the table's order: torchvision's come first.
+
+    Several fit where they differ in arithmetic alone: resnet50 (v1.5) and resnet50v1, or resnet20
+    and plain20.
+    """
+    classes, channels = _size(state, "fc.weight", 0), _channels(state)
+    if not (classes and channels):
+        return ()
+    shapes = {name: t.shape for name, t in state.items() if not name.endswith(_COUNTER)}
+    depths = tuple(depth for depth in map(len, _blocks(shapes)) if depth)
+    block = "bottleneck" if "layer1.0.conv3.weight" in shapes else "basic"
+    return tuple(
+        row.with_classes(classes).with_channels(channels)
+        for row in ARCHITECTURES.values()
+        if (row.block, row.depths) == (block, depths)
+        and _shapes(row.with_classes(classes).with_channels(channels)) == shapes
+    )
+
+
 def looks_like(state: Mapping[str, Tensor]) -> str:
     """Say which network of the family a state dict is, from its names and shapes alone."""
-    stages = range(1, 5)
-    found = tuple(
-        len({name.split(".")[1] for name in state if name.startswith(f"layer{stage}.")})
-        for stage in stages
-    )
-    depths = tuple(depth for depth in found if depth)
-    block = "bottleneck" if "layer1.0.conv3.weight" in state else "basic"
-    widths = tuple(_outputs(state, f"layer{stage}.0.conv1.weight") for stage in stages)
-    classes = _outputs(state, "fc.weight")
-    for row in ARCHITECTURES.values():
-        same = (row.block, row.depths, row.widths) == (block, depths, widths[: len(depths)])
-        if same and _outputs(state, "conv1.weight") == row.widths[0] and classes:
-            return f"it looks like {row.name} with {classes} classes"
-    return f"it looks like none of the family ({len(state)} tensors)"
+    found = candidates(state)
+    if not found:
+        return f"this is none of the family ({len(state)} tensors)"
+    others = ", ".join(row.name for row in found[1:])
+    return f"this is a {described(found[0])}" + (f" (or {others})" if others else "")
 
 
-def _outputs(state: Mapping[str, Tensor], name: str) -> int:
-    """The output channels of a layer; 0 when there is no such layer."""
-    return state[name].shape[0] if name in state and state[name].ndim else 0
+def described(architecture: Architecture) -> str:
+    """`resnet34 with 100 classes`, and the channels of its images where they are not three."""
+    channels = architecture.channels
+    images = f" and {channels}-channel images" if channels != 3 else ""
+    classes = "class" if architecture.classes == 1 else "classes"
+    return f"{architecture.name} with {architecture.classes} {classes}{images}"
+
+
+def _shapes(architecture: Architecture) -> dict[str, torch.Size]:
+    with torch.device("meta"):
+        state = build(architecture).state_dict()
+    return {name: t.shape for name, t in state.items() if not name.endswith(_COUNTER)}
+
+
+def _blocks(names: Iterable[str]) -> tuple[set[str], ...]:
+    """The block numbers of the four stages."""
+    found: tuple[set[str], ...] = (set(), set(), set(), set())
+    for name in names:
+        stage, _, rest = name.partition(".")
+        if stage in _STAGES:
+            found[_STAGES.index(stage)].add(rest.partition(".")[0])
+    return found
+
+
+def _channels(state: Mapping[str, Tensor]) -> int:
+    return _size(state, "conv1.weight", 1) or _size(state, "conv1.0.weight", 1)
+
+
+def _size(state: Mapping[str, Tensor], name: str, dimension: int) -> int:
+    """One side of a layer's weight; 0 when there is no such layer or side."""
+    shape = state[name].shape if name in state else ()
+    return shape[dimension] if len(shape) > dimension else 0
 
 
 def _check_finite(state: Mapping[str, Tensor], path: Path) -> None:

@@ -1,7 +1,8 @@
 """The family as one table: name → block, depth, width, stem, shortcut, classes, image size.
 
 A network is a row, not a function: `resnet.py` builds any of them; everything else (help texts,
-suggestions, the README's table, the tests) reads the rows.
+suggestions, the table of docs/family.md, the tests) reads the rows. Of networks whose tensors have
+the same names and shapes, the first row is the one that a checkpoint is taken for.
 """
 
 from __future__ import annotations
@@ -9,79 +10,118 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from types import MappingProxyType
+from typing import Any
 
+from resnet_serve.architectures.architecture import Architecture
 from resnet_serve.errors import UsageError
 
-
-@dataclass(frozen=True)
-class Architecture:
-    """One network of He et al. 2016 (arXiv:1512.03385, tables 1 and 6).
-
-    `depths` are blocks per stage and `widths` the channels of each stage's 3×3 convolutions.
-    `shortcut` is the paper's option: A (zero-padded identity) or B (projection where shapes
-    differ). The ImageNet bottlenecks stride in their 3×3 convolution (v1.5), as torchvision's do.
-    """
-
-    name: str
-    block: str
-    depths: tuple[int, ...]
-    widths: tuple[int, ...]
-    stem: str
-    shortcut: str
-    classes: int
-    image_size: int
-    parameters: int
-
-    @property
-    def family(self) -> str:
-        return "ImageNet" if self.stem == "imagenet" else "CIFAR"
-
-    @property
-    def convolutions(self) -> int:
-        """Convolutions in the network, projections included."""
-        per_block = 3 if self.block == "bottleneck" else 2
-        # Every stage but the first changes shape; bottlenecks widen in the first too.
-        projections = 0 if self.shortcut == "A" else len(self.depths) - (self.block == "basic")
-        return 1 + per_block * sum(self.depths) + projections
-
-    def with_classes(self, classes: int) -> Architecture:
-        """The same network with another classifier; its parameter count follows."""
-        if classes < 1:
-            raise UsageError(f"{self.name} cannot have {classes} classes")
-        features = self.widths[-1] * (4 if self.block == "bottleneck" else 1)
-        change = (classes - self.classes) * (features + 1)
-        return replace(self, classes=classes, parameters=self.parameters + change)
+_IMAGENET_DEPTHS: Mapping[int, tuple[str, tuple[int, ...]]] = MappingProxyType(
+    {
+        18: ("basic", (2, 2, 2, 2)),
+        26: ("bottleneck", (2, 2, 2, 2)),
+        34: ("basic", (3, 4, 6, 3)),
+        50: ("bottleneck", (3, 4, 6, 3)),
+        101: ("bottleneck", (3, 4, 23, 3)),
+        152: ("bottleneck", (3, 8, 36, 3)),
+        200: ("bottleneck", (3, 24, 36, 3)),
+    }
+)
 
 
-def _imagenet(name: str, block: str, depths: tuple[int, ...], parameters: int) -> Architecture:
+def _imagenet(name: str, depth: int, parameters: int, **differences: Any) -> Architecture:
+    block, depths = _IMAGENET_DEPTHS[depth]
+    usual: dict[str, Any] = {"stem": "imagenet", "shortcut": "B", "classes": 1000, "image_size": 224}
+    widths = (64, 128, 256, 512)
+    return Architecture(name, block, depths, widths, parameters=parameters, **usual | differences)
+
+
+def _cifar(name: str, depth: int, parameters: int, **differences: Any) -> Architecture:
+    usual: dict[str, Any] = {"block": "basic", "shortcut": "A", "classes": 10, "image_size": 32}
+    given = usual | differences
+    blocks = (depth - 2) // (9 if given["block"] == "bottleneck" else 6)
     return Architecture(
-        name, block, depths, (64, 128, 256, 512), "imagenet", "B", 1000, 224, parameters
+        name,
+        depths=(blocks,) * 3,
+        widths=(16, 32, 64),
+        stem="cifar",
+        parameters=parameters,
+        **given,
     )
 
 
-def _cifar(depth: int, parameters: int) -> Architecture:
-    blocks = (depth - 2) // 6
-    return Architecture(
-        f"resnet{depth}", "basic", (blocks,) * 3, (16, 32, 64), "cifar", "A", 10, 32, parameters
-    )
-
+_V1 = {"strided": "1x1"}
+_PREACTIVATION = {"preactivation": True}
+# The published code of arXiv:1603.05027 strides in the first 1×1 of its CIFAR bottlenecks.
+_PREACTIVATED_BOTTLENECK = _PREACTIVATION | _V1 | {"block": "bottleneck", "shortcut": "B"}
+_C = {"stem": "deep"}
+_D = {"stem": "deep", "shortcut": "D"}
 
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {
         row.name: row
         for row in (
-            _imagenet("resnet18", "basic", (2, 2, 2, 2), 11_689_512),
-            _imagenet("resnet34", "basic", (3, 4, 6, 3), 21_797_672),
-            _imagenet("resnet50", "bottleneck", (3, 4, 6, 3), 25_557_032),
-            _imagenet("resnet101", "bottleneck", (3, 4, 23, 3), 44_549_160),
-            _imagenet("resnet152", "bottleneck", (3, 8, 36, 3), 60_192_808),
-            _cifar(20, 269_722),
-            _cifar(32, 464_154),
-            _cifar(44, 658_586),
-            _cifar(56, 853_018),
-            _cifar(110, 1_727_962),
+            _imagenet("resnet18", 18, 11_689_512),
+            _imagenet("resnet34", 34, 21_797_672),
+            _imagenet("resnet50", 50, 25_557_032),
+            _imagenet("resnet101", 101, 44_549_160),
+            _imagenet("resnet152", 152, 60_192_808),
+            _imagenet("wide_resnet50_2", 50, 68_883_240, group_width=128),
+            _imagenet("wide_resnet101_2", 101, 126_886_696, group_width=128),
+            _imagenet("resnext50_32x4d", 50, 25_028_904, groups=32, group_width=4),
+            _imagenet("resnext101_32x8d", 101, 88_791_336, groups=32, group_width=8),
+            _imagenet("resnext101_64x4d", 101, 83_455_272, groups=64, group_width=4),
+            _imagenet("resnet50v1", 50, 25_557_032, **_V1),
+            _imagenet("resnet101v1", 101, 44_549_160, **_V1),
+            _imagenet("resnet152v1", 152, 60_192_808, **_V1),
+            _imagenet("resnet18-a", 18, 11_515_688, shortcut="A"),
+            _imagenet("resnet34-a", 34, 21_623_848, shortcut="A"),
+            _imagenet("resnet34-c", 34, 22_716_840, shortcut="C"),
+            _imagenet("plain18", 18, 11_515_688, shortcut="none"),
+            _imagenet("plain34", 34, 21_623_848, shortcut="none"),
+            _imagenet("resnet50c", 50, 25_576_264, **_C),
+            _imagenet("resnet101c", 101, 44_568_392, **_C),
+            _imagenet("resnet152c", 152, 60_212_040, **_C),
+            _imagenet("resnet18d", 18, 11_708_744, **_D),
+            _imagenet("resnet26d", 26, 16_014_408, **_D),
+            _imagenet("resnet34d", 34, 21_816_904, **_D),
+            _imagenet("resnet50d", 50, 25_576_264, **_D),
+            _imagenet("resnet101d", 101, 44_568_392, **_D),
+            _imagenet("resnet152d", 152, 60_212_040, **_D),
+            _imagenet("resnet200d", 200, 64_693_064, **_D),
+            _imagenet("preact_resnet18", 18, 11_687_720, **_PREACTIVATION),
+            _imagenet("preact_resnet34", 34, 21_795_880, **_PREACTIVATION),
+            _imagenet("preact_resnet50", 50, 25_549_352, **_PREACTIVATION),
+            _imagenet("preact_resnet101", 101, 44_541_480, **_PREACTIVATION),
+            _imagenet("preact_resnet152", 152, 60_185_128, **_PREACTIVATION),
+            _imagenet("preact_resnet200", 200, 64_666_152, **_PREACTIVATION),
+            _cifar("resnet20", 20, 269_722),
+            _cifar("resnet32", 32, 464_154),
+            _cifar("resnet44", 44, 658_586),
+            _cifar("resnet56", 56, 853_018),
+            _cifar("resnet110", 110, 1_727_962),
+            _cifar("resnet1202", 1202, 19_421_274),
+            _cifar("plain20", 20, 269_722, shortcut="none"),
+            _cifar("plain32", 32, 464_154, shortcut="none"),
+            _cifar("plain44", 44, 658_586, shortcut="none"),
+            _cifar("plain56", 56, 853_018, shortcut="none"),
+            _cifar("preact_resnet110", 110, 1_727_962, **_PREACTIVATION),
+            _cifar(
+                "preact_resnet164",
+                164,
+                1_703_258,
+                block="bottleneck",
+                shortcut="B",
+                **_PREACTIVATION,
+            ),
+            _cifar(
+                "preact_resnet1001",
+                1001,
+                10_327_706,
+                block="bottleneck",
+                shortcut="B",
+                **_PREACTIVATION,
+            ),
         )
     }
 )
@@ -105,9 +145,9 @@ def _nearest(name: str) -> str | None:
     digits = re.search(r"\d{1,6}", name)
     depth = int(digits.group()) if digits else 0
 
-    def distance(known: str) -> tuple[float, int]:
-        likeness = difflib.SequenceMatcher(None, known, name).ratio()
-        return 1 - likeness, abs(int(known.removeprefix("resnet")) - depth)
+    def distance(known: Architecture) -> tuple[float, int]:
+        likeness = difflib.SequenceMatcher(None, known.name, name).ratio()
+        return 1 - likeness, abs(known.depth - depth)
 
-    nearest = min(ARCHITECTURES, key=distance)
-    return nearest if distance(nearest)[0] < 0.4 else None
+    nearest = min(ARCHITECTURES.values(), key=distance)
+    return nearest.name if distance(nearest)[0] < 0.4 else None

@@ -117,7 +117,7 @@ def test_options_that_make_no_sense(call: Call, words: tuple[str, ...], fragment
 def test_checkpoint_of_another_architecture(call: Call, tmp_path: Path) -> None:
     torch.save(build(find("resnet32")).state_dict(), tmp_path / "w.pth")
     answer = call("--arch", "resnet20", "--weights", "w.pth")
-    refused(answer, 5, "w.pth", "it looks like resnet32 with 10 classes")
+    refused(answer, 5, "w.pth", "this is a resnet32 with 10 classes")
 
 
 def test_checkpoint_of_another_class_count(call: Call, tmp_path: Path) -> None:

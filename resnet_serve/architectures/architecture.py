@@ -1,0 +1,105 @@
+"""What a network of the family is: a row of values that `resnet.py` builds and all else reads.
+
+Counts that others promise or check (convolutions, kept BatchNorms, parameters of another
+classifier or of other images) follow from the row alone, without torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from resnet_serve.errors import UsageError
+
+STEM_KERNELS = {"imagenet": 7, "deep": 3, "cifar": 3}
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One residual network, or one of the paper's plain counterparts.
+
+    `depths` are blocks per stage and `widths` the channels of each stage's 3×3 convolutions.
+    `stem`: "imagenet" (7×7, max pooling), "deep" (three 3×3, max pooling; arXiv:1812.01187, C) or
+    "cifar" (3×3).
+    `shortcut` is an option of He et al. 2016 (arXiv:1512.03385, section 4.1): A (zero-padded
+    identity), B (projection where shapes differ), C (projection everywhere); "D" averages before
+    it projects (arXiv:1812.01187, D), and "none" is the plain network.
+    `strided` names the convolution that halves the image in a bottleneck: "3x3" (v1.5, as
+    torchvision's) or "1x1" (v1, as the paper's).
+    `preactivation` is He et al. 2016b (arXiv:1603.05027): BatchNorm and ReLU before convolutions.
+    `groups` and `group_width` are cardinality and width per group at 64 channels, as torchvision
+    counts them (arXiv:1611.05431; 1605.07146).
+    """
+
+    name: str
+    block: str
+    depths: tuple[int, ...]
+    widths: tuple[int, ...]
+    stem: str
+    shortcut: str
+    classes: int
+    image_size: int
+    parameters: int
+    strided: str = "3x3"
+    preactivation: bool = False
+    groups: int = 1
+    group_width: int = 64
+    channels: int = 3
+
+    @property
+    def family(self) -> str:
+        """ImageNet or CIFAR: the data set it is meant for."""
+        return "CIFAR" if self.stem == "cifar" else "ImageNet"
+
+    @property
+    def depth(self) -> int:
+        """Weighted layers as the papers count them: a deep stem is one, projections are none."""
+        return 2 + self._per_block * sum(self.depths)
+
+    @property
+    def convolutions(self) -> int:
+        """Convolutions in the network, projections included."""
+        stem = 3 if self.stem == "deep" else 1
+        return stem + self._per_block * sum(self.depths) + self.projections
+
+    @property
+    def projections(self) -> int:
+        """Shortcuts that are a 1×1 convolution."""
+        if self.shortcut in ("A", "none"):
+            return 0
+        if self.shortcut == "C":
+            return sum(self.depths)
+        # Every stage but the first changes shape; bottlenecks widen in the first too.
+        return len(self.depths) - (self.block == "basic")
+
+    @property
+    def unfoldable(self) -> int:
+        """BatchNorms that follow no convolution of their own: they stay as scale and shift.
+
+        Of a pre-activated network it is the one before each block's first convolution (the sum of
+        a shortcut reaches it), but for the first block, and the one before the classifier.
+        """
+        return sum(self.depths) if self.preactivation else 0
+
+    @property
+    def features(self) -> int:
+        """Channels that the classifier sees."""
+        return self.widths[-1] * (4 if self.block == "bottleneck" else 1)
+
+    @property
+    def _per_block(self) -> int:
+        return 3 if self.block == "bottleneck" else 2
+
+    def with_classes(self, classes: int) -> Architecture:
+        """The same network with another classifier; its parameter count follows."""
+        if classes < 1:
+            raise UsageError(f"{self.name} cannot have {classes} classes")
+        change = (classes - self.classes) * (self.features + 1)
+        return replace(self, classes=classes, parameters=self.parameters + change)
+
+    def with_channels(self, channels: int) -> Architecture:
+        """The same network for images of `channels` channels; its parameter count follows."""
+        if channels < 1:
+            raise UsageError(f"{self.name} cannot take images of {channels} channels")
+        filters = self.widths[0] // (2 if self.stem == "deep" else 1)
+        change = (channels - self.channels) * filters * STEM_KERNELS[self.stem] ** 2
+        return replace(self, channels=channels, parameters=self.parameters + change)
