@@ -31,7 +31,12 @@ _IMAGENET_DEPTHS: Mapping[int, tuple[str, tuple[int, ...]]] = MappingProxyType(
 
 def _imagenet(name: str, depth: int, parameters: int, **differences: Any) -> Architecture:
     block, depths = _IMAGENET_DEPTHS[depth]
-    usual: dict[str, Any] = {"stem": "imagenet", "shortcut": "B", "classes": 1000, "image_size": 224}
+    usual: dict[str, Any] = {
+        "stem": "imagenet",
+        "shortcut": "B",
+        "classes": 1000,
+        "image_size": 224,
+    }
     widths = (64, 128, 256, 512)
     return Architecture(name, block, depths, widths, parameters=parameters, **usual | differences)
 
