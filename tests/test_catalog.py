@@ -56,9 +56,9 @@ def test_the_newest_is_the_default() -> None:
     assert catalog.published("resnet50", "v1").file_name == "resnet50-0676ba61.pth"
 
 
-def test_every_imagenet_architecture_has_weights_and_no_other() -> None:
-    for name, architecture in ARCHITECTURES.items():
-        if architecture.family == "ImageNet":
+def test_torchvision_s_first_five_have_weights_and_no_other() -> None:
+    for name in ARCHITECTURES:
+        if name in {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152"}:
             assert catalog.published(name).architecture == name
         else:
             with pytest.raises(UsageError, match=f"no published ImageNet weights for {name}"):

@@ -146,13 +146,14 @@ def find(name: str) -> Architecture:
 
 
 def _nearest(name: str) -> str | None:
-    """The most similar name of the table; of equally similar ones, that of the nearest depth."""
+    """The most similar name of about the same length; of equals, that of the nearest depth."""
     digits = re.search(r"\d{1,6}", name)
     depth = int(digits.group()) if digits else 0
 
     def distance(known: Architecture) -> tuple[float, int]:
         likeness = difflib.SequenceMatcher(None, known.name, name).ratio()
-        return 1 - likeness, abs(known.depth - depth)
+        longer = abs(len(known.name) - len(name))
+        return 1 - likeness + 0.02 * longer, abs(known.depth - depth)
 
     nearest = min(ARCHITECTURES.values(), key=distance)
     return nearest.name if distance(nearest)[0] < 0.4 else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 import torch
@@ -18,6 +19,23 @@ PUBLISHED = {  # torchvision's `num_params`
     "resnet50": 25_557_032,
     "resnet101": 44_549_160,
     "resnet152": 60_192_808,
+    "wide_resnet50_2": 68_883_240,
+    "wide_resnet101_2": 126_886_696,
+    "resnext50_32x4d": 25_028_904,
+    "resnext101_32x8d": 88_791_336,
+    "resnext101_64x4d": 83_455_272,
+}
+TIMM = {  # timm's results-imagenet.csv, `param_count`, millions
+    "resnet50c": 25.58,
+    "resnet101c": 44.57,
+    "resnet152c": 60.21,
+    "resnet18d": 11.71,
+    "resnet26d": 16.01,
+    "resnet34d": 21.82,
+    "resnet50d": 25.58,
+    "resnet101d": 44.57,
+    "resnet152d": 60.21,
+    "resnet200d": 64.69,
 }
 PAPER = {  # He et al. 2016, table 6, millions
     "resnet20": 0.27,
@@ -25,6 +43,21 @@ PAPER = {  # He et al. 2016, table 6, millions
     "resnet44": 0.66,
     "resnet56": 0.85,
     "resnet110": 1.7,
+    "resnet1202": 19.4,
+}
+TWINS = {  # without a parameter more or less
+    "resnet50v1": "resnet50",
+    "resnet101v1": "resnet101",
+    "resnet152v1": "resnet152",
+    "plain18": "resnet18-a",
+    "plain34": "resnet34-a",
+    "plain20": "resnet20",
+    "plain32": "resnet32",
+    "plain44": "resnet44",
+    "plain56": "resnet56",
+}
+PREACTIVATED = {
+    *(f"preact_resnet{depth}" for depth in (18, 34, 50, 101, 152, 200, 110, 164, 1001)),
 }
 
 
@@ -38,17 +71,35 @@ def count(network: nn.Module) -> int:
 
 
 def test_the_family_is_complete() -> None:
-    assert set(ARCHITECTURES) == {*PUBLISHED, *PAPER}
+    shortcuts = {"resnet18-a", "resnet34-a", "resnet34-c"}
+    assert set(ARCHITECTURES) == {*PUBLISHED, *TIMM, *PAPER, *TWINS, *PREACTIVATED, *shortcuts}
     assert all(name == row.name for name, row in ARCHITECTURES.items())
 
 
 @ROWS
 def test_a_row_promises_the_parameters_that_its_network_has(row: Architecture) -> None:
     assert count(shapes_only(row)) == row.parameters
-    if row.family == "ImageNet":
+    millions = row.parameters / 1e6
+    if row.name in PUBLISHED:
         assert row.parameters == PUBLISHED[row.name]
-    else:
-        assert round(row.parameters / 1e6, 1 if row.name == "resnet110" else 2) == PAPER[row.name]
+    if row.name in TIMM:
+        assert round(millions, 2) == TIMM[row.name]
+    if row.name in PAPER:
+        assert round(millions, 2 if millions < 1 else 1) == PAPER[row.name]
+    if row.name in TWINS:
+        assert row.parameters == find(TWINS[row.name]).parameters
+
+
+@pytest.mark.parametrize(
+    ("name", "millions"),
+    # README of szagoruyko/wide-residual-networks; arXiv:1603.05027, table 2, convolutions alone
+    [("preact_resnet200", 64.7), ("preact_resnet164", 1.7), ("preact_resnet1001", 10.2)],
+)
+def test_preactivated_networks_have_the_published_size(name: str, millions: float) -> None:
+    network = shapes_only(find(name))
+    norms = sum(count(m) for m in network.modules() if isinstance(m, nn.BatchNorm2d))
+    without = 0 if name == "preact_resnet200" else norms
+    assert round((count(network) - without) / 1e6, 1) == millions
 
 
 @ROWS
@@ -56,10 +107,17 @@ def test_a_row_promises_the_convolutions_that_its_network_has(row: Architecture)
     network = shapes_only(row)
     convolutions = [m for m in network.modules() if isinstance(m, nn.Conv2d)]
     norms = [m for m in network.modules() if isinstance(m, nn.BatchNorm2d)]
-    assert len(convolutions) == len(norms) == row.convolutions
+    assert len(convolutions) == row.convolutions
+    assert len(norms) == row.convolutions - row.projections * row.preactivation
+    projections = [
+        n for n, m in network.named_modules() if "downsample." in n and m in convolutions
+    ]
+    assert len(projections) == row.projections
     # The number in the name counts weighted layers: convolutions off the shortcuts, and the last.
     weighted = [n for n, m in network.named_modules() if isinstance(m, nn.Conv2d | nn.Linear)]
-    assert sum("downsample" not in name for name in weighted) == int(row.name[6:])
+    extra = 2 if row.stem == "deep" else 0
+    assert sum("downsample" not in name for name in weighted) - extra == row.depth
+    assert str(row.depth) in row.name
 
 
 @ROWS
@@ -74,6 +132,21 @@ def test_another_classifier_changes_the_classifier_alone(row: Architecture, clas
         name for name, tensor in network.state_dict().items() if tensor.shape != usual[name].shape
     }
     assert changed == (set() if classes == row.classes else {"fc.weight", "fc.bias"})
+
+
+@ROWS
+def test_other_images_change_the_first_convolution_alone(row: Architecture) -> None:
+    grey = row.with_channels(1)
+    assert (grey.channels, grey.with_channels(3)) == (1, row)
+    network, usual = shapes_only(grey), shapes_only(row).state_dict()
+    assert count(network) == grey.parameters
+    changed = {n for n, t in network.state_dict().items() if t.shape != usual[n].shape}
+    assert changed == {"conv1.0.weight" if row.stem == "deep" else "conv1.weight"}
+
+
+def test_images_without_channels_are_refused() -> None:
+    with pytest.raises(UsageError, match="resnet18 cannot take images of 0 channels"):
+        find("resnet18").with_channels(0)
 
 
 @pytest.mark.parametrize("classes", [0, -1])
@@ -119,11 +192,21 @@ def test_the_table_cannot_be_changed() -> None:
         ARCHITECTURES["resnet50"] = find("resnet18")  # type: ignore[index]
 
 
-def torchvision(block: str, layers: tuple[int, ...], classes: int) -> Iterator[tuple[str, tuple]]:
-    """Names and shapes of torchvision's ResNet state dict, in order.
+def torchvision(
+    block: str,
+    layers: tuple[int, ...],
+    classes: int,
+    *,
+    groups: int = 1,
+    base_width: int = 64,
+    deep: bool = False,
+    avg_down: bool = False,
+) -> Iterator[tuple[str, tuple]]:
+    """Names and shapes of torchvision's (deep: timm's) ResNet state dict, in order.
 
     Restated from torchvision 0.28 `models/resnet.py`: `ResNet.__init__`, `_make_layer`,
-    `BasicBlock.__init__` and `Bottleneck.__init__`.
+    `BasicBlock.__init__` and `Bottleneck.__init__`; `deep` and `avg_down` from timm's
+    `models/resnet.py`, `ResNet.__init__` and `downsample_avg`.
     """
 
     def norm(name: str, planes: int) -> Iterator[tuple[str, tuple]]:
@@ -132,42 +215,70 @@ def torchvision(block: str, layers: tuple[int, ...], classes: int) -> Iterator[t
         yield f"{name}.num_batches_tracked", ()
 
     expansion = {"basic": 1, "bottleneck": 4}[block]
-    yield "conv1.weight", (64, 3, 7, 7)
+    if deep:
+        yield "conv1.0.weight", (32, 3, 3, 3)
+        yield from norm("conv1.1", 32)
+        yield "conv1.3.weight", (32, 32, 3, 3)
+        yield from norm("conv1.4", 32)
+        yield "conv1.6.weight", (64, 32, 3, 3)
+    else:
+        yield "conv1.weight", (64, 3, 7, 7)
     yield from norm("bn1", 64)
     inplanes = 64
     for stage, blocks in enumerate(layers):
         planes = 64 * 2**stage
         for index in range(blocks):
             prefix = f"layer{stage + 1}.{index}"
+            width = planes * base_width // 64 * groups
             kernels = (
                 [(planes, inplanes, 3), (planes, planes, 3)]
                 if block == "basic"
-                else [(planes, inplanes, 1), (planes, planes, 3), (planes * 4, planes, 1)]
+                else [(width, inplanes, 1), (width, width, 3), (planes * 4, width, 1)]
             )
             for number, (outputs, inputs, size) in enumerate(kernels, start=1):
-                yield f"{prefix}.conv{number}.weight", (outputs, inputs, size, size)
+                yield (
+                    f"{prefix}.conv{number}.weight",
+                    (
+                        outputs,
+                        inputs // groups if size == 3 else inputs,
+                        size,
+                        size,
+                    ),
+                )
                 yield from norm(f"{prefix}.bn{number}", outputs)
             if index == 0 and (stage > 0 or inplanes != planes * expansion):
-                yield f"{prefix}.downsample.0.weight", (planes * expansion, inplanes, 1, 1)
-                yield from norm(f"{prefix}.downsample.1", planes * expansion)
+                first = 1 if avg_down else 0
+                yield f"{prefix}.downsample.{first}.weight", (planes * expansion, inplanes, 1, 1)
+                yield from norm(f"{prefix}.downsample.{first + 1}", planes * expansion)
             inplanes = planes * expansion
     yield "fc.weight", (classes, inplanes)
     yield "fc.bias", (classes,)
 
 
 @pytest.mark.parametrize(
-    ("name", "block", "layers"),
+    ("name", "block", "layers", "options"),
     [
-        ("resnet18", "basic", (2, 2, 2, 2)),
-        ("resnet34", "basic", (3, 4, 6, 3)),
-        ("resnet50", "bottleneck", (3, 4, 6, 3)),
-        ("resnet101", "bottleneck", (3, 4, 23, 3)),
-        ("resnet152", "bottleneck", (3, 8, 36, 3)),
+        ("resnet18", "basic", (2, 2, 2, 2), {}),
+        ("resnet34", "basic", (3, 4, 6, 3), {}),
+        ("resnet50", "bottleneck", (3, 4, 6, 3), {}),
+        ("resnet101", "bottleneck", (3, 4, 23, 3), {}),
+        ("resnet152", "bottleneck", (3, 8, 36, 3), {}),
+        ("wide_resnet50_2", "bottleneck", (3, 4, 6, 3), {"base_width": 128}),
+        ("wide_resnet101_2", "bottleneck", (3, 4, 23, 3), {"base_width": 128}),
+        ("resnext50_32x4d", "bottleneck", (3, 4, 6, 3), {"groups": 32, "base_width": 4}),
+        ("resnext101_32x8d", "bottleneck", (3, 4, 23, 3), {"groups": 32, "base_width": 8}),
+        ("resnext101_64x4d", "bottleneck", (3, 4, 23, 3), {"groups": 64, "base_width": 4}),
+        ("resnet101c", "bottleneck", (3, 4, 23, 3), {"deep": True}),
+        ("resnet18d", "basic", (2, 2, 2, 2), {"deep": True, "avg_down": True}),
+        ("resnet26d", "bottleneck", (2, 2, 2, 2), {"deep": True, "avg_down": True}),
+        ("resnet200d", "bottleneck", (3, 24, 36, 3), {"deep": True, "avg_down": True}),
     ],
 )
-def test_names_and_shapes_are_torchvision_s(name: str, block: str, layers: tuple[int, ...]) -> None:
+def test_names_and_shapes_are_torchvision_s_and_timm_s(
+    name: str, block: str, layers: tuple[int, ...], options: dict[str, Any]
+) -> None:
     ours = [(n, tuple(t.shape)) for n, t in shapes_only(find(name)).state_dict().items()]
-    assert ours == list(torchvision(block, layers, 1000))
+    assert ours == list(torchvision(block, layers, 1000, **options))
 
 
 @pytest.mark.parametrize("name", PAPER)

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resnet_serve.architectures import build, find
-from resnet_serve.architectures.resnet import PaddedIdentity
+from resnet_serve.architectures.blocks import PaddedIdentity
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -129,6 +129,43 @@ def test_the_network_is_the_paper_s(name: str, side: int) -> None:
     expected = restated(network.state_dict(), x, imagenet=find(name).family == "ImageNet")
     assert ours.std() > 0.01
     torch.testing.assert_close(ours, expected, rtol=1e-3, atol=1e-3 * expected.abs().max().item())
+
+
+@pytest.mark.parametrize("block", ["layer1.0", "layer1.1", "layer2.0"])
+@torch.no_grad()
+def test_a_preactivated_block_is_the_paper_s(block: str) -> None:
+    """He et al. 2016b, figure 4e: x + F(x); where shapes change both paths read relu(bn(x))."""
+    torch.manual_seed(2)
+    module = build(find("preact_resnet50")).get_submodule(block)
+    state = module.state_dict()
+
+    def activated(name: str, x: Tensor) -> Tensor:
+        mean, variance, scale, shift = (
+            state[f"{name}.{field}"][:, None, None].float()
+            for field in ("running_mean", "running_var", "weight", "bias")
+        )
+        return functional.relu((x - mean) / torch.sqrt(variance + 1e-5) * scale + shift)
+
+    for name, tensor in state.items():
+        if name.startswith("bn") and tensor.ndim:
+            tensor.uniform_(0.5, 1.5)
+    stride = 2 if block == "layer2.0" else 1
+    x = torch.randn(2, state["conv1.weight"].shape[1], 9, 9)
+    h = x if block == "layer1.0" else activated("bn1", x)
+    y = activated("bn2", functional.conv2d(h, state["conv1.weight"]))
+    y = activated("bn3", functional.conv2d(y, state["conv2.weight"], stride=stride, padding=1))
+    y = functional.conv2d(y, state["conv3.weight"])
+    identity = x
+    if "downsample.0.weight" in state:
+        identity = functional.conv2d(h, state["downsample.0.weight"], stride=stride)
+    torch.testing.assert_close(module(x.clone()), y + identity, rtol=1e-4, atol=1e-3)
+
+
+def test_v1_strides_in_its_first_1x1_convolution() -> None:
+    with torch.device("meta"):
+        block = build(find("resnet50v1")).get_submodule("layer2.0")
+    strides = [block.get_submodule(f"conv{number}").stride for number in (1, 2, 3)]
+    assert strides == [(2, 2), (1, 1), (1, 1)]
 
 
 def test_the_input_is_not_written_over() -> None:

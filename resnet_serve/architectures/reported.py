@@ -1,0 +1,99 @@
+"""Accuracies that others have published for the networks of the family, each with its source.
+
+They belong to trained weights, not to an architecture: what the table shows is what a network of
+this shape has been brought to, by whom, and under which test. Nothing here was measured by us.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+
+from resnet_serve import catalog
+
+TORCHVISION = "torchvision 0.28, {}"
+TIMM = "timm results-imagenet.csv, {}"
+HE_2015 = "arXiv:1512.03385, table {}"
+HE_2016 = "arXiv:1603.05027, table {}"
+
+
+@dataclass(frozen=True)
+class Reported:
+    """Top-1 and top-5 accuracy in percent, the test that gave them, and where it is written."""
+
+    top1: float
+    top5: float | None
+    test: str
+    source: str
+
+
+def _errors(top1: float, top5: float | None, test: str, source: str) -> Reported:
+    """The papers give errors."""
+    return Reported(
+        round(100 - top1, 2), None if top5 is None else round(100 - top5, 2), test, source
+    )
+
+
+def _timm(name: str, tag: str, top1: float, top5: float) -> tuple[str, Reported]:
+    return name, Reported(top1, top5, "1 crop", TIMM.format(f"{name}.{tag}"))
+
+
+def _torchvision(name: str, version: str, top1: float, top5: float) -> tuple[str, Reported]:
+    return name, Reported(top1, top5, "1 crop", TORCHVISION.format(version))
+
+
+def _ten_crop(name: str, table: int, top1: float, top5: float | None) -> tuple[str, Reported]:
+    return name, _errors(top1, top5, "10 crops", HE_2015.format(table))
+
+
+def _cifar(name: str, error: float, source: str, test: str = "1 view") -> tuple[str, Reported]:
+    return name, _errors(error, None, test, source)
+
+
+REPORTED: Mapping[str, Reported] = MappingProxyType(
+    dict(
+        [
+            *(
+                _torchvision(row.architecture, row.version.upper(), row.top1, row.top5)
+                for row in catalog.CATALOG.values()
+                if row == catalog.published(row.architecture)
+            ),
+            _torchvision("wide_resnet50_2", "V2", 81.602, 95.758),
+            _torchvision("wide_resnet101_2", "V2", 82.510, 96.020),
+            _torchvision("resnext50_32x4d", "V2", 81.198, 95.340),
+            _torchvision("resnext101_32x8d", "V2", 82.834, 96.228),
+            _torchvision("resnext101_64x4d", "V1", 83.246, 96.454),
+            _ten_crop("resnet50v1", 3, 22.85, 6.71),
+            _ten_crop("resnet101v1", 3, 21.75, 6.05),
+            _ten_crop("resnet152v1", 3, 21.43, 5.71),
+            _ten_crop("resnet18-a", 2, 27.88, None),
+            _ten_crop("resnet34-a", 3, 25.03, 7.76),
+            _ten_crop("resnet34-c", 3, 24.19, 7.40),
+            _ten_crop("plain18", 2, 27.94, None),
+            _ten_crop("plain34", 3, 28.54, 10.02),
+            _timm("resnet50c", "gluon_in1k", 78.016, 93.994),
+            _timm("resnet101c", "gluon_in1k", 79.542, 94.588),
+            _timm("resnet152c", "gluon_in1k", 79.904, 94.854),
+            _timm("resnet18d", "ra2_in1k", 72.296, 90.682),
+            _timm("resnet26d", "bt_in1k", 76.698, 93.156),
+            _timm("resnet34d", "ra2_in1k", 77.108, 93.372),
+            _timm("resnet50d", "ra2_in1k", 80.546, 95.160),
+            _timm("resnet101d", "gluon_in1k", 80.466, 95.034),
+            _timm("resnet152d", "gluon_in1k", 80.476, 95.194),
+            (
+                "preact_resnet200",
+                _errors(21.66, 5.79, "1 crop", "README of szagoruyko/wide-residual-networks"),
+            ),
+            _cifar("resnet20", 8.75, HE_2015.format(6)),
+            _cifar("resnet32", 7.51, HE_2015.format(6)),
+            _cifar("resnet44", 7.17, HE_2015.format(6)),
+            _cifar("resnet56", 6.97, HE_2015.format(6)),
+            _cifar("resnet110", 6.43, HE_2015.format(6), "1 view, best of 5 runs"),
+            _cifar("resnet1202", 7.93, HE_2015.format(6)),
+            _cifar("preact_resnet110", 6.37, HE_2016.format(3), "1 view, median of 5 runs"),
+            _cifar("preact_resnet164", 5.46, HE_2016.format(3), "1 view, median of 5 runs"),
+            _cifar("preact_resnet1001", 4.92, HE_2016.format(3), "1 view, median of 5 runs"),
+        ]
+    )
+)

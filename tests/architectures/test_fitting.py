@@ -1,0 +1,69 @@
+"""Which network a state dict is: told from names and shapes, and never guessed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from resnet_serve.architectures import ARCHITECTURES, Architecture, build, find
+from resnet_serve.architectures.fitting import candidates, fitting, inferred, looks_like
+from resnet_serve.errors import InputFileError
+
+FILE = Path("net.pth")
+
+
+def state_of(row: Architecture) -> dict[str, Tensor]:
+    with torch.device("meta"):
+        return dict(build(row).state_dict())
+
+
+@pytest.mark.parametrize("row", ARCHITECTURES.values(), ids=lambda row: row.name)
+def test_every_row_is_inferred_with_its_classes_and_channels(row: Architecture) -> None:
+    wanted = row.with_classes(7).with_channels(1)
+    state = state_of(wanted)
+    assert wanted in candidates(state)
+    found = inferred(state, FILE)
+    assert (found.classes, found.channels, found.depths) == (7, 1, row.depths)
+
+
+@pytest.mark.parametrize(
+    ("name", "taken", "also"),
+    [
+        ("resnet50v1", "resnet50", "resnet50v1"),
+        ("plain20", "resnet20", "plain20"),
+        ("plain34", "resnet34-a", "plain34"),
+    ],
+)
+def test_of_twins_the_first_is_taken_and_all_are_said(name: str, taken: str, also: str) -> None:
+    state = state_of(find(name))
+    assert inferred(state, FILE).name == taken
+    assert looks_like(state).startswith(f"this is a {taken} with ")
+    assert looks_like(state).endswith(f"(or {also})")
+
+
+def test_a_file_from_before_the_batch_counters_is_inferred_too() -> None:
+    state = {n: t for n, t in state_of(find("resnet18")).items() if "num_batches" not in n}
+    assert inferred(state, FILE) == find("resnet18")
+
+
+@pytest.mark.parametrize("name", ["layer2.1.bn2.weight", "fc.weight", "conv1.weight"])
+def test_what_lacks_a_tensor_is_not_guessed(name: str) -> None:
+    state = state_of(find("resnet18"))
+    del state[name]
+    with pytest.raises(InputFileError, match="this is none of the family") as caught:
+        inferred(state, FILE)
+    assert "--arch" in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_mismatch_lists_ten_keys_and_counts_the_rest() -> None:
+    state = state_of(find("resnet34").with_classes(100))
+    with pytest.raises(InputFileError) as caught:
+        fitting(state, find("resnet18"), FILE)
+    text = str(caught.value)
+    assert "does not fit resnet18 with 1000 classes: this is a resnet34 with 100 classes" in text
+    assert text.count(" is unexpected") + text.count(" is (") + text.count(" is missing") == 10
+    assert "and 88 more" in text
