@@ -161,6 +161,7 @@ def facts(conversion: Conversion) -> Mapping[str, Any]:
         "fold": {
             "folded": conversion.fold.folded,
             "total": conversion.fold.total,
+            "kept": list(conversion.fold.kept),
             "max_weight_change": conversion.fold.max_weight_change,
             "numerics": _by_batch(conversion.fold_numerics),
         },

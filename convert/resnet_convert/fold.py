@@ -37,6 +37,19 @@ class Fold:
     kept: tuple[str, ...]
     max_weight_change: float
 
+    @property
+    def words(self) -> str:
+        """`33 of 49 BatchNorms folded`, and how many are not, and why."""
+        said = f"{self.folded} of {self.total} BatchNorms folded"
+        if not self.kept:
+            return said
+        stay = f"{len(self.kept)} stay{'s' if len(self.kept) == 1 else ''} as scale and shift"
+        return f"{said}, {stay} (no convolution of its own before it: {self.kept[0]}{self._more})"
+
+    @property
+    def _more(self) -> str:
+        return ", …" if len(self.kept) > 1 else ""
+
 
 def fold(model: ir.Model) -> Fold:
     """Fold every BatchNormalization of the model, in place."""

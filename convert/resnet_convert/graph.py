@@ -64,8 +64,8 @@ def prepare(request: Request, loaded: Weights, network: nn.Module, journey: Jour
         fold_numerics = verify(network, model, (3, *loaded.preprocessing.crop), stage="fold")
         worst = max(n.max_abs for n in fold_numerics.values())
         say(
-            f"{folding.folded} of {folding.total} BatchNorms folded, "
-            f"max |Δw| {folding.max_weight_change:.3g}, max |Δlogit| {worst:.1e} against PyTorch"
+            f"{folding.words}, max |Δw| {folding.max_weight_change:.3g}, "
+            f"max |Δlogit| {worst:.1e} against PyTorch"
         )
 
     if request.input == "uint8":

@@ -26,19 +26,23 @@ def test_operators_are_those_of_the_table_and_no_others(
 ) -> None:
     row, _, found = family
     blocks, per_block = sum(row.depths), 3 if row.block == "bottleneck" else 2
+    stages = len(row.depths)
     expected = {
         "Conv": row.convolutions,
-        "BatchNormalization": row.convolutions,
-        "Relu": 1 + per_block * blocks,
-        "Add": blocks,
+        "BatchNormalization": row.convolutions - row.projections * row.preactivation,
+        "Relu": (3 if row.stem == "deep" else 1) + per_block * blocks,
         "GlobalAveragePool": 1,
         "Flatten": 1,
         "Gemm": 1,
     }
+    if row.shortcut != "none":
+        expected["Add"] = blocks
     if row.family == "ImageNet":
         expected["MaxPool"] = 1
-    else:  # shortcut A: a slice of rows, a slice of columns, and zero channels, twice
-        expected |= {"Slice": 4, "Pad": 2}
+    if row.shortcut == "A":  # a slice of rows, a slice of columns, and zero channels, each time
+        expected |= {"Slice": 2 * (stages - 1), "Pad": stages - 1}
+    if row.shortcut == "D":
+        expected["AveragePool"] = stages - 1
     assert found.operators == expected
 
 

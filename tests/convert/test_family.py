@@ -1,0 +1,48 @@
+"""Every kind of network of the family at a second, odd image size, and the deepest once."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from thin import thin
+from torch import nn
+
+from resnet_convert.fold import fold
+from resnet_convert.trace import trace, verify
+from resnet_serve.architectures import ARCHITECTURES, Architecture, build
+
+
+def kind(row: Architecture) -> tuple[object, ...]:
+    """What makes a graph another one, but for its depth."""
+    grouped = row.groups > 1
+    return row.block, row.stem, row.shortcut, row.strided, row.preactivation, grouped
+
+
+def shallowest() -> list[Architecture]:
+    rows = sorted(ARCHITECTURES.values(), key=lambda row: row.depth, reverse=True)
+    return list({kind(row): row for row in rows}.values())
+
+
+def converts(row: Architecture, side: int) -> None:
+    torch.manual_seed(0)
+    network = build(row)
+    for norm in network.modules():
+        if row.depth > 1000 and isinstance(norm, nn.BatchNorm2d):
+            norm.weight.data.fill_(0.1)  # else an untrained sum of a thousand blocks overflows
+    size = (row.channels, side, side)
+    traced = trace(network, size)
+    found = fold(traced.model)
+    assert len(found.kept) == row.unfoldable
+    numbers = verify(network, traced.model, size, stage="fold")
+    assert {batch: n.images for batch, n in numbers.items()} == {1: 1, 3: 3}
+    assert all(n.relative < 1e-5 for n in (*numbers.values(), *traced.numerics.values()))
+
+
+@pytest.mark.parametrize("row", shallowest(), ids=lambda row: row.name)
+def test_every_kind_converts_at_an_odd_image_size_of_one_channel(row: Architecture) -> None:
+    """Odd sides are where ceilings, strides and subsampled identities could disagree."""
+    converts(thin(row).with_channels(1), 75 if row.family == "ImageNet" else 33)
+
+
+def test_a_thousand_layers_convert() -> None:
+    converts(ARCHITECTURES["resnet1202"], 8)
