@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from importlib import resources
 from types import MappingProxyType
 
 from resnet_serve.errors import UsageError
@@ -76,9 +75,3 @@ def published(architecture: str, version: str | None = None) -> Published:
             remedy=f"There is {', '.join(f'imagenet:{v}' for v in versions)}.",
         )
     return CATALOG[architecture, wanted]
-
-
-def imagenet_labels() -> tuple[str, ...]:
-    """The 1,000 class names of ImageNet-1K, in order."""
-    text = resources.files("resnet_serve").joinpath("labels/imagenet1k.txt").read_text("utf-8")
-    return tuple(text.splitlines())

@@ -1,48 +1,45 @@
-"""Checkpoints: from what the user names to a state dict that fits, its preprocessing and labels.
+"""Weights: from what the user names to a state dict that fits, its preprocessing and labels.
 
-`imagenet[:v1|:v2]`, `digits`, `random[:seed]`, or a file (`.safetensors`, `.pt`, `.pth`).
-Files load with safetensors or `torch.load(weights_only=True)`, strictly; what does not fit is
-answered with what the file looks like. Of a training checkpoint the network is taken out, and
-`source` names the part.
+`imagenet[:v1|:v2]`, `digits`, `random[:seed]`, a file, or an address with its SHA-256. What does
+not fit strictly is answered with what the file looks like; `checkpoints/` reads the files, and
+`source` names the part that was taken.
 """
 
 from __future__ import annotations
 
-import pickle
-import warnings
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnet_serve import catalog, checkpoint_metadata, durable
+from resnet_serve import catalog, class_names, durable
 from resnet_serve.architectures import Architecture, build
-from resnet_serve.architectures.fitting import fitting
+from resnet_serve.architectures.fitting import fitting, inferred
+from resnet_serve.checkpoints import metadata, preprocessing_files
+from resnet_serve.checkpoints.reading import AS_IT_IS, Reading, is_file, read
 from resnet_serve.datasets import check_label_count
 from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
-from resnet_serve.errors import InputFileError, UsageError
+from resnet_serve.errors import UsageError
 from resnet_serve.optional import optional
 from resnet_serve.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
-    import safetensors
     import torch
     from torch import Tensor, nn
 else:
     torch = optional("torch", extra="convert")
-    safetensors = optional("safetensors", extra="convert")
 
 SETTLING_PASSES = 4
 SETTLING_BATCH = 8
-# Where training scripts keep the network; the averaged one only where there is no other.
-_WRAPPERS = ("state_dict", "model", "state_dict_ema", "model_ema", "ema")
 
 
 @dataclass(frozen=True)
 class Weights:
-    """A state dict that loads strictly into `architecture`, and all that belongs to it."""
+    """A state dict that loads strictly into `architecture`, and all that belongs to it.
+
+    `notices` are what its user should be told of how it was read.
+    """
 
     architecture: Architecture
     state: Mapping[str, Tensor]
@@ -52,6 +49,8 @@ class Weights:
     sha256: str
     trained: bool
     training: Mapping[str, Any]
+    notices: tuple[str, ...] = ()
+    trusted_pickle: bool = False
 
     def network(self) -> nn.Module:
         """The PyTorch reference: FP32, evaluation mode, no gradients."""
@@ -62,20 +61,31 @@ class Weights:
 
 def load(
     spec: str,
-    architecture: Architecture,
+    architecture: Architecture | None,
     *,
     labels: tuple[str, ...] | None = None,
+    reading: Reading = AS_IT_IS,
     progress: Progress | None = None,
 ) -> Weights:
-    """Resolve `--weights`. `labels` fixes the number of classes of a fine-tuned head."""
+    """Resolve `--weights`; without an architecture it is inferred from a file's names and shapes.
+
+    `labels` name the classes: those of a checkpoint's own classifier, or as many as a random
+    network is to have.
+    """
+    reading.check(spec, inferring=architecture is None)
     kind, _, option = spec.partition(":")
-    if kind == "imagenet":
-        return _imagenet(architecture, option or None, labels, progress)
-    if spec == "digits":
-        return _digits(architecture, labels)
-    if kind == "random":
-        return _random(architecture, option, labels)
-    return _file(Path(spec), architecture, labels)
+    if architecture is None or is_file(spec):
+        loaded = _file(spec, architecture, labels, reading, progress)
+    elif kind == "imagenet":
+        loaded = _imagenet(architecture, option or None, labels, progress)
+    elif kind == "random":
+        loaded = _random(architecture, option, labels)
+    else:
+        loaded = _digits(architecture, labels)
+    if reading.preprocessing is not None:
+        own = preprocessing_files.override(reading.preprocessing, loaded.preprocessing)
+        loaded = replace(loaded, preprocessing=own)
+    return loaded
 
 
 def default_spec(architecture: Architecture) -> str:
@@ -108,9 +118,9 @@ def _imagenet(
     )
     return Weights(
         architecture=architecture,
-        state=fitting(read_state(path), architecture, path),
+        state=fitting(dict(read(str(path)).tensors), architecture, path),
         preprocessing=row.preprocessing,
-        labels=labels or catalog.imagenet_labels(),
+        labels=labels or class_names.built_in("imagenet1k"),
         source=f"imagenet:{row.version}",
         sha256=durable.sha256(path),
         trained=True,
@@ -126,7 +136,7 @@ def _digits(architecture: Architecture, labels: tuple[str, ...] | None) -> Weigh
                 f"there is no digits checkpoint of {architecture.name}",
                 remedy="There is one of resnet20; examples/train_digits.py trains it.",
             )
-        return replace(_file(path, architecture, labels), source="digits")
+        return replace(_file(str(path), architecture, labels), source="digits")
 
 
 def _random(architecture: Architecture, option: str, labels: tuple[str, ...] | None) -> Weights:
@@ -154,7 +164,7 @@ def _random(architecture: Architecture, option: str, labels: tuple[str, ...] | N
         architecture=architecture,
         state=state,
         preprocessing=_usual_preprocessing(architecture),
-        labels=labels or _usual_labels(architecture),
+        labels=labels or class_names.usual(architecture.classes),
         source=f"random:{seed} (untrained)",
         sha256=digest,
         trained=False,
@@ -162,33 +172,49 @@ def _random(architecture: Architecture, option: str, labels: tuple[str, ...] | N
     )
 
 
-def _file(path: Path, architecture: Architecture, labels: tuple[str, ...] | None) -> Weights:
-    if not path.is_file():
-        raise InputFileError(
-            "is a folder, not a checkpoint" if path.is_dir() else "no such checkpoint",
-            where=path,
-            remedy="--weights takes imagenet, digits, random or a file.",
-        )
-    state, part, metadata = _read(path)
-    record = checkpoint_metadata.Found(path, metadata)
-    labels = labels or record.labels()
-    architecture = architecture.with_classes(len(labels)) if labels else architecture
+def _file(
+    spec: str,
+    architecture: Architecture | None,
+    labels: tuple[str, ...] | None,
+    reading: Reading = AS_IT_IS,
+    progress: Progress | None = None,
+) -> Weights:
+    found = read(spec, reading, progress)
+    architecture = _fitted(architecture, found.tensors, found.path)
+    state = fitting(dict(found.tensors), architecture, found.path)
+    if labels is not None:
+        check_label_count(labels, architecture.classes)
+    stored = metadata.Found(found.path, found.metadata)
+    beside = preprocessing_files.of_timm(found.path, architecture.classes)
     return Weights(
         architecture=architecture,
-        state=fitting(state, architecture, path),
-        preprocessing=record.preprocessing() or _usual_preprocessing(architecture),
-        labels=labels or _usual_labels(architecture),
-        source=f"{path} ({part})" if part else str(path),
-        sha256=durable.sha256(path),
-        trained=record.trained(),
-        training=record.training(),
+        state=state,
+        preprocessing=stored.preprocessing()
+        or beside.preprocessing
+        or _usual_preprocessing(architecture),
+        labels=labels
+        or stored.labels(architecture.classes)
+        or beside.labels
+        or class_names.usual(architecture.classes),
+        source=found.source,
+        sha256=found.sha256,
+        trained=stored.trained(),
+        training=stored.training(),
+        notices=found.notices,
+        trusted_pickle=found.trusted_pickle,
     )
 
 
-def _usual_labels(architecture: Architecture) -> tuple[str, ...]:
-    if architecture.classes == 1000:
-        return catalog.imagenet_labels()
-    return tuple(f"class {index}" for index in range(architecture.classes))
+def _fitted(
+    architecture: Architecture | None, state: Mapping[str, Tensor], path: Path
+) -> Architecture:
+    """The architecture with the file's own classifier; without one, what the file looks like."""
+    if architecture is None:
+        return inferred(state, path)
+    head = state.get("fc.weight")
+    classes = head.shape[0] if head is not None and head.ndim == 2 else 0
+    # A file without a classifier is for `fitting` to refuse, in its words.
+    return architecture.with_classes(classes) if classes else architecture
 
 
 def _usual_preprocessing(architecture: Architecture) -> Preprocessing:
@@ -202,7 +228,7 @@ def save(path: Path, weights: Weights) -> None:
     """Write a safetensors checkpoint that carries its preprocessing, labels and training record."""
     from safetensors.torch import save as serialize
 
-    metadata = checkpoint_metadata.written(
+    described = metadata.written(
         architecture=weights.architecture.name,
         preprocessing=weights.preprocessing,
         labels=weights.labels,
@@ -210,84 +236,4 @@ def save(path: Path, weights: Weights) -> None:
         training=weights.training,
     )
     tensors = {name: tensor.contiguous() for name, tensor in weights.state.items()}
-    durable.write(path, serialize(tensors, metadata))
-
-
-def read_state(path: Path) -> dict[str, Tensor]:
-    """The tensors of a checkpoint file; never runs code from it."""
-    return _read(path)[0]
-
-
-def _read(path: Path) -> tuple[dict[str, Tensor], str, dict[str, str]]:
-    """The tensors, the part of the checkpoint they were taken from, the metadata."""
-    try:
-        path.open("rb").close()  # safetensors calls every refusal "no such file"
-    except OSError as error:
-        raise InputFileError(f"cannot be read ({error.strerror})", where=path) from error
-    if path.suffix == ".safetensors":
-        try:
-            with safetensors.safe_open(str(path), framework="pt") as file:
-                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-                return tensors, "", dict(file.metadata() or {})
-        except (OSError, safetensors.SafetensorError) as error:
-            raise InputFileError(f"not a whole safetensors file ({error})", where=path) from error
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # asides; what matters is raised
-            loaded = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch.load raises anything from KeyError to RuntimeError
-        raise _unloadable(path, error) from error
-    state, part = _unwrapped(loaded)
-    if not state or not all(
-        isinstance(name, str) and isinstance(tensor, torch.Tensor) for name, tensor in state.items()
-    ):
-        raise InputFileError(
-            "holds no state dict (a mapping of parameter names to tensors)",
-            where=path,
-            remedy=_SAVE_STATE,
-        )
-    return {name: tensor.detach() for name, tensor in state.items()}, part, {}
-
-
-_SAVE_STATE = "Save the network's state_dict() and give that file."
-
-
-def _unloadable(path: Path, error: Exception) -> InputFileError:
-    """torch's own words advise to load with code execution; ours do not."""
-    if isinstance(error, pickle.UnpicklingError) and _is_pickle(path):
-        return InputFileError(
-            "holds pickled code, which is never run", where=path, remedy=_SAVE_STATE
-        )
-    reason = "it is none, or it is cut short"
-    if "TorchScript" in str(error):
-        reason = "it is a TorchScript archive"
-    elif isinstance(error, RuntimeError) and "weights_only" not in str(error):
-        reason = " ".join(str(error).partition(". ")[0].split())
-    return InputFileError(
-        f"cannot be read as a PyTorch checkpoint ({reason})", where=path, remedy=_SAVE_STATE
-    )
-
-
-def _is_pickle(path: Path) -> bool:
-    with path.open("rb") as file:
-        return zipfile.is_zipfile(path) or file.read(1) == pickle.PROTO
-
-
-def _unwrapped(loaded: object) -> tuple[dict[str, Tensor], str]:
-    """The state dict in what `torch.load` returned, and the keys that lead to it.
-
-    The prefix `module.` of `DataParallel` and of averaged models is taken off.
-    """
-    keys = []
-    while isinstance(loaded, dict):
-        key = next((key for key in _WRAPPERS if isinstance(loaded.get(key), dict)), None)
-        if key is None:
-            break
-        keys.append(key)
-        loaded = loaded[key]
-    if not isinstance(loaded, dict):
-        return {}, ""
-    state = {name: value for name, value in loaded.items() if name != "n_averaged"}
-    if all(isinstance(name, str) and name.startswith("module.") for name in state):
-        state = {name.removeprefix("module."): value for name, value in state.items()}
-    return state, ".".join(keys)
+    durable.write(path, serialize(tensors, described))

@@ -72,23 +72,6 @@ def test_an_unknown_version_is_answered_with_the_known_ones() -> None:
         catalog.published("resnet18", "v2")
 
 
-def test_the_class_names_of_imagenet() -> None:
-    labels = catalog.imagenet_labels()
-    assert len(labels) == len(set(labels)) == 1000
-    assert all(label == label.strip() and label for label in labels)
-    known = {
-        0: "tench",
-        134: "crane bird",
-        207: "golden retriever",
-        281: "tabby",
-        517: "crane",
-        638: "maillot",
-        639: "maillot tank suit",
-        999: "toilet tissue",
-    }
-    assert {index: labels[index] for index in known} == known
-
-
 def test_the_catalog_cannot_be_changed() -> None:
     with pytest.raises(TypeError):
         catalog.CATALOG["resnet18", "v9"] = catalog.published("resnet18")  # type: ignore[index]

@@ -32,7 +32,7 @@ NO_NAMES = {"util", "utils", "helper", "helpers", "common", "misc", "tools"}
 
 # What may import an engine, as paths inside resnet_serve; a path that ends in / is a folder.
 ENGINES = {
-    "torch": ("architectures/", "weights.py", "runtimes/pytorch.py"),
+    "torch": ("architectures/", "checkpoints/", "weights.py", "runtimes/pytorch.py"),
     "onnxruntime": ("runtimes/onnxruntime.py", "triton/backends/onnxruntime/"),
     "openvino": ("runtimes/openvino.py", "triton/backends/openvino/"),
     "tensorrt": ("runtimes/tensorrt.py", "triton/backends/tensorrt/"),

@@ -6,6 +6,7 @@ import hashlib
 import json
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -17,8 +18,9 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from resnet_serve import catalog, weights
+from resnet_serve import catalog, class_names, weights
 from resnet_serve.architectures import Architecture, build, find
+from resnet_serve.checkpoints.reading import Reading
 from resnet_serve.datasets import pixel_batches
 from resnet_serve.digits import Digits
 from resnet_serve.errors import InputFileError, UsageError
@@ -137,10 +139,6 @@ def test_checkpoints_from_before_batch_counters_load(
         (lambda state: {"state_dict": state, "epoch": 3, "best": 0.9}, "state_dict"),
         (lambda state: {"model": state, "optimizer": {"lr": 0.1}}, "model"),
         (lambda state: {"state_dict": state, "state_dict_ema": spoiled(state)}, "state_dict"),
-        (
-            lambda state: {"model_ema": {"n_averaged": torch.tensor(5), **prefixed(state)}},
-            "model_ema",
-        ),
         (lambda state: {"model": {"state_dict": prefixed(state)}}, "model.state_dict"),
         (lambda state: {**prefixed(state)}, ""),
     ],
@@ -166,7 +164,63 @@ def spoiled(state: dict[str, Tensor]) -> dict[str, Tensor]:
     return {name: torch.zeros_like(tensor) for name, tensor in state.items()}
 
 
-def test_labels_decide_the_class_count(tmp_path: Path, state: dict[str, Tensor]) -> None:
+def test_the_averaged_copy_is_taken_on_request_and_announced(
+    tmp_path: Path, state: dict[str, Tensor]
+) -> None:
+    path = tmp_path / "net.pth"
+    torch.save({"model": spoiled(state), "model_ema": prefixed(state)}, path)
+    found = weights.load(str(path), RESNET20, reading=Reading(ema=True))
+    assert same(dict(found.state), state)
+    assert found.source == f"{path} (model_ema, averaged)"
+    assert found.notices == ("the averaged copy (EMA) in model_ema was taken",)
+
+
+def test_a_trusted_pickle_is_stamped_and_said(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    path = tmp_path / "net.pth"
+    torch.save({"model": build(RESNET20), "epoch": 1}, path)
+    found = weights.load(str(path), RESNET20, reading=Reading(trust_pickle=True))
+    assert found.trusted_pickle
+    assert found.notices == (f"{path} holds pickled code, and it was RUN (--trust-pickle)",)
+    assert found.source == f"{path} (model)"
+    torch.save(state, path)
+    harmless = weights.load(str(path), RESNET20, reading=Reading(trust_pickle=True))
+    assert (harmless.trusted_pickle, harmless.notices) == (False, ())
+
+
+@pytest.mark.parametrize("classes", [3, 100, 1000])
+def test_the_classifier_of_the_file_decides_the_class_count(
+    tmp_path: Path, state: dict[str, Tensor], classes: int
+) -> None:
+    state |= {"fc.weight": torch.zeros(classes, 64), "fc.bias": torch.zeros(classes)}
+    torch.save(state, tmp_path / "net.pth")
+    for architecture in (RESNET20, None):
+        found = weights.load(str(tmp_path / "net.pth"), architecture)
+        assert found.architecture == RESNET20.with_classes(classes)
+        assert found.labels == class_names.usual(classes)
+
+
+def test_without_an_architecture_there_must_be_a_file() -> None:
+    with pytest.raises(UsageError, match="nothing to infer a network from in 'digits'"):
+        weights.load("digits", None)
+
+
+def test_preprocessing_belongs_to_the_weights_unless_a_file_says_otherwise(
+    tmp_path: Path, state: dict[str, Tensor]
+) -> None:
+    torch.save(state, tmp_path / "net.bin")
+    config = {"pretrained_cfg": {"input_size": [3, 64, 64], "crop_pct": 0.8, "mean": [0.5] * 3}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    own = tmp_path / "own.json"
+    own.write_text('{"resize": 72, "std": [0.5, 0.5, 0.5]}')
+    hub = Preprocessing(resize=80, crop=(64, 64), interpolation="bicubic", mean=(0.5, 0.5, 0.5))
+    assert weights.load(str(tmp_path / "net.bin"), RESNET20).preprocessing == hub
+    found = weights.load(str(tmp_path / "net.bin"), RESNET20, reading=Reading(preprocessing=own))
+    assert found.preprocessing == replace(hub, resize=72, std=(0.5, 0.5, 0.5))
+    named = weights.load("digits", RESNET20, reading=Reading(preprocessing=own))
+    assert named.preprocessing.resize == 72
+
+
+def test_labels_name_a_fine_tuned_head(tmp_path: Path, state: dict[str, Tensor]) -> None:
     state |= {"fc.weight": torch.zeros(4, 64), "fc.bias": torch.zeros(4)}
     torch.save(state, tmp_path / "net.pth")
     found = weights.load(str(tmp_path / "net.pth"), RESNET20, labels=("a", "b", "c", "d"))
@@ -241,7 +295,7 @@ def test_labels_decide_the_class_count_of_a_random_network() -> None:
 
 
 def test_a_random_imagenet_network_has_the_labels_of_imagenet(random18: weights.Weights) -> None:
-    assert random18.labels == catalog.imagenet_labels()
+    assert random18.labels == class_names.built_in("imagenet1k")
     assert random18.preprocessing == Preprocessing()
 
 
@@ -284,7 +338,7 @@ def test_the_shipped_digits_network_carries_its_record_and_is_small() -> None:
 def test_digits_take_other_names_for_their_ten_classes_and_no_other_number() -> None:
     names = ("zero", *"123456789")
     assert weights.load("digits", RESNET20, labels=names).labels == names
-    with pytest.raises(InputFileError, match="this is a resnet20 with 10 classes"):
+    with pytest.raises(UsageError, match="2 labels for a network of 10 classes"):
         weights.load("digits", RESNET20, labels=("a", "b"))
 
 

@@ -40,7 +40,8 @@ class Found:
     path: Path
     metadata: Mapping[str, str]
 
-    def labels(self) -> tuple[str, ...] | None:
+    def labels(self, classes: int) -> tuple[str, ...] | None:
+        """The class names, if there are any; they must be as many as the classifier has outputs."""
         names = self._field("labels", None)
         if names is None:
             return None
@@ -49,6 +50,8 @@ class Found:
         labels = tuple(" ".join(name.split()) for name in names)  # served one a line
         if not labels or "" in labels:
             raise self._broken("labels", "a name is empty")
+        if len(labels) != classes:
+            raise self._broken("labels", f"{len(labels)} names for {classes} classes")
         return labels
 
     def preprocessing(self) -> Preprocessing | None:

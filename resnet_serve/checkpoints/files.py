@@ -1,0 +1,178 @@
+"""Read a checkpoint file without running anything in it: safetensors, its shards, PyTorch's zip.
+
+`weights_only=True` always comes first. A pickle that needs code is refused with the names of what
+it would call; only `trust_pickle` runs it, and what was read says so.
+"""
+
+from __future__ import annotations
+
+import json
+import pickle
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath, PureWindowsPath
+from typing import TYPE_CHECKING
+
+from resnet_serve import durable
+from resnet_serve.checkpoints import pickled
+from resnet_serve.checkpoints.parts import SAVE_STATE, shortened
+from resnet_serve.errors import InputFileError
+from resnet_serve.optional import optional
+
+if TYPE_CHECKING:
+    import safetensors
+    import torch
+    from torch import Tensor
+else:
+    torch = optional("torch", extra="convert")
+    safetensors = optional("safetensors", extra="convert")
+
+INDEX_SUFFIX = ".safetensors.index.json"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """What a file holds: a state dict, or the containers a training saved it in."""
+
+    loaded: object
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    trusted_pickle: bool = False
+
+
+def check_readable(path: Path) -> None:
+    """Refuse what is no file, or none of ours to read."""
+    if not path.is_file():
+        raise InputFileError(
+            "is a folder, not a checkpoint" if path.is_dir() else "no such checkpoint",
+            where=path,
+            remedy="--weights takes imagenet, digits, random, a file or an address.",
+        )
+    try:
+        path.open("rb").close()  # safetensors calls every refusal "no such file"
+    except OSError as error:
+        raise InputFileError(f"cannot be read ({error.strerror})", where=path) from error
+
+
+def read(path: Path, *, trust_pickle: bool = False) -> Contents:
+    """Read any of the formats; raises `InputFileError` in one line for what is none of them."""
+    if path.name.endswith(INDEX_SUFFIX):
+        return _sharded(path)
+    if path.suffix == ".safetensors":
+        return Contents(*_safetensors(path))
+    return _torch(path, trust_pickle)
+
+
+def digest(path: Path) -> str:
+    """The SHA-256 of a file; of an index, that over its own and its shards' in the order of names.
+
+    Raises `InputFileError` for an index that cannot be followed.
+    """
+    if not path.name.endswith(INDEX_SUFFIX):
+        return durable.sha256(path)
+    shards = sorted(set(_weight_map(path).values()))
+    parts = [durable.sha256(path), *(durable.sha256(path.with_name(name)) for name in shards)]
+    return durable.sha256("\n".join(parts).encode())
+
+
+def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    try:
+        with safetensors.safe_open(str(path), framework="pt") as file:
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+            return tensors, dict(file.metadata() or {})
+    except (OSError, safetensors.SafetensorError) as error:
+        raise InputFileError(f"not a whole safetensors file ({error})", where=path) from error
+
+
+def _weight_map(path: Path) -> dict[str, str]:
+    """Tensor name → file name, of an index whose every shard lies beside it."""
+    try:
+        index = json.loads(path.read_text(encoding="utf-8"))
+        weight_map = dict(index["weight_map"])
+        if not weight_map or not all(isinstance(name, str) for name in weight_map.values()):
+            raise ValueError("its weight_map maps no names to files")
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise InputFileError(f"not an index of shards ({error})", where=path) from error
+    names = sorted(set(weight_map.values()))
+    for name in names:
+        # Of both kinds of paths: an index may come from another system.
+        if not name == PurePosixPath(name).name == PureWindowsPath(name).name:
+            raise InputFileError(
+                f"names a shard outside its own folder: {name!r}",
+                where=path,
+                remedy="Shards lie beside their index; take the checkpoint from its source again.",
+            )
+        if not name.endswith(".safetensors"):
+            raise InputFileError(f"names a shard that is no safetensors: {name!r}", where=path)
+    missing = [name for name in names if not path.with_name(name).is_file()]
+    if missing:
+        raise InputFileError(
+            f"{len(missing)} of {len(names)} shards are missing: {shortened(missing)}",
+            where=path,
+            remedy=f"Put them into {path.parent}.",
+        )
+    return weight_map
+
+
+def _sharded(path: Path) -> Contents:
+    weight_map = _weight_map(path)
+    tensors: dict[str, Tensor] = {}
+    metadata: dict[str, str] = {}
+    for name in sorted(set(weight_map.values())):
+        found, described = _safetensors(path.with_name(name))
+        metadata |= described
+        for tensor_name, tensor in found.items():
+            if weight_map.get(tensor_name) != name:
+                raise InputFileError(
+                    f"holds {tensor_name}, which {path.name} does not expect there",
+                    where=path.with_name(name),
+                )
+            tensors[tensor_name] = tensor
+    lost = [name for name in weight_map if name not in tensors]
+    if lost:
+        raise InputFileError(f"its shards do not hold {shortened(lost)}", where=path)
+    return Contents(tensors, metadata)
+
+
+def _torch(path: Path, trust_pickle: bool) -> Contents:
+    try:
+        return Contents(_load(path, weights_only=True))
+    except Exception as error:  # torch.load raises anything from KeyError to RuntimeError
+        code = isinstance(error, pickle.UnpicklingError) and pickled.is_pickle(path)
+        if not (code and trust_pickle):
+            raise _refused(path, error, code=code) from error
+    try:
+        return Contents(_load(path, weights_only=False), trusted_pickle=True)
+    except Exception as error:  # it is somebody's program
+        reason = " ".join(f"{type(error).__name__}: {error}".split())
+        raise InputFileError(
+            f"its pickled code was run and failed ({reason})",
+            where=path,
+            remedy="Run where the packages that saved it are installed, or save a state_dict().",
+        ) from error
+
+
+def _load(path: Path, *, weights_only: bool) -> object:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # asides; what matters is raised
+        return torch.load(path, map_location="cpu", weights_only=weights_only)
+
+
+def _refused(path: Path, error: Exception, *, code: bool) -> InputFileError:
+    """torch's own words advise to load with code execution; ours do not."""
+    if code:
+        wanted = pickled.wanted(path)
+        what = f": it wants {shortened(wanted)}" if wanted else ""
+        return InputFileError(
+            f"holds pickled code, which is not run{what}",
+            where=path,
+            remedy=f"{SAVE_STATE} Only if you trust its author with this account: --trust-pickle.",
+        )
+    reason = "it is none, or it is cut short"
+    if "TorchScript" in str(error):
+        reason = "it is a TorchScript archive"
+    elif isinstance(error, RuntimeError) and "weights_only" not in str(error):
+        reason = " ".join(str(error).partition(". ")[0].split())
+    return InputFileError(
+        f"cannot be read as a PyTorch checkpoint ({reason})", where=path, remedy=SAVE_STATE
+    )

@@ -1,0 +1,89 @@
+"""What a pickle would call if it were loaded, read from its bytes without running any of it.
+
+A pickle is a program (Python's `pickletools`): GLOBAL and STACK_GLOBAL name the functions and
+classes it wants. Tensors need a handful of them, which are not worth a word; all others are code.
+"""
+
+from __future__ import annotations
+
+import io
+import pickle
+import pickletools
+import re
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+NAMED = 10
+_LONGEST_NAME = 80
+_HARMLESS = re.compile(
+    r"collections\.OrderedDict|torch\._utils\._rebuild_\w+|torch\.Size|torch\.\w+Storage"
+    r"|torch(\.storage)?\.(Typed|Untyped)Storage|torch\.(b?float|u?int|complex|bool)\d*"
+    r"|torch\.device|torch\.serialization\._get_layout|_codecs\.encode"
+)
+_STRINGS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"}
+
+
+def is_pickle(path: Path) -> bool:
+    """Whether a file looks like what `torch.save` or `pickle` writes."""
+    with path.open("rb") as file:
+        return zipfile.is_zipfile(path) or file.read(1) == pickle.PROTO
+
+
+def wanted(path: Path) -> tuple[str, ...]:
+    """The globals that a checkpoint wants beyond those of tensors, sorted; () when unreadable."""
+    found: set[str] = set()
+    try:
+        for data in _pickles(path):
+            for name in _globals(data):
+                if not _HARMLESS.fullmatch(name):
+                    found.add(_printable(name))
+    except (OSError, ValueError, LookupError, zipfile.BadZipFile, RuntimeError):
+        pass  # what was found up to the damage is still worth naming
+    return tuple(sorted(found))
+
+
+def _pickles(path: Path) -> Iterator[IO[bytes]]:
+    """The pickles of a zip archive, or those that a plain file begins with."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            for name in archive.namelist():
+                if name.endswith(".pkl"):
+                    yield io.BytesIO(archive.read(name))
+        return
+    with path.open("rb") as file:
+        while file.peek(1)[:1] == pickle.PROTO:
+            yield file  # a legacy checkpoint holds several, one after another
+
+
+def _globals(data: IO[bytes]) -> Iterator[str]:
+    strings: list[str] = []
+    memo: dict[object, str] = {}
+    previous: str | None = None
+    for opcode, argument, _ in pickletools.genops(data):
+        text: str | None = None
+        if opcode.name in _STRINGS:
+            text = str(argument)
+            strings.append(text)
+        elif opcode.name == "MEMOIZE" and previous is not None:
+            memo[len(memo)] = previous
+        elif opcode.name == "MEMOIZE":
+            memo[len(memo)] = ""
+        elif opcode.name in ("BINPUT", "LONG_BINPUT", "PUT") and previous is not None:
+            memo[argument] = previous
+        elif opcode.name in ("BINGET", "LONG_BINGET", "GET") and argument in memo:
+            text = memo[argument]
+            strings.append(text)
+        elif opcode.name in ("GLOBAL", "INST"):
+            yield str(argument).replace(" ", ".")
+        elif opcode.name == "STACK_GLOBAL" and len(strings) > 1:
+            yield ".".join(strings[-2:])
+        if opcode.name not in ("MEMOIZE", "BINPUT", "LONG_BINPUT", "PUT"):
+            previous = text
+
+
+def _printable(name: str) -> str:
+    """A name from a stranger's file, fit for one line on a screen."""
+    shown = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return shown if len(shown) <= _LONGEST_NAME else f"{shown[:_LONGEST_NAME]}…"

@@ -1,0 +1,136 @@
+"""Shards, suffixes and pickles: read whole, or refused in the exact words."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from resnet_serve import durable
+from resnet_serve.checkpoints import files
+from resnet_serve.errors import InputFileError
+
+FIRST, SECOND = {"a": torch.ones(2), "b": torch.zeros(3)}, {"c": torch.full((1,), 7.0)}
+
+
+def index_of(folder: Path, weight_map: object, name: str = "model") -> Path:
+    path = folder / f"{name}.safetensors.index.json"
+    path.write_text(json.dumps({"metadata": {"total_size": 24}, "weight_map": weight_map}))
+    return path
+
+
+@pytest.fixture
+def sharded(tmp_path: Path) -> Path:
+    save_file(FIRST, tmp_path / "model-1.safetensors")
+    save_file(SECOND, tmp_path / "model-2.safetensors", {"labels": '["x"]'})
+    names = {"a": "model-1.safetensors", "b": "model-1.safetensors", "c": "model-2.safetensors"}
+    return index_of(tmp_path, names)
+
+
+def refused(path: Path, **options: bool) -> str:
+    with pytest.raises(InputFileError) as caught:
+        files.read(path, **options)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_shards_are_one_state_dict(sharded: Path) -> None:
+    found = files.read(sharded)
+    assert isinstance(found.loaded, Mapping)
+    assert set(found.loaded) == {"a", "b", "c"}
+    assert torch.equal(found.loaded["c"], SECOND["c"])
+    assert found.metadata == {"labels": '["x"]'}
+
+
+def test_the_hash_of_an_index_is_that_of_all_its_files(sharded: Path) -> None:
+    before = files.digest(sharded)
+    shard = sharded.with_name("model-2.safetensors")
+    assert before != durable.sha256(sharded)
+    save_file({"c": torch.full((1,), 8.0)}, shard)
+    assert files.digest(sharded) != before
+    assert files.digest(shard) == durable.sha256(shard)
+
+
+@pytest.mark.parametrize(
+    "name", ["../secret.safetensors", "/etc/x.safetensors", "sub/x.safetensors",
+             "..\\x.safetensors", "C:x.safetensors"],
+)  # fmt: skip
+def test_a_shard_outside_the_folder_of_its_index_is_refused(tmp_path: Path, name: str) -> None:
+    save_file(FIRST, tmp_path / "secret.safetensors")
+    (tmp_path / "in").mkdir()
+    path = index_of(tmp_path / "in", {"a": name})
+    assert refused(path) == (
+        f"{path}: names a shard outside its own folder: {name!r}. "
+        "Shards lie beside their index; take the checkpoint from its source again."
+    )
+
+
+@pytest.mark.parametrize("name", ["x.bin", "..", "", "x.safetensors\0"])
+def test_a_shard_of_another_kind_is_refused(tmp_path: Path, name: str) -> None:
+    (tmp_path / "x.bin").write_bytes(b"x")
+    assert "names a shard that is no safetensors" in refused(index_of(tmp_path, {"a": name}))
+
+
+def test_missing_shards_are_named(sharded: Path) -> None:
+    sharded.with_name("model-2.safetensors").unlink()
+    assert refused(sharded) == (
+        f"{sharded}: 1 of 2 shards are missing: model-2.safetensors. "
+        f"Put them into {sharded.parent}."
+    )
+
+
+@pytest.mark.parametrize("weight_map", [{}, [], {"a": 3}, None, {"a": ["x.safetensors"]}, "x"])
+def test_an_index_that_is_none_is_refused(tmp_path: Path, weight_map: object) -> None:
+    assert "not an index of shards" in refused(index_of(tmp_path, weight_map))
+
+
+def test_shards_and_index_must_agree(sharded: Path) -> None:
+    names = {"a": "model-1.safetensors", "c": "model-2.safetensors"}
+    assert "holds b, which model.safetensors.index.json does not" in refused(
+        index_of(sharded.parent, names)
+    )
+    names |= {"b": "model-1.safetensors", "d": "model-2.safetensors"}
+    assert "its shards do not hold d" in refused(index_of(sharded.parent, names))
+
+
+@pytest.mark.parametrize("suffix", ["pth.tar", "pt", "pth", "ckpt", "bin", "tar"])
+def test_a_pickled_state_dict_may_have_any_suffix(tmp_path: Path, suffix: str) -> None:
+    torch.save(FIRST, tmp_path / f"net.{suffix}")
+    found = files.read(tmp_path / f"net.{suffix}")
+    assert isinstance(found.loaded, dict)
+    assert torch.equal(found.loaded["a"], FIRST["a"])
+    assert not found.trusted_pickle
+
+
+def test_pickled_code_is_refused_by_name_and_read_only_when_trusted(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    torch.save({"model": FIRST, "args": argparse.Namespace(lr=0.1)}, path)
+    assert refused(path) == (
+        f"{path}: holds pickled code, which is not run: it wants argparse.Namespace. "
+        "Save the network's state_dict() and give that file. "
+        "Only if you trust its author with this account: --trust-pickle."
+    )
+    found = files.read(path, trust_pickle=True)
+    assert found.trusted_pickle
+    assert isinstance(found.loaded, dict)
+    assert found.loaded["args"].lr == 0.1
+
+
+def test_trust_is_not_stamped_where_it_was_not_needed(tmp_path: Path) -> None:
+    torch.save(FIRST, tmp_path / "net.pth")
+    assert not files.read(tmp_path / "net.pth", trust_pickle=True).trusted_pickle
+
+
+def test_trusted_code_that_fails_says_so_in_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    path.write_bytes(b"\x80\x02cno_such_package\nNetwork\n.")
+    assert refused(path, trust_pickle=True) == (
+        f"{path}: its pickled code was run and failed (ModuleNotFoundError: No module named "
+        "'no_such_package'). Run where the packages that saved it are installed, or save a "
+        "state_dict()."
+    )
