@@ -2,7 +2,8 @@
 
 Facts read from torchvision 0.28 (`torchvision/models/resnet.py`, BSD-3-Clause): the URL carries
 the first eight digits of the file's SHA-256, `_file_size` its size in MiB, `transforms` its
-preprocessing, `acc@1`/`acc@5` its accuracy on ImageNet-1K at one crop.
+preprocessing, `acc@1`/`acc@5` its accuracy on ImageNet-1K at one crop. The first wide ResNets are
+stored in half precision, at half the size.
 """
 
 from __future__ import annotations
@@ -43,6 +44,12 @@ class Published:
         return Preprocessing(resize=self.resize)
 
 
+def _wider(
+    name: str, version: str, digits: str, size_mib: float, resize: int, top1: float, top5: float
+) -> Published:
+    return Published(name, version, f"{name}-{digits}.pth", size_mib, resize, top1, top5)
+
+
 CATALOG: Mapping[tuple[str, str], Published] = MappingProxyType(
     {
         (row.architecture, row.version): row
@@ -55,6 +62,15 @@ CATALOG: Mapping[tuple[str, str], Published] = MappingProxyType(
             Published("resnet101", "v2", "resnet101-cd907fc2.pth", 170.530, 232, 81.886, 95.780),
             Published("resnet152", "v1", "resnet152-394f9c45.pth", 230.434, 256, 78.312, 94.046),
             Published("resnet152", "v2", "resnet152-f82ba261.pth", 230.474, 232, 82.284, 96.002),
+            _wider("wide_resnet50_2", "v1", "95faca4d", 131.820, 256, 78.468, 94.086),
+            _wider("wide_resnet50_2", "v2", "9ba9bcbe", 263.124, 232, 81.602, 95.758),
+            _wider("wide_resnet101_2", "v1", "32ee1156", 242.896, 256, 78.848, 94.284),
+            _wider("wide_resnet101_2", "v2", "d733dc28", 484.747, 232, 82.510, 96.020),
+            _wider("resnext50_32x4d", "v1", "7cdf4587", 95.789, 256, 77.618, 93.698),
+            _wider("resnext50_32x4d", "v2", "1a0047aa", 95.833, 232, 81.198, 95.340),
+            _wider("resnext101_32x8d", "v1", "8ba56ff5", 339.586, 256, 79.312, 94.526),
+            _wider("resnext101_32x8d", "v2", "110c445d", 339.673, 232, 82.834, 96.228),
+            _wider("resnext101_64x4d", "v1", "173b62eb", 319.318, 232, 83.246, 96.454),
         )
     }
 )

@@ -7,7 +7,7 @@ import re
 import pytest
 
 from resnet_serve import catalog
-from resnet_serve.architectures import ARCHITECTURES, find
+from resnet_serve.architectures import ARCHITECTURES
 from resnet_serve.errors import UsageError
 from resnet_serve.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
@@ -21,6 +21,28 @@ TORCHVISION = {
     ("resnet101", "v2"): ("resnet101-cd907fc2.pth", 170.530, 232, 81.886),
     ("resnet152", "v1"): ("resnet152-394f9c45.pth", 230.434, 256, 78.312),
     ("resnet152", "v2"): ("resnet152-f82ba261.pth", 230.474, 232, 82.284),
+    ("wide_resnet50_2", "v1"): ("wide_resnet50_2-95faca4d.pth", 131.820, 256, 78.468),
+    ("wide_resnet50_2", "v2"): ("wide_resnet50_2-9ba9bcbe.pth", 263.124, 232, 81.602),
+    ("wide_resnet101_2", "v1"): ("wide_resnet101_2-32ee1156.pth", 242.896, 256, 78.848),
+    ("wide_resnet101_2", "v2"): ("wide_resnet101_2-d733dc28.pth", 484.747, 232, 82.510),
+    ("resnext50_32x4d", "v1"): ("resnext50_32x4d-7cdf4587.pth", 95.789, 256, 77.618),
+    ("resnext50_32x4d", "v2"): ("resnext50_32x4d-1a0047aa.pth", 95.833, 232, 81.198),
+    ("resnext101_32x8d", "v1"): ("resnext101_32x8d-8ba56ff5.pth", 339.586, 256, 79.312),
+    ("resnext101_32x8d", "v2"): ("resnext101_32x8d-110c445d.pth", 339.673, 232, 82.834),
+    ("resnext101_64x4d", "v1"): ("resnext101_64x4d-173b62eb.pth", 319.318, 232, 83.246),
+}
+# torchvision's `num_params`.
+PARAMETERS = {
+    "resnet18": 11_689_512,
+    "resnet34": 21_797_672,
+    "resnet50": 25_557_032,
+    "resnet101": 44_549_160,
+    "resnet152": 60_192_808,
+    "wide_resnet50_2": 68_883_240,
+    "wide_resnet101_2": 126_886_696,
+    "resnext50_32x4d": 25_028_904,
+    "resnext101_32x8d": 88_791_336,
+    "resnext101_64x4d": 83_455_272,
 }
 
 
@@ -37,8 +59,9 @@ def test_a_row_is_whole(row: catalog.Published) -> None:
     assert row.url == f"https://download.pytorch.org/models/{row.file_name}"
     assert re.fullmatch(r"[0-9a-f]{8}", row.sha256_prefix)
     assert row.file_name == f"{row.architecture}-{row.sha256_prefix}.pth"
-    # four bytes a parameter, and BatchNorm statistics and names on top
-    assert 1 < row.size_mib * 2**20 / (4 * find(row.architecture).parameters) < 1.01
+    # four bytes a parameter (the first wide ones: two), and BatchNorm statistics and names on top
+    parameter_bytes = 2 if (row.architecture[:4], row.version) == ("wide", "v1") else 4
+    assert 1 < row.size_mib * 2**20 / (parameter_bytes * PARAMETERS[row.architecture]) < 1.01
     assert row.preprocessing == Preprocessing(
         resize=row.resize,
         crop=(224, 224),
@@ -56,10 +79,11 @@ def test_the_newest_is_the_default() -> None:
     assert catalog.published("resnet50", "v1").file_name == "resnet50-0676ba61.pth"
 
 
-def test_torchvision_s_first_five_have_weights_and_no_other() -> None:
-    for name in ARCHITECTURES:
-        if name in {"resnet18", "resnet34", "resnet50", "resnet101", "resnet152"}:
+def test_what_torchvision_publishes_is_found_and_nothing_else() -> None:
+    for name, architecture in ARCHITECTURES.items():
+        if name in PARAMETERS:
             assert catalog.published(name).architecture == name
+            assert architecture.parameters == PARAMETERS[name]
         else:
             with pytest.raises(UsageError, match=f"no published ImageNet weights for {name}"):
                 catalog.published(name)
