@@ -17,6 +17,14 @@ from resnet_convert.cli_build_plan import (
     WorkspaceOption,
     build_plan,
 )
+from resnet_convert.cli_checkpoints import (
+    EmaOption,
+    LabelsOption,
+    PreprocessingOption,
+    Sha256Option,
+    TrustPickleOption,
+    WeightsOption,
+)
 from resnet_convert.cli_ensemble import ensemble, ten_crop
 from resnet_convert.clipping import METHODS
 from resnet_convert.engine import HARDWARE
@@ -53,20 +61,15 @@ def command(
     arch: Annotated[
         str | None,
         typer.Option(
-            help=f"The network, required: {', '.join(ARCHITECTURES)}.", show_default=False
+            help="The network, required: auto infers it from a checkpoint's names and shapes; else "
+            f"{', '.join(ARCHITECTURES)}.",
+            show_default=False,
         ),
     ] = None,
     precision: Annotated[
         str, typer.Option(help=f"One of {', '.join(PRECISIONS)}, or auto (measured).")
     ] = "fp32",
-    weights: Annotated[
-        str | None,
-        typer.Option(
-            help="imagenet[[:v1|:v2]], digits, random[[:seed]] (untrained), or a file "
-            "(.safetensors, .pt, .pth). Default: imagenet, for resnet20 digits.",
-            show_default=False,
-        ),
-    ] = None,
+    weights: WeightsOption = None,
     target: Annotated[
         str | None,
         typer.Option(
@@ -100,10 +103,11 @@ def command(
             show_default=False,
         ),
     ] = None,
-    labels: Annotated[
-        Path | None,
-        typer.Option(help="Class names, one a line or a JSON list.", show_default=False),
-    ] = None,
+    labels: LabelsOption = None,
+    ema: EmaOption = False,
+    trust_pickle: TrustPickleOption = False,
+    weights_sha256: Sha256Option = None,
+    preprocessing: PreprocessingOption = None,
     input: Annotated[
         str,
         typer.Option(
@@ -237,6 +241,10 @@ def command(
         calibration=calibration,
         validation=validation,
         labels=labels,
+        ema=ema,
+        trust_pickle=trust_pickle,
+        weights_sha256=weights_sha256,
+        preprocessing=preprocessing,
         input=input,
         max_batch_size=max_batch_size,
         instances=instances,

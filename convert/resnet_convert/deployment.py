@@ -139,6 +139,7 @@ def facts(conversion: Conversion) -> Mapping[str, Any]:
             "source": loaded.source,
             "sha256": loaded.sha256,
             "trained": loaded.trained,
+            "trusted_pickle": loaded.trusted_pickle,
             "training": dict(loaded.training),
         },
         "model": {

@@ -10,8 +10,8 @@ from typing import Literal
 from resnet_convert.contest import entrants
 from resnet_convert.precision import QUANTIZED, typed
 from resnet_convert.request import Request
-from resnet_serve import catalog, host, weights
-from resnet_serve.architectures import find
+from resnet_serve import catalog, host
+from resnet_serve.checkpoints.reading import cached, is_address
 from resnet_serve.datasets import DIGITS
 from resnet_serve.download import torch_hub_checkpoints
 
@@ -33,11 +33,12 @@ class Step:
 
 def plan(request: Request) -> list[Step]:
     """The steps of a checked request; reads directories, writes nothing, downloads nothing."""
-    architecture = find(request.arch)
-    spec = request.weights or weights.default_spec(architecture)
+    architecture = request.architecture
+    served = request.name or ("it" if architecture is None else request.model_name)
+    count = "its" if architecture is None else architecture.convolutions
     steps = [
-        _weights(spec, architecture.name),
-        _step("trace", f"{architecture.convolutions} convolutions to ONNX", "torch", "onnx_ir"),
+        _weights(request),
+        _step("trace", f"{count} convolutions to ONNX", "torch", "onnx_ir"),
         _step("fold", "BatchNorm into the convolutions, in float64", "onnx_ir"),
     ]
     if request.input == "uint8":
@@ -75,7 +76,7 @@ def plan(request: Request) -> list[Step]:
     steps.append(
         Step(
             "deploy",
-            f"{request.model_name} as the next version",
+            f"{served} as the next version",
             str(request.repository),
             "here",
         )
@@ -88,10 +89,11 @@ def _step(stage: str, does: str, *packages: str) -> Step:
     return Step(stage, does, ", ".join(packages), _here(not missing))
 
 
-def _weights(spec: str, arch: str) -> Step:
+def _weights(request: Request) -> Step:
+    spec, sha256 = request.weights_spec, request.weights_sha256
     kind, _, option = spec.partition(":")
     if kind == "imagenet":
-        row = catalog.published(arch, option or None)
+        row = catalog.published(request.arch, option or None)
         path = torch_hub_checkpoints() / row.file_name
         if path.is_file():
             return Step("weights", f"ImageNet {row.version}, already here", str(path), "here")
@@ -102,6 +104,11 @@ def _weights(spec: str, arch: str) -> Step:
         )
     if kind == "digits":
         return Step("weights", "trained on handwritten digits", "shipped", "here")
+    if sha256 is not None and is_address(spec):
+        path = cached(spec, sha256)
+        if path.is_file():
+            return Step("weights", "a checkpoint, already here", str(path), "here")
+        return Step("weights", "download a checkpoint", spec, "download")
     return Step("weights", "a checkpoint", spec, _here(Path(spec).is_file()))
 
 

@@ -12,7 +12,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_convert import candidate as candidates
@@ -28,9 +27,8 @@ from resnet_convert.measure import Measurements
 from resnet_convert.precision import QUANTIZED
 from resnet_convert.refusal import refusal
 from resnet_convert.request import Request
-from resnet_serve import durable, host, weights
-from resnet_serve.architectures import find
-from resnet_serve.datasets import Images, check_label_count, open_images, read_labels
+from resnet_serve import class_names, durable, host, weights
+from resnet_serve.datasets import Images, check_label_count, open_images
 from resnet_serve.errors import HostError
 from resnet_serve.host import Host
 from resnet_serve.parity.gate import BUDGETS, Verdict, judge
@@ -82,7 +80,7 @@ def run(request: Request, progress: Progress) -> Conversion:
         )
     with journey.stage("deploy") as say:
         version, path = deployment.deploy(conversion, data, repository)
-        say(f"{request.model_name} version {version} in {repository.path}")
+        say(f"{conversion.name} version {version} in {repository.path}")
     return replace(conversion, version=version, path=path, stages=tuple(journey.stages))
 
 
@@ -95,6 +93,9 @@ def _convert(
         loaded = _load_weights(request, journey.progress)
         calibration_set, validation_set = _images(request, loaded)
         say(_weights_summary(loaded))
+    if request.architecture is None:
+        request = replace(request, arch=loaded.architecture.name)
+    journey.warnings += loaded.notices
     if not loaded.trained:
         journey.warnings.append(
             f"{request.arch} is UNTRAINED: good for speed only, its decisions mean nothing"
@@ -246,10 +247,14 @@ def _prove(
 
 
 def _load_weights(request: Request, progress: Progress) -> Weights:
-    architecture = find(request.arch)
-    labels = None if request.labels is None else read_labels(Path(request.labels))
-    spec = request.weights or weights.default_spec(architecture)
-    loaded = weights.load(spec, architecture, labels=labels, progress=progress.advance)
+    labels = None if request.labels is None else class_names.resolve(request.labels)
+    loaded = weights.load(
+        request.weights_spec,
+        request.architecture,
+        labels=labels,
+        reading=request.reading,
+        progress=progress.advance,
+    )
     check_label_count(loaded.labels, loaded.architecture.classes)
     return loaded
 

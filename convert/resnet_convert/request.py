@@ -11,14 +11,17 @@ from resnet_convert.clipping import METHODS
 from resnet_convert.engine import BuildOptions
 from resnet_convert.repair import Budgets
 from resnet_serve import host
-from resnet_serve.architectures import find
+from resnet_serve.architectures import Architecture, find
+from resnet_serve.checkpoints.reading import Reading
 from resnet_serve.errors import UsageError
 from resnet_serve.profiles import Profile, covering
 from resnet_serve.runtimes import Target, target
 from resnet_serve.triton import releases
 from resnet_serve.triton.config import Serving
 from resnet_serve.triton.repository import check_name
+from resnet_serve.weights import default_spec
 
+INFERRED = "auto"
 INPUTS = ("uint8", "float32")
 ACCELERATORS = ("tensorrt",)
 AIMS = ("latency", "throughput")
@@ -46,6 +49,10 @@ class Request:
     calibration: str | None = None
     validation: str | None = None
     labels: Path | str | None = None
+    ema: bool = False
+    trust_pickle: bool = False
+    weights_sha256: str | None = None
+    preprocessing: Path | str | None = None
     input: str = "uint8"
     max_batch_size: int = 8
     instances: int = 1
@@ -69,6 +76,28 @@ class Request:
     @property
     def model_name(self) -> str:
         return self.name or self.arch
+
+    @property
+    def architecture(self) -> Architecture | None:
+        """The network that is named; None where it is to be inferred from the checkpoint."""
+        return None if self.arch == INFERRED else find(self.arch)
+
+    @property
+    def weights_spec(self) -> str:
+        """What `--weights` means, given or not."""
+        if self.weights is not None:
+            return self.weights
+        if self.architecture is None:
+            raise UsageError(
+                "--arch auto infers the network from a checkpoint", remedy="Give --weights a file."
+            )
+        return default_spec(self.architecture)
+
+    @property
+    def reading(self) -> Reading:
+        """How the checkpoint is read."""
+        own = None if self.preprocessing is None else Path(self.preprocessing)
+        return Reading(self.ema, self.trust_pickle, self.weights_sha256, own)
 
     @property
     def row(self) -> Target:
@@ -125,7 +154,7 @@ class Request:
 
     def check(self) -> None:
         """Refuse, before anything is read, what cannot work."""
-        find(self.arch)
+        self.reading.check(self.weights_spec, inferring=self.architecture is None)
         row = self.row
         check_name(self.model_name)
         if self.input not in INPUTS:
