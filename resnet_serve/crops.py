@@ -10,6 +10,7 @@ centre, then the same five of the mirrored image, scale after scale.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,11 +55,12 @@ class TenCrop:
         return PER_SCALE * len(self.scales)
 
     def pixels(self, image: Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """All crops of one image, UINT8 [10·scales,H,W,3]; raises `ImageError`."""
-        return np.concatenate(
+        """All crops of one image, UINT8 [10·scales,H,W,C]; raises `ImageError`."""
+        return np.stack(
             [
-                _ten(self.preprocessing.resized(image, scale), self.preprocessing.crop)
+                self.preprocessing.array(crop)
                 for scale in self.scales
+                for crop in _ten(self.preprocessing.resized(image, scale), self.preprocessing.crop)
             ]
         )
 
@@ -79,11 +81,11 @@ class TenCrop:
         return cls(preprocessing, tuple(scales))
 
 
-def _ten(picture: Image.Image, crop: tuple[int, int]) -> NDArray[np.uint8]:
-    mirrored = picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-    return np.stack(
-        [_cut(each, *place, crop) for each in (picture, mirrored) for place in _places(each, crop)]
-    )
+def _ten(picture: Image.Image, crop: tuple[int, int]) -> Iterator[Image.Image]:
+    height, width = crop
+    for each in (picture, picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)):
+        for left, top in _places(each, crop):
+            yield each.crop((left, top, left + width, top + height))
 
 
 def _places(picture: Image.Image, crop: tuple[int, int]) -> tuple[tuple[int, int], ...]:
@@ -92,8 +94,3 @@ def _places(picture: Image.Image, crop: tuple[int, int]) -> tuple[tuple[int, int
     # Of the mirrored image too: where a side is odd, this is not the mirror of the first centre.
     centre = (crop_start(picture.width, crop[1]), crop_start(picture.height, crop[0]))
     return (0, 0), (right, 0), (0, bottom), (right, bottom), centre
-
-
-def _cut(picture: Image.Image, left: int, top: int, crop: tuple[int, int]) -> NDArray[np.uint8]:
-    height, width = crop
-    return np.asarray(picture.crop((left, top, left + width, top + height)), dtype=np.uint8)

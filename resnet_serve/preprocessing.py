@@ -28,6 +28,8 @@ from PIL import Image, UnidentifiedImageError
 from resnet_serve.errors import InputFileError
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
+# The number of channels an image may have: RGB, or grey.
+CHANNELS = (3, 1)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
 # 178 million pixels is what Pillow itself calls a decompression bomb; a classifier needs far less.
@@ -63,14 +65,18 @@ class ImageError(InputFileError):
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How the weights want their images: geometry in pixels, mean and std in units of [0, 1]."""
+    """How the weights want their images: geometry in pixels, mean and std in units of [0, 1].
+
+    Mean and std of one number each are for networks that take grey images: UINT8 [H,W,1], by the
+    luma of ITU-R 601, as Pillow's mode "L".
+    """
 
     resize: int = 256
     crop: tuple[int, int] = (224, 224)
     interpolation: str = "bilinear"
     resize_mode: str = "shorter"
-    mean: tuple[float, float, float] = IMAGENET_MEAN
-    std: tuple[float, float, float] = IMAGENET_STD
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
 
     def __post_init__(self) -> None:
         if self.interpolation not in _RESAMPLING:
@@ -84,6 +90,8 @@ class Preprocessing:
             raise _refused(f"sizes of more than {MAX_PIXELS:,} pixels are not allowed")
         if not all(isinstance(value, (int, float)) for value in (*self.mean, *self.std)):
             raise _refused("mean and std must be numbers")
+        if not len(self.mean) == len(self.std) or len(self.mean) not in CHANNELS:
+            raise _refused("mean and std need 3 numbers each, or 1 each for grey images")
         if not all(map(math.isfinite, (*self.mean, *self.std))) or min(self.std) <= 0:
             raise _refused("mean and std must be finite, and std above 0")
 
@@ -95,8 +103,13 @@ class Preprocessing:
     def width(self) -> int:
         return self.crop[1]
 
+    @property
+    def channels(self) -> int:
+        """3 for RGB, 1 for grey."""
+        return len(self.mean)
+
     def pixels(self, image: Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
-        """Resize and centre-crop to UINT8 [H,W,3], RGB.
+        """Resize and centre-crop to UINT8 [H,W,channels].
 
         An array is taken as an RGB image, UINT8 [H,W,3], or as a grey one, [H,W]. Raises
         `ImageError` for other arrays, and for shapes so long that resizing them would not fit.
@@ -104,18 +117,19 @@ class Preprocessing:
         picture = self.resized(image)
         left = crop_start(picture.width, self.width)
         top = crop_start(picture.height, self.height)
-        picture = picture.crop((left, top, left + self.width, top + self.height))
-        return np.asarray(picture, dtype=np.uint8)
+        return self.array(picture.crop((left, top, left + self.width, top + self.height)))
 
     def resized(
         self, image: Image.Image | NDArray[np.uint8], shorter: int | None = None
     ) -> Image.Image:
-        """Resize, without the crop, to RGB; takes and refuses what `pixels` does.
+        """Resize, without the crop, to RGB or grey; takes and refuses what `pixels` does.
 
         `shorter` is another length of the shorter side, in pixels. With `resize_mode="exact"` the
         result has the shape of the crop, whatever the image's.
         """
         picture = to_rgb(_from_array(image) if isinstance(image, np.ndarray) else image)
+        if self.channels == 1:
+            picture = picture.convert("L")
         resampling = _RESAMPLING[self.interpolation]
         if self.resize_mode == "exact":
             side = min(self.crop) if shorter is None else shorter
@@ -132,8 +146,12 @@ class Preprocessing:
         size = (side, longer) if picture.width <= picture.height else (longer, side)
         return picture if size == picture.size else picture.resize(size, resampling)
 
+    def array(self, picture: Image.Image) -> NDArray[np.uint8]:
+        """UINT8 [H,W,C] of a picture that has the crop's size."""
+        return np.asarray(picture, dtype=np.uint8).reshape(self.height, self.width, self.channels)
+
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """UINT8 […,H,W,3] to FP32 […,3,H,W]: (x/255 − mean)/std, the reference arithmetic."""
+        """UINT8 […,H,W,C] to FP32 […,C,H,W]: (x/255 − mean)/std, the reference arithmetic."""
         mean = np.asarray(self.mean, dtype=np.float32)
         std = np.asarray(self.std, dtype=np.float32)
         scaled = (pixels.astype(np.float32) / np.float32(255) - mean) / std
@@ -150,11 +168,11 @@ class Preprocessing:
             unknown = sorted(set(data) - {field.name for field in fields(cls)})
             if unknown:
                 raise ValueError(f"unknown field {unknown[0]!r}")
-            for name, length in (("crop", 2), ("mean", 3), ("std", 3)):
+            for name, lengths in (("crop", (2,)), ("mean", CHANNELS), ("std", CHANNELS)):
                 if name in data:
                     data[name] = tuple(data[name])
-                    if len(data[name]) != length:
-                        raise ValueError(f"{name} needs {length} numbers")
+                    if len(data[name]) not in lengths:
+                        raise ValueError(f"{name} needs {lengths[0]} numbers")
             return cls(**data)
         except (ValueError, TypeError, RecursionError) as error:
             raise InputFileError(f"not a preprocessing ({error})", where="preprocessing") from error

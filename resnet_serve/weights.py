@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from resnet_serve import catalog, class_names, durable
@@ -20,9 +21,9 @@ from resnet_serve.checkpoints import metadata, preprocessing_files
 from resnet_serve.checkpoints.reading import AS_IT_IS, Reading, is_file, read
 from resnet_serve.datasets import check_label_count
 from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
-from resnet_serve.errors import UsageError
+from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional
-from resnet_serve.preprocessing import Preprocessing
+from resnet_serve.preprocessing import CHANNELS, Preprocessing
 
 if TYPE_CHECKING:
     import torch
@@ -85,6 +86,13 @@ def load(
     if reading.preprocessing is not None:
         own = preprocessing_files.override(reading.preprocessing, loaded.preprocessing)
         loaded = replace(loaded, preprocessing=own)
+    taken, given = loaded.architecture.channels, loaded.preprocessing.channels
+    if taken != given:
+        raise InputFileError(
+            f"the network takes {taken} channels, its preprocessing gives {given}",
+            where=reading.preprocessing or loaded.source,
+            remedy="Give --preprocessing FILE with as many numbers in mean and std.",
+        )
     return loaded
 
 
@@ -156,7 +164,9 @@ def _random(architecture: Architecture, option: str, labels: tuple[str, ...] | N
             if isinstance(module, torch.nn.BatchNorm2d):
                 module.momentum = None  # cumulative average over the passes
         for _ in range(SETTLING_PASSES):
-            noise = torch.randn(SETTLING_BATCH, 3, max(1, size // 8), max(1, size // 8))
+            noise = torch.randn(
+                SETTLING_BATCH, architecture.channels, max(1, size // 8), max(1, size // 8)
+            )
             network(torch.nn.functional.interpolate(noise, size=(size, size), mode="bilinear"))
     state = network.eval().state_dict()
     digest = durable.sha256(b"".join(t.contiguous().numpy().tobytes() for t in state.values()))
@@ -186,12 +196,19 @@ def _file(
         check_label_count(labels, architecture.classes)
     stored = metadata.Found(found.path, found.metadata)
     beside = preprocessing_files.of_timm(found.path, architecture.classes)
+    notices, preprocessing = found.notices, stored.preprocessing() or beside.preprocessing
+    if preprocessing is None:
+        preprocessing = _usual_preprocessing(architecture)
+        if architecture.channels == 1 and reading.preprocessing is None:
+            notices += (
+                f"{found.path} does not say how its grey images are normalised: mean "
+                f"{preprocessing.mean[0]:.3f} and std {preprocessing.std[0]:.3f} are assumed; "
+                "--preprocessing says it",
+            )
     return Weights(
         architecture=architecture,
         state=state,
-        preprocessing=stored.preprocessing()
-        or beside.preprocessing
-        or _usual_preprocessing(architecture),
+        preprocessing=preprocessing,
         labels=labels
         or stored.labels(architecture.classes)
         or beside.labels
@@ -200,7 +217,7 @@ def _file(
         sha256=found.sha256,
         trained=stored.trained(),
         training=stored.training(),
-        notices=found.notices,
+        notices=notices,
         trusted_pickle=found.trusted_pickle,
     )
 
@@ -211,6 +228,9 @@ def _fitted(
     """The architecture with the file's own classifier; without one, what the file looks like."""
     if architecture is None:
         return inferred(state, path)
+    stem = state.get("conv1.weight")
+    if stem is not None and stem.ndim == 4 and stem.shape[1] in CHANNELS:
+        architecture = architecture.with_channels(stem.shape[1])
     head = state.get("fc.weight")
     classes = head.shape[0] if head is not None and head.ndim == 2 else 0
     # A file without a classifier is for `fitting` to refuse, in its words.
@@ -218,10 +238,13 @@ def _fitted(
 
 
 def _usual_preprocessing(architecture: Architecture) -> Preprocessing:
-    if architecture.family == "ImageNet":
-        return Preprocessing()
     side = architecture.image_size
-    return Preprocessing(resize=side, crop=(side, side), resize_mode="exact")
+    usual = Preprocessing(resize=side, crop=(side, side), resize_mode="exact")
+    usual = Preprocessing() if architecture.family == "ImageNet" else usual
+    # Grey training scripts have no one convention; ImageNet's numbers, averaged over the channels.
+    if architecture.channels == 1:
+        return replace(usual, mean=(fmean(usual.mean),), std=(fmean(usual.std),))
+    return usual
 
 
 def save(path: Path, weights: Weights) -> None:

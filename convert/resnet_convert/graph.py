@@ -54,14 +54,19 @@ class Graph:
 def prepare(request: Request, loaded: Weights, network: nn.Module, journey: Journey) -> Folded:
     """Trace, fold, take pixels; checked against PyTorch where it must be equal."""
     with journey.stage("trace") as say:
-        traced = trace(network, (3, *loaded.preprocessing.crop))
+        traced = trace(network, (loaded.preprocessing.channels, *loaded.preprocessing.crop))
         model = traced.model
         worst = max(n.max_abs for n in traced.numerics.values())
         say(f"{sum(traced.operators.values())} nodes, max |Δlogit| {worst:.1e} against PyTorch")
 
     with journey.stage("fold") as say:
         folding = fold(model)
-        fold_numerics = verify(network, model, (3, *loaded.preprocessing.crop), stage="fold")
+        fold_numerics = verify(
+            network,
+            model,
+            (loaded.preprocessing.channels, *loaded.preprocessing.crop),
+            stage="fold",
+        )
         worst = max(n.max_abs for n in fold_numerics.values())
         say(
             f"{folding.words}, max |Δw| {folding.max_weight_change:.3g}, "

@@ -173,8 +173,8 @@ def latencies(
     threads: int,
 ) -> Measurements:
     """Add latencies at batch 1, both networks in turn on the same cores, or on the same GPU."""
-    height, width = loaded.preprocessing.crop
-    pixels = np.random.default_rng(0).integers(0, 256, (1, height, width, 3), dtype=np.uint8)
+    shape = (1, *loaded.preprocessing.crop, loaded.preprocessing.channels)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
     planes = loaded.preprocessing.normalize(pixels)
     batch = taken(request.input, pixels, loaded.preprocessing)
     on_gpu = isinstance(converted, TimesItself) and pytorch_runtime.gpu_available()

@@ -156,8 +156,8 @@ def network_input(input_kind: str, preprocessing: Preprocessing) -> Tensor:
     """One image as the network takes it: raw pixels, or normalised planes."""
     height, width = preprocessing.crop
     if input_kind == "uint8":
-        return Tensor(model_config_pb2.TYPE_UINT8, (height, width, 3))
-    return Tensor(model_config_pb2.TYPE_FP32, (3, height, width))
+        return Tensor(model_config_pb2.TYPE_UINT8, (height, width, preprocessing.channels))
+    return Tensor(model_config_pb2.TYPE_FP32, (preprocessing.channels, height, width))
 
 
 def _on_cpu(config: Any, target: Target, serving: Serving, precision: str) -> None:

@@ -28,7 +28,7 @@ from tritonclient.utils import InferenceServerException
 
 from resnet_serve.datasets import ImageFolder
 from resnet_serve.errors import HostError, InputFileError, ResnetServeError, UsageError
-from resnet_serve.preprocessing import Preprocessing, decode
+from resnet_serve.preprocessing import CHANNELS, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, decode
 from resnet_serve.synthetic import SyntheticImages
 
 _ANSWER_TIMEOUT_S = 10
@@ -133,8 +133,8 @@ def signature_of(
     shape = full[1:] if max_batch_size else full
     image = {
         "BYTES": shape in ((1,), (-1,)),
-        "UINT8": len(shape) == 3 and shape[2] == 3 and min(shape) > 0,
-        "FP32": len(shape) == 3 and shape[0] == 3 and min(shape) > 0,
+        "UINT8": len(shape) == 3 and shape[2] in CHANNELS and min(shape) > 0,
+        "FP32": len(shape) == 3 and shape[0] in CHANNELS and min(shape) > 0,
     }
     if not image.get(datatype, False):
         raise refusal
@@ -195,7 +195,13 @@ def samples(signature: Signature, source: Path | None = None) -> Samples:
         return Samples(f"{origin}, encoded, {mean_kb:.0f} kB each", tuple(files))
     channels_last = signature.datatype == "UINT8"
     height, width = signature.shape[:2] if channels_last else signature.shape[1:]
-    geometry = Preprocessing(crop=(height, width), resize_mode="exact")
+    channels = signature.shape[2 if channels_last else 0]
+    geometry = Preprocessing(
+        crop=(height, width),
+        resize_mode="exact",
+        mean=IMAGENET_MEAN[:channels],
+        std=IMAGENET_STD[:channels],
+    )
     pixels = [geometry.pixels(picture) for picture in pictures]
     tensors = pixels if channels_last else [geometry.normalize(image) for image in pixels]
     shape = "×".join(map(str, signature.shape))

@@ -69,10 +69,10 @@ def _pixels(model: str, datatype: str, shape: list[int], config: Any) -> Prepare
         preprocessing = Preprocessing.from_json(config.parameters[PREPROCESSING].string_value)
     except Exception as error:
         raise _foreign(model, f"has an unreadable preprocessing ({error})") from error
-    height, width = preprocessing.crop
-    if (datatype, shape) == ("UINT8", [height, width, 3]):
+    (height, width), channels = preprocessing.crop, preprocessing.channels
+    if (datatype, shape) == ("UINT8", [height, width, channels]):
         return lambda image: pixels(image, preprocessing)
-    if (datatype, shape) == ("FP32", [3, height, width]):
+    if (datatype, shape) == ("FP32", [channels, height, width]):
         return lambda image: preprocessing.normalize(pixels(image, preprocessing))
     raise _foreign(model, f"takes {datatype} {shape}, its preprocessing gives {height} × {width}")
 

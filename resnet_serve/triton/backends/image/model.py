@@ -65,9 +65,10 @@ class TritonPythonModel:
         )
 
     def _pixels(self, images: NDArray[Any]) -> NDArray[Any]:
-        """UINT8 [n,crops,H,W,3], or FP32 [n,crops,3,H,W]."""
+        """UINT8 [n,crops,H,W,C], or FP32 [n,crops,C,H,W]."""
         height, width = self._preprocessing.crop
-        pixels = np.empty((len(images), len(self._outputs), height, width, 3), np.uint8)
+        channels = self._preprocessing.channels
+        pixels = np.empty((len(images), len(self._outputs), height, width, channels), np.uint8)
         cut = self._preprocessing.pixels if self._crops is None else self._crops.pixels
         for index, data in enumerate(images):
             try:
@@ -116,7 +117,9 @@ def signature(
             f"[1], the configuration says {taken[0]} {taken[1]}"
         )
     height, width = preprocessing.crop
-    pixels, planes = ("TYPE_UINT8", [height, width, 3]), ("TYPE_FP32", [3, height, width])
+    channels = preprocessing.channels
+    pixels = ("TYPE_UINT8", [height, width, channels])
+    planes = ("TYPE_FP32", [channels, height, width])
     wanted = planes if _described(outputs[0]) == planes else pixels
     for output in outputs:
         given = _described(output)
