@@ -89,11 +89,16 @@ def load(
     taken, given = loaded.architecture.channels, loaded.preprocessing.channels
     if taken != given:
         raise InputFileError(
-            f"the network takes {taken} channels, its preprocessing gives {given}",
+            f"the network takes images of {_planes(taken)}, its preprocessing gives "
+            f"{_planes(given)}",
             where=reading.preprocessing or loaded.source,
             remedy="Give --preprocessing FILE with as many numbers in mean and std.",
         )
     return loaded
+
+
+def _planes(channels: int) -> str:
+    return "1 channel" if channels == 1 else f"{channels} channels"
 
 
 def default_spec(architecture: Architecture) -> str:
@@ -228,7 +233,7 @@ def _fitted(
     """The architecture with the file's own classifier; without one, what the file looks like."""
     if architecture is None:
         return inferred(state, path)
-    stem = state.get("conv1.weight")
+    stem = state.get("conv1.weight", state.get("conv1.0.weight"))  # deep stems are sequences
     if stem is not None and stem.ndim == 4 and stem.shape[1] in CHANNELS:
         architecture = architecture.with_channels(stem.shape[1])
     head = state.get("fc.weight")

@@ -107,3 +107,13 @@ def test_nobody_there() -> None:
 def test_an_address_with_a_scheme() -> None:
     with pytest.raises(UsageError, match="host:port"):
         describe("http://localhost:8001", "toy")
+
+
+@pytest.mark.parametrize(
+    ("datatype", "shape", "size_bytes"), [("UINT8", (24, 32, 1), 768), ("FP32", (1, 24, 32), 3072)]
+)
+def test_a_network_of_grey_images_is_sent_one_channel(
+    datatype: str, shape: tuple[int, ...], size_bytes: int
+) -> None:
+    signature = signature_of("m", "1", "triton", [("image", datatype, (-1, *shape))], 8)
+    assert {len(tensor) for tensor in samples(signature).images} == {size_bytes}
