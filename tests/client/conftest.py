@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 from served_digits import Pictures, deploy_means, edit
 
-from resnet_serve.datasets import DIGITS_HELD_OUT
-from resnet_serve.digits import Digits
+from resnet_serve.digits import HELD_OUT, Digits
 from resnet_serve.triton.server import Server
 
 COLON_LABELS = "".join(f"digit: {index}:{index}\n" for index in range(10))
@@ -19,7 +18,7 @@ COLON_LABELS = "".join(f"digit: {index}:{index}\n" for index in range(10))
 @pytest.fixture(scope="session")
 def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
     folder = tmp_path_factory.mktemp("digits")
-    paths = Digits(held_out=True).export(folder, DIGITS_HELD_OUT)
+    paths = Digits(held_out=True).export(folder, HELD_OUT)
     return Pictures(folder, tuple(paths), tuple(path.parent.name for path in paths))
 
 
