@@ -164,7 +164,7 @@ def test_a_whole_pickled_network_is_refused(tmp_path: Path) -> None:
     torch.save(build(RESNET20), tmp_path / "net.pt")
     text = refused(tmp_path / "net.pt")
     assert "pickled code" in text
-    assert "resnet_serve.architectures.blocks.BasicBlock" in text
+    assert "resnet_serve.architectures.blocks.Block" in text
 
 
 @pytest.mark.parametrize(
