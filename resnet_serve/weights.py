@@ -7,7 +7,8 @@ not fit strictly is answered with what the file looks like; `checkpoints/` reads
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -28,6 +29,8 @@ from resnet_serve.preprocessing import CHANNELS, Preprocessing
 if TYPE_CHECKING:
     import torch
     from torch import Tensor, nn
+
+    from resnet_serve.architectures.foreign import Foreign
 else:
     torch = optional("torch", extra="convert")
 
@@ -42,7 +45,7 @@ class Weights:
     `notices` are what its user should be told of how it was read.
     """
 
-    architecture: Architecture
+    architecture: Architecture | Foreign
     state: Mapping[str, Tensor]
     preprocessing: Preprocessing
     labels: tuple[str, ...]
@@ -157,23 +160,13 @@ def _random(architecture: Architecture, option: str, labels: tuple[str, ...] | N
 
     Without that, activations would not have the ranges that INT8 calibration meets in practice.
     """
-    if (option and not option.isdecimal()) or len(option) > 18:
-        raise UsageError(f"the seed in 'random:{option}' must be a whole number of 0 to 18 digits")
-    seed = int(option or 0)
+    seed = seed_of(option)
     architecture = architecture.with_classes(len(labels)) if labels else architecture
     size = architecture.image_size
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        torch.manual_seed(seed)
-        network = build(architecture).train()
-        for module in network.modules():
-            if isinstance(module, torch.nn.BatchNorm2d):
-                module.momentum = None  # cumulative average over the passes
-        for _ in range(SETTLING_PASSES):
-            noise = torch.randn(
-                SETTLING_BATCH, architecture.channels, max(1, size // 8), max(1, size // 8)
-            )
-            network(torch.nn.functional.interpolate(noise, size=(size, size), mode="bilinear"))
-    state = network.eval().state_dict()
+    with seeded(seed):
+        network = build(architecture)
+        settle(network, (architecture.channels, size, size))
+    state = network.state_dict()
     digest = durable.sha256(b"".join(t.contiguous().numpy().tobytes() for t in state.values()))
     return Weights(
         architecture=architecture,
@@ -185,6 +178,35 @@ def _random(architecture: Architecture, option: str, labels: tuple[str, ...] | N
         trained=False,
         training={},
     )
+
+
+def seed_of(option: str) -> int:
+    """The number in `random:NUMBER`; 0 without one."""
+    if (option and not option.isdecimal()) or len(option) > 18:
+        raise UsageError(f"the seed in 'random:{option}' must be a whole number of 0 to 18 digits")
+    return int(option or 0)
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Random numbers that follow from `seed`; those of the caller go on as before."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
+
+
+def settle(network: nn.Module, size: tuple[int, int, int]) -> None:
+    """Let a network's BatchNorms see smooth noise [C,H,W], and return to evaluation mode."""
+    channels, height, width = size
+    network.train()
+    for module in network.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.momentum = None  # cumulative average over the passes
+    with torch.no_grad():
+        for _ in range(SETTLING_PASSES):
+            noise = torch.randn(SETTLING_BATCH, channels, max(1, height // 8), max(1, width // 8))
+            network(torch.nn.functional.interpolate(noise, size=(height, width), mode="bilinear"))
+    network.eval()
 
 
 def _file(

@@ -36,6 +36,12 @@ def commands(document: Path) -> list[str]:
     return [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
 
 
+def files(document: Path) -> list[tuple[str, str]]:
+    """Blocks whose first line names a file: ```python networks.py"""
+    pattern = r"^```\w+ (\S+)\n(.*?)^```"
+    return re.findall(pattern, document.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
 def with_commands() -> list[Path]:
     return [document for document in DOCUMENTS if commands(document)]
 
@@ -61,6 +67,8 @@ def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
 @pytest.mark.parametrize("document", with_commands(), ids=lambda path: path.name)
 def test_every_command_works(document: Path, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(desk / "state"))
+    for name, content in files(document):
+        (desk / name).write_text(content, encoding="utf-8")
     for line in commands(document):
         program, *arguments = shlex.split(line)
         if program == "make":  # the suite itself runs inside it; its recipe must exist

@@ -26,13 +26,13 @@ from resnet_convert.cli_checkpoints import (
     WeightsOption,
 )
 from resnet_convert.cli_ensemble import ensemble, ten_crop
+from resnet_convert.cli_network import ArchOption, ModuleOption, NameOption
 from resnet_convert.clipping import METHODS
 from resnet_convert.engine import HARDWARE
 from resnet_convert.pipeline import run as convert
 from resnet_convert.request import ACCELERATORS, AIMS, Request
 from resnet_serve import __version__, console, durable
-from resnet_serve.architectures import ARCHITECTURES
-from resnet_serve.errors import HostError, UsageError
+from resnet_serve.errors import HostError
 from resnet_serve.runtimes import PRECISIONS, TARGETS
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
@@ -58,14 +58,8 @@ def _version(asked: bool) -> None:
 @app.callback(invoke_without_command=True, epilog=_EPILOG)
 def command(
     context: typer.Context,
-    arch: Annotated[
-        str | None,
-        typer.Option(
-            help="The network, required: auto infers it from a checkpoint's names and shapes; else "
-            f"{', '.join(ARCHITECTURES)}.",
-            show_default=False,
-        ),
-    ] = None,
+    arch: ArchOption = None,
+    module: ModuleOption = None,
     precision: Annotated[
         str, typer.Option(help=f"One of {', '.join(PRECISIONS)}, or auto (measured).")
     ] = "fp32",
@@ -81,9 +75,7 @@ def command(
     optimize: Annotated[
         str, typer.Option(help=f"What auto aims at: {' or '.join(AIMS)}.")
     ] = "latency",
-    name: Annotated[
-        str | None, typer.Option(help="The served name. Default: --arch.", show_default=False)
-    ] = None,
+    name: NameOption = None,
     repository: Annotated[
         Path, typer.Option(help="The Triton model repository to deploy to.")
     ] = Path("model_repository"),
@@ -229,10 +221,9 @@ def command(
     """
     if context.invoked_subcommand is not None:
         return
-    if arch is None:
-        raise UsageError("no network is named", remedy="Give --arch; --help lists them.")
     request = Request(
         arch=arch,
+        module=module,
         precision=precision,
         weights=weights,
         target=target,

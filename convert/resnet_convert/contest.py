@@ -187,7 +187,7 @@ def hold(
                 out.append(Placing(entrant, problem, agreement))
         if not running:
             why = "; ".join(f"{each.entrant}: {each.problem}" for each in out)
-            raise ParityError(f"nothing on this host keeps parity: {why}", where=request.arch)
+            raise ParityError(f"nothing on this host keeps parity: {why}", where=request.model_name)
         placings = _timed(running, network, loaded, request, machine.cores)
         if request.optimize == "throughput":
             placings = list(_throughputs(placings, running, loaded, request, machine.cores, stack))

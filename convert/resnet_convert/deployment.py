@@ -129,6 +129,7 @@ def facts(conversion: Conversion) -> Mapping[str, Any]:
     return {
         "name": conversion.name,
         "architecture": loaded.architecture.name,
+        "module": request.module,
         "parameters": loaded.architecture.parameters,
         "classes": loaded.architecture.classes,
         "precision": request.precision,

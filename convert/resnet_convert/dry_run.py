@@ -92,8 +92,10 @@ def _step(stage: str, does: str, *packages: str) -> Step:
 def _weights(request: Request) -> Step:
     spec, sha256 = request.weights_spec, request.weights_sha256
     kind, _, option = spec.partition(":")
-    if kind == "imagenet":
-        row = catalog.published(request.arch, option or None)
+    if spec == request.module:
+        return Step("weights", "as the module returns it", spec, "here")
+    if kind == "imagenet" and request.architecture is not None:
+        row = catalog.published(request.architecture.name, option or None)
         path = torch_hub_checkpoints() / row.file_name
         if path.is_file():
             return Step("weights", f"ImageNet {row.version}, already here", str(path), "here")

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_convert.conversion import MODEL_FILE
-from resnet_serve import composed, durable, weights
+from resnet_serve import composed, durable, foreign_weights, weights
 from resnet_serve.architectures import find
 from resnet_serve.datasets import read_labels
 from resnet_serve.errors import InputFileError, UsageError
@@ -63,10 +63,18 @@ class Member:
 
     def reference(self) -> nn.Module:
         """The PyTorch network it was made from; refuses weights that are not the same any more."""
-        stated = self.data["weights"]
-        loaded = weights.load(
-            _spec(stated["source"]), find(self.passport.architecture), labels=self.labels
-        )
+        stated, module = self.data["weights"], self.data.get("module")
+        spec = _spec(stated["source"])
+        if module is not None:
+            own = spec == foreign_weights.own(module)
+            loaded = foreign_weights.load(
+                module,
+                None if own else spec,
+                labels=self.labels,
+                preprocessing=self.preprocessing,
+            )
+        else:
+            loaded = weights.load(spec, find(self.passport.architecture), labels=self.labels)
         if loaded.sha256 != stated["sha256"]:
             raise InputFileError(
                 f"is not what {self.name} version {self.version} was made from (its SHA-256 "

@@ -26,8 +26,8 @@ from resnet_convert.layers import Layer, inspect
 from resnet_convert.measure import Measurements
 from resnet_convert.precision import QUANTIZED
 from resnet_convert.refusal import refusal
-from resnet_convert.request import Request
-from resnet_serve import class_names, durable, host, weights
+from resnet_convert.request import INFERRED, Request
+from resnet_serve import class_names, durable, foreign_weights, host, weights
 from resnet_serve.datasets import Images, check_label_count, open_images
 from resnet_serve.errors import HostError
 from resnet_serve.host import Host
@@ -93,12 +93,13 @@ def _convert(
         loaded = _load_weights(request, journey.progress)
         calibration_set, validation_set = _images(request, loaded)
         say(_weights_summary(loaded))
-    if request.architecture is None:
+    if request.arch == INFERRED:
         request = replace(request, arch=loaded.architecture.name)
     journey.warnings += loaded.notices
     if not loaded.trained:
         journey.warnings.append(
-            f"{request.arch} is UNTRAINED: good for speed only, its decisions mean nothing"
+            f"{loaded.architecture.name} is UNTRAINED: good for speed only, its decisions mean "
+            "nothing"
         )
 
     network = loaded.network()
@@ -248,6 +249,14 @@ def _prove(
 
 def _load_weights(request: Request, progress: Progress) -> Weights:
     labels = None if request.labels is None else class_names.resolve(request.labels)
+    if request.module is not None:
+        return foreign_weights.load(
+            request.module,
+            request.weights,
+            labels=labels,
+            reading=request.reading,
+            progress=progress.advance,
+        )
     loaded = weights.load(
         request.weights_spec,
         request.architecture,

@@ -12,6 +12,7 @@ from resnet_convert.engine import BuildOptions
 from resnet_convert.repair import Budgets
 from resnet_serve import host
 from resnet_serve.architectures import Architecture, find
+from resnet_serve.architectures.foreign import name_of
 from resnet_serve.checkpoints.reading import Reading
 from resnet_serve.errors import UsageError
 from resnet_serve.profiles import Profile, covering
@@ -40,7 +41,7 @@ _OF_ENGINES = (
 class Request:
     """Everything that decides a conversion; the fields are the options of `resnet-convert`."""
 
-    arch: str
+    arch: str | None = None
     precision: str = "fp32"
     weights: str | None = None
     target: str | None = None
@@ -53,6 +54,7 @@ class Request:
     trust_pickle: bool = False
     weights_sha256: str | None = None
     preprocessing: Path | str | None = None
+    module: str | None = None
     input: str = "uint8"
     max_batch_size: int = 8
     instances: int = 1
@@ -75,18 +77,20 @@ class Request:
 
     @property
     def model_name(self) -> str:
-        return self.name or self.arch
+        return self.name or self.arch or name_of(self.module or "")
 
     @property
     def architecture(self) -> Architecture | None:
-        """The network that is named; None where it is to be inferred from the checkpoint."""
-        return None if self.arch == INFERRED else find(self.arch)
+        """The row that is named; None for a --module, or to be inferred from the checkpoint."""
+        return None if self.arch in (None, INFERRED) else find(str(self.arch))
 
     @property
     def weights_spec(self) -> str:
         """What `--weights` means, given or not."""
         if self.weights is not None:
             return self.weights
+        if self.module is not None:
+            return self.module
         if self.architecture is None:
             raise UsageError(
                 "--arch auto infers the network from a checkpoint", remedy="Give --weights a file."
@@ -154,7 +158,7 @@ class Request:
 
     def check(self) -> None:
         """Refuse, before anything is read, what cannot work."""
-        self.reading.check(self.weights_spec, inferring=self.architecture is None)
+        self._check_network()
         row = self.row
         check_name(self.model_name)
         if self.input not in INPUTS:
@@ -174,6 +178,21 @@ class Request:
                 "accuracy",
                 remedy="Give --calibration a folder of images like those to be classified.",
             )
+
+    def _check_network(self) -> None:
+        if self.module is None and self.arch is None:
+            raise UsageError(
+                "no network is named", remedy="Give --arch (--help lists them), or --module."
+            )
+        if self.module is None:
+            self.reading.check(self.weights_spec, inferring=self.architecture is None)
+            return
+        if self.arch is not None:
+            raise UsageError(
+                f"--arch {self.arch} and --module {self.module} name two networks",
+                remedy="Leave out one of them.",
+            )
+        self.reading.check(self.weights or "random")
 
     def _check_quantization(self) -> None:
         method, quantized = self.calibration_method, self.precision in ("int8", "fp8", "auto")

@@ -10,11 +10,15 @@ from resnet_serve.architectures.registry import ARCHITECTURES, find
 if TYPE_CHECKING:
     from torch import nn
 
+    from resnet_serve.architectures.foreign import Foreign
+
 __all__ = ["ARCHITECTURES", "Architecture", "build", "find"]
 
 
-def build(architecture: Architecture) -> nn.Module:
-    """The network of a row, freshly initialised, in evaluation mode; needs torch."""
+def build(architecture: Architecture | Foreign) -> nn.Module:
+    """The network of a row, or of a user's factory, in evaluation mode; needs torch."""
+    if not isinstance(architecture, Architecture):
+        return architecture.build()
     from resnet_serve.architectures.resnet import ResNet
 
     return ResNet(architecture).eval()

@@ -51,6 +51,16 @@ class Architecture:
         return "CIFAR" if self.stem == "cifar" else "ImageNet"
 
     @property
+    def summary(self) -> str:
+        """`ImageNet: 3-4-6-3 bottleneck blocks, shortcut B`, and what else sets it apart."""
+        depths = "-".join(map(str, self.depths))
+        parts = [f"{self.family}: {depths} {self.block} blocks", f"shortcut {self.shortcut}"]
+        parts += ["pre-activation"] if self.preactivation else []
+        parts += [f"{self.stem} stem"] if self.stem == "deep" else []
+        parts += [f"{self.groups} groups"] if self.groups > 1 else []
+        return ", ".join(parts)
+
+    @property
     def depth(self) -> int:
         """Weighted layers as the papers count them: a deep stem is one, projections are none."""
         return 2 + self._per_block * sum(self.depths)

@@ -27,19 +27,11 @@ def fitting(state: dict[str, Tensor], architecture: Architecture, path: Path) ->
     """The state if it fits the architecture exactly; otherwise says what the file looks like."""
     with torch.device("meta"):
         wanted = build(architecture).state_dict()
-    missing = [name for name in wanted if name not in state]
-    extra = [name for name in state if name not in wanted]
-    missing = [name for name in missing if not name.endswith(_COUNTER)]
-    wrong = [
-        f"{name} is {tuple(state[name].shape)}, not {tuple(wanted[name].shape)}"
-        for name in wanted
-        if name in state and state[name].shape != wanted[name].shape
-    ]
-    if not (missing or extra or wrong):
-        _check_finite(state, path)
+    details = disagreements(state, wanted)
+    if not details:
+        check_finite(state, path)
         counter = torch.zeros((), dtype=torch.int64)
         return {name: state.get(name, counter) for name in wanted}
-    details = wrong + [f"{n} is missing" for n in missing] + [f"{n} is unexpected" for n in extra]
     rest = len(details) - MOST_KEYS
     raise InputFileError(
         f"does not fit {described(architecture)}: {looks_like(state)} "
@@ -47,6 +39,18 @@ def fitting(state: dict[str, Tensor], architecture: Architecture, path: Path) ->
         where=path,
         remedy="Give the matching --arch, and --labels with one line per class.",
     )
+
+
+def disagreements(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
+    """Every name or shape that is not as a network wants it, in words; none when it fits."""
+    missing = [name for name in wanted if name not in state and not name.endswith(_COUNTER)]
+    extra = [name for name in state if name not in wanted]
+    wrong = [
+        f"{name} is {tuple(state[name].shape)}, not {tuple(wanted[name].shape)}"
+        for name in wanted
+        if name in state and state[name].shape != wanted[name].shape
+    ]
+    return wrong + [f"{n} is missing" for n in missing] + [f"{n} is unexpected" for n in extra]
 
 
 def inferred(state: Mapping[str, Tensor], path: Path) -> Architecture:
@@ -127,7 +131,8 @@ def _size(state: Mapping[str, Tensor], name: str, dimension: int) -> int:
     return shape[dimension] if len(shape) > dimension else 0
 
 
-def _check_finite(state: Mapping[str, Tensor], path: Path) -> None:
+def check_finite(state: Mapping[str, Tensor], path: Path | str) -> None:
+    """Raises `InputFileError` naming the first tensor with a NaN or an infinity."""
     for name, tensor in state.items():
         if not torch.isfinite(tensor).all():
             raise InputFileError(
