@@ -1,15 +1,19 @@
-"""The table of the family in docs/family.md, written from the registry.
+"""The table of the family in README.md and docs/family.md, written from the registry.
 
-    python -m resnet_serve.architectures.table docs/family.md
+    python -m resnet_serve.architectures.table README.md
 
-Between the markers of the document stands what the rows say, what the networks are counted to
-cost (multiply-adds of convolutions and classifier, 10⁹ of them) and what was published.
+Between the markers of the document, the first of which names the columns, stands what the rows say,
+what the networks are counted to cost (multiply-adds of convolutions and classifier, 10⁹ of them) and
+what was published.
 """
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from resnet_serve import durable
@@ -25,10 +29,8 @@ else:
     torch = optional("torch", extra="convert")
     nn = optional("torch.nn", extra="convert")
 
-BEGIN = "<!-- the family: python -m resnet_serve.architectures.table docs/family.md -->"
+BEGIN = re.compile(r"<!-- family: ([^>]*) -->\n")
 END = "<!-- end of the family -->"
-_COLUMNS = ("network", "depth", "block", "shortcut", "parameters", "GFLOPs", "top-1 %", "top-5 %")
-_HEADING = (*_COLUMNS, "test", "source")
 
 
 def multiply_adds(row: Architecture) -> int:
@@ -49,44 +51,60 @@ def multiply_adds(row: Architecture) -> int:
     return total
 
 
-def table() -> str:
-    """The family as a Markdown table, one network to a line."""
-    lines = [_line(_HEADING), _line("-" * 3 for _ in _HEADING)]
-    return "\n".join([*lines, *(_line(_cells(row)) for row in ARCHITECTURES.values())])
+def table(columns: Sequence[str]) -> str:
+    """The family as a Markdown table with these of `COLUMNS`, one network to a line."""
+    rows = [[COLUMNS[name](row) for name in columns] for row in ARCHITECTURES.values()]
+    return "\n".join(map(_line, (columns, ["---"] * len(columns), *rows)))
 
 
 def updated(document: str, path: Path) -> str:
     """The document with the table of today between its markers."""
-    before, begin, rest = document.partition(BEGIN)
-    _, end, after = rest.partition(END)
-    if not (begin and end):
+    begin = BEGIN.search(document)
+    columns = begin[1].split(", ") if begin is not None else []
+    if begin is None or END not in document[begin.end() :] or set(columns) - set(COLUMNS):
         raise InputFileError(
-            "has no markers for the table", where=path, remedy=f"Write {BEGIN} and {END} into it."
+            "has no markers for the table",
+            where=path,
+            remedy=f"Write <!-- family: {', '.join(COLUMNS)} --> and {END} into it.",
         )
-    return f"{before}{BEGIN}\n\n{table()}\n\n{END}{after}"
+    after = document[document.index(END, begin.end()) :]
+    return f"{document[: begin.end()]}\n{table(columns)}\n\n{after}"
 
 
-def _cells(row: Architecture) -> tuple[str, ...]:
-    found = REPORTED.get(row.name, Reported(0, None, "", ""))
+def _block(row: Architecture) -> str:
     block = f"pre-activated {row.block}" if row.preactivation else row.block
-    return (
-        f"`{row.name}`",
-        str(row.depth),
-        f"{block}, {row.groups} groups" if row.groups > 1 else block,
-        row.shortcut,
-        f"{row.parameters:,}",
-        f"{multiply_adds(row) / 1e9:.3g}",
-        f"{found.top1:.2f}" if found.source else "",
-        f"{found.top5:.2f}" if found.top5 is not None else "",
-        found.test,
-        found.source,
-    )
+    return f"{block}, {row.groups} groups" if row.groups > 1 else block
 
 
-def _line(cells: Any) -> str:
+def _reported(row: Architecture) -> Reported:
+    return REPORTED.get(row.name, _UNREAD)
+
+
+def _percent(value: float | None, found: Reported) -> str:
+    return f"{value:.2f}" if value is not None and found.source else ""
+
+
+_UNREAD = Reported(0, None, "", "")
+COLUMNS: Mapping[str, Callable[[Architecture], str]] = MappingProxyType(
+    {
+        "network": lambda row: f"`{row.name}`",
+        "depth": lambda row: str(row.depth),
+        "block": _block,
+        "shortcut": lambda row: row.shortcut,
+        "parameters": lambda row: f"{row.parameters:,}",
+        "GFLOPs": lambda row: f"{multiply_adds(row) / 1e9:.3g}",
+        "top-1 %": lambda row: _percent(_reported(row).top1, _reported(row)),
+        "top-5 %": lambda row: _percent(_reported(row).top5, _reported(row)),
+        "test": lambda row: _reported(row).test,
+        "source": lambda row: _reported(row).source,
+    }
+)
+
+
+def _line(cells: Iterable[str]) -> str:
     return "| " + " | ".join(cells) + " |"
 
 
 if __name__ == "__main__":
-    given = Path(sys.argv[1])
-    durable.write(given, updated(given.read_text("utf-8"), given).encode())
+    for given in map(Path, sys.argv[1:]):
+        durable.write(given, updated(given.read_text("utf-8"), given).encode())

@@ -11,18 +11,29 @@ from resnet_serve.architectures.reported import REPORTED
 from resnet_serve.architectures.table import multiply_adds, updated
 from resnet_serve.errors import InputFileError
 
-DOCUMENT = Path(__file__).parents[2] / "docs" / "family.md"
+ROOT = Path(__file__).parents[2]
 
 
-def test_the_document_is_current() -> None:
-    text = DOCUMENT.read_text("utf-8")
-    assert updated(text, DOCUMENT) == text, "run python -m resnet_serve.architectures.table"
+@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "docs" / "family.md"], ids=str)
+def test_the_document_is_current(path: Path) -> None:
+    text = path.read_text("utf-8")
+    assert updated(text, path) == text, f"run python -m resnet_serve.architectures.table {path}"
     assert all(f"| `{name}` |" in text for name in ARCHITECTURES)
+    assert f"{len(ARCHITECTURES)} networks" in text or path.name != "README.md"
 
 
-def test_a_document_without_markers_is_refused() -> None:
+@pytest.mark.parametrize(
+    "text",
+    [
+        "# Nothing",
+        "<!-- family: network -->\nno end",
+        "<!-- family: colour -->\n<!-- end of the family -->",
+        "<!-- end of the family -->\n<!-- family: network -->\n",
+    ],
+)
+def test_a_document_without_markers_is_refused(text: str) -> None:
     with pytest.raises(InputFileError, match="has no markers"):
-        updated("# Nothing", Path("other.md"))
+        updated(text, Path("other.md"))
 
 
 @pytest.mark.parametrize(
