@@ -2,9 +2,9 @@
 
     python -m resnet_serve.architectures.table README.md
 
-Between the markers of the document, the first of which names the columns, stands what the rows say,
-what the networks are counted to cost (multiply-adds of convolutions and classifier, 10⁹ of them) and
-what was published.
+Between the markers of a document, the first of which names the columns, stands what the rows say,
+what the networks are counted to cost (multiply-adds of convolutions and classifier, 10⁹ of them)
+and what was published.
 """
 
 from __future__ import annotations
