@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from resnet_serve import catalog, class_names, durable
 from resnet_serve.architectures import Architecture, build
-from resnet_serve.architectures.fitting import fitting, inferred
+from resnet_serve.architectures.fitting import candidates, fitting, inferred
 from resnet_serve.checkpoints import metadata, preprocessing_files
-from resnet_serve.checkpoints.reading import AS_IT_IS, Reading, is_file, read
+from resnet_serve.checkpoints.reading import AS_IT_IS, Checkpoint, Reading, is_file, read
 from resnet_serve.datasets import check_label_count
 from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
 from resnet_serve.errors import InputFileError, UsageError
@@ -217,13 +217,18 @@ def _file(
     progress: Progress | None = None,
 ) -> Weights:
     found = read(spec, reading, progress)
-    architecture = _fitted(architecture, found.tensors, found.path)
+    notices = found.notices
+    if architecture is None:
+        architecture, twins = _inferred(found)
+        notices += () if twins is None else (twins,)
+    else:
+        architecture = _fitted(architecture, found.tensors)
     state = fitting(dict(found.tensors), architecture, found.path)
     if labels is not None:
         check_label_count(labels, architecture.classes)
     stored = metadata.Found(found.path, found.metadata)
     beside = preprocessing_files.of_timm(found.path, architecture.classes)
-    notices, preprocessing = found.notices, stored.preprocessing() or beside.preprocessing
+    preprocessing = stored.preprocessing() or beside.preprocessing
     if preprocessing is None:
         preprocessing = _usual_preprocessing(architecture)
         if architecture.channels == 1 and reading.preprocessing is None:
@@ -249,12 +254,24 @@ def _file(
     )
 
 
-def _fitted(
-    architecture: Architecture | None, state: Mapping[str, Tensor], path: Path
-) -> Architecture:
-    """The architecture with the file's own classifier; without one, what the file looks like."""
-    if architecture is None:
-        return inferred(state, path)
+def _inferred(found: Checkpoint) -> tuple[Architecture, str | None]:
+    """What the file says it is, or looks like; and the networks that look the same, in words."""
+    row = inferred(found.tensors, found.path)
+    others = {each.name: each for each in candidates(found.tensors)}
+    named = found.metadata.get("architecture", "")
+    if named in others:
+        return others.pop(named), None
+    del others[row.name]
+    if not others:
+        return row, None
+    return row, (
+        f"{found.path} is taken for a {row.name}, and has the same tensors as "
+        f"{', '.join(others)}: --arch says which it is"
+    )
+
+
+def _fitted(architecture: Architecture, state: Mapping[str, Tensor]) -> Architecture:
+    """The architecture with the file's own stem and classifier."""
     stem = state.get("conv1.weight", state.get("conv1.0.weight"))  # deep stems are sequences
     if stem is not None and stem.ndim == 4 and stem.shape[1] in CHANNELS:
         architecture = architecture.with_channels(stem.shape[1])

@@ -199,6 +199,19 @@ def test_the_classifier_of_the_file_decides_the_class_count(
         assert found.labels == class_names.usual(classes)
 
 
+def test_twins_are_told_apart_by_the_file_or_said(
+    tmp_path: Path, state: dict[str, Tensor], random20: weights.Weights
+) -> None:
+    torch.save(state, tmp_path / "net.pth")
+    silent = weights.load(str(tmp_path / "net.pth"), None)
+    assert silent.architecture.name == "resnet20"
+    assert any("the same tensors as plain20" in notice for notice in silent.notices)
+    plain = replace(random20, architecture=find("plain20"))
+    weights.save(tmp_path / "plain.safetensors", plain)
+    named = weights.load(str(tmp_path / "plain.safetensors"), None)
+    assert (named.architecture.name, named.notices) == ("plain20", ())
+
+
 def test_without_an_architecture_there_must_be_a_file() -> None:
     with pytest.raises(UsageError, match="nothing to infer a network from in 'digits'"):
         weights.load("digits", None)
