@@ -1,0 +1,86 @@
+"""Every network of the registry through the converter, untrained, in FP32 and INT8.
+
+    python benchmarks/family.py
+
+Whether each converts, keeps parity and is deployed, and how exact it is. ImageNet networks see 64
+pixels here to save hours; INT8 is calibrated with digits. Untrained: the decisions mean nothing,
+the numbers of the logits do.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from pathlib import Path
+
+from recorded import record
+
+from resnet_convert import convert
+from resnet_serve.architectures import ARCHITECTURES, Architecture
+from resnet_serve.errors import ResnetServeError
+
+SIDE = 64
+CALIBRATION_IMAGES = 16
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("names", nargs="*", metavar="NAME", help="these alone; nothing is written")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory() as folder:
+        rows = [
+            converted(row, precision, Path(folder))
+            for row in ARCHITECTURES.values()
+            if not options.names or row.name in options.names
+            for precision in ("fp32", "int8")
+        ]
+    if not options.names:
+        deployed = sum(row["outcome"] == "deployed" for row in rows)
+        what = f"untrained networks of the registry, converted: {deployed} of {len(rows)} deployed"
+        record("family", rows, {"what": what, "image_side": SIDE})
+
+
+def converted(row: Architecture, precision: str, folder: Path) -> dict[str, object]:
+    """One conversion; a refusal is a row, not the end."""
+    size = min(SIDE, row.image_size)
+    own = folder / "preprocessing.json"
+    own.write_text(json.dumps({"resize": size, "crop": [size, size]}))
+    found: dict[str, object] = dict.fromkeys(("sqnr_db", "cosine", "folded", "kept", "nodes"), "")
+    started = time.perf_counter()
+    try:
+        done = convert(
+            arch=row.name,
+            weights="random",
+            precision=precision,
+            preprocessing=own,
+            target="onnxruntime",
+            calibration="digits" if precision == "int8" else None,
+            calibration_images=CALIBRATION_IMAGES,
+            repository=folder / "models",
+        )
+        numbers = done.measurements.numerics[1]
+        found = {
+            "sqnr_db": round(numbers.sqnr_db, 1),
+            "cosine": round(numbers.cosine, 6),
+            "folded": done.fold.folded,
+            "kept": len(done.fold.kept),
+            "nodes": sum(done.trace.operators.values()),
+        }
+        outcome = "deployed"
+    except ResnetServeError as error:
+        outcome = str(error)
+    result = {
+        "network": row.name,
+        "precision": precision,
+        "outcome": outcome,
+        **found,
+        "seconds": round(time.perf_counter() - started, 1),
+    }
+    print("  ".join(f"{name} {value}" for name, value in result.items()), flush=True)
+    return result
+
+
+if __name__ == "__main__":
+    main()
