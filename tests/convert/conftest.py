@@ -14,7 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from thin import thin
+from thin import SHALLOW, thin
 from torch import nn
 from trace_once import trace_once
 
@@ -120,12 +120,13 @@ def run() -> Callable[..., NDArray[Any]]:
     return answer
 
 
-SHALLOW = [row for row in ARCHITECTURES.values() if row.depth < 1000]
-
-
-@pytest.fixture(scope="session", params=SHALLOW, ids=lambda row: row.name)
+@pytest.fixture(
+    scope="session",
+    params=[row for row in ARCHITECTURES.values() if row.depth <= SHALLOW],
+    ids=lambda row: row.name,
+)
 def family(request: pytest.FixtureRequest) -> tuple[Architecture, nn.Module, Trace]:
-    """Every topology of the family in turn, random, thin, and its trace; not to be changed."""
+    """The networks of the family in turn, random, thin, and the trace; not to be changed."""
     torch.manual_seed(0)
     row = thin(request.param)
     network = build(row)

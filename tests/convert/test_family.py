@@ -1,26 +1,15 @@
-"""Every kind of network of the family at a second, odd image size, and the deepest once."""
+"""Every kind of network of the family at a second, odd image size, and the deep ones once."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from thin import thin
+from thin import SHALLOW, shallowest, thin
 from torch import nn
 
 from resnet_convert.fold import fold
 from resnet_convert.trace import trace, verify
 from resnet_serve.architectures import ARCHITECTURES, Architecture, build
-
-
-def kind(row: Architecture) -> tuple[object, ...]:
-    """What makes a graph another one, but for its depth."""
-    grouped = row.groups > 1
-    return row.block, row.stem, row.shortcut, row.strided, row.preactivation, grouped
-
-
-def shallowest() -> list[Architecture]:
-    rows = sorted(ARCHITECTURES.values(), key=lambda row: row.depth, reverse=True)
-    return list({kind(row): row for row in rows}.values())
 
 
 def converts(row: Architecture, side: int) -> None:
@@ -44,5 +33,16 @@ def test_every_kind_converts_at_an_odd_image_size_of_one_channel(row: Architectu
     converts(thin(row).with_channels(1), 75 if row.family == "ImageNet" else 33)
 
 
-def test_a_thousand_layers_convert() -> None:
-    converts(ARCHITECTURES["resnet1202"], 8)
+@pytest.mark.parametrize(
+    "row",
+    [row for row in ARCHITECTURES.values() if SHALLOW < row.depth < 1000],
+    ids=lambda row: row.name,
+)
+def test_the_deep_ones_convert(row: Architecture) -> None:
+    converts(thin(row), 32)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["resnet1202", "preact_resnet1001"])
+def test_a_thousand_layers_convert(name: str) -> None:
+    converts(ARCHITECTURES[name], 8)

@@ -4,9 +4,23 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from resnet_serve.architectures import Architecture
+from resnet_serve.architectures import ARCHITECTURES, Architecture
+
+SHALLOW = 56  # layers, up to which every test takes every network
 
 
 def thin(row: Architecture) -> Architecture:
     """The row at a quarter of ImageNet's channels; 16 are what TensorRT's rules ask for."""
     return replace(row, widths=(16, 32, 64, 128)[: len(row.widths)])
+
+
+def kind(row: Architecture) -> tuple[object, ...]:
+    """What makes a graph another one, but for its depth."""
+    grouped = row.groups > 1
+    return row.block, row.stem, row.shortcut, row.strided, row.preactivation, grouped
+
+
+def shallowest() -> list[Architecture]:
+    """One network of every kind."""
+    rows = sorted(ARCHITECTURES.values(), key=lambda row: row.depth, reverse=True)
+    return list({kind(row): row for row in rows}.values())
