@@ -1,8 +1,8 @@
 """Calibrate: the range of every activation over real images, streamed.
 
-One pass of the folded FP32 graph with its activations as outputs. For minmax only two numbers per
-tensor are kept, for all the methods at once a histogram (`histogram.py`): memory grows neither with
-the images nor with the depth.
+One pass of the folded FP32 graph, a stretch of it at a time (`stretches.py`). For minmax only two
+numbers per tensor are kept, for all the methods at once a histogram (`histogram.py`): activations
+take no more memory for more images, nor for a deeper network.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 from resnet_convert.clipping import limits
 from resnet_convert.copied import copied
 from resnet_convert.histogram import Histogram
+from resnet_convert.stretches import walk
 from resnet_convert.trace import serialize
 from resnet_serve.errors import ConversionError, UsageError
 from resnet_serve.optional import optional
-from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -125,14 +125,13 @@ def _streamed(
     threads: int,
     progress: Told,
 ) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
-    """The named tensors of one batch after another, with the images so far."""
+    """The named tensors, a stretch of one batch after another, with the images so far."""
     images = 0
-    entry = str(model.graph.inputs[0].name)
-    with onnxruntime_runtime.load(with_outputs(model, names), threads=threads) as session:
+    with walk(model, names, threads=threads) as stretches:
         for batch in batches:
-            values = {entry: batch} | session.run_all(batch)
             images += len(batch)
-            yield images, {name: values[name] for name in names}
+            for seen in stretches.run(batch):
+                yield images, seen.shown
             if progress is not None:
                 progress(images)
     if not images:

@@ -9,20 +9,20 @@ what the FP32 layer was fed, so that a layer answers for its own loss and not fo
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from contextlib import ExitStack
+from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_convert.calibrate import with_outputs
 from resnet_convert.copied import copied
 from resnet_convert.emulate import emulate
 from resnet_convert.quantize import WEIGHTED
+from resnet_convert.stretches import leading_to, loaded, run, walk
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
 from resnet_serve.parity.numerics import decibels
-from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -54,36 +54,38 @@ class _Tensors:
 def inspect(
     folded: ir.Model, converted: ir.Model, batches: Iterable[NDArray[Any]], *, threads: int
 ) -> tuple[Layer, ...]:
-    """Run both graphs over the batches, one layer's numbers at a time, in the graph's order.
+    """Run both graphs over the batches, a stretch of layers at a time, in the graph's order.
 
     A typed graph (FP16, BF16, Q/DQ over FP16) is emulated: it rounds as it would on its GPU.
     """
     layers = _layers(folded)
     alone = copied(converted)
-    given = _separate(alone, layers)
+    image = str(folded.graph.inputs[0].name)
+    sources = {image: image} | _separate(alone, layers)
     available = {str(value.name) for node in alone.graph for value in node.outputs}
     twins = {name: _twin(name, tensors, available) for name, tensors in layers.items()}
-    wanted = {
-        tensor
-        for tensors in layers.values()
-        for tensor in (tensors.taken, tensors.response, tensors.activation)
-    }
-    image = str(folded.graph.inputs[0].name)
+    emulation = emulate(alone)
+    wanted = {tensor for tensors in layers.values() for tensor in astuple(tensors)} - {image}
     sums = {name: np.zeros(5) for name in layers}  # n, Σx, Σx², signal, noise
-    with (
-        onnxruntime_runtime.load(with_outputs(folded, wanted), threads=threads) as reference,
-        onnxruntime_runtime.load(
-            with_outputs(emulate(alone), set(twins.values())), threads=threads
-        ) as candidate,
-    ):
+    with ExitStack() as stack:
+        reference = stack.enter_context(walk(folded, wanted, threads=threads))
+        groups = [
+            [name for name, tensors in layers.items() if tensors.response in shown]
+            for shown in (frozenset(stretch.shown) for stretch in reference.stretches)
+        ]
+        parts = leading_to(emulation, [[twins[name] for name in group] for group in groups])
+        sessions = [stack.enter_context(loaded(part, threads=threads)) for part in parts]
         for batch in batches:
-            theirs = {image: batch} | reference.run_all(batch)
-            ours = candidate.run_all(batch, {entry: theirs[name] for name, entry in given.items()})
-            for name, tensors in layers.items():
-                x = theirs[tensors.response].astype(np.float64)
-                a = theirs[tensors.activation].astype(np.float64)
-                noise = np.square(a - ours[twins[name]].astype(np.float64)).sum()
-                sums[name] += (x.size, x.sum(), np.square(x).sum(), np.square(a).sum(), noise)
+            for seen, group, part, session in zip(
+                reference.run(batch), groups, parts, sessions, strict=True
+            ):
+                theirs = {image: batch} | seen.given | seen.shown
+                ours = run(session, {entry: theirs[sources[entry]] for entry in part.given})
+                for name in group:
+                    x = theirs[layers[name].response].astype(np.float64)
+                    a = theirs[layers[name].activation].astype(np.float64)
+                    noise = np.square(a - ours[twins[name]].astype(np.float64)).sum()
+                    sums[name] += (x.size, x.sum(), np.square(x).sum(), np.square(a).sum(), noise)
     return tuple(_summary(name, total) for name, total in sums.items())
 
 
@@ -103,7 +105,7 @@ def _layers(folded: ir.Model) -> dict[str, _Tensors]:
 def _separate(converted: ir.Model, layers: Mapping[str, _Tensors]) -> dict[str, str]:
     """Feed every layer from an FP32 graph input of its own, through its own Cast or Q/DQ, in place.
 
-    Returns the new inputs by the tensor of the folded graph that each stands for.
+    Returns the tensor of the folded graph that each new input stands for.
     """
     graph = converted.graph
     entries: dict[str, ir.Value] = {}
@@ -126,7 +128,7 @@ def _separate(converted: ir.Model, layers: Mapping[str, _Tensors]) -> dict[str, 
             entry = entries[tensors.taken]
             entrances[taken] = _entrance(graph, entry, taken, before=node)
         node.replace_input_with(0, entrances[taken])
-    return {name: str(entry.name) for name, entry in entries.items()}
+    return {str(entry.name): name for name, entry in entries.items()}
 
 
 def _entrance(graph: ir.Graph, entry: ir.Value, taken: ir.Value, *, before: ir.Node) -> ir.Value:

@@ -1,8 +1,8 @@
 """Overflow: which modules FP16 could not hold, seen on real images.
 
 FP16 ends at 65504; what is larger becomes infinite and, one layer on, not a number. The folded FP32
-graph is run once with its activations as outputs; `halve(…, keep=…)` then keeps the modules that
-are named here in FP32.
+graph is run once, a stretch at a time; `halve(…, keep=…)` then keeps the modules that are named
+here in FP32.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_convert.calibrate import with_outputs
 from resnet_convert.half import LARGEST_FP16, PASSING, pixel_arithmetic
 from resnet_convert.initializers import array_of
 from resnet_convert.quantize import taken
+from resnet_convert.stretches import walk
 from resnet_serve.errors import UsageError
 from resnet_serve.optional import optional
-from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -67,14 +66,15 @@ def scan(
                 largest = float(np.abs(array_of(value)).max(initial=0.0))
                 weights[_module(node)] = max(weights[_module(node)], largest)
     images = 0
-    with onnxruntime_runtime.load(with_outputs(folded, outputs), threads=threads) as session:
+    with walk(folded, outputs, threads=threads) as stretches:
         for batch in batches:
             images += len(batch)
-            for name, seen in session.run_all(batch).items():
-                module = outputs[name]
-                # numpy's maximum keeps a NaN, which is no FP16 number either
-                largest = float(np.abs(seen).max(initial=0.0))
-                activation[module] = float(np.maximum(activation[module], largest))
+            for seen in stretches.run(batch):
+                for name, array in seen.shown.items():
+                    module = outputs[name]
+                    # numpy's maximum keeps a NaN, which is no FP16 number either
+                    largest = float(np.abs(array).max(initial=0.0))
+                    activation[module] = float(np.maximum(activation[module], largest))
     if not images:
         raise UsageError("no images to scan for overflow", remedy="Give a folder of images.")
     return tuple(

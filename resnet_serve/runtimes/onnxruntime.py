@@ -27,22 +27,33 @@ INTEGER_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
 
 
 def load(
-    model: Path | bytes, *, threads: int, outputs: tuple[str, ...] | None = None
+    model: Path | bytes,
+    *,
+    threads: int,
+    outputs: tuple[str, ...] | None = None,
+    arena: bool = True,
 ) -> OnnxRuntimeModel:
     """Create a session over a file or serialized model with `threads` intra-op threads.
 
-    `outputs` names the outputs `run_all` returns (all of them when None).
+    `outputs` names the outputs `run_all` returns (all of them when None). Without its `arena` a
+    session keeps no memory between runs, for those who hold many.
     """
-    return OnnxRuntimeModel(model, threads=threads, outputs=outputs)
+    return OnnxRuntimeModel(model, threads=threads, outputs=outputs, arena=arena)
 
 
 class OnnxRuntimeModel(RunnableModel):
     """See `load`."""
 
     def __init__(
-        self, model: Path | bytes, *, threads: int, outputs: tuple[str, ...] | None
+        self,
+        model: Path | bytes,
+        *,
+        threads: int,
+        outputs: tuple[str, ...] | None,
+        arena: bool,
     ) -> None:
         options = onnxruntime.SessionOptions()
+        options.enable_cpu_mem_arena = arena
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = _WARNINGS_OFF
