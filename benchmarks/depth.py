@@ -1,0 +1,218 @@
+"""What a conversion costs by depth, ResNet-20 to 1202: seconds by stage, peak memory, ONNX size.
+
+    python benchmarks/depth.py
+
+Every case is a process of its own, so that its peak memory is its own; a ResNet-20 goes through
+before the clock starts, because the first trace of a process costs seconds whatever the depth, and
+would hide how the rest grows. The weights are random, their BatchNorm settled; INT8 is calibrated
+on 32 real digits, and parity is over 32 others. The goal: a layer of ResNet-1202 costs at most 1.5
+times one of ResNet-110. CPU seconds stand beside the clock's, which a busy host stretches.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from recorded import record
+
+from resnet_convert import svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+    from resnet_convert.journey import Journey
+
+NETWORKS = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202")
+PRECISIONS = ("fp32", "int8")
+STAGES = ("trace", "fold", "pixels", "calibrate", "quantize", "parity", "serialize")
+COMPARED = ("resnet110", "resnet1202")
+GOAL = 1.5
+IMAGES = 32
+TASK = "digits"
+Row = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--repeats", type=int, default=3, help="of each case but the deepest")
+    parser.add_argument("--case", nargs=2, metavar=("ARCH", "PRECISION"), help="one; prints JSON")
+    options = parser.parse_args()
+    if options.case:
+        print(json.dumps(converted(*options.case)))
+        return
+    rows = [
+        shown(median([in_a_process(arch, precision) for _ in range(times)]))
+        for arch in NETWORKS
+        for precision in PRECISIONS
+        for times in (1 if arch == NETWORKS[-1] else options.repeats,)
+    ]
+    ratios = {precision: growth(rows, precision) for precision in PRECISIONS}
+    for precision, found in ratios.items():
+        print(
+            f"{precision}: a layer of {COMPARED[1]} takes {found['total']:.2f}× one of "
+            f"{COMPARED[0]} (CPU seconds {found['cpu']:.2f}×; goal: at most {GOAL})"
+        )
+    summary = {
+        "what": "cost of a conversion by depth, untrained CIFAR ResNets at 32 px",
+        "time_per_layer_ratio": ratios,
+        "compared": COMPARED,
+        "goal": GOAL,
+    }
+    record("depth", rows, summary, {"time": times_by_depth(rows), "memory": memory(rows)})
+
+
+def in_a_process(arch: str, precision: str) -> Row:
+    command = [sys.executable, str(Path(__file__)), "--case", arch, precision]
+    # A waiting thread sleeps, so that CPU seconds are work.
+    environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=environment)
+    row: Row = json.loads(done.stdout.splitlines()[-1])
+    return row
+
+
+def converted(arch: str, precision: str) -> Row:
+    """One conversion in this process: its seconds by stage, and what came out."""
+    from resnet_convert.journey import Journey, Silent
+
+    through(NETWORKS[0], precision, Journey(Silent()))
+    journey = Journey(Silent())
+    made = through(arch, precision, journey)
+    seconds = {stage.name: round(stage.seconds, 3) for stage in journey.stages}
+    total = sum(seconds[name] for name in STAGES if name in seconds)
+    return {
+        "network": arch,
+        "precision": precision,
+        "layers": made["layers"],
+        **{f"{name}_s": seconds.get(name, 0.0) for name in STAGES},
+        "total_s": round(total, 3),
+        "cpu_s": round(made.pop("cpu_s"), 3),
+        "ms_per_layer": round(1000 * total / made["layers"], 2),
+        # Linux counts in KiB.
+        "peak_mib": round(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024),
+        **made,
+    }
+
+
+def through(arch: str, precision: str, journey: Journey) -> Row:
+    """The stages of a conversion up to parity, without building or deploying anything."""
+    from resnet_convert import graph, measure
+    from resnet_convert.layers import inspect
+    from resnet_convert.request import Request
+    from resnet_convert.trace import serialize
+    from resnet_serve import host, weights
+    from resnet_serve.architectures import find
+    from resnet_serve.datasets import open_images
+    from resnet_serve.runtimes import open_on_cpu
+    from resnet_serve.selection import spread
+
+    threads = host.cores()
+    request = Request(arch, precision, weights="random", target="onnxruntime", calibration=TASK)
+    loaded = weights.load("random", find(arch))
+    network = loaded.network()
+    held_in = spread(open_images(TASK, None, split="calibration"), IMAGES)
+    held_out = spread(open_images(TASK, None, split="validation"), IMAGES)
+    started = time.process_time()
+    folded = graph.prepare(request, loaded, network, journey)
+    made = graph.finish(folded, request, loaded, held_in, journey)
+    with journey.stage("serialize"):
+        serialize(made.model)
+    with (
+        journey.stage("parity"),
+        open_on_cpu("onnxruntime", precision, made.data, threads) as model,
+    ):
+        measured = measure.decisions(
+            measure.reference(network, loaded, held_out, threads),
+            model,
+            held_out,
+            lambda pixels: measure.taken(request.input, pixels, loaded.preprocessing),
+            journey.progress,
+            runtime="onnxruntime",
+            compiled={},
+        )
+        layers = inspect(
+            made.precise.reference,
+            made.model,
+            measure.inputs(spread(held_out, 8), loaded, request),
+            threads=threads,
+        )
+    return {
+        "layers": len(layers),
+        "cpu_s": time.process_time() - started,
+        "onnx_mib": round(len(made.data) / 2**20, 2),
+        "nodes": len(made.model.graph),
+        "sqnr_db": round(measured.numerics[measure.BATCH_SIZE].sqnr_db, 1),
+    }
+
+
+def median(rows: list[Row]) -> Row:
+    return {
+        name: round(statistics.median(row[name] for row in rows), 3)
+        if isinstance(value, int | float)
+        else value
+        for name, value in rows[0].items()
+    }
+
+
+def shown(row: Row) -> Row:
+    print(
+        f"{row['network']:<11} {row['precision']:<5} {row['total_s']:7.1f} s  "
+        f"{row['ms_per_layer']:6.1f} ms a layer  {row['peak_mib']:6.0f} MiB  "
+        f"{row['onnx_mib']:6.2f} MiB ONNX  {row['nodes']:6.0f} nodes  {row['sqnr_db']:.1f} dB",
+        flush=True,
+    )
+    return row
+
+
+def growth(rows: list[Row], precision: str) -> dict[str, float]:
+    """By stage, and in all: time per layer of the deeper network over that of the other."""
+    shallow, deep = (
+        next(row for row in rows if (row["network"], row["precision"]) == (arch, precision))
+        for arch in COMPARED
+    )
+    return {
+        name: round(
+            deep[f"{name}_s"] / deep["layers"] / (shallow[f"{name}_s"] / shallow["layers"]), 2
+        )
+        for name in (*STAGES, "total", "cpu")
+        if shallow[f"{name}_s"] > 0
+    }
+
+
+@svg.figure((8.4, 3.8))
+def times_by_depth(axes: Axes, rows: list[Row]) -> str:
+    """Seconds of a conversion over the number of layers, both on a logarithmic scale."""
+    _curves(axes, rows, "total_s")
+    axes.set_ylabel("seconds, trace to parity")
+    return "Seconds of a conversion by depth"
+
+
+@svg.figure((8.4, 3.8))
+def memory(axes: Axes, rows: list[Row]) -> str:
+    """Peak memory over the number of layers."""
+    _curves(axes, rows, "peak_mib")
+    axes.set_ylabel("MiB at the peak, of the whole process")
+    return "Peak memory of a conversion by depth"
+
+
+def _curves(axes: Axes, rows: list[Row], name: str) -> None:
+    for precision, color in zip(PRECISIONS, (svg.SOFT, svg.CONVERTED), strict=True):
+        these = [row for row in rows if row["precision"] == precision]
+        depths, values = [row["layers"] for row in these], [row[name] for row in these]
+        axes.plot(depths, values, "o-", color=color, markersize=4, label=precision)
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlabel("layers with weights")
+    axes.legend(frameon=False)
+
+
+if __name__ == "__main__":
+    main()
