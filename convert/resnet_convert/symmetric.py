@@ -30,7 +30,6 @@ in TensorRT Model Optimizer.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -133,13 +132,8 @@ def shortcut(add: ir.Node) -> int | None:
     convolved = _written_by_conv(first), _written_by_conv(second)
     if convolved != (True, True):
         return {(True, False): 1, (False, True): 0}.get(convolved)
-    ways = _ways_back(first), _ways_back(second)
-    parted = min(
-        (value for value in ways[0] if value in ways[1]),
-        key=lambda value: ways[0][value] + ways[1][value],
-        default=None,
-    )
-    return 0 if parted is not None and ways[0][parted] < ways[1][parted] else 1
+    ways = _ways_back(first, second)
+    return 0 if ways is not None and ways[0] < ways[1] else 1
 
 
 def _sites(
@@ -182,19 +176,33 @@ def _written_by_conv(value: ir.Value) -> bool:
     return producer is not None and producer.op_type == "Conv"
 
 
-def _ways_back(value: ir.Value) -> dict[ir.Value, int]:
-    """Every tensor that `value` was computed from, with the least number of operators between."""
-    found = {value: 0}
-    waiting = deque([value])
-    while waiting:
-        current = waiting.popleft()
-        producer = current.producer()
-        for given in producer.inputs if producer is not None else ():
-            before = _origin(given)
-            if before is not None and not before.is_initializer() and before not in found:
-                found[before] = found[current] + 1
-                waiting.append(before)
-    return found
+def _ways_back(first: ir.Value, second: ir.Value) -> tuple[int, int] | None:
+    """The operators from each tensor back to where their branches part: the fewest together.
+
+    Both sides go back a step at a time, no further than could still be shorter: what stands before
+    the block is not looked at, however deep the network is.
+    """
+    ways = ({first: 0}, {second: 0})
+    fronts = [[first], [second]]
+    fewest: tuple[int, int] | None = None  # together, and from the first
+    steps = 0
+    while any(fronts) and (fewest is None or fewest[0] > steps):
+        steps += 1
+        for side, (own, other) in enumerate((ways, ways[::-1])):
+            fronts[side] = [v for v in _read_by_writers(fronts[side]) if v not in own]
+            own.update(dict.fromkeys(fronts[side], steps))
+            for value in fronts[side]:
+                if value in other:
+                    found = (steps + other[value], ways[0][value])
+                    fewest = found if fewest is None else min(fewest, found)
+    return None if fewest is None else (fewest[1], fewest[0] - fewest[1])
+
+
+def _read_by_writers(values: list[ir.Value]) -> dict[ir.Value, None]:
+    """The tensors, not constants, that these were computed from."""
+    producers = (value.producer() for value in values)
+    given = (_origin(v) for node in producers if node is not None for v in node.inputs)
+    return {value: None for value in given if value is not None and not value.is_initializer()}
 
 
 def _fits_fp8(node: ir.Node) -> bool:
