@@ -154,10 +154,11 @@ def through(arch: str, precision: str, journey: Journey) -> Row:
 
 
 def median(rows: list[Row]) -> Row:
+    """Of every number that the repeats disagree on."""
     return {
-        name: round(statistics.median(row[name] for row in rows), 3)
-        if isinstance(value, int | float)
-        else value
+        name: value
+        if all(row[name] == value for row in rows)
+        else round(statistics.median(row[name] for row in rows), 3)
         for name, value in rows[0].items()
     }
 
