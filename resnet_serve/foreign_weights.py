@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resnet_serve import class_names, durable, weights
-from resnet_serve.architectures import foreign
+from resnet_serve import class_names, durable
+from resnet_serve.architectures import foreign, untrained
 from resnet_serve.architectures.fitting import MOST_KEYS, check_finite, disagreements
 from resnet_serve.checkpoints import keys, metadata, preprocessing_files
 from resnet_serve.checkpoints.reading import AS_IT_IS, Reading, is_file, read
@@ -60,7 +60,7 @@ def load(
         check_finite(network.state_dict(), module)
         found = _Found(network, own(module), digest(network))
     elif option[0] == "random":
-        with weights.seeded(weights.seed_of(option[2])):
+        with untrained.seeded(untrained.seed_of(option[2])):
             network = foreign.make(factory, module)
         found = _Found(network, f"{spec} (untrained)", "", trained=False)
     else:
@@ -73,8 +73,8 @@ def load(
         preprocessing, notices = _preprocessing(found, reading, module)
     described = foreign.describe(module, factory, found.network, preprocessing)
     if not found.trained:
-        with weights.seeded(0):
-            weights.settle(found.network, (described.channels, *preprocessing.crop))
+        with untrained.seeded(0):
+            untrained.settle(found.network, (described.channels, *preprocessing.crop))
     if labels is not None:
         check_label_count(labels, described.classes)
     stored = found.stored

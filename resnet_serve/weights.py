@@ -7,8 +7,7 @@ not fit strictly is answered with what the file looks like; `checkpoints/` reads
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -16,7 +15,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from resnet_serve import catalog, class_names, durable
-from resnet_serve.architectures import Architecture, build
+from resnet_serve.architectures import Architecture, build, untrained
 from resnet_serve.architectures.fitting import candidates, fitting, inferred
 from resnet_serve.checkpoints import metadata, preprocessing_files
 from resnet_serve.checkpoints.reading import AS_IT_IS, Checkpoint, Reading, is_file, read
@@ -33,9 +32,6 @@ if TYPE_CHECKING:
     from resnet_serve.architectures.foreign import Foreign
 else:
     torch = optional("torch", extra="convert")
-
-SETTLING_PASSES = 4
-SETTLING_BATCH = 8
 
 
 @dataclass(frozen=True)
@@ -156,16 +152,13 @@ def _digits(architecture: Architecture, labels: tuple[str, ...] | None) -> Weigh
 
 
 def _random(architecture: Architecture, option: str, labels: tuple[str, ...] | None) -> Weights:
-    """An untrained network whose BatchNorm statistics have seen a few batches of smooth noise.
-
-    Without that, activations would not have the ranges that INT8 calibration meets in practice.
-    """
-    seed = seed_of(option)
+    seed = untrained.seed_of(option)
     architecture = architecture.with_classes(len(labels)) if labels else architecture
     size = architecture.image_size
-    with seeded(seed):
+    with untrained.seeded(seed):
         network = build(architecture)
-        settle(network, (architecture.channels, size, size))
+        untrained.quieten(network)
+        untrained.settle(network, (architecture.channels, size, size))
     state = network.state_dict()
     digest = durable.sha256(b"".join(t.contiguous().numpy().tobytes() for t in state.values()))
     return Weights(
@@ -178,35 +171,6 @@ def _random(architecture: Architecture, option: str, labels: tuple[str, ...] | N
         trained=False,
         training={},
     )
-
-
-def seed_of(option: str) -> int:
-    """The number in `random:NUMBER`; 0 without one."""
-    if (option and not option.isdecimal()) or len(option) > 18:
-        raise UsageError(f"the seed in 'random:{option}' must be a whole number of 0 to 18 digits")
-    return int(option or 0)
-
-
-@contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Random numbers that follow from `seed`; those of the caller go on as before."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
-        yield
-
-
-def settle(network: nn.Module, size: tuple[int, int, int]) -> None:
-    """Let a network's BatchNorms see smooth noise [C,H,W], and return to evaluation mode."""
-    channels, height, width = size
-    network.train()
-    for module in network.modules():
-        if isinstance(module, torch.nn.BatchNorm2d):
-            module.momentum = None  # cumulative average over the passes
-    with torch.no_grad():
-        for _ in range(SETTLING_PASSES):
-            noise = torch.randn(SETTLING_BATCH, channels, max(1, height // 8), max(1, width // 8))
-            network(torch.nn.functional.interpolate(noise, size=(height, width), mode="bilinear"))
-    network.eval()
 
 
 def _file(
