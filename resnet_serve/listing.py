@@ -35,14 +35,14 @@ def table(found: Sequence[Deployed], *, now: datetime | None = None) -> Table:
             mark = Text("plan not built", "yellow")
         if not row["trained"]:
             mark = Text("untrained", "yellow")
-        top1 = row["top1"]
+        top1, head = row["top1"], row["head"]
         shown.add_row(
             row["model"],
             str(row["version"]),
-            row["architecture"],
+            row["architecture"] if head == "classifier" else f"{row['architecture']} {head}",
             row["precision"],
             "" if top1 is None else f"{top1:.2f} %",
-            f"{100 * row['agreement']:.2f} %",
+            "" if row["agreement"] is None else f"{100 * row['agreement']:.2f} %",
             "" if row["speedup"] is None else f"{row['speedup']:.1f}×",
             age(timedelta(seconds=row["age_s"])),
             mark,
@@ -56,7 +56,7 @@ def rows(found: Sequence[Deployed], *, now: datetime | None = None) -> list[dict
     listed = []
     for deployed in found:
         passport = deployed.passport
-        decisions = passport.data["parity"]["decisions"]
+        decisions = passport.data["parity"]["decisions"] or {}
         speedup = passport.data["latency"]["speedup"]
         listed.append(
             {
@@ -66,8 +66,9 @@ def rows(found: Sequence[Deployed], *, now: datetime | None = None) -> list[dict
                 "precision": passport.precision,
                 "trained": passport.trained,
                 "gate_overridden": passport.overridden,
-                "top1": decisions["converted_top1"],
-                "agreement": decisions["top1_agreement"],
+                "head": passport.data.get("head", "classifier"),
+                "top1": decisions.get("converted_top1"),
+                "agreement": decisions.get("top1_agreement"),
                 "speedup": None if speedup is None else speedup["median"],
                 "engine": passport.engine_state,
                 "created": passport.created.isoformat(),

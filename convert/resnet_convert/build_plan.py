@@ -184,10 +184,7 @@ def _build(
                 trained=prepared.passport.trained,
             )
             verdict = Verdict((built.inspection.check(), *verdict.checks))
-            say(
-                f"{'passed' if verdict.passed else 'NOT MET'}: "
-                f"{100 * found.decisions.top1_agreement:.2f} % of {len(proof)} decisions agree"
-            )
+            say(f"{'passed' if verdict.passed else 'NOT MET'}: {found.likeness}")
         with journey.stage("latency") as say:
             optima = sorted({profile.optimum for profile in options.profiles})
             times = time_batches(plan, sorted({1, *optima}), contract["input"], steps)
@@ -234,7 +231,7 @@ def _facts(made: PlanBuild) -> dict[str, object]:
             "images": found.images,
             "images_sha256": found.images_sha256,
             "numerics": {str(size): n.to_json() for size, n in found.numerics.items()},
-            "decisions": found.decisions.to_json(),
+            "decisions": found.decisions and found.decisions.to_json(),
         },
         "gate": {**made.verdict.to_json(), "overridden": not made.verdict.passed},
         "host": host.describe().to_json(),

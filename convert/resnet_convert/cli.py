@@ -26,6 +26,7 @@ from resnet_convert.cli_checkpoints import (
     WeightsOption,
 )
 from resnet_convert.cli_ensemble import ensemble, ten_crop
+from resnet_convert.cli_head import HeadOption
 from resnet_convert.cli_network import ArchOption, ModuleOption, NameOption
 from resnet_convert.clipping import METHODS
 from resnet_convert.engine import HARDWARE
@@ -100,6 +101,7 @@ def command(
     trust_pickle: TrustPickleOption = False,
     weights_sha256: Sha256Option = None,
     preprocessing: PreprocessingOption = None,
+    head: HeadOption = "classifier",
     input: Annotated[
         str,
         typer.Option(
@@ -236,6 +238,7 @@ def command(
         trust_pickle=trust_pickle,
         weights_sha256=weights_sha256,
         preprocessing=preprocessing,
+        head=head,
         input=input,
         max_batch_size=max_batch_size,
         instances=instances,

@@ -136,10 +136,7 @@ def _compose(
                 trained=composition.trained,
             )
         )
-        say(
-            f"{'passed' if verdict.passed else 'NOT MET'}: "
-            f"{100 * found.decisions.top1_agreement:.2f} % of {len(images)} decisions agree"
-        )
+        say(f"{'passed' if verdict.passed else 'NOT MET'}: {found.likeness}")
     if not verdict.passed and not force:
         raise refusal(
             "nothing was deployed",

@@ -72,7 +72,7 @@ def facts(made: Made) -> Mapping[str, Any]:
             "images": found.images,
             "images_sha256": found.images_sha256,
             "numerics": {str(size): n.to_json() for size, n in found.numerics.items()},
-            "decisions": found.decisions.to_json(),
+            "decisions": found.decisions and found.decisions.to_json(),
         },
         "latency": {"speedup": None},
         "gate": {**made.verdict.to_json(), "overridden": not made.verdict.passed},

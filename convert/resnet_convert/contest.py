@@ -139,7 +139,7 @@ def hold(
     pairs = list(measure.reference(network, loaded, images, machine.cores))
     out: list[Placing] = []
     with ExitStack() as stack:
-        running: dict[Entrant, tuple[RunnableModel, bytes, float]] = {}
+        running: dict[Entrant, tuple[RunnableModel, bytes, float | None]] = {}
         field = entrants(request, machine.cores)
         # The targets of a CPU share one dialect: a precision is one graph, calibrated once.
         graphs: dict[str, tuple[Precise, bytes]] = {}
@@ -178,7 +178,7 @@ def hold(
                 BUDGETS[entrant.precision], found.numerics, found.decisions, trained=loaded.trained
             )
             verdict = Verdict((*verdict.checks, *([] if check is None else [check])))
-            agreement = found.decisions.top1_agreement
+            agreement = None if found.decisions is None else found.decisions.top1_agreement
             if verdict.passed:
                 running[entrant] = (runtime, data, agreement)
             else:
@@ -204,7 +204,7 @@ def settled(request: Request, contest: Contest) -> Request:
 
 
 def _timed(
-    running: Mapping[Entrant, tuple[RunnableModel, bytes, float]],
+    running: Mapping[Entrant, tuple[RunnableModel, bytes, float | None]],
     network: nn.Module,
     loaded: Weights,
     request: Request,
@@ -232,7 +232,7 @@ def _timed(
 
 def _throughputs(
     placings: list[Placing],
-    running: Mapping[Entrant, tuple[RunnableModel, bytes, float]],
+    running: Mapping[Entrant, tuple[RunnableModel, bytes, float | None]],
     loaded: Weights,
     request: Request,
     cores: int,

@@ -77,6 +77,20 @@ class Conversion:
         return self.request.model_name
 
     @property
+    def outputs(self) -> dict[str, tuple[int, ...]]:
+        """What it answers: name and dimensions of every output, without the batch."""
+        found = {}
+        for each in self.trace.model.graph.outputs:
+            sides = () if each.shape is None else each.shape.dims[1:]
+            found[str(each.name)] = tuple(side for side in sides if isinstance(side, int))
+        return found
+
+    @property
+    def features(self) -> dict[str, tuple[int, ...]] | None:
+        """The outputs of a model that answers no logits."""
+        return None if self.request.classifies else self.outputs
+
+    @property
     def engine_state(self) -> State | None:
         """None without an engine."""
         return None if self.engine is None else self.engine.state

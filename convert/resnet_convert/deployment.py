@@ -27,7 +27,9 @@ def deploy(conversion: Conversion, model: bytes, repository: Repository) -> tupl
     loaded, serving = conversion.weights, conversion.serving
     classes = loaded.architecture.classes
     input_kind = conversion.request.input
-    labels = {config.LABELS_FILE: config.labels_text(loaded.labels).encode()}
+    labels = {}
+    if conversion.features is None:
+        labels[config.LABELS_FILE] = config.labels_text(loaded.labels).encode()
     document = passport.create(**facts(conversion))
     classifier = config.classifier(
         name,
@@ -35,6 +37,7 @@ def deploy(conversion: Conversion, model: bytes, repository: Repository) -> tupl
         input_kind=input_kind,
         preprocessing=loaded.preprocessing,
         classes=classes,
+        features=conversion.features,
         serving=serving,
         precision=conversion.request.precision,
         gpu=gpu_serving(conversion),
@@ -51,6 +54,7 @@ def deploy(conversion: Conversion, model: bytes, repository: Repository) -> tupl
         preprocess_name=f"{name}_preprocess",
         classifier_name=name,
         classes=classes,
+        features=conversion.features,
         serving=serving,
     )
     version = repository.deploy(
@@ -131,7 +135,9 @@ def facts(conversion: Conversion) -> Mapping[str, Any]:
         "architecture": loaded.architecture.name,
         "module": request.module,
         "parameters": loaded.architecture.parameters,
-        "classes": loaded.architecture.classes,
+        "head": request.head,
+        "outputs": conversion.outputs,
+        "classes": loaded.architecture.classes if request.classifies else None,
         "precision": request.precision,
         "target": conversion.target.name,
         "command": request.command(),
@@ -172,7 +178,7 @@ def facts(conversion: Conversion) -> Mapping[str, Any]:
             "images": found.images,
             "images_sha256": found.images_sha256,
             "numerics": _by_batch(found.numerics),
-            "decisions": found.decisions.to_json(),
+            "decisions": found.decisions and found.decisions.to_json(),
             "layers": [layer.to_json() for layer in conversion.layers],
         },
         "latency": {

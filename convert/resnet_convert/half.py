@@ -1,11 +1,11 @@
-"""Half: a graph of 16-bit numbers between an FP32 (or UINT8) input and FP32 logits.
+"""Half: a graph of 16-bit numbers between an FP32 (or UINT8) input and FP32 outputs.
 
 The type stands in the graph itself, FP16 or BF16: TensorRT's strongly typed networks read it there.
 
 Rules:
 1. Weights and biases are rounded to nearest even; what would overflow is refused and named.
 2. One Cast enters before the stem, after the pixels' mean (which 16 bits could not hold exactly);
-   one Cast leaves at the logits, which stay FP32: Triton's classification needs that.
+   one Cast leaves at each output, which stays FP32: Triton's classification needs that.
 3. Integer constants (axes, pads) and the pixel arithmetic keep their types.
 4. In a graph that carries Q/DQ pairs the integers stay; the scales take the type, and must be
    numbers that it holds exactly, or the graph would no longer mean what was calibrated.
@@ -72,8 +72,9 @@ def halve(model: ir.Model, precision: str = "fp16", *, keep: frozenset[str] = fr
         flushed += _round(_own(graph, value, wide), dtype, precision)
         tensors, values = tensors + 1, values + exact.size
     _cast_in(graph, entry, dtype, precision, wide)
-    if graph.outputs[0].producer() not in wide:
-        _cast_out(graph, precision)
+    for index, output in enumerate(graph.outputs):
+        if output.producer() not in wide:
+            _cast_out(graph, index, precision)
     _cast_between(graph, pixel_nodes, wide, dtype, precision)
     for value, found in element_types(graph).items():
         if found is not None:
@@ -235,13 +236,14 @@ def _cast_in(
         graph.insert_after(producer, cast)
 
 
-def _cast_out(graph: ir.Graph, precision: str) -> None:
-    logits = graph.outputs[0]
-    producer = logits.producer()
+def _cast_out(graph: ir.Graph, index: int, precision: str) -> None:
+    output = graph.outputs[index]
+    producer = output.producer()
     if producer is None:
         raise ConversionError("the graph computes nothing", where=precision)
-    name, logits.name = logits.name, f"{producer.name}.{precision}"
-    cast = ir.node("Cast", [logits], {"to": ir.DataType.FLOAT}, name=f"{precision}.leave")
-    cast.outputs[0].name, cast.outputs[0].shape = name, logits.shape
+    name, output.name = output.name, f"{producer.name}.{precision}"
+    number = f".{index}" if index else ""
+    cast = ir.node("Cast", [output], {"to": ir.DataType.FLOAT}, name=f"{precision}.leave{number}")
+    cast.outputs[0].name, cast.outputs[0].shape = name, output.shape
     graph.insert_after(producer, cast)
-    graph.outputs[0] = cast.outputs[0]
+    graph.outputs[index] = cast.outputs[0]

@@ -1,4 +1,4 @@
-"""Measure a converted model against the reference: logits, decisions, latency.
+"""Measure a converted model against the reference: logits or features, decisions, latency.
 
 The reference gets the pixels normalised by `Preprocessing.normalize`, the converted model what it
 will get when served: so the comparison covers the normalisation that moved into the graph.
@@ -52,7 +52,8 @@ class Measurements:
     """Logits of both networks over the validation images, and what follows from them.
 
     `runtime` names who ran the converted model. `latencies` is empty, and `speedup` None, where
-    what will be served cannot run on this host.
+    what will be served cannot run on this host. Features are compared batch by batch and not
+    kept: where `decisions` is None, there are no logits and no labels.
     """
 
     images: str
@@ -61,11 +62,25 @@ class Measurements:
     converted_logits: NDArray[np.float32]
     labels: NDArray[np.int64] | None
     numerics: dict[int, numerics.Numerics]
-    decisions: accuracy.Decisions
+    decisions: accuracy.Decisions | None
     runtime: str
     compiled: dict[str, int]
     latencies: dict[str, latency.Latency]
     reference_on: str = "CPU"
+
+    @property
+    def count(self) -> int:
+        """How many images were compared."""
+        return max(found.images for found in self.numerics.values())
+
+    @property
+    def likeness(self) -> str:
+        """How alike both networks are, in a few words."""
+        if self.decisions is not None:
+            return str(self.decisions)
+        cosine = min(found.cosine for found in self.numerics.values())
+        least = min(self.numerics.values(), key=lambda found: found.sqnr_db)
+        return f"cosine ≥ {cosine:.5f}, SQNR {least.sqnr_db:.1f} dB ({least.output})"
 
     @cached_property
     def speedup(self) -> latency.Ratio | None:
@@ -164,6 +179,68 @@ def decisions(
     )
 
 
+def alike(
+    network: nn.Module,
+    loaded: Weights,
+    converted: RunnableModel,
+    images: Images,
+    request: Request,
+    progress: Progress,
+    *,
+    threads: int,
+    runtime: str,
+    compiled: Mapping[str, int],
+) -> Measurements:
+    """Run both over the images: a classifier decides, another head is compared output by output."""
+    largest = request.serving(threads).max_batch_size
+    if request.classifies:
+        return decisions(
+            reference(network, loaded, images, threads),
+            converted,
+            images,
+            lambda pixels: taken(request.input, pixels, loaded.preprocessing),
+            progress,
+            runtime=runtime,
+            compiled=compiled,
+            largest_batch=largest,
+        )
+    # A map of a pyramid is megabytes an image: what was compared is not kept.
+    theirs = pytorch_runtime.load(network, threads=threads)
+    size = min(BATCH_SIZE, largest)
+    sizes = dict.fromkeys((1, size))
+    found: dict[int, dict[str, numerics.Comparison]] = {each: {} for each in sizes}
+    done = 0
+    for pixels in pixel_batches(images, loaded.preprocessing, size):
+        expected = theirs.run_all(loaded.preprocessing.normalize(pixels))
+        batch = taken(request.input, pixels, loaded.preprocessing)
+        singly = range(min(SINGLES - done, len(batch)))
+        parts = [(1, slice(at, at + 1)) for at in singly]
+        if size > 1 or not parts:
+            parts.append((size, slice(None)))
+        for width, part in parts:
+            answers = converted.run_all(batch[part])
+            for name, values in expected.items():
+                comparison = found[width].setdefault(name, numerics.Comparison(name))
+                comparison.add(values[part], answers[name])
+        done += len(batch)
+        progress.advance(done, len(images))
+    return Measurements(
+        images=images.name,
+        images_sha256=images.digest(),
+        reference_logits=np.zeros((0, 0), np.float32),
+        converted_logits=np.zeros((0, 0), np.float32),
+        labels=None,
+        numerics={
+            width: numerics.worst(each.result() for each in by_output.values())
+            for width, by_output in found.items()
+        },
+        decisions=None,
+        runtime=runtime,
+        compiled=dict(compiled),
+        latencies={},
+    )
+
+
 def latencies(
     measurements: Measurements,
     network: nn.Module,
@@ -186,7 +263,7 @@ def latencies(
     if on_gpu:
         timers["pytorch"] = lambda: theirs.timed(planes)
     found = latency.measure(
-        {"pytorch": lambda: theirs.run(planes), name: lambda: converted.run(batch)},
+        {"pytorch": lambda: theirs.run_all(planes), name: lambda: converted.run_all(batch)},
         batch_size=1,
         seconds=LATENCY_SECONDS,
         timers=timers,

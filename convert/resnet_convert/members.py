@@ -125,6 +125,12 @@ def _open(repository: Repository, deployed: Deployed) -> Member:
             f"{name} is served by TensorRT, and composed models are proved on the CPU",
             remedy="Convert it with --target onnxruntime or openvino under another name.",
         )
+    head = passport.data.get("head", "classifier")
+    if head != "classifier":
+        raise UsageError(
+            f"{name} answers {head}, and averages are of classifiers",
+            remedy="Convert it with --head classifier under another name.",
+        )
     file = deployed.path / MODEL_FILE
     try:
         contract = passport.data["contract"]

@@ -20,6 +20,7 @@ from resnet_convert import contest as contests
 from resnet_convert.build import EngineRecord, Workshop, open_workshop, settle
 from resnet_convert.conversion import Conversion
 from resnet_convert.graph import Graph, finish, prepare
+from resnet_convert.head import HEADS
 from resnet_convert.journey import Journey, Progress, Silent
 from resnet_convert.jury import Jury
 from resnet_convert.layers import Layer, inspect
@@ -28,6 +29,7 @@ from resnet_convert.precision import QUANTIZED
 from resnet_convert.refusal import refusal
 from resnet_convert.request import INFERRED, Request
 from resnet_serve import class_names, durable, foreign_weights, host, weights
+from resnet_serve.architectures import with_head
 from resnet_serve.datasets import Images, check_label_count, open_images
 from resnet_serve.errors import HostError
 from resnet_serve.host import Host
@@ -98,11 +100,11 @@ def _convert(
     journey.warnings += loaded.notices
     if not loaded.trained:
         journey.warnings.append(
-            f"{loaded.architecture.name} is UNTRAINED: good for speed only, its decisions mean "
-            "nothing"
+            f"{loaded.architecture.name} is UNTRAINED: good for speed only, its "
+            f"{'decisions' if request.classifies else HEADS[request.head]} mean nothing"
         )
 
-    network = loaded.network()
+    network = with_head(loaded.network(), request.head)
     folded = prepare(request, loaded, network, journey)
     contest = None
     if request.contested and contests.worth_holding(request, machine.cores):
@@ -207,15 +209,16 @@ def _prove(
         request, graph.model, graph.data, workshop, cores, journey
     ) as candidate:
         with journey.stage("parity") as say:
-            measurements = measure.decisions(
-                measure.reference(network, loaded, images, cores),
+            measurements = measure.alike(
+                network,
+                loaded,
                 candidate.model,
                 images,
-                lambda pixels: measure.taken(request.input, pixels, loaded.preprocessing),
+                request,
                 journey.progress,
+                threads=cores,
                 runtime=candidate.runtime,
                 compiled=candidate.compiled,
-                largest_batch=request.serving(cores).max_batch_size,
             )
             layers = inspect(
                 graph.precise.reference,
@@ -228,6 +231,7 @@ def _prove(
                 measurements.numerics,
                 measurements.decisions,
                 trained=loaded.trained,
+                of=HEADS[request.head],
             )
             if candidate.check is not None:
                 verdict = Verdict((candidate.check, *verdict.checks))
@@ -275,7 +279,9 @@ def _images(request: Request, loaded: Weights) -> tuple[Images | None, Images]:
         given = open_images(request.calibration, None, split="calibration")
         calibration = spread(given, request.calibration_images)
     if request.validation is not None:
-        given = open_images(request.validation, loaded.labels, split="validation")
+        # Of images that are only to be embedded, the folders need not be the network's classes.
+        labels = loaded.labels if request.classifies else None
+        given = open_images(request.validation, labels, split="validation")
         return calibration, spread(given, request.validation_images)
     return calibration, SyntheticImages(side=max(loaded.preprocessing.crop))
 
@@ -289,9 +295,8 @@ def _weights_summary(loaded: Weights) -> str:
 
 
 def _parity_summary(measurements: Measurements, verdict: Verdict) -> str:
-    decisions = measurements.decisions
-    text = f"{100 * decisions.top1_agreement:.2f} % of {decisions.images} decisions agree"
-    if decisions.converted_top1 is not None:
+    decisions, text = measurements.decisions, measurements.likeness
+    if decisions is not None and decisions.converted_top1 is not None:
         text += f", top-1 {decisions.reference_top1:.2f} → {decisions.converted_top1:.2f} %"
     return f"{'passed' if verdict.passed else 'NOT MET'}: {text}"
 

@@ -45,6 +45,7 @@ QUANTIZED = ("int8", "fp8")
 TYPED = ("fp16", "bf16")
 SCANNED_IMAGES = 32
 RANKED_IMAGES = 24
+FEATURE_IMAGES = 32  # whose maps, of every method and the reference, fit the memory
 
 
 @dataclass(frozen=True)
@@ -216,10 +217,13 @@ def _calibrate(
 
 def _try_all(folded: ir.Model, request: Request, loaded: Weights, images: Images) -> Trials:
     held_in, held_out = split(images)
+    if held_out is not None and not request.classifies:
+        held_out = spread(held_out, FEATURE_IMAGES)
     return choose(
         folded,
         S8_OVER_FP16 if request.for_tensorrt else U8S8,
         lambda: measure.inputs(held_in, loaded, request),
         None if held_out is None else lambda: measure.inputs(held_out, loaded, request),
         threads=host.cores(),
+        decides=request.classifies,
     )

@@ -14,7 +14,8 @@ it is quantized; x86 VNNI multiplies u8 × s8):
 4. Weights: symmetric s8 per output channel, −127…127, stored as integers.
 5. Biases: s32 with scale(input)·scale(weight). A channel whose bias would not fit, or whose product
    of scales FP32 could not hold, gets a coarser weight scale.
-6. Logits stay FP32. Ranges always contain zero, so that padding is exact.
+6. Outputs stay FP32, logits or features; who reads one inside the graph reads its pair. Ranges
+   always contain zero, so that padding is exact.
 7. A layer that is kept has FP32 weights and bias, and reads its input as it was written, or moved
    (rule 3); others read the same tensor through its pair. (Kept behind a pair, the layer would be
    quantized by ONNX Runtime after all, which rounds the weights itself.)
@@ -101,7 +102,7 @@ def quantize(
         scale, zero = np.asarray(grid.scale, np.float32), np.asarray(grid.zero, np.uint8)
         name = str(value.name)
         uses = [use for use in value.uses() if not _reads_as_written(use.node, kept)]
-        shared = len(uses) < len(value.uses())
+        shared = len(uses) < len(value.uses()) or value.is_graph_output()
         rectified = producer is not None and producer.op_type == "Relu"
         if producer is not None and rectified and grid.zero == 0 and not shared:
             pair(graph, taken(producer), scale, zero, name=name, uses=uses)
@@ -159,9 +160,11 @@ def _activations(graph: ir.Graph, kept: frozenset[ir.Node]) -> list[ir.Value]:
         if node.op_type not in QUANTIZED:
             continue
         for value in (*node.inputs, *node.outputs):
-            if value is None or value.name in constants or value.is_graph_output():
+            if value is None or value.name in constants:
                 continue
             readers = [use.node for use in value.uses()]
+            if not readers and value.is_graph_output():
+                continue
             if [reader.op_type for reader in readers] == ["Relu"]:
                 continue
             if not readers or not all(_reads_as_written(reader, kept) for reader in readers):

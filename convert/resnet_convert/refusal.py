@@ -22,7 +22,7 @@ def refusal(
 ) -> ParityError:
     """`what` says what was not done; `name_of` names an image, `layer` is the least exact one."""
     checks = "; ".join(f"{c.name} {c.found}, allowed {c.allowed}" for c in verdict.failures)
-    changed = found.decisions.changed
+    changed = found.decisions.changed if found.decisions else ()
     worst = changed[0] if changed else found.numerics[max(found.numerics)].worst
     inside = "" if layer is None else f"; worst layer {layer.name} (SQNR {layer.sqnr_db:.1f} dB)"
     return ParityError(

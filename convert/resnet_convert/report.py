@@ -18,6 +18,7 @@ import numpy as np
 
 from resnet_convert import plots
 from resnet_convert.candidate import PRECISION_CHECK
+from resnet_convert.head import HEADS
 from resnet_convert.plots import number
 from resnet_serve import passport
 from resnet_serve.optional import optional
@@ -72,6 +73,7 @@ def render(conversion: Conversion, *, created: datetime | None = None) -> str:
         conversion=conversion,
         found=conversion.measurements,
         decisions=conversion.measurements.decisions,
+        answers=HEADS[conversion.request.head],
         created=(created or datetime.now(UTC)).astimezone(UTC),
         versions={"Python": conversion.host.python, **passport.versions()},
         command=list(_command(conversion)),
@@ -100,10 +102,11 @@ def _verdict(conversion: Conversion) -> str:
     """The one sentence that a reader in a hurry takes away."""
     found = conversion.measurements
     verb = "did not pass parity and was forced" if conversion.overridden else "passed parity"
+    cosine = min(n.cosine for n in found.numerics.values())
     agreement = (
         f"{percent(found.decisions.top1_agreement)} of {found.decisions.images:,} decisions agree"
-        if conversion.weights.trained
-        else f"logits agree to a cosine of {min(n.cosine for n in found.numerics.values()):.5f}"
+        if conversion.weights.trained and found.decisions is not None
+        else f"{HEADS[conversion.request.head]} agree to a cosine of {cosine:.5f}"
     )
     if found.speedup is None:
         state = conversion.engine.state if conversion.engine is not None else "not measured"
@@ -128,7 +131,7 @@ def _command(conversion: Conversion) -> Iterator[str]:
 def _images(conversion: Conversion) -> str:
     """The validation images, counted once."""
     found = conversion.measurements
-    images = f"{found.decisions.images:,}"
+    images = f"{found.count:,}"
     if found.images.startswith(f"{images} "):
         return found.images
     return f"{images} images: {found.images}"
@@ -209,7 +212,8 @@ def _compiled_precision(conversion: Conversion) -> str:
 def _changed(conversion: Conversion) -> Iterator[tuple[int, str, str, str, str]]:
     """Index and name of an image, both decisions and, where it is known, the right answer."""
     found, labels = conversion.measurements, conversion.weights.labels
-    for index in found.decisions.changed[:CHANGED_SHOWN]:
+    changed = found.decisions.changed if found.decisions else ()
+    for index in changed[:CHANGED_SHOWN]:
         answers = [int(found.reference_logits[index].argmax())]
         answers += [int(found.converted_logits[index].argmax())]
         if found.labels is not None:
@@ -222,9 +226,10 @@ def _changed(conversion: Conversion) -> Iterator[tuple[int, str, str, str, str]]
 def _figures(conversion: Conversion) -> dict[str, str]:
     found = conversion.measurements
     logits = (found.reference_logits, found.converted_logits)
+    classifies = conversion.request.classifies
     figures = {
-        "logits": plots.logit_scatter(*logits),
-        "errors": plots.error_histogram(*logits),
+        "logits": plots.logit_scatter(*logits) if classifies else "",
+        "errors": plots.error_histogram(*logits) if classifies else "",
         "responses": plots.layer_response(conversion.layers),
         "sqnr": plots.layer_sqnr(conversion.layers),
         "latencies": plots.latency_distributions(_latencies(conversion)) if found.latencies else "",

@@ -9,6 +9,7 @@ from typing import Any
 
 from resnet_convert.clipping import METHODS
 from resnet_convert.engine import BuildOptions
+from resnet_convert.head import CLASSIFIER, check_head
 from resnet_convert.repair import Budgets
 from resnet_serve import host
 from resnet_serve.architectures import Architecture, find
@@ -55,6 +56,7 @@ class Request:
     weights_sha256: str | None = None
     preprocessing: Path | str | None = None
     module: str | None = None
+    head: str = CLASSIFIER
     input: str = "uint8"
     max_batch_size: int = 8
     instances: int = 1
@@ -102,6 +104,11 @@ class Request:
         """How the checkpoint is read."""
         own = None if self.preprocessing is None else Path(self.preprocessing)
         return Reading(self.ema, self.trust_pickle, self.weights_sha256, own)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether it answers logits; else features, which decide nothing."""
+        return self.head == CLASSIFIER
 
     @property
     def row(self) -> Target:
@@ -165,6 +172,11 @@ class Request:
             raise UsageError(f"unknown input {self.input!r}", remedy="Use uint8 or float32.")
         if self.optimize not in AIMS:
             raise UsageError(f"unknown aim {self.optimize!r}", remedy=f"Use {' or '.join(AIMS)}.")
+        check_head(
+            self.head,
+            without_classes={"--labels": self.labels is not None, "a budget": self.budgeted},
+            not_yet={"auto": self.contested, "TensorRT": self.for_tensorrt},
+        )
         self._check_quantization()
         self._check_choice(row)
         self._check_accelerator(row)

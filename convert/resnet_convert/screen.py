@@ -94,7 +94,7 @@ def result_table(conversion: Conversion) -> Table:
     )
     _add_checks(table, conversion.verdict)
     decisions = found.decisions
-    if decisions.interval_points is not None:
+    if decisions is not None and decisions.interval_points is not None:
         low, high = decisions.interval_points
         table.add_row(
             "top-1",
@@ -178,15 +178,14 @@ def _add_engine_time(table: Table, size: int, latency: Latency) -> None:
 def sentence(conversion: Conversion) -> Panel:
     """The one sentence a run ends with: what was chosen, what it costs, what comes next."""
     request, found = conversion.request, conversion.measurements
-    decisions = found.decisions
+    alike = found.likeness.replace("decisions agree", "decisions as before")
     text = Text()
     if conversion.overridden:
         text.append("Gate overridden. ", "bold red")
     speed = "" if found.speedup is None else f"{found.speedup.median:.1f}× PyTorch at batch 1, "
     text.append(
         f"{conversion.name} version {conversion.version} is deployed in {request.precision}: "
-        f"{speed}{100 * decisions.top1_agreement:.2f} % of {decisions.images} decisions as "
-        "before.\n"
+        f"{speed}{alike}.\n"
     )
     text.append(f"Report: {conversion.path}/report.html\n")
     if conversion.engine_state == "plan not built":

@@ -6,7 +6,8 @@ shape arithmetic, shared initializers or wrong results (pytorch#157621, #166797,
 because every node can then carry the name of its PyTorch module: `layer3.4.conv2`.
 
 What comes out: one input `image` FP32 ["batch",C,H,W], one output `logits` FP32 ["batch",classes],
-opset 17 and IR version 8, which Triton 24.10 and everything newer load.
+or those that the network answers by name (a dict of tensors ["batch",…]); opset 17 and IR version
+8, which Triton 24.10 and everything newer load.
 """
 
 from __future__ import annotations
@@ -24,7 +25,9 @@ from resnet_convert.operators import ROWS, Batch
 from resnet_serve.errors import ConversionError, ParityError
 from resnet_serve.optional import optional
 from resnet_serve.parity import numerics
+from resnet_serve.runtimes import LOGITS
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
+from resnet_serve.runtimes import pytorch as pytorch_runtime
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -36,7 +39,7 @@ else:
 
 OPSET = 17
 IR_VERSION = 8
-INPUT, OUTPUT = "image", "logits"
+INPUT = "image"
 CHECKED_BATCHES = (1, 3)
 TOLERANCE = 1e-4  # of the largest logit; float32 kernels that sum in another order stay below
 # Their result may be the very memory of their argument: overwriting one overwrites the other.
@@ -105,15 +108,14 @@ def verify(
     with onnxruntime_runtime.load(serialize(model), threads=1) as converted:
         for batch in CHECKED_BATCHES:
             images = torch.randn(batch, *size, generator=generator)
-            with torch.inference_mode():
-                reference = network(images).numpy()
-            if not np.isfinite(reference).all():
+            reference = pytorch_runtime.answers(network, images)
+            if not all(np.isfinite(each).all() for each in reference.values()):
                 raise ConversionError(
                     "the network answers NaN or infinity to random images",
                     where=stage,
                     remedy="The checkpoint is damaged or its training diverged.",
                 )
-            results[batch] = numerics.compare(reference, converted.run(images.numpy()))
+            results[batch] = numerics.compare_all(reference, converted.run_all(images.numpy()))
             if not results[batch].relative <= TOLERANCE:
                 raise ParityError(
                     f"the graph differs from PyTorch by {results[batch].max_abs:.3g} "
@@ -147,11 +149,12 @@ class _Writer:
         self._nodes: list[ir.Node] = []
         self._initializers: list[ir.Value] = []
         self._node_names: set[str] = set()
-        self._value_names = {INPUT, OUTPUT}
+        self._value_names = {INPUT}
         self._name = ""
 
     def model(self) -> ir.Model:
-        entry, answer = self._ends()
+        entry, answers = self._ends()
+        self._value_names.update(answers)
         image = ir.Value(
             name=INPUT, shape=self._shape(entry), type=ir.TensorType(ir.DataType.FLOAT)
         )
@@ -164,13 +167,15 @@ class _Writer:
                 self._values[node.name] = self._initializer(name, array)
             elif node.op == "call_function":
                 self._values[node.name] = self._call(node)
-        logits = self._values[answer.name]
-        if logits.producer() is None:
-            raise ConversionError("the network computes nothing", where="trace")
-        logits.name = OUTPUT
+        outputs = []
+        for name, answer in answers.items():
+            outputs.append(self._values[answer.name])
+            if outputs[-1].producer() is None:
+                raise ConversionError("the network computes nothing", where="trace")
+            outputs[-1].name = name
         graph = ir.Graph(
             [image],
-            [logits],
+            outputs,
             nodes=self._nodes,
             initializers=self._initializers,
             opset_imports={"": OPSET},
@@ -178,25 +183,32 @@ class _Writer:
         )
         return ir.Model(graph, ir_version=IR_VERSION, producer_name="resnet-serve")
 
-    def _ends(self) -> tuple[torch.fx.Node, torch.fx.Node]:
-        """The nodes of the image and of the logits; refuses what is no classifier."""
+    def _ends(self) -> tuple[torch.fx.Node, dict[str, torch.fx.Node]]:
+        """The nodes of the image and of the answers; refuses what is neither classifier nor dict.
+
+        A dict names its tensors; what is no dict is the logits.
+        """
         inputs = [
             n for n in self._order if n.op == "placeholder" and n.name not in self._parameters
         ]
         outputs = next(node.args[0] for node in self._order if node.op == "output")
-        if len(inputs) != 1 or len(outputs) != 1:
+        structure = self._program.call_spec.out_spec
+        named = structure is not None and structure.type is dict
+        names = list(map(str, structure.context)) if named else [LOGITS]
+        if len(inputs) != 1 or len(outputs) != len(names) or not names:
             raise ConversionError("needs one input and one output", where="trace")
-        if not isinstance(outputs[0], torch.fx.Node):
+        if not all(isinstance(each, torch.fx.Node) for each in outputs):
             raise ConversionError("the network computes nothing", where="trace")
         self._batch = str(inputs[0].meta["val"].shape[0])
-        sides = [str(s).replace(self._batch, "batch") for s in outputs[0].meta["val"].shape]
-        if outputs[0] is not inputs[0] and (len(sides) != 2 or sides[0] != "batch"):
-            raise ConversionError(
-                f"the network answers [{', '.join(sides)}]",
-                where="trace",
-                remedy="A classifier answers logits, [batch, classes].",
-            )
-        return inputs[0], outputs[0]
+        for each in outputs:
+            sides = [str(s).replace(self._batch, "batch") for s in each.meta["val"].shape]
+            if each is not inputs[0] and (sides[:1] != ["batch"] or not (named or len(sides) == 2)):
+                raise ConversionError(
+                    f"the network answers [{', '.join(sides)}]",
+                    where="trace",
+                    remedy="A classifier answers logits, [batch, classes].",
+                )
+        return inputs[0], dict(zip(names, outputs, strict=True))
 
     def _call(self, node: Any) -> Any:
         operator = _operator(node)

@@ -79,8 +79,9 @@ S8_OVER_FP16 = Dialect(True, symmetric.activations, _symmetric_over_fp16)  # for
 class Trial:
     """One candidate: share of equal decisions in [0, 1], SQNR of the logits, and its own time.
 
-    `seconds` leaves out the pass that all methods share. Agreement and SQNR are None without
-    held-out images, or where the candidate could not be made: `refused` says why.
+    `seconds` leaves out the pass that all methods share. Agreement is None of what decides nothing;
+    agreement and SQNR are None without held-out images, or where the candidate could not be made:
+    `refused` says why.
     """
 
     name: str
@@ -147,14 +148,16 @@ def choose(
     *,
     threads: int,
     progress: Told = None,
+    decides: bool = True,
 ) -> Trials:
     """Try the candidates on a folded FP32 graph, which is left as it is.
 
     `held_in()` and `held_out()` start a new pass over batches of the graph's input; the first is
     read once for all methods, and once more whenever a graph is equalised or corrected.
-    `progress` is told the name of the candidate under way.
+    `progress` is told the name of the candidate under way. What `decides` nothing, as features,
+    is judged by the SQNR of its outputs alone.
     """
-    bench = _Bench(copied(folded), dialect, held_in, held_out, threads, progress)
+    bench = _Bench(copied(folded), dialect, held_in, held_out, threads, progress, decides)
     seen = bench.observed(bench.folded)
     if held_out is None:
         row = Trial("minmax", None, None, 0.0, chosen=True)
@@ -173,16 +176,15 @@ def choose(
 
 def better(candidate: Trial, kept: Trial | None) -> bool:
     """Rule 3; a candidate that was refused, or gave numbers that are not finite, never is."""
-    if candidate.agreement is None or candidate.sqnr_db is None:
+    if candidate.sqnr_db is None or not np.isfinite(candidate.sqnr_db):
         return False
-    if not np.isfinite(candidate.sqnr_db):
-        return False
-    if kept is None or kept.agreement is None or kept.sqnr_db is None:
+    if kept is None or kept.sqnr_db is None:
         return True
     gain = candidate.sqnr_db - kept.sqnr_db
-    if candidate.agreement > kept.agreement:
+    ours, theirs = candidate.agreement or 0.0, kept.agreement or 0.0
+    if ours > theirs:
         return gain > -GAIN_DB
-    return candidate.agreement == kept.agreement and gain >= GAIN_DB
+    return ours == theirs and gain >= GAIN_DB
 
 
 @dataclass
@@ -195,6 +197,7 @@ class _Bench:
     held_out: Batches | None
     threads: int
     progress: Told
+    decides: bool = True
     expected: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     rows: list[Trial] = field(default_factory=list)
     best: Trial | None = None
@@ -238,10 +241,16 @@ class _Bench:
         return model
 
     def logits(self, model: bytes) -> NDArray[np.float32]:
-        """Of the held-out images, by ONNX Runtime."""
+        """Of the held-out images, by ONNX Runtime; all outputs of one image in one row."""
         batches = () if self.held_out is None else self.held_out()
         with onnxruntime_runtime.load(model, threads=self.threads) as session:
-            return np.concatenate([session.run(batch) for batch in batches])
+            answers = [session.run_all(batch).values() for batch in batches]
+        return np.concatenate([_rows(each) for each in answers])
+
+    def agreement(self, logits: NDArray[np.float32]) -> float | None:
+        if not self.decides:
+            return None
+        return float((logits.argmax(axis=1) == self.expected.argmax(axis=1)).mean())
 
     def attempt(self, name: str, prepare: Callable[[], Prepared]) -> Prepared | None:
         """Make a candidate, judge it, and keep it when it is better; None where it is refused."""
@@ -258,7 +267,7 @@ class _Bench:
         logits = self.logits(emulated(model))
         row = Trial(
             name,
-            agreement=float((logits.argmax(axis=1) == self.expected.argmax(axis=1)).mean()),
+            agreement=self.agreement(logits),
             sqnr_db=numerics.compare(self.expected, logits).sqnr_db,
             seconds=time.perf_counter() - start,
         )
@@ -266,3 +275,7 @@ class _Bench:
         if better(row, self.best):
             self.best, self._kept = row, prepared
         return prepared
+
+
+def _rows(outputs: Iterable[NDArray[np.float32]]) -> NDArray[np.float32]:
+    return np.concatenate([each.reshape(len(each), -1) for each in outputs], axis=1)

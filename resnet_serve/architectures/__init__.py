@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from resnet_serve.architectures.foreign import Foreign
 
-__all__ = ["ARCHITECTURES", "Architecture", "build", "find"]
+__all__ = ["ARCHITECTURES", "Architecture", "build", "find", "with_head"]
 
 
 def build(architecture: Architecture | Foreign) -> nn.Module:
@@ -22,3 +22,10 @@ def build(architecture: Architecture | Foreign) -> nn.Module:
     from resnet_serve.architectures.resnet import ResNet
 
     return ResNet(architecture).eval()
+
+
+def with_head(network: nn.Module, head: str) -> nn.Module:
+    """The network answering what `head` says (see `heads`), with its own parameters."""
+    from resnet_serve.architectures import heads
+
+    return heads.attach(network, head)

@@ -31,6 +31,7 @@ class ResNet(nn.Module):
 
     def __init__(self, architecture: Architecture) -> None:
         super().__init__()
+        self.architecture = architecture
         channels = architecture.widths[0]
         self.conv1 = _stem(architecture)
         self.bn1 = nn.BatchNorm2d(channels)
@@ -64,15 +65,25 @@ class ResNet(nn.Module):
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
+        logits: Tensor = self.fc(self.pooled(self.maps(x)[-1]))
+        return logits
+
+    def maps(self, x: Tensor) -> list[Tensor]:
+        """What every stage answers, [N,channels,H,W] each; the last one as it is pooled."""
         x = self.relu(self.bn1(self.conv1(x)))
         if self.maxpool is not None:
             x = self.maxpool(x)
+        found = []
         for stage in self.stages:
             x = getattr(self, stage)(x)
+            found.append(x)
         if self.norm is not None:
-            x = self.relu(self.norm(x))
-        logits: Tensor = self.fc(torch.flatten(self.avgpool(x), 1))
-        return logits
+            found[-1] = self.relu(self.norm(x))
+        return found
+
+    def pooled(self, x: Tensor) -> Tensor:
+        """The mean of a map over its pixels, [N,channels]."""
+        return torch.flatten(self.avgpool(x), 1)
 
 
 def _stem(row: Architecture) -> nn.Module:

@@ -34,6 +34,9 @@ class Decisions:
     lost: int = 0
     mcnemar_p: float | None = None
 
+    def __str__(self) -> str:
+        return f"{100 * self.top1_agreement:.2f} % of {self.images} decisions agree"
+
     def to_json(self) -> dict[str, object]:
         return asdict(self)
 

@@ -72,31 +72,35 @@ class Verdict:
 def judge(
     budget: Budget,
     numerics: Mapping[int, Numerics],
-    decisions: Decisions,
+    decisions: Decisions | None,
     *,
     trained: bool,
+    of: str = "logits",
 ) -> Verdict:
     """Hold the measurements against the budget.
 
     `numerics` is by batch size. An untrained network decides by chance, so that its decisions are
-    shown but do not bind.
+    shown but do not bind; what is no classifier has none. `of` says what was compared.
     """
     checks = []
     for batch_size, result in numerics.items():
         checks += [
             Check(
-                name=f"cosine of the logits, batch {batch_size}",
+                name=f"cosine of the {of}, batch {batch_size}",
                 found=f"{result.cosine:.6f}",
                 allowed=f"≥ {budget.cosine}",
                 passed=result.cosine >= budget.cosine,
             ),
             Check(
-                name=f"SQNR of the logits, batch {batch_size}",
-                found=f"{result.sqnr_db:.1f} dB",
+                name=f"SQNR of the {of}, batch {batch_size}",
+                found=f"{result.sqnr_db:.1f} dB"
+                + ("" if result.output == of else f" ({result.output})"),
                 allowed=f"≥ {budget.sqnr_db} dB",
                 passed=result.sqnr_db >= budget.sqnr_db,
             ),
         ]
+    if decisions is None:
+        return Verdict(tuple(checks))
     checks.append(
         Check(
             name="top-1 agreement",

@@ -1,4 +1,4 @@
-"""How far two sets of logits are apart: max |Δ|, cosine, SQNR.
+"""How far two sets of answers are apart: max |Δ|, cosine, SQNR.
 
 SQNR = 10·log10( Σ reference² / Σ (reference − converted)² )   in dB
 """
@@ -6,7 +6,8 @@ SQNR = 10·log10( Σ reference² / Σ (reference − converted)² )   in dB
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,7 +17,11 @@ EXACT_DB = 200.0  # what identical signals count as; float32 itself stops near 1
 
 @dataclass(frozen=True)
 class Numerics:
-    """The distance over `images` rows; `cosine` is the smallest of any row, `worst` its index."""
+    """The distance over `images` rows; `cosine` is the smallest of any row, `worst` its index.
+
+    Of several outputs every number is that of the output it is worst for; `output` names the one
+    of the smallest SQNR.
+    """
 
     images: int
     max_abs: float
@@ -24,35 +29,90 @@ class Numerics:
     cosine: float
     sqnr_db: float
     worst: int
+    output: str = "logits"
 
     def to_json(self) -> dict[str, object]:
         return asdict(self)
 
 
+@dataclass
+class Comparison:
+    """The distance of one output, added up batch by batch, so that nothing has to be kept."""
+
+    output: str = "logits"
+    _max_abs: float = 0.0
+    _largest: float = 0.0
+    _signal: float = 0.0
+    _noise: float = 0.0
+    _cosines: list[float] = field(default_factory=list)
+
+    def add(self, reference: NDArray[np.float32], converted: NDArray[np.float32]) -> None:
+        """Add [N,…] and [N,…] of the next images; `ValueError` for shapes that differ."""
+        if reference.shape != converted.shape:
+            raise ValueError(f"shapes differ: {reference.shape} and {converted.shape}")
+        a = reference.reshape(len(reference), -1).astype(np.float64)
+        b = converted.reshape(len(converted), -1).astype(np.float64)
+        finite = (np.isfinite(a) & np.isfinite(b)).all(axis=1)
+        with np.errstate(all="ignore"):
+            delta = np.abs(a - b)
+            norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
+            safe = np.where(norms > 0, norms, 1.0)
+            same = (delta.max(axis=1, initial=0.0) == 0).astype(np.float64)
+            cosines = np.where(norms > 0, np.einsum("nc,nc->n", a, b) / safe, same)
+            self._max_abs = max(self._max_abs, float(delta.max(initial=0.0)))
+            self._largest = max(self._largest, float(np.abs(a).max(initial=0.0)))
+            self._signal += float(np.square(a).sum())
+            self._noise += float(np.square(delta).sum())
+        self._cosines += np.where(finite, cosines, -np.inf).tolist()
+
+    def result(self) -> Numerics:
+        """Over all images so far; a NaN or infinity on either side is an infinite distance."""
+        images, worst = len(self._cosines), 0
+        smallest = min(self._cosines, default=1.0)
+        if images:
+            worst = self._cosines.index(smallest)
+        if smallest == -math.inf:
+            return Numerics(images, math.inf, math.inf, -1.0, -math.inf, worst, self.output)
+        return Numerics(
+            images=images,
+            max_abs=self._max_abs,
+            relative=self._max_abs / self._largest if self._largest else self._max_abs,
+            cosine=min(1.0, smallest),
+            sqnr_db=decibels(self._signal, self._noise),
+            worst=worst,
+            output=self.output,
+        )
+
+
 def compare(reference: NDArray[np.float32], converted: NDArray[np.float32]) -> Numerics:
     """Compare [N,…] with [N,…]; a NaN or infinity on either side is an infinite distance."""
-    if reference.shape != converted.shape:
-        raise ValueError(f"shapes differ: {reference.shape} and {converted.shape}")
-    a = reference.reshape(len(reference), -1).astype(np.float64)
-    b = converted.reshape(len(converted), -1).astype(np.float64)
-    finite = (np.isfinite(a) & np.isfinite(b)).all(axis=1)
-    if not finite.all():
-        worst = int(np.argmin(finite))
-        return Numerics(len(a), math.inf, math.inf, -1.0, -math.inf, worst)
-    delta = np.abs(a - b)
-    norms = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    safe = np.where(norms > 0, norms, 1.0)
-    same = (delta.max(axis=1) == 0).astype(np.float64)
-    cosines = np.where(norms > 0, np.einsum("nc,nc->n", a, b) / safe, same)
-    largest = float(np.abs(a).max(initial=0.0))
-    max_abs = float(delta.max(initial=0.0))
+    comparison = Comparison()
+    comparison.add(reference, converted)
+    return comparison.result()
+
+
+def compare_all(
+    reference: Mapping[str, NDArray[np.float32]], converted: Mapping[str, NDArray[np.float32]]
+) -> Numerics:
+    """Compare every output of the reference with the converted one of its name."""
+    found = [
+        replace(compare(each, converted[name]), output=name) for name, each in reference.items()
+    ]
+    return worst(found)
+
+
+def worst(found: Iterable[Numerics]) -> Numerics:
+    """Of several outputs over the same images: in every number the worst of them."""
+    each = list(found)
+    furthest = min(each, key=lambda n: n.cosine)
     return Numerics(
-        images=len(a),
-        max_abs=max_abs,
-        relative=max_abs / largest if largest else max_abs,
-        cosine=float(min(1.0, cosines.min(initial=1.0))),
-        sqnr_db=decibels(float(np.square(a).sum()), float(np.square(delta).sum())),
-        worst=int(np.argmin(cosines)) if len(a) else 0,
+        images=furthest.images,
+        max_abs=max(n.max_abs for n in each),
+        relative=max(n.relative for n in each),
+        cosine=furthest.cosine,
+        sqnr_db=min(n.sqnr_db for n in each),
+        worst=furthest.worst,
+        output=min(each, key=lambda n: n.sqnr_db).output,
     )
 
 

@@ -19,11 +19,19 @@ from numpy.typing import NDArray
 
 from resnet_serve.errors import UsageError
 
+LOGITS = "logits"
+
 
 class RunnableModel(Protocol):
     """A loaded model. `run` takes one batch of its input and returns FP32 logits [N,classes]."""
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]: ...
+
+    def run_all(self, batch: NDArray[Any]) -> Mapping[str, NDArray[np.float32]]:
+        """Every output by name; the runtimes of models that have no other head than the logits
+        need not know of it.
+        """
+        return {LOGITS: self.run(batch)}
 
     def describe(self) -> dict[str, object]:
         """Facts about what was loaded: runtime, version, threads, what it compiled."""

@@ -98,6 +98,10 @@ class OpenVinoModel(RunnableModel):
         logits: NDArray[np.float32] = self.request.infer({0: batch}, share_inputs=True)[0]
         return logits
 
+    def run_all(self, batch: NDArray[Any]) -> Mapping[str, NDArray[np.float32]]:
+        found = self.request.infer({0: batch}, share_inputs=True)
+        return {port.any_name: found[port] for port in self.compiled.outputs}
+
     def describe(self) -> dict[str, object]:
         found = self.compiled.get_property
         operators = compiled_operators(self._model, threads=self._threads, bf16=self._bf16)

@@ -6,13 +6,14 @@ On a GPU its convolutions and products keep their 23 bits (no TF32), and it can 
 from __future__ import annotations
 
 import copy
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnet_serve.optional import optional
-from resnet_serve.runtimes import RunnableModel
+from resnet_serve.runtimes import LOGITS, RunnableModel
 
 if TYPE_CHECKING:
     import torch
@@ -36,6 +37,14 @@ def gpu_available() -> bool:
     return bool(torch.cuda.is_available())
 
 
+def answers(network: nn.Module, images: torch.Tensor) -> dict[str, NDArray[np.float32]]:
+    """What a network answers, by name: a dict of tensors, or its logits."""
+    with torch.inference_mode():
+        found = network(images)
+        named = found if isinstance(found, dict) else {LOGITS: found}
+        return {str(name): tensor.cpu().numpy() for name, tensor in named.items()}
+
+
 class PyTorchModel(RunnableModel):
     """See `load`."""
 
@@ -54,12 +63,13 @@ class PyTorchModel(RunnableModel):
         self._threads = threads
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        return next(iter(self.run_all(batch).values()))
+
+    def run_all(self, batch: NDArray[Any]) -> Mapping[str, NDArray[np.float32]]:
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
-        with torch.inference_mode():
-            image = torch.from_numpy(batch).to(device=self._device, memory_format=self._format)
-            logits: NDArray[np.float32] = self._network(image).cpu().numpy()
-        return logits
+        image = torch.from_numpy(batch).to(device=self._device, memory_format=self._format)
+        return answers(self._network, image)
 
     def timed(self, batch: NDArray[Any]) -> float:
         """Run once and return the milliseconds on the GPU, copies in and out included."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeAlias
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
@@ -23,6 +23,7 @@ from resnet_serve.triton.gpu_serving import GpuServing
 LABELS_FILE = "labels.txt"
 INPUT, OUTPUT, PIXELS = "image", "logits", "pixels"
 PREPROCESSING = "preprocessing"
+Features: TypeAlias = Mapping[str, Sequence[int]]  # name and dimensions of every output
 LARGEST_BATCH = 2**31 - 1  # max_batch_size is an int32
 
 
@@ -55,12 +56,15 @@ def classifier(
     target: Target,
     input_kind: str,
     preprocessing: Preprocessing,
-    classes: int,
     serving: Serving,
+    classes: int = 0,
+    features: Features | None = None,
     precision: str = "fp32",
     gpu: GpuServing | None = None,
 ) -> Any:
     """The tensor model: pixels (or normalised planes) in, FP32 logits out, labels beside it.
+
+    `features` are given instead of `classes` where it answers no logits.
 
     `precision` is told to a backend that chooses it when it loads the file ("bf16", OpenVINO).
 
@@ -72,7 +76,7 @@ def classifier(
     config.max_batch_size = serving.max_batch_size
     config.version_policy.latest.num_versions = 1
     config.input.add(name=INPUT, data_type=image.data_type, dims=image.dims)
-    _logits(config, classes)
+    _outputs(config, classes, features)
     if serving.max_batch_size > 1:
         config.dynamic_batching.SetInParent()
     if gpu is None:
@@ -109,18 +113,25 @@ def preprocess(
 
 
 def image_ensemble(
-    name: str, *, preprocess_name: str, classifier_name: str, classes: int, serving: Serving
+    name: str,
+    *,
+    preprocess_name: str,
+    classifier_name: str,
+    serving: Serving,
+    classes: int = 0,
+    features: Features | None = None,
 ) -> Any:
-    """Image in, labels out: preprocess, then classifier."""
+    """Image in, labels (or features) out: preprocess, then classifier."""
     config = model_config_pb2.ModelConfig(
         name=name, platform="ensemble", max_batch_size=serving.max_batch_size
     )
     config.version_policy.latest.num_versions = 1
     config.input.add(name=INPUT, data_type=model_config_pb2.TYPE_STRING, dims=[1])
-    _logits(config, classes)
+    _outputs(config, classes, features)
+    answers = {output.name: output.name for output in config.output}
     for model, taken, given in (
         (preprocess_name, {INPUT: INPUT}, {PIXELS: PIXELS}),
-        (classifier_name, {INPUT: PIXELS}, {OUTPUT: OUTPUT}),
+        (classifier_name, {INPUT: PIXELS}, answers),
     ):
         step = config.ensemble_scheduling.step.add(model_name=model, model_version=-1)
         step.input_map.update(taken)
@@ -227,7 +238,11 @@ def _on_gpu(config: Any, target: Target, serving: Serving, gpu: GpuServing, imag
         spec.input[INPUT].dim.extend(image.dims)
 
 
-def _logits(config: Any, classes: int) -> None:
+def _outputs(config: Any, classes: int, features: Features | None) -> None:
+    for name, dims in (features or {}).items():
+        config.output.add(name=name, data_type=model_config_pb2.TYPE_FP32, dims=dims)
+    if features is not None:
+        return
     config.output.add(
         name=OUTPUT,
         data_type=model_config_pb2.TYPE_FP32,

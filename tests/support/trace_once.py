@@ -18,7 +18,7 @@ def trace_once(patch: pytest.MonkeyPatch) -> None:
     """From here on every conversion gets its own copy of its network's one trace."""
 
     def traced(network: nn.Module, size: tuple[int, int, int]) -> Trace:
-        key = network.conv1.weight.numpy().tobytes()
+        key = type(network).__name__.encode() + network.conv1.weight.numpy().tobytes()
         if key not in _TRACES:
             _TRACES[key] = trace(network, size)
         return _copy(_TRACES[key])
