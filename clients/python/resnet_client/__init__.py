@@ -5,6 +5,7 @@
         best = classifier.classify("cat.jpg")[0]
         print(best.label, best.probability)
 
+`Extractor` asks a model without a classifier for its features.
 Needs numpy, Pillow and tritonclient[grpc]. A Classifier may be shared by threads.
 """
 
@@ -20,6 +21,7 @@ from resnet_client.errors import (
     UnavailableError,
     UsageError,
 )
+from resnet_client.extractor import Extractor
 from resnet_client.images import ImageLike
 from resnet_client.prediction import Prediction
 
@@ -29,6 +31,7 @@ __all__ = [
     "Classifier",
     "ClientError",
     "DeadlineError",
+    "Extractor",
     "ImageLike",
     "ModelError",
     "Prediction",

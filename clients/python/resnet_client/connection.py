@@ -88,9 +88,7 @@ class Connection:
 
         Raises `InvalidInputError` with the server's words when the input is at fault.
         """
-        datatype = np_to_triton_dtype(batch.dtype)
-        tensor = grpcclient.InferInput(input_name, list(batch.shape), datatype)
-        tensor.set_data_from_numpy(batch)
+        tensor = _input(input_name, batch)
         wanted = grpcclient.InferRequestedOutput(output_name, class_count=classes)
         result = self._call("infer", model, version, inputs=[tensor], outputs=[wanted])
         answer = result.as_numpy(output_name)
@@ -98,6 +96,16 @@ class Connection:
             shape = "nothing" if answer is None else list(answer.shape)
             raise ServerError(f"answered {shape} for {output_name!r}", where=f"model {model!r}")
         return str(result.get_response().model_version), answer
+
+    def outputs(
+        self, model: str, version: str, *, input_name: str, batch: NDArray[Any]
+    ) -> tuple[str, dict[str, NDArray[Any]]]:
+        """Run a batch [n,…]: the version that answered, and every output by name, [n,…] each."""
+        tensor = _input(input_name, batch)
+        result = self._call("infer", model, version, inputs=[tensor])
+        response = result.get_response()
+        names = [output.name for output in response.outputs]
+        return str(response.model_version), {name: result.as_numpy(name) for name in names}
 
     def models(self) -> dict[str, tuple[str, ...]] | None:
         """The models that are ready, by name, each with its versions; None if that is restricted.
@@ -182,6 +190,12 @@ class Connection:
             f"the server at {self.url} serves no model {_named(model, version)}",
             remedy=f"It serves {_listed(nearest(model, served))}.",
         )
+
+
+def _input(name: str, batch: NDArray[Any]) -> Any:
+    tensor = grpcclient.InferInput(name, list(batch.shape), np_to_triton_dtype(batch.dtype))
+    tensor.set_data_from_numpy(batch)
+    return tensor
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:

@@ -2,7 +2,7 @@
 
     resnet50         image  UINT8 [H,W,3], or FP32 [3,H,W] normalised   parameters["preprocessing"]
     resnet50_image   image  BYTES [1], an encoded image file            the server has the rest
-    both             logits FP32 [classes]
+    both             logits FP32 [classes], or what another head answers
 
 `prepare` is the client's half: one image in, one element of the request's batch out. What takes
 encoded images gets them as they are, even where the client was asked to decode.
@@ -25,11 +25,15 @@ Prepare: TypeAlias = Callable[[ImageLike], NDArray[Any]]
 Decode: TypeAlias = Literal["client", "server"]
 OUTPUT = "logits"
 PREPROCESSING = "preprocessing"
+_HEADS = frozenset({"features", "c2", "c3", "c4", "c5"})
 
 
 @dataclass(frozen=True)
 class Contract:
-    """One version of one served model, as its configuration promises it."""
+    """One version of one served model, as its configuration promises it.
+
+    `classes` is 0 for one that is asked for its features.
+    """
 
     model: str
     version: str
@@ -40,8 +44,13 @@ class Contract:
     encoded: bool
 
 
-def read(model: str, version: str, config: Any, decode: Decode) -> Contract:
-    """Read a `ModelConfig` message; raises `ModelError` for what is not a classifier of ours."""
+def read(
+    model: str, version: str, config: Any, decode: Decode, *, classifies: bool = True
+) -> Contract:
+    """Read a `ModelConfig` message; raises `ModelError` for what is not a classifier of ours.
+
+    With `classifies` False, for what is no model of ours with another head.
+    """
     if config.max_batch_size < 1:
         raise _foreign(model, "takes no batches")
     if len(config.input) != 1:
@@ -55,7 +64,7 @@ def read(model: str, version: str, config: Any, decode: Decode) -> Contract:
         model=model,
         version=version,
         input=image.name,
-        classes=_classes(model, config),
+        classes=_classes(model, config) if classifies else _no_classes(model, config),
         max_batch_size=config.max_batch_size,
         prepare=_file if takes_files else _pixels(model, datatype, shape, config),
         encoded=takes_files,
@@ -85,7 +94,25 @@ def _classes(model: str, config: Any) -> int:
     for output in config.output:
         if output.name == OUTPUT and len(output.dims) == 1 and output.dims[0] > 0:
             return int(output.dims[0])
-    raise _foreign(model, f"has no output {OUTPUT!r} with one number per class")
+    what = f"has no output {OUTPUT!r} with one number per class"
+    names = [output.name for output in config.output]
+    if OUTPUT in names or not names or not _HEADS.issuperset(names):
+        raise _foreign(model, what)
+    raise ModelError(
+        f"has no classes: it answers {', '.join(names)}",
+        where=f"model {model!r}",
+        remedy="resnet_client.Extractor asks for that.",
+    )
+
+
+def _no_classes(model: str, config: Any) -> int:
+    if any(output.name == OUTPUT for output in config.output):
+        raise ModelError(
+            "is a classifier: it answers logits",
+            where=f"model {model!r}",
+            remedy="resnet_client.Classifier asks for those.",
+        )
+    return 0
 
 
 def _datatype(tensor: Any) -> str:

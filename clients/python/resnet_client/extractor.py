@@ -1,0 +1,93 @@
+"""The extractor: images in any form in, the features or maps of a network without a classifier out.
+
+with Extractor("127.0.0.1:8001", "resnet50_features") as extractor:
+    embeddings = extractor.extract(["a.jpg", "b.jpg"])["features"]  # FP32 [2,2048]
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_client.connection import IMAGE_SUFFIX, Connection
+from resnet_client.contract import Contract, Decode, read
+from resnet_client.errors import ModelError, UsageError
+from resnet_client.images import ImageLike
+
+_VERSION_CHANGES = 3
+
+
+class Extractor:
+    """A model without a classifier that the Triton at `url` (gRPC, host:port) serves as `model`.
+
+    `decode`, `timeout_s` and `version` mean what they mean to a `Classifier`.
+    """
+
+    def __init__(
+        self,
+        url: str = "127.0.0.1:8001",
+        model: str = "features",
+        *,
+        decode: Decode = "client",
+        timeout_s: float = 30.0,
+        version: str = "",
+    ) -> None:
+        self.model = model
+        self._served = f"{model}{IMAGE_SUFFIX}" if decode == "server" else model
+        self._decode: Decode = decode
+        self._version = version
+        self._connection = Connection(url, timeout_s=timeout_s)
+        self._known: Contract | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Cancel what is under way and hang up."""
+        self._connection.close()
+
+    def extract(self, images: Sequence[ImageLike]) -> dict[str, NDArray[np.float32]]:
+        """Every output by name, FP32 [len(images),…], in the order of the images.
+
+        Raises `BadImageError` for the first image that cannot be decoded, and the other errors
+        of resnet_client.errors for a server that cannot be asked.
+        """
+        if isinstance(images, (str, bytes)) or not len(images):
+            raise UsageError("extract takes several images, one at least")
+        for _ in range(_VERSION_CHANGES):
+            contract = self._known = self._known or self._contract()
+            batch = np.stack([contract.prepare(image) for image in images])
+            parts: list[dict[str, NDArray[np.float32]]] = []
+            versions = set()
+            for at in range(0, len(batch), contract.max_batch_size):
+                version, found = self._connection.outputs(
+                    contract.model,
+                    self._version,
+                    input_name=contract.input,
+                    batch=batch[at : at + contract.max_batch_size],
+                )
+                versions.add(version)
+                parts.append(found)
+            if versions == {contract.version}:
+                # An ensemble answers its outputs in any order.
+                names = sorted(parts[0])
+                return {name: np.concatenate([each[name] for each in parts]) for name in names}
+            self._known = None
+        raise ModelError("its version changes all the time", where=f"model {self.model!r}")
+
+    def _contract(self) -> Contract:
+        version = self._version or self._connection.latest(self._served)
+        config = self._connection.config(self._served, version)
+        return read(self._served, version, config, self._decode, classifies=False)
