@@ -191,7 +191,7 @@ def growth(rows: list[Row], precision: str) -> dict[str, float]:
 @svg.figure((8.4, 3.8))
 def times_by_depth(axes: Axes, rows: list[Row]) -> str:
     """Seconds of a conversion over the number of layers, both on a logarithmic scale."""
-    _curves(axes, rows, "total_s")
+    _curves(axes, rows, "total_s", ticks=(1, 2, 5, 10, 20, 50))
     axes.set_ylabel("seconds, trace to parity")
     return "Seconds of a conversion by depth"
 
@@ -199,18 +199,22 @@ def times_by_depth(axes: Axes, rows: list[Row]) -> str:
 @svg.figure((8.4, 3.8))
 def memory(axes: Axes, rows: list[Row]) -> str:
     """Peak memory over the number of layers."""
-    _curves(axes, rows, "peak_mib")
+    _curves(axes, rows, "peak_mib", ticks=(500, 1000, 2000))
     axes.set_ylabel("MiB at the peak, of the whole process")
     return "Peak memory of a conversion by depth"
 
 
-def _curves(axes: Axes, rows: list[Row], name: str) -> None:
+def _curves(axes: Axes, rows: list[Row], name: str, *, ticks: tuple[int, ...]) -> None:
     for precision, color in zip(PRECISIONS, (svg.SOFT, svg.CONVERTED), strict=True):
         these = [row for row in rows if row["precision"] == precision]
         depths, values = [row["layers"] for row in these], [row[name] for row in these]
         axes.plot(depths, values, "o-", color=color, markersize=4, label=precision)
     axes.set_xscale("log")
     axes.set_yscale("log")
+    axes.minorticks_off()
+    depths = sorted({row["layers"] for row in rows})
+    axes.set_xticks(depths, [f"{depth:g}" for depth in depths])
+    axes.set_yticks(ticks, list(map(str, ticks)))
     axes.set_xlabel("layers with weights")
     axes.legend(frameon=False)
 
