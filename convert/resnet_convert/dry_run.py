@@ -65,10 +65,13 @@ def plan(request: Request) -> list[Step]:
         steps.append(_step("half", f"{rest.upper()} graph, FP32 logits", "onnx_ir"))
     if tensorrt:
         steps.append(_step("lint", "TensorRT's rules", "onnx_ir"))
+    elif request.precision == "int8":
+        steps.append(_step("lint", "the rules of u8 × s8", "onnx_ir"))
     if request.row.name == "tensorrt" and not request.prepare_only:
         rows = ", ".join(map(str, request.build_options.profiles))
         steps.append(_step("engine", f"plan for batches {rows}, inspected", "tensorrt"))
-    steps.append(_images("parity", "logits, decisions, accuracy", request.validation))
+    compared = "logits, decisions, accuracy" if request.classifies else "every output"
+    steps.append(_images("parity", compared, request.validation))
     if not tensorrt:
         steps.append(_step("latency", "against PyTorch on this host", "onnxruntime"))
     elif request.row.name == "tensorrt" and not request.prepare_only:

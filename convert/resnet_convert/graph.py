@@ -1,6 +1,6 @@
 """Graph: from the PyTorch reference to the ONNX graph that will be deployed.
 
-    trace ─► fold ─► pixels ─► precision ─► (lint, for TensorRT)
+    trace ─► fold ─► pixels ─► precision ─► (lint, for TensorRT and INT8)
 
 This order is the only one: quantizing before folding, or narrowing before quantizing, is a class
 of bugs of its own.
@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resnet_convert import lint, precision
+from resnet_convert import lint, lint_cpu, precision
 from resnet_convert.fold import Fold, fold
 from resnet_convert.journey import Journey
 from resnet_convert.jury import Jury
@@ -99,4 +99,8 @@ def finish(
         with journey.stage("lint") as say:
             lint.refuse(lint.check(precise.model))
             say("keeps TensorRT's rules")
+    elif request.precision == "int8":
+        with journey.stage("lint") as say:
+            lint.refuse(lint.check(precise.model, lint_cpu.RULES))
+            say("keeps the rules of u8 × s8")
     return Graph(folded, precise, precise.model, serialize(precise.model))

@@ -57,18 +57,21 @@ class Finding:
 
 @dataclass(frozen=True)
 class Rule:
-    """A rule of TensorRT: how to find its breaches, and what to do about one."""
+    """A rule of a dialect: how to find its breaches, and what to do about one."""
 
     number: str
     breaches: Callable[[ir.Model], Iterable[Breach]]
     remedy: str
 
 
-def check(model: ir.Model) -> tuple[Finding, ...]:
-    """Every breach of every rule, rule by rule; empty for a graph that TensorRT can build from."""
+def check(model: ir.Model, rules: Sequence[Rule] | None = None) -> tuple[Finding, ...]:
+    """Every breach of every rule, rule by rule; empty for a graph that keeps them.
+
+    The rules are TensorRT's (`RULES`), unless others are given.
+    """
     return tuple(
         Finding(rule.number, layer, what, rule.remedy)
-        for rule in RULES
+        for rule in (RULES if rules is None else rules)
         for layer, what in rule.breaches(model)
     )
 
@@ -80,7 +83,7 @@ def refuse(findings: Sequence[Finding]) -> None:
     first, more = findings[0], len(findings) - 1
     rest = f", and {more} more finding{'s' if more > 1 else ''}" if more else ""
     raise ConversionError(
-        f"{first.what} (TensorRT rule {first.rule}{rest})",
+        f"{first.what} ({_BOOKS[first.rule[0]]} rule {first.rule}{rest})",
         where=f"lint: {first.layer}",
         remedy=first.remedy,
     )
@@ -220,6 +223,7 @@ def _pixels(model: ir.Model) -> Iterator[Breach]:
             yield str(node.name), f"{node.op_type} computes in UINT8"
 
 
+_BOOKS = {"T": "TensorRT", "C": "INT8"}
 _CONVERT = "Convert the checkpoint with --target tensorrt."
 _REPORT = "This is a bug in our conversion to TensorRT; please report the architecture."
 RULES = (
