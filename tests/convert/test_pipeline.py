@@ -87,7 +87,9 @@ def test_the_stages_come_in_their_one_order(
     conversions: Conversions, precision: str, taken: str
 ) -> None:
     stages = [stage.name for stage in conversions(precision, taken).stages]
-    middle = {"fp32": [], "fp16": ["range", "half"], "int8": ["calibrate", "quantize"]}[precision]
+    middle = {"fp32": [], "fp16": ["range", "half"], "int8": ["calibrate", "quantize", "lint"]}[
+        precision
+    ]
     pixels = ["pixels"] if taken == "uint8" else []
     assert stages == [
         *("weights", "trace", "fold"),
@@ -129,7 +131,7 @@ def test_progress_is_told(small: dict[str, Any]) -> None:
     recorder = Recorder()
     convert(**small, precision="int8", progress=recorder)
     assert recorder.stages == [
-        *("weights", "trace", "fold", "pixels", "calibrate", "quantize"),
+        *("weights", "trace", "fold", "pixels", "calibrate", "quantize", "lint"),
         *("parity", "latency", "deploy"),
     ]
     assert len(recorder.summaries) == len(recorder.stages)
@@ -187,7 +189,13 @@ WORD = st.text(st.sampled_from("abcXYZ 019'\"$\\;*äé-_./"), min_size=1, max_si
         repository=WORD.map(Path),
         calibration=st.none() | WORD,
         validation=st.none() | WORD,
-        labels=st.none() | WORD.map(Path),
+        labels=st.none() | WORD,
+        ema=st.booleans(),
+        trust_pickle=st.booleans(),
+        weights_sha256=st.none() | WORD,
+        preprocessing=st.none() | WORD.map(Path),
+        module=st.none() | WORD,
+        head=st.sampled_from(["classifier", "features"]),
         input=st.sampled_from(["uint8", "float32"]),
         max_batch_size=st.integers(1, 64),
         instances=st.integers(1, 4),
