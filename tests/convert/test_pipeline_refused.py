@@ -17,6 +17,7 @@ from resnet_convert import graph, pipeline, precision, quantize
 from resnet_convert.pipeline import convert
 from resnet_serve import passport
 from resnet_serve.errors import (
+    ConversionError,
     HostError,
     InputFileError,
     ParityError,
@@ -75,7 +76,7 @@ def test_a_wrong_weight_is_refused_with_its_layer_and_an_image(
         ("fp32", "take_pixels", "conv1.bias", lambda b: b * np.float32(np.nan)),
         ("fp16", "halve", "layer3.2.conv1.weight", np.zeros_like),
         ("int8", "quantize", "layer1.2.conv2.bias.q", lambda b: b + 100_000),
-        ("int8", "quantize", "layer3.0.conv1.weight.scale", lambda s: s * np.float32(4)),
+        ("int8", "quantize", "layer3.0.conv1.weight.q", np.zeros_like),
     ],
 )
 def test_sabotage_is_refused(
@@ -89,6 +90,16 @@ def test_sabotage_is_refused(
     sabotaged(monkeypatch, stage, layer, change)
     with pytest.raises(ParityError, match="nothing was deployed"):
         convert(**small, precision=kind)
+    assert untouched(small["repository"])
+
+
+def test_a_scale_that_does_not_fit_its_bias_is_refused_before_anything_runs(
+    small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    changed = "layer3.0.conv1.weight.scale"
+    sabotaged(monkeypatch, "quantize", changed, lambda scale: scale * np.float32(4))
+    with pytest.raises(ConversionError, match=r"^lint: layer3.0.conv1: .* \(INT8 rule C6\)"):
+        convert(**small, precision="int8")
     assert untouched(small["repository"])
 
 
