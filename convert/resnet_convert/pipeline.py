@@ -77,7 +77,8 @@ def run(request: Request, progress: Progress) -> Conversion:
             conversion.measurements,
             conversion.validation_set.name_of,
             where=f"{conversion.name} {request.precision}",
-            remedy="Calibrate with more or better images, take a higher precision, or --force it.",
+            remedy="Calibrate with more or better images or --calibration-method auto, take a "
+            "higher precision, or --force it.",
             layer=conversion.worst_layer,
         )
     with journey.stage("deploy") as say:
