@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
-from thin import SHALLOW, shallowest, thin
+from thin import deepest, shallowest, thin
 from torch import nn
 
 from resnet_convert.fold import fold
@@ -33,11 +33,7 @@ def test_every_kind_converts_at_an_odd_image_size_of_one_channel(row: Architectu
     converts(thin(row).with_channels(1), 75 if row.family == "ImageNet" else 33)
 
 
-@pytest.mark.parametrize(
-    "row",
-    [row for row in ARCHITECTURES.values() if SHALLOW < row.depth < 1000],
-    ids=lambda row: row.name,
-)
+@pytest.mark.parametrize("row", deepest(), ids=lambda row: row.name)
 def test_the_deep_ones_convert(row: Architecture) -> None:
     converts(thin(row), 32)
 

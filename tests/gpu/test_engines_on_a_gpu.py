@@ -57,6 +57,7 @@ def test_a_residual_addition_is_part_of_its_convolution(engines: Engines, precis
 @pytest.mark.parametrize("precision", PRECISIONS)
 def test_digits_keep_their_accuracy(engines: Engines, precision: str) -> None:
     decisions = engines("resnet20", precision).measurements.decisions
+    assert decisions is not None
     assert decisions.converted_top1 is not None
     assert decisions.converted_top1 >= 99.0
 

@@ -22,5 +22,14 @@ def kind(row: Architecture) -> tuple[object, ...]:
 
 def shallowest() -> list[Architecture]:
     """One network of every kind."""
-    rows = sorted(ARCHITECTURES.values(), key=lambda row: row.depth, reverse=True)
-    return list({kind(row): row for row in rows}.values())
+    return list({kind(row): row for row in reversed(_by_depth())}.values())
+
+
+def deepest() -> list[Architecture]:
+    """Of every kind the deepest below a thousand layers, where it is deep and not `shallowest`."""
+    found = {kind(row): row for row in _by_depth() if row.depth < 1000}
+    return [row for row in found.values() if row.depth > SHALLOW and row not in shallowest()]
+
+
+def _by_depth() -> list[Architecture]:
+    return sorted(ARCHITECTURES.values(), key=lambda row: row.depth)
