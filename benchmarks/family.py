@@ -21,6 +21,7 @@ from resnet_convert import convert
 from resnet_serve.architectures import ARCHITECTURES, Architecture
 from resnet_serve.errors import ResnetServeError
 
+PRECISIONS = ("fp32", "int8")
 SIDE = 64
 CALIBRATION_IMAGES = 16
 
@@ -28,15 +29,17 @@ CALIBRATION_IMAGES = 16
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="these alone; nothing is written")
+    parser.add_argument("--precision", choices=PRECISIONS, help="this alone; nothing is written")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
         rows = [
             converted(row, precision, Path(folder))
             for row in ARCHITECTURES.values()
             if not options.names or row.name in options.names
-            for precision in ("fp32", "int8")
+            for precision in PRECISIONS
+            if options.precision in (None, precision)
         ]
-    if not options.names:
+    if not (options.names or options.precision):
         deployed = sum(row["outcome"] == "deployed" for row in rows)
         what = f"untrained networks of the registry, converted: {deployed} of {len(rows)} deployed"
         record("family", rows, {"what": what, "image_side": SIDE})

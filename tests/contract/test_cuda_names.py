@@ -74,7 +74,9 @@ def pycuda_source() -> Path:
         pycuda = ["--no-deps", "--no-build-isolation", "--no-binary", ":all:", f"pycuda=={PYCUDA}"]
         run([*PIP, "download", "--dest", str(folder), *pycuda])
         with tarfile.open(next(folder.glob("*.tar.gz"))) as archive:
-            archive.extractall(folder, filter="data")
+            # Python before 3.11.4 has no filters; the archive is held to its hash by pip.
+            filtered = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
+            archive.extractall(folder, **filtered)
 
     return kept(f"pycuda-{PYCUDA}", download) / f"pycuda-{PYCUDA}"
 
