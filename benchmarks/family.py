@@ -3,8 +3,8 @@
     python benchmarks/family.py
 
 Whether each converts, keeps parity and is deployed, and how exact it is. ImageNet networks see 64
-pixels here to save hours; INT8 is calibrated with digits. Untrained: the decisions mean nothing,
-the numbers of the logits do.
+pixels here to save hours; INT8 is calibrated with synthetic images of another seed than those it is
+judged by. Untrained: the decisions mean nothing, the numbers of the logits do.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from recorded import record
 from resnet_convert import convert
 from resnet_serve.architectures import ARCHITECTURES, Architecture
 from resnet_serve.errors import ResnetServeError
+from resnet_serve.synthetic import SyntheticImages
 
 PRECISIONS = ("fp32", "int8")
 SIDE = 64
-CALIBRATION_IMAGES = 16
+CALIBRATION_IMAGES = 32
 
 
 def main() -> None:
@@ -32,6 +33,11 @@ def main() -> None:
     parser.add_argument("--precision", choices=PRECISIONS, help="this alone; nothing is written")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:
+        calibration = Path(folder) / "calibration"
+        calibration.mkdir()
+        images = SyntheticImages(CALIBRATION_IMAGES, side=SIDE, seed=1)
+        for index in range(len(images)):
+            images.image(index).save(calibration / f"{index}.png")
         rows = [
             converted(row, precision, Path(folder))
             for row in ARCHITECTURES.values()
@@ -59,8 +65,7 @@ def converted(row: Architecture, precision: str, folder: Path) -> dict[str, obje
             precision=precision,
             preprocessing=own,
             target="onnxruntime",
-            calibration="digits" if precision == "int8" else None,
-            calibration_images=CALIBRATION_IMAGES,
+            calibration=str(folder / "calibration") if precision == "int8" else None,
             repository=folder / "models",
         )
         numbers = done.measurements.numerics[1]
