@@ -180,7 +180,7 @@ def verify_models(
 def load_test(
     model: Annotated[str, typer.Argument(help="The model's name, or NAME_image to send images.")],
     concurrency: Annotated[
-        str, typer.Option(help="Requests in flight: start:end[[:step]] or a list 1,2,4.")
+        str, typer.Option(help="Requests in flight: start:end[:step] or a list 1,2,4.")
     ] = "1:8",
     url: Annotated[
         str | None,

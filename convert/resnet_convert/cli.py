@@ -105,7 +105,7 @@ def command(
     input: Annotated[
         str,
         typer.Option(
-            help="uint8: raw RGB [[H,W,3]], normalised in the graph. float32: normalised [[3,H,W]]."
+            help="uint8: raw RGB [H,W,3], normalised in the graph. float32: normalised [3,H,W]."
         ),
     ] = "uint8",
     max_batch_size: Annotated[int, typer.Option(min=1, help="Largest batch Triton forms.")] = 8,

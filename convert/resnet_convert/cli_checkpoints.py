@@ -14,7 +14,7 @@ CHECKPOINTS = "Checkpoints"
 WeightsOption = Annotated[
     str | None,
     typer.Option(
-        help="imagenet[[:v1|:v2]], digits, random[[:seed]] (untrained), a file (.safetensors, "
+        help="imagenet[:v1|:v2], digits, random[:seed] (untrained), a file (.safetensors, "
         ".safetensors.index.json, .pt, .pth, .pth.tar, .ckpt, .bin), or an https address with "
         "--weights-sha256. Default: imagenet, for resnet20 digits.",
         show_default=False,
