@@ -28,6 +28,13 @@ from resnet_convert.cli_checkpoints import (
 from resnet_convert.cli_ensemble import ensemble, ten_crop
 from resnet_convert.cli_head import HeadOption
 from resnet_convert.cli_network import ArchOption, ModuleOption, NameOption
+from resnet_convert.cli_options import (
+    IMAGES,
+    ForceOption,
+    JsonOption,
+    ValidationImagesOption,
+    ValidationOption,
+)
 from resnet_convert.clipping import METHODS
 from resnet_convert.engine import HARDWARE
 from resnet_convert.pipeline import run as convert
@@ -83,19 +90,12 @@ def command(
     calibration: Annotated[
         str | None,
         typer.Option(
-            metavar="DIR|digits|digits-hard",
+            metavar=IMAGES,
             help="Images for the INT8 ranges, like those to be classified. INT8 refuses without.",
             show_default=False,
         ),
     ] = None,
-    validation: Annotated[
-        str | None,
-        typer.Option(
-            metavar="DIR|digits|digits-hard",
-            help="Images for the parity gate; with one folder per class, accuracy is compared too.",
-            show_default=False,
-        ),
-    ] = None,
+    validation: ValidationOption = None,
     labels: LabelsOption = None,
     ema: EmaOption = False,
     trust_pickle: TrustPickleOption = False,
@@ -140,10 +140,7 @@ def command(
     calibration_images: Annotated[
         int, typer.Option(min=1, help="At most so many calibration images are used.")
     ] = 512,
-    validation_images: Annotated[
-        int | None,
-        typer.Option(min=1, help="At most so many validation images.", show_default="all"),
-    ] = None,
+    validation_images: ValidationImagesOption = None,
     accelerator: Annotated[
         str | None,
         typer.Option(
@@ -198,10 +195,7 @@ def command(
         ),
     ] = False,
     timing_cache: TimingCacheOption = None,
-    force: Annotated[
-        bool,
-        typer.Option("--force", help="Deploy although the gate refuses; stamped in the passport."),
-    ] = False,
+    force: ForceOption = False,
     dry_run_only: Annotated[
         bool, typer.Option("--dry-run", help="Print the plan and what it needs; touch nothing.")
     ] = False,
@@ -209,9 +203,7 @@ def command(
         Path | None,
         typer.Option(help="Also write the HTML report here.", show_default=False),
     ] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One machine-readable result on stdout.")
-    ] = False,
+    as_json: JsonOption = False,
     _: Annotated[
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
     ] = False,

@@ -10,6 +10,7 @@ import typer
 
 from resnet_convert import build_plan as plans
 from resnet_convert import screen
+from resnet_convert.cli_options import JsonOption
 from resnet_serve import console, passport
 from resnet_serve.triton.releases import RELEASES
 
@@ -69,9 +70,7 @@ def build_plan(
             "--force", help="Write it although the gate refuses; stamped in the passport."
         ),
     ] = False,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="One machine-readable result on stdout.")
-    ] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """Build the TensorRT plan of a model that was prepared on another host, on this host's GPU.
 

@@ -11,6 +11,12 @@ import typer
 from rich.text import Text
 
 from resnet_convert import compose, composed_deployment, screen
+from resnet_convert.cli_options import (
+    ForceOption,
+    JsonOption,
+    ValidationImagesOption,
+    ValidationOption,
+)
 from resnet_convert.compose import Made
 from resnet_serve import console
 from resnet_serve.errors import UsageError
@@ -18,21 +24,6 @@ from resnet_serve.errors import UsageError
 RepositoryOption = Annotated[
     Path, typer.Option(help="The Triton model repository with the members.")
 ]
-ValidationOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="DIR|digits",
-        help="Images for the parity gate; with one folder per class, accuracy is compared too.",
-        show_default=False,
-    ),
-]
-ValidationImagesOption = Annotated[
-    int | None, typer.Option(min=1, help="At most so many of them.", show_default="all")
-]
-ForceOption = Annotated[
-    bool, typer.Option("--force", help="Deploy although the gate refuses; stamped in the passport.")
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="One machine-readable result on stdout.")]
 _REPOSITORY = Path("model_repository")
 
 
