@@ -11,20 +11,17 @@ from __future__ import annotations
 
 import os
 import re
-import threading
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
-from types import TracebackType
-from typing import Any, Self, get_args
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_client.connection import IMAGE_SUFFIX, Connection
-from resnet_client.contract import OUTPUT, Contract, Decode, read
+from resnet_client.contract import OUTPUT, Contract, Decode
 from resnet_client.errors import (
     BadImageError,
     InvalidInputError,
@@ -34,9 +31,9 @@ from resnet_client.errors import (
 )
 from resnet_client.images import ImageLike, name_of
 from resnet_client.prediction import Prediction, predictions
+from resnet_client.served import VERSION_CHANGES, Served
 
 _BATCHES_IN_FLIGHT = 4
-_VERSION_CHANGES = 3
 _ENSEMBLE_TAG = re.compile(r"^(in ensemble '[^']*', )?(image: )?")
 
 
@@ -61,7 +58,7 @@ class _VersionChangedError(Exception):
     """The server answered with another version than the images were prepared for."""
 
 
-class Classifier:
+class Classifier(Served):
     """A classifier that the Triton at `url` (gRPC, host:port) serves as `model`.
 
     `decode` says who decodes and resizes: this client (it sends 8-bit pixels) or the server (it is
@@ -78,32 +75,7 @@ class Classifier:
         timeout_s: float = 30.0,
         version: str = "",
     ) -> None:
-        if decode not in get_args(Decode):
-            raise UsageError(f"decode is 'client' or 'server', not {decode!r}")
-        if version and not version.isdecimal():
-            raise UsageError(f"a version is a number, not {version!r}")
-        self.model = model
-        self._served = f"{model}{IMAGE_SUFFIX}" if decode == "server" else model
-        self._decode: Decode = decode
-        self._version = version
-        self._connection = Connection(url, timeout_s=timeout_s)
-        self._lock = threading.Lock()
-        self._known: Contract | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Cancel what is under way and hang up."""
-        self._connection.close()
+        super().__init__(url, model, decode=decode, timeout_s=timeout_s, version=version)
 
     def classify(self, image: ImageLike, top: int = 5) -> list[Prediction]:
         """The `top` best classes of one image, best first.
@@ -148,7 +120,7 @@ class Classifier:
             pool.shutdown(wait=False, cancel_futures=True)
 
     def _classify_batch(self, images: Sequence[ImageLike], top: int) -> list[Classification]:
-        for _ in range(_VERSION_CHANGES):
+        for _ in range(VERSION_CHANGES):
             contract = self._contract()
             elements = [_prepared(contract, image) for image in images]
             good = [element for element in elements if isinstance(element, _Element)]
@@ -164,7 +136,7 @@ class Classifier:
                 else Classification(image, outcome)
                 for image, outcome in zip(images, outcomes, strict=True)
             ]
-        raise ModelError("its version changes all the time", where=f"model {self.model!r}")
+        raise self._restless()
 
     def _ask(
         self, contract: Contract, elements: Sequence[_Element], top: int
@@ -191,19 +163,6 @@ class Classifier:
         if version != contract.version:
             raise _VersionChangedError
         return [predictions(row, top) for row in rows]
-
-    def _contract(self) -> Contract:
-        with self._lock:
-            if self._known is None:
-                version = self._version or self._connection.latest(self._served)
-                config = self._connection.config(self._served, version)
-                self._known = read(self._served, version, config, self._decode)
-            return self._known
-
-    def _forget(self, contract: Contract) -> None:
-        with self._lock:
-            if self._known is contract:
-                self._known = None
 
 
 def _prepared(contract: Contract, image: ImageLike) -> _Element | BadImageError:

@@ -7,25 +7,23 @@ with Extractor("127.0.0.1:8001", "resnet50_features") as extractor:
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_client.connection import IMAGE_SUFFIX, Connection
-from resnet_client.contract import Contract, Decode, read
-from resnet_client.errors import ModelError, UsageError
+from resnet_client.contract import Decode
+from resnet_client.errors import UsageError
 from resnet_client.images import ImageLike
+from resnet_client.served import VERSION_CHANGES, Served
 
-_VERSION_CHANGES = 3
 
-
-class Extractor:
+class Extractor(Served):
     """A model without a classifier that the Triton at `url` (gRPC, host:port) serves as `model`.
 
     `decode`, `timeout_s` and `version` mean what they mean to a `Classifier`.
     """
+
+    _classifies = False
 
     def __init__(
         self,
@@ -36,27 +34,7 @@ class Extractor:
         timeout_s: float = 30.0,
         version: str = "",
     ) -> None:
-        self.model = model
-        self._served = f"{model}{IMAGE_SUFFIX}" if decode == "server" else model
-        self._decode: Decode = decode
-        self._version = version
-        self._connection = Connection(url, timeout_s=timeout_s)
-        self._known: Contract | None = None
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Cancel what is under way and hang up."""
-        self._connection.close()
+        super().__init__(url, model, decode=decode, timeout_s=timeout_s, version=version)
 
     def extract(self, images: Sequence[ImageLike]) -> dict[str, NDArray[np.float32]]:
         """Every output by name, FP32 [len(images),…], in the order of the images.
@@ -66,8 +44,8 @@ class Extractor:
         """
         if isinstance(images, (str, bytes)) or not len(images):
             raise UsageError("extract takes several images, one at least")
-        for _ in range(_VERSION_CHANGES):
-            contract = self._known = self._known or self._contract()
+        for _ in range(VERSION_CHANGES):
+            contract = self._contract()
             batch = np.stack([contract.prepare(image) for image in images])
             parts: list[dict[str, NDArray[np.float32]]] = []
             versions = set()
@@ -84,10 +62,5 @@ class Extractor:
                 # An ensemble answers its outputs in any order.
                 names = sorted(parts[0])
                 return {name: np.concatenate([each[name] for each in parts]) for name in names}
-            self._known = None
-        raise ModelError("its version changes all the time", where=f"model {self.model!r}")
-
-    def _contract(self) -> Contract:
-        version = self._version or self._connection.latest(self._served)
-        config = self._connection.config(self._served, version)
-        return read(self._served, version, config, self._decode, classifies=False)
+            self._forget(contract)
+        raise self._restless()
