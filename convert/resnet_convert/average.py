@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnet_convert.initializers import initializer
-from resnet_convert.trace import serialize
+from resnet_convert.trace import IR_VERSION, OPSET, serialize
 from resnet_serve.optional import optional
 from resnet_serve.triton.composed_config import PROBABILITIES, logits_name
 from resnet_serve.triton.config import OUTPUT
@@ -24,7 +24,6 @@ if TYPE_CHECKING:
 else:
     ir = optional("onnx_ir", extra="convert")
 
-OPSET, IR_VERSION = 17, 8
 TINY = float(np.finfo(np.float32).tiny)
 
 

@@ -28,6 +28,7 @@ from resnet_convert.refusal import refusal
 from resnet_serve import durable, host, passport
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional
+from resnet_serve.parity import numerics
 from resnet_serve.parity.gate import BUDGETS, Verdict, judge
 from resnet_serve.passport import Passport
 from resnet_serve.preprocessing import Preprocessing
@@ -230,7 +231,7 @@ def _facts(made: PlanBuild) -> dict[str, object]:
         "parity": {
             "images": found.images,
             "images_sha256": found.images_sha256,
-            "numerics": {str(size): n.to_json() for size, n in found.numerics.items()},
+            "numerics": numerics.by_batch(found.numerics),
             "decisions": found.decisions and found.decisions.to_json(),
         },
         "gate": {**made.verdict.to_json(), "overridden": not made.verdict.passed},

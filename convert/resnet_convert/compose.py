@@ -26,6 +26,7 @@ from resnet_serve.errors import UsageError
 from resnet_serve.parity.gate import BUDGETS, Budget, Verdict, judge
 from resnet_serve.selection import spread
 from resnet_serve.synthetic import SyntheticImages
+from resnet_serve.triton.composed_config import PROBABILITIES
 from resnet_serve.triton.repository import Repository, check_name
 
 
@@ -128,13 +129,12 @@ def _compose(
             runtime=", ".join(dict.fromkeys(m.passport.target for m in composition.members)),
             compiled={},
         )
-        verdict = _of_probabilities(
-            judge(
-                loosest([member.passport.precision for member in composition.members]),
-                found.numerics,
-                found.decisions,
-                trained=composition.trained,
-            )
+        verdict = judge(
+            loosest([member.passport.precision for member in composition.members]),
+            {size: replace(each, output=PROBABILITIES) for size, each in found.numerics.items()},
+            found.decisions,
+            trained=composition.trained,
+            of=PROBABILITIES,
         )
         say(f"{'passed' if verdict.passed else 'NOT MET'}: {found.likeness}")
     if not verdict.passed and not force:
@@ -169,15 +169,6 @@ def loosest(precisions: Sequence[str]) -> Budget:
         sqnr_db=min(row.sqnr_db for row in rows),
         agreement=min(row.agreement for row in rows),
         top1_points=max(row.top1_points for row in rows),
-    )
-
-
-def _of_probabilities(verdict: Verdict) -> Verdict:
-    return Verdict(
-        tuple(
-            replace(check, name=check.name.replace("logits", "probabilities"))
-            for check in verdict.checks
-        )
     )
 
 

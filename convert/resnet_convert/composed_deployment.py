@@ -10,10 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnet_convert.average import IR_VERSION, OPSET
 from resnet_convert.composition import RULES, Composition
 from resnet_convert.deployment import PREPROCESSING_FILE
+from resnet_convert.trace import IR_VERSION, OPSET
 from resnet_serve import crops, host, passport
+from resnet_serve.parity import numerics
 from resnet_serve.triton import composed_config, config
 from resnet_serve.triton.composed_config import (
     AVERAGE_FILE,
@@ -71,7 +72,7 @@ def facts(made: Made) -> Mapping[str, Any]:
             "of": PROBABILITIES,
             "images": found.images,
             "images_sha256": found.images_sha256,
-            "numerics": {str(size): n.to_json() for size, n in found.numerics.items()},
+            "numerics": numerics.by_batch(found.numerics),
             "decisions": found.decisions and found.decisions.to_json(),
         },
         "latency": {"speedup": None},

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from resnet_convert import evidence, report
 from resnet_convert.conversion import MODEL_FILE
 from resnet_serve import passport
-from resnet_serve.parity.numerics import Numerics
+from resnet_serve.parity import numerics
 from resnet_serve.triton import config, releases
 from resnet_serve.triton.gpu_serving import Accelerator, GpuServing
 from resnet_serve.triton.repository import ModelFiles, Repository
@@ -165,19 +165,19 @@ def facts(conversion: Conversion) -> Mapping[str, Any]:
             "threads": conversion.serving.threads,
         },
         "calibration": _calibration(conversion),
-        "trace": {"numerics": _by_batch(conversion.trace.numerics)},
+        "trace": {"numerics": numerics.by_batch(conversion.trace.numerics)},
         "fold": {
             "folded": conversion.fold.folded,
             "total": conversion.fold.total,
             "kept": list(conversion.fold.kept),
             "max_weight_change": conversion.fold.max_weight_change,
-            "numerics": _by_batch(conversion.fold_numerics),
+            "numerics": numerics.by_batch(conversion.fold_numerics),
         },
         "parity": {
             "runtime": found.runtime,
             "images": found.images,
             "images_sha256": found.images_sha256,
-            "numerics": _by_batch(found.numerics),
+            "numerics": numerics.by_batch(found.numerics),
             "decisions": found.decisions and found.decisions.to_json(),
             "layers": [layer.to_json() for layer in conversion.layers],
         },
@@ -198,10 +198,6 @@ def facts(conversion: Conversion) -> Mapping[str, Any]:
             for stage in conversion.stages
         ],
     }
-
-
-def _by_batch(found: Mapping[int, Numerics]) -> dict[str, Any]:
-    return {str(size): numerics.to_json() for size, numerics in found.items()}
 
 
 def _calibration(conversion: Conversion) -> dict[str, Any] | None:
