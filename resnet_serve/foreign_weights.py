@@ -9,16 +9,16 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resnet_serve import class_names, durable
+from resnet_serve import class_names
 from resnet_serve.architectures import foreign, untrained
-from resnet_serve.architectures.fitting import MOST_KEYS, check_finite, disagreements
+from resnet_serve.architectures.fitting import check_finite, disagreements, listed
 from resnet_serve.checkpoints import keys, metadata, preprocessing_files
 from resnet_serve.checkpoints.reading import AS_IT_IS, Reading, is_file, read
 from resnet_serve.datasets import check_label_count
 from resnet_serve.download import Progress
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.preprocessing import Preprocessing
-from resnet_serve.weights import Weights
+from resnet_serve.weights import Weights, digest
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -58,7 +58,7 @@ def load(
     elif spec is None:
         network = foreign.make(factory, module)
         check_finite(network.state_dict(), module)
-        found = _Found(network, own(module), digest(network))
+        found = _Found(network, own(module), digest(network.state_dict()))
     elif option[0] == "random":
         with untrained.seeded(untrained.seed_of(option[2])):
             network = foreign.make(factory, module)
@@ -86,7 +86,7 @@ def load(
         or (stored and stored.labels(described.classes))
         or class_names.usual(described.classes),
         source=found.source,
-        sha256=found.sha256 or digest(found.network),
+        sha256=found.sha256 or digest(found.network.state_dict()),
         trained=found.trained,
         training=stored.training() if stored else {},
         notices=notices,
@@ -99,21 +99,14 @@ def own(module: str) -> str:
     return f"as {module} returns it"
 
 
-def digest(network: nn.Module) -> str:
-    """SHA-256 over all tensors of a state, in its order."""
-    tensors = network.state_dict().values()
-    return durable.sha256(b"".join(t.contiguous().numpy().tobytes() for t in tensors))
-
-
 def _of_file(network: nn.Module, spec: str, reading: Reading, progress: Progress | None) -> _Found:
     checkpoint = read(spec, reading, progress)
     # The network's own names are cleaned alike: its `model.` is no wrapper's, but looks like one.
     wanted = keys.clean(network.state_dict())
     details = disagreements(checkpoint.tensors, wanted.tensors)
     if details:
-        more = f"; and {len(details) - MOST_KEYS} more" if len(details) > MOST_KEYS else ""
         raise InputFileError(
-            f"does not fit {type(network).__name__}: {'; '.join(details[:MOST_KEYS])}{more}",
+            f"does not fit {type(network).__name__}: {listed(details)}",
             where=checkpoint.path,
             remedy="Give the checkpoint of this --module.",
         )

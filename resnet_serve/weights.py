@@ -160,17 +160,21 @@ def _random(architecture: Architecture, option: str, labels: tuple[str, ...] | N
         untrained.quieten(network)
         untrained.settle(network, (architecture.channels, size, size))
     state = network.state_dict()
-    digest = durable.sha256(b"".join(t.contiguous().numpy().tobytes() for t in state.values()))
     return Weights(
         architecture=architecture,
         state=state,
         preprocessing=_usual_preprocessing(architecture),
         labels=labels or class_names.usual(architecture.classes),
         source=f"random:{seed} (untrained)",
-        sha256=digest,
+        sha256=digest(state),
         trained=False,
         training={},
     )
+
+
+def digest(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over all tensors of a state, in its order: of networks that come from no file."""
+    return durable.sha256(b"".join(t.contiguous().numpy().tobytes() for t in state.values()))
 
 
 def _file(
@@ -220,17 +224,17 @@ def _file(
 
 def _inferred(found: Checkpoint) -> tuple[Architecture, str | None]:
     """What the file says it is, or looks like; and the networks that look the same, in words."""
-    row = inferred(found.tensors, found.path)
-    others = {each.name: each for each in candidates(found.tensors)}
-    named = found.metadata.get("architecture", "")
-    if named in others:
-        return others.pop(named), None
-    del others[row.name]
+    # Where nothing fits, `inferred` refuses.
+    row, *others = candidates(found.tensors) or (inferred(found.tensors, found.path),)
+    named = found.metadata.get("architecture")
+    for each in (row, *others):
+        if each.name == named:
+            return each, None
     if not others:
         return row, None
     return row, (
         f"{found.path} is taken for a {row.name}, and has the same tensors as "
-        f"{', '.join(others)}: --arch says which it is"
+        f"{', '.join(each.name for each in others)}: --arch says which it is"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,10 +32,8 @@ def fitting(state: dict[str, Tensor], architecture: Architecture, path: Path) ->
         check_finite(state, path)
         counter = torch.zeros((), dtype=torch.int64)
         return {name: state.get(name, counter) for name in wanted}
-    rest = len(details) - MOST_KEYS
     raise InputFileError(
-        f"does not fit {described(architecture)}: {looks_like(state)} "
-        f"({'; '.join(details[:MOST_KEYS])}{f'; and {rest} more' if rest > 0 else ''})",
+        f"does not fit {described(architecture)}: {looks_like(state)} ({listed(details)})",
         where=path,
         remedy="Give the matching --arch, and --labels with one line per class.",
     )
@@ -51,6 +49,12 @@ def disagreements(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> 
         if name in state and state[name].shape != wanted[name].shape
     ]
     return wrong + [f"{n} is missing" for n in missing] + [f"{n} is unexpected" for n in extra]
+
+
+def listed(details: Sequence[str]) -> str:
+    """At most ten of what `disagreements` found, and how many there are beyond."""
+    more = f"; and {len(details) - MOST_KEYS} more" if len(details) > MOST_KEYS else ""
+    return "; ".join(details[:MOST_KEYS]) + more
 
 
 def inferred(state: Mapping[str, Tensor], path: Path) -> Architecture:
