@@ -189,9 +189,7 @@ def _types(model: ir.Model) -> Iterator[Breach]:
     for value in graph.inputs:
         if str(value.dtype) not in ("UINT8", "FLOAT"):
             yield str(value.name), f"the input is {value.dtype}, neither UINT8 nor FP32"
-    for value in graph.outputs:
-        if str(types.get(value)) != "FLOAT":
-            yield str(value.name), f"the output is {types.get(value)}, not FP32"
+    yield from placement.floating_outputs(model, types)
 
 
 def _batch_only(model: ir.Model) -> Iterator[Breach]:

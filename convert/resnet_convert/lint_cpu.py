@@ -28,9 +28,8 @@ from resnet_convert import lint_placement as placement
 from resnet_convert.half import element_types
 from resnet_convert.initializers import array_of
 from resnet_convert.lint import Rule
-from resnet_convert.lint_placement import Breach, dequantizer, layer_of
+from resnet_convert.lint_placement import Breach, dequantizer, layer_of, same_grid
 from resnet_convert.quantize import WEIGHTED, moves
-from resnet_convert.symmetric import PAIR
 from resnet_serve.optional import optional
 
 if TYPE_CHECKING:
@@ -122,22 +121,14 @@ def _moved(model: ir.Model) -> Iterator[Breach]:
         if before is None:
             continue
         for use in node.outputs[0].uses():
-            grids = zip(use.node.inputs[1:], before.inputs[1:], strict=False)
-            if use.node.op_type == "QuantizeLinear" and not all(
-                np.array_equal(array_of(one), array_of(other))
-                for one, other in grids
-                if one is not None and other is not None
-            ):
+            if use.node.op_type == "QuantizeLinear" and not same_grid(use.node, before):
                 yield str(node.name), "moves values from one grid to another"
 
 
 def _outputs(model: ir.Model) -> Iterator[Breach]:
-    types = element_types(model.graph)
+    yield from placement.floating_outputs(model, element_types(model.graph))
     for value in model.graph.outputs:
-        producer = value.producer()
-        if types.get(value) != ir.DataType.FLOAT:
-            yield str(value.name), f"the output is {types.get(value)}, not FP32"
-        elif producer is not None and producer.op_type in PAIR:
+        if dequantizer(value) is not None:
             yield str(value.name), "the output was rounded to integers"
 
 

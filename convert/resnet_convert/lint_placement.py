@@ -6,7 +6,7 @@ numbers them and says what to do.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -92,7 +92,7 @@ def paired(model: ir.Model) -> Iterator[Breach]:
                 yield str((others or [node])[0].name), "reads integers without a DequantizeLinear"
             elif not readers:
                 yield str(node.name), "is a QuantizeLinear that nothing reads"
-            elif any(not _same_grid(node, reader) for reader in readers):
+            elif any(not same_grid(node, reader) for reader in readers):
                 yield layer_of(node), "is read through a Q and a DQ of different scales"
         else:
             stored = node.inputs[0]
@@ -101,6 +101,15 @@ def paired(model: ir.Model) -> Iterator[Breach]:
                 stored is not None and stored.is_initializer()
             ):
                 yield layer_of(node), "is read through a DequantizeLinear without its Q"
+
+
+def floating_outputs(
+    model: ir.Model, types: Mapping[ir.Value, ir.DataType | None]
+) -> Iterator[Breach]:
+    """Whoever asks a network gets FP32; `types` are those of `element_types`."""
+    for value in model.graph.outputs:
+        if str(types.get(value)) != "FLOAT":
+            yield str(value.name), f"the output is {types.get(value)}, not FP32"
 
 
 def _fusing_additions(model: ir.Model) -> Iterator[tuple[ir.Node, list[int]]]:
@@ -135,7 +144,8 @@ def _stored_type(node: ir.Node) -> ir.DataType | None:
     return None if zero is None else zero.dtype
 
 
-def _same_grid(quantizer: ir.Node, reader: ir.Node) -> bool:
+def same_grid(quantizer: ir.Node, reader: ir.Node) -> bool:
+    """Whether a Q and a DQ have constants of the same numbers and types, or share them."""
     return len(quantizer.inputs) == len(reader.inputs) and all(
         _same(one, other)
         for one, other in zip(quantizer.inputs[1:], reader.inputs[1:], strict=True)
