@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
+from published import PARAMETERS
 
 from resnet_serve import catalog
 from resnet_serve.architectures import ARCHITECTURES
@@ -30,19 +31,6 @@ TORCHVISION = {
     ("resnext101_32x8d", "v1"): ("resnext101_32x8d-8ba56ff5.pth", 339.586, 256, 79.312),
     ("resnext101_32x8d", "v2"): ("resnext101_32x8d-110c445d.pth", 339.673, 232, 82.834),
     ("resnext101_64x4d", "v1"): ("resnext101_64x4d-173b62eb.pth", 319.318, 232, 83.246),
-}
-# torchvision's `num_params`.
-PARAMETERS = {
-    "resnet18": 11_689_512,
-    "resnet34": 21_797_672,
-    "resnet50": 25_557_032,
-    "resnet101": 44_549_160,
-    "resnet152": 60_192_808,
-    "wide_resnet50_2": 68_883_240,
-    "wide_resnet101_2": 126_886_696,
-    "resnext50_32x4d": 25_028_904,
-    "resnext101_32x8d": 88_791_336,
-    "resnext101_64x4d": 83_455_272,
 }
 
 

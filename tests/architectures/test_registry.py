@@ -7,24 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from published import PARAMETERS
 from torch import nn
 
 from resnet_serve.architectures import ARCHITECTURES, Architecture, build, find
 from resnet_serve.errors import UsageError
 
 ROWS = pytest.mark.parametrize("row", ARCHITECTURES.values(), ids=lambda row: row.name)
-PUBLISHED = {  # torchvision's `num_params`
-    "resnet18": 11_689_512,
-    "resnet34": 21_797_672,
-    "resnet50": 25_557_032,
-    "resnet101": 44_549_160,
-    "resnet152": 60_192_808,
-    "wide_resnet50_2": 68_883_240,
-    "wide_resnet101_2": 126_886_696,
-    "resnext50_32x4d": 25_028_904,
-    "resnext101_32x8d": 88_791_336,
-    "resnext101_64x4d": 83_455_272,
-}
 TIMM = {  # timm's results-imagenet.csv, `param_count`, millions
     "resnet50c": 25.58,
     "resnet101c": 44.57,
@@ -72,7 +61,7 @@ def count(network: nn.Module) -> int:
 
 def test_the_family_is_complete() -> None:
     shortcuts = {"resnet18-a", "resnet34-a", "resnet34-c"}
-    assert set(ARCHITECTURES) == {*PUBLISHED, *TIMM, *PAPER, *TWINS, *PREACTIVATED, *shortcuts}
+    assert set(ARCHITECTURES) == {*PARAMETERS, *TIMM, *PAPER, *TWINS, *PREACTIVATED, *shortcuts}
     assert all(name == row.name for name, row in ARCHITECTURES.items())
 
 
@@ -80,8 +69,8 @@ def test_the_family_is_complete() -> None:
 def test_a_row_promises_the_parameters_that_its_network_has(row: Architecture) -> None:
     assert count(shapes_only(row)) == row.parameters
     millions = row.parameters / 1e6
-    if row.name in PUBLISHED:
-        assert row.parameters == PUBLISHED[row.name]
+    if row.name in PARAMETERS:
+        assert row.parameters == PARAMETERS[row.name]
     if row.name in TIMM:
         assert round(millions, 2) == TIMM[row.name]
     if row.name in PAPER:
