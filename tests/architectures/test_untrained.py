@@ -29,11 +29,19 @@ def test_what_a_branch_adds_last_is_scaled_and_nothing_else(name: str, last: str
     assert len(changed) == sum(find(name).depths)
 
 
-def test_a_plain_network_has_no_branches() -> None:
-    network = build(find("plain20"))
-    before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
+@pytest.mark.parametrize(
+    ("name", "where", "count"),
+    [("plain20", "bn", 18), ("resnet34-c", "downsample", 13), ("resnet34", "downsample", 0)],
+)
+def test_batchnorms_without_an_identity_beside_them_get_an_offset(
+    name: str, where: str, count: int
+) -> None:
+    network = build(find(name))
     untrained.quieten(network)
-    assert all(torch.equal(before[key], t) for key, t in network.state_dict().items())
+    given = {key for key, t in network.state_dict().items() if torch.all(t == untrained.OFFSET)}
+    offset = {key for key in given if key.endswith(".bias")}
+    assert len(offset) == count
+    assert all(where in key for key in offset)
 
 
 def test_settling_fills_the_statistics() -> None:
