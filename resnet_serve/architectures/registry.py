@@ -111,22 +111,8 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
             _cifar("plain44", 44, 658_586, shortcut="none"),
             _cifar("plain56", 56, 853_018, shortcut="none"),
             _cifar("preact_resnet110", 110, 1_727_962, **_PREACTIVATION),
-            _cifar(
-                "preact_resnet164",
-                164,
-                1_703_258,
-                block="bottleneck",
-                shortcut="B",
-                **_PREACTIVATION,
-            ),
-            _cifar(
-                "preact_resnet1001",
-                1001,
-                10_327_706,
-                block="bottleneck",
-                shortcut="B",
-                **_PREACTIVATION,
-            ),
+            _cifar("preact_resnet164", 164, 1_703_258, **_PREACTIVATED_BOTTLENECK),
+            _cifar("preact_resnet1001", 1001, 10_327_706, **_PREACTIVATED_BOTTLENECK),
         )
     }
 )

@@ -59,11 +59,6 @@ REPORTED: Mapping[str, Reported] = MappingProxyType(
                 for row in catalog.CATALOG.values()
                 if row == catalog.published(row.architecture)
             ),
-            _torchvision("wide_resnet50_2", "V2", 81.602, 95.758),
-            _torchvision("wide_resnet101_2", "V2", 82.510, 96.020),
-            _torchvision("resnext50_32x4d", "V2", 81.198, 95.340),
-            _torchvision("resnext101_32x8d", "V2", 82.834, 96.228),
-            _torchvision("resnext101_64x4d", "V1", 83.246, 96.454),
             _ten_crop("resnet50v1", 3, 22.85, 6.71),
             _ten_crop("resnet101v1", 3, 21.75, 6.05),
             _ten_crop("resnet152v1", 3, 21.43, 5.71),

@@ -161,6 +161,10 @@ def test_a_preactivated_block_is_the_paper_s(block: str) -> None:
     torch.testing.assert_close(module(x.clone()), y + identity, rtol=1e-4, atol=1e-3)
 
 
+def test_preactivated_cifar_bottlenecks_stride_as_their_authors_do() -> None:
+    assert {find(f"preact_resnet{depth}").strided for depth in (164, 1001)} == {"1x1"}
+
+
 def test_v1_strides_in_its_first_1x1_convolution() -> None:
     with torch.device("meta"):
         block = build(find("resnet50v1")).get_submodule("layer2.0")
