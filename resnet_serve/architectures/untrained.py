@@ -24,7 +24,8 @@ else:
     torch = optional("torch", extra="convert")
 
 # Trained residual functions respond less than their shortcuts (arXiv:1512.03385, figure 7), and
-# training starts them at zero for that (arXiv:1706.02677, section 5.1).
+# training starts them at zero for that (arXiv:1706.02677, section 5.1). In deep stages they are
+# quieter still, one over the root of the depth (arXiv:2002.10444).
 RESIDUAL_SCALE = 0.25
 OFFSET = 1.0  # in standard deviations of what a BatchNorm gives
 PASSES = 4
@@ -47,7 +48,7 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 def quieten(network: nn.Module) -> None:
-    """Scale what the residual branches of the family's blocks add to their shortcuts.
+    """Scale what the residual branches add to their shortcuts, so that no stage adds up to more.
 
     Where no identity stands beside a BatchNorm it gets an offset: those of plain blocks, and of
     projections that keep the shape (option C).
@@ -55,15 +56,18 @@ def quieten(network: nn.Module) -> None:
     from resnet_serve.architectures.blocks import Block, PreactivatedBlock
 
     with torch.no_grad():
-        for block in network.modules():
-            if isinstance(block, Block) and block.plain:
-                block.bn1.bias.fill_(OFFSET)
-                block.bn2.bias.fill_(OFFSET)
-            elif isinstance(block, Block):
-                (block.bn3 if block.bottleneck else block.bn2).weight.mul_(RESIDUAL_SCALE)
-                _offset(block.downsample)
-            elif isinstance(block, PreactivatedBlock):
-                (block.conv3 if block.bottleneck else block.conv2).weight.mul_(RESIDUAL_SCALE)
+        for stage in network.children():
+            blocks = list(stage.children())
+            for block in blocks:
+                scale = min(RESIDUAL_SCALE, len(blocks) ** -0.5)
+                if isinstance(block, PreactivatedBlock):
+                    (block.conv3 if block.bottleneck else block.conv2).weight.mul_(scale)
+                elif isinstance(block, Block) and block.plain:
+                    block.bn1.bias.fill_(OFFSET)
+                    block.bn2.bias.fill_(OFFSET)
+                elif isinstance(block, Block):
+                    (block.bn3 if block.bottleneck else block.bn2).weight.mul_(scale)
+                    _offset(block.downsample)
 
 
 def _offset(shortcut: nn.Module | None) -> None:

@@ -44,6 +44,17 @@ def test_batchnorms_without_an_identity_beside_them_get_an_offset(
     assert all(where in key for key in offset)
 
 
+@pytest.mark.parametrize(
+    ("name", "last", "scale"),
+    [("resnet110", "layer1.0.bn2", 18**-0.5), ("preact_resnet200", "layer2.3.conv3", 24**-0.5)],
+)
+def test_the_branches_of_a_deep_stage_are_quieter(name: str, last: str, scale: float) -> None:
+    network = build(find(name))
+    before = network.state_dict()[f"{last}.weight"].clone()
+    untrained.quieten(network)
+    assert torch.allclose(network.state_dict()[f"{last}.weight"], before * scale)
+
+
 def test_settling_fills_the_statistics() -> None:
     with untrained.seeded(0):
         network = build(find("resnet20"))
