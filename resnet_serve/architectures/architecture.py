@@ -26,6 +26,7 @@ class Architecture:
     `strided` names the convolution that halves the image in a bottleneck: "3x3" (v1.5, as
     torchvision's) or "1x1" (v1, as the paper's).
     `preactivation` is He et al. 2016b (arXiv:1603.05027): BatchNorm and ReLU before convolutions.
+    `bare_stem` leaves those of the stem to the first block, as timm's `resnetv2` does.
     `groups` and `group_width` are cardinality and width per group at 64 channels, as torchvision
     counts them (arXiv:1611.05431; 1605.07146).
     """
@@ -41,6 +42,7 @@ class Architecture:
     parameters: int
     strided: str = "3x3"
     preactivation: bool = False
+    bare_stem: bool = False
     groups: int = 1
     group_width: int = 64
     channels: int = 3
@@ -86,9 +88,10 @@ class Architecture:
         """BatchNorms that follow no convolution of their own: they stay as scale and shift.
 
         Of a pre-activated network it is the one before each block's first convolution (the sum of
-        a shortcut reaches it), but for the first block, and the one before the classifier.
+        a shortcut reaches it) and the one before the classifier; the first block has none, but
+        with a bare stem, where it comes after the pooling.
         """
-        return sum(self.depths) if self.preactivation else 0
+        return sum(self.depths) + self.bare_stem if self.preactivation else 0
 
     @property
     def features(self) -> int:

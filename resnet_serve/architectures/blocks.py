@@ -87,7 +87,7 @@ class Block(nn.Module):
 
 
 class PreactivatedBlock(nn.Module):
-    """One pre-activated block; the `first` of a network reads what the stem has activated."""
+    """One pre-activated block; the `first` of a network reads what its stem has activated."""
 
     def __init__(
         self, row: Architecture, inputs: int, width: int, stride: int, *, first: bool
@@ -131,10 +131,9 @@ def _shortcut(row: Architecture, inputs: int, outputs: int, stride: int) -> nn.M
         return None
     if row.shortcut == "A":
         return PaddedIdentity(inputs, outputs, stride)
-    if row.preactivation:
-        return nn.Sequential(conv1x1(inputs, outputs, stride))
-    norm = nn.BatchNorm2d(outputs)
+    norm = [] if row.preactivation else [nn.BatchNorm2d(outputs)]
     if row.shortcut == "D":
         pool = nn.AvgPool2d(2, stride, ceil_mode=True, count_include_pad=False)
-        return nn.Sequential(nn.Identity() if stride == 1 else pool, conv1x1(inputs, outputs), norm)
-    return nn.Sequential(conv1x1(inputs, outputs, stride), norm)
+        before = nn.Identity() if stride == 1 else pool
+        return nn.Sequential(before, conv1x1(inputs, outputs), *norm)
+    return nn.Sequential(conv1x1(inputs, outputs, stride), *norm)

@@ -59,6 +59,8 @@ _V1 = {"strided": "1x1"}
 _PREACTIVATION = {"preactivation": True}
 # The published code of arXiv:1603.05027 strides in the first 1×1 of its CIFAR bottlenecks.
 _PREACTIVATED_BOTTLENECK = _PREACTIVATION | _V1 | {"block": "bottleneck", "shortcut": "B"}
+_TIMM_V2 = {"preactivation": True, "bare_stem": True}
+_CIFAR_STEM = {"stem": "cifar", "classes": 10, "image_size": 32}
 _C = {"stem": "deep"}
 _D = {"stem": "deep", "shortcut": "D"}
 
@@ -100,16 +102,36 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
             _imagenet("preact_resnet101", 101, 44_541_480, **_PREACTIVATION),
             _imagenet("preact_resnet152", 152, 60_185_128, **_PREACTIVATION),
             _imagenet("preact_resnet200", 200, 64_666_152, **_PREACTIVATION),
+            _imagenet("resnetv2_18", 18, 11_687_720, **_TIMM_V2),
+            _imagenet("resnetv2_34", 34, 21_795_880, **_TIMM_V2),
+            _imagenet("resnetv2_50", 50, 25_549_352, **_TIMM_V2),
+            _imagenet("resnetv2_101", 101, 44_541_480, **_TIMM_V2),
+            _imagenet("resnetv2_152", 152, 60_185_128, **_TIMM_V2),
+            _imagenet("resnetv2_18d", 18, 11_706_952, **_TIMM_V2 | _D),
+            _imagenet("resnetv2_34d", 34, 21_815_112, **_TIMM_V2 | _D),
+            _imagenet("resnetv2_50d", 50, 25_568_584, **_TIMM_V2 | _D),
+            _imagenet("resnetv2_101d", 101, 44_560_712, **_TIMM_V2 | _D),
+            _imagenet("resnetv2_152d", 152, 60_204_360, **_TIMM_V2 | _D),
             _cifar("resnet20", 20, 269_722),
             _cifar("resnet32", 32, 464_154),
             _cifar("resnet44", 44, 658_586),
             _cifar("resnet56", 56, 853_018),
             _cifar("resnet110", 110, 1_727_962),
             _cifar("resnet1202", 1202, 19_421_274),
+            _cifar("resnet20-b", 20, 272_474, shortcut="B"),
+            _cifar("resnet32-b", 32, 466_906, shortcut="B"),
+            _cifar("resnet44-b", 44, 661_338, shortcut="B"),
+            _cifar("resnet56-b", 56, 855_770, shortcut="B"),
+            _cifar("resnet110-b", 110, 1_730_714, shortcut="B"),
             _cifar("plain20", 20, 269_722, shortcut="none"),
             _cifar("plain32", 32, 464_154, shortcut="none"),
             _cifar("plain44", 44, 658_586, shortcut="none"),
             _cifar("plain56", 56, 853_018, shortcut="none"),
+            _imagenet("resnet18-cifar", 18, 11_173_962, **_CIFAR_STEM),
+            _imagenet("resnet34-cifar", 34, 21_282_122, **_CIFAR_STEM),
+            _imagenet("resnet50-cifar", 50, 23_520_842, **_CIFAR_STEM),
+            _imagenet("resnet101-cifar", 101, 42_512_970, **_CIFAR_STEM),
+            _imagenet("resnet152-cifar", 152, 58_156_618, **_CIFAR_STEM),
             _cifar("preact_resnet110", 110, 1_727_962, **_PREACTIVATION),
             _cifar("preact_resnet164", 164, 1_703_258, **_PREACTIVATED_BOTTLENECK),
             _cifar("preact_resnet1001", 1001, 10_327_706, **_PREACTIVATED_BOTTLENECK),

@@ -51,6 +51,10 @@ def _cifar(name: str, error: float, source: str, test: str = "1 view") -> tuple[
     return name, _errors(error, None, test, source)
 
 
+def _kuangliu(name: str, top1: float) -> tuple[str, Reported]:
+    return name, Reported(top1, None, "1 view", "README of kuangliu/pytorch-cifar")
+
+
 REPORTED: Mapping[str, Reported] = MappingProxyType(
     dict(
         [
@@ -77,6 +81,16 @@ REPORTED: Mapping[str, Reported] = MappingProxyType(
             _timm("resnet101d", "gluon_in1k", 80.466, 95.034),
             _timm("resnet152d", "gluon_in1k", 80.476, 95.194),
             (
+                "resnet200d",
+                Reported(83.250, 96.552, "1 crop of 256", TIMM.format("resnet200d.ra2_in1k")),
+            ),
+            _timm("resnetv2_18", "ra4_e3600_r224_in1k", 73.572, 91.356),
+            _timm("resnetv2_34", "ra4_e3600_r224_in1k", 77.626, 93.518),
+            _timm("resnetv2_50", "a1h_in1k", 80.410, 95.082),
+            _timm("resnetv2_101", "a1h_in1k", 82.042, 95.866),
+            _timm("resnetv2_18d", "ra4_e3600_r224_in1k", 74.422, 91.928),
+            _timm("resnetv2_34d", "ra4_e3600_r224_in1k", 78.270, 93.950),
+            (
                 "preact_resnet200",
                 _errors(21.66, 5.79, "1 crop", "README of szagoruyko/wide-residual-networks"),
             ),
@@ -86,6 +100,9 @@ REPORTED: Mapping[str, Reported] = MappingProxyType(
             _cifar("resnet56", 6.97, HE_2015.format(6)),
             _cifar("resnet110", 6.43, HE_2015.format(6), "1 view, best of 5 runs"),
             _cifar("resnet1202", 7.93, HE_2015.format(6)),
+            _kuangliu("resnet18-cifar", 93.02),
+            _kuangliu("resnet50-cifar", 93.62),
+            _kuangliu("resnet101-cifar", 93.75),
             _cifar("preact_resnet110", 6.37, HE_2016.format(3), "1 view, median of 5 runs"),
             _cifar("preact_resnet164", 5.46, HE_2016.format(3), "1 view, median of 5 runs"),
             _cifar("preact_resnet1001", 4.92, HE_2016.format(3), "1 view, median of 5 runs"),

@@ -34,7 +34,7 @@ class ResNet(nn.Module):
         self.architecture = architecture
         channels = architecture.widths[0]
         self.conv1 = _stem(architecture)
-        self.bn1 = nn.BatchNorm2d(channels)
+        self.bn1 = None if architecture.bare_stem else nn.BatchNorm2d(channels)
         self.relu = nn.ReLU(inplace=True)
         self.maxpool = None
         if architecture.stem != "cifar":
@@ -48,7 +48,7 @@ class ResNet(nn.Module):
                 stride = 2 if position == 0 and number > 1 else 1
                 block: Block | PreactivatedBlock
                 if architecture.preactivation:
-                    first = position == 0 and number == 1
+                    first = position == 0 and number == 1 and not architecture.bare_stem
                     block = PreactivatedBlock(architecture, channels, width, stride, first=first)
                 else:
                     block = Block(architecture, channels, width, stride)
@@ -70,7 +70,9 @@ class ResNet(nn.Module):
 
     def maps(self, x: Tensor) -> list[Tensor]:
         """What every stage answers, [N,channels,H,W] each; the last one as it is pooled."""
-        x = self.relu(self.bn1(self.conv1(x)))
+        x = self.conv1(x)
+        if self.bn1 is not None:
+            x = self.relu(self.bn1(x))
         if self.maxpool is not None:
             x = self.maxpool(x)
         found = []

@@ -25,6 +25,12 @@ TIMM = {  # timm's results-imagenet.csv, `param_count`, millions
     "resnet101d": 44.57,
     "resnet152d": 60.21,
     "resnet200d": 64.69,
+    "resnetv2_18": 11.69,
+    "resnetv2_34": 21.80,
+    "resnetv2_50": 25.55,
+    "resnetv2_101": 44.54,
+    "resnetv2_18d": 11.71,
+    "resnetv2_34d": 21.82,
 }
 PAPER = {  # He et al. 2016, table 6, millions
     "resnet20": 0.27,
@@ -44,7 +50,15 @@ TWINS = {  # without a parameter more or less
     "plain32": "resnet32",
     "plain44": "resnet44",
     "plain56": "resnet56",
+    "resnetv2_152": "preact_resnet152",
 }
+CIFAR_PROJECTIONS = {  # 16·32 + 32·64 weights and two BatchNorms more than option A
+    f"resnet{depth}-b": f"resnet{depth}" for depth in (20, 32, 44, 56, 110)
+}
+CIFAR_STEMS = {  # a 3×3 convolution for the 7×7, and ten classes
+    f"resnet{depth}-cifar": f"resnet{depth}" for depth in (18, 34, 50, 101, 152)
+}
+DEEP_STEMS = {f"resnetv2_{depth}d": f"resnetv2_{depth}" for depth in (50, 101, 152)}
 PREACTIVATED = {
     *(f"preact_resnet{depth}" for depth in (18, 34, 50, 101, 152, 200, 110, 164, 1001)),
 }
@@ -61,7 +75,9 @@ def count(network: nn.Module) -> int:
 
 def test_the_family_is_complete() -> None:
     shortcuts = {"resnet18-a", "resnet34-a", "resnet34-c"}
-    assert set(ARCHITECTURES) == {*PARAMETERS, *TIMM, *PAPER, *TWINS, *PREACTIVATED, *shortcuts}
+    derived = {*CIFAR_PROJECTIONS, *CIFAR_STEMS, *DEEP_STEMS}
+    published = {*PARAMETERS, *TIMM, *PAPER, *PREACTIVATED}
+    assert set(ARCHITECTURES) == published | {*TWINS, *shortcuts} | derived
     assert all(name == row.name for name, row in ARCHITECTURES.items())
 
 
@@ -77,6 +93,24 @@ def test_a_row_promises_the_parameters_that_its_network_has(row: Architecture) -
         assert round(millions, 2 if millions < 1 else 1) == PAPER[row.name]
     if row.name in TWINS:
         assert row.parameters == find(TWINS[row.name]).parameters
+
+
+@pytest.mark.parametrize("name", CIFAR_PROJECTIONS)
+def test_projections_cost_their_weights_and_batchnorms(name: str) -> None:
+    more = find(name).parameters - find(CIFAR_PROJECTIONS[name]).parameters
+    assert more == 16 * 32 + 32 * 64 + 2 * (32 + 64)
+
+
+@pytest.mark.parametrize("name", CIFAR_STEMS)
+def test_a_cifar_stem_is_the_only_difference_but_for_the_classes(name: str) -> None:
+    usual = find(CIFAR_STEMS[name]).with_classes(10)
+    assert find(name).parameters - usual.parameters == 64 * 3 * (3 * 3 - 7 * 7)
+
+
+@pytest.mark.parametrize("name", DEEP_STEMS)
+def test_a_deep_stem_costs_its_convolutions_and_batchnorms(name: str) -> None:
+    more = find(name).parameters - find(DEEP_STEMS[name]).parameters
+    assert more == 9 * (3 * 32 + 32 * 32 + 32 * 64) - 49 * 3 * 64 + 2 * (32 + 32)
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,8 @@ def thin(row: Architecture) -> Architecture:
 def kind(row: Architecture) -> tuple[object, ...]:
     """What makes a graph another one, but for its depth."""
     grouped = row.groups > 1
-    return row.block, row.stem, row.shortcut, row.strided, row.preactivation, grouped
+    arithmetic = row.strided, row.preactivation, row.bare_stem, grouped
+    return row.block, row.stem, row.shortcut, len(row.widths), *arithmetic
 
 
 def shallowest() -> list[Architecture]:
