@@ -1,4 +1,4 @@
-"""Read a checkpoint file without running anything in it: safetensors, its shards, PyTorch's zip.
+"""Read a checkpoint file without running anything in it: safetensors, PyTorch's zip, shards.
 
 `weights_only=True` always comes first. A pickle that needs code is refused with the names of what
 it would call; only `trust_pickle` runs it, and what was read says so.
@@ -28,7 +28,8 @@ else:
     torch = optional("torch", extra="convert")
     safetensors = optional("safetensors", extra="convert")
 
-INDEX_SUFFIX = ".safetensors.index.json"
+INDEX_SUFFIX = ".index.json"
+SHARDS = (".safetensors", ".bin")  # as transformers writes them
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ def check_readable(path: Path) -> None:
 def read(path: Path, *, trust_pickle: bool = False) -> Contents:
     """Read any of the formats; raises `InputFileError` in one line for what is none of them."""
     if path.name.endswith(INDEX_SUFFIX):
-        return _sharded(path)
+        return _sharded(path, trust_pickle)
     if path.suffix == ".safetensors":
         return Contents(*_safetensors(path))
     return _torch(path, trust_pickle)
@@ -102,8 +103,10 @@ def _weight_map(path: Path) -> dict[str, str]:
                 where=path,
                 remedy="Shards lie beside their index; take the checkpoint from its source again.",
             )
-        if not name.endswith(".safetensors"):
-            raise InputFileError(f"names a shard that is no safetensors: {name!r}", where=path)
+        if not name.endswith(SHARDS):
+            raise InputFileError(
+                f"names a shard that ends in none of {', '.join(SHARDS)}: {name!r}", where=path
+            )
     missing = [name for name in names if not path.with_name(name).is_file()]
     if missing:
         raise InputFileError(
@@ -114,14 +117,20 @@ def _weight_map(path: Path) -> dict[str, str]:
     return weight_map
 
 
-def _sharded(path: Path) -> Contents:
+def _sharded(path: Path, trust_pickle: bool) -> Contents:
     weight_map = _weight_map(path)
-    tensors: dict[str, Tensor] = {}
+    tensors: dict[str, object] = {}
     metadata: dict[str, str] = {}
+    trusted = False
     for name in sorted(set(weight_map.values())):
-        found, described = _safetensors(path.with_name(name))
-        metadata |= described
-        for tensor_name, tensor in found.items():
+        shard = read(path.with_name(name), trust_pickle=trust_pickle)
+        metadata |= shard.metadata
+        trusted |= shard.trusted_pickle
+        if not isinstance(shard.loaded, Mapping):
+            raise InputFileError(
+                "is no shard (a mapping of parameter names to tensors)", where=path.with_name(name)
+            )
+        for tensor_name, tensor in shard.loaded.items():
             if weight_map.get(tensor_name) != name:
                 raise InputFileError(
                     f"holds {tensor_name}, which {path.name} does not expect there",
@@ -131,7 +140,7 @@ def _sharded(path: Path) -> Contents:
     lost = [name for name in weight_map if name not in tensors]
     if lost:
         raise InputFileError(f"its shards do not hold {shortened(lost)}", where=path)
-    return Contents(tensors, metadata)
+    return Contents(tensors, metadata, trusted)
 
 
 def _torch(path: Path, trust_pickle: bool) -> Contents:

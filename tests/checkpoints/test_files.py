@@ -70,10 +70,47 @@ def test_a_shard_outside_the_folder_of_its_index_is_refused(tmp_path: Path, name
     )
 
 
-@pytest.mark.parametrize("name", ["x.bin", "..", "", "x.safetensors\0"])
+@pytest.mark.parametrize("name", ["x.pth", "..", "", "x.safetensors\0", "model.index.json"])
 def test_a_shard_of_another_kind_is_refused(tmp_path: Path, name: str) -> None:
-    (tmp_path / "x.bin").write_bytes(b"x")
-    assert "names a shard that is no safetensors" in refused(index_of(tmp_path, {"a": name}))
+    (tmp_path / "x.pth").write_bytes(b"x")
+    assert refused(index_of(tmp_path, {"a": name})).endswith(
+        f": names a shard that ends in none of .safetensors, .bin: {name!r}"
+    )
+
+
+@pytest.fixture
+def pickled_shards(tmp_path: Path) -> Path:
+    """As transformers wrote them before safetensors."""
+    torch.save(FIRST, tmp_path / "pytorch_model-00001-of-00002.bin")
+    torch.save(SECOND, tmp_path / "pytorch_model-00002-of-00002.bin")
+    names = dict.fromkeys(FIRST, "pytorch_model-00001-of-00002.bin")
+    names |= dict.fromkeys(SECOND, "pytorch_model-00002-of-00002.bin")
+    path = tmp_path / "pytorch_model.bin.index.json"
+    path.write_text(json.dumps({"weight_map": names}))
+    return path
+
+
+def test_pickled_shards_are_one_state_dict(pickled_shards: Path) -> None:
+    found = files.read(pickled_shards)
+    assert isinstance(found.loaded, Mapping)
+    assert all(torch.equal(found.loaded[name], t) for name, t in (FIRST | SECOND).items())
+    assert not found.trusted_pickle
+    assert files.digest(pickled_shards) != durable.sha256(pickled_shards)
+
+
+def test_pickled_code_in_one_shard_is_refused_unless_it_is_trusted(pickled_shards: Path) -> None:
+    shard = pickled_shards.with_name("pytorch_model-00002-of-00002.bin")
+    torch.save({"c": argparse.Namespace(x=1)}, shard)
+    assert refused(pickled_shards).startswith(f"{shard}: holds pickled code, which is not run")
+    assert files.read(pickled_shards, trust_pickle=True).trusted_pickle
+
+
+def test_a_shard_that_holds_no_mapping_is_refused(pickled_shards: Path) -> None:
+    shard = pickled_shards.with_name("pytorch_model-00001-of-00002.bin")
+    torch.save([torch.ones(2)], shard)
+    assert refused(pickled_shards) == (
+        f"{shard}: is no shard (a mapping of parameter names to tensors)"
+    )
 
 
 def test_missing_shards_are_named(sharded: Path) -> None:
