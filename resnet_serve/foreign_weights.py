@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from resnet_serve import class_names
 from resnet_serve.architectures import foreign, untrained
 from resnet_serve.architectures.fitting import check_finite, disagreements, listed
-from resnet_serve.checkpoints import keys, metadata, preprocessing_files
+from resnet_serve.checkpoints import beside, keys, metadata, preprocessing_files
 from resnet_serve.checkpoints.reading import AS_IT_IS, Reading, is_file, read
 from resnet_serve.datasets import check_label_count
 from resnet_serve.download import Progress
@@ -115,13 +115,12 @@ def _of_file(network: nn.Module, spec: str, reading: Reading, progress: Progress
     state |= {f"{wanted.prefix}{name}": tensor for name, tensor in checkpoint.tensors.items()}
     network.load_state_dict(state, strict=True)
     stored = metadata.Found(checkpoint.path, checkpoint.metadata)
-    beside = preprocessing_files.of_timm(checkpoint.path, 0)
     return _Found(
         network,
         checkpoint.source,
         checkpoint.sha256,
         stored.trained(),
-        stored.preprocessing() or beside.preprocessing,
+        stored.preprocessing() or beside.read(checkpoint.path).preprocessing,
         stored,
         checkpoint.notices,
         checkpoint.trusted_pickle,

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 from resnet_serve import catalog, class_names, durable
 from resnet_serve.architectures import Architecture, build, untrained
 from resnet_serve.architectures.fitting import candidates, fitting, inferred
-from resnet_serve.checkpoints import metadata, preprocessing_files
+from resnet_serve.checkpoints import beside, metadata, naming, preprocessing_files
 from resnet_serve.checkpoints.reading import AS_IT_IS, Checkpoint, Reading, is_file, read
 from resnet_serve.datasets import check_label_count
 from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
@@ -184,10 +184,11 @@ def _file(
     reading: Reading = AS_IT_IS,
     progress: Progress | None = None,
 ) -> Weights:
-    found = read(spec, reading, progress)
+    found = naming.of_family(read(spec, reading, progress))
     notices = found.notices
+    described = beside.read(found.path)
     if architecture is None:
-        architecture, twins = _inferred(found)
+        architecture, twins = _inferred(found, described.strided)
         notices += () if twins is None else (twins,)
     else:
         architecture = _fitted(architecture, found.tensors)
@@ -195,13 +196,13 @@ def _file(
     if labels is not None:
         check_label_count(labels, architecture.classes)
     stored = metadata.Found(found.path, found.metadata)
-    beside = preprocessing_files.of_timm(found.path, architecture.classes)
-    preprocessing = stored.preprocessing() or beside.preprocessing
+    preprocessing = stored.preprocessing() or described.preprocessing
     if preprocessing is None:
         preprocessing = _usual_preprocessing(architecture)
-        if architecture.channels == 1 and reading.preprocessing is None:
+        assumed = architecture.channels == 1 or architecture.bare_stem
+        if assumed and reading.preprocessing is None:
             notices += (
-                f"{found.path} does not say how its grey images are normalised: mean "
+                f"{found.path} does not say how its images are normalised: mean "
                 f"{preprocessing.mean[0]:.3f} and std {preprocessing.std[0]:.3f} are assumed; "
                 "--preprocessing says it",
             )
@@ -211,7 +212,7 @@ def _file(
         preprocessing=preprocessing,
         labels=labels
         or stored.labels(architecture.classes)
-        or beside.labels
+        or described.labels_of(architecture.classes)
         or class_names.usual(architecture.classes),
         source=found.source,
         sha256=found.sha256,
@@ -222,13 +223,19 @@ def _file(
     )
 
 
-def _inferred(found: Checkpoint) -> tuple[Architecture, str | None]:
-    """What the file says it is, or looks like; and the networks that look the same, in words."""
+def _inferred(found: Checkpoint, strided: str | None) -> tuple[Architecture, str | None]:
+    """What the file says it is, or looks like; and the networks that look the same, in words.
+
+    `strided` is what the files beside it say of the one thing that tensors do not show.
+    """
     # Where nothing fits, `inferred` refuses.
     row, *others = candidates(found.tensors) or (inferred(found.tensors, found.path),)
     named = found.metadata.get("architecture")
     for each in (row, *others):
         if each.name == named:
+            return each, None
+    for each in (row, *others):
+        if each.strided == strided:
             return each, None
     if not others:
         return row, None
@@ -253,6 +260,8 @@ def _usual_preprocessing(architecture: Architecture) -> Preprocessing:
     side = architecture.image_size
     usual = Preprocessing(resize=side, crop=(side, side), resize_mode="exact")
     usual = Preprocessing() if architecture.family == "ImageNet" else usual
+    if architecture.bare_stem:  # as timm trained all of them
+        usual = replace(usual, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
     # Grey training scripts have no one convention; ImageNet's numbers, averaged over the channels.
     if architecture.channels == 1:
         return replace(usual, mean=(fmean(usual.mean),), std=(fmean(usual.std),))

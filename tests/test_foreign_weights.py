@@ -60,6 +60,16 @@ def test_a_checkpoint_fits_whatever_wrapped_it(
     assert loaded.trained
 
 
+def test_names_that_are_others_in_the_family_are_its_own(tmp_path: Path, reading: Reading) -> None:
+    network = classifiers.backbone_and_head()
+    torch.save({"state_dict": network.state_dict()}, tmp_path / "net.pth")
+    path, module = str(tmp_path / "net.pth"), "classifiers:backbone_and_head"
+    loaded = foreign_weights.load(module, path, reading=reading)
+    images = torch.randn(2, 3, 32, 32)
+    assert torch.equal(loaded.network()(images), network.eval()(images))
+    assert loaded.notices == ()
+
+
 def test_a_checkpoint_of_another_network_lists_ten_keys(tmp_path: Path, reading: Reading) -> None:
     torch.save(classifiers.InceptionLike().state_dict(), tmp_path / "net.pth")
     with pytest.raises(InputFileError, match="does not fit VGGLike: ") as refusal:

@@ -12,14 +12,17 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import MappingProxyType
 
+import other_libraries
 import pytest
 import torch
+from library_configs import CONVNEXT, RESNET_50, written
 from safetensors import safe_open
 from safetensors.torch import save_file
+from thin import thin
 from torch import Tensor
 
 from resnet_serve import catalog, class_names, weights
-from resnet_serve.architectures import Architecture, build, find
+from resnet_serve.architectures import Architecture, build, find, fitting
 from resnet_serve.checkpoints.reading import Reading
 from resnet_serve.datasets import pixel_batches
 from resnet_serve.digits import Digits
@@ -210,6 +213,42 @@ def test_twins_are_told_apart_by_the_file_or_said(
     weights.save(tmp_path / "plain.safetensors", plain)
     named = weights.load(str(tmp_path / "plain.safetensors"), None)
     assert (named.architecture.name, named.notices) == ("plain20", ())
+
+
+@pytest.mark.parametrize(("in_bottleneck", "name"), [(False, "resnet50"), (True, "resnet50v1")])
+def test_a_folder_of_transformers_says_all_that_is_to_know(
+    tmp_path: Path, in_bottleneck: bool, name: str
+) -> None:
+    theirs = other_libraries.hugging_face(thin(find("resnet50")).with_classes(2)).state_dict()
+    row = thin(find(name)).with_classes(2)
+    with pytest.MonkeyPatch.context() as patch:
+        rows = {each: thin(find(each)) for each in ("resnet50", "resnet50v1")}
+        patch.setattr(fitting, "ARCHITECTURES", rows)
+        save_file(theirs, tmp_path / "model.safetensors")
+        written(tmp_path, RESNET_50 | {"downsample_in_bottleneck": in_bottleneck})
+        written(tmp_path, CONVNEXT, "preprocessor_config.json")
+        loaded = weights.load(str(tmp_path / "model.safetensors"), None)
+    assert (loaded.architecture.name, loaded.labels) == (row.name, ("tench", "gold fish"))
+    assert loaded.preprocessing == Preprocessing(interpolation="bicubic")
+    assert loaded.notices == (
+        "its names are those of Hugging Face transformers, read as torchvision's",
+    )
+    loaded.network()
+
+
+def test_how_timm_s_resnetv2_see_images_is_said_when_it_is_assumed(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    torch.save(other_libraries.timm_v2(find("resnetv2_18")).state_dict(), path)
+    loaded = weights.load(str(path), None)
+    assert loaded.architecture == find("resnetv2_18")
+    assert loaded.preprocessing == Preprocessing(
+        interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3
+    )
+    assert loaded.notices == (
+        "its names are those of timm (resnetv2), read as torchvision's",
+        f"{path} does not say how its images are normalised: mean 0.500 and std 0.500 are "
+        "assumed; --preprocessing says it",
+    )
 
 
 def test_without_an_architecture_there_must_be_a_file() -> None:

@@ -15,7 +15,7 @@ WeightsOption = Annotated[
     str | None,
     typer.Option(
         help="imagenet[:v1|:v2], digits, random[:seed] (untrained), a file (.safetensors, "
-        ".safetensors.index.json, .pt, .pth, .pth.tar, .ckpt, .bin), or an https address with "
+        ".index.json of shards, .pt, .pth, .pth.tar, .ckpt, .bin), or an https address with "
         "--weights-sha256. Default: imagenet, for resnet20 digits.",
         show_default=False,
     ),
@@ -57,8 +57,8 @@ PreprocessingOption = Annotated[
     Path | None,
     typer.Option(
         metavar="FILE",
-        help="How the weights see images, in JSON: our fields or timm's pretrained_cfg. Default: "
-        "what is stored with the weights.",
+        help="How the weights see images, in JSON: our fields, timm's pretrained_cfg or "
+        "transformers' preprocessor_config.json. Default: what is stored with the weights.",
         show_default=False,
         rich_help_panel=CHECKPOINTS,
     ),

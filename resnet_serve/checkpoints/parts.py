@@ -34,7 +34,7 @@ _CONTAINERS = frozenset(
 )
 _AVERAGED = re.compile(r"ema|ema_\w+|\w+_ema|shadow|averaged_model|swa_model")
 # Every residual network of the family has it, whatever its stem, block and classifier.
-_ANCHOR = "layer1.0.conv1.weight"
+ANCHOR = "layer1.0.conv1.weight"
 
 
 @dataclass(frozen=True)
@@ -137,17 +137,15 @@ def _networks(state: Mapping[str, Tensor], place: tuple[str, ...], path: Path) -
     state = {name: tensor.detach() for name, tensor in state.items()}
     roots = sorted(
         (
-            name.removesuffix(_ANCHOR)
+            name.removesuffix(ANCHOR)
             for name in state
-            if name == _ANCHOR or name.endswith(f".{_ANCHOR}")
+            if name == ANCHOR or name.endswith(f".{ANCHOR}")
         ),
         key=len,
         reverse=True,
     )
     if len(roots) < 2:
-        cleaned = keys.clean(state)
-        _check_outside(cleaned, roots, path)
-        yield _part(cleaned, place)
+        yield _part(keys.clean(state), place)
         return
     grouped: dict[str, dict[str, Tensor]] = {root: {} for root in roots}
     for name, tensor in state.items():
@@ -163,18 +161,6 @@ def _networks(state: Mapping[str, Tensor], place: tuple[str, ...], path: Path) -
     for root, tensors in sorted(grouped.items()):
         within = {name.removeprefix(root): tensor for name, tensor in tensors.items()}
         yield _part(keys.clean(within), (*place, *root.removesuffix(".").split(".")))
-
-
-def _check_outside(cleaned: keys.Cleaned[Tensor], roots: list[str], path: Path) -> None:
-    """A network below a prefix that not every tensor carries: what is outside may be its head."""
-    root = roots[0].removeprefix(cleaned.prefix) if roots else ""
-    outside = [name for name in cleaned.tensors if not name.startswith(root)]
-    if root and outside:
-        raise InputFileError(
-            f"holds a network below {root!r} and, outside it, {shortened(outside)}",
-            where=path,
-            remedy=SAVE_STATE,
-        )
 
 
 def _part(cleaned: keys.Cleaned[Tensor], place: tuple[str, ...]) -> Part:

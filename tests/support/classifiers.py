@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from resnet_serve.architectures import build, find
 
 
 class Branch(nn.Module):
@@ -88,3 +92,13 @@ def two_answers() -> nn.Module:
 
 
 ready_made = 3
+
+
+def backbone_and_head() -> nn.Module:
+    """Named as networks of the family are by others: `backbone.layer1…`, `head.fc`, `fc.1`."""
+    torch.manual_seed(5)
+    network = nn.Sequential()
+    network.add_module("backbone", build(find("resnet20")))
+    network.backbone.fc = nn.Sequential(nn.Dropout(), nn.Linear(64, 12))
+    network.add_module("head", nn.Sequential(OrderedDict(fc=nn.Linear(12, 5))))
+    return network

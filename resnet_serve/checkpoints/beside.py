@@ -1,0 +1,48 @@
+"""What lies beside weights and belongs to them: how they see images, and what their classes are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_serve.checkpoints import json_files, timm_files, transformers_files
+from resnet_serve.preprocessing import Preprocessing
+
+CONFIG_FILE = "config.json"
+
+
+@dataclass(frozen=True)
+class Beside:
+    """What a library's files beside a checkpoint say of it.
+
+    `strided` is as `Architecture.strided`, which tensors do not show.
+    """
+
+    preprocessing: Preprocessing | None = None
+    labels: tuple[str, ...] | None = None
+    strided: str | None = None
+
+    def labels_of(self, classes: int) -> tuple[str, ...] | None:
+        """The names if they are as many as the classes; else they are another classifier's."""
+        return self.labels if self.labels and len(self.labels) == classes else None
+
+
+def read(checkpoint: Path) -> Beside:
+    """timm's or transformers' files beside a checkpoint, where there are such.
+
+    A `config.json` of another library is none of ours; one that is no JSON is refused, because
+    what it would have said is not known.
+    """
+    path = checkpoint.with_name(CONFIG_FILE)
+    config = json_files.mapping(path) if path.is_file() else {}
+    if timm_files.is_config(config):
+        return Beside(timm_files.preprocessing(config, path), timm_files.labels(config))
+    if not transformers_files.is_config(config):
+        return Beside()
+    processor = checkpoint.with_name(transformers_files.PROCESSOR_FILE)
+    preprocessing = None
+    if processor.is_file():
+        preprocessing = transformers_files.preprocessing(json_files.mapping(processor), processor)
+    return Beside(
+        preprocessing, transformers_files.labels(config), transformers_files.strided(config)
+    )

@@ -1,0 +1,45 @@
+"""JSON beside weights, read as a stranger's: a mapping, or a refusal that names the file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from resnet_serve.errors import InputFileError
+from resnet_serve.preprocessing import Preprocessing
+
+IN_PIXELS = "Give --preprocessing FILE with resize and crop in pixels."
+
+
+def mapping(path: Path) -> dict[str, Any]:
+    """The fields of a file; raises `InputFileError` for what cannot be read or is no mapping."""
+    try:
+        data = json.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        raise InputFileError(f"cannot be read ({error.strerror})", where=path) from error
+    except (ValueError, RecursionError) as error:
+        raise InputFileError(
+            f"is not valid JSON ({error})",
+            where=path,
+            remedy="It says how the weights see images: mend it, move it, or give --preprocessing.",
+        ) from error
+    if not isinstance(data, dict):
+        raise InputFileError("is JSON, but not a mapping of fields", where=path)
+    return data
+
+
+def preprocessing(data: Mapping[str, Any], path: Path) -> Preprocessing:
+    """Our own fields, checked; a refusal names the file they came from."""
+    try:
+        return Preprocessing.from_json(data)
+    except InputFileError as error:
+        raise InputFileError(error.what, where=path, remedy=error.remedy) from error
+
+
+def share_of(value: object, path: Path) -> float:
+    """`crop_pct`: the part of the resized image's side that the crop keeps."""
+    if type(value) not in (int, float) or not 0.1 <= value <= 10:  # type: ignore[operator]
+        raise InputFileError(f"crop_pct {value!r} is no share of an image", where=path)
+    return float(value)  # type: ignore[arg-type]

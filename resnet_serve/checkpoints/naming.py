@@ -1,0 +1,207 @@
+"""Other libraries' names for the same networks, read as torchvision's.
+
+    resnet.encoder.stages.0.layers.2.layer.0.convolution.weight  ─►  layer1.2.conv1.weight
+
+Restated from the published code of each: transformers `models/resnet/modeling_resnet.py`, timm
+`models/resnetv2.py`, kuangliu/pytorch-cifar `models/resnet.py` (akamaster/pytorch_resnet_cifar10
+names alike), weiaicunzai/pytorch-cifar100 `models/resnet.py`, OpenMMLab's `backbone` and `head`.
+A name that no rule knows stays as it is, and the strict fit that follows refuses it. This is for
+networks of the family; a network of its user's own (`--module`) keeps its own names.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from resnet_serve.checkpoints.parts import ANCHOR, SAVE_STATE, shortened
+from resnet_serve.checkpoints.reading import Checkpoint
+from resnet_serve.errors import InputFileError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
+
+
+@dataclass(frozen=True)
+class Naming:
+    """One library's names: those that give it away, and what the beginnings of names become."""
+
+    library: str
+    marks: tuple[str, ...]
+    rules: tuple[Rule, ...]
+
+    def is_of(self, names: Iterable[str]) -> bool:
+        return set(self.marks) <= set(names)
+
+    def renamed(self, name: str) -> str:
+        for pattern, replacement in self.rules:
+            found, count = pattern.subn(replacement, name, count=1)
+            if count:
+                return found
+        return name
+
+
+@dataclass(frozen=True)
+class Renamed:
+    """Tensors by torchvision's names, and what to tell the checkpoint's user."""
+
+    tensors: dict[str, Tensor]
+    notices: tuple[str, ...]
+
+
+def of_family(checkpoint: Checkpoint) -> Checkpoint:
+    """The checkpoint by torchvision's names; its notices say where they were others.
+
+    Raises `InputFileError` for a network below a prefix that not every tensor carries: what is
+    outside may be its classifier.
+    """
+    found = read(checkpoint.tensors)
+    root = next((name.removesuffix(ANCHOR) for name in found.tensors if name.endswith(ANCHOR)), "")
+    outside = [name for name in found.tensors if not name.startswith(root)]
+    if outside:
+        raise InputFileError(
+            f"holds a network below {root!r} and, outside it, {shortened(outside)}",
+            where=checkpoint.path,
+            remedy=SAVE_STATE,
+        )
+    return replace(checkpoint, tensors=found.tensors, notices=checkpoint.notices + found.notices)
+
+
+def read(tensors: Mapping[str, Tensor]) -> Renamed:
+    """The tensors by torchvision's names, where they have another library's; else as they are.
+
+    No tensor is dropped, and where two names would become one all stay as they are.
+    """
+    notices: list[str] = []
+    found = dict(tensors)
+    naming = next((each for each in NAMINGS if each.is_of(found)), None)
+    if naming is not None:
+        names = {name: naming.renamed(name) for name in found}
+        if len(set(names.values())) == len(names):
+            found = {names[name]: _linear(names[name], tensor) for name, tensor in found.items()}
+            notices.append(f"its names are those of {naming.library}, read as torchvision's")
+    head = _sequential_head(found)
+    if head is not None:
+        found = {re.sub(rf"^fc\.{head}\.", "fc.", name): t for name, t in found.items()}
+        notices.append(f"fc.{head} is taken for the classifier; what has no parameters is left out")
+    return Renamed(found, tuple(notices))
+
+
+def _linear(name: str, tensor: Tensor) -> Tensor:
+    """A classifier that is written as a 1×1 convolution [classes,C,1,1], as [classes,C]."""
+    pointwise = name == "fc.weight" and tensor.ndim == 4 and tensor.shape[2:] == (1, 1)
+    return tensor.flatten(1) if pointwise else tensor
+
+
+def _sequential_head(tensors: Mapping[str, Tensor]) -> int | None:
+    """The place in `fc` of its only layer with parameters, which is linear: dropout before it."""
+    inside = {name for name in tensors if name.startswith("fc.")}
+    place = next((name.split(".")[1] for name in inside if name.count(".") == 2), "")
+    linear = inside == {f"fc.{place}.weight", f"fc.{place}.bias"} and place.isdecimal()
+    return int(place) if linear and tensors[f"fc.{place}.weight"].ndim == 2 else None
+
+
+def _rule(pattern: str, replacement: str | Callable[[re.Match[str]], str]) -> Rule:
+    return re.compile(f"^{pattern}"), replacement
+
+
+_HUGGING_FACE = r"(?:resnet\.)?encoder\.stages\.(\d+)\.layers\.(\d+)\."
+_TIMM_V2 = (
+    _rule(
+        r"stages\.(\d+)\.blocks\.(\d+)\.norm(\d)\.",
+        lambda m: f"layer{int(m[1]) + 1}.{m[2]}.bn{m[3]}.",
+    ),
+    _rule(
+        r"stages\.(\d+)\.blocks\.(\d+)\.conv(\d)\.",
+        lambda m: f"layer{int(m[1]) + 1}.{m[2]}.conv{m[3]}.",
+    ),
+    _rule(r"head\.fc\.", "fc."),
+)
+# torch.nn.Sequential(conv, norm, relu, conv, norm, …): every third is a convolution.
+_IN_SEQUENCE = r"conv(\d)_x\.(\d+)\.residual_function\.(\d+)\."
+
+NAMINGS = (
+    Naming(
+        "Hugging Face transformers",
+        ("resnet.embedder.embedder.convolution.weight",),
+        (
+            _rule(r"resnet\.embedder\.embedder\.convolution\.", "conv1."),
+            _rule(r"resnet\.embedder\.embedder\.normalization\.", "bn1."),
+            _rule(
+                _HUGGING_FACE + r"layer\.(\d)\.convolution\.",
+                lambda m: f"layer{int(m[1]) + 1}.{m[2]}.conv{int(m[3]) + 1}.",
+            ),
+            _rule(
+                _HUGGING_FACE + r"layer\.(\d)\.normalization\.",
+                lambda m: f"layer{int(m[1]) + 1}.{m[2]}.bn{int(m[3]) + 1}.",
+            ),
+            _rule(
+                _HUGGING_FACE + r"shortcut\.(convolution|normalization)\.",
+                lambda m: f"layer{int(m[1]) + 1}.{m[2]}.downsample.{int(m[3] == 'normalization')}.",
+            ),
+            _rule(r"classifier\.1\.", "fc."),
+        ),
+    ),
+    Naming(
+        "timm (resnetv2)",
+        ("stem.conv.weight", "stages.0.blocks.0.norm1.running_mean"),
+        (
+            _rule(r"stem\.conv\.", "conv1."),
+            _rule(
+                r"stages\.(\d+)\.blocks\.(\d+)\.downsample\.conv\.",
+                lambda m: f"layer{int(m[1]) + 1}.{m[2]}.downsample.0.",
+            ),
+            *_TIMM_V2,
+        ),
+    ),
+    Naming(
+        "timm (resnetv2)",
+        ("stem.conv1.weight", "stages.0.blocks.0.norm1.running_mean"),
+        (
+            _rule(r"stem\.conv(\d)\.", lambda m: f"conv1.{3 * int(m[1]) - 3}."),
+            _rule(r"stem\.norm(\d)\.", lambda m: f"conv1.{3 * int(m[1]) - 2}."),
+            # Its average pooling comes before.
+            _rule(
+                r"stages\.(\d+)\.blocks\.(\d+)\.downsample\.conv\.",
+                lambda m: f"layer{int(m[1]) + 1}.{m[2]}.downsample.1.",
+            ),
+            *_TIMM_V2,
+        ),
+    ),
+    Naming(
+        "pytorch-cifar",
+        ("layer1.0.conv1.weight", "linear.weight"),
+        (
+            _rule(r"(layer\d\.\d+)\.shortcut\.", r"\1.downsample."),
+            _rule(r"linear\.", "fc."),
+        ),
+    ),
+    Naming(
+        "pytorch-cifar100",
+        ("conv2_x.0.residual_function.0.weight",),
+        (
+            _rule(r"conv1\.0\.", "conv1."),
+            _rule(r"conv1\.1\.", "bn1."),
+            _rule(
+                _IN_SEQUENCE,
+                lambda m: (
+                    f"layer{int(m[1]) - 1}.{m[2]}.{('conv', 'bn', 'relu')[int(m[3]) % 3]}"
+                    f"{int(m[3]) // 3 + 1}."
+                ),
+            ),
+            _rule(
+                r"conv(\d)_x\.(\d+)\.shortcut\.",
+                lambda m: f"layer{int(m[1]) - 1}.{m[2]}.downsample.",
+            ),
+        ),
+    ),
+    Naming(
+        "OpenMMLab",
+        ("backbone.layer1.0.conv1.weight", "head.fc.weight"),
+        (_rule(r"backbone\.", ""), _rule(r"head\.fc\.", "fc.")),
+    ),
+)
