@@ -14,7 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from thin import SHALLOW, thin
+from thin import SHALLOW_ROWS, thin
 from torch import nn
 from trace_once import trace_once
 
@@ -23,7 +23,7 @@ from resnet_convert.cli import main
 from resnet_convert.fold import fold
 from resnet_convert.trace import Trace, serialize, trace
 from resnet_serve import host, weights
-from resnet_serve.architectures import ARCHITECTURES, Architecture, build, find
+from resnet_serve.architectures import Architecture, build, find
 from resnet_serve.datasets import pixel_batches
 from resnet_serve.digits import Digits
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
@@ -122,7 +122,7 @@ def run() -> Callable[..., NDArray[Any]]:
 
 @pytest.fixture(
     scope="session",
-    params=[row for row in ARCHITECTURES.values() if row.depth <= SHALLOW],
+    params=SHALLOW_ROWS,
     ids=lambda row: row.name,
 )
 def family(request: pytest.FixtureRequest) -> tuple[Architecture, nn.Module, Trace]:

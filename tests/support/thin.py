@@ -6,7 +6,9 @@ from dataclasses import replace
 
 from resnet_serve.architectures import ARCHITECTURES, Architecture
 
-SHALLOW = 56  # layers, up to which every test takes every network
+_SHALLOW = 56  # layers, up to which every test takes every network
+SHALLOW_ROWS = [row for row in ARCHITECTURES.values() if row.depth <= _SHALLOW]
+DEEP_ROWS = [row for row in ARCHITECTURES.values() if _SHALLOW < row.depth < 1000]
 
 
 def thin(row: Architecture) -> Architecture:
@@ -24,12 +26,6 @@ def kind(row: Architecture) -> tuple[object, ...]:
 def shallowest() -> list[Architecture]:
     """One network of every kind."""
     return list({kind(row): row for row in reversed(_by_depth())}.values())
-
-
-def deepest() -> list[Architecture]:
-    """Of every kind the deepest below a thousand layers, where it is deep and not `shallowest`."""
-    found = {kind(row): row for row in _by_depth() if row.depth < 1000}
-    return [row for row in found.values() if row.depth > SHALLOW and row not in shallowest()]
 
 
 def _by_depth() -> list[Architecture]:
