@@ -17,8 +17,6 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from resnet_convert import measure
 from resnet_convert.build import Built, EngineRecord, State, Workshop
 from resnet_convert.emulate import emulated
@@ -135,12 +133,9 @@ def time_batches(
     """The engine's own time at the batches it was tuned for, between events of its stream."""
     if not isinstance(model, TimesItself):
         raise TypeError(f"{type(model).__name__} cannot time itself")
-    height, width = preprocessing.crop
     found = {}
     for size in batch_sizes:
-        shape = (size, height, width, 3)
-        pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-        batch = measure.taken(kind, pixels, preprocessing)
+        _, batch = measure.noise(kind, preprocessing, size)
         times = latency.measure(
             {"engine": partial(model.run, batch)},
             batch_size=size,

@@ -16,11 +16,9 @@ from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from resnet_convert import measure, precision
 from resnet_convert.candidate import look_inside
+from resnet_convert.head import HEADS
 from resnet_convert.journey import Journey, Silent
 from resnet_convert.precision import Precise
 from resnet_convert.request import Request
@@ -136,7 +134,9 @@ def hold(
 ) -> Contest:
     """Let all of them run; raises `ParityError` when none is left to be timed."""
     images = spread(validation, PARITY_IMAGES)
-    pairs = list(measure.reference(network, loaded, images, machine.cores))
+    pairs = None
+    if request.classifies:
+        pairs = list(measure.reference(network, loaded, images, machine.cores))
     out: list[Placing] = []
     with ExitStack() as stack:
         running: dict[Entrant, tuple[RunnableModel, bytes, float | None]] = {}
@@ -157,15 +157,17 @@ def hold(
                 runtime = stack.enter_context(
                     open_on_cpu(entrant.target, entrant.precision, data, machine.cores)
                 )
-                found = measure.decisions(
-                    pairs,
+                found = measure.alike(
+                    network,
+                    loaded,
                     runtime,
                     images,
-                    lambda pixels: measure.taken(request.input, pixels, loaded.preprocessing),
+                    asked,
                     Silent(),
+                    threads=machine.cores,
                     runtime=entrant.target,
                     compiled={},
-                    largest_batch=request.max_batch_size,
+                    pairs=pairs,
                 )
                 check = look_inside(entrant.target, entrant.precision, precise.model, data)[1]
             except HostError as error:
@@ -175,7 +177,11 @@ def hold(
                 out.append(Placing(entrant, str(error)))
                 continue
             verdict = judge(
-                BUDGETS[entrant.precision], found.numerics, found.decisions, trained=loaded.trained
+                BUDGETS[entrant.precision],
+                found.numerics,
+                found.decisions,
+                trained=loaded.trained,
+                of=HEADS[request.head],
             )
             verdict = Verdict((*verdict.checks, *([] if check is None else [check])))
             agreement = None if found.decisions is None else found.decisions.top1_agreement
@@ -211,12 +217,12 @@ def _timed(
     cores: int,
 ) -> list[Placing]:
     """Batch 1 on all cores, everybody in turn, PyTorch among them."""
-    pixels, batch = _batch(loaded, request, 1)
+    pixels, batch = measure.noise(request.input, loaded.preprocessing, 1)
     planes = loaded.preprocessing.normalize(pixels)
     reference = pytorch_runtime.load(network, threads=cores)
-    models: dict[str, Any] = {"": lambda: reference.run(planes)}
+    models: dict[str, Any] = {"": lambda: reference.run_all(planes)}
     for entrant, (runtime, _, _) in running.items():
-        models[str(entrant)] = lambda runtime=runtime: runtime.run(batch)
+        models[str(entrant)] = lambda runtime=runtime: runtime.run_all(batch)
     seconds = LATENCY_SECONDS * len(models)
     times = latency.measure(models, batch_size=1, seconds=seconds)
     return [
@@ -239,7 +245,7 @@ def _throughputs(
     stack: ExitStack,
 ) -> Iterator[Placing]:
     """Full batches, in rounds: one instance of all cores, and one per core."""
-    _, batch = _batch(loaded, request, request.max_batch_size)
+    _, batch = measure.noise(request.input, loaded.preprocessing, request.max_batch_size)
     fields: dict[Placing, list[RunnableModel]] = {}
     for placing in placings:
         entrant = placing.entrant
@@ -258,13 +264,6 @@ def _throughputs(
             rates[placing].append(images_per_s(instances, batch))
     for placing, found in rates.items():
         yield replace(placing, images_per_s=statistics.median(found))
-
-
-def _batch(loaded: Weights, request: Request, size: int) -> tuple[NDArray[np.uint8], NDArray[Any]]:
-    height, width = loaded.preprocessing.crop
-    shape = (size, height, width, 3)
-    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
-    return pixels, measure.taken(request.input, pixels, loaded.preprocessing)
 
 
 def _rank(placing: Placing) -> float:

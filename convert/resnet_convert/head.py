@@ -32,5 +32,5 @@ def check_head(
         if given:
             raise UsageError(
                 f"--head {head} is not made with {option}",
-                remedy="Use --target onnxruntime or openvino, and name a precision.",
+                remedy="Use --target onnxruntime, openvino or auto.",
             )

@@ -118,6 +118,13 @@ def taken(kind: str, pixels: NDArray[np.uint8], preprocessing: Preprocessing) ->
     return pixels if kind == "uint8" else preprocessing.normalize(pixels)
 
 
+def noise(kind: str, preprocessing: Preprocessing, size: int) -> tuple[NDArray[np.uint8], Any]:
+    """`size` random images to time with: pixels, and the same as a converted model takes them."""
+    shape = (size, *preprocessing.crop, preprocessing.channels)
+    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    return pixels, taken(kind, pixels, preprocessing)
+
+
 def inputs(
     images: Images, loaded: Weights, request: Request, *, size: int = 4
 ) -> Iterator[NDArray[Any]]:
@@ -190,12 +197,16 @@ def alike(
     threads: int,
     runtime: str,
     compiled: Mapping[str, int],
+    pairs: Iterable[Pair] | None = None,
 ) -> Measurements:
-    """Run both over the images: a classifier decides, another head is compared output by output."""
+    """Run both over the images: a classifier decides, another head is compared output by output.
+
+    `pairs` are the reference's answers where a classifier's caller has them already.
+    """
     largest = request.serving(threads).max_batch_size
     if request.classifies:
         return decisions(
-            reference(network, loaded, images, threads),
+            reference(network, loaded, images, threads) if pairs is None else pairs,
             converted,
             images,
             lambda pixels: taken(request.input, pixels, loaded.preprocessing),
@@ -250,10 +261,8 @@ def latencies(
     threads: int,
 ) -> Measurements:
     """Add latencies at batch 1, both networks in turn on the same cores, or on the same GPU."""
-    shape = (1, *loaded.preprocessing.crop, loaded.preprocessing.channels)
-    pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    pixels, batch = noise(request.input, loaded.preprocessing, 1)
     planes = loaded.preprocessing.normalize(pixels)
-    batch = taken(request.input, pixels, loaded.preprocessing)
     on_gpu = isinstance(converted, TimesItself) and pytorch_runtime.gpu_available()
     theirs = pytorch_runtime.load(network, threads=threads, device="cuda" if on_gpu else "cpu")
     name = measurements.runtime

@@ -175,7 +175,7 @@ class Request:
         check_head(
             self.head,
             without_classes={"--labels": self.labels is not None, "a budget": self.budgeted},
-            not_yet={"auto": self.contested, "TensorRT": self.for_tensorrt},
+            not_yet={"TensorRT": self.for_tensorrt},
         )
         self._check_quantization()
         self._check_choice(row)

@@ -24,7 +24,7 @@ def images_per_s(
     def work(instance: RunnableModel) -> int:
         done = 0
         while time.perf_counter() < deadline:
-            instance.run(batch)
+            instance.run_all(batch)
             done += len(batch)
         return done
 

@@ -64,6 +64,22 @@ def test_a_grey_network_is_converted_and_described_in_one_channel(
     assert logits.argmax() == Digits(held_out=True).labels[0]
 
 
+def test_a_contest_is_held_in_one_channel_too(
+    checkpoint: Path, tmp_path: Path, quick: None
+) -> None:
+    found = convert(
+        arch="auto",
+        weights=str(checkpoint),
+        repository=tmp_path / "repository",
+        target="auto",
+        optimize="throughput",
+        validation="digits",
+        validation_images=16,
+    ).contest
+    assert found is not None
+    assert found.winner.images_per_s
+
+
 def test_how_grey_is_normalised_is_said_when_it_is_assumed(checkpoint: Path) -> None:
     found = weights.load(str(checkpoint), find("resnet20"))
     assert found.architecture == GREY
