@@ -187,11 +187,20 @@ def _file(
     found = naming.of_family(read(spec, reading, progress))
     notices = found.notices
     described = beside.read(found.path)
+    doubts = "; ".join(described.doubts)
     if architecture is None:
-        architecture, twins = _inferred(found, described.strided)
+        if doubts:
+            raise InputFileError(
+                f"{doubts}: its tensors alone do not tell what it computes",
+                where=found.path.with_name(beside.CONFIG_FILE),
+                remedy="Give --arch if that is what it computes, or --module with its own code.",
+            )
+        architecture, twins = _inferred(found, described)
         notices += () if twins is None else (twins,)
     else:
         architecture = _fitted(architecture, found.tensors)
+        if doubts:
+            notices += (f"{doubts}: it is taken for a {architecture.name} all the same",)
     state = fitting(dict(found.tensors), architecture, found.path)
     if labels is not None:
         check_label_count(labels, architecture.classes)
@@ -223,19 +232,19 @@ def _file(
     )
 
 
-def _inferred(found: Checkpoint, strided: str | None) -> tuple[Architecture, str | None]:
-    """What the file says it is, or looks like; and the networks that look the same, in words.
+def _inferred(found: Checkpoint, described: beside.Beside) -> tuple[Architecture, str | None]:
+    """What the file, or those beside it, say it is, or what it looks like.
 
-    `strided` is what the files beside it say of the one thing that tensors do not show.
+    And the networks that look the same, in words.
     """
     # Where nothing fits, `inferred` refuses.
     row, *others = candidates(found.tensors) or (inferred(found.tensors, found.path),)
-    named = found.metadata.get("architecture")
+    named = found.metadata.get("architecture", described.architecture)
     for each in (row, *others):
         if each.name == named:
             return each, None
     for each in (row, *others):
-        if each.strided == strided:
+        if each.strided == described.strided:
             return each, None
     if not others:
         return row, None

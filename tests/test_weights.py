@@ -15,7 +15,7 @@ from types import MappingProxyType
 import other_libraries
 import pytest
 import torch
-from library_configs import CONVNEXT, RESNET_50, written
+from library_configs import A1, CONVNEXT, RESNET_50, written
 from safetensors import safe_open
 from safetensors.torch import save_file
 from thin import thin
@@ -234,6 +234,22 @@ def test_a_folder_of_transformers_says_all_that_is_to_know(
         "its names are those of Hugging Face transformers, read as torchvision's",
     )
     loaded.network()
+
+
+def test_a_network_that_computes_otherwise_between_the_same_layers_is_refused_or_said(
+    tmp_path: Path, state: dict[str, Tensor]
+) -> None:
+    save_file(state, tmp_path / "model.safetensors")
+    written(tmp_path, A1 | {"architecture": "resnetaa20"})
+    doubt = "timm calls it 'resnetaa20', which is none of the family"
+    with pytest.raises(InputFileError) as caught:
+        weights.load(str(tmp_path / "model.safetensors"), None)
+    assert str(caught.value) == (
+        f"{tmp_path / 'config.json'}: {doubt}: its tensors alone do not tell what it computes. "
+        "Give --arch if that is what it computes, or --module with its own code."
+    )
+    loaded = weights.load(str(tmp_path / "model.safetensors"), RESNET20)
+    assert loaded.notices == (f"{doubt}: it is taken for a resnet20 all the same",)
 
 
 def test_how_timm_s_resnetv2_see_images_is_said_when_it_is_assumed(tmp_path: Path) -> None:

@@ -15,12 +15,15 @@ CONFIG_FILE = "config.json"
 class Beside:
     """What a library's files beside a checkpoint say of it.
 
-    `strided` is as `Architecture.strided`, which tensors do not show.
+    `architecture` and `strided` are as in `Architecture`; tensors show neither for certain.
+    `doubts` are reasons, in words, why the network computes otherwise than one of the family.
     """
 
     preprocessing: Preprocessing | None = None
     labels: tuple[str, ...] | None = None
+    architecture: str | None = None
     strided: str | None = None
+    doubts: tuple[str, ...] = ()
 
     def labels_of(self, classes: int) -> tuple[str, ...] | None:
         """The names if they are as many as the classes; else they are another classifier's."""
@@ -36,7 +39,12 @@ def read(checkpoint: Path) -> Beside:
     path = checkpoint.with_name(CONFIG_FILE)
     config = json_files.mapping(path) if path.is_file() else {}
     if timm_files.is_config(config):
-        return Beside(timm_files.preprocessing(config, path), timm_files.labels(config))
+        return Beside(
+            timm_files.preprocessing(config, path),
+            timm_files.labels(config),
+            architecture=timm_files.architecture(config),
+            doubts=timm_files.doubts(config),
+        )
     if not transformers_files.is_config(config):
         return Beside()
     processor = checkpoint.with_name(transformers_files.PROCESSOR_FILE)
@@ -44,5 +52,8 @@ def read(checkpoint: Path) -> Beside:
     if processor.is_file():
         preprocessing = transformers_files.preprocessing(json_files.mapping(processor), processor)
     return Beside(
-        preprocessing, transformers_files.labels(config), transformers_files.strided(config)
+        preprocessing,
+        transformers_files.labels(config),
+        strided=transformers_files.strided(config),
+        doubts=transformers_files.doubts(config),
     )

@@ -1,4 +1,4 @@
-"""timm's `config.json`: the preprocessing and the class names of its weights.
+"""timm's `config.json`: the preprocessing and the class names of its weights, and what they are of.
 
 timm keeps with each of its weights (`pretrained_cfg`) mean, std, interpolation, the input size and
 the share of the resized image that the centre crop keeps:
@@ -15,17 +15,41 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from resnet_serve.architectures import ARCHITECTURES
 from resnet_serve.checkpoints import json_files
 from resnet_serve.checkpoints.json_files import IN_PIXELS
 from resnet_serve.errors import InputFileError
 from resnet_serve.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 _CROP_PCT = 0.875
+# Arguments that change shapes, which are checked, or the training alone.
+_HARMLESS = {"num_classes", "in_chans", "drop_rate", "drop_path_rate", "drop_block_rate"}
 
 
 def is_config(config: Mapping[str, Any]) -> bool:
     """Whether a `config.json` is timm's."""
     return isinstance(config.get("pretrained_cfg"), dict) or "crop_pct" in config
+
+
+def architecture(config: Mapping[str, Any]) -> str | None:
+    """What timm calls the network, without the tag of its weights."""
+    name = config.get("architecture")
+    return name.partition(".")[0] if isinstance(name, str) else None
+
+
+def doubts(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What tensors do not show: a network with other arithmetic between the same layers."""
+    found = []
+    name = architecture(config)
+    if name is not None and name not in ARCHITECTURES:
+        found.append(f"timm calls it {name!r}, which is none of the family")
+    arguments = config.get("model_args")
+    if isinstance(arguments, dict):
+        found += [f"timm builds it with {name!r}" for name in sorted(arguments.keys() - _HARMLESS)]
+    pooling = config.get("global_pool", "avg")
+    if pooling != "avg":
+        found.append(f"it pools by {pooling!r}")
+    return tuple(found)
 
 
 def labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:

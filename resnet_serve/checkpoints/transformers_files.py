@@ -52,6 +52,16 @@ def strided(config: Mapping[str, Any]) -> str | None:
     return "1x1" if config.get("downsample_in_bottleneck") is True else "3x3"
 
 
+def doubts(config: Mapping[str, Any]) -> tuple[str, ...]:
+    """What tensors do not show: a network with other arithmetic between the same layers."""
+    found = []
+    if config.get("hidden_act", "relu") != "relu":
+        found.append(f"its activation is {config['hidden_act']!r}")
+    if config.get("downsample_in_first_stage", False) is not False:
+        found.append("its first stage halves the image too")
+    return tuple(found)
+
+
 def preprocessing(data: Mapping[str, Any], path: Path) -> Preprocessing:
     """What the image processor does; raises `InputFileError` where we have no such step."""
     if data.get("do_resize", True) is not True or data.get("do_rescale", True) is not True:

@@ -114,6 +114,39 @@ def test_transformers_config_says_where_bottlenecks_stride(
     assert beside(tmp_path, RESNET_50 | change).strided == expected
 
 
+@pytest.mark.parametrize(
+    ("config", "doubts"),
+    [
+        (A1, ()),
+        (A1 | {"architecture": "resnet50d.ra2_in1k"}, ()),
+        (A1 | {"model_args": {"num_classes": 3, "drop_rate": 0.1}, "global_pool": "avg"}, ()),
+        (
+            A1 | {"architecture": "resnetaa50d"},
+            ("timm calls it 'resnetaa50d', which is none of the family",),
+        ),
+        (
+            A1 | {"model_args": {"act_layer": "gelu", "output_stride": 8}, "global_pool": "max"},
+            (
+                "timm builds it with 'act_layer'",
+                "timm builds it with 'output_stride'",
+                "it pools by 'max'",
+            ),
+        ),
+        (RESNET_50, ()),
+        (RESNET_50 | {"hidden_act": "relu", "downsample_in_first_stage": False}, ()),
+        (RESNET_50 | {"hidden_act": "gelu"}, ("its activation is 'gelu'",)),
+        (
+            RESNET_50 | {"downsample_in_first_stage": True},
+            ("its first stage halves the image too",),
+        ),
+    ],
+)
+def test_what_tensors_do_not_show_is_doubted(
+    tmp_path: Path, config: object, doubts: tuple[str, ...]
+) -> None:
+    assert beside(tmp_path, config).doubts == doubts
+
+
 @pytest.mark.parametrize("names", [None, [], {}, {"0": ""}, {"1": "a"}, {"0": 3}])
 def test_names_that_are_none_are_passed_over(tmp_path: Path, names: object) -> None:
     assert beside(tmp_path, RESNET_50 | {"id2label": names}).labels is None
