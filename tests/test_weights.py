@@ -231,7 +231,7 @@ def test_a_folder_of_transformers_says_all_that_is_to_know(
     assert (loaded.architecture.name, loaded.labels) == (row.name, ("tench", "gold fish"))
     assert loaded.preprocessing == Preprocessing(interpolation="bicubic")
     assert loaded.notices == (
-        "its names are those of Hugging Face transformers, read as torchvision's",
+        "the names are those of Hugging Face transformers, read as torchvision's",
     )
     loaded.network()
 
@@ -261,7 +261,7 @@ def test_how_timm_s_resnetv2_see_images_is_said_when_it_is_assumed(tmp_path: Pat
         interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3
     )
     assert loaded.notices == (
-        "its names are those of timm (resnetv2), read as torchvision's",
+        "the names are those of timm (resnetv2), read as torchvision's",
         f"{path} does not say how its images are normalised: mean 0.500 and std 0.500 are "
         "assumed; --preprocessing says it",
     )

@@ -15,8 +15,8 @@ WeightsOption = Annotated[
     str | None,
     typer.Option(
         help="imagenet[:v1|:v2], digits, random[:seed] (untrained), a file (.safetensors, "
-        ".index.json of shards, .pt, .pth, .pth.tar, .ckpt, .bin), or an https address with "
-        "--weights-sha256. Default: imagenet, for resnet20 digits.",
+        ".index.json of shards, .pt, .pth, .pth.tar, .ckpt, .bin), a folder of a model hub, or an "
+        "https address with --weights-sha256. Default: imagenet, for resnet20 digits.",
         show_default=False,
     ),
 ]

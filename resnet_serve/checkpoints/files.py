@@ -30,6 +30,13 @@ else:
 
 INDEX_SUFFIX = ".index.json"
 SHARDS = (".safetensors", ".bin")  # as transformers writes them
+# As model hubs call them, what runs no code first.
+IN_FOLDERS = (
+    "model.safetensors",
+    f"model.safetensors{INDEX_SUFFIX}",
+    "pytorch_model.bin",
+    f"pytorch_model.bin{INDEX_SUFFIX}",
+)
 
 
 @dataclass(frozen=True)
@@ -41,18 +48,31 @@ class Contents:
     trusted_pickle: bool = False
 
 
-def check_readable(path: Path) -> None:
-    """Refuse what is no file, or none of ours to read."""
+def located(path: Path) -> Path:
+    """The checkpoint that is meant: the file itself, or the one in a folder of a model hub.
+
+    Raises `InputFileError` for what is no file, or none of ours to read.
+    """
+    if path.is_dir():
+        found = [path / name for name in IN_FOLDERS if (path / name).is_file()]
+        if not found:
+            raise InputFileError(
+                "is a folder without a checkpoint",
+                where=path,
+                remedy=f"Name the file; in a folder {', '.join(IN_FOLDERS)} are looked for.",
+            )
+        path = found[0]
     if not path.is_file():
         raise InputFileError(
-            "is a folder, not a checkpoint" if path.is_dir() else "no such checkpoint",
+            "no such checkpoint",
             where=path,
-            remedy="--weights takes imagenet, digits, random, a file or an address.",
+            remedy="--weights takes imagenet, digits, random, a file, a folder or an address.",
         )
     try:
         path.open("rb").close()  # safetensors calls every refusal "no such file"
     except OSError as error:
         raise InputFileError(f"cannot be read ({error.strerror})", where=path) from error
+    return path
 
 
 def read(path: Path, *, trust_pickle: bool = False) -> Contents:

@@ -83,7 +83,7 @@ def read(tensors: Mapping[str, Tensor]) -> Renamed:
         names = {name: naming.renamed(name) for name in found}
         if len(set(names.values())) == len(names):
             found = {names[name]: _linear(names[name], tensor) for name, tensor in found.items()}
-            notices.append(f"its names are those of {naming.library}, read as torchvision's")
+            notices.append(f"the names are those of {naming.library}, read as torchvision's")
     head = _sequential_head(found)
     if head is not None:
         found = {re.sub(rf"^fc\.{head}\.", "fc.", name): t for name, t in found.items()}

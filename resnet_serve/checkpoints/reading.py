@@ -87,7 +87,7 @@ def read(spec: str, reading: Reading = AS_IT_IS, progress: Progress | None = Non
     if reading.sha256 is not None and is_address(spec):
         kept = cached(spec, reading.sha256)
         path = fetch(spec, kept, sha256_prefix=reading.sha256, progress=progress)
-    files.check_readable(path)
+    path = files.located(path)
     digest = files.digest(path)
     if reading.sha256 is not None and digest != reading.sha256.lower():
         raise InputFileError(

@@ -98,6 +98,24 @@ def test_pickled_shards_are_one_state_dict(pickled_shards: Path) -> None:
     assert files.digest(pickled_shards) != durable.sha256(pickled_shards)
 
 
+def test_in_a_folder_what_runs_no_code_is_found_first(tmp_path: Path) -> None:
+    for name in reversed(files.IN_FOLDERS):
+        (tmp_path / name).write_bytes(b"")
+        assert files.located(tmp_path) == tmp_path / name
+        assert files.located(tmp_path / name) == tmp_path / name
+
+
+def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "net.pth").write_bytes(b"")
+    with pytest.raises(InputFileError) as caught:
+        files.located(tmp_path)
+    assert str(caught.value) == (
+        f"{tmp_path}: is a folder without a checkpoint. Name the file; in a folder "
+        "model.safetensors, model.safetensors.index.json, pytorch_model.bin, "
+        "pytorch_model.bin.index.json are looked for."
+    )
+
+
 def test_pickled_code_in_one_shard_is_refused_unless_it_is_trusted(pickled_shards: Path) -> None:
     shard = pickled_shards.with_name("pytorch_model-00002-of-00002.bin")
     torch.save({"c": argparse.Namespace(x=1)}, shard)

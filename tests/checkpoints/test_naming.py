@@ -64,7 +64,7 @@ def test_a_network_of_another_library_answers_as_it_does_there(
     network = shaken(theirs(row))
     state = {f"{wrapper}{key}": tensor for key, tensor in network.state_dict().items()}
     found = family(tmp_path, {"state_dict": state})
-    assert found.notices == (f"its names are those of {library}, read as torchvision's",)
+    assert found.notices == (f"the names are those of {library}, read as torchvision's",)
     ours = build(row)
     ours.load_state_dict(fitting(dict(found.tensors), row, found.path), strict=True)
     images = torch.randn(2, 3, 65, 65)
@@ -85,7 +85,7 @@ def test_openmmlab_keeps_the_head_beside_the_backbone(tmp_path: Path) -> None:
     }
     found = family(tmp_path, {"state_dict": state, "meta": {"epoch": 100}})
     assert found.tensors.keys() == named("resnet18").keys()
-    assert found.notices == ("its names are those of OpenMMLab, read as torchvision's",)
+    assert found.notices == ("the names are those of OpenMMLab, read as torchvision's",)
 
 
 @pytest.mark.parametrize(
