@@ -18,13 +18,11 @@ from resnet_serve.parity import numerics
 from resnet_serve.triton import composed_config, config
 from resnet_serve.triton.composed_config import (
     AVERAGE_FILE,
-    NEWEST,
     PROBABILITIES,
-    Step,
     logits_name,
     pixels_name,
 )
-from resnet_serve.triton.config import INPUT, OUTPUT, PIXELS, Serving
+from resnet_serve.triton.config import INPUT, NEWEST, OUTPUT, PIXELS, Serving, Step
 from resnet_serve.triton.repository import ModelFiles, Repository
 
 if TYPE_CHECKING:

@@ -12,29 +12,17 @@ Reference: triton-inference-server/server, docs/user_guide/ensemble_models.md.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from tritonclient.grpc import model_config_pb2
 
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.triton import config
-from resnet_serve.triton.config import Serving
+from resnet_serve.triton.config import Serving, Step
 
 PROBABILITIES = "probabilities"
-NEWEST = -1
 AVERAGE_FILE = "model.onnx"
-
-
-@dataclass(frozen=True)
-class Step:
-    """One model of an ensemble; `takes` and `gives` map its tensors to the ensemble's."""
-
-    model: str
-    version: int
-    takes: Mapping[str, str]
-    gives: Mapping[str, str]
 
 
 def logits_name(number: int) -> str:
@@ -113,15 +101,8 @@ def of_images(name: str, steps: Sequence[Step], *, classes: int, serving: Servin
 
 
 def _ensemble(name: str, steps: Sequence[Step], classes: int, serving: Serving) -> Any:
-    made = model_config_pb2.ModelConfig(
-        name=name, platform="ensemble", max_batch_size=serving.max_batch_size
-    )
-    made.version_policy.latest.num_versions = 1
+    made = config.ensemble(name, steps, serving)
     _answers(made, classes, label_filename=config.LABELS_FILE)
-    for step in steps:
-        added = made.ensemble_scheduling.step.add(model_name=step.model, model_version=step.version)
-        added.input_map.update(step.takes)
-        added.output_map.update(step.gives)
     return made
 
 

@@ -25,6 +25,17 @@ INPUT, OUTPUT, PIXELS = "image", "logits", "pixels"
 PREPROCESSING = "preprocessing"
 Features: TypeAlias = Mapping[str, Sequence[int]]  # name and dimensions of every output
 LARGEST_BATCH = 2**31 - 1  # max_batch_size is an int32
+NEWEST = -1  # version of a step
+
+
+@dataclass(frozen=True)
+class Step:
+    """One model of an ensemble; `takes` and `gives` map its tensors to the ensemble's."""
+
+    model: str
+    version: int
+    takes: Mapping[str, str]
+    gives: Mapping[str, str]
 
 
 @dataclass(frozen=True)
@@ -122,20 +133,29 @@ def image_ensemble(
     features: Features | None = None,
 ) -> Any:
     """Image in, labels (or features) out: preprocess, then classifier."""
+    names = features or (OUTPUT,)
+    steps = (
+        Step(preprocess_name, NEWEST, {INPUT: INPUT}, {PIXELS: PIXELS}),
+        Step(classifier_name, NEWEST, {INPUT: PIXELS}, {each: each for each in names}),
+    )
+    config = ensemble(name, steps, serving)
+    config.input.add(name=INPUT, data_type=model_config_pb2.TYPE_STRING, dims=[1])
+    _outputs(config, classes, features)
+    return config
+
+
+def ensemble(name: str, steps: Sequence[Step], serving: Serving) -> Any:
+    """A model that only hands tensors from step to step; its inputs and outputs are to be added."""
     config = model_config_pb2.ModelConfig(
         name=name, platform="ensemble", max_batch_size=serving.max_batch_size
     )
     config.version_policy.latest.num_versions = 1
-    config.input.add(name=INPUT, data_type=model_config_pb2.TYPE_STRING, dims=[1])
-    _outputs(config, classes, features)
-    answers = {output.name: output.name for output in config.output}
-    for model, taken, given in (
-        (preprocess_name, {INPUT: INPUT}, {PIXELS: PIXELS}),
-        (classifier_name, {INPUT: PIXELS}, answers),
-    ):
-        step = config.ensemble_scheduling.step.add(model_name=model, model_version=-1)
-        step.input_map.update(taken)
-        step.output_map.update(given)
+    for step in steps:
+        added = config.ensemble_scheduling.step.add(
+            model_name=step.model, model_version=step.version
+        )
+        added.input_map.update(step.takes)
+        added.output_map.update(step.gives)
     return config
 
 

@@ -10,8 +10,7 @@ from tritonclient.grpc import model_config_pb2
 
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.triton import composed_config, config
-from resnet_serve.triton.composed_config import Step
-from resnet_serve.triton.config import Serving
+from resnet_serve.triton.config import NEWEST, Serving, Step
 
 SERVING = Serving(max_batch_size=4, instances=1, threads=1)
 GEOMETRY = Preprocessing(resize=36, crop=(32, 24))
@@ -20,7 +19,7 @@ STEPS = [
     Step("second", 1, {"image": "image"}, {"logits": "logits_2"}),
     Step(
         "pair_average",
-        composed_config.NEWEST,
+        NEWEST,
         {"logits_1": "logits_1", "logits_2": "logits_2"},
         {"logits": "logits", "probabilities": "probabilities"},
     ),
