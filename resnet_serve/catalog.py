@@ -39,6 +39,14 @@ class Published:
     def sha256_prefix(self) -> str:
         return self.file_name.removesuffix(".pth").rpartition("-")[2]
 
+    def __str__(self) -> str:
+        return f"{self.architecture} {self.version.upper()}"
+
+    @property
+    def record(self) -> Mapping[str, object]:
+        """What was published of its accuracy, for the passport."""
+        return {"published_top1": self.top1, "published_top5": self.top5, "url": self.url}
+
     @property
     def preprocessing(self) -> Preprocessing:
         return Preprocessing(resize=self.resize)
@@ -91,3 +99,8 @@ def published(architecture: str, version: str | None = None) -> Published:
             remedy=f"There is {', '.join(f'imagenet:{v}' for v in versions)}.",
         )
     return CATALOG[architecture, wanted]
+
+
+def recognised(sha256: str) -> Published | None:
+    """The published checkpoint that a file of this SHA-256 is, whatever it is called."""
+    return next((row for row in CATALOG.values() if sha256.startswith(row.sha256_prefix)), None)

@@ -16,14 +16,15 @@ from typing import TYPE_CHECKING, Any
 
 from resnet_serve import catalog, class_names, durable
 from resnet_serve.architectures import Architecture, build, untrained
-from resnet_serve.architectures.fitting import candidates, fitting, inferred
+from resnet_serve.architectures.fitting import fitting
 from resnet_serve.checkpoints import beside, metadata, naming, preprocessing_files
-from resnet_serve.checkpoints.reading import AS_IT_IS, Checkpoint, Reading, is_file, read
+from resnet_serve.checkpoints.network import network_of
+from resnet_serve.checkpoints.reading import AS_IT_IS, Reading, is_file, read
 from resnet_serve.datasets import check_label_count
 from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional
-from resnet_serve.preprocessing import CHANNELS, Preprocessing
+from resnet_serve.preprocessing import Preprocessing
 
 if TYPE_CHECKING:
     import torch
@@ -136,7 +137,7 @@ def _imagenet(
         source=f"imagenet:{row.version}",
         sha256=durable.sha256(path),
         trained=True,
-        training={"published_top1": row.top1, "published_top5": row.top5, "url": row.url},
+        training=row.record,
     )
 
 
@@ -185,27 +186,18 @@ def _file(
     progress: Progress | None = None,
 ) -> Weights:
     found = naming.of_family(read(spec, reading, progress))
-    notices = found.notices
     described = beside.read(found.path)
-    doubts = "; ".join(described.doubts)
-    if architecture is None:
-        if doubts:
-            raise InputFileError(
-                f"{doubts}: its tensors alone do not tell what it computes",
-                where=found.path.with_name(beside.CONFIG_FILE),
-                remedy="Give --arch if that is what it computes, or --module with its own code.",
-            )
-        architecture, twins = _inferred(found, described)
-        notices += () if twins is None else (twins,)
-    else:
-        architecture = _fitted(architecture, found.tensors)
-        if doubts:
-            notices += (f"{doubts}: it is taken for a {architecture.name} all the same",)
+    architecture, notices = network_of(found, described, architecture)
+    notices = found.notices + notices
     state = fitting(dict(found.tensors), architecture, found.path)
     if labels is not None:
         check_label_count(labels, architecture.classes)
     stored = metadata.Found(found.path, found.metadata)
-    preprocessing = stored.preprocessing() or described.preprocessing
+    preprocessing, training = stored.preprocessing() or described.preprocessing, stored.training()
+    published = catalog.recognised(found.sha256)
+    if published is not None and preprocessing is None:
+        preprocessing, training = published.preprocessing, published.record
+        notices += (f"{found.path} is torchvision's {published}: so are its images prepared",)
     if preprocessing is None:
         preprocessing = _usual_preprocessing(architecture)
         assumed = architecture.channels == 1 or architecture.bare_stem
@@ -226,43 +218,10 @@ def _file(
         source=found.source,
         sha256=found.sha256,
         trained=stored.trained(),
-        training=stored.training(),
+        training=training,
         notices=notices,
         trusted_pickle=found.trusted_pickle,
     )
-
-
-def _inferred(found: Checkpoint, described: beside.Beside) -> tuple[Architecture, str | None]:
-    """What the file, or those beside it, say it is, or what it looks like.
-
-    And the networks that look the same, in words.
-    """
-    # Where nothing fits, `inferred` refuses.
-    row, *others = candidates(found.tensors) or (inferred(found.tensors, found.path),)
-    named = found.metadata.get("architecture", described.architecture)
-    for each in (row, *others):
-        if each.name == named:
-            return each, None
-    for each in (row, *others):
-        if each.strided == described.strided:
-            return each, None
-    if not others:
-        return row, None
-    return row, (
-        f"{found.path} is taken for a {row.name}, and has the same tensors as "
-        f"{', '.join(each.name for each in others)}: --arch says which it is"
-    )
-
-
-def _fitted(architecture: Architecture, state: Mapping[str, Tensor]) -> Architecture:
-    """The architecture with the file's own stem and classifier."""
-    stem = state.get("conv1.weight", state.get("conv1.0.weight"))  # deep stems are sequences
-    if stem is not None and stem.ndim == 4 and stem.shape[1] in CHANNELS:
-        architecture = architecture.with_channels(stem.shape[1])
-    head = state.get("fc.weight")
-    classes = head.shape[0] if head is not None and head.ndim == 2 else 0
-    # A file without a classifier is for `fitting` to refuse, in its words.
-    return architecture.with_classes(classes) if classes else architecture
 
 
 def _usual_preprocessing(architecture: Architecture) -> Preprocessing:

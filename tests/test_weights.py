@@ -252,6 +252,23 @@ def test_a_network_that_computes_otherwise_between_the_same_layers_is_refused_or
     assert loaded.notices == (f"{doubt}: it is taken for a resnet20 all the same",)
 
 
+def test_a_published_file_is_known_by_its_hash_whatever_it_is_called(
+    tmp_path: Path, random18: weights.Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "downloaded.pth"
+    torch.save(dict(random18.state), path)
+    prefix = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    row = catalog.Published("resnet18", "v2", f"resnet18-{prefix}.pth", 44.7, 232, 70.0, 89.0)
+    monkeypatch.setattr(catalog, "CATALOG", {("resnet18", "v2"): row})
+    loaded = weights.load(str(path), None)
+    assert loaded.preprocessing == Preprocessing(resize=232)
+    assert loaded.training["published_top1"] == 70.0
+    assert loaded.notices == (f"{path} is torchvision's resnet18 V2: so are its images prepared",)
+    with path.open("ab") as file:
+        file.write(b"more")
+    assert weights.load(str(path), None).preprocessing == Preprocessing(resize=256)
+
+
 def test_how_timm_s_resnetv2_see_images_is_said_when_it_is_assumed(tmp_path: Path) -> None:
     path = tmp_path / "net.pth"
     torch.save(other_libraries.timm_v2(find("resnetv2_18")).state_dict(), path)
