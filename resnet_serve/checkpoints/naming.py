@@ -85,7 +85,7 @@ def read(tensors: Mapping[str, Tensor]) -> Renamed:
             found = {names[name]: _linear(names[name], tensor) for name, tensor in found.items()}
             notices.append(f"the names are those of {naming.library}, read as torchvision's")
     head = _sequential_head(found)
-    if head is not None:
+    if head:
         found = {re.sub(rf"^fc\.{head}\.", "fc.", name): t for name, t in found.items()}
         notices.append(f"fc.{head} is taken for the classifier; what has no parameters is left out")
     return Renamed(found, tuple(notices))
@@ -97,32 +97,32 @@ def _linear(name: str, tensor: Tensor) -> Tensor:
     return tensor.flatten(1) if pointwise else tensor
 
 
-def _sequential_head(tensors: Mapping[str, Tensor]) -> int | None:
-    """The place in `fc` of its only layer with parameters, which is linear: dropout before it."""
+def _sequential_head(tensors: Mapping[str, Tensor]) -> str:
+    """The place in `fc` of its only layer with parameters, which is linear: after dropout."""
     inside = {name for name in tensors if name.startswith("fc.")}
     place = next((name.split(".")[1] for name in inside if name.count(".") == 2), "")
     linear = inside == {f"fc.{place}.weight", f"fc.{place}.bias"} and place.isdecimal()
-    return int(place) if linear and tensors[f"fc.{place}.weight"].ndim == 2 else None
+    return place if linear and tensors[f"fc.{place}.weight"].ndim == 2 else ""
 
 
 def _rule(pattern: str, replacement: str | Callable[[re.Match[str]], str]) -> Rule:
     return re.compile(f"^{pattern}"), replacement
 
 
-_HUGGING_FACE = r"(?:resnet\.)?encoder\.stages\.(\d+)\.layers\.(\d+)\."
+_HUGGING_FACE = r"resnet\.encoder\.stages\.(\d{1,3})\.layers\.(\d{1,3})\."
 _TIMM_V2 = (
     _rule(
-        r"stages\.(\d+)\.blocks\.(\d+)\.norm(\d)\.",
+        r"stages\.(\d{1,3})\.blocks\.(\d{1,3})\.norm(\d)\.",
         lambda m: f"layer{int(m[1]) + 1}.{m[2]}.bn{m[3]}.",
     ),
     _rule(
-        r"stages\.(\d+)\.blocks\.(\d+)\.conv(\d)\.",
+        r"stages\.(\d{1,3})\.blocks\.(\d{1,3})\.conv(\d)\.",
         lambda m: f"layer{int(m[1]) + 1}.{m[2]}.conv{m[3]}.",
     ),
     _rule(r"head\.fc\.", "fc."),
 )
 # torch.nn.Sequential(conv, norm, relu, conv, norm, …): every third is a convolution.
-_IN_SEQUENCE = r"conv(\d)_x\.(\d+)\.residual_function\.(\d+)\."
+_IN_SEQUENCE = r"conv(\d)_x\.(\d{1,3})\.residual_function\.(\d{1,3})\."
 
 NAMINGS = (
     Naming(
@@ -152,7 +152,7 @@ NAMINGS = (
         (
             _rule(r"stem\.conv\.", "conv1."),
             _rule(
-                r"stages\.(\d+)\.blocks\.(\d+)\.downsample\.conv\.",
+                r"stages\.(\d{1,3})\.blocks\.(\d{1,3})\.downsample\.conv\.",
                 lambda m: f"layer{int(m[1]) + 1}.{m[2]}.downsample.0.",
             ),
             *_TIMM_V2,
@@ -166,7 +166,7 @@ NAMINGS = (
             _rule(r"stem\.norm(\d)\.", lambda m: f"conv1.{3 * int(m[1]) - 2}."),
             # Its average pooling comes before.
             _rule(
-                r"stages\.(\d+)\.blocks\.(\d+)\.downsample\.conv\.",
+                r"stages\.(\d{1,3})\.blocks\.(\d{1,3})\.downsample\.conv\.",
                 lambda m: f"layer{int(m[1]) + 1}.{m[2]}.downsample.1.",
             ),
             *_TIMM_V2,
@@ -176,7 +176,7 @@ NAMINGS = (
         "pytorch-cifar",
         ("layer1.0.conv1.weight", "linear.weight"),
         (
-            _rule(r"(layer\d\.\d+)\.shortcut\.", r"\1.downsample."),
+            _rule(r"(layer\d\.\d{1,3})\.shortcut\.", r"\1.downsample."),
             _rule(r"linear\.", "fc."),
         ),
     ),
@@ -194,7 +194,7 @@ NAMINGS = (
                 ),
             ),
             _rule(
-                r"conv(\d)_x\.(\d+)\.shortcut\.",
+                r"conv(\d)_x\.(\d{1,3})\.shortcut\.",
                 lambda m: f"layer{int(m[1]) - 1}.{m[2]}.downsample.",
             ),
         ),
