@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnet_convert.initializers import initializer
-from resnet_convert.trace import IR_VERSION, OPSET, serialize
+from resnet_convert.trace import serialize
+from resnet_convert.writer import IR_VERSION, OPSET
 from resnet_serve.optional import optional
 from resnet_serve.triton.composed_config import PROBABILITIES, logits_name
 from resnet_serve.triton.config import OUTPUT

@@ -18,7 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.initializers import initializer
-from resnet_convert.trace import IR_VERSION, OPSET, serialize
+from resnet_convert.trace import serialize
+from resnet_convert.writer import IR_VERSION, OPSET
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.initializers import array_of, assign, initializer, own_initializer
-from resnet_convert.trace import INPUT
+from resnet_convert.writer import INPUT
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
 from resnet_serve.preprocessing import Preprocessing

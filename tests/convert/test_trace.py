@@ -14,15 +14,15 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from resnet_convert import trace as tracing
-from resnet_convert.trace import serialize, trace
+from resnet_convert import writer
+from resnet_convert.trace import Trace, serialize, trace
 from resnet_serve.architectures import Architecture
 from resnet_serve.errors import ConversionError, ParityError
 from resnet_serve.weights import Weights
 
 
 def test_operators_are_those_of_the_table_and_no_others(
-    family: tuple[Architecture, nn.Module, tracing.Trace],
+    family: tuple[Architecture, nn.Module, Trace],
 ) -> None:
     row, _, found = family
     blocks, per_block = sum(row.depths), 3 if row.block == "bottleneck" else 2
@@ -47,7 +47,7 @@ def test_operators_are_those_of_the_table_and_no_others(
 
 
 def test_nodes_are_named_as_the_modules(
-    family: tuple[Architecture, nn.Module, tracing.Trace],
+    family: tuple[Architecture, nn.Module, Trace],
 ) -> None:
     _, network, found = family
     kinds = {"Conv": nn.Conv2d, "BatchNormalization": nn.BatchNorm2d, "Gemm": nn.Linear}
@@ -60,7 +60,7 @@ def test_nodes_are_named_as_the_modules(
 
 
 def test_weights_are_those_of_the_network_under_their_own_names(
-    family: tuple[Architecture, nn.Module, tracing.Trace],
+    family: tuple[Architecture, nn.Module, Trace],
 ) -> None:
     _, network, found = family
     state = {n: t for n, t in network.state_dict().items() if "num_batches" not in n}
@@ -71,7 +71,7 @@ def test_weights_are_those_of_the_network_under_their_own_names(
         np.testing.assert_array_equal(constants[name].const_value.numpy(), tensor.numpy())
 
 
-def test_contract_of_the_file(family: tuple[Architecture, nn.Module, tracing.Trace]) -> None:
+def test_contract_of_the_file(family: tuple[Architecture, nn.Module, Trace]) -> None:
     row, _, found = family
     proto = onnx.load_from_string(serialize(found.model))
     onnx.checker.check_model(proto, full_check=True)
@@ -99,7 +99,7 @@ def sides(value: onnx.ValueInfoProto) -> list[int | str]:
 
 
 def test_it_was_compared_with_pytorch_at_two_batch_sizes(
-    family: tuple[Architecture, nn.Module, tracing.Trace],
+    family: tuple[Architecture, nn.Module, Trace],
 ) -> None:
     numbers = family[2].numerics
     assert {size: result.images for size, result in numbers.items()} == {1: 1, 3: 3}
@@ -332,9 +332,9 @@ def test_what_is_no_classifier_is_refused_in_one_line(network: nn.Module, messag
 
 def test_a_wrong_row_does_not_get_past_the_tracer(monkeypatch: pytest.MonkeyPatch) -> None:
     """What known exporter bugs look like: a graph that runs and answers something else."""
-    wrong = dict(tracing.ROWS)
+    wrong = dict(writer.ROWS)
     wrong["aten::relu"] = lambda to, a: to.emit("Abs", [a["self"]])
-    monkeypatch.setattr(tracing, "ROWS", wrong)
+    monkeypatch.setattr(writer, "ROWS", wrong)
     with pytest.raises(ParityError, match="differs from PyTorch"):
         trace(Classifier(lambda _, x: x.relu()), SIZE)
 
