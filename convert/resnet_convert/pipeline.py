@@ -11,40 +11,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import Any
 
-from resnet_convert import candidate as candidates
-from resnet_convert import ceiling, deployment, measure
 from resnet_convert import contest as contests
-from resnet_convert.build import EngineRecord, Workshop, open_workshop, settle
+from resnet_convert import deployment
+from resnet_convert.build import Workshop, open_workshop, settle
 from resnet_convert.conversion import Conversion
-from resnet_convert.graph import Graph, finish, prepare
+from resnet_convert.graph import finish, prepare
 from resnet_convert.head import HEADS
 from resnet_convert.journey import Journey, Progress, Silent
 from resnet_convert.jury import Jury
-from resnet_convert.layers import Layer, inspect
-from resnet_convert.measure import Measurements
 from resnet_convert.precision import QUANTIZED
+from resnet_convert.proof import prove
 from resnet_convert.refusal import refusal
 from resnet_convert.request import INFERRED, Request
 from resnet_serve import class_names, durable, foreign_weights, host, weights
 from resnet_serve.architectures import with_head
 from resnet_serve.datasets import Images, check_label_count, open_images
 from resnet_serve.errors import HostError
-from resnet_serve.host import Host
-from resnet_serve.parity.gate import BUDGETS, Verdict, judge
-from resnet_serve.runtimes import TARGETS
 from resnet_serve.selection import spread
 from resnet_serve.synthetic import SyntheticImages
 from resnet_serve.triton.repository import Repository
 from resnet_serve.weights import Weights
-
-if TYPE_CHECKING:
-    from torch import nn
-
-INSPECTED_IMAGES = 8
-CPU_RUNTIMES = tuple(row.name for row in TARGETS.values() if not row.gpu)
 
 
 def convert(*, progress: Progress | None = None, **options: Any) -> Conversion:
@@ -131,7 +120,7 @@ def _convert(
         jury = Jury.of(request, network, loaded, validation_set, machine.cores)
     made = contest.precise if contest is not None and jury is None else None
     graph = finish(folded, request, loaded, calibration_set, journey, jury, made)
-    proof = _prove(request, loaded, network, graph, validation_set, workshop, machine, journey)
+    proof = prove(request, loaded, network, graph, validation_set, workshop, machine, journey)
     measurements, verdict = proof.measurements, proof.verdict
     journey.warnings += measurements.warnings(request.precision)
     if request.precision == "int8" and not request.for_tensorrt and not machine.fast_int8:
@@ -184,74 +173,6 @@ def _workshop(request: Request) -> Iterator[tuple[Workshop | None, HostError | N
         yield found
 
 
-@dataclass(frozen=True)
-class _Proof:
-    """What the gate found, and the engine that it found it in."""
-
-    measurements: Measurements
-    layers: tuple[Layer, ...]
-    verdict: Verdict
-    engine: EngineRecord | None
-    peak_share: float | None
-
-
-def _prove(
-    request: Request,
-    loaded: Weights,
-    network: nn.Module,
-    graph: Graph,
-    images: Images,
-    workshop: Workshop | None,
-    machine: Host,
-    journey: Journey,
-) -> _Proof:
-    cores = machine.cores
-    with candidates.open_candidate(
-        request, graph.model, graph.data, workshop, cores, journey
-    ) as candidate:
-        with journey.stage("parity") as say:
-            measurements = measure.alike(
-                network,
-                loaded,
-                candidate.model,
-                images,
-                request,
-                journey.progress,
-                threads=cores,
-                runtime=candidate.runtime,
-                compiled=candidate.compiled,
-            )
-            layers = inspect(
-                graph.precise.reference,
-                graph.model,
-                measure.inputs(spread(images, INSPECTED_IMAGES), loaded, request),
-                threads=cores,
-            )
-            verdict = judge(
-                BUDGETS[request.precision],
-                measurements.numerics,
-                measurements.decisions,
-                trained=loaded.trained,
-                of=HEADS[request.head],
-            )
-            if candidate.check is not None:
-                verdict = Verdict((candidate.check, *verdict.checks))
-            say(_parity_summary(measurements, verdict))
-
-        if candidate.measurable:
-            with journey.stage("latency") as say:
-                measurements = measure.latencies(
-                    measurements, network, candidate.model, loaded, request, cores
-                )
-                say(_latency_summary(measurements))
-        engine = candidates.engine_record(request, candidate, loaded.preprocessing)
-    peak = None
-    if request.precision == "int8" and measurements.runtime in CPU_RUNTIMES:
-        found = measurements.latencies[measurements.runtime]
-        peak = ceiling.share(graph.folded.model, found.images_per_s, threads=cores)
-    return _Proof(measurements, layers, verdict, engine, peak)
-
-
 def _load_weights(request: Request, progress: Progress) -> Weights:
     labels = None if request.labels is None else class_names.resolve(request.labels)
     if request.module is not None:
@@ -292,22 +213,4 @@ def _weights_summary(loaded: Weights) -> str:
     return (
         f"{architecture.name}, {architecture.parameters:,} parameters, "
         f"{architecture.classes} classes, from {loaded.source}"
-    )
-
-
-def _parity_summary(measurements: Measurements, verdict: Verdict) -> str:
-    decisions, text = measurements.decisions, measurements.likeness
-    if decisions is not None and decisions.converted_top1 is not None:
-        text += f", top-1 {decisions.reference_top1:.2f} → {decisions.converted_top1:.2f} %"
-    return f"{'passed' if verdict.passed else 'NOT MET'}: {text}"
-
-
-def _latency_summary(measurements: Measurements) -> str:
-    ratio = measurements.speedup
-    if ratio is None:
-        return ""
-    median_ms = measurements.latencies[measurements.runtime].median_ms
-    return (
-        f"{median_ms:.2f} ms at batch 1, {ratio.median:.1f}× PyTorch "
-        f"[{ratio.low:.1f}–{ratio.high:.1f}]"
     )
