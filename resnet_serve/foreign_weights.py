@@ -115,12 +115,13 @@ def _of_file(network: nn.Module, spec: str, reading: Reading, progress: Progress
     state |= {f"{wanted.prefix}{name}": tensor for name, tensor in checkpoint.tensors.items()}
     network.load_state_dict(state, strict=True)
     stored = metadata.Found(checkpoint.path, checkpoint.metadata)
+    described = beside.read(checkpoint.path, overridden=reading.preprocessing is not None)
     return _Found(
         network,
         checkpoint.source,
         checkpoint.sha256,
         stored.trained(),
-        stored.preprocessing() or beside.read(checkpoint.path).preprocessing,
+        stored.preprocessing() or described.preprocessing,
         stored,
         checkpoint.notices,
         checkpoint.trusted_pickle,

@@ -186,7 +186,8 @@ def _file(
     progress: Progress | None = None,
 ) -> Weights:
     found = naming.of_family(read(spec, reading, progress))
-    described = beside.read(found.path)
+    overridden = reading.preprocessing is not None
+    described = beside.read(found.path, overridden=overridden)
     architecture, notices = network_of(found, described, architecture)
     notices = found.notices + notices
     state = fitting(dict(found.tensors), architecture, found.path)
@@ -197,11 +198,11 @@ def _file(
     published = catalog.recognised(found.sha256)
     if published is not None and preprocessing is None:
         preprocessing, training = published.preprocessing, published.record
-        notices += (f"{found.path} is torchvision's {published}: so are its images prepared",)
+        if not overridden:
+            notices += (f"{found.path} is torchvision's {published}: so are its images prepared",)
     if preprocessing is None:
         preprocessing = _usual_preprocessing(architecture)
-        assumed = architecture.channels == 1 or architecture.bare_stem
-        if assumed and reading.preprocessing is None:
+        if (architecture.channels == 1 or architecture.bare_stem) and not overridden:
             notices += (
                 f"{found.path} does not say how its images are normalised: mean "
                 f"{preprocessing.mean[0]:.3f} and std {preprocessing.std[0]:.3f} are assumed; "

@@ -269,6 +269,30 @@ def test_a_published_file_is_known_by_its_hash_whatever_it_is_called(
     assert weights.load(str(path), None).preprocessing == Preprocessing(resize=256)
 
 
+@pytest.mark.parametrize(
+    ("config", "processor"),
+    [
+        ("not JSON", None),
+        (A1 | {"pretrained_cfg": {"crop_mode": "border"}}, None),
+        (RESNET_50, {"size": {"longest_edge": 224}, "image_mean": None}),
+        (RESNET_50, "not JSON"),
+    ],
+)
+def test_what_is_refused_beside_the_weights_is_overridden_by_the_remedy(
+    tmp_path: Path, state: dict[str, Tensor], config: object, processor: object
+) -> None:
+    save_file(state, tmp_path / "model.safetensors")
+    written(tmp_path, config)
+    if processor is not None:
+        written(tmp_path, processor, "preprocessor_config.json")
+    path = str(tmp_path / "model.safetensors")
+    with pytest.raises(InputFileError, match=r"[Gg]ive --preprocessing"):
+        weights.load(path, RESNET20)
+    own = written(tmp_path, {"resize": 40}, "own.json")
+    loaded = weights.load(path, RESNET20, reading=Reading(preprocessing=own))
+    assert loaded.preprocessing.resize == 40
+
+
 def test_how_timm_s_resnetv2_see_images_is_said_when_it_is_assumed(tmp_path: Path) -> None:
     path = tmp_path / "net.pth"
     torch.save(other_libraries.timm_v2(find("resnetv2_18")).state_dict(), path)

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 from resnet_serve.checkpoints import json_files, timm_files, transformers_files
+from resnet_serve.errors import InputFileError
 from resnet_serve.preprocessing import Preprocessing
 
+Found = TypeVar("Found")
 CONFIG_FILE = "config.json"
 
 
@@ -30,17 +34,17 @@ class Beside:
         return self.labels if self.labels and len(self.labels) == classes else None
 
 
-def read(checkpoint: Path) -> Beside:
+def read(checkpoint: Path, *, overridden: bool = False) -> Beside:
     """timm's or transformers' files beside a checkpoint, where there are such.
 
     A `config.json` of another library is none of ours; one that is no JSON is refused, because
-    what it would have said is not known.
+    what it would have said is not known. Where preprocessing is `overridden`, nothing is refused.
     """
     path = checkpoint.with_name(CONFIG_FILE)
-    config = json_files.mapping(path) if path.is_file() else {}
+    config = (_unless(overridden, json_files.mapping, path) or {}) if path.is_file() else {}
     if timm_files.is_config(config):
         return Beside(
-            timm_files.preprocessing(config, path),
+            _unless(overridden, timm_files.preprocessing, config, path),
             timm_files.labels(config),
             architecture=timm_files.architecture(config),
             doubts=timm_files.doubts(config),
@@ -50,10 +54,23 @@ def read(checkpoint: Path) -> Beside:
     processor = checkpoint.with_name(transformers_files.PROCESSOR_FILE)
     preprocessing = None
     if processor.is_file():
-        preprocessing = transformers_files.preprocessing(json_files.mapping(processor), processor)
+        preprocessing = _unless(overridden, _of_processor, processor)
     return Beside(
         preprocessing,
         transformers_files.labels(config),
         strided=transformers_files.strided(config),
         doubts=transformers_files.doubts(config),
     )
+
+
+def _of_processor(path: Path) -> Preprocessing:
+    return transformers_files.preprocessing(json_files.mapping(path), path)
+
+
+def _unless(overridden: bool, read: Callable[..., Found], *given: object) -> Found | None:
+    try:
+        return read(*given)
+    except InputFileError:
+        if overridden:
+            return None
+        raise
