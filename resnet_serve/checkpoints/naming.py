@@ -110,17 +110,27 @@ def _rule(pattern: str, replacement: str | Callable[[re.Match[str]], str]) -> Ru
 
 
 _HUGGING_FACE = r"resnet\.encoder\.stages\.(\d{1,3})\.layers\.(\d{1,3})\."
-_TIMM_V2 = (
-    _rule(
-        r"stages\.(\d{1,3})\.blocks\.(\d{1,3})\.norm(\d)\.",
-        lambda m: f"layer{int(m[1]) + 1}.{m[2]}.bn{m[3]}.",
-    ),
-    _rule(
-        r"stages\.(\d{1,3})\.blocks\.(\d{1,3})\.conv(\d)\.",
-        lambda m: f"layer{int(m[1]) + 1}.{m[2]}.conv{m[3]}.",
-    ),
-    _rule(r"head\.fc\.", "fc."),
-)
+
+
+def _timm_v2(mark: str, *stem: Rule, place: int) -> Naming:
+    """With the stem that `mark` tells; `place` is that of the convolution in a projection."""
+    block = r"stages\.(\d{1,3})\.blocks\.(\d{1,3})\."
+    return Naming(
+        "timm (resnetv2)",
+        (mark, "stages.0.blocks.0.norm1.running_mean"),
+        (
+            *stem,
+            _rule(
+                block + r"downsample\.conv\.",
+                lambda m: f"layer{int(m[1]) + 1}.{m[2]}.downsample.{place}.",
+            ),
+            _rule(block + r"norm(\d)\.", lambda m: f"layer{int(m[1]) + 1}.{m[2]}.bn{m[3]}."),
+            _rule(block + r"conv(\d)\.", lambda m: f"layer{int(m[1]) + 1}.{m[2]}.conv{m[3]}."),
+            _rule(r"head\.fc\.", "fc."),
+        ),
+    )
+
+
 # torch.nn.Sequential(conv, norm, relu, conv, norm, …): every third is a convolution.
 _IN_SEQUENCE = r"conv(\d)_x\.(\d{1,3})\.residual_function\.(\d{1,3})\."
 
@@ -146,31 +156,12 @@ NAMINGS = (
             _rule(r"classifier\.1\.", "fc."),
         ),
     ),
-    Naming(
-        "timm (resnetv2)",
-        ("stem.conv.weight", "stages.0.blocks.0.norm1.running_mean"),
-        (
-            _rule(r"stem\.conv\.", "conv1."),
-            _rule(
-                r"stages\.(\d{1,3})\.blocks\.(\d{1,3})\.downsample\.conv\.",
-                lambda m: f"layer{int(m[1]) + 1}.{m[2]}.downsample.0.",
-            ),
-            *_TIMM_V2,
-        ),
-    ),
-    Naming(
-        "timm (resnetv2)",
-        ("stem.conv1.weight", "stages.0.blocks.0.norm1.running_mean"),
-        (
-            _rule(r"stem\.conv(\d)\.", lambda m: f"conv1.{3 * int(m[1]) - 3}."),
-            _rule(r"stem\.norm(\d)\.", lambda m: f"conv1.{3 * int(m[1]) - 2}."),
-            # Its average pooling comes before.
-            _rule(
-                r"stages\.(\d{1,3})\.blocks\.(\d{1,3})\.downsample\.conv\.",
-                lambda m: f"layer{int(m[1]) + 1}.{m[2]}.downsample.1.",
-            ),
-            *_TIMM_V2,
-        ),
+    _timm_v2("stem.conv.weight", _rule(r"stem\.conv\.", "conv1."), place=0),
+    _timm_v2(
+        "stem.conv1.weight",
+        _rule(r"stem\.conv(\d)\.", lambda m: f"conv1.{3 * int(m[1]) - 3}."),
+        _rule(r"stem\.norm(\d)\.", lambda m: f"conv1.{3 * int(m[1]) - 2}."),
+        place=1,  # average pooling comes before
     ),
     Naming(
         "pytorch-cifar",
