@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +40,13 @@ def preprocessing(data: Mapping[str, Any], path: Path) -> Preprocessing:
 
 def share_of(value: object, path: Path) -> float:
     """`crop_pct`: the part of the resized image's side that the crop keeps."""
-    if type(value) not in (int, float) or not 0.1 <= value <= 10:  # type: ignore[operator]
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    if not 0.1 <= number <= 10:
         raise InputFileError(f"crop_pct {value!r} is no share of an image", where=path)
-    return float(value)  # type: ignore[arg-type]
+    return float(number)
+
+
+def names_in(values: Iterable[object]) -> tuple[str, ...] | None:
+    """Class names, each on one line; None for none, or where one is blank or no text."""
+    names = [" ".join(each.split()) if isinstance(each, str) else "" for each in values]
+    return tuple(names) if all(names) and names else None

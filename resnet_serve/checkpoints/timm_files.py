@@ -55,9 +55,7 @@ def doubts(config: Mapping[str, Any]) -> tuple[str, ...]:
 def labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Its class names, each on one line."""
     names = config.get("label_names")
-    if isinstance(names, list) and all(isinstance(name, str) and name.strip() for name in names):
-        return tuple(" ".join(name.split()) for name in names)
-    return None
+    return json_files.names_in(names) if isinstance(names, list) else None
 
 
 def preprocessing(config: Mapping[str, Any], path: Path) -> Preprocessing:

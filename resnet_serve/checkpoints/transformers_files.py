@@ -38,11 +38,9 @@ def is_processor(data: Mapping[str, Any]) -> bool:
 def labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:
     """Its class names, in the order of their numbers, each on one line."""
     names = config.get("id2label")
-    numbers = [str(number) for number in range(len(names))] if isinstance(names, dict) else []
-    found = [names.get(number) for number in numbers] if isinstance(names, dict) else []
-    if found and all(isinstance(name, str) and name.strip() for name in found):
-        return tuple(" ".join(str(name).split()) for name in found)
-    return None
+    if not isinstance(names, dict):
+        return None
+    return json_files.names_in(names.get(str(number)) for number in range(len(names)))
 
 
 def strided(config: Mapping[str, Any]) -> str | None:
