@@ -29,7 +29,7 @@ from resnet_serve import durable, host, passport
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional
 from resnet_serve.parity import numerics
-from resnet_serve.parity.gate import BUDGETS, Verdict, judge
+from resnet_serve.parity.gate import Verdict
 from resnet_serve.passport import Passport
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.profiles import covering
@@ -178,12 +178,7 @@ def _build(
                 compiled=built.inspection.kinds,
                 largest_batch=covering(options.profiles),
             )
-            verdict = judge(
-                BUDGETS[prepared.passport.precision],
-                found.numerics,
-                found.decisions,
-                trained=prepared.passport.trained,
-            )
+            verdict = found.verdict(prepared.passport.precision, trained=prepared.passport.trained)
             verdict = Verdict((built.inspection.check(), *verdict.checks))
             say(f"{'passed' if verdict.passed else 'NOT MET'}: {found.likeness}")
         with journey.stage("latency") as say:

@@ -29,7 +29,7 @@ from resnet_serve.errors import HostError, ParityError, ResnetServeError
 from resnet_serve.host import Host
 from resnet_serve.optional import optional
 from resnet_serve.parity import latency
-from resnet_serve.parity.gate import BUDGETS, Verdict, judge
+from resnet_serve.parity.gate import Verdict
 from resnet_serve.parity.latency import Latency, Ratio
 from resnet_serve.runtimes import TARGETS, RunnableModel, open_on_cpu
 from resnet_serve.runtimes import pytorch as pytorch_runtime
@@ -176,12 +176,8 @@ def hold(
             except ResnetServeError as error:
                 out.append(Placing(entrant, str(error)))
                 continue
-            verdict = judge(
-                BUDGETS[entrant.precision],
-                found.numerics,
-                found.decisions,
-                trained=loaded.trained,
-                of=HEADS[request.head],
+            verdict = found.verdict(
+                entrant.precision, trained=loaded.trained, of=HEADS[request.head]
             )
             verdict = Verdict((*verdict.checks, *([] if check is None else [check])))
             agreement = None if found.decisions is None else found.decisions.top1_agreement

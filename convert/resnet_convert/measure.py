@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from resnet_serve.datasets import Images, pixel_batches
 from resnet_serve.parity import accuracy, latency, numerics
+from resnet_serve.parity.gate import BUDGETS, Verdict, judge
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import RunnableModel, TimesItself
 from resnet_serve.runtimes import pytorch as pytorch_runtime
@@ -88,6 +89,10 @@ class Measurements:
             return None
         return latency.speedup(self.latencies["pytorch"], self.latencies[self.runtime])
 
+    def verdict(self, precision: str, *, trained: bool, of: str = "logits") -> Verdict:
+        """What the gate says of them in this precision; `of` as for `judge`."""
+        return judge(BUDGETS[precision], self.numerics, self.decisions, trained=trained, of=of)
+
     def warnings(self, precision: str) -> list[str]:
         """What the numbers say against the chosen precision."""
         found = []
@@ -118,7 +123,9 @@ def taken(kind: str, pixels: NDArray[np.uint8], preprocessing: Preprocessing) ->
     return pixels if kind == "uint8" else preprocessing.normalize(pixels)
 
 
-def noise(kind: str, preprocessing: Preprocessing, size: int) -> tuple[NDArray[np.uint8], Any]:
+def noise(
+    kind: str, preprocessing: Preprocessing, size: int
+) -> tuple[NDArray[np.uint8], NDArray[Any]]:
     """`size` random images to time with: pixels, and the same as a converted model takes them."""
     shape = (size, *preprocessing.crop, preprocessing.channels)
     pixels = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)

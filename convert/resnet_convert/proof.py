@@ -16,7 +16,7 @@ from resnet_convert.measure import Measurements
 from resnet_convert.request import Request
 from resnet_serve.datasets import Images
 from resnet_serve.host import Host
-from resnet_serve.parity.gate import BUDGETS, Verdict, judge
+from resnet_serve.parity.gate import Verdict
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.selection import spread
 from resnet_serve.weights import Weights
@@ -72,12 +72,8 @@ def prove(
                 measure.inputs(spread(images, INSPECTED_IMAGES), loaded, request),
                 threads=cores,
             )
-            verdict = judge(
-                BUDGETS[request.precision],
-                measurements.numerics,
-                measurements.decisions,
-                trained=loaded.trained,
-                of=HEADS[request.head],
+            verdict = measurements.verdict(
+                request.precision, trained=loaded.trained, of=HEADS[request.head]
             )
             if candidate.check is not None:
                 verdict = Verdict((candidate.check, *verdict.checks))

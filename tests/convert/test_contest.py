@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from resnet_convert import contest, convert, throughput
+from resnet_convert import contest, convert, measure, throughput
 from resnet_convert.contest import Contest, Entrant, Placing
 from resnet_convert.request import Request
 from resnet_serve import host, passport
@@ -106,7 +106,7 @@ def test_who_does_not_keep_parity_is_out(
     small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strict = replace(BUDGETS["int8"], sqnr_db=500.0)
-    monkeypatch.setattr(contest, "BUDGETS", {**BUDGETS, "int8": strict})
+    monkeypatch.setattr(measure, "BUDGETS", {**BUDGETS, "int8": strict})
     found = convert(**small, precision="auto", target="auto").contest
     assert found is not None
     out = {each.entrant.precision: each.problem for each in found.placings if each.problem}
@@ -117,7 +117,7 @@ def test_who_does_not_keep_parity_is_out(
 
 def test_nobody_left_is_an_error(small: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     nobody = {name: replace(row, sqnr_db=500.0) for name, row in BUDGETS.items()}
-    monkeypatch.setattr(contest, "BUDGETS", nobody)
+    monkeypatch.setattr(measure, "BUDGETS", nobody)
     with pytest.raises(ParityError, match="nothing on this host keeps parity"):
         convert(**small, precision="fp32", target="auto")
     assert not Path(small["repository"]).exists()

@@ -13,7 +13,7 @@ import onnx_ir as ir
 import pytest
 from recorder import Recorder
 
-from resnet_convert import graph, precision, proof, quantize
+from resnet_convert import graph, measure, precision, quantize
 from resnet_convert.pipeline import convert
 from resnet_serve import passport
 from resnet_serve.errors import (
@@ -127,7 +127,7 @@ def test_a_budget_on_accuracy_refuses_too(
     small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     strict = replace(BUDGETS["int8"], top1_points=-1.0)
-    monkeypatch.setattr(proof, "BUDGETS", {**BUDGETS, "int8": strict})
+    monkeypatch.setattr(measure, "BUDGETS", {**BUDGETS, "int8": strict})
     with pytest.raises(ParityError, match=r"top-1 lost \+0\.00 points, allowed ≤ -1\.0"):
         convert(**small, precision="int8")
     assert untouched(small["repository"])
