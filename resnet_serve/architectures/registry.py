@@ -59,7 +59,7 @@ _V1 = {"strided": "1x1"}
 _PREACTIVATION = {"preactivation": True}
 # The published code of arXiv:1603.05027 strides in the first 1×1 of its CIFAR bottlenecks.
 _PREACTIVATED_BOTTLENECK = _PREACTIVATION | _V1 | {"block": "bottleneck", "shortcut": "B"}
-_TIMM_V2 = {"preactivation": True, "bare_stem": True}
+_TIMM_V2 = _PREACTIVATION | {"bare_stem": True}
 _CIFAR_STEM = {"stem": "cifar", "classes": 10, "image_size": 32}
 _C = {"stem": "deep"}
 _D = {"stem": "deep", "shortcut": "D"}
