@@ -23,17 +23,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from recorded import record
 
-from resnet_convert import graph, measure, svg
-from resnet_convert.clipping import METHODS
-from resnet_convert.emulate import emulated
-from resnet_convert.journey import Journey, Silent
+from resnet_convert import stages
+from resnet_convert.graph.emulate import emulated
+from resnet_convert.parity import measure
+from resnet_convert.quantization.clipping import METHODS
+from resnet_convert.report import svg
 from resnet_convert.request import Request
+from resnet_convert.stage_log import Silent, StageLog
 from resnet_serve import host, weights
 from resnet_serve.architectures import find
 from resnet_serve.datasets import open_images
+from resnet_serve.datasets.selection import spread
 from resnet_serve.parity import accuracy, numerics
 from resnet_serve.runtimes import open_on_cpu
-from resnet_serve.selection import spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -154,7 +156,7 @@ def compared(trained: Trained) -> Iterator[dict[str, object]]:
     pairs = list(measure.reference(network, loaded, validation, threads))
     expected = np.concatenate([logits for _, logits in pairs])
     base = Request(trained.arch, calibration=trained.task)
-    folded = graph.prepare(base, loaded, network, Journey(Silent()))
+    folded = stages.prepare(base, loaded, network, StageLog(Silent()))
     for way in WAYS:
         request = Request(
             trained.arch,
@@ -163,8 +165,8 @@ def compared(trained: Trained) -> Iterator[dict[str, object]]:
             calibration=trained.task,
             calibration_method=way.method or "minmax",
         )
-        made = graph.finish(
-            folded, request, loaded, spread(calibration, CALIBRATION_IMAGES), Journey(Silent())
+        made = stages.finish(
+            folded, request, loaded, spread(calibration, CALIBRATION_IMAGES), StageLog(Silent())
         )
         on_gpu = way.target == "tensorrt"
         with open_on_cpu(
@@ -175,7 +177,7 @@ def compared(trained: Trained) -> Iterator[dict[str, object]]:
         ) as runtime:
             logits = np.concatenate([runtime.run(pixels) for pixels, _ in pairs])
         found = accuracy.decide(expected, logits, validation.labels)
-        trials = made.precise.trials
+        calibration_search = made.precise.calibration_search
         row = {
             "task": trained.task,
             "network": trained.arch,
@@ -183,7 +185,7 @@ def compared(trained: Trained) -> Iterator[dict[str, object]]:
             "precision": way.precision,
             "target": way.target,
             "method": way.method,
-            "chosen": "" if trials is None else trials.chosen.name,
+            "chosen": "" if calibration_search is None else calibration_search.chosen.name,
             "images": found.images,
             "reference_top1": f"{found.reference_top1:.2f}",
             "top1": f"{found.converted_top1:.2f}",

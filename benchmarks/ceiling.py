@@ -1,15 +1,16 @@
 """The fastest this CPU multiplies integers, and what that allows a network.
 
-python benchmarks/ceiling.py --arch resnet50
+python benchmarks/int8_peak.py --arch resnet50
 """
 
 from __future__ import annotations
 
 import argparse
 
-from resnet_convert import ceiling, graph
-from resnet_convert.journey import Journey, Silent
+from resnet_convert import stages
+from resnet_convert.parity import int8_peak
 from resnet_convert.request import Request
+from resnet_convert.stage_log import Silent, StageLog
 from resnet_serve import host, weights
 from resnet_serve.architectures import find
 
@@ -19,9 +20,9 @@ def main() -> None:
     parser.add_argument("--arch", default="resnet50")
     arch = parser.parse_args().arch
     loaded = weights.load("random", find(arch))
-    folded = graph.prepare(Request(arch), loaded, loaded.network(), Journey(Silent()))
-    macs = ceiling.macs(folded.model)
-    found = ceiling.measure(threads=host.cores())
+    folded = stages.prepare(Request(arch), loaded, loaded.network(), StageLog(Silent()))
+    macs = int8_peak.macs(folded.model)
+    found = int8_peak.measure(threads=host.cores())
     print(f"{found.gops:.0f} GOP/s on {found.threads} threads ({found.by})")
     print(
         f"{arch}: {macs / 1e9:.3f} GMACs an image, at most {found.images_per_s(macs):.1f} images/s"

@@ -24,12 +24,12 @@ from typing import TYPE_CHECKING, Any
 
 from recorded import record
 
-from resnet_convert import svg
+from resnet_convert.report import svg
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from resnet_convert.journey import Journey
+    from resnet_convert.stage_log import StageLog
 
 NETWORKS = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202")
 PRECISIONS = ("fp32", "int8")
@@ -81,12 +81,12 @@ def in_a_process(arch: str, precision: str) -> Row:
 
 def converted(arch: str, precision: str) -> Row:
     """One conversion in this process: its seconds by stage, and what came out."""
-    from resnet_convert.journey import Journey, Silent
+    from resnet_convert.stage_log import Silent, StageLog
 
-    through(NETWORKS[0], precision, Journey(Silent()))
-    journey = Journey(Silent())
-    made = through(arch, precision, journey)
-    seconds = {stage.name: round(stage.seconds, 3) for stage in journey.stages}
+    through(NETWORKS[0], precision, StageLog(Silent()))
+    log = StageLog(Silent())
+    made = through(arch, precision, log)
+    seconds = {stage.name: round(stage.seconds, 3) for stage in log.stages}
     total = sum(seconds[name] for name in STAGES if name in seconds)
     return {
         "network": arch,
@@ -102,17 +102,18 @@ def converted(arch: str, precision: str) -> Row:
     }
 
 
-def through(arch: str, precision: str, journey: Journey) -> Row:
+def through(arch: str, precision: str, log: StageLog) -> Row:
     """The stages of a conversion up to parity, without building or deploying anything."""
-    from resnet_convert import graph, measure
-    from resnet_convert.layers import inspect
+    from resnet_convert import stages
+    from resnet_convert.graph.trace import serialize
+    from resnet_convert.parity import measure
+    from resnet_convert.parity.layers import inspect
     from resnet_convert.request import Request
-    from resnet_convert.trace import serialize
     from resnet_serve import host, weights
     from resnet_serve.architectures import find
     from resnet_serve.datasets import open_images
+    from resnet_serve.datasets.selection import spread
     from resnet_serve.runtimes import open_on_cpu
-    from resnet_serve.selection import spread
 
     threads = host.cores()
     request = Request(arch, precision, weights="random", target="onnxruntime", calibration=TASK)
@@ -121,12 +122,12 @@ def through(arch: str, precision: str, journey: Journey) -> Row:
     held_in = spread(open_images(TASK, None, split="calibration"), IMAGES)
     held_out = spread(open_images(TASK, None, split="validation"), IMAGES)
     started = time.process_time()
-    folded = graph.prepare(request, loaded, network, journey)
-    made = graph.finish(folded, request, loaded, held_in, journey)
-    with journey.stage("serialize"):
+    folded = stages.prepare(request, loaded, network, log)
+    made = stages.finish(folded, request, loaded, held_in, log)
+    with log.stage("serialize"):
         serialize(made.model)
     with (
-        journey.stage("parity"),
+        log.stage("parity"),
         open_on_cpu("onnxruntime", precision, made.data, threads) as model,
     ):
         measured = measure.decisions(
@@ -134,7 +135,7 @@ def through(arch: str, precision: str, journey: Journey) -> Row:
             model,
             held_out,
             lambda pixels: measure.taken(request.input, pixels, loaded.preprocessing),
-            journey.progress,
+            log.progress,
             runtime="onnxruntime",
             compiled={},
         )

@@ -19,8 +19,8 @@ from recorded import record
 
 from resnet_convert import convert
 from resnet_serve.architectures import ARCHITECTURES, Architecture
+from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.errors import ResnetServeError
-from resnet_serve.synthetic import SyntheticImages
 
 PRECISIONS = ("fp32", "int8")
 SIDE = 64

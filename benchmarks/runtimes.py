@@ -23,17 +23,19 @@ import numpy as np
 import torch
 from recorded import record
 
-from resnet_convert import ceiling, graph, svg
-from resnet_convert.journey import Journey, Silent
+from resnet_convert import stages
+from resnet_convert.parity import int8_peak
+from resnet_convert.parity.throughput import images_per_s
+from resnet_convert.report import svg
 from resnet_convert.request import Request
-from resnet_convert.throughput import images_per_s
+from resnet_convert.stage_log import Silent, StageLog
 from resnet_serve import host, weights
 from resnet_serve.architectures import find
 from resnet_serve.datasets import open_images
+from resnet_serve.datasets.selection import spread
 from resnet_serve.parity import latency
 from resnet_serve.runtimes import RunnableModel, open_on_cpu
 from resnet_serve.runtimes import pytorch as pytorch_runtime
-from resnet_serve.selection import spread
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -90,7 +92,7 @@ def main() -> None:
     options = parser.parse_args()
     with ExitStack() as stack:
         runners, macs = opened(options.arch, stack)
-        peak = ceiling.measure(threads=host.cores())
+        peak = int8_peak.measure(threads=host.cores())
         most = peak.images_per_s(macs)
         print(f"integer peak {peak.gops:.0f} GOP/s: {most:.1f} images/s at most")
         rows: list[Row] = []
@@ -112,7 +114,7 @@ def opened(arch: str, stack: ExitStack) -> tuple[list[Runner], int]:
     loaded = weights.load("random", find(arch))
     network = loaded.network()
     base = Request(arch, weights="random", calibration="digits")
-    folded = graph.prepare(base, loaded, network, Journey(Silent()))
+    folded = stages.prepare(base, loaded, network, StageLog(Silent()))
     images = spread(open_images("digits", None, split="calibration"), 32)
     runners = [
         Runner(
@@ -126,7 +128,7 @@ def opened(arch: str, stack: ExitStack) -> tuple[list[Runner], int]:
     runners.append(Runner(COMPILED, "fp32", "planes", Compiled(network)))
     for target, precision in WAYS:
         asked = Request(arch, precision, "random", target=target, calibration="digits")
-        data = graph.finish(folded, asked, loaded, images, Journey(Silent())).data
+        data = stages.finish(folded, asked, loaded, images, StageLog(Silent())).data
 
         def start(threads: int, what: tuple[str, str, bytes]) -> RunnableModel:
             return stack.enter_context(open_on_cpu(*what, threads))
@@ -141,7 +143,7 @@ def opened(arch: str, stack: ExitStack) -> tuple[list[Runner], int]:
                 [start(1, each) for _ in range(cores)],
             )
         )
-    return runners, ceiling.macs(folded.model)
+    return runners, int8_peak.macs(folded.model)
 
 
 def batches(size: int) -> Mapping[str, NDArray[Any]]:

@@ -20,7 +20,8 @@ import numpy as np
 from recorded import record
 
 from resnet_convert import convert
-from resnet_serve import Server, loadtest
+from resnet_serve import Server
+from resnet_serve.loadtest import run as loadtest
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 
 NAME = "resnet50_int8"

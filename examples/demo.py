@@ -25,9 +25,10 @@ from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table
 
-from resnet_serve import Server, host, loadtest, weights
+from resnet_serve import Server, host, weights
 from resnet_serve.architectures import find
-from resnet_serve.digits import Digits
+from resnet_serve.datasets.digits import Digits
+from resnet_serve.loadtest import run as loadtest
 from resnet_serve.parity import latency
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.runtimes import pytorch as pytorch_runtime
@@ -37,7 +38,7 @@ REPOSITORY = OUTPUT / "model_repository"
 IMAGES = OUTPUT / "digits"
 SHOWN_IMAGES = 8
 MODULES = {
-    "resnet-convert": "resnet_convert.cli",
+    "resnet-convert": "resnet_convert.cli.convert",
     "resnet-serve": "resnet_serve.cli",
     "resnet-classify": "resnet_client.cli",
 }

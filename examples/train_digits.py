@@ -22,7 +22,7 @@ from torch import nn
 from resnet_serve import weights
 from resnet_serve.architectures import build, find
 from resnet_serve.datasets import pixel_batches
-from resnet_serve.digits import Digits, HardDigits
+from resnet_serve.datasets.digits import Digits, HardDigits
 from resnet_serve.preprocessing import Preprocessing
 
 GREYS = {"mean": (0.3, 0.3, 0.3), "std": (0.35, 0.35, 0.35)}

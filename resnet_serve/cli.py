@@ -13,9 +13,11 @@ from typing import Annotated
 import typer
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
-from resnet_serve import __version__, composed, console, doctor, listing, loadtest, verify
+from resnet_serve import __version__, composed, console, listing, verify
+from resnet_serve.doctor import examination as doctor
 from resnet_serve.errors import HostError, UsageError
-from resnet_serve.triton.perf_analyzer import Level
+from resnet_serve.loadtest import run as loadtest
+from resnet_serve.loadtest.perf_analyzer import Level
 from resnet_serve.triton.repository import Repository
 from resnet_serve.triton.server import Progress as ServerProgress
 from resnet_serve.triton.server import Running, Server, running, stop_detached

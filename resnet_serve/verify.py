@@ -17,8 +17,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from resnet_serve import composed, durable, nvidia_smi
+from resnet_serve import composed, durable
 from resnet_serve import host as this_host
+from resnet_serve.cuda import nvidia_smi
 from resnet_serve.cuda.device import Gpu
 from resnet_serve.errors import HostError, InputFileError, UsageError
 from resnet_serve.host import Host

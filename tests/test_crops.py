@@ -8,9 +8,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnet_serve.crops import TenCrop
+from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.errors import InputFileError, ResnetServeError, UsageError
 from resnet_serve.preprocessing import Preprocessing
-from resnet_serve.synthetic import SyntheticImages
 
 SHORTER = Preprocessing(resize=40, crop=(32, 24))
 EXACT = Preprocessing(resize=32, crop=(32, 32), resize_mode="exact")

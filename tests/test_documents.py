@@ -14,13 +14,13 @@ from pathlib import Path
 import pytest
 import typer
 
-from resnet_serve.digits import Digits
+from resnet_serve.datasets.digits import Digits
 from resnet_serve.triton.server import running, stop_detached
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 PROGRAMS = {
-    "resnet-convert": "resnet_convert.cli",
+    "resnet-convert": "resnet_convert.cli.convert",
     "resnet-serve": "resnet_serve.cli",
     "resnet-classify": "resnet_client.cli",
 }

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_convert import compose
+from resnet_convert.ensembles import compose
 from resnet_convert.pipeline import convert
 
 pytestmark = pytest.mark.triton

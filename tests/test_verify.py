@@ -16,7 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.console import Console
 
-from resnet_serve import durable, host, nvidia_smi, passport, verify
+from resnet_serve import durable, host, passport, verify
+from resnet_serve.cuda import nvidia_smi
 from resnet_serve.cuda.device import Gpu
 from resnet_serve.errors import HostError, InputFileError, UsageError
 from resnet_serve.triton.repository import Deployed, ModelFiles, Repository

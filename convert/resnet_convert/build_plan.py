@@ -1,9 +1,9 @@
 """Build-plan: on the GPU host, the plan of a model that was prepared anywhere.
 
-    <version>/model.onnx + evidence.npz ─► lint ─► engine ─► inspect ─► gate ─► model.plan, passport
+    model.onnx + reference_outputs.npz ─► lint ─► engine ─► inspect ─► gate ─► model.plan, passport
 
-Needs TensorRT and the GPU, neither PyTorch nor the data set: the evidence holds the reference's
-answers. The plan is written first and the passport last, each atomically, so that a passport that
+Needs TensorRT and the GPU, neither PyTorch nor the data set: the reference outputs stand in for
+both. The plan is written first and the passport last, each atomically, so that a passport that
 says "built" stands beside a whole plan.
 """
 
@@ -16,15 +16,16 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnet_convert import evidence, lint, measure
-from resnet_convert.build import EngineRecord, Workshop
-from resnet_convert.candidate import time_batches
 from resnet_convert.conversion import MODEL_FILE
-from resnet_convert.engine import BuildOptions
-from resnet_convert.evidence import Evidence
-from resnet_convert.journey import Journey, Progress, StageTime
-from resnet_convert.measure import Measurements
-from resnet_convert.refusal import refusal
+from resnet_convert.lint import rules, tensorrt
+from resnet_convert.parity import measure, reference_outputs
+from resnet_convert.parity.candidate import time_batches
+from resnet_convert.parity.measure import Measurements
+from resnet_convert.parity.parity_error import refusal
+from resnet_convert.parity.reference_outputs import ReferenceOutputs
+from resnet_convert.stage_log import Progress, StageLog, StageTime
+from resnet_convert.tensorrt.builder import BuildHost, EngineRecord
+from resnet_convert.tensorrt.engine import BuildOptions
 from resnet_serve import durable, host, passport
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional
@@ -32,8 +33,8 @@ from resnet_serve.parity import numerics
 from resnet_serve.parity.gate import Verdict
 from resnet_serve.passport import Passport
 from resnet_serve.preprocessing import Preprocessing
-from resnet_serve.profiles import covering
 from resnet_serve.runtimes import TARGETS
+from resnet_serve.runtimes.profiles import covering
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -121,7 +122,7 @@ def build_plan(
     no TensorRT or no GPU, `ParityError` (nothing written) when the gate does not hold.
     """
     prepared = Prepared.open(directory)
-    proof = evidence.read(prepared.directory / evidence.FILE_NAME)
+    proof = reference_outputs.read(prepared.directory / reference_outputs.FILE_NAME)
     with durable.explained(prepared.directory):
         tempfile.TemporaryFile(dir=prepared.directory).close()
     options = prepared.options
@@ -131,11 +132,11 @@ def build_plan(
         level=options.level if level is None else level,
     )
     image = triton or prepared.data["engine"]["triton"]
-    journey = Journey(progress)
-    with closing(Workshop.open()) as workshop:
-        warning = workshop.guard(options, prepared.passport.precision, image)
-        journey.warnings += [] if warning is None else [warning]
-        made = _build(prepared, proof, options, image, workshop, journey, timing_cache)
+    log = StageLog(progress)
+    with closing(BuildHost.open()) as build_host:
+        warning = build_host.guard(options, prepared.passport.precision, image)
+        log.warnings += [] if warning is None else [warning]
+        made = _build(prepared, proof, options, image, build_host, log, timing_cache)
     if not made.verdict.passed and not force:
         raise refusal(
             "no plan was written",
@@ -152,28 +153,28 @@ def build_plan(
 
 def _build(
     prepared: Prepared,
-    proof: Evidence,
+    proof: ReferenceOutputs,
     options: BuildOptions,
     image: str | None,
-    workshop: Workshop,
-    journey: Journey,
+    build_host: BuildHost,
+    log: StageLog,
     timing_cache: Path | None,
 ) -> PlanBuild:
-    with journey.stage("lint") as say:
+    with log.stage("lint") as say:
         model = _read(prepared.directory / MODEL_FILE)
-        lint.refuse(lint.check(model))
+        rules.refuse(rules.check(model, tensorrt.RULES))
         say("keeps TensorRT's rules")
     contract = prepared.data["contract"]
     steps = Preprocessing.from_json(contract["preprocessing"])
     data = (prepared.directory / MODEL_FILE).read_bytes()
-    with workshop.build(model, data, options, journey, timing_cache=timing_cache) as (built, plan):
-        with journey.stage("parity") as say:
+    with build_host.build(model, data, options, log, timing_cache=timing_cache) as (built, plan):
+        with log.stage("parity") as say:
             found = measure.decisions(
                 proof.pairs(),
                 plan,
                 proof,
                 lambda pixels: measure.taken(contract["input"], pixels, steps),
-                journey.progress,
+                log.progress,
                 runtime="tensorrt",
                 compiled=built.inspection.kinds,
                 largest_batch=covering(options.profiles),
@@ -181,7 +182,7 @@ def _build(
             verdict = found.verdict(prepared.passport.precision, trained=prepared.passport.trained)
             verdict = Verdict((built.inspection.check(), *verdict.checks))
             say(f"{'passed' if verdict.passed else 'NOT MET'}: {found.likeness}")
-        with journey.stage("latency") as say:
+        with log.stage("latency") as say:
             optima = sorted({profile.optimum for profile in options.profiles})
             times = time_batches(plan, sorted({1, *optima}), contract["input"], steps)
             say(", ".join(f"{t.median_ms:.2f} ms at batch {size}" for size, t in times.items()))
@@ -191,8 +192,8 @@ def _build(
         record=EngineRecord("built", options, image, built, times),
         measurements=found,
         verdict=verdict,
-        warnings=tuple(journey.warnings),
-        stages=tuple(journey.stages),
+        warnings=tuple(log.warnings),
+        stages=tuple(log.stages),
     )
 
 

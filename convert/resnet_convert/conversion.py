@@ -6,20 +6,20 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_convert.build import EngineRecord, State
-from resnet_convert.calibrate import Calibration
-from resnet_convert.contest import Contest
-from resnet_convert.fold import Fold
-from resnet_convert.half import Half
-from resnet_convert.journey import StageTime
-from resnet_convert.layers import Layer
-from resnet_convert.measure import Measurements
-from resnet_convert.quantize import Quantization
-from resnet_convert.repair import Repair
+from resnet_convert.autoselect import Autoselection
+from resnet_convert.graph.fold import Fold
+from resnet_convert.graph.half import Half
+from resnet_convert.graph.trace import Trace
+from resnet_convert.parity.layers import Layer
+from resnet_convert.parity.measure import Measurements
+from resnet_convert.quantization.calibrate import Calibration
+from resnet_convert.quantization.calibration_search import CalibrationSearch
+from resnet_convert.quantization.mixed_precision import MixedPrecisionSearch
+from resnet_convert.quantization.s8s8 import SymmetricQuantization
+from resnet_convert.quantization.u8s8 import Quantization
 from resnet_convert.request import Request
-from resnet_convert.symmetric import SymmetricQuantization
-from resnet_convert.trace import Trace
-from resnet_convert.trials import Trials
+from resnet_convert.stage_log import StageTime
+from resnet_convert.tensorrt.builder import EngineRecord, State
 from resnet_serve.datasets import Images
 from resnet_serve.errors import HostError
 from resnet_serve.host import Host
@@ -65,9 +65,9 @@ class Conversion:
     validation_set: Images
     engine: EngineRecord | None = None
     missing: HostError | None = None
-    contest: Contest | None = None
-    trials: Trials | None = None
-    repair: Repair | None = None
+    autoselection: Autoselection | None = None
+    calibration_search: CalibrationSearch | None = None
+    mixed_precision: MixedPrecisionSearch | None = None
     peak_share: float | None = None
     version: int | None = None
     path: Path | None = None

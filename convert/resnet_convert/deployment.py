@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnet_convert import evidence, report
 from resnet_convert.conversion import MODEL_FILE
+from resnet_convert.parity import reference_outputs
+from resnet_convert.report import report
 from resnet_serve import passport
 from resnet_serve.parity import numerics
 from resnet_serve.triton import config, releases
@@ -109,10 +110,10 @@ def _of_the_engine(conversion: Conversion) -> dict[str, bytes]:
     """The plan, and what proves one that is built elsewhere."""
     files = {}
     if conversion.target.name == "tensorrt":
-        proof = evidence.collect(
+        proof = reference_outputs.collect(
             conversion.validation_set, conversion.weights.preprocessing, conversion.measurements
         )
-        files[evidence.FILE_NAME] = proof.to_bytes()
+        files[reference_outputs.FILE_NAME] = proof.to_bytes()
     if conversion.plan is not None:
         files[conversion.target.model_file] = conversion.plan
     return files
@@ -187,9 +188,15 @@ def facts(conversion: Conversion) -> Mapping[str, Any]:
             "share_of_integer_peak": conversion.peak_share,
             "speedup": None if found.speedup is None else found.speedup.to_json(),
         },
-        "contest": None if conversion.contest is None else conversion.contest.to_json(),
-        "trials": [row.to_json() for row in conversion.trials.rows] if conversion.trials else None,
-        "repair": None if conversion.repair is None else conversion.repair.to_json(),
+        "autoselection": None
+        if conversion.autoselection is None
+        else conversion.autoselection.to_json(),
+        "calibration_search": [row.to_json() for row in conversion.calibration_search.rows]
+        if conversion.calibration_search
+        else None,
+        "mixed_precision": None
+        if conversion.mixed_precision is None
+        else conversion.mixed_precision.to_json(),
         "compiled_operators": found.compiled,
         "gate": {**conversion.verdict.to_json(), "overridden": conversion.overridden},
         "warnings": list(conversion.warnings),

@@ -7,10 +7,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from resnet_convert.contest import entrants
+from resnet_convert.autoselect import entrants
 from resnet_convert.precision import QUANTIZED, typed
 from resnet_convert.request import Request
-from resnet_serve import catalog, host
+from resnet_serve import host
+from resnet_serve.architectures import catalog
 from resnet_serve.checkpoints.reading import cached, is_address
 from resnet_serve.datasets import DIGITS
 from resnet_serve.download import torch_hub_checkpoints
@@ -43,10 +44,10 @@ def plan(request: Request) -> list[Step]:
     ]
     if request.input == "uint8":
         steps.append(_step("pixels", "normalisation into the graph", "onnx_ir"))
-    if request.contested:
+    if request.autoselects:
         ways = entrants(request, host.cores())
         runtimes = dict.fromkeys(each.target for each in ways)
-        steps.append(_step("contest", f"{len(ways)} ways, for {request.optimize}", *runtimes))
+        steps.append(_step("autoselect", f"{len(ways)} ways, for {request.optimize}", *runtimes))
     tensorrt = request.for_tensorrt
     if request.precision in QUANTIZED:
         steps.append(
@@ -56,7 +57,7 @@ def plan(request: Request) -> list[Step]:
         does = f"{numbers} {request.precision.upper()} weights per channel"
         if request.budgeted:
             holds = f"the fewest layers floating, for {request.budgets}"
-            steps.append(_step("repair", holds, "onnxruntime"))
+            steps.append(_step("mixed precision", holds, "onnxruntime"))
         steps.append(_step("quantize", does, "onnx_ir"))
     rest = typed(request)
     if request.precision == "fp16":

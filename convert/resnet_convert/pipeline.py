@@ -14,26 +14,25 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
 
-from resnet_convert import contest as contests
-from resnet_convert import deployment
-from resnet_convert.build import Workshop, open_workshop, settle
+from resnet_convert import autoselect, deployment
 from resnet_convert.conversion import Conversion
-from resnet_convert.graph import finish, prepare
 from resnet_convert.head import HEADS
-from resnet_convert.journey import Journey, Progress, Silent
-from resnet_convert.jury import Jury
+from resnet_convert.parity.evaluator import Evaluator
+from resnet_convert.parity.parity_error import refusal
 from resnet_convert.precision import QUANTIZED
 from resnet_convert.proof import prove
-from resnet_convert.refusal import refusal
 from resnet_convert.request import INFERRED, Request
-from resnet_serve import class_names, durable, foreign_weights, host, weights
+from resnet_convert.stage_log import Progress, Silent, StageLog
+from resnet_convert.stages import finish, prepare
+from resnet_convert.tensorrt.builder import BuildHost, open_build_host, settle
+from resnet_serve import durable, host, weights
 from resnet_serve.architectures import with_head
 from resnet_serve.datasets import Images, check_label_count, open_images
+from resnet_serve.datasets.selection import spread
+from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.errors import HostError
-from resnet_serve.selection import spread
-from resnet_serve.synthetic import SyntheticImages
 from resnet_serve.triton.repository import Repository
-from resnet_serve.weights import Weights
+from resnet_serve.weights import Weights, class_names, custom_modules
 
 
 def convert(*, progress: Progress | None = None, **options: Any) -> Conversion:
@@ -52,13 +51,13 @@ def run(request: Request, progress: Progress) -> Conversion:
     request.check()
     repository = Repository(request.repository)
     repository.check_writable()
-    journey = Journey(progress)
-    journey.warnings += [] if note is None else [note]
-    with _workshop(request) as (workshop, missing):
-        if workshop is not None:
-            warning = workshop.guard(request.build_options, request.precision, request.triton)
-            journey.warnings += [] if warning is None else [warning]
-        conversion, data = _convert(request, workshop, missing, journey)
+    log = StageLog(progress)
+    log.warnings += [] if note is None else [note]
+    with _build_host(request) as (build_host, missing):
+        if build_host is not None:
+            warning = build_host.guard(request.build_options, request.precision, request.triton)
+            log.warnings += [] if warning is None else [warning]
+        conversion, data = _convert(request, build_host, missing, log)
     if not conversion.verdict.passed and not request.force:
         raise refusal(
             "nothing was deployed",
@@ -70,36 +69,36 @@ def run(request: Request, progress: Progress) -> Conversion:
             "higher precision, or --force it.",
             layer=conversion.worst_layer,
         )
-    with journey.stage("deploy") as say:
+    with log.stage("deploy") as say:
         version, path = deployment.deploy(conversion, data, repository)
         say(f"{conversion.name} version {version} in {repository.path}")
-    return replace(conversion, version=version, path=path, stages=tuple(journey.stages))
+    return replace(conversion, version=version, path=path, stages=tuple(log.stages))
 
 
 def _convert(
-    request: Request, workshop: Workshop | None, missing: HostError | None, journey: Journey
+    request: Request, build_host: BuildHost | None, missing: HostError | None, log: StageLog
 ) -> tuple[Conversion, bytes]:
     """Everything but the deployment; the ONNX file's bytes beside what was found."""
     machine = host.describe()
-    with journey.stage("weights") as say:
-        loaded = _load_weights(request, journey.progress)
+    with log.stage("weights") as say:
+        loaded = _load_weights(request, log.progress)
         calibration_set, validation_set = _images(request, loaded)
         say(_weights_summary(loaded))
     if request.arch == INFERRED:
         request = replace(request, arch=loaded.architecture.name)
-    journey.warnings += loaded.notices
+    log.warnings += loaded.notices
     if not loaded.trained:
-        journey.warnings.append(
+        log.warnings.append(
             f"{loaded.architecture.name} is UNTRAINED: good for speed only, its "
             f"{'decisions' if request.classifies else HEADS[request.head]} mean nothing"
         )
 
     network = with_head(loaded.network(), request.head)
-    folded = prepare(request, loaded, network, journey)
-    contest = None
-    if request.contested and contests.worth_holding(request, machine.cores):
-        with journey.stage("contest") as say:
-            contest = contests.hold(
+    folded = prepare(request, loaded, network, log)
+    autoselection = None
+    if request.autoselects and autoselect.has_alternatives(request, machine.cores):
+        with log.stage("autoselect") as say:
+            autoselection = autoselect.hold(
                 request,
                 folded.model,
                 network,
@@ -107,28 +106,28 @@ def _convert(
                 calibration_set,
                 validation_set,
                 machine,
-                journey,
+                log,
             )
-            say(f"{contest.winner.entrant} is the fastest for {contest.aim}")
-        request = contests.settled(request, contest)
-        advice = contest.advice()
-        journey.warnings += [] if advice is None else [advice]
-    elif request.contested:
+            say(f"{autoselection.winner.entrant} is the fastest for {autoselection.aim}")
+        request = autoselect.settled(request, autoselection)
+        advice = autoselection.advice()
+        log.warnings += [] if advice is None else [advice]
+    elif request.autoselects:
         request = replace(request, target=request.row.name, precision=request.row.precisions[0])
-    jury = None
+    evaluator = None
     if request.budgeted and request.precision in QUANTIZED:
-        jury = Jury.of(request, network, loaded, validation_set, machine.cores)
-    made = contest.precise if contest is not None and jury is None else None
-    graph = finish(folded, request, loaded, calibration_set, journey, jury, made)
-    proof = prove(request, loaded, network, graph, validation_set, workshop, machine, journey)
+        evaluator = Evaluator.of(request, network, loaded, validation_set, machine.cores)
+    made = autoselection.precise if autoselection is not None and evaluator is None else None
+    graph = finish(folded, request, loaded, calibration_set, log, evaluator, made)
+    proof = prove(request, loaded, network, graph, validation_set, build_host, machine, log)
     measurements, verdict = proof.measurements, proof.verdict
-    journey.warnings += measurements.warnings(request.precision)
+    log.warnings += measurements.warnings(request.precision)
     if request.precision == "int8" and not request.for_tensorrt and not machine.fast_int8:
-        journey.warnings.append(
+        log.warnings.append(
             "this CPU has no VNNI: sums of u8 × s8 products may saturate, and INT8 may be slow"
         )
     if request.precision == "fp8":
-        journey.warnings.append("FP8 is an experiment: no gain for ResNets has been published")
+        log.warnings.append("FP8 is an experiment: no gain for ResNets has been published")
 
     conversion = Conversion(
         request=request,
@@ -138,16 +137,16 @@ def _convert(
         fold=folded.fold,
         fold_numerics=folded.fold_numerics,
         calibration=graph.precise.calibration,
-        trials=graph.precise.trials,
-        repair=graph.precise.repair,
+        calibration_search=graph.precise.calibration_search,
+        mixed_precision=graph.precise.mixed_precision,
         quantization=graph.precise.quantization,
         half=graph.precise.half,
         measurements=measurements,
         layers=proof.layers,
         verdict=verdict,
         serving=request.serving(machine.cores),
-        stages=tuple(journey.stages),
-        warnings=tuple(dict.fromkeys(journey.warnings)),
+        stages=tuple(log.stages),
+        warnings=tuple(dict.fromkeys(log.warnings)),
         opset=graph.model.graph.opset_imports[""],
         ir_version=graph.model.ir_version,
         model_bytes=len(graph.data),
@@ -157,26 +156,26 @@ def _convert(
         validation_set=validation_set,
         engine=proof.engine,
         peak_share=proof.peak_share,
-        contest=contest,
+        autoselection=autoselection,
         missing=missing,
     )
     return conversion, graph.data
 
 
 @contextmanager
-def _workshop(request: Request) -> Iterator[tuple[Workshop | None, HostError | None]]:
+def _build_host(request: Request) -> Iterator[tuple[BuildHost | None, HostError | None]]:
     """Who builds the plan here, or why nobody does; asked before minutes of work, not after."""
     if request.row.name != "tensorrt" or request.prepare_only:
         yield None, None
         return
-    with open_workshop() as found:
+    with open_build_host() as found:
         yield found
 
 
 def _load_weights(request: Request, progress: Progress) -> Weights:
     labels = None if request.labels is None else class_names.resolve(request.labels)
     if request.module is not None:
-        return foreign_weights.load(
+        return custom_modules.load(
             request.module,
             request.weights,
             labels=labels,

@@ -4,7 +4,7 @@
     tensorrt            int8: symmetric s8 × s8 over an FP16 graph  bf16, fp16: typed graph
                         fp8: symmetric E4M3 over an FP16 graph (an experiment)
 
-The order is fixed here: calibrate, repair and quantize the folded FP32 graph, type the rest after.
+The order is fixed here: calibrate, search and quantize the folded FP32 graph, type the rest after.
 """
 
 from __future__ import annotations
@@ -13,31 +13,38 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resnet_convert import measure, quantize, symmetric
-from resnet_convert.calibrate import Calibration, observe
-from resnet_convert.copied import copied
-from resnet_convert.half import Half, halve
-from resnet_convert.journey import Journey
-from resnet_convert.jury import Jury
-from resnet_convert.opset import FOR_BF16, raise_opset
-from resnet_convert.overflow import scan
-from resnet_convert.quantize import Quantization
-from resnet_convert.repair import Repair, repair
+from resnet_convert.graph.half import Half, halve
+from resnet_convert.graph.opset import FOR_BF16, raise_opset
+from resnet_convert.graph.overflow import scan
+from resnet_convert.parity import measure
+from resnet_convert.parity.evaluator import Evaluator
+from resnet_convert.quantization import mixed_precision, s8s8, u8s8
+from resnet_convert.quantization.calibrate import Calibration, observe
+from resnet_convert.quantization.calibration_search import (
+    S8_OVER_FP16,
+    U8S8,
+    CalibrationSearch,
+    Prepared,
+    choose,
+    split,
+)
+from resnet_convert.quantization.mixed_precision import MixedPrecisionSearch
+from resnet_convert.quantization.s8s8 import SymmetricQuantization
+from resnet_convert.quantization.sensitivity import Cost, rank
+from resnet_convert.quantization.u8s8 import Quantization
 from resnet_convert.request import Request
-from resnet_convert.sensitivity import Cost, rank
-from resnet_convert.symmetric import SymmetricQuantization
-from resnet_convert.trials import S8_OVER_FP16, U8S8, Prepared, Trials, choose, split
+from resnet_convert.stage_log import StageLog
 from resnet_serve import host
 from resnet_serve.datasets import Images
+from resnet_serve.datasets.selection import spread
+from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.optional import optional
-from resnet_serve.selection import spread
-from resnet_serve.synthetic import SyntheticImages
 from resnet_serve.weights import Weights
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
-    from resnet_convert.sensitivity import Quantize
+    from resnet_convert.quantization.sensitivity import Quantize
 else:
     ir = optional("onnx_ir", extra="convert")
 
@@ -58,9 +65,9 @@ class Precise:
     model: ir.Model
     reference: ir.Model
     calibration: Calibration | None = None
-    trials: Trials | None = None
+    calibration_search: CalibrationSearch | None = None
     quantization: Quantization | SymmetricQuantization | None = None
-    repair: Repair | None = None
+    mixed_precision: MixedPrecisionSearch | None = None
     half: Half | None = None
 
 
@@ -69,18 +76,18 @@ def bring(
     request: Request,
     loaded: Weights,
     images: Images | None,
-    journey: Journey,
-    jury: Jury | None = None,
+    log: StageLog,
+    evaluator: Evaluator | None = None,
 ) -> Precise:
     """A copy of `folded` in the request's precision; `images` are those to calibrate with."""
     if request.precision in QUANTIZED and images is not None:
-        return _quantized(folded, request, loaded, images, journey, jury)
-    model = copied(folded)
+        return _quantized(folded, request, loaded, images, log, evaluator)
+    model = folded.clone()
     rest = typed(request)
     if rest is None:
         return Precise(model, folded)
-    keep = _overflowing(folded, request, loaded, images, journey) if rest == "fp16" else frozenset()
-    return Precise(model, folded, half=_halve(model, rest, journey, keep))
+    keep = _overflowing(folded, request, loaded, images, log) if rest == "fp16" else frozenset()
+    return Precise(model, folded, half=_halve(model, rest, log, keep))
 
 
 def _quantized(
@@ -88,17 +95,17 @@ def _quantized(
     request: Request,
     loaded: Weights,
     images: Images,
-    journey: Journey,
-    jury: Jury | None,
+    log: StageLog,
+    evaluator: Evaluator | None,
 ) -> Precise:
-    prepared, trials = _calibrate(folded, request, loaded, images, journey)
+    prepared, calibration_search = _calibrate(folded, request, loaded, images, log)
     ranges = prepared.calibration.ranges
     rest = typed(request)
 
     def convert(model: ir.Model, keep: frozenset[str]) -> Quantization | SymmetricQuantization:
         if not request.for_tensorrt:
-            return quantize.quantize(model, ranges, keep=keep)
-        return symmetric.quantize(model, ranges, request.precision, keep=keep)
+            return u8s8.quantize(model, ranges, keep=keep)
+        return s8s8.quantize(model, ranges, request.precision, keep=keep)
 
     def finished(model: ir.Model, keep: frozenset[str]) -> Quantization | SymmetricQuantization:
         found = convert(model, keep)
@@ -106,25 +113,33 @@ def _quantized(
             halve(model, rest)
         return found
 
-    repaired = None if jury is None else _repair(prepared.model, finished, jury, request, journey)
+    searched = (
+        None if evaluator is None else _repair(prepared.model, finished, evaluator, request, log)
+    )
     keep: frozenset[str] = frozenset()
-    if repaired is not None and repaired.chosen is not None:
-        keep = frozenset(repaired.chosen.kept)
-    model = copied(prepared.model)
-    with journey.stage("quantize") as say:
+    if searched is not None and searched.chosen is not None:
+        keep = frozenset(searched.chosen.kept)
+    model = prepared.model.clone()
+    with log.stage("quantize") as say:
         quantization = convert(model, keep)
         say(
             f"{quantization.layers} layers {request.precision.upper()}, "
             f"{quantization.activations} Q/DQ pairs"
         )
-    half = None if rest is None else _halve(model, rest, journey, frozenset())
+    half = None if rest is None else _halve(model, rest, log, frozenset())
     return Precise(
-        model, prepared.reference, prepared.calibration, trials, quantization, repaired, half
+        model,
+        prepared.reference,
+        prepared.calibration,
+        calibration_search,
+        quantization,
+        searched,
+        half,
     )
 
 
-def _halve(model: ir.Model, rest: str, journey: Journey, keep: frozenset[str]) -> Half:
-    with journey.stage("half") as say:
+def _halve(model: ir.Model, rest: str, log: StageLog, keep: frozenset[str]) -> Half:
+    with log.stage("half") as say:
         half = halve(model, rest, keep=keep)
         if rest == "bf16":
             raise_opset(model, *FOR_BF16)
@@ -133,11 +148,11 @@ def _halve(model: ir.Model, rest: str, journey: Journey, keep: frozenset[str]) -
 
 
 def _overflowing(
-    folded: ir.Model, request: Request, loaded: Weights, images: Images | None, journey: Journey
+    folded: ir.Model, request: Request, loaded: Weights, images: Images | None, log: StageLog
 ) -> frozenset[str]:
     """The modules that FP16 cannot hold, on real images where there are any."""
     seen = SyntheticImages(side=max(loaded.preprocessing.crop)) if images is None else images
-    with journey.stage("range") as say:
+    with log.stage("range") as say:
         found = scan(
             folded,
             measure.inputs(spread(seen, SCANNED_IMAGES), loaded, request),
@@ -145,13 +160,13 @@ def _overflowing(
         )
         names = ", ".join(each.module for each in found)
         say(f"kept in FP32: {names}" if found else "everything fits FP16")
-    journey.warnings += [f"{each}; it stays FP32" for each in found]
+    log.warnings += [f"{each}; it stays FP32" for each in found]
     return frozenset(each.module for each in found)
 
 
 def _repair(
-    folded: ir.Model, convert: Quantize, jury: Jury, request: Request, journey: Journey
-) -> Repair:
+    folded: ir.Model, convert: Quantize, evaluator: Evaluator, request: Request, log: StageLog
+) -> MixedPrecisionSearch:
     """Keep what costs most, until the budgets hold."""
 
     def ranked() -> Iterator[Cost]:
@@ -159,17 +174,19 @@ def _repair(
         yield from rank(
             folded,
             convert,
-            jury.batches,
-            threads=jury.threads,
+            evaluator.batches,
+            threads=evaluator.threads,
             images=RANKED_IMAGES,
-            progress=journey.progress.advance,
+            progress=log.progress.advance,
         )
 
-    with journey.stage("repair") as say:
-        found = repair(folded, convert, ranked(), jury.judge, request.budgets)
+    with log.stage("mixed precision") as say:
+        found = mixed_precision.search(
+            folded, convert, ranked(), evaluator.evaluate, request.budgets
+        )
         say(found.summary)
     if found.chosen is None:
-        journey.warnings.append(found.summary)
+        log.warnings.append(found.summary)
     return found
 
 
@@ -183,39 +200,43 @@ def typed(request: Request) -> str | None:
 
 
 def _calibrate(
-    folded: ir.Model, request: Request, loaded: Weights, images: Images, journey: Journey
-) -> tuple[Prepared, Trials | None]:
+    folded: ir.Model, request: Request, loaded: Weights, images: Images, log: StageLog
+) -> tuple[Prepared, CalibrationSearch | None]:
     skipped = len(getattr(images, "skipped", ()))
     if skipped:
-        journey.warnings.append(f"{skipped} files in {images.name} are no images and were skipped")
-    trials = None
-    with journey.stage("calibrate") as say:
+        log.warnings.append(f"{skipped} files in {images.name} are no images and were skipped")
+    calibration_search = None
+    with log.stage("calibrate") as say:
         if request.calibration_method == "auto":
-            trials = _try_all(folded, request, loaded, images)
-            prepared = trials.kept
-            say(f"{trials.chosen.name}, the best of {len(trials.rows)} ways")
+            calibration_search = _try_all(folded, request, loaded, images)
+            prepared = calibration_search.kept
+            say(
+                f"{calibration_search.chosen.name}, the best of {len(calibration_search.rows)} ways"
+            )
         else:
-            dialect = symmetric if request.for_tensorrt else quantize
+            dialect = s8s8 if request.for_tensorrt else u8s8
             calibration = observe(
                 folded,
                 dialect.activations(folded),
                 measure.inputs(images, loaded, request),
                 threads=host.cores(),
-                progress=lambda done: journey.progress.advance(done, len(images)),
+                progress=lambda done: log.progress.advance(done, len(images)),
                 method=request.calibration_method,
                 symmetric=request.for_tensorrt,
             )
             prepared = Prepared(folded, calibration, folded)
             say(f"{len(calibration.ranges)} ranges over {calibration.images} images")
     if prepared.calibration.few:
-        journey.warnings.append(
+        log.warnings.append(
             f"only {prepared.calibration.images} calibration images: rarer images may exceed the "
             "ranges; give 128 or more"
         )
-    return prepared, trials
+    return prepared, calibration_search
 
 
-def _try_all(folded: ir.Model, request: Request, loaded: Weights, images: Images) -> Trials:
+def _try_all(
+    folded: ir.Model, request: Request, loaded: Weights, images: Images
+) -> CalibrationSearch:
     held_in, held_out = split(images)
     if held_out is not None and not request.classifies:
         held_out = spread(held_out, FEATURE_IMAGES)

@@ -5,20 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resnet_convert import candidate as candidates
-from resnet_convert import ceiling, measure
-from resnet_convert.build import EngineRecord, Workshop
-from resnet_convert.graph import Graph
 from resnet_convert.head import HEADS
-from resnet_convert.journey import Journey
-from resnet_convert.layers import Layer, inspect
-from resnet_convert.measure import Measurements
+from resnet_convert.parity import int8_peak, measure
+from resnet_convert.parity.candidate import engine_record, open_candidate
+from resnet_convert.parity.layers import Layer, inspect
+from resnet_convert.parity.measure import Measurements
 from resnet_convert.request import Request
+from resnet_convert.stage_log import StageLog
+from resnet_convert.stages import Graph
+from resnet_convert.tensorrt.builder import BuildHost, EngineRecord
 from resnet_serve.datasets import Images
+from resnet_serve.datasets.selection import spread
 from resnet_serve.host import Host
 from resnet_serve.parity.gate import Verdict
 from resnet_serve.runtimes import TARGETS
-from resnet_serve.selection import spread
 from resnet_serve.weights import Weights
 
 if TYPE_CHECKING:
@@ -45,23 +45,21 @@ def prove(
     network: nn.Module,
     graph: Graph,
     images: Images,
-    workshop: Workshop | None,
+    build_host: BuildHost | None,
     machine: Host,
-    journey: Journey,
+    log: StageLog,
 ) -> Proof:
     """Run the graph as it will be served against the reference, and time both where they can be."""
     cores = machine.cores
-    with candidates.open_candidate(
-        request, graph.model, graph.data, workshop, cores, journey
-    ) as candidate:
-        with journey.stage("parity") as say:
+    with open_candidate(request, graph.model, graph.data, build_host, cores, log) as candidate:
+        with log.stage("parity") as say:
             measurements = measure.alike(
                 network,
                 loaded,
                 candidate.model,
                 images,
                 request,
-                journey.progress,
+                log.progress,
                 threads=cores,
                 runtime=candidate.runtime,
                 compiled=candidate.compiled,
@@ -80,16 +78,16 @@ def prove(
             say(_parity_summary(measurements, verdict))
 
         if candidate.measurable:
-            with journey.stage("latency") as say:
+            with log.stage("latency") as say:
                 measurements = measure.latencies(
                     measurements, network, candidate.model, loaded, request, cores
                 )
                 say(_latency_summary(measurements))
-        engine = candidates.engine_record(request, candidate, loaded.preprocessing)
+        engine = engine_record(request, candidate, loaded.preprocessing)
     peak = None
     if request.precision == "int8" and measurements.runtime in CPU_RUNTIMES:
         found = measurements.latencies[measurements.runtime]
-        peak = ceiling.share(graph.folded.model, found.images_per_s, threads=cores)
+        peak = int8_peak.share(graph.folded.model, found.images_per_s, threads=cores)
     return Proof(measurements, layers, verdict, engine, peak)
 
 

@@ -7,17 +7,17 @@ from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from resnet_convert.clipping import METHODS
-from resnet_convert.engine import BuildOptions
 from resnet_convert.head import CLASSIFIER, check_head
-from resnet_convert.repair import Budgets
+from resnet_convert.quantization.clipping import METHODS
+from resnet_convert.quantization.mixed_precision import Budgets
+from resnet_convert.tensorrt.engine import BuildOptions
 from resnet_serve import host
 from resnet_serve.architectures import Architecture, find
-from resnet_serve.architectures.foreign import name_of
+from resnet_serve.architectures.custom_modules import name_of
 from resnet_serve.checkpoints.reading import Reading
 from resnet_serve.errors import UsageError
-from resnet_serve.profiles import Profile, covering
 from resnet_serve.runtimes import Target, target
+from resnet_serve.runtimes.profiles import Profile, covering
 from resnet_serve.triton import releases
 from resnet_serve.triton.config import Serving
 from resnet_serve.triton.repository import check_name
@@ -112,13 +112,13 @@ class Request:
 
     @property
     def row(self) -> Target:
-        """The target's row; until a contest has decided, the one its first entrant would have."""
+        """The target's row; before autoselect has decided, that of the first entrant."""
         open_choice = self.target in (None, "auto")
         name = "onnxruntime" if self.accelerator and open_choice else self.target or "auto"
         return target(name, "fp32" if self.precision == "auto" else self.precision)
 
     @property
-    def contested(self) -> bool:
+    def autoselects(self) -> bool:
         """Whether measuring decides: `--target auto`, or `--precision auto`."""
         return self.accelerator is None and "auto" in (self.target, self.precision)
 
@@ -238,7 +238,7 @@ class Request:
                 "--precision auto compares what a CPU can do",
                 remedy="Name the precision of a GPU target.",
             )
-        if self.optimize != DEFAULTS["optimize"] and not self.contested:
+        if self.optimize != DEFAULTS["optimize"] and not self.autoselects:
             raise UsageError(
                 "--optimize says what --target auto is to aim at",
                 remedy="Use it with --target auto or --precision auto.",

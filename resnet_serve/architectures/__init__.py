@@ -10,12 +10,12 @@ from resnet_serve.architectures.registry import ARCHITECTURES, find
 if TYPE_CHECKING:
     from torch import nn
 
-    from resnet_serve.architectures.foreign import Foreign
+    from resnet_serve.architectures.custom_modules import CustomArchitecture
 
 __all__ = ["ARCHITECTURES", "Architecture", "build", "find", "with_head"]
 
 
-def build(architecture: Architecture | Foreign) -> nn.Module:
+def build(architecture: Architecture | CustomArchitecture) -> nn.Module:
     """The network of a row, or of a user's factory, in evaluation mode; needs torch."""
     if not isinstance(architecture, Architecture):
         return architecture.build()

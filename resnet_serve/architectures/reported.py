@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from resnet_serve import catalog
+from resnet_serve.architectures import catalog
 
 TORCHVISION = "torchvision 0.28, {}"
 TIMM = "timm results-imagenet.csv, {}"

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 from resnet_serve import durable
 from resnet_serve.checkpoints import pickled
-from resnet_serve.checkpoints.parts import SAVE_STATE, shortened
+from resnet_serve.checkpoints.state_dicts import SAVE_STATE, shortened
 from resnet_serve.errors import InputFileError
 from resnet_serve.optional import optional
 

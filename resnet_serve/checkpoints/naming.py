@@ -16,8 +16,8 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from resnet_serve.checkpoints.parts import ANCHOR, SAVE_STATE, shortened
 from resnet_serve.checkpoints.reading import Checkpoint
+from resnet_serve.checkpoints.state_dicts import ANCHOR, SAVE_STATE, shortened
 from resnet_serve.errors import InputFileError
 
 if TYPE_CHECKING:

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 from resnet_serve.architectures import Architecture
 from resnet_serve.architectures.fitting import candidates, inferred
-from resnet_serve.checkpoints.beside import CONFIG_FILE, Beside
 from resnet_serve.checkpoints.reading import Checkpoint
+from resnet_serve.checkpoints.sidecar_files import CONFIG_FILE, Beside
 from resnet_serve.errors import InputFileError
 from resnet_serve.preprocessing import CHANNELS
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnet_serve.checkpoints import files, parts
+from resnet_serve.checkpoints import files, state_dicts
 from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
 from resnet_serve.errors import InputFileError, UsageError
 
@@ -96,7 +96,7 @@ def read(spec: str, reading: Reading = AS_IT_IS, progress: Progress | None = Non
             remedy="It is damaged, or not the file that was meant.",
         )
     contents = files.read(path, trust_pickle=reading.trust_pickle)
-    choice = parts.choose(contents.loaded, path, ema=reading.ema)
+    choice = state_dicts.choose(contents.loaded, path, ema=reading.ema)
     part, notices = choice.part, choice.notices
     if contents.trusted_pickle:
         notices += (f"{path} holds pickled code, and it was RUN (--trust-pickle)",)

@@ -22,8 +22,8 @@ from numpy.typing import NDArray
 from resnet_serve.cuda import Device, open_device
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional
-from resnet_serve.profiles import Profile, serving
 from resnet_serve.runtimes import RunnableModel
+from resnet_serve.runtimes.profiles import Profile, serving
 from resnet_serve.runtimes.tensorrt_execution import Buffers, Execution, Tensor, refused, shown
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from resnet_serve.errors import UsageError
-from resnet_serve.profiles import Profile, covering
+from resnet_serve.runtimes.profiles import Profile, covering
 from resnet_serve.triton.releases import CURRENT, Release
 
 # One level below a directory that exists everywhere: ONNX Runtime makes the last one, no parents.

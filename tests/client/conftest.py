@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from served_digits import Pictures, deploy_means, edit
 
-from resnet_serve.digits import HELD_OUT, Digits
+from resnet_serve.datasets.digits import HELD_OUT, Digits
 from resnet_serve.triton.server import Server
 
 COLON_LABELS = "".join(f"digit: {index}:{index}\n" for index in range(10))
@@ -25,7 +25,8 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
 @pytest.fixture(scope="session")
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`resnet20`, trained on the digits, with its companions."""
-    from resnet_convert import convert, measure
+    from resnet_convert import convert
+    from resnet_convert.parity import measure
 
     repository = tmp_path_factory.mktemp("converted")
     with pytest.MonkeyPatch.context() as patch:

@@ -19,10 +19,10 @@ from gpu_host import PLAN, GpuHost
 from trace_once import trace_once
 from trt_double import Double, installed
 
-from resnet_convert import Conversion, convert, measure
-from resnet_convert import candidate as candidates
+from resnet_convert import Conversion, convert
 from resnet_convert.build_plan import PlanBuild, build_plan
-from resnet_convert.journey import Silent
+from resnet_convert.parity import candidate, measure
+from resnet_convert.stage_log import Silent
 from resnet_serve import cuda, durable, listing, passport
 from resnet_serve.cuda import Gpu
 from resnet_serve.errors import ConversionError, HostError, InputFileError, ParityError, UsageError
@@ -49,7 +49,7 @@ def start(
     """From here on this host seems to have a GPU and this version of TensorRT."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setattr(measure, "LATENCY_SECONDS", 0.0)
-    monkeypatch.setattr(candidates, "LATENCY_SECONDS", 0.0)
+    monkeypatch.setattr(candidate, "LATENCY_SECONDS", 0.0)
     trace_once(monkeypatch)
     with ExitStack() as stack:
 

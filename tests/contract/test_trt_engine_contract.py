@@ -12,10 +12,10 @@ import pytest
 from memory_device import GPU
 from trt_double import Double, installed
 
-from resnet_convert.engine import BuildOptions, Engine, build, check_gpu
+from resnet_convert.tensorrt.engine import BuildOptions, Engine, build, check_gpu
 from resnet_serve.cuda import Gpu
 from resnet_serve.errors import ConversionError, HostError, UsageError
-from resnet_serve.profiles import Profile
+from resnet_serve.runtimes.profiles import Profile
 
 OPTIONS = BuildOptions((Profile(1, 8, 32),))
 ONNX = b"the bytes of a model"

@@ -18,16 +18,17 @@ from thin import SHALLOW_ROWS, thin
 from torch import nn
 from trace_once import trace_once
 
-from resnet_convert import Conversion, convert, measure
-from resnet_convert.cli import main
-from resnet_convert.fold import fold
-from resnet_convert.trace import Trace, serialize, trace
+from resnet_convert import Conversion, convert
+from resnet_convert.cli.convert import main
+from resnet_convert.graph.fold import fold
+from resnet_convert.graph.trace import Trace, serialize, trace
+from resnet_convert.parity import measure
 from resnet_serve import host, weights
 from resnet_serve.architectures import Architecture, build, find
 from resnet_serve.datasets import pixel_batches
-from resnet_serve.digits import Digits
+from resnet_serve.datasets.digits import Digits
+from resnet_serve.datasets.selection import spread
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
-from resnet_serve.selection import spread
 from resnet_serve.weights import Weights
 
 CALIBRATION_IMAGES = 128

@@ -9,11 +9,11 @@ import pytest
 import torch
 from torch import nn
 
-from resnet_convert.calibrate import observe
-from resnet_convert.fold import fold
-from resnet_convert.quantize import activations, quantize
-from resnet_convert.stretches import cut
-from resnet_convert.trace import CHECKED_BATCHES, TOLERANCE, serialize, trace, verify
+from resnet_convert.graph.fold import fold
+from resnet_convert.graph.segments import cut
+from resnet_convert.graph.trace import CHECKED_BATCHES, TOLERANCE, serialize, trace, verify
+from resnet_convert.quantization.calibrate import observe
+from resnet_convert.quantization.u8s8 import activations, quantize
 from resnet_serve.architectures import build, find
 from resnet_serve.parity import numerics
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
@@ -49,7 +49,7 @@ def test_a_thousand_layers_are_traced_folded_and_quantized(network: nn.Module) -
     assert all(each.relative <= TOLERANCE for each in found.values())
 
     names = activations(model)
-    assert len(cut(model, names)) > 40, "it is looked into in many stretches"
+    assert len(cut(model, names)) > 40, "it is looked into in many segments"
     random = np.random.default_rng(0)
     batches = [random.normal(size=(2, *SIZE)).astype(np.float32) for _ in range(2)]
     ranges = observe(model, names, batches, threads=1).ranges

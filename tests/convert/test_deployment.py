@@ -15,7 +15,7 @@ import tritonclient.grpc as triton
 from resnet_convert.conversion import Conversion
 from resnet_convert.deployment import PREPROCESSING_FILE, REPORT_FILE, facts, result
 from resnet_serve import passport
-from resnet_serve.digits import Digits
+from resnet_serve.datasets.digits import Digits
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.triton import config
 from resnet_serve.triton.server import Server

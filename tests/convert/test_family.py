@@ -7,8 +7,8 @@ import torch
 from thin import DEEP_ROWS, SHALLOW_ROWS, thin
 from torch import nn
 
-from resnet_convert.fold import fold
-from resnet_convert.trace import trace, verify
+from resnet_convert.graph.fold import fold
+from resnet_convert.graph.trace import trace, verify
 from resnet_serve.architectures import ARCHITECTURES, Architecture, build
 
 

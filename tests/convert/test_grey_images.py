@@ -17,7 +17,7 @@ from resnet_convert.pipeline import convert
 from resnet_serve import weights
 from resnet_serve.architectures import build, find
 from resnet_serve.checkpoints.reading import Reading
-from resnet_serve.datasets import Digits
+from resnet_serve.datasets.digits import Digits
 from resnet_serve.errors import InputFileError
 from resnet_serve.preprocessing import Preprocessing
 
@@ -75,7 +75,7 @@ def test_a_contest_is_held_in_one_channel_too(
         optimize="throughput",
         validation="digits",
         validation_images=16,
-    ).contest
+    ).autoselection
     assert found is not None
     assert found.winner.images_per_s
 

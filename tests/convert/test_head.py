@@ -17,14 +17,14 @@ from thin import thin
 
 from resnet_client import Classifier, Extractor, ModelError, UsageError
 from resnet_convert import convert
-from resnet_convert.fold import fold
-from resnet_convert.half import halve
+from resnet_convert.graph.fold import fold
+from resnet_convert.graph.half import halve
+from resnet_convert.graph.trace import serialize, trace, verify
 from resnet_convert.head import HEADS
 from resnet_convert.request import Request
-from resnet_convert.trace import serialize, trace, verify
 from resnet_serve import listing
 from resnet_serve.architectures import build, find, with_head
-from resnet_serve.digits import Digits
+from resnet_serve.datasets.digits import Digits
 from resnet_serve.errors import ParityError
 from resnet_serve.errors import UsageError as Refused
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
@@ -78,15 +78,15 @@ def test_a_contest_takes_the_fastest_that_keeps_every_output(
         validation_images=16,
         repository=tmp_path / "models",
     )
-    found = conversion.contest
+    found = conversion.autoselection
     assert found is not None
     assert found.winner.problem is None
     assert found.winner.agreement is None, "there is nothing to agree on"
     assert conversion.path is not None
     assert conversion.target.name == found.winner.entrant.target
-    timed = [each for each in found.placings if each.speedup is not None]
+    timed = [each for each in found.results if each.speedup is not None]
     assert len(timed) > 1
-    said = [each.problem for each in found.placings if each.problem is not None]
+    said = [each.problem for each in found.results if each.problem is not None]
     assert all(f"of the {HEADS[head]}" in each for each in said)
 
 
@@ -185,9 +185,11 @@ def test_the_passport_and_the_report_speak_of_no_decisions(repository: Path) -> 
     assert data["outputs"] == {name: list(dims) for name, dims in MAPS.items()}
     assert data["parity"]["decisions"] is None
     assert data["gate"]["passed"] is True
-    assert [row["agreement"] for row in data["trials"]] == [None] * len(data["trials"])
-    chosen = next(row for row in data["trials"] if row["chosen"])
-    assert chosen["sqnr_db"] >= data["trials"][0]["sqnr_db"]
+    assert [row["agreement"] for row in data["calibration_search"]] == [None] * len(
+        data["calibration_search"]
+    )
+    chosen = next(row for row in data["calibration_search"] if row["chosen"])
+    assert chosen["sqnr_db"] >= data["calibration_search"][0]["sqnr_db"]
     names = [check["name"] for check in data["gate"]["checks"]]
     assert "cosine of the maps, batch 8" in names
     assert not any("top-1" in name for name in names)
@@ -261,7 +263,7 @@ def test_each_client_says_which_is_the_other(url: str) -> None:
 def test_features_that_differ_are_not_deployed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resnet_convert import candidate
+    from resnet_convert.parity import candidate
     from resnet_serve.runtimes import open_on_cpu
 
     def spoiled(name: str, precision: str, data: bytes, threads: int) -> Any:

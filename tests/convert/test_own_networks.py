@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from resnet_convert import compose, convert
+from resnet_convert import convert
+from resnet_convert.ensembles import compose
 from resnet_serve import passport
 from resnet_serve.errors import UsageError
 

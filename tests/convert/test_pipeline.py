@@ -17,12 +17,12 @@ from hypothesis import strategies as st
 from recorder import Recorder
 from typer.testing import CliRunner
 
-from resnet_convert import cli
+from resnet_convert.cli import convert as cli
 from resnet_convert.conversion import Conversion
 from resnet_convert.pipeline import convert
 from resnet_convert.request import Request
 from resnet_serve import passport
-from resnet_serve.digits import Digits
+from resnet_serve.datasets.digits import Digits
 from resnet_serve.durable import sha256
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.weights import Weights

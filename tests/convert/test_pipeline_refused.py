@@ -13,8 +13,10 @@ import onnx_ir as ir
 import pytest
 from recorder import Recorder
 
-from resnet_convert import graph, measure, precision, quantize
+from resnet_convert import precision, stages
+from resnet_convert.parity import measure
 from resnet_convert.pipeline import convert
+from resnet_convert.quantization import u8s8
 from resnet_serve import passport
 from resnet_serve.errors import (
     ConversionError,
@@ -33,7 +35,7 @@ def sabotaged(
     monkeypatch: pytest.MonkeyPatch, stage: str, layer: str, change: Callable[[Any], Any]
 ) -> None:
     """After a stage of the pipeline, change one constant of the graph."""
-    place = {"halve": precision, "quantize": quantize}.get(stage, graph)
+    place = {"halve": precision, "quantize": u8s8}.get(stage, stages)
     honest = getattr(place, stage)
 
     def sabotage(model: ir.Model, *rest: Any, **more: Any) -> Any:

@@ -13,10 +13,10 @@ import pytest
 from quantized import array
 from sabotage import stretch
 
-from resnet_convert import Conversion, convert, graph
-from resnet_convert.clipping import METHODS
-from resnet_convert.fold import Fold
-from resnet_convert.initializers import assign
+from resnet_convert import Conversion, convert, stages
+from resnet_convert.graph.fold import Fold
+from resnet_convert.graph.initializers import assign
+from resnet_convert.quantization.clipping import METHODS
 from resnet_serve import passport
 from resnet_serve.errors import ParityError
 
@@ -27,14 +27,14 @@ RUINED = "layer2.1.conv2"
 
 
 def after_folding(monkeypatch: pytest.MonkeyPatch, change: Callable[[ir.Model], None]) -> None:
-    honest = graph.fold
+    honest = stages.fold
 
     def changed(model: ir.Model) -> Fold:
         found = honest(model)
         change(model)
         return found
 
-    monkeypatch.setattr(graph, "fold", changed)
+    monkeypatch.setattr(stages, "fold", changed)
 
 
 @pytest.fixture
@@ -61,14 +61,14 @@ def test_auto_keeps_what_loses_least(small: Options, target: str) -> None:
     if target == "tensorrt":
         options["prepare_only"] = True
     conversion = convert(**options, precision="int8", target=target, calibration_method="auto")
-    trials = conversion.trials
-    assert trials is not None
-    assert (trials.images, trials.held_out) == (36, 12)
-    assert [row.name for row in trials.rows][: len(METHODS)] == list(METHODS)
-    assert sum(row.chosen for row in trials.rows) == 1
-    rows = stamped(conversion).data["trials"]
-    assert [row["name"] for row in rows] == [row.name for row in trials.rows]
-    first, chosen = trials.rows[0], trials.chosen
+    calibration_search = conversion.calibration_search
+    assert calibration_search is not None
+    assert (calibration_search.images, calibration_search.held_out) == (36, 12)
+    assert [row.name for row in calibration_search.rows][: len(METHODS)] == list(METHODS)
+    assert sum(row.chosen for row in calibration_search.rows) == 1
+    rows = stamped(conversion).data["calibration_search"]
+    assert [row["name"] for row in rows] == [row.name for row in calibration_search.rows]
+    first, chosen = calibration_search.rows[0], calibration_search.chosen
     assert (chosen.agreement, chosen.sqnr_db) >= (first.agreement, first.sqnr_db)
     assert min(layer.sqnr_db for layer in conversion.layers) > 20
 
@@ -85,14 +85,14 @@ def test_a_budget_keeps_exactly_the_ruined_layer(small: Options, ruined: None, t
     if target == "tensorrt":
         options["prepare_only"] = True
     conversion = convert(**options, precision="int8", target=target, budget_agreement=99)
-    repair = conversion.repair
-    assert repair is not None
-    assert repair.chosen is not None
-    assert repair.chosen.kept == (RUINED,)
+    mixed_precision = conversion.mixed_precision
+    assert mixed_precision is not None
+    assert mixed_precision.chosen is not None
+    assert mixed_precision.chosen.kept == (RUINED,)
     assert conversion.verdict.passed
     assert conversion.measurements.decisions.top1_agreement >= 0.99
     data = stamped(conversion).data
-    assert data["repair"]["chosen"]["kept"] == [RUINED]
+    assert data["mixed_precision"]["chosen"]["kept"] == [RUINED]
     assert "--budget-agreement 99" in conversion.request.command()
     assert conversion.quantization is not None
     assert RUINED in conversion.quantization.floating
@@ -100,8 +100,8 @@ def test_a_budget_keeps_exactly_the_ruined_layer(small: Options, ruined: None, t
 
 def test_a_budget_that_holds_costs_nothing(small: Options) -> None:
     conversion = convert(**small, precision="int8", budget_agreement=90, budget_top1=5)
-    assert conversion.repair is not None
-    assert [row.kept for row in conversion.repair.rows] == [()]
+    assert conversion.mixed_precision is not None
+    assert [row.kept for row in conversion.mixed_precision.rows] == [()]
     assert conversion.quantization is not None
     assert conversion.quantization.floating == ()
 
@@ -110,8 +110,8 @@ def test_a_budget_nothing_can_hold_is_said(small: Options, ruined: None) -> None
     """Agreement with what is not reached even in FP32's neighbourhood: the gate then decides."""
     after = {**small, "budget_agreement": 100.0, "validation_images": 60}
     conversion = convert(**after, precision="int8", force=True)
-    assert conversion.repair is not None
-    if conversion.repair.chosen is None:
+    assert conversion.mixed_precision is not None
+    if conversion.mixed_precision.chosen is None:
         assert any("no number of kept layers" in line for line in conversion.warnings)
     else:
         assert conversion.measurements.decisions.top1_agreement == 1.0
@@ -139,7 +139,7 @@ def test_the_dry_run_names_the_repair(call: Call) -> None:
     code, out, _ = call(*DIGITS, *INT8, "--budget-agreement", 99, "--dry-run", "--json")
     assert code == 0
     steps = {step["stage"]: step["does"] for step in json.loads(out)}
-    assert steps["repair"] == "the fewest layers floating, for agreement ≥ 99 %"
+    assert steps["mixed_precision"] == "the fewest layers floating, for agreement ≥ 99 %"
 
 
 DIGITS = ("--arch", "resnet20", "--weights", "digits", "--name", "d")

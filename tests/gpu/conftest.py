@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 
 from resnet_convert import Conversion, convert
-from resnet_convert.build import Workshop, open_workshop
-from resnet_serve.synthetic import SyntheticImages
+from resnet_convert.tensorrt.builder import BuildHost, open_build_host
+from resnet_serve.datasets.synthetic import SyntheticImages
 
 
 @pytest.fixture(scope="session")
-def workshop() -> Iterator[Workshop]:
+def build_host() -> Iterator[BuildHost]:
     """This host's GPU and TensorRT; skips the test where there is none."""
-    with open_workshop() as (opened, missing):
+    with open_build_host() as (opened, missing):
         if opened is None:
             pytest.skip(f"no GPU host: {missing}")
         yield opened
@@ -34,7 +34,7 @@ def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def engines(
-    workshop: Workshop, photographs: Path, tmp_path_factory: pytest.TempPathFactory
+    build_host: BuildHost, photographs: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str, str], Conversion]:
     """`engines("resnet50", "int8")`: each plan built once, in one repository."""
     repository = tmp_path_factory.mktemp("gpu") / "models"

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from resnet_convert import Conversion
-from resnet_convert.build import Workshop
 from resnet_convert.build_plan import build_plan
-from resnet_convert.journey import Silent
+from resnet_convert.stage_log import Silent
+from resnet_convert.tensorrt.builder import BuildHost
 from resnet_serve import passport
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.runtimes import tensorrt
@@ -63,11 +63,13 @@ def test_digits_keep_their_accuracy(engines: Engines, precision: str) -> None:
 
 
 @pytest.mark.timeout(900)
-def test_every_batch_of_the_profile_and_none_outside(engines: Engines, workshop: Workshop) -> None:
+def test_every_batch_of_the_profile_and_none_outside(
+    engines: Engines, build_host: BuildHost
+) -> None:
     plan = engines("resnet20", "fp16").plan
     assert plan is not None
     images = np.random.default_rng(0).integers(0, 256, (17, 32, 32, 3), dtype=np.uint8)
-    with tensorrt.load(plan, device=workshop.device) as model:
+    with tensorrt.load(plan, device=build_host.device) as model:
         whole = model.run(images[:16])
         for size in range(1, 16):
             for _ in range(3):  # plain, captured, replayed
@@ -93,7 +95,7 @@ def test_a_prepared_version_is_built_by_the_command(engines: Engines, tmp_path: 
     assert conversion.path is not None
     copy = tmp_path / "1"
     copy.mkdir()
-    for name in ("model.onnx", "evidence.npz", "passport.json"):
+    for name in ("model.onnx", "reference_outputs.npz", "passport.json"):
         (copy / name).write_bytes((conversion.path / name).read_bytes())
     made = build_plan(copy, Silent(), timing_cache=tmp_path / "timing")
     assert made.verdict.passed
@@ -104,8 +106,8 @@ def test_a_prepared_version_is_built_by_the_command(engines: Engines, tmp_path: 
 
 
 @pytest.mark.timeout(900)
-def test_a_damaged_plan_is_refused(engines: Engines, workshop: Workshop) -> None:
+def test_a_damaged_plan_is_refused(engines: Engines, build_host: BuildHost) -> None:
     plan = engines("resnet20", "fp16").plan
     assert plan is not None
     with pytest.raises(InputFileError, match="cannot load this plan"):
-        tensorrt.load(plan[: len(plan) // 2], device=workshop.device)
+        tensorrt.load(plan[: len(plan) // 2], device=build_host.device)

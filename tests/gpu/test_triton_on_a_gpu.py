@@ -9,9 +9,9 @@ import pytest
 from resnet_client import Classifier
 from resnet_convert import Conversion
 from resnet_serve import Server
-from resnet_serve.digits import Digits
-from resnet_serve.triton import perf_program
-from resnet_serve.triton.perf_analyzer import measure
+from resnet_serve.datasets.digits import Digits
+from resnet_serve.loadtest import perf_program
+from resnet_serve.loadtest.perf_analyzer import measure
 
 pytestmark = [pytest.mark.gpu, pytest.mark.triton]
 

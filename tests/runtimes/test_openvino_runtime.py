@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 from quantized import calibrated, normal, residual, symmetric_residual
 
-from resnet_convert.half import halve
-from resnet_convert.trace import serialize
+from resnet_convert.graph.half import halve
+from resnet_convert.graph.trace import serialize
 from resnet_serve.errors import HostError, InputFileError
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.runtimes import openvino as runtime

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from resnet_serve.preprocessing import Preprocessing
-from resnet_serve.profiles import Profile
 from resnet_serve.runtimes import TARGETS
+from resnet_serve.runtimes.profiles import Profile
 from resnet_serve.triton import config, releases
 from resnet_serve.triton.config import Serving
 from resnet_serve.triton.gpu_serving import Accelerator, GpuServing

@@ -20,7 +20,7 @@ from memory_device import MemoryDevice
 from numpy.typing import NDArray
 from scripted_engine import ScriptedEngine
 
-from resnet_convert.emulate import emulated
+from resnet_convert.graph.emulate import emulated
 from resnet_serve.runtimes import onnxruntime
 
 PLAN = b"a plan of "

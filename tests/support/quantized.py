@@ -9,9 +9,9 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 
-from resnet_convert import symmetric
-from resnet_convert.calibrate import observe
-from resnet_convert.quantize import Quantization, activations, quantize
+from resnet_convert.quantization import s8s8
+from resnet_convert.quantization.calibrate import observe
+from resnet_convert.quantization.u8s8 import Quantization, activations, quantize
 
 Graphs = Callable[..., ir.Model]
 Run = Callable[..., NDArray[Any]]
@@ -87,6 +87,6 @@ def symmetric_residual(graph: Graphs, number: str = "int8", channels: int = 4) -
     """`residual` with pairs for TensorRT, calibrated on random images; still FP32 otherwise."""
     model = residual(graph, channels)
     images = normal(8, channels, 6, 6, seed=99)
-    found = observe(model, symmetric.activations(model), [images], threads=1)
-    symmetric.quantize(model, found.ranges, number)
+    found = observe(model, s8s8.activations(model), [images], threads=1)
+    s8s8.quantize(model, found.ranges, number)
     return model

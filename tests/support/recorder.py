@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resnet_convert.journey import Silent
+from resnet_convert.stage_log import Silent
 
 
 class Recorder(Silent):

@@ -18,14 +18,14 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from quantized import array, node
 
-from resnet_convert import quantize, symmetric
-from resnet_convert.calibrate import observe
-from resnet_convert.emulate import emulated
-from resnet_convert.half import halve
-from resnet_convert.initializers import assign
-from resnet_convert.quantize import Quantization
-from resnet_convert.symmetric import SymmetricQuantization
-from resnet_convert.trace import serialize
+from resnet_convert.graph.emulate import emulated
+from resnet_convert.graph.half import halve
+from resnet_convert.graph.initializers import assign
+from resnet_convert.graph.trace import serialize
+from resnet_convert.quantization import s8s8, u8s8
+from resnet_convert.quantization.calibrate import observe
+from resnet_convert.quantization.s8s8 import SymmetricQuantization
+from resnet_convert.quantization.u8s8 import Quantization
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 
 
@@ -79,14 +79,14 @@ class Dialect:
 
 def dialect(name: str, folded: ir.Model, images: Sequence[NDArray[Any]]) -> Dialect:
     """ "u8s8" for ONNX Runtime, or "s8s8" over FP16 for TensorRT, calibrated on batches."""
-    module = quantize if name == "u8s8" else symmetric
+    module = u8s8 if name == "u8s8" else s8s8
     ranges = observe(folded, module.activations(folded), images, threads=1).ranges
 
     def asymmetrically(model: ir.Model, keep: frozenset[str]) -> Quantization:
-        return quantize.quantize(model, ranges, keep=keep)
+        return u8s8.quantize(model, ranges, keep=keep)
 
     def symmetrically(model: ir.Model, keep: frozenset[str]) -> SymmetricQuantization:
-        found = symmetric.quantize(model, ranges, keep=keep)
+        found = s8s8.quantize(model, ranges, keep=keep)
         halve(model)
         return found
 

@@ -16,7 +16,7 @@ import numpy as np
 from memory_device import MemoryDevice
 from numpy.typing import NDArray
 
-from resnet_serve.profiles import Profile
+from resnet_serve.runtimes.profiles import Profile
 
 CLASSES = 3
 PLAN = b"a plan"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_serve.triton.perf_wheel import Wheel
+from resnet_serve.loadtest.perf_wheel import Wheel
 
 TINY = Wheel("2.51.0", (2, 0), "0" * 64, 1000)
 

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from resnet_serve.errors import UsageError
-from resnet_serve.profiles import Profile
 from resnet_serve.runtimes import TARGETS
+from resnet_serve.runtimes.profiles import Profile
 from resnet_serve.triton import config, installation, releases
 from resnet_serve.triton.config import Serving
 from resnet_serve.triton.gpu_serving import Accelerator, GpuServing

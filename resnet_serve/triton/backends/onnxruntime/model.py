@@ -18,8 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_serve.triton.backends.batching import Arrays, alike, together
 from resnet_serve.triton.backends.contract import ContractError
-from resnet_serve.triton.backends.merging import Arrays, alike, together
 from resnet_serve.triton.backends.onnxruntime import autocomplete
 from resnet_serve.triton.backends.onnxruntime.contract import Signature, check
 from resnet_serve.triton.backends.onnxruntime.options import (

@@ -16,8 +16,8 @@ from typing import Any
 
 from resnet_serve import host
 from resnet_serve.runtimes.openvino import reason
+from resnet_serve.triton.backends.batching import Arrays, answers
 from resnet_serve.triton.backends.contract import ContractError
-from resnet_serve.triton.backends.merging import Arrays, answers
 from resnet_serve.triton.backends.openvino.contract import complete, failed, incomplete, prepared
 from resnet_serve.triton.backends.openvino.options import (
     Options,

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnet_serve.profiles import Profile
+from resnet_serve.runtimes.profiles import Profile
 from resnet_serve.runtimes.tensorrt_execution import Tensor
 from resnet_serve.triton.backends.contract import ContractError, configured_dims, mismatch
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from resnet_serve.cuda import open_device
 from resnet_serve.runtimes import tensorrt
-from resnet_serve.triton.backends.merging import Arrays, together
+from resnet_serve.triton.backends.batching import Arrays, together
 from resnet_serve.triton.backends.tensorrt.contract import Options, check, plan_file, refuse
 
 

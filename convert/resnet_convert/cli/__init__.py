@@ -1,0 +1,12 @@
+"""The command line: parse, compose, print.
+
+| module | role |
+|---|---|
+| `convert` | `resnet-convert`, and the group of its subcommands |
+| `build_plan` | `resnet-convert build-plan` |
+| `ensemble` | `resnet-convert ensemble` and `resnet-convert ten-crop` |
+| `options` | every option, declared once |
+| `screen`, `tables` | progress, tables and sentences in the terminal |
+
+The top floor: nothing imports it.
+"""

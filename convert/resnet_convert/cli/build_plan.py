@@ -1,0 +1,71 @@
+"""`resnet-convert build-plan`, and the options that both commands have for engines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnet_convert import build_plan as plans
+from resnet_convert.cli import screen
+from resnet_convert.cli.options import (
+    ENGINES,
+    JsonOption,
+    TimingCacheOption,
+    TritonOption,
+    WorkspaceOption,
+)
+from resnet_serve import console, passport
+
+
+def build_plan(
+    model: Annotated[
+        Path,
+        typer.Argument(
+            metavar="MODEL_DIR", help="A model in the repository, or one of its versions."
+        ),
+    ],
+    triton: TritonOption = None,
+    workspace: WorkspaceOption = None,
+    optimization_level: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=5,
+            help="How long the builder searches for faster kernels.",
+            show_default="as prepared",
+            rich_help_panel=ENGINES,
+        ),
+    ] = None,
+    timing_cache: TimingCacheOption = None,
+    force: Annotated[
+        bool,
+        typer.Option(
+            "--force", help="Write it although the gate refuses; stamped in the passport."
+        ),
+    ] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Build the TensorRT plan of a model that was prepared on another host, on this host's GPU.
+
+    The engine is inspected and held to the same parity gate, against PyTorch's answers that were
+    stored with the model. Needs TensorRT and a GPU, no PyTorch.
+    """
+    with screen.progress() as shown:
+        made = plans.build_plan(
+            model,
+            shown,
+            workspace_mib=workspace,
+            level=optimization_level,
+            triton=triton,
+            timing_cache=timing_cache,
+            force=force,
+        )
+    if as_json:
+        typer.echo(json.dumps(passport.json_values(made.to_json()), indent=2, sort_keys=True))
+    else:
+        console.out.print(screen.plan_build_table(made))
+    for warning in made.warnings:
+        console.warn(warning)

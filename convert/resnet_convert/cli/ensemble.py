@@ -1,0 +1,130 @@
+"""`resnet-convert ensemble` and `resnet-convert ten-crop`: compose what was already converted."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.text import Text
+
+from resnet_convert.cli import screen
+from resnet_convert.cli.options import (
+    ForceOption,
+    JsonOption,
+    ValidationImagesOption,
+    ValidationOption,
+)
+from resnet_convert.ensembles import compose, deployment
+from resnet_convert.ensembles.compose import Made
+from resnet_serve import console
+from resnet_serve.errors import UsageError
+
+RepositoryOption = Annotated[
+    Path, typer.Option(help="The Triton model repository with the members.")
+]
+_REPOSITORY = Path("model_repository")
+
+
+def ensemble(
+    name: Annotated[str, typer.Argument(help="What the ensemble will be called.")],
+    members: Annotated[
+        list[str], typer.Argument(metavar="MEMBER", help="Models that were converted, two or more.")
+    ],
+    repository: RepositoryOption = _REPOSITORY,
+    validation: ValidationOption = None,
+    validation_images: ValidationImagesOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve the average of several models' probabilities as one model.
+
+    The members keep serving under their own names. Nothing is deployed unless the average is equal
+    to PyTorch's.
+    """
+    typed = ["ensemble", name, *members, *_options(repository, validation, validation_images)]
+    with screen.progress() as shown:
+        made = compose.ensemble(
+            name,
+            members,
+            shown,
+            repository=repository,
+            validation=validation,
+            validation_images=validation_images,
+            force=force,
+            command=shlex.join(["resnet-convert", *typed]),
+        )
+    _show(made, repository, as_json)
+
+
+def ten_crop(
+    member: Annotated[str, typer.Argument(help="A model that was converted.")],
+    scales: Annotated[
+        str | None,
+        typer.Option(
+            metavar="S,S,…",
+            help="Lengths of the shorter side, in pixels, to resize to: 224,256,384,480,640.",
+            show_default="as its weights were tested",
+        ),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="The served name.", show_default="MEMBER_tencrop")
+    ] = None,
+    repository: RepositoryOption = _REPOSITORY,
+    validation: ValidationOption = None,
+    validation_images: ValidationImagesOption = None,
+    force: ForceOption = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Serve a model's average over ten crops of each image, at one scale or several.
+
+    Corners and centre, and those of the mirror image. Nothing is deployed unless the average is
+    equal to PyTorch's.
+    """
+    typed = ["ten-crop", member, *([] if scales is None else ["--scales", scales])]
+    typed += [] if name is None else ["--name", name]
+    typed += _options(repository, validation, validation_images)
+    with screen.progress() as shown:
+        made = compose.ten_crop(
+            member,
+            shown,
+            scales=_scales(scales),
+            name=name,
+            repository=repository,
+            validation=validation,
+            validation_images=validation_images,
+            force=force,
+            command=shlex.join(["resnet-convert", *typed]),
+        )
+    _show(made, repository, as_json)
+
+
+def _options(repository: Path, validation: str | None, images: int | None) -> list[str]:
+    given = {"--validation": validation, "--validation-images": images}
+    named = [word for key, value in given.items() if value is not None for word in (key, value)]
+    return ["--repository", str(repository), *map(str, named)]
+
+
+def _scales(text: str | None) -> tuple[int, ...]:
+    try:
+        scales = () if text is None else tuple(int(part) for part in text.split(","))
+    except ValueError:
+        scales = (0,)
+    if any(scale < 1 for scale in scales):
+        raise UsageError(f"{text!r} is no list of scales", remedy="Give pixels, as in 224,256,384.")
+    return scales
+
+
+def _show(made: Made, repository: Path, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps(deployment.result(made), indent=2, sort_keys=True))
+    else:
+        console.out.print(screen.composed_table(made))
+    for warning in made.warnings:
+        console.warn(warning)
+    if not as_json:
+        served = " and ".join(made.composition.served)
+        console.out.print(Text(f"Deployed: {served}, version {made.version}"), soft_wrap=True)
+        console.out.print(f"Next: resnet-serve up --repository {repository}", soft_wrap=True)

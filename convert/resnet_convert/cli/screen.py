@@ -1,0 +1,205 @@
+"""What a conversion looks like in the terminal: stages as they go, one table, one sentence."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich import box
+from rich.panel import Panel
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from resnet_convert.build_plan import PlanBuild
+from resnet_convert.conversion import Conversion
+from resnet_convert.dry_run import Status, Step
+from resnet_convert.ensembles.compose import Made
+from resnet_convert.parity.candidate import STAND_IN
+from resnet_convert.request import Request
+from resnet_serve import console
+from resnet_serve.parity.gate import Verdict
+from resnet_serve.parity.latency import Latency
+
+_COLOURS: dict[Status, str] = {"here": "green", "download": "yellow", "missing": "bold red"}
+
+
+class _Lines:
+    """Progress where stderr is no terminal: one line per finished stage."""
+
+    def __init__(self) -> None:
+        self._stage, self._started = "", 0.0
+
+    def stage(self, name: str) -> None:
+        self._stage, self._started = name, time.perf_counter()
+
+    def advance(self, done: int, total: int) -> None: ...
+
+    def finish(self, summary: str) -> None:
+        seconds = time.perf_counter() - self._started
+        console.err.print(f"{self._stage:<10}{seconds:6.1f} s  {summary}", soft_wrap=True)
+
+
+class _Bars:
+    """Progress on a terminal: a spinner, a bar where something is counted, the summary after."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+
+    def stage(self, name: str) -> None:
+        self._task = self._bars.add_task(name, total=None, summary="")
+
+    def advance(self, done: int, total: int) -> None:
+        self._bars.update(self._task, completed=done, total=total or None)
+
+    def finish(self, summary: str) -> None:
+        self._bars.update(self._task, completed=1, total=1, summary=summary)
+
+
+@contextmanager
+def progress() -> Iterator[_Lines | _Bars]:
+    """The stages of one conversion, on stderr."""
+    if not console.err.is_terminal:
+        yield _Lines()
+        return
+    columns = (
+        SpinnerColumn(finished_text="[green]✓[/]"),
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=20),
+        TimeElapsedColumn(),
+        TextColumn("{task.fields[summary]}"),
+    )
+    with Progress(*columns, console=console.err) as bars:
+        yield _Bars(bars)
+
+
+def plan_table(request: Request, steps: Sequence[Step]) -> Table:
+    """The dry run."""
+    table = Table(title=f"Plan: {request.command()}", title_justify="left", box=box.SIMPLE_HEAD)
+    for column in ("stage", "what", "needs", "status"):
+        table.add_column(column, overflow="fold")
+    for step in steps:
+        table.add_row(step.stage, step.does, step.needs, Text(step.status, _COLOURS[step.status]))
+    return table
+
+
+def result_table(conversion: Conversion) -> Table:
+    """The gate's checks and the numbers people ask for."""
+    found = conversion.measurements
+    table = Table(
+        title=f"{conversion.name}, {conversion.request.precision}, against PyTorch",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    _add_checks(table, conversion.verdict)
+    decisions = found.decisions
+    if decisions is not None and decisions.interval_points is not None:
+        low, high = decisions.interval_points
+        table.add_row(
+            "top-1",
+            f"{decisions.reference_top1:.2f} → {decisions.converted_top1:.2f} %",
+            "",
+            f"95 %: [{low:+.2f}, {high:+.2f}]",
+        )
+    ratio = found.speedup
+    if ratio is not None:
+        times = found.latencies
+        table.add_row(
+            "latency, batch 1",
+            f"{times[found.runtime].median_ms:.2f} ms",
+            "",
+            f"{ratio.median:.1f}× from {times['pytorch'].median_ms:.2f} ms",
+        )
+    if conversion.peak_share is not None:
+        table.add_row(
+            "of this CPU's integer peak", f"{100 * conversion.peak_share:.0f} %", "", "batch 1"
+        )
+    if conversion.engine is not None:
+        for size, latency in conversion.engine.latencies.items():
+            _add_engine_time(table, size, latency)
+    before = 4 * conversion.weights.architecture.parameters / 1e6
+    name, size_bytes = conversion.served_file
+    table.add_row("size", f"{size_bytes / 1e6:.2f} MB", "", f"{name}, from {before:.2f} MB")
+    if found.runtime == STAND_IN:
+        table.add_row("computed by", "ONNX Runtime", "", "rounding as the typed graph says")
+    layer = conversion.worst_layer
+    if layer is not None:
+        table.add_row("least exact layer", f"{layer.sqnr_db:.1f} dB SQNR", "", layer.name)
+    return table
+
+
+def plan_build_table(made: PlanBuild) -> Table:
+    """The gate of a plan, and how fast the engine is."""
+    engine = made.record.built.engine if made.record.built else None
+    what = "" if engine is None else f", TensorRT {engine.tensorrt} on {engine.gpu.name}"
+    table = Table(
+        title=f"{made.path}, {made.precision}{what}", title_justify="left", box=box.SIMPLE_HEAD
+    )
+    _add_checks(table, made.verdict)
+    for size, latency in made.record.latencies.items():
+        _add_engine_time(table, size, latency)
+    return table
+
+
+def composed_table(made: Made) -> Table:
+    """The gate of an ensemble or of a ten-crop model."""
+    composition = made.composition
+    count = len(composition.seen_by)
+    what = f"{count} members" if composition.crops is None else f"{count} crops"
+    table = Table(
+        title=f"{composition.name}, {what} averaged, against PyTorch",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+    _add_checks(table, made.verdict)
+    return table
+
+
+def _add_checks(table: Table, verdict: Verdict) -> None:
+    for column in ("what", "found", "allowed", ""):
+        table.add_column(column, overflow="fold")
+    for check in verdict.checks:
+        mark = Text("✓ passed", "green") if check.passed else Text("✗ not met", "bold red")
+        if not check.binding:
+            mark = Text("not binding: untrained", "yellow")
+        table.add_row(check.name, check.found, check.allowed, mark)
+
+
+def _add_engine_time(table: Table, size: int, latency: Latency) -> None:
+    table.add_row(
+        f"engine alone, batch {size}",
+        f"{latency.median_ms:.2f} ms",
+        "",
+        f"{latency.images_per_s:,.0f} images/s",
+    )
+
+
+def sentence(conversion: Conversion) -> Panel:
+    """The one sentence a run ends with: what was chosen, what it costs, what comes next."""
+    request, found = conversion.request, conversion.measurements
+    alike = found.likeness.replace("decisions agree", "decisions as before")
+    text = Text()
+    if conversion.overridden:
+        text.append("Gate overridden. ", "bold red")
+    speed = "" if found.speedup is None else f"{found.speedup.median:.1f}× PyTorch at batch 1, "
+    text.append(
+        f"{conversion.name} version {conversion.version} is deployed in {request.precision}: "
+        f"{speed}{alike}.\n"
+    )
+    text.append(f"Report: {conversion.path}/report.html\n")
+    if conversion.engine_state == "plan not built":
+        text.append("Its TensorRT plan is NOT built: there is no engine yet.\n", "bold yellow")
+    elif conversion.engine_state == "built by the server":
+        text.append("The server builds its TensorRT engine when it loads the model.\n", "yellow")
+    text.right_crop(1)
+    return Panel(text, border_style="red" if conversion.overridden else "green", expand=False)
+
+
+def next_command(conversion: Conversion) -> Text:
+    """What comes next, on a line of its own, to be copied."""
+    if conversion.engine_state == "plan not built":
+        return Text(f"Next, on the GPU host: {conversion.build_command}", "bold")
+    if conversion.engine_state == "built by the server":
+        return Text(f"Next, on the GPU host: serve {conversion.request.repository}", "bold")
+    return Text(f"Next: resnet-serve up --repository {conversion.request.repository}", "bold")

@@ -1,0 +1,89 @@
+"""Terminal tables of the searches of a conversion: runtimes, calibration, mixed precision."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from resnet_convert.autoselect import Autoselection
+from resnet_convert.conversion import Conversion
+from resnet_convert.quantization.calibration_search import CalibrationSearch
+from resnet_convert.quantization.mixed_precision import MixedPrecisionSearch
+
+
+def all_of(conversion: Conversion) -> Iterator[Table]:
+    """The tables of a conversion that tried something."""
+    if conversion.autoselection is not None:
+        yield autoselect_table(conversion.autoselection)
+    if conversion.calibration_search is not None:
+        yield calibration_table(conversion.calibration_search)
+    if conversion.mixed_precision is not None and conversion.mixed_precision.tried:
+        yield mixed_precision_table(conversion.mixed_precision)
+
+
+def autoselect_table(autoselection: Autoselection) -> Table:
+    """Who ran, how they fared, and who is out for what."""
+    table = _table(f"What this host has, for {autoselection.aim}")
+    for column in ("entrant", "agree", "batch 1", "× PyTorch", "images/s", ""):
+        table.add_column(column, overflow="fold")
+    for each in autoselection.results:
+        agreement = "" if each.agreement is None else f"{100 * each.agreement:.2f} %"
+        times = "" if each.times is None else f"{each.times.median_ms:.2f} ms"
+        ratio = each.speedup
+        speed = "" if ratio is None else f"{ratio.median:.1f} [{ratio.low:.1f}–{ratio.high:.1f}]"
+        rate = "" if each.images_per_s is None else f"{each.images_per_s:,.0f}"
+        mark = (
+            Text("taken", "green")
+            if each is autoselection.winner
+            else Text(each.problem or "", "yellow")
+        )
+        table.add_row(str(each.entrant), agreement, times, speed, rate, mark)
+    return table
+
+
+def calibration_table(calibration_search: CalibrationSearch) -> Table:
+    """Every way of choosing the ranges, judged on images that gave none."""
+    table = _table(f"Ranges, judged on {calibration_search.held_out} held-out images")
+    for column in ("method", "agree", "SQNR", "time", ""):
+        table.add_column(column, overflow="fold")
+    for row in calibration_search.rows:
+        mark = Text(row.refused or "", "yellow")
+        if row.chosen:
+            mark = Text("taken", "green")
+        table.add_row(
+            row.name,
+            "" if row.agreement is None else f"{100 * row.agreement:.2f} %",
+            "" if row.sqnr_db is None else f"{row.sqnr_db:.2f} dB",
+            f"{row.seconds:.1f} s",
+            mark,
+        )
+    return table
+
+
+def mixed_precision_table(mixed_precision: MixedPrecisionSearch) -> Table:
+    """Layers kept, decisions regained, latency paid."""
+    table = _table(f"Layers kept in higher precision, for {mixed_precision.budgets}")
+    for column in ("kept", "agree", "top-1 lost", "SQNR", "latency", ""):
+        table.add_column(column, overflow="fold")
+    for row in mixed_precision.rows:
+        judged = row.judged
+        mark = Text("within", "green") if row.within else Text("misses", "yellow")
+        if row is mixed_precision.chosen:
+            mark = Text("taken", "bold green")
+        lost, ratio = judged.top1_points_lost, judged.latency_ratio
+        table.add_row(
+            ", ".join(row.kept) or "none",
+            f"{100 * judged.agreement:.2f} %",
+            "" if lost is None else f"{lost:+.2f} points",
+            f"{judged.sqnr_db:.1f} dB",
+            "" if ratio is None else f"{ratio:.2f}×",
+            mark,
+        )
+    return table
+
+
+def _table(title: str) -> Table:
+    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)

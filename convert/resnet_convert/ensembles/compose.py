@@ -1,0 +1,201 @@
+"""Compose: deployed members ─► one model that averages them, proved against PyTorch and deployed.
+
+    open members ─► average (ONNX) ─► parity in process ─► Triton ensembles of the members' models
+
+Nothing of a member is copied or changed: it goes on serving under its own name. The gate is that of
+a conversion, on averaged probabilities, with the loosest of the members' budgets.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from resnet_convert.ensembles import members
+from resnet_convert.ensembles.average import average
+from resnet_convert.ensembles.composition import Composed, Composition, reference
+from resnet_convert.ensembles.deployment import deploy
+from resnet_convert.parity import measure
+from resnet_convert.parity.measure import Measurements
+from resnet_convert.parity.parity_error import refusal
+from resnet_convert.stage_log import Progress, Silent, StageLog, StageTime
+from resnet_serve import composed, durable, host
+from resnet_serve.crops import TenCrop
+from resnet_serve.datasets import Images, open_images
+from resnet_serve.datasets.selection import spread
+from resnet_serve.datasets.synthetic import SyntheticImages
+from resnet_serve.errors import UsageError
+from resnet_serve.parity.gate import BUDGETS, Budget, Verdict, judge
+from resnet_serve.triton.composed_config import PROBABILITIES
+from resnet_serve.triton.repository import Repository, check_name
+
+
+@dataclass(frozen=True)
+class Made:
+    """A composed model that was proved and deployed."""
+
+    composition: Composition
+    measurements: Measurements
+    verdict: Verdict
+    average_sha256: str
+    warnings: tuple[str, ...]
+    stages: tuple[StageTime, ...]
+    command: str
+    version: int | None = None
+    path: Path | None = None
+
+
+def ensemble(
+    name: str,
+    names: Sequence[str],
+    progress: Progress | None = None,
+    *,
+    repository: Path | str = Path("model_repository"),
+    validation: str | None = None,
+    validation_images: int | None = None,
+    force: bool = False,
+    command: str = "",
+) -> Made:
+    """Deploy `name` and `<name>_image`, which answer with the members' averaged probabilities.
+
+    Members that prepare their images differently make `<name>_image` alone. Raises `UsageError` for
+    members that do not fit together, `ParityError` (nothing deployed) when the gate does not hold.
+    """
+    opened = Repository(repository)
+    if len(names) < 2:
+        raise UsageError("an ensemble has two members or more")
+    found = members.open_members(opened, names)
+    members.refuse_other_classes(found)
+    composition = Composition(name, found)
+    return _compose(
+        composition, opened, progress or Silent(), validation, validation_images, force, command
+    )
+
+
+def ten_crop(
+    member: str,
+    progress: Progress | None = None,
+    *,
+    scales: Sequence[int] = (),
+    name: str | None = None,
+    repository: Path | str = Path("model_repository"),
+    validation: str | None = None,
+    validation_images: int | None = None,
+    force: bool = False,
+    command: str = "",
+) -> Made:
+    """Deploy `<member>_tencrop`: an encoded image in, the average over ten crops per scale out.
+
+    Without `scales` the images are resized as the member's weights want it. Raises as `ensemble`.
+    """
+    opened = Repository(repository)
+    found = members.open_members(opened, [member])
+    crops = TenCrop(found[0].preprocessing, tuple(scales) or (found[0].preprocessing.resize,))
+    composition = Composition(name or f"{member}_tencrop", found, crops)
+    return _compose(
+        composition, opened, progress or Silent(), validation, validation_images, force, command
+    )
+
+
+def _compose(
+    composition: Composition,
+    repository: Repository,
+    progress: Progress,
+    validation: str | None,
+    limit: int | None,
+    force: bool,
+    command: str,
+) -> Made:
+    _check_free(composition, repository)
+    repository.check_writable()
+    log = StageLog(progress)
+    if composition.difference is not None:
+        log.warnings.append(
+            f"{composition.name} itself is not made, only {composition.name}_image: "
+            f"{composition.difference}"
+        )
+    if not composition.trained:
+        log.warnings.append("a member is UNTRAINED: the answers mean nothing")
+    images = _images(composition, validation, limit)
+    model = average(len(composition.seen_by), len(composition.labels))
+    threads = host.cores()
+    with log.stage("parity") as say, Composed(composition, model, threads) as files:
+        found = measure.decisions(
+            reference(composition, images, threads),
+            files,
+            images,
+            lambda views: views,
+            log.progress,
+            runtime=", ".join(dict.fromkeys(m.passport.target for m in composition.members)),
+            compiled={},
+        )
+        verdict = judge(
+            loosest([member.passport.precision for member in composition.members]),
+            {size: replace(each, output=PROBABILITIES) for size, each in found.numerics.items()},
+            found.decisions,
+            trained=composition.trained,
+            of=PROBABILITIES,
+        )
+        say(f"{'passed' if verdict.passed else 'NOT MET'}: {found.likeness}")
+    if not verdict.passed and not force:
+        raise refusal(
+            "nothing was deployed",
+            verdict,
+            found,
+            images.name_of,
+            where=composition.name,
+            remedy="Take members of a higher precision, give --validation images, or --force it.",
+        )
+    made = Made(
+        composition=composition,
+        measurements=found,
+        verdict=verdict,
+        average_sha256=durable.sha256(model),
+        warnings=tuple(log.warnings),
+        stages=tuple(log.stages),
+        command=command,
+    )
+    with log.stage("deploy") as say:
+        version, path = deploy(made, model, repository)
+        say(f"{', '.join(composition.served)} version {version} in {repository.path}")
+    return replace(made, version=version, path=path, stages=tuple(log.stages))
+
+
+def loosest(precisions: Sequence[str]) -> Budget:
+    """What the average may cost: in each respect as much as the member that may cost most."""
+    rows = [BUDGETS[precision] for precision in precisions]
+    return Budget(
+        cosine=min(row.cosine for row in rows),
+        sqnr_db=min(row.sqnr_db for row in rows),
+        agreement=min(row.agreement for row in rows),
+        top1_points=max(row.top1_points for row in rows),
+    )
+
+
+def _check_free(composition: Composition, repository: Repository) -> None:
+    """A converted model must not be replaced, nor part of an earlier composition be left behind."""
+    name = composition.name
+    check_name(name)
+    found = repository.deployed()
+    taken = {each.name for each in found if not composed.members(each.passport)}
+    taken |= {f"{each}{suffix}" for each in taken for suffix in ("_image", "_preprocess")}
+    for suffix in ("", "_image", "_preprocess", "_average"):
+        if f"{name}{suffix}" in taken:
+            raise UsageError(
+                f"{name}{suffix} belongs to a converted model",
+                remedy="Give the new one another name.",
+            )
+    for other in (name, f"{name}_image"):
+        if other not in composition.served and repository.versions(other):
+            raise UsageError(
+                f"{other} is there from an earlier composition, and would not be made again",
+                remedy="Give the new one another name, or remove the old one.",
+            )
+
+
+def _images(composition: Composition, validation: str | None, limit: int | None) -> Images:
+    """Validation images; synthetic ones stand in for the numerics."""
+    if validation is None:
+        return SyntheticImages(side=composition.largest_side)
+    return spread(open_images(validation, composition.labels, split="validation"), limit)

@@ -1,0 +1,164 @@
+"""Composition: several views of one image, each seen by a member, averaged to one answer.
+
+ensemble   a view per member, as each wants its images     He et al. 2015 (3.57 % was one)
+ten-crop   a view per crop and scale, all for one member    Krizhevsky et al. 2012
+
+p = 1/K · Σ softmax(logits_k),  in PyTorch: torch.stack([softmax(m(x)) …]).mean(0)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from resnet_convert.ensembles.members import Member, difference
+from resnet_convert.parity import measure
+from resnet_serve.crops import TenCrop
+from resnet_serve.datasets import Images
+from resnet_serve.optional import optional
+from resnet_serve.preprocessing import ImageError
+from resnet_serve.runtimes import RunnableModel
+from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
+from resnet_serve.runtimes import pytorch as pytorch_runtime
+from resnet_serve.triton.composed_config import logits_name
+
+if TYPE_CHECKING:
+    import torch
+else:
+    torch = optional("torch", extra="convert")
+
+# A batch is an object array [n,views]: each entry the pixels UINT8 [H,W,3] of one view.
+Views = NDArray[Any]
+RULES = MappingProxyType(
+    {
+        "ensemble": "mean of the members' softmax probabilities",
+        "ten-crop": "mean of the softmax probabilities of all crops",
+    }
+)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """What is averaged: the members of an ensemble, or with `crops` one member's many views."""
+
+    name: str
+    members: tuple[Member, ...]
+    crops: TenCrop | None = None
+
+    @property
+    def kind(self) -> str:
+        """ "ensemble" or "ten-crop"."""
+        return "ensemble" if self.crops is None else "ten-crop"
+
+    @property
+    def difference(self) -> str | None:
+        """What keeps the members from taking one tensor of pixels; None if nothing does."""
+        return difference(self.members)
+
+    @property
+    def served(self) -> tuple[str, ...]:
+        """The names to ask for; the first one carries the passport."""
+        image = f"{self.name}_image"
+        if self.crops is not None:
+            return (self.name,)
+        return (image,) if self.difference else (self.name, image)
+
+    @property
+    def seen_by(self) -> tuple[Member, ...]:
+        """Who sees each view, in the order of the average's inputs."""
+        return self.members if self.crops is None else self.members * len(self.crops)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        return self.members[0].labels
+
+    @property
+    def trained(self) -> bool:
+        return all(member.passport.trained for member in self.members)
+
+    @property
+    def largest_side(self) -> int:
+        """Of an image that needs no enlarging, in pixels."""
+        sides = [max(member.preprocessing.crop) for member in self.members]
+        return max(sides if self.crops is None else self.crops.scales)
+
+    def views(self, image: Image.Image) -> list[NDArray[np.uint8]]:
+        """One image as each of `seen_by` gets it."""
+        if self.crops is not None:
+            return list(self.crops.pixels(image))
+        return [member.preprocessing.pixels(image) for member in self.members]
+
+    def batches(self, images: Images) -> Iterator[Views]:
+        """Stream the views of all images."""
+        for start in range(0, len(images), measure.BATCH_SIZE):
+            numbers = range(start, min(start + measure.BATCH_SIZE, len(images)))
+            batch = np.empty((len(numbers), len(self.seen_by)), object)
+            for row, index in enumerate(numbers):
+                try:
+                    views = self.views(images.image(index))
+                except ImageError as error:
+                    raise ImageError(
+                        error.what, where=images.name_of(index), remedy=error.remedy
+                    ) from error
+                for column, view in enumerate(views):
+                    batch[row, column] = view
+            yield batch
+
+
+class Composed(RunnableModel):
+    """The files that will be served, in process; `run` takes `Views`, gives probabilities."""
+
+    def __init__(self, composition: Composition, average: bytes, threads: int) -> None:
+        self._composition = composition
+        self._open = ExitStack()
+        self._members = {
+            member.name: self._open.enter_context(member.load(threads))
+            for member in composition.members
+        }
+        self._average = self._open.enter_context(onnxruntime_runtime.load(average, threads=1))
+
+    def run(self, batch: Views) -> NDArray[np.float32]:
+        logits = []
+        for column, member in enumerate(self._composition.seen_by):
+            given = measure.taken(
+                member.input_kind, np.stack(list(batch[:, column])), member.preprocessing
+            )
+            largest = member.max_batch_size
+            answers = [
+                self._members[member.name].run(given[at : at + largest])
+                for at in range(0, len(given), largest)
+            ]
+            logits.append(np.concatenate(answers))
+        others = {logits_name(number): each for number, each in enumerate(logits[1:], start=2)}
+        values = self._average.run_all(logits[0], others)
+        probabilities: NDArray[np.float32] = values[self._average.output_names[0]]
+        return probabilities
+
+    def describe(self) -> dict[str, object]:
+        return {name: model.describe() for name, model in self._members.items()}
+
+    def close(self) -> None:
+        self._open.close()
+
+
+def reference(
+    composition: Composition, images: Images, threads: int
+) -> Iterator[tuple[Views, NDArray[np.float32]]]:
+    """Batches of views, and PyTorch's averaged probabilities [n,classes] for them."""
+    networks = {
+        member.name: pytorch_runtime.load(member.reference(), threads=threads)
+        for member in composition.members
+    }
+    for batch in composition.batches(images):
+        answers = []
+        for column, member in enumerate(composition.seen_by):
+            planes = member.preprocessing.normalize(np.stack(list(batch[:, column])))
+            answers.append(torch.softmax(torch.from_numpy(networks[member.name].run(planes)), 1))
+        yield batch, torch.stack(answers).mean(0).numpy()

@@ -1,0 +1,237 @@
+"""Deploy a composed model: ensembles, their average, labels and passport, in one swap.
+
+ensemble   NAME_average   NAME (pixels)   NAME_image (encoded images)
+ten-crop   NAME_average   NAME_preprocess (the crops)   NAME (encoded images)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnet_convert.deployment import PREPROCESSING_FILE
+from resnet_convert.ensembles.composition import RULES, Composition
+from resnet_convert.graph.writer import IR_VERSION, OPSET
+from resnet_serve import crops, host, passport
+from resnet_serve.parity import numerics
+from resnet_serve.triton import composed_config, config
+from resnet_serve.triton.composed_config import (
+    AVERAGE_FILE,
+    PROBABILITIES,
+    logits_name,
+    pixels_name,
+)
+from resnet_serve.triton.config import INPUT, NEWEST, OUTPUT, PIXELS, Serving, Step
+from resnet_serve.triton.repository import ModelFiles, Repository
+
+if TYPE_CHECKING:
+    from resnet_convert.ensembles.compose import Made
+
+
+def deploy(made: Made, average: bytes, repository: Repository) -> tuple[int, Path]:
+    """Write one version of every model of the composition; returns it, and the passport's place."""
+    parts = _parts(made)
+    version = repository.deploy([parts.average(average), *parts.models()])
+    return version, repository.path / made.composition.served[0] / str(version)
+
+
+def facts(made: Made) -> Mapping[str, Any]:
+    """Everything the passport and `--json` say of a composed model."""
+    composition, found = made.composition, made.measurements
+    members = [member.passport for member in composition.members]
+    return {
+        "name": composition.name,
+        "kind": composition.kind,
+        "rule": RULES[composition.kind],
+        "members": [member.to_json() for member in composition.members],
+        "crops": None
+        if composition.crops is None
+        else {"scales": list(composition.crops.scales), "per_scale": crops.PER_SCALE},
+        "architecture": _joined([each.architecture for each in members]),
+        "precision": _joined([each.precision for each in members]),
+        "target": _joined([each.target for each in members]),
+        "classes": len(composition.labels),
+        "parameters": sum(int(each.data["parameters"]) for each in members),
+        "weights": {"trained": composition.trained},
+        "command": made.command,
+        "host": host.describe().to_json(),
+        "model": {
+            "name": f"{composition.name}_average",
+            "file": AVERAGE_FILE,
+            "sha256": made.average_sha256,
+            "opset": OPSET,
+            "ir_version": IR_VERSION,
+        },
+        "engine": None,
+        "contract": {"max_batch_size": _serving(composition).max_batch_size},
+        "parity": {
+            "runtime": found.runtime,
+            "of": PROBABILITIES,
+            "images": found.images,
+            "images_sha256": found.images_sha256,
+            "numerics": numerics.by_batch(found.numerics),
+            "decisions": found.decisions and found.decisions.to_json(),
+        },
+        "latency": {"speedup": None},
+        "gate": {**made.verdict.to_json(), "overridden": not made.verdict.passed},
+        "warnings": list(made.warnings),
+    }
+
+
+def result(made: Made) -> dict[str, Any]:
+    """What `--json` prints: the passport's facts, and what can be asked for."""
+    return {
+        **passport.json_values(facts(made)),
+        "version": made.version,
+        "path": str(made.path),
+        "served": list(made.composition.served),
+    }
+
+
+def _serving(composition: Composition) -> Serving:
+    smallest = min(member.max_batch_size for member in composition.members)
+    return Serving(max_batch_size=smallest, instances=1, threads=1)
+
+
+def _joined(names: list[str]) -> str:
+    """ "resnet20", or "resnet20+resnet56": each once."""
+    return "+".join(dict.fromkeys(names))
+
+
+class _Parts:
+    """The models of one composition."""
+
+    def __init__(self, made: Made) -> None:
+        self._composition = made.composition
+        self._name = made.composition.name
+        self._serving = _serving(made.composition)
+        self._classes = len(made.composition.labels)
+        self._labels = {config.LABELS_FILE: config.labels_text(made.composition.labels).encode()}
+        self._passport = {passport.FILE_NAME: passport.create(**facts(made)).to_json().encode()}
+
+    def models(self) -> list[ModelFiles]:
+        raise NotImplementedError
+
+    def average(self, model: bytes) -> ModelFiles:
+        count = len(self._composition.seen_by)
+        made = composed_config.average(
+            f"{self._name}_average", count=count, classes=self._classes, serving=self._serving
+        )
+        return ModelFiles(made.name, config.to_text(made), version_files={AVERAGE_FILE: model})
+
+    def _average_step(self) -> Step:
+        names = [logits_name(number) for number, _ in enumerate(self._composition.seen_by, 1)]
+        return Step(
+            f"{self._name}_average",
+            NEWEST,
+            {name: name for name in names},
+            {name: name for name in (OUTPUT, PROBABILITIES)},
+        )
+
+    def _files(self, made: Any, *, stamped: bool) -> ModelFiles:
+        # Object stores drop empty directories, and Triton wants one per version.
+        steps = [step.model_name for step in made.ensemble_scheduling.step]
+        version_files = {"ensemble.txt": f"{', '.join(steps)}\n".encode()}
+        if stamped:
+            version_files |= self._passport
+        return ModelFiles(made.name, config.to_text(made), self._labels, version_files)
+
+
+class _Ensemble(_Parts):
+    def models(self) -> list[ModelFiles]:
+        members = self._composition.members
+        made = composed_config.of_images(
+            f"{self._name}_image",
+            [*self._decoding(), *self._classifying(), self._average_step()],
+            classes=self._classes,
+            serving=self._serving,
+        )
+        if self._composition.difference:
+            return [self._files(made, stamped=True)]
+        pixels = composed_config.of_pixels(
+            self._name,
+            [*self._classifying(INPUT), self._average_step()],
+            input_kind=members[0].input_kind,
+            preprocessing=members[0].preprocessing,
+            classes=self._classes,
+            serving=self._serving,
+        )
+        return [self._files(pixels, stamped=True), self._files(made, stamped=False)]
+
+    def _decoding(self) -> list[Step]:
+        """Each image is decoded once per way of preparing it, by a member's own model."""
+        first = self._prepared_by()
+        return [
+            Step(
+                member.preprocess_name,
+                member.version,
+                {INPUT: INPUT},
+                {PIXELS: pixels_name(number)},
+            )
+            for number, member in enumerate(self._composition.members, 1)
+            if first[number - 1] == number
+        ]
+
+    def _classifying(self, tensor: str | None = None) -> list[Step]:
+        """The members, on one tensor or on what was prepared for them."""
+        first = self._prepared_by()
+        return [
+            Step(
+                member.name,
+                member.version,
+                {INPUT: tensor or pixels_name(first[number - 1])},
+                {OUTPUT: logits_name(number)},
+            )
+            for number, member in enumerate(self._composition.members, 1)
+        ]
+
+    def _prepared_by(self) -> list[int]:
+        """For each member, the number of the first that prepares images as it does."""
+        ways = [(each.input_kind, each.preprocessing) for each in self._composition.members]
+        return [ways.index(way) + 1 for way in ways]
+
+
+class _TenCrop(_Parts):
+    def models(self) -> list[ModelFiles]:
+        crops_of = self._composition.crops
+        if crops_of is None:
+            raise TypeError("a ten-crop model has crops")
+        (member,) = self._composition.members
+        numbers = range(1, len(crops_of) + 1)
+        cut = composed_config.crops(
+            f"{self._name}_preprocess",
+            count=len(crops_of),
+            input_kind=member.input_kind,
+            preprocessing=member.preprocessing,
+            serving=self._serving,
+            cores=host.cores(),
+        )
+        names = {pixels_name(number): pixels_name(number) for number in numbers}
+        classifying = [
+            Step(
+                member.name,
+                member.version,
+                {INPUT: pixels_name(number)},
+                {OUTPUT: logits_name(number)},
+            )
+            for number in numbers
+        ]
+        made = composed_config.of_images(
+            self._name,
+            [Step(cut.name, NEWEST, {INPUT: INPUT}, names), *classifying, self._average_step()],
+            classes=self._classes,
+            serving=self._serving,
+        )
+        stored = {
+            PREPROCESSING_FILE: member.preprocessing.to_json().encode(),
+            crops.FILE_NAME: crops_of.to_json().encode(),
+        }
+        return [
+            ModelFiles(cut.name, config.to_text(cut), version_files=stored),
+            self._files(made, stamped=True),
+        ]
+
+
+def _parts(made: Made) -> _Parts:
+    return _Ensemble(made) if made.composition.crops is None else _TenCrop(made)

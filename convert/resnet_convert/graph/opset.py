@@ -1,0 +1,35 @@
+"""Opset: raise a graph to a later version of the ONNX operators, where a type needs it.
+
+From 17 on, of the operators that we write, only ReduceMean is written differently (18: its axes
+are an input). Reference: ONNX Changelog.md.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from resnet_convert.graph.initializers import initializer
+from resnet_serve.optional import optional
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+else:
+    ir = optional("onnx_ir", extra="convert")
+
+FOR_BF16 = (22, 10)  # the first whose Conv and pools take BFLOAT16, and its IR version
+
+
+def raise_opset(model: ir.Model, opset: int, ir_version: int) -> None:
+    """From opset 17 to 18 … 22, in place."""
+    graph = model.graph
+    for node in graph:
+        axes = node.attributes.get_ints("axes") if node.op_type == "ReduceMean" else None
+        if axes is not None:
+            listed = initializer(graph, f"{node.name}.axes", np.asarray(axes, np.int64))
+            node.resize_inputs(2)
+            node.replace_input_with(1, listed)
+            node.attributes.pop("axes")
+    graph.opset_imports[""] = opset
+    model.ir_version = ir_version

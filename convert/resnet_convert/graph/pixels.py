@@ -1,0 +1,92 @@
+"""Pixels: let the graph take raw RGB bytes, UINT8 ["batch",H,W,3], and normalise them itself.
+
+    w ∗ ((x/255 − m)/s)   =   (w/(255·s)) ∗ (x − 255·m)
+
+The division folds exactly into the stem's weights. The mean stays a subtraction before the
+convolution: its zero padding stands for *normalised* zeros, so that folding the mean into the
+bias would be wrong along the border.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_convert.graph.initializers import array_of, assign, initializer, own_initializer
+from resnet_convert.graph.writer import INPUT
+from resnet_serve.errors import ConversionError
+from resnet_serve.optional import optional
+from resnet_serve.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+else:
+    ir = optional("onnx_ir", extra="convert")
+
+_REMEDY = "Use --input float32."
+
+
+def take_pixels(model: ir.Model, preprocessing: Preprocessing) -> None:
+    """Replace the FP32 input [N,3,H,W] by UINT8 pixels [N,H,W,3], in place."""
+    graph = model.graph
+    normalised = graph.inputs[0]
+    channels = len(preprocessing.mean)
+    stems = [use.node for use in normalised.uses()]
+    _check(stems, channels)
+    pixels = ir.Value(
+        name=INPUT,
+        shape=ir.Shape(["batch", preprocessing.height, preprocessing.width, channels]),
+        type=ir.TensorType(ir.DataType.UINT8),
+    )
+    mean = initializer(
+        graph,
+        "pixels.mean",
+        (255.0 * np.asarray(preprocessing.mean, np.float64))
+        .astype(np.float32)
+        .reshape(1, -1, 1, 1),
+    )
+    # The cast comes first: TensorRT computes nothing in UINT8, and ONNX Runtime is as fast so.
+    numbers = _node("Cast", [pixels], "pixels.float", to=ir.DataType.FLOAT)
+    planes = _node("Transpose", numbers.outputs, "pixels.planes", perm=[0, 3, 1, 2])
+    centred = _node("Sub", [planes.outputs[0], mean], "pixels.centred")
+    numbers.outputs[0].shape = pixels.shape
+    for node in (planes, centred):
+        node.outputs[0].shape = normalised.shape
+    scale: NDArray[np.float64] = 255.0 * np.asarray(preprocessing.std, np.float64)
+    for stem in stems:
+        weight = own_initializer(stem, 1)
+        scaled = array_of(weight).astype(np.float64) / scale[None, :, None, None]
+        assign(weight, scaled.astype(np.float32))
+    normalised.replace_all_uses_with(centred.outputs[0])
+    graph.inputs[0] = pixels
+    graph.insert_before(graph[0], [numbers, planes, centred])
+
+
+def _check(stems: Sequence[ir.Node], channels: int) -> None:
+    """Refuse, before anything is changed, a network whose input is no image into convolutions."""
+    if not stems or any(node.op_type != "Conv" for node in stems):
+        raise ConversionError(
+            "the input must go into convolutions only, to take raw pixels",
+            where="pixels",
+            remedy=_REMEDY,
+        )
+    for stem in stems:
+        if stem.attributes.get_int("group") not in (None, 1):
+            raise ConversionError(
+                "a grouped stem cannot take pixels", where=f"pixels: {stem.name}", remedy=_REMEDY
+            )
+        found = array_of(own_initializer(stem, 1)).shape[1]
+        if found != channels:
+            raise ConversionError(
+                f"the stem takes {found} channels, an image has {channels}",
+                where=f"pixels: {stem.name}",
+                remedy=_REMEDY,
+            )
+
+
+def _node(op_type: str, inputs: Any, name: str, **attributes: Any) -> ir.Node:
+    output = ir.Value(name=name, type=ir.TensorType(ir.DataType.FLOAT))
+    return ir.node(op_type, list(inputs), attributes, outputs=[output], name=name)

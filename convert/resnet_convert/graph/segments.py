@@ -1,0 +1,198 @@
+"""Stretches: run a graph a segment at a time and see its tensors, in the memory of one segment.
+
+    image ─► segment ─► carried ─► segment ─► carried ─► …
+
+All the tensors of a deep network at once are what made looking inside it grow with its depth. A
+graph is cut only where everything carried on is a tensor that was asked for, and never ahead of a
+ReLU or an average: so the runtime fuses and sums as in the whole graph, and no value changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
+
+from resnet_convert.graph.trace import serialize
+from resnet_serve.optional import optional
+from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+else:
+    ir = optional("onnx_ir", extra="convert")
+
+# Fused with the operator before them, or summed in the order of that one's memory layout.
+_TOGETHER = frozenset({"Relu", "AveragePool", "GlobalAveragePool"})
+TENSORS = 32  # that a segment shows, at least, before the graph may be cut
+Arrays = dict[str, NDArray[Any]]
+
+
+@dataclass(frozen=True)
+class Segment:
+    """A part of a graph: the tensors it is given, and those it shows, by name."""
+
+    model: ir.Model
+    given: tuple[str, ...]
+    shown: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What one segment was given and what it showed; every tensor is shown once."""
+
+    given: Arrays
+    shown: Arrays
+
+
+class Walk:
+    """The segments of a graph, loaded; see `walk`."""
+
+    def __init__(
+        self,
+        entry: str,
+        segments: tuple[Segment, ...],
+        sessions: list[onnxruntime_runtime.OnnxRuntimeModel],
+        *,
+        entry_shown: bool,
+    ) -> None:
+        self.segments = segments
+        self._entry = entry
+        self._sessions = sessions
+        self._entry_shown = entry_shown
+
+    def run(self, batch: NDArray[Any]) -> Iterator[Seen]:
+        """The tensors of one batch, segment by segment; keep none to stay small."""
+        carried: Arrays = {self._entry: batch}
+        if self._entry_shown:
+            yield Seen({}, dict(carried))
+        for segment, session in zip(self.segments, self._sessions, strict=True):
+            given = {name: carried[name] for name in segment.given}
+            shown = run(session, given)
+            carried = {self._entry: batch, **given, **shown}
+            yield Seen(given, shown)
+
+
+@contextmanager
+def walk(model: ir.Model, names: Iterable[str], *, threads: int) -> Iterator[Walk]:
+    """Load the segments of a model of one input that show the named tensors."""
+    wanted = frozenset(names)
+    entry = str(model.graph.inputs[0].name)
+    segments = cut(model, wanted)
+    with ExitStack() as stack:
+        sessions = [stack.enter_context(loaded(segment, threads=threads)) for segment in segments]
+        yield Walk(entry, segments, sessions, entry_shown=entry in wanted)
+
+
+def loaded(segment: Segment, *, threads: int) -> onnxruntime_runtime.OnnxRuntimeModel:
+    """A session of the segment that gives its memory back after every run."""
+    return onnxruntime_runtime.load(
+        serialize(segment.model), threads=threads, outputs=segment.shown, arena=False
+    )
+
+
+def run(session: onnxruntime_runtime.OnnxRuntimeModel, given: Mapping[str, NDArray[Any]]) -> Arrays:
+    """What a loaded segment shows, given its tensors in their order."""
+    (_, first), *others = given.items()
+    return session.run_all(first, dict(others))
+
+
+def cut(model: ir.Model, names: Collection[str]) -> tuple[Segment, ...]:
+    """The segments of the graph, in its order; what shows nothing and carries nothing is left out.
+
+    Each is given what it reads, and what a later one reads that it does not compute: a tensor
+    needed later is carried through.
+    """
+    graph = model.graph
+    nodes = list(graph)
+    entries = set(graph.inputs)
+    last = _last_reader(nodes)
+    found: list[Segment] = []
+    live: dict[ir.Value, None] = {}
+    carried: dict[ir.Value, None] = {}
+    part: list[ir.Node] = []
+    shown: dict[ir.Value, None] = {}
+    for position, node in enumerate(nodes):
+        part.append(node)
+        shown |= {value: None for value in node.outputs if value.name in names}
+        live |= {value: None for value in node.outputs if last.get(value, -1) > position}
+        for value in node.inputs:
+            if value is not None and last[value] <= position:
+                live.pop(value, None)
+        if len(shown) >= TENSORS and all(_may_be_carried(value, names) for value in live):
+            given = _read(part, entries) | carried
+            found.append(_stretch(model, part, given, shown))
+            part, shown, carried = [], {}, dict(live)
+    if shown:
+        found.append(_stretch(model, part, _read(part, entries) | carried, shown))
+    return tuple(found)
+
+
+def leading_to(model: ir.Model, groups: Iterable[Iterable[str]]) -> tuple[Segment, ...]:
+    """For each group of tensors, the part of the graph that computes them from its inputs."""
+    position = {node: index for index, node in enumerate(model.graph)}
+    values = {str(value.name): value for node in position for value in node.outputs}
+    entries = set(model.graph.inputs)
+    found = []
+    for group in groups:
+        outputs = [values[name] for name in group]
+        needed: set[ir.Node] = set()
+        waiting = list(outputs)
+        while waiting:
+            producer = waiting.pop().producer()
+            if producer is not None and producer not in needed:
+                needed.add(producer)
+                waiting += [value for value in producer.inputs if value is not None]
+        part = sorted(needed, key=position.__getitem__)
+        found.append(_stretch(model, part, _read(part, entries), outputs))
+    return tuple(found)
+
+
+def _last_reader(nodes: list[ir.Node]) -> dict[ir.Value, int]:
+    return {
+        value: position
+        for position, node in enumerate(nodes)
+        for value in node.inputs
+        if value is not None
+    }
+
+
+def _may_be_carried(value: ir.Value, names: Collection[str]) -> bool:
+    return (
+        value.name in names
+        and value.type is not None
+        and all(use.node.op_type not in _TOGETHER for use in value.uses())
+    )
+
+
+def _read(part: list[ir.Node], entries: set[ir.Value]) -> dict[ir.Value, None]:
+    """The graph's inputs that these nodes read."""
+    return {value: None for node in part for value in node.inputs if value in entries}
+
+
+def _stretch(
+    model: ir.Model, part: list[ir.Node], given: Iterable[ir.Value], shown: Iterable[ir.Value]
+) -> Segment:
+    inputs, outputs = list(given), list(shown)
+    constants = {
+        value: None
+        for node in part
+        for value in node.inputs
+        if value is not None and value.is_initializer()
+    }
+    view = ir.GraphView(
+        inputs,
+        outputs,
+        nodes=part,
+        initializers=tuple(constants),
+        opset_imports=model.graph.opset_imports,
+        name=model.graph.name,
+    )
+    return Segment(
+        ir.Model(view.clone(), ir_version=model.ir_version),
+        tuple(str(value.name) for value in inputs),
+        tuple(str(value.name) for value in outputs),
+    )

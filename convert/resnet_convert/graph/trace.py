@@ -1,0 +1,108 @@
+"""Trace: from the PyTorch reference to an ONNX graph that means the same, named the same.
+
+`torch.export` records the network as ATen calls, `writer.py` writes each as an ONNX operator, and
+ONNX Runtime then has to answer what PyTorch answers, at two batch sizes.
+
+What comes out: one input `image` FP32 ["batch",C,H,W], one output `logits` FP32 ["batch",classes],
+or those that the network answers by name (a dict of tensors ["batch",…]); opset 17 and IR version
+8, which Triton 24.10 and everything newer load.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from resnet_convert.graph.writer import Writer
+from resnet_serve.errors import ConversionError, ParityError
+from resnet_serve.optional import optional
+from resnet_serve.parity import numerics
+from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
+from resnet_serve.runtimes import pytorch as pytorch_runtime
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+    import torch
+    from torch import nn
+else:
+    ir = optional("onnx_ir", extra="convert")
+    torch = optional("torch", extra="convert")
+
+CHECKED_BATCHES = (1, 3)
+TOLERANCE = 1e-4  # of the largest logit; float32 kernels that sum in another order stay below
+
+
+@dataclass(frozen=True)
+class Trace:
+    """The traced graph and its distance from the reference at each checked batch size."""
+
+    model: ir.Model
+    operators: dict[str, int]
+    numerics: dict[int, numerics.Numerics]
+    seconds: float
+
+
+def trace(network: nn.Module, size: tuple[int, int, int]) -> Trace:
+    """Trace a network in evaluation mode over an input of `size` = (channels, height, width).
+
+    Raises `ConversionError` naming the module for an operator that has no row, and `ParityError`
+    when ONNX Runtime does not reproduce the reference at batch 1 and 3.
+    """
+    started = time.perf_counter()
+    # Batch 1 would be specialised by the tracer; any other number stays symbolic.
+    example = torch.zeros(2, *size)
+    try:
+        program = torch.export.export(
+            network.eval(), (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)
+        )
+    except Exception as error:  # the tracer raises dozens of private classes
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConversionError(
+            f"PyTorch cannot trace it ({reason})",
+            where=f"trace: {type(network).__name__}",
+            remedy="forward() must not branch on the values of tensors.",
+        ) from error
+    model = Writer(program).model()
+    found = verify(network, model, size)
+    counted = Counter(node.op_type for node in model.graph)
+    return Trace(model, dict(counted), found, time.perf_counter() - started)
+
+
+def verify(
+    network: nn.Module, model: ir.Model, size: tuple[int, int, int], *, stage: str = "trace"
+) -> dict[int, numerics.Numerics]:
+    """Run network and graph on the same random images at every checked batch size.
+
+    Raises `ParityError` naming the `stage` the graph has come through when they differ.
+    """
+    generator = torch.Generator().manual_seed(0)
+    results = {}
+    with onnxruntime_runtime.load(serialize(model), threads=1) as converted:
+        for batch in CHECKED_BATCHES:
+            images = torch.randn(batch, *size, generator=generator)
+            reference = pytorch_runtime.answers(network, images)
+            if not all(np.isfinite(each).all() for each in reference.values()):
+                raise ConversionError(
+                    "the network answers NaN or infinity to random images",
+                    where=stage,
+                    remedy="The checkpoint is damaged or its training diverged.",
+                )
+            results[batch] = numerics.compare_all(reference, converted.run_all(images.numpy()))
+            if not results[batch].relative <= TOLERANCE:
+                raise ParityError(
+                    f"the graph differs from PyTorch by {results[batch].max_abs:.3g} "
+                    f"at batch {batch}",
+                    where=stage,
+                    remedy=f"This is a bug in our {stage}; please report the architecture.",
+                )
+    return results
+
+
+def serialize(model: ir.Model) -> bytes:
+    """The model as the bytes of a single .onnx file."""
+    data: bytes = ir.to_proto(model).SerializeToString(deterministic=True)
+    return data

@@ -1,0 +1,194 @@
+"""Lint: TensorRT's rules, checked on the ONNX before any GPU sees it.
+
+TensorRT refuses some of what these rules find, with a parser's message, and silently builds a slow
+or wrong engine from the rest. `RULES` is the table: a number, what is looked at, what to do.
+References: TensorRT developer guide ("Working with Quantized Types", "Q/DQ Layer-Placement
+Recommendations", "Strongly Typed Networks"), onnx-tensorrt's operators.md (TensorRT 10.15) and the
+checks of its QuantizeLinear and DequantizeLinear importer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from resnet_convert.graph.half import element_types
+from resnet_convert.graph.initializers import array_of
+from resnet_convert.graph.nodes import PAIR, WEIGHTED, dequantizer, layer_of, qdq_nodes
+from resnet_convert.lint import placement
+from resnet_convert.lint.rules import Breach, Rule
+from resnet_serve.optional import optional
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+else:
+    ir = optional("onnx_ir", extra="convert")
+
+GRIDS = frozenset({"INT8", "FLOAT8E4M3FN"})
+FLOATS = frozenset({"FLOAT", "FLOAT16", "BFLOAT16"})
+OPSETS = range(13, 25)
+OPSET_OF_HALF_SCALES = 19
+OTHER_INTEGER_OPERATORS = frozenset(
+    {"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"}
+)
+POOLS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"})
+OPERATORS = (
+    frozenset({"Conv", "Gemm", "Add", "Sub", "Mul", "Relu", "BatchNormalization"})
+    | frozenset({"Flatten", "Slice", "Pad", "Concat", "Transpose", "Cast"})
+    | frozenset({"QuantizeLinear", "DequantizeLinear"})
+    | POOLS
+)
+
+
+def _symmetric(model: ir.Model) -> Iterator[Breach]:
+    types = element_types(model.graph)
+    for node in qdq_nodes(model):
+        zero = node.inputs[2] if len(node.inputs) > 2 else None
+        integers = node.outputs[0] if node.op_type == "QuantizeLinear" else node.inputs[0]
+        found = None if integers is None else types.get(integers)
+        if found == ir.DataType.INT32:
+            continue  # a bias: another rule's
+        if str(found) not in GRIDS:
+            yield layer_of(node), f"is quantized to {found}; TensorRT knows INT8 and FP8 only"
+        elif zero is not None and zero.const_value is None:
+            yield layer_of(node), "its zero point is computed, not constant"
+        elif zero is not None and array_of(zero).astype(np.float32).any():
+            yield layer_of(node), "is quantized with a zero point other than zero"
+
+
+def _pairs_only(model: ir.Model) -> Iterator[Breach]:
+    for node in model.graph:
+        if node.op_type in OTHER_INTEGER_OPERATORS:
+            yield str(node.name), f"TensorRT has no {node.op_type}, only Q/DQ pairs"
+
+
+def _scales(model: ir.Model) -> Iterator[Breach]:
+    for node in qdq_nodes(model):
+        given, scale = node.inputs[:2]
+        if scale is None or scale.const_value is None:
+            yield layer_of(node), "its scale is computed, not constant"
+            continue
+        numbers = array_of(scale).astype(np.float64)
+        if not (np.isfinite(numbers) & (numbers > 0)).all():
+            yield layer_of(node), "its scale is not a positive, finite number"
+        stored = given is not None and given.is_initializer()
+        if numbers.size != 1 and not stored:
+            yield layer_of(node), "its activations have a scale per channel; TensorRT takes one"
+        elif numbers.size != 1 and not _covers_axis(node, numbers.shape):
+            yield layer_of(node), f"its {numbers.size} scales are not one per channel"
+
+
+def _covers_axis(node: ir.Node, shape: tuple[int, ...]) -> bool:
+    sides = node.inputs[0].shape if node.inputs[0] is not None else None
+    axis = _axis(node)
+    if sides is None or not -len(sides) <= axis < len(sides):
+        return False
+    return shape == (sides[axis],)
+
+
+def _axis(node: ir.Node) -> int:
+    axis = node.attributes.get_int("axis")
+    return 1 if axis is None else axis
+
+
+def _weights(model: ir.Model) -> Iterator[Breach]:
+    for node in model.graph:
+        stored = dequantizer(node.inputs[1]) if node.op_type in WEIGHTED else None
+        scale = None if stored is None else stored.inputs[1]
+        if stored is None or scale is None or stored.inputs[0] is None:
+            continue
+        sides = stored.inputs[0].shape
+        count = 1 if scale.const_value is None else scale.const_value.size
+        if count == 1 and sides is not None and sides[0] != 1:
+            yield str(node.name), "one scale serves all channels of its weights"
+        elif count != 1 and _axis(stored) != 0:
+            yield str(node.name), f"its weights are quantized along axis {_axis(stored)}, not 0"
+
+
+def _biases(model: ir.Model) -> Iterator[Breach]:
+    for node in model.graph:
+        bias = node.inputs[2] if node.op_type in WEIGHTED and len(node.inputs) > 2 else None
+        if bias is not None and (bias.producer() is not None or str(bias.dtype) not in FLOATS):
+            yield str(node.name), "its bias is not a floating-point constant"
+
+
+def _opset(model: ir.Model) -> Iterator[Breach]:
+    imports = model.graph.opset_imports
+    foreign = {domain for domain in imports if domain} | {
+        node.domain for node in model.graph if node.domain not in ("", "ai.onnx")
+    }
+    if foreign:
+        yield "graph", f"uses operators of {', '.join(sorted(foreign))}, not ONNX's own"
+    opset = imports.get("", 0)
+    if opset not in OPSETS:
+        yield "graph", f"opset {opset} is outside {OPSETS[0]} to {OPSETS[-1]}"
+    elif opset < OPSET_OF_HALF_SCALES:
+        for node in qdq_nodes(model):
+            kinds = {str(value.dtype) for value in node.inputs[1:] if value is not None}
+            if kinds & {"FLOAT16", "BFLOAT16", "FLOAT8E4M3FN"}:
+                yield layer_of(node), f"its Q/DQ pair needs opset {OPSET_OF_HALF_SCALES}"
+                break
+
+
+def _types(model: ir.Model) -> Iterator[Breach]:
+    graph = model.graph
+    types = element_types(graph)
+    for node in graph:
+        found = {str(types.get(value)) for value in node.inputs if value is not None} & FLOATS
+        if len(found) > 1:
+            yield layer_of(node), f"{node.op_type} mixes {' and '.join(sorted(found))}"
+    for value in graph.inputs:
+        if str(value.dtype) not in ("UINT8", "FLOAT"):
+            yield str(value.name), f"the input is {value.dtype}, neither UINT8 nor FP32"
+    yield from placement.floating_outputs(model, types)
+
+
+def _batch_only(model: ir.Model) -> Iterator[Breach]:
+    for value in (*model.graph.inputs, *model.graph.outputs):
+        sides = None if value.shape is None else list(value.shape)
+        if not sides or not all(isinstance(side, int) for side in sides[1:]):
+            yield str(value.name), "has an open side besides the batch"
+
+
+def _operators(model: ir.Model) -> Iterator[Breach]:
+    if model.functions:
+        yield "graph", "holds functions"
+    for node in model.graph:
+        known = node.op_type in OPERATORS | OTHER_INTEGER_OPERATORS
+        if not known and node.domain in ("", "ai.onnx"):
+            yield str(node.name), f"{node.op_type} is not an operator of our TensorRT networks"
+        elif node.op_type in POOLS and set(node.attributes.get_ints("dilations") or [1]) != {1}:
+            yield str(node.name), "TensorRT has no dilated pooling"
+    for value in model.graph.initializers.values():
+        if isinstance(value.const_value, ir.ExternalTensor):
+            yield str(value.name), "is stored outside the file"
+
+
+def _pixels(model: ir.Model) -> Iterator[Breach]:
+    types = element_types(model.graph)
+    for node in model.graph:
+        given = {types.get(value) for value in node.inputs if value is not None}
+        if ir.DataType.UINT8 in given and node.op_type not in ("Cast", *PAIR):
+            yield str(node.name), f"{node.op_type} computes in UINT8"
+
+
+_CONVERT = "Convert the checkpoint with --target tensorrt."
+_REPORT = "This is a bug in our conversion to TensorRT; please report the architecture."
+RULES = (
+    Rule("T1", _symmetric, _CONVERT),
+    Rule("T2", _pairs_only, _CONVERT),
+    Rule("T3", _scales, _CONVERT),
+    Rule("T4", _weights, _CONVERT),
+    Rule("T5", _biases, _CONVERT),
+    Rule("T6", _opset, _CONVERT),
+    Rule("T7", placement.both_sides, "Quantize both sides of the layer, or neither."),
+    Rule("T8", placement.additions, "Quantize the shortcut of the block, and only it."),
+    Rule("T9", placement.uninterrupted, "Move the pair behind the ReLU, or to the shortcut."),
+    Rule("T10", _types, "Type the whole graph alike, with FP32 logits, as `halve` does."),
+    Rule("T11", _batch_only, "Fix every side but the batch."),
+    Rule("T12", _operators, _REPORT),
+    Rule("T13", placement.paired, "Keep Q and DQ together, with one scale."),
+    Rule("T14", _pixels, "Cast the pixels before anything else."),
+)

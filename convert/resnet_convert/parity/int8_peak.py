@@ -1,0 +1,155 @@
+"""Ceiling: the fastest this CPU multiplies integers, measured, so that a speed can be judged.
+
+    rate = 2 · MACs / time     of single u8 × s8 convolutions that keep every multiplier busy
+
+The best of a few large convolutions counts: what no network of small ones will exceed. On a CPU
+with VNNI it comes close to the instruction's peak.
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_convert.graph.initializers import initializer
+from resnet_convert.graph.trace import serialize
+from resnet_convert.graph.writer import IR_VERSION, OPSET
+from resnet_serve.errors import ConversionError
+from resnet_serve.optional import optional
+from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+else:
+    ir = optional("onnx_ir", extra="convert")
+
+RUNS = 15
+WORTH_IT = 5e8  # multiply-adds: a smaller network spends its time elsewhere
+
+
+@dataclass(frozen=True)
+class Convolution:
+    """`channels` in and out, a square `side`, a square `kernel`; `batch` images at once."""
+
+    channels: int
+    side: int
+    kernel: int
+    batch: int = 1
+
+    @property
+    def operations(self) -> int:
+        """Multiplications and additions, as GOP/s are counted."""
+        macs = self.channels**2 * self.kernel**2 * self.side**2
+        return 2 * self.batch * macs
+
+    def __str__(self) -> str:
+        return f"{self.kernel}×{self.kernel}, {self.channels} channels, {self.batch}×{self.side}²"
+
+
+CONVOLUTIONS = (
+    Convolution(256, 28, 3, 4),
+    Convolution(512, 28, 3),
+    Convolution(512, 14, 3, 8),
+    Convolution(1024, 28, 1, 4),
+    Convolution(2048, 14, 1, 4),
+)
+
+
+@dataclass(frozen=True)
+class Ceiling:
+    """The best rate found, in 10⁹ operations per second, and by which convolution."""
+
+    gops: float
+    by: Convolution
+    threads: int
+
+    def images_per_s(self, macs_per_image: float) -> float:
+        """What a network of so many multiply-adds per image could reach at this rate."""
+        return self.gops * 1e9 / (2 * macs_per_image)
+
+
+def share(model: ir.Model, images_per_s: float, *, threads: int) -> float | None:
+    """How much of the peak a network reaches, measured now; None for a small network."""
+    found = macs(model)
+    if found < WORTH_IT:
+        return None
+    return images_per_s / measure(threads=threads).images_per_s(found)
+
+
+def measure(*, threads: int) -> Ceiling:
+    """Time every convolution in turn, `RUNS` rounds, and take the best median; a few seconds."""
+    sessions = {
+        each: onnxruntime_runtime.load(_model(each), threads=threads) for each in CONVOLUTIONS
+    }
+    batches = {
+        each: np.random.default_rng(0)
+        .integers(0, 256, (each.batch, each.channels, each.side, each.side))
+        .astype(np.uint8)
+        for each in CONVOLUTIONS
+    }
+    seconds: dict[Convolution, list[float]] = {each: [] for each in CONVOLUTIONS}
+    for _ in range(RUNS):
+        for each, session in sessions.items():
+            session.run(batches[each])
+            started = time.perf_counter()
+            session.run(batches[each])
+            seconds[each].append(time.perf_counter() - started)
+    rates = {
+        each: each.operations / statistics.median(times) / 1e9 for each, times in seconds.items()
+    }
+    for session in sessions.values():
+        session.close()
+    best = max(rates, key=lambda each: rates[each])
+    return Ceiling(rates[best], best, threads)
+
+
+def macs(model: ir.Model) -> int:
+    """The multiply-adds of one image through the convolutions and the classifier of a graph."""
+    total = 0
+    for node in model.graph:
+        if node.op_type not in ("Conv", "Gemm"):
+            continue
+        weight, answer = node.inputs[1], node.outputs[0].shape
+        if weight is None or weight.shape is None or answer is None:
+            raise ConversionError("has no shape", where=str(node.name))
+        sides = [int(side) for side in list(answer)[2:] if isinstance(side, int)]
+        total += math.prod(int(side) for side in weight.shape if isinstance(side, int)) * math.prod(
+            sides
+        )
+    return total
+
+
+def _model(each: Convolution) -> bytes:
+    """One QLinearConv, u8 in and out."""
+    sides = [each.batch, each.channels, each.side, each.side]
+    entry = ir.Value(name="x", shape=ir.Shape(sides), type=ir.TensorType(ir.DataType.UINT8))
+    graph = ir.Graph([entry], [], nodes=[], opset_imports={"": OPSET}, name="ceiling")
+    kernel = (each.channels, each.channels, each.kernel, each.kernel)
+    weight = np.random.default_rng(1).integers(-127, 128, kernel).astype(np.int8)
+    scale = np.float32(1 / 64)
+    constants: dict[str, NDArray[Any]] = {
+        "x.scale": np.asarray(scale),
+        "x.zero": np.asarray(128, np.uint8),
+        "w": weight,
+        "w.scale": np.full(each.channels, scale, np.float32),
+        "w.zero": np.zeros(each.channels, np.int8),
+        "y.scale": np.asarray(np.float32(each.channels / 8)),
+        "y.zero": np.asarray(128, np.uint8),
+    }
+    values = [initializer(graph, name, array) for name, array in constants.items()]
+    pad = each.kernel // 2
+    node = ir.node(
+        "QLinearConv", [entry, *values], {"pads": [pad] * 4, "kernel_shape": [each.kernel] * 2}
+    )
+    output = node.outputs[0]
+    output.name, output.type = "y", ir.TensorType(ir.DataType.UINT8)
+    output.shape = ir.Shape(sides)
+    graph.append(node)
+    graph.outputs.append(output)
+    return serialize(ir.Model(graph, ir_version=IR_VERSION))

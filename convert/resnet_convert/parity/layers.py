@@ -1,0 +1,162 @@
+"""Look inside: what each layer answers, and which layer loses precision, in PyTorch's names.
+
+`std` is the standard deviation of a layer's response after BatchNorm and before the ReLU, the
+quantity of figure 7 in He et al. 2016. `sqnr_db` compares the layer's activation in the converted
+graph with the one in the folded FP32 graph *given the same input*: every converted layer is fed
+what the FP32 layer was fed, so that a layer answers for its own loss and not for those before it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, astuple, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_convert.graph.emulate import emulate
+from resnet_convert.graph.nodes import WEIGHTED
+from resnet_convert.graph.segments import leading_to, loaded, run, walk
+from resnet_serve.errors import ConversionError
+from resnet_serve.optional import optional
+from resnet_serve.parity.numerics import decibels
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+else:
+    ir = optional("onnx_ir", extra="convert")
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One weighted layer: its response's spread, and the SQNR of its activation in dB."""
+
+    name: str
+    std: float
+    sqnr_db: float
+
+    def to_json(self) -> dict[str, object]:
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Tensors:
+    """The names in the folded graph: what a layer takes, answers, and ends in behind its ReLU."""
+
+    taken: str
+    response: str
+    activation: str
+
+
+def inspect(
+    folded: ir.Model, converted: ir.Model, batches: Iterable[NDArray[Any]], *, threads: int
+) -> tuple[Layer, ...]:
+    """Run both graphs over the batches, a segment of layers at a time, in the graph's order.
+
+    A typed graph (FP16, BF16, Q/DQ over FP16) is emulated: it rounds as it would on its GPU.
+    """
+    layers = _layers(folded)
+    alone = converted.clone()
+    image = str(folded.graph.inputs[0].name)
+    sources = {image: image} | _separate(alone, layers)
+    available = {str(value.name) for node in alone.graph for value in node.outputs}
+    twins = {name: _twin(name, tensors, available) for name, tensors in layers.items()}
+    emulation = emulate(alone)
+    wanted = {tensor for tensors in layers.values() for tensor in astuple(tensors)} - {image}
+    sums = {name: np.zeros(5) for name in layers}  # n, Σx, Σx², signal, noise
+    with ExitStack() as stack:
+        reference = stack.enter_context(walk(folded, wanted, threads=threads))
+        groups = [
+            [name for name, tensors in layers.items() if tensors.response in shown]
+            for shown in (frozenset(segment.shown) for segment in reference.segments)
+        ]
+        parts = leading_to(emulation, [[twins[name] for name in group] for group in groups])
+        sessions = [stack.enter_context(loaded(part, threads=threads)) for part in parts]
+        for batch in batches:
+            for seen, group, part, session in zip(
+                reference.run(batch), groups, parts, sessions, strict=True
+            ):
+                theirs = {image: batch} | seen.given | seen.shown
+                ours = run(session, {entry: theirs[sources[entry]] for entry in part.given})
+                for name in group:
+                    x = theirs[layers[name].response].astype(np.float64)
+                    a = theirs[layers[name].activation].astype(np.float64)
+                    noise = np.square(a - ours[twins[name]].astype(np.float64)).sum()
+                    sums[name] += (x.size, x.sum(), np.square(x).sum(), np.square(a).sum(), noise)
+    return tuple(_summary(name, total) for name, total in sums.items())
+
+
+def _layers(folded: ir.Model) -> dict[str, _Tensors]:
+    found = {}
+    for node in folded.graph:
+        if node.op_type in WEIGHTED:
+            response = activation = node.outputs[0]
+            readers = [use.node for use in response.uses()]
+            if [reader.op_type for reader in readers] == ["Relu"]:
+                activation = readers[0].outputs[0]
+            names = (value.name for value in (node.inputs[0], response, activation) if value)
+            found[str(node.name)] = _Tensors(*map(str, names))
+    return found
+
+
+def _separate(converted: ir.Model, layers: Mapping[str, _Tensors]) -> dict[str, str]:
+    """Feed every layer from an FP32 graph input of its own, through its own Cast or Q/DQ, in place.
+
+    Returns the tensor of the folded graph that each new input stands for.
+    """
+    graph = converted.graph
+    entries: dict[str, ir.Value] = {}
+    entrances: dict[ir.Value, ir.Value] = {}
+    for node in list(graph):
+        tensors = layers.get(str(node.name))
+        taken = node.inputs[0] if node.inputs else None
+        if tensors is None or taken is None or taken.is_graph_input():
+            continue
+        if tensors.taken not in entries:
+            entry = ir.Value(
+                name=f"{tensors.taken}.given",
+                shape=taken.shape,
+                type=ir.TensorType(ir.DataType.FLOAT),
+            )
+            graph.inputs.append(entry)
+            entries[tensors.taken] = entry
+        # Two layers may read one tensor differently: one through its Q/DQ pair, one as it is.
+        if taken not in entrances:
+            entry = entries[tensors.taken]
+            entrances[taken] = _entrance(graph, entry, taken, before=node)
+        node.replace_input_with(0, entrances[taken])
+    return {str(entry.name): name for name, entry in entries.items()}
+
+
+def _entrance(graph: ir.Graph, entry: ir.Value, taken: ir.Value, *, before: ir.Node) -> ir.Value:
+    """`entry` as `taken` was: in its type, and dequantized from the same grid if it was."""
+    steps: list[ir.Node] = []
+    value = entry
+    if taken.dtype is not None and taken.dtype != ir.DataType.FLOAT:
+        steps.append(ir.node("Cast", [value], {"to": taken.dtype}))
+        value = steps[-1].outputs[0]
+    producer = taken.producer()
+    if producer is not None and producer.op_type == "DequantizeLinear":
+        grid = producer.inputs[1:]
+        steps.append(ir.node("QuantizeLinear", [value, *grid]))
+        steps.append(ir.node("DequantizeLinear", [steps[-1].outputs[0], *grid]))
+    for number, step in enumerate(steps):
+        step.name = step.outputs[0].name = f"{taken.name}.given.{number}"
+    graph.insert_before(before, steps)
+    return steps[-1].outputs[0] if steps else entry
+
+
+def _twin(name: str, tensors: _Tensors, available: set[str]) -> str:
+    """The activation in the converted graph: as dequantized, where it was quantized."""
+    for twin in (f"{tensors.activation}.dq", tensors.activation):
+        if twin in available:
+            return twin
+    raise ConversionError("the converted graph has lost its activation", where=name)
+
+
+def _summary(name: str, total: NDArray[np.float64]) -> Layer:
+    count, first, second, signal, noise = (float(x) for x in total)
+    variance = max(0.0, second / count - (first / count) ** 2)
+    return Layer(name=name, std=float(np.sqrt(variance)), sqnr_db=decibels(signal, noise))

@@ -1,0 +1,14 @@
+"""INT8 and FP8: ranges from images, Q/DQ pairs in the graph, and the search for what loses least.
+
+| module | role |
+|---|---|
+| `calibrate`, `histogram`, `clipping` | ranges of activations, over images, by method |
+| `u8s8` | Q/DQ pairs for CPUs: u8 activations, s8 weights |
+| `s8s8` | Q/DQ pairs for TensorRT: symmetric INT8 or FP8 over a floating graph |
+| `qdq` | how a pair and a quantized constant are inserted |
+| `equalize`, `bias_correction` | rewrites of the folded graph that make it easier to quantize |
+| `calibration_search` | `--calibration-method auto`: every method judged on held-out images |
+| `sensitivity`, `mixed_precision` | what each layer costs, and the fewest to keep floating |
+
+Imports `graph/`.
+"""

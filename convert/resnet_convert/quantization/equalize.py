@@ -1,0 +1,128 @@
+"""Equalise: even out the channels between two convolutions, without changing the network.
+
+    conv1 ─► relu ─► conv2        W₁ ← S⁻¹·W₁   b₁ ← S⁻¹·b₁   W₂ ← W₂·S       s > 0
+
+relu(x/s) = relu(x)/s, so that what leaves conv2 is the same up to rounding; and between the two a
+tensor with one scale loses less when its channels are of one size. With r₁, r₂ the largest weight
+of a channel in conv1 and of what conv2 reads it with, s = √(r₁·r₂)/r₂ makes both √(r₁·r₂).
+(Nagel et al. 2019, arXiv:1906.04721, section 4.1.)
+
+Rules:
+1. The ReLU is the only reader of conv1, conv2 the only reader of the ReLU: inside a block, never
+   across an Add. Neither tensor leaves the graph.
+2. conv2 of a bottleneck belongs to two pairs, so pairs take turns until all s are close to 1.
+3. A channel with no weights on a side keeps its scale, and no channel is scaled by more than 2^±8
+   in all: dead channels would otherwise blow up whatever their bias lets through.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_convert.graph.initializers import array_of, assign, own_initializer
+from resnet_serve.optional import optional
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+else:
+    ir = optional("onnx_ir", extra="convert")
+
+LARGEST_SCALE = 2.0**8
+_SWEEPS = 20
+_CLOSE = 1e-3
+
+
+@dataclass(frozen=True)
+class Equalization:
+    """The pairs of layers that were evened out, and the largest s or 1/s of any channel."""
+
+    pairs: tuple[tuple[str, str], ...]
+    largest_scale: float
+
+
+def equalize(model: ir.Model) -> Equalization:
+    """Equalise every pair of convolutions of a folded FP32 graph, in place."""
+    found = pairs(model.graph)
+    weights = {
+        node: array_of(own_initializer(node, 1)).astype(np.float64)
+        for node in dict.fromkeys(node for pair in found for node in pair)
+    }
+    scales = [np.ones(len(weights[first])) for first, _ in found]
+    for _ in range(_SWEEPS):
+        change = 0.0
+        for index, (first, second) in enumerate(found):
+            before = scales[index]
+            after = np.clip(
+                before * _scale(weights[first], weights[second], _groups(second)),
+                1 / LARGEST_SCALE,
+                LARGEST_SCALE,
+            )
+            step = after / before
+            weights[first] /= _outputs(step, weights[first])
+            weights[second] *= _inputs(step, weights[second], _groups(second))
+            scales[index] = after
+            change = max(change, float(np.abs(np.log(step)).max(initial=0.0)))
+        if change < _CLOSE:
+            break
+    for node, exact in weights.items():
+        assign(own_initializer(node, 1), exact.astype(np.float32))
+    for (first, _), scale in zip(found, scales, strict=True):
+        if len(first.inputs) > 2:
+            bias = own_initializer(first, 2)
+            assign(bias, (array_of(bias).astype(np.float64) / scale).astype(np.float32))
+    largest = max((float(np.abs(np.log(scale)).max()) for scale in scales), default=0.0)
+    names = tuple((str(first.name), str(second.name)) for first, second in found)
+    return Equalization(names, float(np.exp(largest)))
+
+
+def pairs(graph: ir.Graph) -> list[tuple[ir.Node, ir.Node]]:
+    """The pairs of rule 1, in the graph's order."""
+    found = []
+    for node in graph:
+        relu = _only_reader(node) if node.op_type == "Conv" else None
+        if relu is None or relu.op_type != "Relu":
+            continue
+        second = _only_reader(relu)
+        if second is not None and second.op_type == "Conv":
+            found.append((node, second))
+    return found
+
+
+def _only_reader(node: ir.Node) -> ir.Node | None:
+    value = node.outputs[0]
+    uses = list(value.uses())
+    if len(uses) != 1 or uses[0].idx != 0 or value.is_graph_output():
+        return None
+    return uses[0].node
+
+
+def _groups(node: ir.Node) -> int:
+    return node.attributes.get_int("group") or 1
+
+
+def _scale(
+    first: NDArray[np.float64], second: NDArray[np.float64], groups: int
+) -> NDArray[np.float64]:
+    """The s of each channel between two weights [O, I/groups, …]."""
+    written = np.abs(first).reshape(len(first), -1).max(axis=1)
+    by_group = np.abs(second).reshape(groups, len(second) // groups, second.shape[1], -1)
+    read = by_group.max(axis=(1, 3)).ravel()
+    used = (written > 0) & (read > 0)
+    return np.where(used, np.sqrt(written / np.where(used, read, 1.0)), 1.0)
+
+
+def _outputs(step: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """One factor per output channel, to broadcast over [O, I/groups, …]."""
+    return step.reshape((-1,) + (1,) * (weight.ndim - 1))
+
+
+def _inputs(
+    step: NDArray[np.float64], weight: NDArray[np.float64], groups: int
+) -> NDArray[np.float64]:
+    """One factor per input channel; the outputs of a group read that group's channels alone."""
+    each = np.repeat(step.reshape(groups, -1), len(weight) // groups, axis=0)
+    return each.reshape(*each.shape, *(1,) * (weight.ndim - 2))

@@ -1,0 +1,84 @@
+"""Q/DQ pairs and quantized constants, as both quantizers insert them.
+
+    activation ─► QuantizeLinear ─► DequantizeLinear ─► readers
+    stored integers ─► DequantizeLinear (axis 0) ─► Conv or Gemm
+
+Reference: ONNX operators `QuantizeLinear` and `DequantizeLinear`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_convert.graph.initializers import initializer
+from resnet_convert.graph.nodes import dequantized_name
+from resnet_serve.optional import optional
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+else:
+    ir = optional("onnx_ir", extra="convert")
+
+
+def insert_pair(
+    graph: ir.Graph,
+    value: ir.Value,
+    scale: NDArray[np.float32],
+    zero: NDArray[np.generic],
+    *,
+    name: str,
+    uses: Iterable[tuple[ir.Node, int]],
+) -> None:
+    """Insert Q and DQ behind `value` and let `uses` (reader, input index) read the result.
+
+    `scale` FP32, a scalar; `zero`, a scalar of the stored type: UINT8, INT8 or FP8. The pair's
+    output is called `dequantized_name(name)`.
+    """
+    grid = (
+        initializer(graph, f"{name}.scale", scale),
+        initializer(graph, f"{name}.zero", zero),
+    )
+    quantize_node = ir.node("QuantizeLinear", [value, *grid], name=f"{name}.q")
+    dequantize_node = ir.node(
+        "DequantizeLinear", [quantize_node.outputs[0], *grid], name=dequantized_name(name)
+    )
+    for node, dtype in (
+        (quantize_node, ir.DataType.from_numpy(zero.dtype)),
+        (dequantize_node, ir.DataType.FLOAT),
+    ):
+        node.outputs[0].name = node.name
+        node.outputs[0].shape, node.outputs[0].type = value.shape, ir.TensorType(dtype)
+    producer = value.producer()
+    if producer is None:
+        graph.insert_before(graph[0], [quantize_node, dequantize_node])
+    else:
+        graph.insert_after(producer, [quantize_node, dequantize_node])
+    for reader, index in uses:
+        reader.replace_input_with(index, dequantize_node.outputs[0])
+
+
+def insert_constant(
+    graph: ir.Graph,
+    node: ir.Node,
+    name: str,
+    integers: NDArray[np.generic],
+    scale: NDArray[np.float32],
+) -> ir.Value:
+    """Store `integers` [channels, …] and their `scale` [channels] ahead of `node`; returns the FP32
+    tensor behind a DequantizeLinear over axis 0.
+    """
+    stored = initializer(graph, f"{name}.q", integers)
+    scales = initializer(graph, f"{name}.scale", scale)
+    zeros = initializer(graph, f"{name}.zero", np.zeros(scale.shape, integers.dtype))
+    dequantize_node = ir.node(
+        "DequantizeLinear", [stored, scales, zeros], {"axis": 0}, name=dequantized_name(name)
+    )
+    output = dequantize_node.outputs[0]
+    output.name = dequantize_node.name
+    output.shape, output.type = ir.Shape(integers.shape), ir.TensorType(ir.DataType.FLOAT)
+    graph.insert_before(node, dequantize_node)
+    return output

@@ -1,0 +1,200 @@
+"""Quantize: Q/DQ pairs for the CPU dialect, u8 activations and s8 per-channel weights.
+
+    q = saturate(round(x/scale) + zero)         scale = (high − low)/255, zero = round(−low/scale)
+
+Where the pairs go (ONNX Runtime keeps an operator in integers only when every activation around
+it is quantized; x86 VNNI multiplies u8 × s8):
+1. Every activation that a Conv, Gemm, Add, pool, Concat, Slice, Pad or Flatten reads or writes
+   gets one pair, right after its producer, whoever reads it: an identity shortcut therefore shares
+   the pair of its block's input, and an Add has integers on both sides.
+2. Except between an operator and its ReLU: the pair goes behind the ReLU. Its range starts at
+   zero, where u8 saturates anyway, so that the ReLU itself is dropped.
+3. MaxPool, Flatten, Slice and zero Pad move values without changing them: their output takes the
+   scale of their input, and they run on the integers. A Pad by anything else has its own range.
+4. Weights: symmetric s8 per output channel, −127…127, stored as integers.
+5. Biases: s32 with scale(input)·scale(weight). A channel whose bias would not fit, or whose product
+   of scales FP32 could not hold, gets a coarser weight scale.
+6. Outputs stay FP32, logits or features; who reads one inside the graph reads its pair. Ranges
+   always contain zero, so that padding is exact.
+7. A layer that is kept has FP32 weights and bias, and reads its input as it was written, or moved
+   (rule 3); others read the same tensor through its pair. (Kept behind a pair, the layer would be
+   quantized by ONNX Runtime after all, which rounds the weights itself.)
+8. What writes such an input computes in FP32, whatever it carries. So a Conv or Gemm there stays
+   floating too, but reads its own input as before. Every other layer runs in integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from resnet_convert.graph.initializers import array_of, own_initializer, remove
+from resnet_convert.graph.nodes import (
+    MOVING,
+    WEIGHTED,
+    data_input,
+    layers_named,
+    moves,
+    output_major_weight,
+    source,
+)
+from resnet_convert.quantization.calibrate import Range
+from resnet_convert.quantization.qdq import insert_constant, insert_pair
+from resnet_serve.optional import optional
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+else:
+    ir = optional("onnx_ir", extra="convert")
+
+QUANTIZED = WEIGHTED | MOVING | {"Add", "Concat", "GlobalAveragePool", "AveragePool", "Relu"}
+LARGEST_BIAS = 2.0**30  # the other half of 32 bits is for the sum of products it is added to
+# The product of two scales stays this far above FP32's subnormal numbers, which lose digits.
+SMALLEST_PRODUCT = float(np.finfo(np.float32).tiny) * 2**24
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """How many layers and activations carry Q/DQ, and how many ReLUs saturation replaced.
+
+    `floating` are the layers that stay FP32, in the graph's order: those kept (rule 7), and those
+    that compute for them (rule 8).
+    """
+
+    layers: int
+    activations: int
+    dropped_relus: int
+    coarsened_channels: int
+    floating: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Grid:
+    scale: float
+    zero: int
+
+
+def activations(model: ir.Model) -> tuple[str, ...]:
+    """The tensors that will carry a Q/DQ pair (rules 1, 2 and 6), in the graph's order."""
+    return tuple(str(value.name) for value in _activations(model.graph, frozenset()))
+
+
+def quantize(
+    model: ir.Model, ranges: Mapping[str, Range], *, keep: frozenset[str] = frozenset()
+) -> Quantization:
+    """Insert the pairs, in place; `ranges` holds what `calibrate.observe` saw.
+
+    `keep` names layers that stay floating; ranges that they make superfluous are not looked at.
+    """
+    graph = model.graph
+    kept = layers_named(graph, keep, where="int8")
+    values = _activations(graph, kept)
+    grids = {str(value.name): _grid(ranges[source(value)]) for value in values}
+    weighted = [node for node in graph if node.op_type in WEIGHTED]
+    floating = {node for node in weighted if node in kept or _writes_for(node, kept)}
+    coarsened = sum(
+        _quantize_weights(graph, node, grids[str(data_input(node).name)].scale)
+        for node in weighted
+        if node not in floating
+    )
+    dropped = 0
+    for value in values:
+        grid = grids[str(value.name)]
+        producer = value.producer()
+        scale, zero = np.asarray(grid.scale, np.float32), np.asarray(grid.zero, np.uint8)
+        name = str(value.name)
+        uses = [use for use in value.uses() if not _reads_as_written(use.node, kept)]
+        shared = len(uses) < len(value.uses()) or value.is_graph_output()
+        rectified = producer is not None and producer.op_type == "Relu"
+        if producer is not None and rectified and grid.zero == 0 and not shared:
+            insert_pair(graph, data_input(producer), scale, zero, name=name, uses=uses)
+            remove(graph, producer)
+            dropped += 1
+        else:
+            insert_pair(graph, value, scale, zero, name=name, uses=uses)
+    return Quantization(
+        layers=len(weighted) - len(floating),
+        activations=len(values),
+        dropped_relus=dropped,
+        coarsened_channels=coarsened,
+        floating=tuple(str(node.name) for node in weighted if node in floating),
+    )
+
+
+def _reads_as_written(reader: ir.Node, kept: frozenset[ir.Node]) -> bool:
+    """Rule 7: whether an operator is a kept layer, or moves values for one."""
+    return reader in kept or (
+        moves(reader) and any(_reads_as_written(use.node, kept) for use in reader.outputs[0].uses())
+    )
+
+
+def _writes_for(node: ir.Node, kept: frozenset[ir.Node]) -> bool:
+    """Rule 8."""
+    readers = [use.node for use in node.outputs[0].uses()]
+    if [reader.op_type for reader in readers] == ["Relu"]:
+        readers = [use.node for use in readers[0].outputs[0].uses()]
+    return any(_reads_as_written(reader, kept) for reader in readers)
+
+
+def _activations(graph: ir.Graph, kept: frozenset[ir.Node]) -> list[ir.Value]:
+    constants = set(graph.initializers)
+    found: dict[str, ir.Value] = {}
+    for node in graph:
+        if node.op_type not in QUANTIZED:
+            continue
+        for value in (*node.inputs, *node.outputs):
+            if value is None or value.name in constants:
+                continue
+            readers = [use.node for use in value.uses()]
+            if not readers and value.is_graph_output():
+                continue
+            if [reader.op_type for reader in readers] == ["Relu"]:
+                continue
+            if not readers or not all(_reads_as_written(reader, kept) for reader in readers):
+                found[str(value.name)] = value
+    return list(found.values())
+
+
+def _grid(seen: Range) -> _Grid:
+    low, high = min(0.0, seen.low), max(0.0, seen.high)
+    scale = float(np.float32((high - low) / 255))
+    if scale < SMALLEST_PRODUCT:  # a tensor that is zero, or as good as zero
+        scale = 1.0
+    return _Grid(scale, int(np.clip(np.rint(-low / scale), 0, 255)))
+
+
+def _quantize_weights(graph: ir.Graph, node: ir.Node, input_scale: float) -> int:
+    """Rules 4 and 5 for one Conv or Gemm; returns how many channels had to be coarsened."""
+    weight = output_major_weight(node)
+    exact = array_of(weight).astype(np.float64)
+    scale = np.abs(exact).reshape(len(exact), -1).max(axis=1) / 127
+    bias = (
+        array_of(own_initializer(node, 2)).astype(np.float64)
+        if len(node.inputs) > 2
+        else np.zeros(len(exact))
+    )
+    needed = np.abs(bias) / (input_scale * LARGEST_BIAS)
+    needed = np.maximum(needed, SMALLEST_PRODUCT / min(input_scale, 1.0))
+    coarsened = int(((needed > scale) & (scale > 0)).sum())
+    scale = np.maximum(scale, needed).astype(np.float32)
+    shape = (-1,) + (1,) * (exact.ndim - 1)
+    integers = np.clip(np.rint(exact / scale.astype(np.float64).reshape(shape)), -127, 127)
+    # The runtime multiplies the two FP32 scales; so do we, to the bit.
+    bias_scale = np.float32(input_scale) * scale
+    bias_integers = np.rint(bias / bias_scale.astype(np.float64))
+    names = (f"{node.name}.weight", f"{node.name}.bias")
+    own = [value for value in node.inputs[1:] if value is not None]
+    constants = (
+        insert_constant(graph, node, names[0], integers.astype(np.int8), scale),
+        insert_constant(graph, node, names[1], bias_integers.astype(np.int32), bias_scale),
+    )
+    node.resize_inputs(3)
+    for index, value in enumerate(constants, start=1):
+        node.replace_input_with(index, value)
+    for value in own:
+        if not value.uses() and value.name is not None:
+            graph.initializers.pop(value.name, None)
+    return coarsened

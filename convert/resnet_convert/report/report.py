@@ -1,0 +1,266 @@
+"""Report: one conversion as one HTML page that needs nothing else, for whoever decides on it.
+
+The page is the template `report.html.j2`, which words the facts, filled with the rows that this
+module derives and the figures of `plots.py`. Everything a conversion was given (labels, paths) is
+escaped; only the figures go in as they are.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from resnet_convert.head import HEADS
+from resnet_convert.parity.candidate import PRECISION_CHECK
+from resnet_convert.report import plots
+from resnet_convert.report.plots import number
+from resnet_serve import passport
+from resnet_serve.optional import optional
+from resnet_serve.parity.gate import Check
+from resnet_serve.parity.latency import Latency
+from resnet_serve.parity.numerics import EXACT_DB, Numerics
+
+if TYPE_CHECKING:
+    import jinja2
+
+    from resnet_convert.conversion import Conversion
+else:
+    jinja2 = optional("jinja2", extra="convert")
+
+CHANGED_SHOWN = 20
+FP32_BYTES = 4
+_RUNTIME_NAMES = {
+    "pytorch": "PyTorch",
+    "onnxruntime": "ONNX Runtime",
+    "openvino": "OpenVINO",
+    "tensorrt": "TensorRT",
+}
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table: its name, its value, what to say beside it, and a bar in percent."""
+
+    name: str
+    value: str
+    note: str = ""
+    start: float = 0.0
+    share: float = 0.0
+    accent: bool = False
+
+
+def render(conversion: Conversion, *, created: datetime | None = None) -> str:
+    """The page. `created` is the moment it states (now when None); the rest is the conversion's."""
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {
+        "number": number,
+        "percent": percent,
+        "times": times,
+        "points": points,
+        "bytes": size,
+        "count": count,
+    }
+    source = resources.files("resnet_convert").joinpath("report.html.j2")
+    page: str = environment.from_string(source.read_text(encoding="utf-8")).render(
+        conversion=conversion,
+        found=conversion.measurements,
+        decisions=conversion.measurements.decisions,
+        answers=HEADS[conversion.request.head],
+        created=(created or datetime.now(UTC)).astimezone(UTC),
+        versions={"Python": conversion.host.python, **passport.versions()},
+        command=list(_command(conversion)),
+        verdict=_verdict(conversion),
+        worst_cosine=min(n.cosine for n in conversion.measurements.numerics.values()),
+        images=_images(conversion),
+        checkpoint_bytes=_checkpoint_bytes(conversion),
+        served=conversion.served_file,
+        timeline=list(_timeline(conversion)),
+        checks=[(check, *_mark(check)) for check in conversion.verdict.checks],
+        numerics=list(_numerics(conversion)),
+        latencies=_latencies(conversion),
+        sizes=list(_sizes(conversion)),
+        operators=list(_operators(conversion)),
+        compiled_precision=_compiled_precision(conversion),
+        runtime=_RUNTIME_NAMES.get(conversion.measurements.runtime, ""),
+        changed=list(_changed(conversion)),
+        exact_db=EXACT_DB,
+        not_finite=int((~np.isfinite(conversion.measurements.converted_logits)).sum()),
+        figures=_figures(conversion),
+    )
+    return page
+
+
+def _verdict(conversion: Conversion) -> str:
+    """The one sentence that a reader in a hurry takes away."""
+    found = conversion.measurements
+    verb = "did not pass parity and was forced" if conversion.overridden else "passed parity"
+    cosine = min(n.cosine for n in found.numerics.values())
+    agreement = (
+        f"{percent(found.decisions.top1_agreement)} of {found.decisions.images:,} decisions agree"
+        if conversion.weights.trained and found.decisions is not None
+        else f"{HEADS[conversion.request.head]} agree to a cosine of {cosine:.5f}"
+    )
+    if found.speedup is None:
+        state = conversion.engine.state if conversion.engine is not None else "not measured"
+        rest = f"TensorRT {state}"
+    else:
+        slower = " (slower)" if found.speedup.slower else ""
+        rest = f"{times(found.speedup.median)} PyTorch at batch 1{slower}"
+    return f"{conversion.name} {conversion.request.precision.upper()} {verb}: {agreement}, {rest}"
+
+
+def _command(conversion: Conversion) -> Iterator[str]:
+    """The command in pieces of one option each, between which a line may break."""
+    piece: list[str] = []
+    for word in shlex.split(conversion.request.command()):
+        if word.startswith("--") and piece:
+            yield shlex.join(piece)
+            piece = []
+        piece.append(word)
+    yield shlex.join(piece)
+
+
+def _images(conversion: Conversion) -> str:
+    """The validation images, counted once."""
+    found = conversion.measurements
+    images = f"{found.count:,}"
+    if found.images.startswith(f"{images} "):
+        return found.images
+    return f"{images} images: {found.images}"
+
+
+def _timeline(conversion: Conversion) -> Iterator[Row]:
+    """Stages one after the other on one time axis."""
+    total = sum(stage.seconds for stage in conversion.stages) or 1.0
+    gone = 0.0
+    for stage in conversion.stages:
+        text = f"{stage.seconds:.1f} s" if stage.seconds >= 1 else f"{1000 * stage.seconds:.0f} ms"
+        start, share = 100 * gone / total, 100 * stage.seconds / total
+        yield Row(stage.name, text, stage.summary, start, share, accent=True)
+        gone += stage.seconds
+
+
+def _mark(check: Check) -> tuple[str, str]:
+    """CSS class and words of a check's outcome."""
+    if not check.binding:
+        return "neutral", "– not binding (untrained)"
+    return ("good", "✓ passed") if check.passed else ("bad", "✗ not met")
+
+
+def _numerics(conversion: Conversion) -> Iterator[tuple[str, Numerics, str]]:
+    """The graph, its distance from PyTorch, and the worst image by name."""
+    for batch_size, numerics in conversion.trace.numerics.items():
+        yield f"traced FP32, batch {batch_size}", numerics, "random noise"
+    for batch_size, numerics in conversion.fold_numerics.items():
+        yield f"folded FP32, batch {batch_size}", numerics, "random noise"
+    precision = conversion.request.precision.upper()
+    for batch_size, numerics in conversion.measurements.numerics.items():
+        name = _image_name(conversion, numerics.worst)
+        yield f"converted {precision}, batch {batch_size}", numerics, name
+
+
+def _image_name(conversion: Conversion, index: int) -> str:
+    """The image's name without the folder that the whole page is about."""
+    images = conversion.validation_set
+    return images.name_of(index).removeprefix(f"{images.name}/")
+
+
+def _latencies(conversion: Conversion) -> dict[str, Latency]:
+    found = conversion.measurements.latencies
+    return {_RUNTIME_NAMES.get(name, name): latency for name, latency in found.items()}
+
+
+def _sizes(conversion: Conversion) -> Iterator[Row]:
+    file, after = conversion.served_file
+    before = _checkpoint_bytes(conversion)
+    largest = max(before, after)
+    share = 100 * before / largest
+    yield Row("FP32 checkpoint", size(before), "parameters × 4 bytes", share=share)
+    name = f"{file}, {conversion.request.precision.upper()}"
+    note, share = f"{100 * after / before:.0f} % of it", 100 * after / largest
+    yield Row(name, size(after), note, share=share, accent=True)
+
+
+def _checkpoint_bytes(conversion: Conversion) -> int:
+    return FP32_BYTES * conversion.weights.architecture.parameters
+
+
+def _operators(conversion: Conversion) -> Iterator[Row]:
+    compiled = conversion.measurements.compiled
+    most = max(compiled.values(), default=1)
+    for name, nodes in sorted(compiled.items(), key=lambda item: (-item[1], item[0])):
+        yield Row(name, f"{nodes:,}", share=100 * nodes / most, accent="Conv" in name)
+
+
+def _compiled_precision(conversion: Conversion) -> str:
+    """`53 of 53 convolutions INT8`, or how many there are where nothing was asked of them."""
+    for check in conversion.verdict.checks:
+        if check.name == PRECISION_CHECK:
+            return f"{check.found}."
+    total = sum(n for name, n in conversion.measurements.compiled.items() if "Conv" in name)
+    return f"{count(total, 'convolution')}."
+
+
+def _changed(conversion: Conversion) -> Iterator[tuple[int, str, str, str, str]]:
+    """Index and name of an image, both decisions and, where it is known, the right answer."""
+    found, labels = conversion.measurements, conversion.weights.labels
+    changed = found.decisions.changed if found.decisions else ()
+    for index in changed[:CHANGED_SHOWN]:
+        answers = [int(found.reference_logits[index].argmax())]
+        answers += [int(found.converted_logits[index].argmax())]
+        if found.labels is not None:
+            answers += [int(found.labels[index])]
+        theirs, ours, *right = (f"{answer}: {labels[answer]}" for answer in answers)
+        name = _image_name(conversion, index)
+        yield index, name, theirs, ours, right[0] if right else "not known"
+
+
+def _figures(conversion: Conversion) -> dict[str, str]:
+    found = conversion.measurements
+    logits = (found.reference_logits, found.converted_logits)
+    classifies = conversion.request.classifies
+    figures = {
+        "logits": plots.logit_scatter(*logits) if classifies else "",
+        "errors": plots.error_histogram(*logits) if classifies else "",
+        "responses": plots.layer_response(conversion.layers),
+        "sqnr": plots.layer_sqnr(conversion.layers),
+        "latencies": plots.latency_distributions(_latencies(conversion)) if found.latencies else "",
+    }
+    if conversion.mixed_precision is not None and conversion.mixed_precision.tried:
+        figures["trade"] = plots.trade(conversion.mixed_precision)
+    return figures
+
+
+def percent(share: float) -> str:
+    """A share of one, in percent; the sign stays on its number's line."""
+    text = f"{100 * share:.2f}" if np.isfinite(share) else number(share)
+    return f"{text}\N{NO-BREAK SPACE}%"
+
+
+def times(ratio: float) -> str:
+    """How many times: one decimal, two below one, none where they would be noise."""
+    digits = 0 if ratio >= 100 else 1 if ratio >= 1 else 2
+    return f"{ratio:,.{digits}f}×"
+
+
+def points(value: float) -> str:
+    """Percentage points with their sign; zero has none."""
+    return f"{value:+.2f}".replace("-", "−") if round(value, 2) else "0.00"
+
+
+def size(in_bytes: int) -> str:
+    """A file's size in decimal units."""
+    return f"{number(in_bytes / 1e6)} MB" if in_bytes >= 1e6 else f"{in_bytes / 1e3:.0f} kB"
+
+
+def count(quantity: int, one: str, many: str = "") -> str:
+    """1 core, 2 cores."""
+    return f"{quantity:,} {one if quantity == 1 else many or one + 's'}"

@@ -1,0 +1,178 @@
+"""Build: on a GPU host the typed ONNX becomes a plan, inspected and loaded; elsewhere it waits.
+
+    typed ONNX ─► version guard ─► engine ─► inspection ─► loaded, ready for the parity gate
+
+`resnet-convert --target tensorrt` and `resnet-convert build-plan` both go this way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import closing, contextmanager
+from dataclasses import dataclass, field, replace
+from importlib.util import find_spec
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from resnet_convert.request import Request
+from resnet_convert.stage_log import StageLog
+from resnet_convert.tensorrt import engine as engine_builder
+from resnet_convert.tensorrt import inspection as inspector
+from resnet_convert.tensorrt.engine import BuildOptions, Engine
+from resnet_convert.tensorrt.inspection import Inspection
+from resnet_serve import cuda, durable
+from resnet_serve.errors import ConversionError, HostError
+from resnet_serve.parity.latency import Latency
+from resnet_serve.runtimes import TARGETS
+from resnet_serve.runtimes import tensorrt as tensorrt_runtime
+from resnet_serve.runtimes.tensorrt import TensorRtModel
+from resnet_serve.triton import releases
+
+if TYPE_CHECKING:
+    import onnx_ir as ir
+
+State = Literal["built", "plan not built", "built by the server"]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A plan, and what was found in it."""
+
+    engine: Engine
+    inspection: Inspection
+
+
+@dataclass(frozen=True)
+class EngineRecord:
+    """What a passport says of an engine, whether it is there or still to be built."""
+
+    state: State
+    options: BuildOptions
+    triton: str | None
+    built: Built | None = None
+    latencies: Mapping[int, Latency] = field(default_factory=dict)
+
+    def to_json(self) -> dict[str, object]:
+        built = self.built
+        found: dict[str, object] = {
+            "state": self.state,
+            "triton": self.triton,
+            **self.options.to_json(),
+        }
+        if built is not None:
+            found |= {
+                "tensorrt": built.engine.tensorrt,
+                "gpu": built.engine.gpu.to_json(),
+                "plan_sha256": durable.sha256(built.engine.plan),
+                "plan_bytes": len(built.engine.plan),
+                "build_s": round(built.engine.seconds, 1),
+                "timing_cache_sha256": built.engine.timing_cache_sha256,
+                "timing_cache_reused": built.engine.timing_cache_reused,
+                "inspection": built.inspection.to_json(),
+                "latency": {str(size): times.to_json() for size, times in self.latencies.items()},
+            }
+        return found
+
+
+@dataclass(frozen=True)
+class BuildHost:
+    """A host that can build plans: its GPU, opened, and the TensorRT it has."""
+
+    device: cuda.Device
+    tensorrt: str
+
+    def close(self) -> None:
+        """Let the GPU go."""
+        self.device.close()
+
+    @classmethod
+    def open(cls) -> BuildHost:
+        """Raises `HostError` saying what is missing: TensorRT, the driver, or the GPU."""
+        tensorrt = tensorrt_runtime.version()
+        return cls(cuda.open_device(), tensorrt)
+
+    def guard(self, options: BuildOptions, precision: str, triton: str | None) -> str | None:
+        """Refuse what would be built in vain; the sentence to warn with, if any."""
+        engine_builder.check_gpu(self.device.describe(), precision)
+        if triton is None:
+            return None
+        return releases.check_build(
+            releases.find(triton), self.tensorrt, version_compatible=options.version_compatible
+        )
+
+    @contextmanager
+    def build(
+        self,
+        model: ir.Model,
+        data: bytes,
+        options: BuildOptions,
+        log: StageLog,
+        *,
+        timing_cache: Path | None = None,
+    ) -> Iterator[tuple[Built, TensorRtModel]]:
+        """Build `data` (the serialized `model`), inspect the plan, and keep it loaded meanwhile."""
+        with log.stage("engine") as say:
+            engine = engine_builder.build(
+                data,
+                options,
+                self.device.describe(),
+                cache=timing_cache,
+                progress=log.progress.advance,
+            )
+            log.warnings.extend(engine.notes)
+            say(
+                f"{len(engine.plan) / 1e6:.1f} MB by TensorRT {engine.tensorrt} "
+                f"for {engine.gpu.name}"
+            )
+        loaded = tensorrt_runtime.load(
+            engine.plan, device=self.device, version_compatible=options.version_compatible
+        )
+        with loaded:
+            with log.stage("inspect") as say:
+                _check_hardware(loaded, options)
+                inspection = inspector.inspect(loaded.inspect(), model)
+                say(inspection.summary())
+            log.warnings.extend(inspection.warnings())
+            yield Built(engine, inspection), loaded
+
+
+def settle(request: Request) -> tuple[Request, str | None]:
+    """What no target at all means on this host, and "auto": TensorRT where it and a GPU are.
+
+    The sentence says why not, where TensorRT is installed and cannot be used.
+    """
+    decided = request.target not in (None, "auto") or request.accelerator is not None
+    if decided or request.prepare_only:
+        return request, None
+    if request.precision not in TARGETS["tensorrt"].precisions:
+        return request, None
+    with open_build_host() as (build_host, missing):
+        if build_host is not None:
+            return replace(request, target="tensorrt"), None
+    if find_spec("tensorrt") is None or missing is None:
+        return request, None
+    return request, f"TensorRT is installed and cannot be used, so this is for CPUs: {missing}"
+
+
+def _check_hardware(loaded: TensorRtModel, options: BuildOptions) -> None:
+    """The flag is read back from the engine: it has been ignored before (pytorch/TensorRT#3941)."""
+    found = loaded.describe()["hardware_compatibility"]
+    if found != options.hardware:
+        raise ConversionError(
+            f"the engine's hardware compatibility is {found or 'none'}, asked was "
+            f"{options.hardware or 'none'}",
+            where="tensorrt: inspect",
+            remedy="Build it without --hardware-compat, on the GPU that will serve it.",
+        )
+
+
+@contextmanager
+def open_build_host() -> Iterator[tuple[BuildHost | None, HostError | None]]:
+    """The build_host of this host, or why there is none."""
+    try:
+        build_host = BuildHost.open()
+    except HostError as missing:
+        yield None, missing
+        return
+    with closing(build_host):
+        yield build_host, None

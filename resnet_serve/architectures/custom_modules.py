@@ -1,0 +1,153 @@
+"""Custom modules: an image classifier of the user's own, `--module package.module:factory`.
+
+    import ─► factory() ─► nn.Module ─► asked once with a black image ─► its classes
+
+The factory is the user's code and runs as such. What it returns is any module from FP32
+[N,C,H,W] to logits [N,classes]; tracing, folding, precision and parity work on its graph.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from resnet_serve.errors import InputFileError, UsageError
+from resnet_serve.optional import optional
+from resnet_serve.preprocessing import Preprocessing
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+else:
+    torch = optional("torch", extra="convert")
+
+_FORM = "Give it as package.module:factory, or path/to/file.py:factory."
+
+
+@dataclass(frozen=True)
+class CustomArchitecture:
+    """What is known of a network without its code: the part that passports and reports need."""
+
+    name: str
+    spec: str
+    classes: int
+    parameters: int
+    channels: int
+    factory: Callable[[], nn.Module] = field(repr=False, compare=False)
+
+    @property
+    def summary(self) -> str:
+        """Whose it is."""
+        return f"the user's own, {self.spec}"
+
+    def build(self) -> nn.Module:
+        """A new network, in evaluation mode."""
+        return make(self.factory, self.spec)
+
+
+def name_of(spec: str) -> str:
+    """What `package.module:factory` is called when nothing else names it: `factory`."""
+    return spec.rpartition(":")[2].rpartition(".")[2]
+
+
+def find_factory(spec: str) -> Callable[[], nn.Module]:
+    """Import the factory (or module class) that `spec` names.
+
+    The working directory is looked in first, as `python -m` does. Raises `UsageError` for what
+    cannot be imported or called.
+    """
+    place, _, attribute = spec.rpartition(":")
+    if not place or not all(part.isidentifier() for part in attribute.split(".")):
+        raise UsageError(f"--module {spec!r} names no factory", remedy=_FORM)
+    found: Any = _from_file(Path(place), spec) if place.endswith(".py") else _imported(place, spec)
+    for part in attribute.split("."):
+        if not hasattr(found, part):
+            raise UsageError(f"--module {spec}: {place} has no {attribute!r}", remedy=_FORM)
+        found = getattr(found, part)
+    if not callable(found):
+        raise UsageError(
+            f"--module {spec}: {attribute} is a {type(found).__name__}, which cannot be called",
+            remedy="Name a function that takes nothing and returns the network.",
+        )
+    factory: Callable[[], nn.Module] = found
+    return factory
+
+
+def make(factory: Callable[[], nn.Module], spec: str) -> nn.Module:
+    """Call the factory; the network in evaluation mode, on the CPU, in FP32."""
+    try:
+        network = factory()
+    except Exception as error:  # the user's code may raise anything
+        raise _failed(f"{spec} fails", error, spec) from error
+    if not isinstance(network, torch.nn.Module):
+        raise InputFileError(
+            f"returned a {type(network).__name__}, not a torch.nn.Module", where=spec
+        )
+    return network.eval().cpu().float()
+
+
+def describe(
+    spec: str,
+    factory: Callable[[], nn.Module],
+    network: nn.Module,
+    preprocessing: Preprocessing,
+) -> CustomArchitecture:
+    """Ask the network once, with one black image of the preprocessing's size."""
+    size = (1, preprocessing.channels, *preprocessing.crop)
+    try:
+        with torch.inference_mode():
+            logits = network(torch.zeros(size))
+    except Exception as error:  # the user's code may raise anything
+        raise _failed(f"cannot take an image FP32 {list(size)}", error, spec) from error
+    if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != 1:
+        answer = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        raise InputFileError(
+            f"answers {answer} for one image, a classifier answers logits [1, classes]",
+            where=spec,
+            remedy="Wrap it in a module that returns the logits alone.",
+        )
+    return CustomArchitecture(
+        name=name_of(spec),
+        spec=spec,
+        classes=logits.shape[1],
+        parameters=sum(parameter.numel() for parameter in network.parameters()),
+        channels=preprocessing.channels,
+        factory=factory,
+    )
+
+
+def _imported(place: str, spec: str) -> Any:
+    here = str(Path.cwd())
+    if here not in sys.path:
+        sys.path.insert(0, here)
+    try:
+        return importlib.import_module(place)
+    except Exception as error:  # a module's own code may raise anything
+        raise _failed(f"{place} cannot be imported", error, spec) from error
+
+
+def _from_file(path: Path, spec: str) -> Any:
+    if not path.is_file():
+        raise UsageError(f"--module {spec}: there is no file {path}", remedy=_FORM)
+    described = importlib.util.spec_from_file_location(path.stem, path)
+    if described is None or described.loader is None:
+        raise UsageError(f"--module {spec}: {path} is no Python file", remedy=_FORM)
+    module = importlib.util.module_from_spec(described)
+    # Dataclasses and pickles of the module look it up by its name.
+    sys.modules.setdefault(path.stem, module)
+    try:
+        described.loader.exec_module(module)
+    except Exception as error:  # a module's own code may raise anything
+        raise _failed(f"{path} cannot be imported", error, spec) from error
+    return module
+
+
+def _failed(what: str, error: Exception, spec: str) -> InputFileError:
+    said = next(iter(str(error).splitlines()), "")
+    reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    return InputFileError(f"{what} ({reason})", where=f"--module {spec}")

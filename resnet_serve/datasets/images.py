@@ -1,0 +1,230 @@
+"""Images to calibrate and to validate with: folders of files, and the built-in handwritten digits.
+
+The same five verbs for every source: `len`, `name_of`, `image`, `labels`, `digest`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from resnet_serve import durable
+from resnet_serve.datasets.digits import Digits, HardDigits
+from resnet_serve.errors import InputFileError, UsageError
+from resnet_serve.preprocessing import ImageError, Preprocessing, decode
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
+DIGITS: Mapping[str, type[Digits]] = MappingProxyType({"digits": Digits, "digits-hard": HardDigits})
+
+
+class Images(Protocol):
+    """A finite list of images, with class indices when they are known."""
+
+    @property
+    def name(self) -> str:
+        """What to call the whole list in a report."""
+
+    def __len__(self) -> int: ...
+
+    def name_of(self, index: int) -> str:
+        """What to call image `index` in a report: its path or its number."""
+
+    def image(self, index: int) -> Image.Image:
+        """Image `index` in RGB; raises `ImageError` naming it."""
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """Class indices [N], or None when the images are not labelled."""
+
+    def digest(self) -> str:
+        """SHA-256 over the names of the images, their order and their contents."""
+
+
+def open_images(source: str, labels: Sequence[str] | None = None, *, split: str) -> Images:
+    """`digits`, `digits-hard`, or a folder: of images, or of one folder of images per class.
+
+    `split` is "calibration" (digits: the training part) or "validation" (the held-out part).
+    """
+    if source in DIGITS:
+        return DIGITS[source](held_out=split == "validation")
+    path = Path(source)
+    if not path.is_dir():
+        raise InputFileError(
+            f"no such folder of {split} images",
+            where=source,
+            remedy="Give a folder of images, one folder per class when they are labelled.",
+        )
+    return ImageFolder.scan(path, labels)
+
+
+@dataclass(frozen=True)
+class ImageFolder:
+    """A folder of image files; one level of subfolders names the classes.
+
+    `skipped` is everything else that was found: other files, images beside the class folders,
+    folders below them. Hidden files and folders are not looked at.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    indices: tuple[int, ...] | None
+    skipped: tuple[Path, ...]
+
+    @classmethod
+    def scan(cls, folder: Path, labels: Sequence[str] | None = None) -> ImageFolder:
+        """List the images, sorted. Subfolders are classes: by name in `labels`, else in order."""
+        try:
+            entries = _visible(folder)
+            classes = [entry for entry in entries if entry.is_dir()]
+            if not classes:
+                images, skipped = _split(entries)
+                found = cls(str(folder), images, None, skipped)
+            else:
+                beside = tuple(entry for entry in entries if not entry.is_dir())
+                found = cls._classes(folder, classes, beside, labels)
+        except OSError as error:
+            raise InputFileError(
+                f"cannot be read ({error.strerror})", where=error.filename or folder
+            ) from error
+        if not found.files:
+            raise InputFileError(
+                "holds no images",
+                where=folder,
+                remedy=f"Images end in {', '.join(IMAGE_SUFFIXES)}.",
+            )
+        return found
+
+    @classmethod
+    def _classes(
+        cls,
+        folder: Path,
+        classes: Sequence[Path],
+        beside: Sequence[Path],
+        labels: Sequence[str] | None,
+    ) -> ImageFolder:
+        numbers = {label: index for index, label in enumerate(labels or [])}
+        files: list[Path] = []
+        indices: list[int] = []
+        skipped: list[Path] = list(beside)
+        for position, subfolder in enumerate(classes):
+            if labels is not None and subfolder.name not in numbers:
+                raise InputFileError(
+                    f"the folder {subfolder.name!r} is none of the model's {len(labels)} labels",
+                    where=folder,
+                    remedy="Name the folders as in --labels.",
+                )
+            if labels is not None and list(labels).count(subfolder.name) > 1:
+                raise InputFileError(
+                    f"the label {subfolder.name!r} stands for more than one class",
+                    where=folder,
+                    remedy="Give the classes distinct names in --labels.",
+                )
+            images, others = _split(_visible(subfolder))
+            files += images
+            indices += [numbers.get(subfolder.name, position)] * len(images)
+            skipped += others
+        return cls(str(folder), tuple(files), tuple(indices), tuple(skipped))
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def name_of(self, index: int) -> str:
+        return str(self.files[index])
+
+    def image(self, index: int) -> Image.Image:
+        return decode(self.files[index])
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        return None if self.indices is None else np.asarray(self.indices, dtype=np.int64)
+
+    def digest(self) -> str:
+        total = hashlib.sha256()
+        for path in self.files:
+            total.update(os.fsencode(path.relative_to(self.name)) + b"\0")
+            try:
+                total.update(bytes.fromhex(durable.sha256(path)))
+            except OSError as error:
+                raise InputFileError(f"cannot be read ({error.strerror})", where=path) from error
+        return total.hexdigest()
+
+
+def _visible(folder: Path) -> list[Path]:
+    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+
+
+def _split(entries: Sequence[Path]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
+    images = tuple(p for p in entries if p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES)
+    taken = set(images)
+    return images, tuple(p for p in entries if p not in taken)
+
+
+def pixel_batches(
+    images: Images, preprocessing: Preprocessing, batch_size: int
+) -> Iterator[NDArray[np.uint8]]:
+    """Stream UINT8 [n,H,W,3] batches; memory does not grow with the number of images."""
+    count = len(images)
+    for start in range(0, count, batch_size):
+        batch = []
+        for index in range(start, min(start + batch_size, count)):
+            try:
+                batch.append(preprocessing.pixels(images.image(index)))
+            except ImageError as error:
+                raise ImageError(
+                    error.what,
+                    where=images.name_of(index),
+                    remedy=error.remedy or "Remove it from the folder or replace it.",
+                ) from error
+        yield np.stack(batch)
+
+
+def read_labels(path: Path) -> tuple[str, ...]:
+    """Class names in the order of the network's outputs: one a line, or a JSON list of them."""
+    try:
+        text = path.read_text(encoding="utf-8-sig").strip()
+    except OSError as error:
+        raise InputFileError(f"cannot be read ({error.strerror})", where=path) from error
+    except UnicodeDecodeError as error:
+        raise InputFileError(f"is not text in UTF-8 ({error.reason})", where=path) from error
+    if text.startswith(("[", "{")):
+        try:
+            names = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise InputFileError(f"is not valid JSON ({error})", where=path) from error
+        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+            raise InputFileError(
+                "is JSON, but not a list of names",
+                where=path,
+                remedy='Write ["first class", "second class", …], or one name a line.',
+            )
+    else:
+        names = text.splitlines()
+    names = [" ".join(name.split()) for name in names]
+    if not names:
+        raise InputFileError("holds no labels", where=path)
+    if "" in names:
+        raise InputFileError(
+            f"label {names.index('') + 1} is empty",
+            where=path,
+            remedy="A blank line would shift every label after it.",
+        )
+    return tuple(names)
+
+
+def check_label_count(labels: Sequence[str], classes: int) -> None:
+    """The labels file must name exactly the classes of the network."""
+    if len(labels) != classes:
+        raise UsageError(
+            f"{len(labels)} labels for a network of {classes} classes",
+            remedy="Give a --labels file with one line per class.",
+        )

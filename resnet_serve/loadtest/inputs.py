@@ -1,0 +1,261 @@
+"""What to send in a load test: realistic requests for the model as the server describes it.
+
+The server is asked what the model takes; the answer decides whether encoded images, UINT8 pixels
+or normalised FP32 tensors are sent. Images come from the user's files or are synthesised from a
+fixed seed. perf_analyzer reads them as JSON with the raw bytes in base64; an element of a BYTES
+tensor carries its length in front (4 bytes, little endian), as everywhere in the protocol.
+"""
+
+from __future__ import annotations
+
+import base64
+import difflib
+import io
+import json
+import statistics
+import struct
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tritonclient.grpc as grpcclient
+from numpy.typing import NDArray
+from PIL import Image
+from tritonclient.utils import InferenceServerException
+
+from resnet_serve.datasets import ImageFolder
+from resnet_serve.datasets.synthetic import SyntheticImages
+from resnet_serve.errors import HostError, InputFileError, ResnetServeError, UsageError
+from resnet_serve.preprocessing import CHANNELS, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, decode
+
+_ANSWER_TIMEOUT_S = 10
+_SEED = 2016
+_MAX_SAMPLES = 32
+_SYNTHETIC_SAMPLES = 8
+_PHOTO = (500, 375)  # the size of a typical ImageNet photograph
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a served image model takes. `shape` is without the batch dimension.
+
+    `max_batch_size` is 0 where the model takes no batch dimension at all.
+    """
+
+    model: str
+    version: str
+    server: str
+    input: str
+    datatype: str
+    shape: tuple[int, ...]
+    max_batch_size: int
+
+    @property
+    def encoded(self) -> bool:
+        """Whether the model takes encoded images (JPEG, PNG, …) rather than tensors."""
+        return self.datatype == "BYTES"
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Requests to send in turn: the bytes of one image each, and one line saying what they are."""
+
+    description: str
+    images: tuple[bytes, ...]
+
+    def to_json(self, signature: Signature) -> str:
+        """The `--input-data` document of perf_analyzer."""
+        return json.dumps({"data": [{signature.input: _entry(i, signature)} for i in self.images]})
+
+    def batch(self, signature: Signature, size: int) -> NDArray[Any]:
+        """The first `size` images, repeated as needed, as one request tensor."""
+        chosen = [self.images[index % len(self.images)] for index in range(size)]
+        if signature.encoded:
+            tensor: NDArray[Any] = np.array(chosen, dtype=np.object_).reshape(size, 1)
+        else:
+            kind = np.uint8 if signature.datatype == "UINT8" else np.float32
+            tensor = np.frombuffer(b"".join(chosen), dtype=kind).reshape(size, *signature.shape)
+        return tensor if signature.max_batch_size else tensor[0]
+
+
+def _entry(image: bytes, signature: Signature) -> dict[str, object]:
+    raw = struct.pack("<I", len(image)) + image if signature.encoded else image
+    shape = [1] if signature.encoded else list(signature.shape)
+    return {"b64": base64.b64encode(raw).decode("ascii"), "shape": shape}
+
+
+def describe(url: str, model: str, version: str = "") -> Signature:
+    """Ask the server at `url` (gRPC, host:port) what `model` takes.
+
+    Raises `HostError` when no server answers and `UsageError` for a model that is not served or
+    does not take one image per request element.
+    """
+    if "://" in url:
+        raise UsageError(
+            "the address has a scheme", where=url, remedy="Give the gRPC endpoint as host:port."
+        )
+    with grpcclient.InferenceServerClient(url) as client:
+        try:
+            server = client.get_server_metadata(client_timeout=_ANSWER_TIMEOUT_S)
+            if not client.is_model_ready(model, version, client_timeout=_ANSWER_TIMEOUT_S):
+                raise _not_served(client, url, model, version)
+            about = client.get_model_metadata(model, version, client_timeout=_ANSWER_TIMEOUT_S)
+            config = client.get_model_config(model, version, client_timeout=_ANSWER_TIMEOUT_S)
+        except InferenceServerException as error:
+            raise _explained(error, url) from error
+    served = version or max(about.versions, key=int)
+    tensors = [(tensor.name, tensor.datatype, tuple(tensor.shape)) for tensor in about.inputs]
+    return signature_of(
+        model, served, f"{server.name} {server.version}", tensors, config.config.max_batch_size
+    )
+
+
+def signature_of(
+    model: str,
+    version: str,
+    server: str,
+    inputs: Sequence[tuple[str, str, tuple[int, ...]]],
+    max_batch_size: int,
+) -> Signature:
+    """Check that `inputs` (name, datatype, shape with the batch dimension) are one image."""
+    listed = ", ".join(f"{name} {datatype}{list(shape)}" for name, datatype, shape in inputs)
+    refusal = UsageError(
+        f"takes {listed or 'no input'}, which is not one image",
+        where=model,
+        remedy="A load test sends encoded images, UINT8 [H,W,3] or FP32 [3,H,W].",
+    )
+    if len(inputs) != 1:
+        raise refusal
+    name, datatype, full = inputs[0]
+    shape = full[1:] if max_batch_size else full
+    image = {
+        "BYTES": shape in ((1,), (-1,)),
+        "UINT8": len(shape) == 3 and shape[2] in CHANNELS and min(shape) > 0,
+        "FP32": len(shape) == 3 and shape[0] in CHANNELS and min(shape) > 0,
+    }
+    if not image.get(datatype, False):
+        raise refusal
+    return Signature(model, version, server, name, datatype, shape, max_batch_size)
+
+
+def _explained(error: InferenceServerException, url: str) -> ResnetServeError:
+    """What tritonclient reports, in one line; a server that does not answer is a `HostError`."""
+    said = " ".join((error.message() or "no reason given").split())
+    if not any(code in str(error.status()) for code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")):
+        return ResnetServeError(
+            f"the server refused: {said}", where=url, remedy="The server's log says more."
+        )
+    return unreachable(url, said)
+
+
+def unreachable(url: str, said: str) -> HostError:
+    """No server answers at `url`; `said` is what the connection reported."""
+    return HostError(
+        f"no Triton server answers over gRPC ({said})",
+        where=url,
+        remedy="Start one with `resnet-serve up`, or name its gRPC endpoint with --url host:port.",
+    )
+
+
+def _not_served(
+    client: grpcclient.InferenceServerClient, url: str, model: str, version: str
+) -> UsageError:
+    # The repository index would say the same, but a hardened server restricts it.
+    statistics_of = client.get_inference_statistics(client_timeout=_ANSWER_TIMEOUT_S).model_stats
+    ready = sorted({entry.name for entry in statistics_of})
+    what = f"no model {model!r} is ready there"
+    if model in ready:
+        what = f"the model {model!r} has no version {version}"
+    near = difflib.get_close_matches(model, ready, n=1)
+    hint = f" Did you mean {near[0]!r}?" if near and near[0] != model else ""
+    return UsageError(
+        what, where=url, remedy=f"The server serves {', '.join(ready) or 'nothing'}.{hint}"
+    )
+
+
+def samples(signature: Signature, source: Path | None = None) -> Samples:
+    """Images for `signature` from a file or folder, or synthesised from a fixed seed.
+
+    Tensor models get the images scaled to their input size: speed does not depend on the crop.
+    """
+    if source is None:
+        pictures = _photographs()
+        files = [_jpeg(picture) for picture in pictures]
+        origin = f"{len(files)} synthetic photographs (seed {_SEED})"
+    else:
+        paths = _paths(source)
+        pictures = [decode(path) for path in paths]
+        files = [path.read_bytes() for path in paths]
+        origin = f"{len(files)} images from {source}"
+    if signature.encoded:
+        mean_kb = statistics.fmean(map(len, files)) / 1000
+        return Samples(f"{origin}, encoded, {mean_kb:.0f} kB each", tuple(files))
+    channels_last = signature.datatype == "UINT8"
+    height, width = signature.shape[:2] if channels_last else signature.shape[1:]
+    channels = signature.shape[2 if channels_last else 0]
+    geometry = Preprocessing(
+        crop=(height, width),
+        resize_mode="exact",
+        mean=IMAGENET_MEAN[:channels],
+        std=IMAGENET_STD[:channels],
+    )
+    pixels = [geometry.pixels(picture) for picture in pictures]
+    tensors = pixels if channels_last else [geometry.normalize(image) for image in pixels]
+    shape = "×".join(map(str, signature.shape))
+    return Samples(
+        f"{origin}, {signature.datatype} {shape}", tuple(tensor.tobytes() for tensor in tensors)
+    )
+
+
+def _paths(source: Path) -> tuple[Path, ...]:
+    if source.is_dir():
+        return ImageFolder.scan(source).files[:_MAX_SAMPLES]
+    if not source.exists():
+        raise InputFileError("no such image or folder of images", where=source)
+    return (source,)
+
+
+def _photographs() -> list[Image.Image]:
+    """Smooth colours under sensor noise: they compress and decode about as photographs do."""
+    smooth = SyntheticImages(_SYNTHETIC_SAMPLES, side=max(_PHOTO), seed=_SEED)
+    random = np.random.default_rng(_SEED)
+    pictures = []
+    for index in range(len(smooth)):
+        colours = np.asarray(smooth.image(index).crop((0, 0, *_PHOTO)), dtype=np.float32)
+        noisy = colours + random.normal(0, 8, colours.shape).astype(np.float32)
+        pictures.append(Image.fromarray(noisy.clip(0, 255).astype(np.uint8)))
+    return pictures
+
+
+def _jpeg(picture: Image.Image) -> bytes:
+    file = io.BytesIO()
+    picture.save(file, "JPEG", quality=90)
+    return file.getvalue()
+
+
+def request_s(
+    url: str, signature: Signature, samples: Samples, batch_size: int, *, timeout_s: float = 120
+) -> float:
+    """Seconds one request takes on the idle server: the median of three, after one to warm up.
+
+    It also shows, before any load, that the server takes these requests; raises
+    `ResnetServeError` with the server's own words when it does not.
+    """
+    tensor = samples.batch(signature, batch_size)
+    request = grpcclient.InferInput(signature.input, list(tensor.shape), signature.datatype)
+    request.set_data_from_numpy(tensor)
+    taken_s = []
+    with grpcclient.InferenceServerClient(url) as client:
+        for _ in range(4):
+            start_s = time.perf_counter()
+            try:
+                client.infer(
+                    signature.model, [request], signature.version, client_timeout=timeout_s
+                )
+            except InferenceServerException as error:
+                raise _explained(error, url) from error
+            taken_s.append(time.perf_counter() - start_s)
+    return statistics.median(taken_s[1:])

@@ -1,0 +1,16 @@
+"""Weights: from what a user names to a state dict that loads strictly into a network.
+
+| module | role |
+|---|---|
+| `loading` | `--weights`: published files, the digits network, random, checkpoints |
+| `custom_modules` | the weights of a network of the user's own (`--module`) |
+| `class_names` | class names: built-in data sets, or a file |
+
+Imports `checkpoints/` and `architectures/`, and is imported by neither.
+"""
+
+from __future__ import annotations
+
+from resnet_serve.weights.loading import Weights, default_spec, digest, load, save
+
+__all__ = ["Weights", "default_spec", "digest", "load", "save"]

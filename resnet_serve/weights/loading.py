@@ -1,0 +1,253 @@
+"""Weights: from what the user names to a state dict that fits, its preprocessing and labels.
+
+`imagenet[:v1|:v2]`, `digits`, `random[:seed]`, a file, or an address with its SHA-256. What does
+not fit strictly is answered with what the file looks like; `checkpoints/` reads the files, and
+`source` names the part that was taken.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from importlib import resources
+from pathlib import Path
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
+
+from resnet_serve import durable
+from resnet_serve.architectures import Architecture, build, catalog, untrained
+from resnet_serve.architectures.fitting import fitting
+from resnet_serve.checkpoints import metadata, naming, preprocessing_files, sidecar_files
+from resnet_serve.checkpoints.network import network_of
+from resnet_serve.checkpoints.reading import AS_IT_IS, Reading, is_file, read
+from resnet_serve.datasets import check_label_count
+from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
+from resnet_serve.errors import InputFileError, UsageError
+from resnet_serve.optional import optional
+from resnet_serve.preprocessing import Preprocessing
+from resnet_serve.weights import class_names
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
+
+    from resnet_serve.architectures.custom_modules import CustomArchitecture
+else:
+    torch = optional("torch", extra="convert")
+
+
+@dataclass(frozen=True)
+class Weights:
+    """A state dict that loads strictly into `architecture`, and all that belongs to it.
+
+    `notices` are what its user should be told of how it was read.
+    """
+
+    architecture: Architecture | CustomArchitecture
+    state: Mapping[str, Tensor]
+    preprocessing: Preprocessing
+    labels: tuple[str, ...]
+    source: str
+    sha256: str
+    trained: bool
+    training: Mapping[str, Any]
+    notices: tuple[str, ...] = ()
+    trusted_pickle: bool = False
+
+    def network(self) -> nn.Module:
+        """The PyTorch reference: FP32, evaluation mode, no gradients."""
+        network = build(self.architecture)
+        network.load_state_dict(dict(self.state), strict=True)
+        return network.requires_grad_(False)
+
+
+def load(
+    spec: str,
+    architecture: Architecture | None,
+    *,
+    labels: tuple[str, ...] | None = None,
+    reading: Reading = AS_IT_IS,
+    progress: Progress | None = None,
+) -> Weights:
+    """Resolve `--weights`; without an architecture it is inferred from a file's names and shapes.
+
+    `labels` name the classes: those of a checkpoint's own classifier, or as many as a random
+    network is to have.
+    """
+    reading.check(spec, inferring=architecture is None)
+    kind, _, option = spec.partition(":")
+    if architecture is None or is_file(spec):
+        loaded = _file(spec, architecture, labels, reading, progress)
+    elif kind == "imagenet":
+        loaded = _imagenet(architecture, option or None, labels, progress)
+    elif kind == "random":
+        loaded = _random(architecture, option, labels)
+    else:
+        loaded = _digits(architecture, labels)
+    if reading.preprocessing is not None:
+        own = preprocessing_files.override(reading.preprocessing, loaded.preprocessing)
+        loaded = replace(loaded, preprocessing=own)
+    taken, given = loaded.architecture.channels, loaded.preprocessing.channels
+    if taken != given:
+        raise InputFileError(
+            f"the network takes images of {_planes(taken)}, its preprocessing gives "
+            f"{_planes(given)}",
+            where=reading.preprocessing or loaded.source,
+            remedy="Give --preprocessing FILE with as many numbers in mean and std.",
+        )
+    return loaded
+
+
+def _planes(channels: int) -> str:
+    return "1 channel" if channels == 1 else f"{channels} channels"
+
+
+def default_spec(architecture: Architecture) -> str:
+    """What `--weights` means when it is not given."""
+    if architecture.family == "ImageNet":
+        return "imagenet"
+    if architecture.name == "resnet20":
+        return "digits"
+    raise UsageError(
+        f"there are no weights to fall back on for {architecture.name}",
+        remedy="Give --weights a file, or 'random' for an untrained network.",
+    )
+
+
+def _imagenet(
+    architecture: Architecture,
+    version: str | None,
+    labels: tuple[str, ...] | None,
+    progress: Progress | None,
+) -> Weights:
+    row = catalog.published(architecture.name, version)
+    if labels:
+        check_label_count(labels, architecture.classes)
+    path = fetch(
+        row.url,
+        torch_hub_checkpoints() / row.file_name,
+        sha256_prefix=row.sha256_prefix,
+        size_mib=row.size_mib,
+        progress=progress,
+    )
+    return Weights(
+        architecture=architecture,
+        state=fitting(dict(read(str(path)).tensors), architecture, path),
+        preprocessing=row.preprocessing,
+        labels=labels or class_names.built_in("imagenet1k"),
+        source=f"imagenet:{row.version}",
+        sha256=durable.sha256(path),
+        trained=True,
+        training=row.record,
+    )
+
+
+def _digits(architecture: Architecture, labels: tuple[str, ...] | None) -> Weights:
+    name = f"digits-{architecture.name}.safetensors"
+    with resources.as_file(resources.files("resnet_serve") / "checkpoints" / name) as path:
+        if not path.is_file():
+            raise UsageError(
+                f"there is no digits checkpoint of {architecture.name}",
+                remedy="There is one of resnet20; examples/train_digits.py trains it.",
+            )
+        return replace(_file(str(path), architecture, labels), source="digits")
+
+
+def _random(architecture: Architecture, option: str, labels: tuple[str, ...] | None) -> Weights:
+    seed = untrained.seed_of(option)
+    architecture = architecture.with_classes(len(labels)) if labels else architecture
+    size = architecture.image_size
+    with untrained.seeded(seed):
+        network = build(architecture)
+        untrained.quieten(network)
+        untrained.settle(network, (architecture.channels, size, size))
+    state = network.state_dict()
+    return Weights(
+        architecture=architecture,
+        state=state,
+        preprocessing=_usual_preprocessing(architecture),
+        labels=labels or class_names.usual(architecture.classes),
+        source=f"random:{seed} (untrained)",
+        sha256=digest(state),
+        trained=False,
+        training={},
+    )
+
+
+def digest(state: Mapping[str, Tensor]) -> str:
+    """SHA-256 over all tensors of a state, in its order: of networks that come from no file."""
+    return durable.sha256(b"".join(t.contiguous().numpy().tobytes() for t in state.values()))
+
+
+def _file(
+    spec: str,
+    architecture: Architecture | None,
+    labels: tuple[str, ...] | None,
+    reading: Reading = AS_IT_IS,
+    progress: Progress | None = None,
+) -> Weights:
+    found = naming.of_family(read(spec, reading, progress))
+    overridden = reading.preprocessing is not None
+    described = sidecar_files.read(found.path, overridden=overridden)
+    architecture, notices = network_of(found, described, architecture)
+    notices = found.notices + notices
+    state = fitting(dict(found.tensors), architecture, found.path)
+    if labels is not None:
+        check_label_count(labels, architecture.classes)
+    stored = metadata.Found(found.path, found.metadata)
+    preprocessing, training = stored.preprocessing() or described.preprocessing, stored.training()
+    published = catalog.recognised(found.sha256)
+    if published is not None and preprocessing is None:
+        preprocessing, training = published.preprocessing, published.record
+        if not overridden:
+            notices += (f"{found.path} is torchvision's {published}: so are its images prepared",)
+    if preprocessing is None:
+        preprocessing = _usual_preprocessing(architecture)
+        if (architecture.channels == 1 or architecture.bare_stem) and not overridden:
+            notices += (
+                f"{found.path} does not say how its images are normalised: mean "
+                f"{preprocessing.mean[0]:.3f} and std {preprocessing.std[0]:.3f} are assumed; "
+                "--preprocessing says it",
+            )
+    return Weights(
+        architecture=architecture,
+        state=state,
+        preprocessing=preprocessing,
+        labels=labels
+        or stored.labels(architecture.classes)
+        or described.labels_of(architecture.classes)
+        or class_names.usual(architecture.classes),
+        source=found.source,
+        sha256=found.sha256,
+        trained=stored.trained(),
+        training=training,
+        notices=notices,
+        trusted_pickle=found.trusted_pickle,
+    )
+
+
+def _usual_preprocessing(architecture: Architecture) -> Preprocessing:
+    side = architecture.image_size
+    usual = Preprocessing(resize=side, crop=(side, side), resize_mode="exact")
+    usual = Preprocessing() if architecture.family == "ImageNet" else usual
+    if architecture.bare_stem:  # as timm trained all of them
+        usual = replace(usual, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
+    # Grey training scripts have no one convention; ImageNet's numbers, averaged over the channels.
+    if architecture.channels == 1:
+        return replace(usual, mean=(fmean(usual.mean),), std=(fmean(usual.std),))
+    return usual
+
+
+def save(path: Path, weights: Weights) -> None:
+    """Write a safetensors checkpoint that carries its preprocessing, labels and training record."""
+    from safetensors.torch import save as serialize
+
+    described = metadata.written(
+        architecture=weights.architecture.name,
+        preprocessing=weights.preprocessing,
+        labels=weights.labels,
+        trained=weights.trained,
+        training=weights.training,
+    )
+    tensors = {name: tensor.contiguous() for name, tensor in weights.state.items()}
+    durable.write(path, serialize(tensors, described))

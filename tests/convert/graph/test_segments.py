@@ -1,0 +1,182 @@
+"""Stretches: the values of the whole graph, in a memory that depth and images do not change."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from numpy.typing import NDArray
+
+from resnet_convert.graph import segments
+from resnet_convert.graph.pixels import take_pixels
+from resnet_convert.graph.segments import cut, leading_to, loaded, run, walk
+from resnet_convert.parity import layers
+from resnet_convert.quantization.calibrate import observe, observe_histograms, with_outputs
+from resnet_convert.quantization.u8s8 import activations
+from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
+from resnet_serve.weights import Weights
+
+Shown = dict[str, NDArray[Any]]
+
+
+def chain(graph: Callable[..., ir.Model], blocks: int) -> ir.Model:
+    """Residual blocks of one 1×1 convolution each."""
+    lines = ["[start] x0 = Mul (image, one)"]
+    for n in range(blocks):
+        lines += [
+            f"[conv{n}] c{n} = Conv (x{n}, w)",
+            f"[relu{n}] r{n} = Relu (c{n})",
+            f"[add{n}] x{n + 1} = Add (r{n}, x{n})",
+        ]
+    body = "\n".join(lines)
+    weight = np.random.default_rng(0).normal(0, 0.1, (2, 2, 1, 1)).astype(np.float32)
+    return graph(
+        f"(float[N,2,4,4] image) => (float[N,2,4,4] x{blocks}) {{ {body} }}",
+        one=np.float32(1),
+        w=weight,
+    )
+
+
+def shown_by_walk(model: ir.Model, names: tuple[str, ...], batch: NDArray[Any]) -> Shown:
+    found: Shown = {}
+    with walk(model, names, threads=1) as walked:
+        for seen in walked.run(batch):
+            assert not set(seen.shown) & set(found), "every tensor is shown once"
+            found |= seen.shown
+    return found
+
+
+@pytest.mark.parametrize("tensors", [1, 5, 1000])
+def test_every_value_is_that_of_the_whole_graph_to_the_bit(
+    tensors: int,
+    folded_digits: ir.Model,
+    digits: Weights,
+    digits_pixels: NDArray[np.uint8],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    take_pixels(folded_digits, digits.preprocessing)
+    names = activations(folded_digits)
+    image = str(folded_digits.graph.inputs[0].name)
+    batch = digits_pixels[:4]
+    with onnxruntime_runtime.load(with_outputs(folded_digits, names), threads=1) as whole:
+        expected = {image: batch} | whole.run_all(batch)
+    monkeypatch.setattr(segments, "TENSORS", tensors)
+    assert (len(cut(folded_digits, names)) == 1) == (tensors == 1000)
+    found = shown_by_walk(folded_digits, names, batch)
+    assert set(found) == set(names)
+    for name, value in found.items():
+        np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+def test_it_is_cut_where_all_that_is_carried_is_shown(
+    graph: Callable[..., ir.Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "TENSORS", 1)
+    found = cut(chain(graph, 3), {"r0", "x1", "r1", "r2", "x3"})
+    # x0 and x2 are not shown: nothing may be cut while one of them is still to be read.
+    assert [(segment.given, segment.shown) for segment in found] == [
+        (("image",), ("r0", "x1")),
+        (("x1",), ("r1",)),
+        (("x1", "r1"), ("r2", "x3")),
+    ]
+
+
+def test_an_operator_and_its_relu_stay_together(
+    graph: Callable[..., ir.Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "TENSORS", 1)
+    found = cut(chain(graph, 2), {"x0", "c0", "r0", "x1", "c1", "r1", "x2"})
+    assert [segment.shown for segment in found] == [
+        ("x0",), ("c0", "r0"), ("x1",), ("c1", "r1"), ("x2",),
+    ]  # fmt: skip
+
+
+def test_what_is_needed_later_is_carried_through(
+    graph: Callable[..., ir.Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = graph(
+        """(float[N,2] image) => (float[N,2] d) {
+            [a] a = Neg (image)
+            [b] b = Abs (image)
+            [c] c = Exp (b)
+            [d] d = Add (c, a)
+        }"""
+    )
+    monkeypatch.setattr(segments, "TENSORS", 1)
+    given = [set(segment.given) for segment in cut(model, "abcd")]
+    assert given == [{"image"}, {"image", "a"}, {"a", "b"}, {"a", "c"}]
+    batch = np.float32([[1, -2]])
+    found = shown_by_walk(model, ("a", "b", "c", "d", "image"), batch)
+    np.testing.assert_array_equal(found["d"], found["c"] - batch)
+
+
+def test_a_part_computes_its_tensors_and_nothing_else(graph: Callable[..., ir.Model]) -> None:
+    model = chain(graph, 3)
+    first, second = leading_to(model, [["r0"], ["c1", "x1"]])
+    assert [node.name for node in first.model.graph] == ["start", "conv0", "relu0"]
+    assert second.given == ("image",)
+    batch = np.ones((1, 2, 4, 4), np.float32)
+    with (
+        loaded(second, threads=1) as part,
+        onnxruntime_runtime.load(with_outputs(model, ["c1"]), threads=1) as whole,
+    ):
+        found = run(part, {"image": batch})
+        np.testing.assert_array_equal(found["c1"], whole.run_all(batch)["c1"])
+
+
+def images(count: int) -> Iterator[NDArray[np.float32]]:
+    for seed in range(count):
+        yield np.random.default_rng(seed).normal(size=(1, 2, 4, 4)).astype(np.float32)
+
+
+class Alive:
+    """Counts the bytes of the arrays that runs have returned and nobody has let go of."""
+
+    def __init__(self) -> None:
+        self.now = self.peak = 0
+
+    def watched(self, run: Callable[..., Shown]) -> Callable[..., Shown]:
+        def counted(*given: Any) -> Shown:
+            found = run(*given)
+            for value in found.values():
+                self.now += value.nbytes
+                weakref.finalize(value, self._gone, value.nbytes)
+            self.peak = max(self.peak, self.now)
+            return found
+
+        return counted
+
+    def _gone(self, size_bytes: int) -> None:
+        self.now -= size_bytes
+
+
+@pytest.mark.parametrize("look", ["ranges", "histograms", "layers"])
+def test_activations_take_the_same_memory_for_more_images_and_more_layers(
+    look: str, graph: Callable[..., ir.Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "TENSORS", 8)
+
+    def peak(blocks: int, count: int) -> int:
+        model = chain(graph, blocks)
+        names = [str(value.name) for node in model.graph for value in node.outputs]
+        alive = Alive()
+        with monkeypatch.context() as patch:
+            watched = alive.watched(run)
+            patch.setattr(segments, "run", watched)
+            patch.setattr(layers, "run", watched)
+            if look == "layers":
+                layers.inspect(model, model, images(count), threads=1)
+            else:
+                observed = observe if look == "ranges" else observe_histograms
+                observed(model, names, images(count), threads=1)
+        assert alive.now == 0
+        return alive.peak
+
+    least = peak(24, 1)
+    assert least > 0
+    assert peak(24, 8) == least
+    assert peak(96, 1) == least

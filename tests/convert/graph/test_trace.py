@@ -1,0 +1,354 @@
+"""The tracer on the whole family and on networks written to break it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import onnx
+import onnx_ir as ir
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from resnet_convert.graph import writer
+from resnet_convert.graph.trace import Trace, serialize, trace
+from resnet_serve.architectures import Architecture
+from resnet_serve.errors import ConversionError, ParityError
+from resnet_serve.weights import Weights
+
+
+def test_operators_are_those_of_the_table_and_no_others(
+    family: tuple[Architecture, nn.Module, Trace],
+) -> None:
+    row, _, found = family
+    blocks, per_block = sum(row.depths), 3 if row.block == "bottleneck" else 2
+    stages = len(row.depths)
+    expected = {
+        "Conv": row.convolutions,
+        "BatchNormalization": row.convolutions - row.projections * row.preactivation,
+        "Relu": (3 if row.stem == "deep" else 1) + per_block * blocks,
+        "GlobalAveragePool": 1,
+        "Flatten": 1,
+        "Gemm": 1,
+    }
+    if row.shortcut != "none":
+        expected["Add"] = blocks
+    if row.family == "ImageNet":
+        expected["MaxPool"] = 1
+    if row.shortcut == "A":  # a slice of rows, a slice of columns, and zero channels, each time
+        expected |= {"Slice": 2 * (stages - 1), "Pad": stages - 1}
+    if row.shortcut == "D":
+        expected["AveragePool"] = stages - 1
+    assert found.operators == expected
+
+
+def test_nodes_are_named_as_the_modules(
+    family: tuple[Architecture, nn.Module, Trace],
+) -> None:
+    _, network, found = family
+    kinds = {"Conv": nn.Conv2d, "BatchNormalization": nn.BatchNorm2d, "Gemm": nn.Linear}
+    for op_type, kind in kinds.items():
+        named = [node.name for node in found.model.graph if node.op_type == op_type]
+        assert set(named) == {n for n, m in network.named_modules() if isinstance(m, kind)}
+    names = [node.name for node in found.model.graph]
+    assert len(names) == len(set(names))
+    assert "layer3.1.conv2" in names
+
+
+def test_weights_are_those_of_the_network_under_their_own_names(
+    family: tuple[Architecture, nn.Module, Trace],
+) -> None:
+    _, network, found = family
+    state = {n: t for n, t in network.state_dict().items() if "num_batches" not in n}
+    constants = found.model.graph.initializers
+    floats = {n for n, value in constants.items() if not re.search(r"(slice|pad)[.\d_]", n)}
+    assert floats == set(state)
+    for name, tensor in state.items():
+        np.testing.assert_array_equal(constants[name].const_value.numpy(), tensor.numpy())
+
+
+def test_contract_of_the_file(family: tuple[Architecture, nn.Module, Trace]) -> None:
+    row, _, found = family
+    proto = onnx.load_from_string(serialize(found.model))
+    onnx.checker.check_model(proto, full_check=True)
+    assert proto.ir_version == 8
+    assert [(o.domain, o.version) for o in proto.opset_import] == [("", 17)]
+    assert not any(onnx.external_data_helper.uses_external_data(t) for t in proto.graph.initializer)
+    (image,), (logits,) = proto.graph.input, proto.graph.output
+    assert (image.name, sides(image)) == ("image", ["batch", *image_size(row)])
+    assert (logits.name, sides(logits)) == ("logits", ["batch", row.classes])
+    symbols = {
+        d.dim_param
+        for value in (*proto.graph.value_info, image, logits)
+        for d in value.type.tensor_type.shape.dim
+        if d.dim_param
+    }
+    assert symbols == {"batch"}
+
+
+def image_size(row: Architecture) -> tuple[int, int, int]:
+    return (3, 64, 64) if row.family == "ImageNet" else (3, 32, 32)
+
+
+def sides(value: onnx.ValueInfoProto) -> list[int | str]:
+    return [d.dim_param or d.dim_value for d in value.type.tensor_type.shape.dim]
+
+
+def test_it_was_compared_with_pytorch_at_two_batch_sizes(
+    family: tuple[Architecture, nn.Module, Trace],
+) -> None:
+    numbers = family[2].numerics
+    assert {size: result.images for size, result in numbers.items()} == {1: 1, 3: 3}
+    assert all(result.relative < 1e-5 for result in numbers.values())
+
+
+def test_any_other_batch_size_runs_too(digits: Weights, run: Callable[..., Any]) -> None:
+    network = digits.network()
+    model = trace(network, (3, 32, 32)).model
+    for count in (1, 2, 7):
+        images = torch.randn(count, 3, 32, 32)
+        with torch.inference_mode():
+            expected = network(images).numpy()
+        np.testing.assert_allclose(run(model, images.numpy()), expected, atol=1e-4)
+
+
+class Classifier(nn.Module):
+    """A convolution, then `body`, then the mean and a linear layer."""
+
+    def __init__(self, body: Callable[[Any, Tensor], Tensor], **modules: nn.Module) -> None:
+        super().__init__()
+        torch.manual_seed(1)
+        self.conv = nn.Conv2d(3, 4, 3, padding=1)
+        self.head = nn.Linear(4, 5)
+        for name, module in modules.items():
+            self.add_module(name, module)
+        self.body = body
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.body(self, self.conv(x)).mean((2, 3)))
+
+
+SIZE = (3, 8, 8)
+
+
+def overwritten_then_read(_: Any, x: Tensor) -> Tensor:
+    functional.relu_(x)
+    return x
+
+
+def overwritten_twice(_: Any, x: Tensor) -> Tensor:
+    y = functional.relu_(x)
+    y += 1
+    y *= 2
+    return x + y
+
+
+def copied_then_overwritten(_: Any, x: Tensor) -> Tensor:
+    y = x.clone()
+    y.relu_()
+    return x
+
+
+def view_overwritten_while_nobody_reads_its_base(_: Any, x: Tensor) -> Tensor:
+    return functional.relu_(functional.dropout(x, training=False))
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        overwritten_then_read,
+        overwritten_twice,
+        copied_then_overwritten,
+        view_overwritten_while_nobody_reads_its_base,
+    ],
+)
+def test_overwriting_means_what_it_means_in_pytorch(body: Callable[..., Tensor]) -> None:
+    trace(Classifier(body), SIZE)  # verifies against PyTorch itself
+
+
+def view_overwritten(_: Any, x: Tensor) -> Tensor:
+    x[:, :2].relu_()
+    return x
+
+
+def base_overwritten(_: Any, x: Tensor) -> Tensor:
+    view = x[:, 2:]
+    x.relu_()
+    return torch.cat([view, view], 1)
+
+
+def sibling_view_overwritten(_: Any, x: Tensor) -> Tensor:
+    one, other = x[:, :3], x[:, 1:]
+    one.relu_()
+    return torch.cat([other, other[:, :1]], 1)
+
+
+def dropout_is_the_same_memory(_: Any, x: Tensor) -> Tensor:
+    functional.dropout(x, training=False).relu_()
+    return x
+
+
+@pytest.mark.parametrize(
+    "body",
+    [view_overwritten, base_overwritten, sibling_view_overwritten, dropout_is_the_same_memory],
+)
+def test_overwriting_through_a_view_is_refused(body: Callable[..., Tensor]) -> None:
+    with pytest.raises(ConversionError, match="overwrites a tensor whose view is read") as refusal:
+        trace(Classifier(body), SIZE)
+    assert refusal.value.where == "relu"
+
+
+def test_names_that_collide_are_told_apart() -> None:
+    network = Classifier(
+        lambda m, x: m.logits(m.image(m.relu_1(m.relu(m.relu(x))))),
+        relu=nn.ReLU(),
+        relu_1=nn.ReLU(),
+        image=nn.ReLU(),
+        logits=nn.Conv2d(4, 4, 1),
+    )
+    graph = trace(network, SIZE).model.graph
+    names = [str(node.name) for node in graph]
+    assert len(set(names)) == len(names)
+    assert {"image", "logits", "relu", "relu_1"} <= set(names)
+    values = [value.name for node in graph for value in node.outputs]
+    assert len({*values, *graph.initializers, "image"}) == len(values) + len(graph.initializers) + 1
+
+
+def test_constants_and_buffers_become_initializers() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.register_buffer("factor", torch.rand(4, 1, 1), persistent=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return x * self.factor + torch.tensor([[[1.0]], [[2.0]], [[3.0]], [[4.0]]])
+
+    model = trace(Classifier(lambda m, x: m.scale(x), scale=Scaled()), SIZE).model
+    assert "scale.factor" in model.graph.initializers
+
+
+def test_a_network_in_training_mode_is_traced_in_evaluation_mode() -> None:
+    network = Classifier(lambda m, x: m.drop(m.bn(x)), bn=nn.BatchNorm2d(4), drop=nn.Dropout(0.9))
+    assert trace(network.train(), SIZE).operators["BatchNormalization"] == 1
+    assert not network.training
+
+
+class Nested(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = Classifier(lambda m, x: m.act(x), act=nn.GELU())
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.inner(x)
+
+
+def test_an_unknown_operator_is_refused_with_its_module() -> None:
+    with pytest.raises(ConversionError, match=r"aten::gelu") as refusal:
+        trace(Nested(), SIZE)
+    assert refusal.value.where == "inner.act"
+    assert "conv2d" in str(refusal.value.remedy)
+
+
+def test_an_operator_outside_every_module_is_refused_by_its_own_name() -> None:
+    with pytest.raises(ConversionError, match=r"python::add") as refusal:
+        trace(Classifier(lambda m, x: x + (x.size(0) + 1)), SIZE)
+    assert refusal.value.where == "add"
+
+
+def test_the_number_of_images_is_good_for_shapes_only() -> None:
+    with pytest.raises(ConversionError, match="the number of images in a computation") as refusal:
+        trace(Classifier(lambda m, x: x * x.size(0)), SIZE)
+    assert refusal.value.where == "mul"
+
+
+class TwoAnswers(nn.Module):
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return x.mean((2, 3)), x.mean((2, 3))
+
+
+class NoAnswer(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x
+
+
+class TwoQuestions(nn.Module):
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        return (x + y).mean((2, 3))
+
+
+class Branching(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3)) if x.sum() > 0 else x.mean((2, 3)) + 1
+
+
+class Segmenter(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x.relu()
+
+
+class FirstOnly(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x[:1].mean((2, 3))
+
+
+class Doubled(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return torch.cat([x, x], 0).mean((2, 3))
+
+
+class Counting(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("calls", torch.zeros(1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.calls += 1
+        return x.mean((2, 3)) * self.calls
+
+
+@pytest.mark.parametrize(
+    ("network", "message"),
+    [
+        (TwoAnswers(), "one input and one output"),
+        (NoAnswer(), "computes nothing"),
+        (TwoQuestions(), "cannot trace"),
+        (Branching(), "must not branch"),
+        (Segmenter(), re.escape("answers [batch, 3, 8, 8]")),
+        (FirstOnly(), re.escape("answers [1, 3]")),
+        (Doubled(), re.escape("answers [2*batch, 3]")),
+        (Counting(), "aten::copy"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_is_no_classifier_is_refused_in_one_line(network: nn.Module, message: str) -> None:
+    with pytest.raises(ConversionError, match=message) as refusal:
+        trace(network, SIZE)
+    assert "\n" not in str(refusal.value)
+
+
+def test_a_wrong_row_does_not_get_past_the_tracer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What known exporter bugs look like: a graph that runs and answers something else."""
+    wrong = dict(writer.ROWS)
+    wrong["aten::relu"] = lambda to, a: to.emit("Abs", [a["self"]])
+    monkeypatch.setattr(writer, "ROWS", wrong)
+    with pytest.raises(ParityError, match="differs from PyTorch"):
+        trace(Classifier(lambda _, x: x.relu()), SIZE)
+
+
+def test_a_network_that_answers_nan_is_not_blamed_on_the_tracer() -> None:
+    class Unbounded(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return x.mean((2, 3)) * torch.tensor(float("inf"))
+
+    with pytest.raises(ConversionError, match="NaN or infinity"):
+        trace(Unbounded(), SIZE)
+
+
+def test_serialized_bytes_are_the_same_every_time(digits: Weights) -> None:
+    first, second = (trace(digits.network(), (3, 32, 32)).model for _ in range(2))
+    assert serialize(first) == serialize(second)
+    assert isinstance(ir.from_proto(onnx.load_from_string(serialize(first))), ir.Model)

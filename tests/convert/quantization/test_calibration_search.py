@@ -1,0 +1,241 @@
+"""CalibrationSearch: what is tried, who judges, and what it takes to replace minmax."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+
+import numpy as np
+import onnx_ir as ir
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from quantized import Graphs, normal, residual
+
+from resnet_convert.graph.emulate import emulated
+from resnet_convert.graph.pixels import take_pixels
+from resnet_convert.graph.trace import serialize
+from resnet_convert.quantization import calibration_search
+from resnet_convert.quantization.calibrate import Range
+from resnet_convert.quantization.calibration_search import (
+    S8_OVER_FP16,
+    U8S8,
+    Dialect,
+    Trial,
+    better,
+    choose,
+    split,
+)
+from resnet_convert.quantization.clipping import METHODS
+from resnet_serve.datasets import pixel_batches
+from resnet_serve.datasets.digits import Digits
+from resnet_serve.datasets.selection import spread
+from resnet_serve.datasets.synthetic import SyntheticImages
+from resnet_serve.errors import ConversionError
+from resnet_serve.parity import numerics
+from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
+from resnet_serve.weights import Weights
+
+DIALECTS = pytest.mark.parametrize("dialect", [U8S8, S8_OVER_FP16], ids=["u8s8", "s8"])
+
+
+def images(count: int, seed: int) -> NDArray[np.float32]:
+    return normal(count, 4, 6, 6, seed=seed)
+
+
+class Passes:
+    """Batches that count how often they were started."""
+
+    def __init__(self, *batches: NDArray[np.float32]) -> None:
+        self.batches, self.started = batches, 0
+
+    def __call__(self) -> Iterator[NDArray[np.float32]]:
+        self.started += 1
+        yield from self.batches
+
+
+@given(count=st.integers(1, 300))
+def test_the_split_is_disjoint_and_complete(count: int) -> None:
+    held_in, held_out = split(SyntheticImages(count))
+    names = [held_in.name_of(index) for index in range(len(held_in))]
+    if count < 16:
+        assert held_out is None
+        assert len(names) == count
+        return
+    assert held_out is not None
+    judges = [held_out.name_of(index) for index in range(len(held_out))]
+    assert set(names).isdisjoint(judges)
+    assert len(names) + len(judges) == count
+    assert len(judges) == count // 4
+
+
+@DIALECTS
+def test_every_candidate_is_tried_and_the_table_says_which_was_kept(
+    graph: Graphs, dialect: Dialect
+) -> None:
+    model = residual(graph)
+    before = serialize(model)
+    told: list[str] = []
+    held_in, held_out = Passes(images(32, 1), images(16, 2)), Passes(images(16, 3))
+    found = choose(model, dialect, held_in, held_out, threads=1, progress=told.append)
+    names = [row.name for row in found.rows]
+    assert names[: len(METHODS)] == list(METHODS)
+    best = names[len(METHODS)].removesuffix(", equalised")
+    assert names[len(METHODS) :] == [
+        f"{best}, equalised",
+        f"{best}, bias corrected",
+        f"{best}, equalised, bias corrected",
+    ]
+    assert told == names
+    assert sum(row.chosen for row in found.rows) == 1
+    assert (found.images, found.held_out, found.untested) == (48, 16, False)
+    assert held_in.started == 1 + 1 + 2, "once for all methods, equalised, and each correction"
+    assert serialize(model) == before
+    kept: Trial | None = None
+    for row in found.rows:
+        kept = row if better(row, kept) else kept
+    assert found.chosen is kept
+
+
+@DIALECTS
+def test_what_is_kept_is_what_was_judged(graph: Graphs, dialect: Dialect) -> None:
+    """Quantizing the kept graph with the kept ranges gives the numbers in the table."""
+    model, judges = residual(graph), images(16, 3)
+    found = choose(model, dialect, Passes(images(48, 1)), Passes(judges), threads=1)
+    with onnxruntime_runtime.load(serialize(model), threads=1) as session:
+        expected = session.run(judges)
+    ready = found.kept.model
+    dialect.quantize(ready, found.kept.calibration.ranges)
+    with onnxruntime_runtime.load(emulated(ready), threads=1) as session:
+        logits = session.run(judges)
+    assert numerics.compare(expected, logits).sqnr_db == pytest.approx(found.chosen.sqnr_db)
+    assert found.chosen.agreement == (expected.argmax(1) == logits.argmax(1)).mean()
+    with onnxruntime_runtime.load(serialize(found.kept.reference), threads=1) as session:
+        np.testing.assert_allclose(session.run(judges), expected, atol=1e-4)
+
+
+def row(agreement: float | None, sqnr_db: float | None) -> Trial:
+    return Trial("some", agreement, sqnr_db, 0.1)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "kept", "expected"),
+    [
+        (row(0.9, 20), None, True),
+        (row(None, None), None, False),
+        (row(0.9, -np.inf), None, False),
+        (row(0.9, 20.11), row(0.9, 20), True),
+        (row(0.9, 20.09), row(0.9, 20), False),
+        (row(0.89, 30), row(0.9, 20), False),
+        (row(0.91, 19.91), row(0.9, 20), True),
+        (row(0.91, 19.89), row(0.9, 20), False),
+        (row(None, None), row(0.9, 20), False),
+    ],
+)
+def test_what_replaces_the_kept_one(candidate: Trial, kept: Trial | None, expected: bool) -> None:
+    assert better(candidate, kept) is expected
+
+
+def test_an_outlier_makes_minmax_lose(graph: Graphs) -> None:
+    """One calibration image in 48 is a hundred times too bright: its range is for nobody else."""
+    bright = images(48, 1)
+    bright[7] *= 100
+    found = choose(residual(graph), U8S8, Passes(bright), Passes(images(16, 3)), threads=1)
+    rows = {each.name: each for each in found.rows}
+    assert found.kept.calibration.method != "minmax"
+    assert (found.chosen.sqnr_db or 0) > (rows["minmax"].sqnr_db or 0) + 6
+
+
+def test_too_few_images_mean_minmax_and_say_so(graph: Graphs) -> None:
+    found = choose(residual(graph), U8S8, Passes(images(15, 1)), None, threads=1)
+    assert found.untested
+    assert found.rows == (Trial("minmax", None, None, 0.0, chosen=True),)
+    assert found.kept.calibration.method == "minmax"
+    assert found.kept.calibration.images == 15
+
+
+def test_a_candidate_that_cannot_be_made_is_listed_with_its_reason(graph: Graphs) -> None:
+    """As where a range is so wide that FP16 has no scale for it, until it is cut."""
+    bright = images(48, 1)
+    bright[7] *= 100
+
+    def picky(model: ir.Model, ranges: Mapping[str, Range]) -> None:
+        if ranges["image"].high >= bright.max():
+            raise ConversionError("too wide", where="image")
+        U8S8.quantize(model, ranges)
+
+    dialect = replace(U8S8, quantize=picky)
+    found = choose(residual(graph), dialect, Passes(bright), Passes(images(16, 3)), threads=1)
+    refused = {each.name: each.refused for each in found.rows if each.refused}
+    assert refused["minmax"] == "image: too wide"
+    assert found.chosen.refused is None
+    assert found.rows[0].to_json()["refused"] == "image: too wide"
+
+
+def test_where_nothing_can_be_made_the_first_reason_is_given(graph: Graphs) -> None:
+    def never(model: ir.Model, ranges: Mapping[str, Range]) -> None:
+        raise ConversionError("cannot", where="conv1")
+
+    dialect = replace(U8S8, quantize=never)
+    with pytest.raises(ConversionError, match="no calibration method") as refusal:
+        choose(residual(graph), dialect, Passes(images(32, 1)), Passes(images(16, 3)), threads=1)
+    assert "conv1: cannot" in str(refusal.value)
+
+
+@DIALECTS
+def test_the_digits_network_gains_on_images_nobody_judged_with(
+    folded_digits: ir.Model, digits: Weights, dialect: Dialect
+) -> None:
+    take_pixels(folded_digits, digits.preprocessing)
+    inner, outer = split(spread(Digits(held_out=False), 64))
+    assert outer is not None
+    found = choose(
+        folded_digits,
+        dialect,
+        lambda: pixel_batches(inner, digits.preprocessing, 16),
+        lambda: pixel_batches(outer, digits.preprocessing, 16),
+        threads=1,
+    )
+    plain = calibration_search.choose(
+        folded_digits,
+        dialect,
+        lambda: pixel_batches(inner, digits.preprocessing, 16),
+        None,
+        threads=1,
+    )
+    test = np.concatenate(
+        list(pixel_batches(spread(Digits(held_out=True), 100), digits.preprocessing, 50))
+    )
+    with onnxruntime_runtime.load(serialize(folded_digits), threads=1) as session:
+        expected = session.run(test)
+    sqnr_db = []
+    for each in (plain, found):
+        dialect.quantize(each.kept.model, each.kept.calibration.ranges)
+        with onnxruntime_runtime.load(emulated(each.kept.model), threads=1) as session:
+            logits = session.run(test)
+        assert (logits.argmax(1) == expected.argmax(1)).mean() >= 0.99
+        sqnr_db.append(numerics.compare(expected, logits).sqnr_db)
+    assert sqnr_db[1] > sqnr_db[0] + 1.5
+
+
+def test_biases_are_corrected_over_some_of_many_images(
+    graph: Graphs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(calibration_search, "CORRECTING_IMAGES", 16)
+    taken: list[NDArray[np.float32]] = []
+
+    class Watched(Passes):
+        def __call__(self) -> Iterator[NDArray[np.float32]]:
+            for batch in super().__call__():
+                taken.append(batch)
+                yield batch
+
+    parts = [images(4, seed) for seed in range(12)]
+    model = residual(graph)
+    bench = calibration_search._Bench(model, U8S8, Watched(*parts), None, 1, None)
+    before = bench.prepared(model, bench.observed(model), "minmax")
+    expected = calibration_search.model.clone()
+    calibration_search.correct(expected, bench.quantized(before), parts[::3], threads=1)
+    assert serialize(bench.corrected(before).model) == serialize(expected)
+    assert len(taken) == 2 * len(parts)

@@ -1,0 +1,264 @@
+"""The report of a real conversion: complete, alone, readable, and honest about what went wrong."""
+
+from __future__ import annotations
+
+import html
+import re
+import shlex
+from dataclasses import replace
+from datetime import UTC, datetime
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+
+from resnet_convert.conversion import Conversion
+from resnet_convert.parity import measure
+from resnet_convert.pipeline import convert
+from resnet_convert.report import report
+from resnet_serve.parity import accuracy, numerics
+from resnet_serve.parity.gate import BUDGETS, judge
+from resnet_serve.parity.numerics import EXACT_DB
+
+pytest.importorskip("onnxruntime")
+pytest.importorskip("sklearn")
+
+CREATED = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
+VOID = {"meta", "br", "link", "img", "input", "hr", "wbr"}
+
+
+@pytest.fixture(scope="module")
+def conversion(tmp_path_factory: pytest.TempPathFactory) -> Conversion:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(measure, "LATENCY_SECONDS", 0.3)
+        return convert(
+            arch="resnet20",
+            weights="digits",
+            precision="int8",
+            calibration="digits",
+            validation="digits",
+            calibration_images=32,
+            validation_images=40,
+            repository=tmp_path_factory.mktemp("repository"),
+        )
+
+
+@pytest.fixture(scope="module")
+def page(conversion: Conversion) -> str:
+    return report.render(conversion, created=CREATED)
+
+
+class Outline(HTMLParser):
+    """Reads a page strictly: every tag closed in order, no id twice; keeps what tests ask for."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.ids: list[str] = []
+        self.attributes: list[tuple[str, str]] = []
+        self.headings: list[str] = []
+        self.tables = self.captions = 0
+        self.text = ""
+        self.feed(page)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        if tag not in VOID:
+            self.open.append(tag)
+        self._note(tag, attrs)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self._note(tag, attrs)
+
+    def _note(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.attributes += [(name, value or "") for name, value in attrs]
+        self.ids += [value or "" for name, value in attrs if name == "id"]
+        self.tables += tag == "table"
+        self.captions += tag == "caption"
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open and self.open[-1] == "h2":
+            self.headings.append(data)
+        if "style" not in self.open:
+            self.text += data
+
+
+def words(page: str) -> str:
+    """What a reader reads, with single ordinary spaces."""
+    return " ".join(Outline(page).text.split())
+
+
+def forced(conversion: Conversion) -> Conversion:
+    """The same conversion with logits so noisy that the gate does not hold."""
+    found = conversion.measurements
+    noise = np.random.default_rng(0).normal(0, 3, found.converted_logits.shape)
+    noisy = (found.converted_logits + noise).astype(np.float32)
+    measurements = replace(
+        found,
+        converted_logits=noisy,
+        numerics={8: numerics.compare(found.reference_logits, noisy)},
+        decisions=accuracy.decide(found.reference_logits, noisy, found.labels),
+    )
+    verdict = judge(BUDGETS["int8"], measurements.numerics, measurements.decisions, trained=True)
+    assert not verdict.passed
+    return replace(conversion, measurements=measurements, verdict=verdict)
+
+
+def test_is_balanced_html_without_repeated_ids(page: str) -> None:
+    outline = Outline(page)
+    assert page.startswith("<!doctype html>")
+    assert len(outline.ids) == len(set(outline.ids))
+
+
+def test_has_every_section_in_order(page: str) -> None:
+    assert Outline(page).headings == [
+        "Key facts",
+        "Warnings",
+        "Stages",
+        "Parity",
+        "Logits",
+        "Layers",
+        "Latency",
+        "Sizes",
+        "Compiled operators",
+        "Changed decisions",
+    ]
+
+
+def test_needs_nothing_else(page: str) -> None:
+    for name, value in Outline(page).attributes:
+        if name in ("src", "href", "xlink:href", "srcset", "data", "action"):
+            assert value.startswith("#"), f"{name}={value}"
+    assert "<script" not in page
+    assert "@import" not in page
+    assert not re.search(r"url\((?!#)", page)
+
+
+def test_every_table_has_a_caption_and_every_figure_a_title(page: str) -> None:
+    outline = Outline(page)
+    assert outline.tables == outline.captions >= 6
+    assert page.count("<svg") == page.count('role="img"') == 5
+
+
+def test_figures_are_xml_with_all_their_references(page: str) -> None:
+    for text in re.findall(r"<svg.*?</svg>", page, flags=re.S):
+        figure = ElementTree.fromstring(text)
+        title = figure.find("{http://www.w3.org/2000/svg}title")
+        assert title is not None
+        assert len(title.text or "") > 20
+        ids = {element.get("id") for element in figure.iter()}
+        assert set(re.findall(r'(?:href="|url\()#([\w-]+)', text)) <= ids
+
+
+def test_is_small_and_the_same_twice(conversion: Conversion, page: str) -> None:
+    assert len(page.encode()) < 1_500_000
+    assert report.render(conversion, created=CREATED) == page
+
+
+def test_states_the_facts(conversion: Conversion, page: str) -> None:
+    text = words(page)
+    for fact in (
+        "resnet20 INT8 passed parity",
+        "269,722",
+        conversion.weights.sha256,
+        conversion.model_sha256,
+        conversion.host.processor,
+        "2026-01-02 03:04 UTC",
+        "40 images: digits (held out), evenly chosen",
+        "only 32 calibration images",
+        "McNemar",
+        "QLinearConv",
+        "19 of 19 convolutions INT8.",
+        "1.08 MB",
+    ):
+        assert fact in text, fact
+    for layer in conversion.layers:
+        assert layer.name in text
+    for stage in conversion.stages:
+        assert stage.summary in text
+    assert text.count("✓ passed") == len(conversion.verdict.checks)
+    assert "Gate overridden" not in text
+    assert "Untrained" not in text
+
+
+def test_the_command_can_be_copied(conversion: Conversion) -> None:
+    spaced = replace(
+        conversion, request=replace(conversion.request, calibration="my 'own' <images>")
+    )
+    code = re.search(r"<pre><code>(.*?)</code></pre>", report.render(spaced), flags=re.S)
+    assert code is not None
+    copied = html.unescape(re.sub(r"<[^>]*>", "", code.group(1)))
+    assert shlex.split(copied) == shlex.split(spaced.request.command())
+
+
+def test_an_overridden_gate_is_red_and_says_why(conversion: Conversion) -> None:
+    page = report.render(forced(conversion))
+    assert '<header class="bad">' in page
+    text = words(page)
+    assert "did not pass parity and was forced" in text
+    assert "Gate overridden" in text
+    assert "✗ not met" in text
+    assert "(allowed ≥ 0.97)" in text
+
+
+def test_changed_decisions_are_listed_and_their_labels_escaped(conversion: Conversion) -> None:
+    changed = forced(conversion)
+    labels = tuple(f"<script>alert({digit})</script>" for digit in range(10))
+    hostile = replace(changed, weights=replace(changed.weights, labels=labels))
+    page = report.render(hostile)
+    index = changed.measurements.decisions.changed[0]
+    assert "<script" not in page
+    assert "&lt;script&gt;alert(" in page
+    row = f'<th scope="row" class="number">{index}</th>'
+    assert row + f"<td>{conversion.validation_set.name_of(index)}</td>" in page
+    shown = re.findall(r'<th scope="row" class="number">\d+</th>', page)
+    assert len(shown) == min(20, len(changed.measurements.decisions.changed))
+
+
+def test_an_untrained_network_is_announced_and_not_praised(conversion: Conversion) -> None:
+    found = conversion.measurements
+    weights = replace(conversion.weights, trained=False, source="random:0 (untrained)")
+    verdict = judge(BUDGETS["int8"], found.numerics, found.decisions, trained=False)
+    text = words(report.render(replace(conversion, weights=weights, verdict=verdict)))
+    assert "Untrained: for speed only. The weights are random:0;" in text
+    assert text.startswith("resnet20") and "decisions agree" not in text.partition("Untrained")[0]
+    assert "not binding (untrained)" in text
+
+
+def test_logits_that_are_no_numbers_are_counted(conversion: Conversion) -> None:
+    found = conversion.measurements
+    broken = found.converted_logits.copy()
+    broken[0, :2] = np.nan, np.inf
+    measured = {8: numerics.compare(found.reference_logits, broken)}
+    measurements = replace(found, converted_logits=broken, numerics=measured)
+    text = words(report.render(replace(conversion, measurements=measurements)))
+    assert "2 converted logits NaN or infinite" in text
+    assert "−∞ dB" in text
+
+
+def test_without_labels_there_is_no_accuracy(conversion: Conversion) -> None:
+    found = conversion.measurements
+    decisions = accuracy.decide(found.reference_logits, found.converted_logits)
+    measurements = replace(found, labels=None, decisions=decisions)
+    text = words(report.render(replace(conversion, measurements=measurements)))
+    assert "McNemar" not in text
+    assert "Smallest cosine" in text
+
+
+def test_exact_layers_are_not_called_worst(conversion: Conversion) -> None:
+    exact = tuple(replace(layer, sqnr_db=EXACT_DB) for layer in conversion.layers)
+    page = report.render(replace(conversion, layers=exact))
+    assert "Every layer computes exactly" in words(page)
+    assert "the worst are" not in page
+
+
+def test_the_deployed_version_carries_its_report(conversion: Conversion) -> None:
+    assert isinstance(conversion.path, Path)
+    deployed = (conversion.path / "report.html").read_text(encoding="utf-8")
+    assert "resnet20 INT8 passed parity" in words(deployed)

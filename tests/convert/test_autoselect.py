@@ -1,0 +1,206 @@
+"""Everything this host has, side by side: who is out, who is fastest, and what is deployed."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from resnet_convert import autoselect, convert
+from resnet_convert.autoselect import Autoselection, Entrant, EntrantResult
+from resnet_convert.parity import measure, throughput
+from resnet_convert.request import Request
+from resnet_serve import host, passport
+from resnet_serve.errors import HostError, ParityError
+from resnet_serve.parity.gate import BUDGETS
+from resnet_serve.parity.latency import Latency, Ratio
+from resnet_serve.runtimes import TARGETS
+
+pytestmark = pytest.mark.usefixtures("quick", "traced_once", "quick_contest")
+INT8 = Request("resnet20", precision="auto", target="auto", calibration="digits")
+
+
+@pytest.fixture
+def quick_contest(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(autoselect, "LATENCY_SECONDS", 0.02)
+    monkeypatch.setattr(throughput, "SECONDS", 0.05)
+
+
+def result(name: str, precision: str, speed: float, **more: Any) -> EntrantResult:
+    ratio = Ratio(speed, speed, speed)
+    times = Latency(1, (1.0,))
+    return EntrantResult(Entrant(name, precision, 1, 2), times=times, speedup=ratio, **more)
+
+
+def test_entrants_are_the_cpu_targets_in_what_is_allowed() -> None:
+    found = {(each.target, each.precision) for each in autoselect.entrants(INT8, 2)}
+    cpu = [row for row in TARGETS.values() if not row.gpu]
+    assert found == {
+        (row.name, kind) for row in cpu for kind in ("fp32", "bf16", "int8")
+        if kind in row.precisions
+    }  # fmt: skip
+    alone = autoselect.entrants(replace(INT8, precision="fp32"), 2)
+    assert {each.precision for each in alone} == {"fp32"}
+    without = autoselect.entrants(replace(INT8, calibration=None), 2)
+    assert "int8" not in {each.precision for each in without}
+
+
+def test_the_winner_is_written_into_the_request() -> None:
+    found = Autoselection("latency", (result("onnxruntime", "int8", 4.0),))
+    settled = autoselect.settled(INT8, found)
+    assert (settled.target, settled.precision, settled.instances) == ("onnxruntime", "int8", 1)
+    assert not settled.autoselects
+
+
+def test_when_int8_loses_it_is_said() -> None:
+    fp32, int8 = result("onnxruntime", "fp32", 2.0), result("onnxruntime", "int8", 1.0)
+    assert "keep fp32" in str(Autoselection("latency", (fp32, int8)).advice())
+    assert Autoselection("latency", (int8, fp32)).advice() is None
+    assert Autoselection("latency", (fp32,)).advice() is None
+
+
+def test_everybody_runs_and_the_fastest_is_deployed(small: dict[str, Any]) -> None:
+    conversion = convert(**small, precision="auto", target="auto")
+    found = conversion.autoselection
+    assert found is not None
+    assert len(found.results) == len(autoselect.entrants(INT8, 1))
+    best = found.winner
+    assert best.problem is None
+    assert conversion.target.name == best.entrant.target
+    assert conversion.request.precision == best.entrant.precision
+    running = [each.speedup.median for each in found.results if each.speedup is not None]
+    assert running == sorted(running, reverse=True)
+    assert conversion.path is not None
+    stamped = passport.read(conversion.path / passport.FILE_NAME)
+    assert stamped.target == best.entrant.target
+    assert len(stamped.data["autoselection"]["results"]) == len(found.results)
+    assert json.dumps(stamped.data["autoselection"])
+    report = (conversion.path / "report.html").read_text(encoding="utf-8")
+    assert "Everything this CPU has, for latency" in report
+    assert str(found.results[-1].entrant) in report
+
+
+def test_the_winners_graph_is_made_once_and_its_warnings_are_kept(
+    small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[str] = []
+    honest = autoselect.precision.bring
+
+    def counted(folded: Any, request: Request, *rest: Any) -> Any:
+        made.append(request.precision)
+        return honest(folded, request, *rest)
+
+    monkeypatch.setattr(autoselect.precision, "bring", counted)
+    conversion = convert(**small, precision="int8", target="auto")
+    assert made == ["int8"]
+    assert conversion.calibration is not None
+    few = [each for each in conversion.warnings if "calibration images" in each]
+    assert len(few) == 1
+
+
+def test_who_does_not_keep_parity_is_out(
+    small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    strict = replace(BUDGETS["int8"], sqnr_db=500.0)
+    monkeypatch.setattr(measure, "BUDGETS", {**BUDGETS, "int8": strict})
+    found = convert(**small, precision="auto", target="auto").autoselection
+    assert found is not None
+    out = {each.entrant.precision: each.problem for each in found.results if each.problem}
+    assert set(out) == {"int8"}
+    assert "no parity: SQNR of the logits" in str(out["int8"])
+    assert found.winner.entrant.precision != "int8"
+
+
+def test_nobody_left_is_an_error(small: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    nobody = {name: replace(row, sqnr_db=500.0) for name, row in BUDGETS.items()}
+    monkeypatch.setattr(measure, "BUDGETS", nobody)
+    with pytest.raises(ParityError, match="nothing on this host keeps parity"):
+        convert(**small, precision="fp32", target="auto")
+    assert not Path(small["repository"]).exists()
+
+
+def test_a_runtime_that_is_not_here_is_out_and_said(
+    small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = autoselect.open_on_cpu
+
+    def missing(target: str, *rest: Any) -> Any:
+        if target == "openvino":
+            raise HostError("this needs openvino, which is not installed here")
+        return honest(target, *rest)
+
+    monkeypatch.setattr(autoselect, "open_on_cpu", missing)
+    found = convert(**small, precision="fp32", target="auto").autoselection
+    assert found is not None
+    problems = {each.entrant.target: each.problem for each in found.results}
+    assert problems["onnxruntime"] is None
+    assert "not installed" in str(problems["openvino"])
+
+
+def test_throughput_compares_the_splits(
+    small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(host, "cores", lambda: 2)
+    conversion = convert(**small, precision="fp32", target="auto", optimize="throughput")
+    found = conversion.autoselection
+    assert found is not None
+    splits = {(each.entrant.instances, each.entrant.threads) for each in found.results}
+    assert splits == {(1, 2), (2, 1)}
+    rates = [each.images_per_s or 0 for each in found.results]
+    assert rates == sorted(rates, reverse=True)
+    assert rates[-1] > 0
+    assert conversion.serving.instances == found.winner.entrant.instances
+
+
+def test_one_way_is_no_contest(small: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    honest = importlib.util.find_spec
+
+    def without(name: str, package: str | None = None) -> Any:
+        return None if name == "openvino" else honest(name, package)
+
+    monkeypatch.setattr(autoselect, "find_spec", without)
+    conversion = convert(**small, precision="fp32", target="auto")
+    assert conversion.autoselection is None
+    assert conversion.target.name == "onnxruntime"
+
+
+Call = Callable[..., tuple[int, str, str]]
+
+
+def test_the_table_is_shown(call: Call) -> None:
+    code, out, err = call(
+        "--arch", "resnet20", "--weights", "digits", "--target", "auto", "--name", "d",
+        "--validation", "digits", "--validation-images", 8,
+    )  # fmt: skip
+    assert code == 0, err
+    assert "What this host has, for latency" in out
+    assert "taken" in out
+
+
+def test_the_dry_run_names_it(call: Call) -> None:
+    code, out, _ = call(
+        "--arch", "resnet20", "--target", "auto", "--precision", "auto", "--dry-run", "--json"
+    )
+    assert code == 0
+    steps = {step["stage"]: step for step in json.loads(out)}
+    assert steps["autoselection"]["does"] == "3 ways, for latency"
+    assert steps["autoselection"]["needs"] == "onnxruntime, openvino"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--optimize", "throughput"), "--target auto"),
+        (("--target", "auto", "--optimize", "fun"), "latency or throughput"),
+        (("--target", "tensorrt", "--precision", "auto"), "Name the precision"),
+    ],
+)
+def test_what_makes_no_sense(call: Call, words: tuple[str, ...], said: str) -> None:
+    code, _, err = call("--arch", "resnet20", "--weights", "digits", *words)
+    assert code == 2
+    assert said in err

@@ -1,0 +1,537 @@
+"""Checkpoints as strangers send them: loaded strictly, or refused with what they look like."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from types import MappingProxyType
+
+import other_libraries
+import pytest
+import torch
+from library_configs import A1, CONVNEXT, RESNET_50, written
+from safetensors import safe_open
+from safetensors.torch import save_file
+from thin import thin
+from torch import Tensor
+
+from resnet_serve import weights
+from resnet_serve.architectures import Architecture, build, catalog, find, fitting
+from resnet_serve.checkpoints.reading import Reading
+from resnet_serve.datasets import pixel_batches
+from resnet_serve.datasets.digits import Digits
+from resnet_serve.errors import InputFileError, UsageError
+from resnet_serve.preprocessing import Preprocessing
+from resnet_serve.weights import class_names
+
+pytestmark = pytest.mark.usefixtures("one_thread")
+RESNET20 = find("resnet20")
+REQUIRED = {"architecture", "preprocessing", "labels", "training"}
+
+
+@pytest.fixture(scope="module")
+def random18() -> weights.Weights:
+    return weights.load("random:3", find("resnet18"))
+
+
+@pytest.fixture(scope="module")
+def random20() -> weights.Weights:
+    return weights.load("random:7", RESNET20)
+
+
+@pytest.fixture
+def state(random20: weights.Weights) -> dict[str, Tensor]:
+    return dict(random20.state)
+
+
+def same(one: dict[str, Tensor], other: dict[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[n], other[n]) for n in one)
+
+
+# --- what loads -------------------------------------------------------------------------------
+
+
+def test_safetensors_round_trip_keeps_everything(tmp_path: Path, random20: weights.Weights) -> None:
+    given = weights.Weights(
+        architecture=RESNET20.with_classes(3),
+        state={
+            **random20.state,
+            "fc.weight": torch.randn(3, 64),
+            "fc.bias": torch.randn(3),
+        },
+        preprocessing=Preprocessing(resize=40, crop=(32, 28), interpolation="bicubic"),
+        labels=("größer", 'with "quotes"', "c"),
+        source="here",
+        sha256="",
+        trained=True,
+        training={"epochs": 3, "note": "ä"},
+    )
+    path = tmp_path / "deep" / "net.safetensors"
+    weights.save(path, given)
+    found = weights.load(str(path), RESNET20)
+    assert same(dict(found.state), dict(given.state))
+    for field in ("architecture", "preprocessing", "labels", "training", "trained"):
+        assert getattr(found, field) == getattr(given, field), field
+    assert found.source == str(path)
+    assert found.sha256 == hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def test_an_untrained_network_does_not_become_trained_by_being_saved(
+    tmp_path: Path, random20: weights.Weights
+) -> None:
+    weights.save(tmp_path / "net.safetensors", random20)
+    assert not weights.load(str(tmp_path / "net.safetensors"), RESNET20).trained
+
+
+@pytest.mark.parametrize("suffix", ["pth", "pt", "PTH"])
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_torch_checkpoint_loads_strictly(
+    tmp_path: Path, state: dict[str, Tensor], suffix: str, zipped: bool
+) -> None:
+    path = tmp_path / f"net.{suffix}"
+    torch.save(state, path, _use_new_zipfile_serialization=zipped)
+    found = weights.load(str(path), RESNET20)
+    assert same(dict(found.state), state)
+    assert found.trained
+    assert found.labels == tuple(f"class {index}" for index in range(10))
+    assert found.preprocessing == Preprocessing(resize=32, crop=(32, 32), resize_mode="exact")
+
+
+def test_parameters_are_taken_as_tensors_that_need_no_gradient(tmp_path: Path) -> None:
+    network = build(RESNET20)
+    torch.save(network.state_dict(keep_vars=True), tmp_path / "net.pth")
+    found = weights.load(str(tmp_path / "net.pth"), RESNET20)
+    assert not any(tensor.requires_grad for tensor in found.state.values())
+    reference = found.network()
+    assert not reference.training
+    assert not any(parameter.requires_grad for parameter in reference.parameters())
+
+
+def test_half_precision_checkpoints_make_an_fp32_network(
+    tmp_path: Path, state: dict[str, Tensor]
+) -> None:
+    save_file(
+        {n: t.half() if t.is_floating_point() else t for n, t in state.items()},
+        tmp_path / "net.safetensors",
+    )
+    network = weights.load(str(tmp_path / "net.safetensors"), RESNET20).network()
+    assert {parameter.dtype for parameter in network.parameters()} == {torch.float32}
+
+
+def test_checkpoints_from_before_batch_counters_load(
+    tmp_path: Path, state: dict[str, Tensor]
+) -> None:
+    old = {name: tensor for name, tensor in state.items() if "num_batches" not in name}
+    assert len(old) < len(state)
+    torch.save(old, tmp_path / "old.pth")
+    found = weights.load(str(tmp_path / "old.pth"), RESNET20)
+    assert list(found.state) == list(build(RESNET20).state_dict())
+    image = torch.randn(2, 3, 32, 32)
+    expected = weights.load("random:7", RESNET20).network()(image)
+    assert torch.equal(found.network()(image), expected)
+
+
+@pytest.mark.parametrize(
+    ("wrap", "part"),
+    [
+        (lambda state: {"state_dict": state, "epoch": 3, "best": 0.9}, "state_dict"),
+        (lambda state: {"model": state, "optimizer": {"lr": 0.1}}, "model"),
+        (lambda state: {"state_dict": state, "state_dict_ema": spoiled(state)}, "state_dict"),
+        (lambda state: {"model": {"state_dict": prefixed(state)}}, "model.state_dict"),
+        (lambda state: {**prefixed(state)}, ""),
+    ],
+)
+def test_training_checkpoints_give_their_network_and_say_which_part(
+    tmp_path: Path,
+    state: dict[str, Tensor],
+    wrap: Callable[[dict[str, Tensor]], object],
+    part: str,
+) -> None:
+    path = tmp_path / "net.pth"
+    torch.save(wrap(state), path)
+    found = weights.load(str(path), RESNET20)
+    assert same(dict(found.state), state)
+    assert found.source == (f"{path} ({part})" if part else str(path))
+
+
+def prefixed(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {f"module.{name}": tensor for name, tensor in state.items()}
+
+
+def spoiled(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    return {name: torch.zeros_like(tensor) for name, tensor in state.items()}
+
+
+def test_the_averaged_copy_is_taken_on_request_and_announced(
+    tmp_path: Path, state: dict[str, Tensor]
+) -> None:
+    path = tmp_path / "net.pth"
+    torch.save({"model": spoiled(state), "model_ema": prefixed(state)}, path)
+    found = weights.load(str(path), RESNET20, reading=Reading(ema=True))
+    assert same(dict(found.state), state)
+    assert found.source == f"{path} (model_ema, averaged)"
+    assert found.notices == ("the averaged copy (EMA) in model_ema was taken",)
+
+
+def test_a_trusted_pickle_is_stamped_and_said(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    path = tmp_path / "net.pth"
+    torch.save({"model": build(RESNET20), "epoch": 1}, path)
+    found = weights.load(str(path), RESNET20, reading=Reading(trust_pickle=True))
+    assert found.trusted_pickle
+    assert found.notices == (f"{path} holds pickled code, and it was RUN (--trust-pickle)",)
+    assert found.source == f"{path} (model)"
+    torch.save(state, path)
+    harmless = weights.load(str(path), RESNET20, reading=Reading(trust_pickle=True))
+    assert (harmless.trusted_pickle, harmless.notices) == (False, ())
+
+
+@pytest.mark.parametrize("classes", [3, 100, 1000])
+def test_the_classifier_of_the_file_decides_the_class_count(
+    tmp_path: Path, state: dict[str, Tensor], classes: int
+) -> None:
+    state |= {"fc.weight": torch.zeros(classes, 64), "fc.bias": torch.zeros(classes)}
+    torch.save(state, tmp_path / "net.pth")
+    for architecture in (RESNET20, None):
+        found = weights.load(str(tmp_path / "net.pth"), architecture)
+        assert found.architecture == RESNET20.with_classes(classes)
+        assert found.labels == class_names.usual(classes)
+
+
+def test_twins_are_told_apart_by_the_file_or_said(
+    tmp_path: Path, state: dict[str, Tensor], random20: weights.Weights
+) -> None:
+    torch.save(state, tmp_path / "net.pth")
+    silent = weights.load(str(tmp_path / "net.pth"), None)
+    assert silent.architecture.name == "resnet20"
+    assert any("the same tensors as plain20" in notice for notice in silent.notices)
+    plain = replace(random20, architecture=find("plain20"))
+    weights.save(tmp_path / "plain.safetensors", plain)
+    named = weights.load(str(tmp_path / "plain.safetensors"), None)
+    assert (named.architecture.name, named.notices) == ("plain20", ())
+
+
+@pytest.mark.parametrize(("in_bottleneck", "name"), [(False, "resnet50"), (True, "resnet50v1")])
+def test_a_folder_of_transformers_says_all_that_is_to_know(
+    tmp_path: Path, in_bottleneck: bool, name: str
+) -> None:
+    theirs = other_libraries.hugging_face(thin(find("resnet50")).with_classes(2)).state_dict()
+    row = thin(find(name)).with_classes(2)
+    with pytest.MonkeyPatch.context() as patch:
+        rows = {each: thin(find(each)) for each in ("resnet50", "resnet50v1")}
+        patch.setattr(fitting, "ARCHITECTURES", rows)
+        save_file(theirs, tmp_path / "model.safetensors")
+        written(tmp_path, RESNET_50 | {"downsample_in_bottleneck": in_bottleneck})
+        written(tmp_path, CONVNEXT, "preprocessor_config.json")
+        loaded = weights.load(str(tmp_path / "model.safetensors"), None)
+    assert (loaded.architecture.name, loaded.labels) == (row.name, ("tench", "gold fish"))
+    assert loaded.preprocessing == Preprocessing(interpolation="bicubic")
+    assert loaded.notices == (
+        "the names are those of Hugging Face transformers, read as torchvision's",
+    )
+    loaded.network()
+
+
+def test_a_network_that_computes_otherwise_between_the_same_layers_is_refused_or_said(
+    tmp_path: Path, state: dict[str, Tensor]
+) -> None:
+    save_file(state, tmp_path / "model.safetensors")
+    written(tmp_path, A1 | {"architecture": "resnetaa20"})
+    doubt = "timm calls it 'resnetaa20', which is none of the family"
+    with pytest.raises(InputFileError) as caught:
+        weights.load(str(tmp_path / "model.safetensors"), None)
+    assert str(caught.value) == (
+        f"{tmp_path / 'config.json'}: {doubt}: its tensors alone do not tell what it computes. "
+        "Give --arch if that is what it computes, or --module with its own code."
+    )
+    loaded = weights.load(str(tmp_path / "model.safetensors"), RESNET20)
+    assert loaded.notices == (f"{doubt}: it is taken for a resnet20 all the same",)
+
+
+def test_a_published_file_is_known_by_its_hash_whatever_it_is_called(
+    tmp_path: Path, random18: weights.Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "downloaded.pth"
+    torch.save(dict(random18.state), path)
+    prefix = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    row = catalog.Published("resnet18", "v2", f"resnet18-{prefix}.pth", 44.7, 232, 70.0, 89.0)
+    monkeypatch.setattr(catalog, "CATALOG", {("resnet18", "v2"): row})
+    loaded = weights.load(str(path), None)
+    assert loaded.preprocessing == Preprocessing(resize=232)
+    assert loaded.training["published_top1"] == 70.0
+    assert loaded.notices == (f"{path} is torchvision's resnet18 V2: so are its images prepared",)
+    with path.open("ab") as file:
+        file.write(b"more")
+    assert weights.load(str(path), None).preprocessing == Preprocessing(resize=256)
+
+
+@pytest.mark.parametrize(
+    ("config", "processor"),
+    [
+        ("not JSON", None),
+        (A1 | {"pretrained_cfg": {"crop_mode": "border"}}, None),
+        (RESNET_50, {"size": {"longest_edge": 224}, "image_mean": None}),
+        (RESNET_50, "not JSON"),
+    ],
+)
+def test_what_is_refused_beside_the_weights_is_overridden_by_the_remedy(
+    tmp_path: Path, state: dict[str, Tensor], config: object, processor: object
+) -> None:
+    save_file(state, tmp_path / "model.safetensors")
+    written(tmp_path, config)
+    if processor is not None:
+        written(tmp_path, processor, "preprocessor_config.json")
+    path = str(tmp_path / "model.safetensors")
+    with pytest.raises(InputFileError, match=r"[Gg]ive --preprocessing"):
+        weights.load(path, RESNET20)
+    own = written(tmp_path, {"resize": 40}, "own.json")
+    loaded = weights.load(path, RESNET20, reading=Reading(preprocessing=own))
+    assert loaded.preprocessing.resize == 40
+
+
+def test_how_timm_s_resnetv2_see_images_is_said_when_it_is_assumed(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    torch.save(other_libraries.timm_v2(find("resnetv2_18")).state_dict(), path)
+    loaded = weights.load(str(path), None)
+    assert loaded.architecture == find("resnetv2_18")
+    assert loaded.preprocessing == Preprocessing(
+        interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3
+    )
+    assert loaded.notices == (
+        "the names are those of timm (resnetv2), read as torchvision's",
+        f"{path} does not say how its images are normalised: mean 0.500 and std 0.500 are "
+        "assumed; --preprocessing says it",
+    )
+
+
+def test_without_an_architecture_there_must_be_a_file() -> None:
+    with pytest.raises(UsageError, match="nothing to infer a network from in 'digits'"):
+        weights.load("digits", None)
+
+
+def test_preprocessing_belongs_to_the_weights_unless_a_file_says_otherwise(
+    tmp_path: Path, state: dict[str, Tensor]
+) -> None:
+    torch.save(state, tmp_path / "net.bin")
+    config = {"pretrained_cfg": {"input_size": [3, 64, 64], "crop_pct": 0.8, "mean": [0.5] * 3}}
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    own = tmp_path / "own.json"
+    own.write_text('{"resize": 72, "std": [0.5, 0.5, 0.5]}')
+    hub = Preprocessing(resize=80, crop=(64, 64), interpolation="bicubic", mean=(0.5, 0.5, 0.5))
+    assert weights.load(str(tmp_path / "net.bin"), RESNET20).preprocessing == hub
+    found = weights.load(str(tmp_path / "net.bin"), RESNET20, reading=Reading(preprocessing=own))
+    assert found.preprocessing == replace(hub, resize=72, std=(0.5, 0.5, 0.5))
+    named = weights.load("digits", RESNET20, reading=Reading(preprocessing=own))
+    assert named.preprocessing.resize == 72
+
+
+def test_labels_name_a_fine_tuned_head(tmp_path: Path, state: dict[str, Tensor]) -> None:
+    state |= {"fc.weight": torch.zeros(4, 64), "fc.bias": torch.zeros(4)}
+    torch.save(state, tmp_path / "net.pth")
+    found = weights.load(str(tmp_path / "net.pth"), RESNET20, labels=("a", "b", "c", "d"))
+    assert found.architecture == RESNET20.with_classes(4)
+    assert found.labels == ("a", "b", "c", "d")
+    assert found.network()(torch.zeros(1, 3, 32, 32)).shape == (1, 4)
+
+
+def test_given_labels_win_over_stored_ones(tmp_path: Path, random20: weights.Weights) -> None:
+    weights.save(tmp_path / "net.safetensors", random20)
+    names = tuple("zyxwvutsrq")
+    assert weights.load(str(tmp_path / "net.safetensors"), RESNET20, labels=names).labels == names
+
+
+# --- random -----------------------------------------------------------------------------------
+
+
+def test_random_is_the_same_for_the_same_seed_and_another_for_another() -> None:
+    specs = ("random", "random:0", "random:1")
+    one, again, other = (weights.load(spec, RESNET20) for spec in specs)
+    assert same(dict(one.state), dict(again.state))
+    assert one.sha256 == again.sha256 != other.sha256
+    assert not torch.equal(one.state["conv1.weight"], other.state["conv1.weight"])
+    assert one.source == "random:0 (untrained)"
+
+
+def test_random_does_not_disturb_the_generator_of_the_caller() -> None:
+    torch.manual_seed(5)
+    expected = torch.rand(3)
+    torch.manual_seed(5)
+    weights.load("random:9", RESNET20)
+    assert torch.equal(torch.rand(3), expected)
+
+
+@pytest.mark.parametrize("name", ["random20", "random18"])
+def test_random_is_untrained_and_its_batch_statistics_have_seen_images(
+    name: str, request: pytest.FixtureRequest
+) -> None:
+    found: weights.Weights = request.getfixturevalue(name)
+    assert not found.trained
+    assert found.training == {}
+    network = found.network()
+    checked: list[str] = []
+
+    def as_recorded(layer: str, norm: torch.nn.BatchNorm2d, x: Tensor) -> None:
+        """What comes in has the mean and the variance that the layer says it has seen."""
+        assert norm.running_mean is not None and norm.running_var is not None
+        spread = x.std(dim=(0, 2, 3))
+        off = (x.mean(dim=(0, 2, 3)) - norm.running_mean).abs() / spread
+        assert off.median() < 0.2, layer
+        assert 0.5 < (spread.square() / norm.running_var).median() < 2, layer
+        checked.append(layer)
+
+    for layer, module in network.named_modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            assert not torch.equal(module.running_mean, torch.zeros_like(module.running_mean))
+            module.register_forward_pre_hook(
+                lambda norm, inputs, layer=layer: as_recorded(layer, norm, inputs[0])
+            )
+    side = found.architecture.image_size
+    smooth = torch.randn(4, 3, side // 8, side // 8, generator=torch.Generator().manual_seed(1))
+    logits = network(torch.nn.functional.interpolate(smooth, size=(side, side), mode="bilinear"))
+    assert len(checked) == found.architecture.convolutions
+    assert torch.isfinite(logits).all()
+    assert 0.01 < logits.std() < 100, "activations have collapsed or exploded"
+
+
+def test_labels_decide_the_class_count_of_a_random_network() -> None:
+    found = weights.load("random", RESNET20, labels=("a", "b"))
+    assert (found.architecture.classes, found.labels) == (2, ("a", "b"))
+    assert found.state["fc.bias"].shape == (2,)
+
+
+def test_a_random_imagenet_network_has_the_labels_of_imagenet(random18: weights.Weights) -> None:
+    assert random18.labels == class_names.built_in("imagenet1k")
+    assert random18.preprocessing == Preprocessing()
+
+
+@pytest.mark.parametrize("seed", ["x", "-1", "1.5", "0x3", "9" * 40, " "])
+def test_a_seed_that_is_no_number_is_refused(seed: str) -> None:
+    with pytest.raises(UsageError, match="must be a whole number"):
+        weights.load(f"random:{seed}", RESNET20)
+
+
+# --- digits -----------------------------------------------------------------------------------
+
+
+def test_the_shipped_digits_network_is_as_accurate_as_its_record_says() -> None:
+    found = weights.load("digits", RESNET20)
+    held_out = Digits(held_out=True)
+    pixels = torch.cat(
+        [
+            torch.from_numpy(found.preprocessing.normalize(batch))
+            for batch in pixel_batches(held_out, found.preprocessing, 250)
+        ]
+    )
+    network = found.network()
+    decisions = torch.cat([network(part).argmax(1) for part in torch.split(pixels, 250)])
+    accuracy = (decisions == torch.tensor(held_out.labels)).double().mean().item()
+    assert accuracy >= 0.98
+    assert accuracy == pytest.approx(found.training["held_out_accuracy"], abs=0.0021)
+    assert found.training["trained_on"] == 1297
+    assert (found.trained, found.source, found.labels) == (True, "digits", Digits.LABELS)
+
+
+def test_the_shipped_digits_network_carries_its_record_and_is_small() -> None:
+    path = Path(weights.__file__).parents[1] / "checkpoints" / "digits-resnet20.safetensors"
+    assert path.stat().st_size < 1.2 * 2**20
+    with safe_open(str(path), framework="pt") as file:
+        metadata = file.metadata()
+    assert set(metadata) >= REQUIRED
+    assert "examples/train_digits.py" in json.loads(metadata["training"])["command"]
+
+
+def test_digits_take_other_names_for_their_ten_classes_and_no_other_number() -> None:
+    names = ("zero", *"123456789")
+    assert weights.load("digits", RESNET20, labels=names).labels == names
+    with pytest.raises(UsageError, match="2 labels for a network of 10 classes"):
+        weights.load("digits", RESNET20, labels=("a", "b"))
+
+
+def test_there_are_no_digits_of_another_architecture() -> None:
+    with pytest.raises(UsageError, match=r"no digits checkpoint of resnet56.*resnet20"):
+        weights.load("digits", find("resnet56"))
+
+
+# --- imagenet ---------------------------------------------------------------------------------
+
+
+def test_imagenet_weights_from_address_to_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The whole way with a file of ours in the place of the published one."""
+    row18 = find("resnet18")
+    site, cache = tmp_path / "site", tmp_path / "cache"
+    site.mkdir()
+    torch.manual_seed(0)
+    torch.save(build(row18).state_dict(), site / "net.pth")
+    content = (site / "net.pth").read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    name = f"resnet18-{digest[:8]}.pth"
+    (site / "net.pth").rename(site / name)
+    monkeypatch.setenv("TORCH_HOME", str(cache))
+    monkeypatch.setenv("no_proxy", "*")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(site))
+    monkeypatch.setattr(SimpleHTTPRequestHandler, "log_message", lambda *_: None)
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True).start()
+        row = catalog.Published(
+            "resnet18",
+            "v1",
+            name,
+            round(len(content) / 2**20, 3),
+            232,
+            70.0,
+            89.0,
+            f"http://127.0.0.1:{server.server_port}/",
+        )
+        monkeypatch.setattr(catalog, "CATALOG", MappingProxyType({("resnet18", "v1"): row}))
+        found = weights.load("imagenet", row18)
+        server.shutdown()
+    assert (cache / "hub" / "checkpoints" / name).read_bytes() == content
+    assert found.source == "imagenet:v1"
+    assert found.sha256 == digest
+    assert found.preprocessing == Preprocessing(resize=232)
+    assert found.training["published_top1"] == 70.0
+    assert found.labels[0] == "tench"
+    # the server has gone: the second time needs no network
+    assert weights.load("imagenet:v1", row18).sha256 == digest
+
+
+def test_labels_that_are_not_imagenet_s_are_refused_before_the_download() -> None:
+    with pytest.raises(UsageError, match="3 labels for a network of 1000 classes"):
+        weights.load("imagenet", find("resnet18"), labels=("a", "b", "c"))
+
+
+def test_a_damaged_file_in_the_cache_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path))
+    path = tmp_path / "hub" / "checkpoints" / "resnet18-f37072fd.pth"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"half a download")
+    text = refused_spec("imagenet", find("resnet18"))
+    assert str(path) in text
+    assert "f37072fd" in text
+
+
+def refused_spec(spec: str, architecture: Architecture) -> str:
+    with pytest.raises(InputFileError) as caught:
+        weights.load(spec, architecture)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "spec"), [("resnet18", "imagenet"), ("resnet152", "imagenet"), ("resnet20", "digits")]
+)
+def test_the_default_weights(name: str, spec: str) -> None:
+    assert weights.default_spec(find(name)) == spec
+
+
+def test_an_architecture_without_default_weights_says_what_to_give() -> None:
+    with pytest.raises(UsageError, match=r"fall back on for resnet56.*'random'"):
+        weights.default_spec(find("resnet56"))
