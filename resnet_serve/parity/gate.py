@@ -1,6 +1,6 @@
 """The gate: nothing is deployed that was not shown equal to the reference, within a stated budget.
 
-A budget is a row per precision. The verdict lists every check with what was found and what was
+A budget belongs to a precision (`precisions.py`). The verdict lists every check with what was found and what was
 allowed, so that a refusal says by how much and on which image.
 """
 
@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from types import MappingProxyType
 
 from resnet_serve.parity.accuracy import Decisions
 from resnet_serve.parity.numerics import Numerics
@@ -25,19 +24,6 @@ class Budget:
     sqnr_db: float
     agreement: float
     top1_points: float
-
-
-# FP32 differs by rounding only. FP16 carries 11 bits, BF16 8. The INT8 row is MLPerf's spirit (99 %
-# of FP32 accuracy) made stricter: half a point where the labels are known. FP8 is held to the same.
-BUDGETS: Mapping[str, Budget] = MappingProxyType(
-    {
-        "fp32": Budget(cosine=0.99999, sqnr_db=60, agreement=0.999, top1_points=0.1),
-        "fp16": Budget(cosine=0.9999, sqnr_db=40, agreement=0.99, top1_points=0.2),
-        "bf16": Budget(cosine=0.995, sqnr_db=20, agreement=0.98, top1_points=0.3),
-        "int8": Budget(cosine=0.97, sqnr_db=15, agreement=0.97, top1_points=0.5),
-        "fp8": Budget(cosine=0.97, sqnr_db=15, agreement=0.97, top1_points=0.5),
-    }
-)
 
 
 @dataclass(frozen=True)
