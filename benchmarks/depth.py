@@ -105,7 +105,7 @@ def converted(arch: str, precision: str) -> Row:
 def through(arch: str, precision: str, log: StageLog) -> Row:
     """The stages of a conversion up to parity, without building or deploying anything."""
     from resnet_convert import stages
-    from resnet_convert.graph.trace import serialize
+    from resnet_convert.graph.model_file import serialize
     from resnet_convert.parity import measure
     from resnet_convert.parity.layers import inspect
     from resnet_convert.request import Request

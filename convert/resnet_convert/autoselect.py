@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from resnet_convert import precision
-from resnet_convert.graph.trace import serialize
+from resnet_convert.graph.model_file import serialize
 from resnet_convert.head import HEADS
 from resnet_convert.parity import measure
 from resnet_convert.parity.candidate import look_inside

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING
 
 from resnet_convert import precision
 from resnet_convert.graph.fold import Fold, fold
+from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.pixels import take_pixels
-from resnet_convert.graph.trace import Trace, serialize, trace, verify
+from resnet_convert.graph.trace import Trace, trace, verify
 from resnet_convert.lint import cpu, rules, tensorrt
 from resnet_convert.parity.evaluator import Evaluator
 from resnet_convert.precision import Precise

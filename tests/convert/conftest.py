@@ -21,7 +21,8 @@ from trace_once import trace_once
 from resnet_convert import Conversion, convert
 from resnet_convert.cli.convert import main
 from resnet_convert.graph.fold import fold
-from resnet_convert.graph.trace import Trace, serialize, trace
+from resnet_convert.graph.model_file import serialize
+from resnet_convert.graph.trace import Trace, trace
 from resnet_convert.parity import measure
 from resnet_serve import host, weights
 from resnet_serve.architectures import Architecture, build, find

@@ -19,7 +19,8 @@ from resnet_client import Classifier, Extractor, ModelError, UsageError
 from resnet_convert import convert
 from resnet_convert.graph.fold import fold
 from resnet_convert.graph.half import halve
-from resnet_convert.graph.trace import serialize, trace, verify
+from resnet_convert.graph.model_file import serialize
+from resnet_convert.graph.trace import trace, verify
 from resnet_convert.head import HEADS
 from resnet_convert.request import Request
 from resnet_serve import listing

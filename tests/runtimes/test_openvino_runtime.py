@@ -17,7 +17,7 @@ from onnx import numpy_helper
 from quantized import calibrated, normal, residual, symmetric_residual
 
 from resnet_convert.graph.half import halve
-from resnet_convert.graph.trace import serialize
+from resnet_convert.graph.model_file import serialize
 from resnet_serve.errors import HostError, InputFileError
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.runtimes import openvino as runtime

@@ -21,7 +21,7 @@ from quantized import array, node
 from resnet_convert.graph.emulate import emulated
 from resnet_convert.graph.half import halve
 from resnet_convert.graph.initializers import assign
-from resnet_convert.graph.trace import serialize
+from resnet_convert.graph.model_file import serialize
 from resnet_convert.quantization import s8s8, u8s8
 from resnet_convert.quantization.calibrate import observe
 from resnet_convert.quantization.s8s8 import SymmetricQuantization

@@ -11,7 +11,7 @@ from onnx import numpy_helper
 from quantized import calibrated, normal, residual
 from tiny_repository import config
 
-from resnet_convert.graph.trace import serialize
+from resnet_convert.graph.model_file import serialize
 
 SIDE = 6
 

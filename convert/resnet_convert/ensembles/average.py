@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from resnet_convert.graph.initializers import initializer
-from resnet_convert.graph.trace import serialize
-from resnet_convert.graph.writer import IR_VERSION, OPSET
+from resnet_convert.graph.model_file import serialize
+from resnet_convert.graph.opset import IR_VERSION, OPSET
 from resnet_serve.optional import optional
 from resnet_serve.triton.composed_config import PROBABILITIES, logits_name
 from resnet_serve.triton.config import OUTPUT

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from resnet_convert.deployment import PREPROCESSING_FILE
 from resnet_convert.ensembles.composition import RULES, Composition
-from resnet_convert.graph.writer import IR_VERSION, OPSET
+from resnet_convert.graph.opset import IR_VERSION, OPSET
 from resnet_serve import crops, host, passport
 from resnet_serve.parity import numerics
 from resnet_serve.triton import composed_config, config

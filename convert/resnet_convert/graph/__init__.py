@@ -6,6 +6,7 @@
 |---|---|
 | `nodes` | vocabulary: layers, operators that move values, Q/DQ pairs, shortcuts |
 | `initializers`, `opset` | constants and opset versions of a graph |
+| `model_file` | a graph as the bytes of one .onnx file, and ONNX's own check of them |
 | `operators`, `writer`, `trace` | PyTorch's ATen operators to ONNX nodes with PyTorch's names |
 | `fold` | BatchNorm into the convolution before it, in float64 |
 | `pixels` | normalisation into the graph, UINT8 images in |

@@ -17,7 +17,7 @@ import numpy as np
 
 from resnet_convert.graph.half import element_types
 from resnet_convert.graph.initializers import array_of, assign
-from resnet_convert.graph.trace import serialize
+from resnet_convert.graph.model_file import serialize
 from resnet_serve.optional import optional
 
 if TYPE_CHECKING:

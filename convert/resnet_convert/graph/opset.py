@@ -1,4 +1,4 @@
-"""Opset: raise a graph to a later version of the ONNX operators, where a type needs it.
+"""Opset: the version of the ONNX operators in a graph, and how to raise it where a type needs it.
 
 From 17 on, of the operators that we write, only ReduceMean is written differently (18: its axes
 are an input). Reference: ONNX Changelog.md.
@@ -18,7 +18,10 @@ if TYPE_CHECKING:
 else:
     ir = optional("onnx_ir", extra="convert")
 
-FOR_BF16 = (22, 10)  # the first whose Conv and pools take BFLOAT16, and its IR version
+# Opset and IR version of what we write; Triton 24.10 and everything newer load them.
+OPSET, IR_VERSION = 17, 8
+FOR_FP16_SCALES = (19, 9)  # the first whose Q/DQ pairs take FP16 scales, and FP8
+FOR_BF16 = (22, 10)  # the first whose Conv and pools take BF16
 
 
 def raise_opset(model: ir.Model, opset: int, ir_version: int) -> None:

@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.graph.initializers import array_of, assign, initializer, own_initializer
-from resnet_convert.graph.writer import INPUT
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
 from resnet_serve.preprocessing import Preprocessing
@@ -37,7 +36,7 @@ def take_pixels(model: ir.Model, preprocessing: Preprocessing) -> None:
     stems = [use.node for use in normalised.uses()]
     _check(stems, channels)
     pixels = ir.Value(
-        name=INPUT,
+        name=normalised.name,
         shape=ir.Shape(["batch", preprocessing.height, preprocessing.width, channels]),
         type=ir.TensorType(ir.DataType.UINT8),
     )

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from numpy.typing import NDArray
 
-from resnet_convert.graph.trace import serialize
+from resnet_convert.graph.model_file import serialize
 from resnet_serve.optional import optional
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 

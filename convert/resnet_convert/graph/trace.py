@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.writer import Writer
 from resnet_serve.errors import ConversionError, ParityError
 from resnet_serve.optional import optional
@@ -100,9 +101,3 @@ def verify(
                     remedy=f"This is a bug in our {stage}; please report the architecture.",
                 )
     return results
-
-
-def serialize(model: ir.Model) -> bytes:
-    """The model as the bytes of a single .onnx file."""
-    data: bytes = ir.to_proto(model).SerializeToString(deterministic=True)
-    return data

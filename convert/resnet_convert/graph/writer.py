@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.graph.operators import ROWS, Batch
+from resnet_convert.graph.opset import IR_VERSION, OPSET
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
 from resnet_serve.runtimes import LOGITS
@@ -26,8 +27,6 @@ else:
     ir = optional("onnx_ir", extra="convert")
     torch = optional("torch", extra="convert")
 
-OPSET = 17
-IR_VERSION = 8
 INPUT = "image"
 # Their result may be the very memory of their argument: overwriting one overwrites the other.
 _VIEWS = frozenset(

@@ -18,8 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.graph.initializers import initializer
-from resnet_convert.graph.trace import serialize
-from resnet_convert.graph.writer import IR_VERSION, OPSET
+from resnet_convert.graph.model_file import serialize
+from resnet_convert.graph.opset import IR_VERSION, OPSET
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime

@@ -2,7 +2,7 @@
 
 | module | role |
 |---|---|
-| `calibrate`, `histogram`, `clipping` | ranges of activations, over images, by method |
+| `ranges`, `calibrate`, `histogram`, `clipping` | ranges of activations, over images, by method |
 | `u8s8` | Q/DQ pairs for CPUs: u8 activations, s8 weights |
 | `s8s8` | Q/DQ pairs for TensorRT: symmetric INT8 or FP8 over a floating graph |
 | `qdq` | how a pair and a quantized constant are inserted |

@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 
 from resnet_convert.graph.emulate import emulate
 from resnet_convert.graph.initializers import array_of, assign, initializer, own_initializer
+from resnet_convert.graph.model_file import serialize_with_outputs
 from resnet_convert.graph.nodes import WEIGHTED
-from resnet_convert.quantization.calibrate import with_outputs
 from resnet_serve.errors import ConversionError, UsageError
 from resnet_serve.optional import optional
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
@@ -70,10 +70,10 @@ def correct(
     images = 0
     with (
         onnxruntime_runtime.load(
-            with_outputs(reference, means.values()), threads=threads
+            serialize_with_outputs(reference, means.values()), threads=threads
         ) as theirs,
         onnxruntime_runtime.load(
-            with_outputs(candidate, [mean for _, mean in given.values()]), threads=threads
+            serialize_with_outputs(candidate, [mean for _, mean in given.values()]), threads=threads
         ) as ours,
     ):
         for batch in _joined(batches):

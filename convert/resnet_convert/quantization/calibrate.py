@@ -15,9 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.graph.segments import walk
-from resnet_convert.graph.trace import serialize
 from resnet_convert.quantization.clipping import limits
 from resnet_convert.quantization.histogram import Histogram
+from resnet_convert.quantization.ranges import Range
 from resnet_serve.errors import ConversionError, UsageError
 from resnet_serve.optional import optional
 
@@ -28,14 +28,6 @@ else:
 
 FEW_IMAGES = 128
 Told = Callable[[int], None] | None
-
-
-@dataclass(frozen=True)
-class Range:
-    """What a tensor was seen to take."""
-
-    low: float
-    high: float
 
 
 @dataclass(frozen=True)
@@ -140,16 +132,3 @@ def _streamed(
 def _check_finite(name: str, low: float, high: float) -> None:
     if not (np.isfinite(low) and np.isfinite(high)):
         raise ConversionError("is not finite on the calibration images", where=name)
-
-
-def with_outputs(model: ir.Model, names: Iterable[str]) -> bytes:
-    """A copy of the model that also returns the named tensors."""
-    copy = model.clone()
-    graph = copy.graph
-    values = {value.name: value for node in graph for value in node.outputs}
-    values |= {value.name: value for value in graph.inputs}
-    present = {value.name for value in graph.outputs}
-    for name in names:
-        if name not in present and not values[name].is_graph_input():
-            graph.outputs.append(values[name])
-    return serialize(copy)

@@ -26,17 +26,13 @@ from numpy.typing import NDArray
 
 from resnet_convert.graph.emulate import emulated
 from resnet_convert.graph.half import halve
-from resnet_convert.graph.trace import serialize
+from resnet_convert.graph.model_file import serialize
 from resnet_convert.quantization import s8s8, u8s8
 from resnet_convert.quantization.bias_correction import correct
-from resnet_convert.quantization.calibrate import (
-    Calibration,
-    Observations,
-    Range,
-    observe_histograms,
-)
+from resnet_convert.quantization.calibrate import Calibration, Observations, observe_histograms
 from resnet_convert.quantization.clipping import METHODS
 from resnet_convert.quantization.equalize import equalize
+from resnet_convert.quantization.ranges import Range
 from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import Selection
 from resnet_serve.errors import ConversionError

@@ -40,9 +40,9 @@ from numpy.typing import NDArray
 
 from resnet_convert.graph.initializers import array_of
 from resnet_convert.graph.nodes import WEIGHTED, layers_named, output_major_weight, shortcut, source
-from resnet_convert.graph.opset import raise_opset
-from resnet_convert.quantization.calibrate import Range
+from resnet_convert.graph.opset import FOR_FP16_SCALES, raise_opset
 from resnet_convert.quantization.qdq import insert_constant, insert_pair
+from resnet_convert.quantization.ranges import Range
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
 
@@ -51,8 +51,6 @@ if TYPE_CHECKING:
 else:
     ir = optional("onnx_ir", extra="convert")
 
-OPSET = 19
-IR_VERSION = 9
 LARGEST: Mapping[str, float] = MappingProxyType({"int8": 127.0, "fp8": 448.0})
 LARGEST_FP8_KERNEL = 32
 FEWEST_FP8_CHANNELS = 16
@@ -103,7 +101,7 @@ def quantize(
     for value, uses in sites.items():
         zero = _to_grid(np.asarray(0.0), number)
         insert_pair(graph, value, scales[value], zero, name=str(value.name), uses=uses)
-    raise_opset(model, OPSET, IR_VERSION)
+    raise_opset(model, *FOR_FP16_SCALES)
     return SymmetricQuantization(
         number,
         layers=len(weighted) - len(floating),

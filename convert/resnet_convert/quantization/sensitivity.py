@@ -19,9 +19,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.graph.initializers import array_of, assign, own_initializer
+from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.nodes import PAIR, WEIGHTED, data_input
 from resnet_convert.graph.opset import raise_opset
-from resnet_convert.graph.trace import serialize
 from resnet_convert.quantization.qdq import insert_pair
 from resnet_serve.errors import ConversionError, UsageError
 from resnet_serve.optional import optional

@@ -41,8 +41,8 @@ from resnet_convert.graph.nodes import (
     output_major_weight,
     source,
 )
-from resnet_convert.quantization.calibrate import Range
 from resnet_convert.quantization.qdq import insert_constant, insert_pair
+from resnet_convert.quantization.ranges import Range
 from resnet_serve.optional import optional
 
 if TYPE_CHECKING:

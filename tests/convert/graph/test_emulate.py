@@ -17,7 +17,7 @@ from torch.nn import functional
 from resnet_convert.graph.emulate import emulate, emulated
 from resnet_convert.graph.half import halve
 from resnet_convert.graph.initializers import assign
-from resnet_convert.graph.trace import serialize
+from resnet_convert.graph.model_file import serialize
 from resnet_serve.parity import numerics
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 
@@ -147,7 +147,7 @@ def test_onnx_runtime_alone_would_not_round(graph: Graphs) -> None:
 def test_the_roundings_survive_the_runtimes_optimizer(graph: Graphs) -> None:
     model = residual(graph, CHANNELS)
     halve(model, "bf16")
-    compiled = onnxruntime_runtime.compiled_operators(emulated(model))
+    compiled = onnxruntime_runtime.compiled(emulated(model)).operators
     results = [n for n in model.graph if n.op_type != "Flatten"]
     # Down and up behind each; the two Casts of the graph itself round nothing more.
     assert compiled["Cast"] >= 2 * (len(results) - 1)

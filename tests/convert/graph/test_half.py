@@ -21,7 +21,7 @@ from resnet_convert.graph.initializers import assign
 from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.graph.trace import trace
 from resnet_convert.quantization import s8s8
-from resnet_convert.quantization.calibrate import Range
+from resnet_convert.quantization.ranges import Range
 from resnet_serve.errors import ConversionError
 from resnet_serve.parity import numerics
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime

@@ -15,9 +15,9 @@ from sabotage import logits, segment
 from resnet_convert.graph.emulate import emulated
 from resnet_convert.graph.half import halve
 from resnet_convert.graph.initializers import assign
+from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.overflow import scan
 from resnet_convert.graph.pixels import take_pixels
-from resnet_convert.graph.trace import serialize
 from resnet_convert.lint.rules import check
 from resnet_convert.lint.tensorrt import RULES
 from resnet_convert.quantization import s8s8

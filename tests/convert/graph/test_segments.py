@@ -12,10 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from resnet_convert.graph import segments
+from resnet_convert.graph.model_file import serialize_with_outputs
 from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.graph.segments import cut, leading_to, loaded, run, walk
 from resnet_convert.parity import layers
-from resnet_convert.quantization.calibrate import observe, observe_histograms, with_outputs
+from resnet_convert.quantization.calibrate import observe, observe_histograms
 from resnet_convert.quantization.u8s8 import activations
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.weights import Weights
@@ -62,7 +63,7 @@ def test_every_value_is_that_of_the_whole_graph_to_the_bit(
     names = activations(folded_digits)
     image = str(folded_digits.graph.inputs[0].name)
     batch = digits_pixels[:4]
-    with onnxruntime_runtime.load(with_outputs(folded_digits, names), threads=1) as whole:
+    with onnxruntime_runtime.load(serialize_with_outputs(folded_digits, names), threads=1) as whole:
         expected = {image: batch} | whole.run_all(batch)
     monkeypatch.setattr(segments, "TENSORS", tensors)
     assert (len(cut(folded_digits, names)) == 1) == (tensors == 1000)
@@ -122,7 +123,7 @@ def test_a_part_computes_its_tensors_and_nothing_else(graph: Callable[..., ir.Mo
     batch = np.ones((1, 2, 4, 4), np.float32)
     with (
         loaded(second, threads=1) as part,
-        onnxruntime_runtime.load(with_outputs(model, ["c1"]), threads=1) as whole,
+        onnxruntime_runtime.load(serialize_with_outputs(model, ["c1"]), threads=1) as whole,
     ):
         found = run(part, {"image": batch})
         np.testing.assert_array_equal(found["c1"], whole.run_all(batch)["c1"])

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from resnet_convert.graph import writer
-from resnet_convert.graph.trace import Trace, serialize, trace
+from resnet_convert.graph.model_file import serialize
+from resnet_convert.graph.trace import Trace, trace
 from resnet_serve.architectures import Architecture
 from resnet_serve.errors import ConversionError, ParityError
 from resnet_serve.weights import Weights

@@ -22,11 +22,11 @@ from resnet_convert.graph.trace import trace
 from resnet_convert.lint.rules import Violation, check, refuse
 from resnet_convert.lint.tensorrt import RULES
 from resnet_convert.quantization import s8s8
-from resnet_convert.quantization.calibrate import Range
+from resnet_convert.quantization.ranges import Range
 from resnet_serve.architectures import Architecture, build
 from resnet_serve.errors import ConversionError
 from resnet_serve.preprocessing import Preprocessing
-from resnet_serve.runtimes import PRECISIONS
+from resnet_serve.precisions import PRECISIONS
 
 Change = Callable[[ir.Model], None]
 

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 
 from resnet_convert.graph.half import halve
 from resnet_convert.graph.pixels import take_pixels
-from resnet_convert.graph.trace import serialize
+from resnet_convert.graph.model_file import serialize
 from resnet_convert.parity.layers import Layer, inspect
 from resnet_convert.quantization import s8s8
-from resnet_convert.quantization.calibrate import observe, with_outputs
+from resnet_convert.quantization.calibrate import observe
+from resnet_convert.graph.model_file import serialize_with_outputs
 from resnet_convert.quantization.u8s8 import activations, quantize
 from resnet_serve.errors import ConversionError
 from resnet_serve.parity.numerics import EXACT_DB
@@ -74,7 +75,9 @@ def batches() -> list[NDArray[np.float32]]:
 def test_std_is_numpys_before_the_relu_over_all_batches(net: ir.Model) -> None:
     found = inspect(net, net.clone(), batches(), threads=1)
     assert [layer.name for layer in found] == ["conv1", "conv2", "fc"]
-    with onnxruntime_runtime.load(with_outputs(net, ["a", "c", "logits"]), threads=1) as session:
+    with onnxruntime_runtime.load(
+        serialize_with_outputs(net, ["a", "c", "logits"]), threads=1
+    ) as session:
         answers = [session.run_all(batch) for batch in batches()]
     for layer, tensor in zip(found, ("a", "c", "logits"), strict=True):
         everything = np.concatenate([a[tensor] for a in answers]).astype(np.float64)

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from resnet_convert.graph.pixels import take_pixels
-from resnet_convert.graph.trace import serialize
+from resnet_convert.graph.model_file import serialize
 from resnet_convert.parity import measure
 from resnet_convert.parity.measure import BATCH_SIZE, SINGLES, Measurements
 from resnet_convert.request import Request
@@ -49,7 +49,7 @@ def measured(digits: Weights, folded_digits: ir.Model) -> Callable[..., tuple[Me
                 lambda pixels: pixels,
                 told,
                 runtime="onnxruntime",
-                compiled=onnxruntime.compiled_operators(data),
+                compiled=onnxruntime.compiled(data).operators,
                 largest_batch=largest_batch,
             )
         return found, told

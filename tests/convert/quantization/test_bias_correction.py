@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 from quantized import Graphs, array, normal, residual
 
 from resnet_convert.graph.emulate import emulate
-from resnet_convert.graph.trace import serialize
+from resnet_convert.graph.model_file import serialize, serialize_with_outputs
 from resnet_convert.quantization import s8s8, u8s8
 from resnet_convert.quantization.bias_correction import BATCH, correct
-from resnet_convert.quantization.calibrate import observe, with_outputs
+from resnet_convert.quantization.calibrate import observe
 from resnet_convert.quantization.calibration_search import S8_OVER_FP16, U8S8, Dialect
 from resnet_serve.errors import ConversionError, UsageError
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
@@ -43,7 +43,9 @@ def quantized(model: ir.Model, dialect: Dialect, *, cut: float = 0.4) -> ir.Mode
 
 def means(model: ir.Model, batch: NDArray[np.float32]) -> dict[str, NDArray[np.float64]]:
     """Per channel, of every response."""
-    with onnxruntime_runtime.load(with_outputs(emulate(model), RESPONSES), threads=1) as session:
+    with onnxruntime_runtime.load(
+        serialize_with_outputs(emulate(model), RESPONSES), threads=1
+    ) as session:
         found = session.run_all(batch)
     return {
         name: np.moveaxis(found[name], 1, -1).reshape(-1, found[name].shape[1]).mean(0, float)

@@ -10,18 +10,17 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 
+from resnet_convert.graph.model_file import serialize, serialize_with_outputs
 from resnet_convert.graph.pixels import take_pixels
-from resnet_convert.graph.trace import serialize
 from resnet_convert.quantization.calibrate import (
     FEW_IMAGES,
     Calibration,
-    Range,
     observe,
     observe_histograms,
-    with_outputs,
 )
 from resnet_convert.quantization.clipping import METHODS
 from resnet_convert.quantization.histogram import Histogram
+from resnet_convert.quantization.ranges import Range
 from resnet_convert.quantization.u8s8 import activations
 from resnet_serve.errors import ConversionError, UsageError
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
@@ -76,7 +75,9 @@ def test_ranges_of_the_real_network_agree_with_a_run_of_everything(
     names = activations(folded_digits)
     parts = np.array_split(digits_pixels, 5)
     found = observe(folded_digits, names, parts, threads=1)
-    with onnxruntime_runtime.load(with_outputs(folded_digits, names), threads=1) as session:
+    with onnxruntime_runtime.load(
+        serialize_with_outputs(folded_digits, names), threads=1
+    ) as session:
         everything = session.run_all(digits_pixels)
     assert set(found.ranges) == set(names)
     for name, seen in found.ranges.items():
@@ -87,7 +88,7 @@ def test_ranges_of_the_real_network_agree_with_a_run_of_everything(
 def test_the_callers_graph_is_untouched(small: ir.Model) -> None:
     before = serialize(small)
     observe(small, ["a", "b"], batches(2), threads=1)
-    with_outputs(small, ["a", "b", "image", "y"])
+    serialize_with_outputs(small, ["a", "b", "image", "y"])
     assert serialize(small) == before
 
 

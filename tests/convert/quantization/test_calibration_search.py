@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from quantized import Graphs, normal, residual
 
 from resnet_convert.graph.emulate import emulated
+from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.pixels import take_pixels
-from resnet_convert.graph.trace import serialize
 from resnet_convert.quantization import calibration_search
-from resnet_convert.quantization.calibrate import Range
 from resnet_convert.quantization.calibration_search import (
     S8_OVER_FP16,
     U8S8,
@@ -28,6 +27,7 @@ from resnet_convert.quantization.calibration_search import (
     split,
 )
 from resnet_convert.quantization.clipping import METHODS
+from resnet_convert.quantization.ranges import Range
 from resnet_serve.datasets import pixel_batches
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.datasets.selection import spread

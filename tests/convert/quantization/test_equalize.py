@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from quantized import Graphs, Run, array, calibrated, normal, residual
 
 from resnet_convert.graph.initializers import array_of, assign
-from resnet_convert.graph.trace import serialize
+from resnet_convert.graph.model_file import serialize
 from resnet_convert.quantization.equalize import LARGEST_SCALE, equalize
 from resnet_serve.parity import numerics
 

@@ -10,7 +10,7 @@ import pytest
 from numpy.typing import NDArray
 from sabotage import Dialect, dialect, logits, stretch, stretchable
 
-from resnet_convert.graph.trace import serialize
+from resnet_convert.graph.model_file import serialize
 from resnet_convert.lint.rules import check
 from resnet_convert.lint.tensorrt import RULES
 from resnet_convert.quantization import mixed_precision
@@ -27,7 +27,7 @@ from resnet_serve.datasets import pixel_batches
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.datasets.selection import spread
 from resnet_serve.errors import UsageError
-from resnet_serve.runtimes.onnxruntime import compiled_operators
+from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.weights import Weights
 
 BUDGETS = Budgets(top1_points=0.5, agreement=0.99)
@@ -100,7 +100,7 @@ def test_the_ruined_layer_is_found_and_kept(
     if name == "s8s8":
         assert check(folded_digits, RULES) == ()
     else:
-        compiled = compiled_operators(serialize(folded_digits))
+        compiled = onnxruntime_runtime.compiled(serialize(folded_digits)).operators
         assert compiled["QLinearConv"] == 19 - len(found.chosen.floating)
 
 

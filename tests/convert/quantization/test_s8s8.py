@@ -20,7 +20,8 @@ from resnet_convert.graph.nodes import shortcut
 from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.lint.rules import check
 from resnet_convert.lint.tensorrt import RULES
-from resnet_convert.quantization.calibrate import Range, observe
+from resnet_convert.quantization.calibrate import observe
+from resnet_convert.quantization.ranges import Range
 from resnet_convert.quantization.s8s8 import (
     IR_VERSION,
     LARGEST,

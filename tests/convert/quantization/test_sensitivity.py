@@ -12,7 +12,7 @@ from quantized import Graphs, array, normal, residual
 from sabotage import dialect, logits, stretch
 
 from resnet_convert.graph.initializers import assign
-from resnet_convert.graph.trace import serialize
+from resnet_convert.graph.model_file import serialize
 from resnet_convert.quantization import s8s8
 from resnet_convert.quantization.calibrate import observe
 from resnet_convert.quantization.s8s8 import SymmetricQuantization

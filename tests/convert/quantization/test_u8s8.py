@@ -12,15 +12,17 @@ from numpy.typing import NDArray
 from quantized import Graphs, Run, array, calibrated, node, normal, operators, residual
 
 from resnet_convert.graph.fold import fold
+from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.pixels import take_pixels
-from resnet_convert.graph.trace import serialize, trace
-from resnet_convert.quantization.calibrate import Range, observe
+from resnet_convert.graph.trace import trace
+from resnet_convert.quantization.calibrate import observe
+from resnet_convert.quantization.ranges import Range
 from resnet_convert.quantization.u8s8 import Quantization, activations, quantize
 from resnet_serve.architectures import build, find
 from resnet_serve.errors import ConversionError
 from resnet_serve.parity import numerics
 from resnet_serve.preprocessing import Preprocessing
-from resnet_serve.runtimes.onnxruntime import compiled_operators
+from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.weights import Weights
 
 BLOCK = """(float[N,4,6,6] image) => (float[N,5] logits) {
@@ -165,7 +167,7 @@ def test_what_moves_values_shares_the_grid_of_its_input(graph: Graphs, run: Run)
     assert float(array(model, "f.scale")) == float(array(model, "c.scale"))
     exact = run(graph(MOVED, **moved_constants()), x)
     assert numerics.compare(exact, run(model, x)).sqnr_db > 25
-    compiled = compiled_operators(serialize(model))
+    compiled = onnxruntime_runtime.compiled(serialize(model)).operators
     assert compiled["QLinearConv"] == 2
     assert not compiled["Conv"] + compiled["FusedConv"]
 
@@ -200,7 +202,7 @@ def test_concatenations_and_pools_stay_in_integers(graph: Graphs, run: Run) -> N
     x = normal(8, 4, 8, 8)
     calibrated(model, x)
     assert numerics.compare(run(graph(text, **constants), x), run(model, x)).sqnr_db > 20
-    compiled = compiled_operators(serialize(model))
+    compiled = onnxruntime_runtime.compiled(serialize(model)).operators
     assert compiled["QLinearConv"] == 3
     assert compiled["QLinearConcat"] == 1
 
@@ -286,7 +288,7 @@ def test_norms_that_stay_as_scale_and_shift_stay_in_float(graph: Graphs, run: Ru
     x = normal(8, 4, 6, 6)
     calibrated(model, x)
     assert numerics.compare(run(graph(text, **constants), x), run(model, x)).sqnr_db > 20
-    assert compiled_operators(serialize(model))["QLinearConv"] == 1
+    assert onnxruntime_runtime.compiled(serialize(model)).operators["QLinearConv"] == 1
 
 
 def test_digits_run_in_integers(
@@ -328,7 +330,7 @@ def assert_integer_graph(model: ir.Model, *, convolutions: int, additions: int) 
     """What the runtime executes, not what the file asks for."""
     asked = operators(model)
     assert not {"DynamicQuantizeLinear", "ConvInteger", "MatMulInteger"} & set(asked)
-    compiled = compiled_operators(serialize(model))
+    compiled = onnxruntime_runtime.compiled(serialize(model)).operators
     assert compiled["QLinearConv"] == convolutions
     assert compiled["QLinearAdd"] == additions
     assert compiled["QGemm"] == 1
@@ -440,7 +442,7 @@ def test_the_other_layers_still_run_in_integers(
     exact = run(folded_digits, digits_pixels)
     found = keeping(folded_digits, digits_pixels, *keep)
     assert set(keep) <= set(found.floating)
-    compiled = compiled_operators(serialize(folded_digits))
+    compiled = onnxruntime_runtime.compiled(serialize(folded_digits)).operators
     assert compiled["Conv"] + compiled["FusedConv"] == convolutions
     assert compiled["QLinearConv"] == 19 - convolutions
     assert compiled["QLinearAdd"] == 9 - additions

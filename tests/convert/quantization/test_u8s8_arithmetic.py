@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from quantized import LAYER, Graphs, Run, array, calibrated, normal, one_layer
 
-from resnet_convert.graph.trace import serialize
-from resnet_convert.quantization.calibrate import Range
+from resnet_convert.graph.model_file import serialize
+from resnet_convert.quantization.ranges import Range
 from resnet_convert.quantization.u8s8 import quantize
-from resnet_serve.runtimes.onnxruntime import compiled_operators
+from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 
 
 @settings(max_examples=40)
@@ -70,7 +70,7 @@ def test_onnx_runtime_computes_what_the_integers_say(
     assert np.abs(answer - expected).max() <= 1.001
     assert (np.abs(answer - expected) > 0.001).mean() < 0.02
     if x.size * outputs > 20:
-        assert compiled_operators(serialize(model))["QLinearConv"] == 1
+        assert onnxruntime_runtime.compiled(serialize(model)).operators["QLinearConv"] == 1
 
 
 @settings(max_examples=100)
