@@ -25,8 +25,8 @@ from resnet_convert.quantization import s8s8
 from resnet_convert.quantization.ranges import Range
 from resnet_serve.architectures import Architecture, build
 from resnet_serve.errors import ConversionError
-from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.precisions import PRECISIONS
+from resnet_serve.preprocessing import Preprocessing
 
 Change = Callable[[ir.Model], None]
 

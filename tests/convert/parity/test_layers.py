@@ -12,12 +12,11 @@ import pytest
 from numpy.typing import NDArray
 
 from resnet_convert.graph.half import halve
+from resnet_convert.graph.model_file import serialize, serialize_with_outputs
 from resnet_convert.graph.pixels import take_pixels
-from resnet_convert.graph.model_file import serialize
 from resnet_convert.parity.layers import Layer, inspect
 from resnet_convert.quantization import s8s8
 from resnet_convert.quantization.calibrate import observe
-from resnet_convert.graph.model_file import serialize_with_outputs
 from resnet_convert.quantization.u8s8 import activations, quantize
 from resnet_serve.errors import ConversionError
 from resnet_serve.parity.numerics import EXACT_DB

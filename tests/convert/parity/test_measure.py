@@ -12,11 +12,11 @@ import onnx_ir as ir
 import pytest
 import torch
 from numpy.typing import NDArray
-
-from resnet_convert.graph.pixels import take_pixels
-from resnet_convert.graph.model_file import serialize
-from resnet_convert.parity import measure
 from resnet_convert.parity.measure import BATCH_SIZE, SINGLES, Measurements
+
+from resnet_convert.graph.model_file import serialize
+from resnet_convert.graph.pixels import take_pixels
+from resnet_convert.parity import measure
 from resnet_convert.request import Request
 from resnet_convert.stage_log import Silent
 from resnet_serve.datasets.digits import Digits
