@@ -13,13 +13,9 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
+from resnet_convert.quantization.budgets import Budgets, Evaluation
 from resnet_convert.quantization.sensitivity import Cost
-from resnet_serve.errors import UsageError
 from resnet_serve.optional import optional
-from resnet_serve.parity import accuracy, numerics
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -30,64 +26,6 @@ else:
 
 LIMIT = 8
 _ROUNDING = 1e-9
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """A converted network beside its reference; `latency_ratio` is to the one with none kept."""
-
-    agreement: float
-    sqnr_db: float
-    top1_points_lost: float | None = None
-    latency_ratio: float | None = None
-
-    @classmethod
-    def of(
-        cls,
-        reference: NDArray[np.float32],
-        converted: NDArray[np.float32],
-        labels: NDArray[np.int64] | None = None,
-        *,
-        latency_ratio: float | None = None,
-    ) -> Evaluation:
-        """From the logits [N,classes] of both; `labels` [N] adds the accuracy."""
-        decisions = accuracy.decide(reference, converted, labels)
-        difference = decisions.difference_points
-        return cls(
-            agreement=decisions.top1_agreement,
-            sqnr_db=numerics.compare(reference, converted).sqnr_db,
-            top1_points_lost=None if difference is None else 0.0 - difference,
-            latency_ratio=latency_ratio,
-        )
-
-
-@dataclass(frozen=True)
-class Budgets:
-    """The most points of top-1 that may be lost, the least agreement in [0, 1]; None: not asked."""
-
-    top1_points: float | None = None
-    agreement: float | None = None
-
-    def hold(self, judged: Evaluation) -> bool:
-        """Whether a network keeps both; without labels there is no top-1 to keep."""
-        if self.top1_points is not None:
-            if judged.top1_points_lost is None:
-                raise UsageError(
-                    "a budget of top-1 needs images with labels",
-                    remedy="Give a validation folder with one folder per class, "
-                    "or a budget of agreement.",
-                )
-            if judged.top1_points_lost > self.top1_points + _ROUNDING:
-                return False
-        return self.agreement is None or judged.agreement >= self.agreement - _ROUNDING
-
-    def __str__(self) -> str:
-        asked = []
-        if self.top1_points is not None:
-            asked.append(f"top-1 lost ≤ {self.top1_points:g} points")
-        if self.agreement is not None:
-            asked.append(f"agreement ≥ {100 * self.agreement:g} %")
-        return ", ".join(asked) or "no budget"
 
 
 @dataclass(frozen=True)
