@@ -4,39 +4,50 @@
     logits = model.run(batch)
     model.describe(); model.close()
 
-`TARGETS` is the table of what a conversion can aim at: a new runtime is one file and one row.
+`TARGETS` is the table of the runtimes that a model can be converted for. A new runtime is one file
+with the verbs of `CpuRuntime` (or, on a GPU, a `load`), and one row here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
 from types import MappingProxyType, TracebackType
-from typing import Any, Protocol, Self, runtime_checkable
+from typing import Any, Protocol, Self, cast, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_serve import precisions
 from resnet_serve.errors import UsageError
+from resnet_serve.runtimes.compiled import Compiled
 
 LOGITS = "logits"
 
 
 class RunnableModel(Protocol):
-    """A loaded model. `run` takes one batch of its input and returns FP32 logits [N,classes]."""
+    """A loaded model. It accepts batches of its one input, and gives FP32 outputs."""
 
-    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]: ...
+    def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """The logits [N,classes] of one batch, or the first output of a model without logits."""
+        ...
 
     def run_all(self, batch: NDArray[Any]) -> Mapping[str, NDArray[np.float32]]:
-        """Every output by name; the runtimes of models that have no other head than the logits
-        need not know of it.
+        """Every output of one batch by name; a runtime whose models give logits alone inherits
+        this.
         """
         return {LOGITS: self.run(batch)}
 
     def describe(self) -> dict[str, object]:
-        """Facts about what was loaded: runtime, version, threads, what it compiled."""
+        """Facts about the loaded model: runtime, version, threads, operators it compiled."""
+        ...
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Release the memory and the threads of the model."""
+        ...
 
     def __enter__(self) -> Self:
         return self
@@ -58,62 +69,158 @@ class TimesItself(Protocol):
         """Run once; milliseconds on the GPU, copies in and out included."""
 
 
+class CpuRuntime(Protocol):
+    """The verbs in the file of a runtime that runs on a CPU."""
+
+    def load(self, model: Path | bytes, *, threads: int, precision: str = "fp32") -> RunnableModel:
+        """Open a file or serialized model. `precision` is the one that it was converted to; a
+        runtime that compiles an FP32 graph to BF16 needs it.
+        """
+        ...
+
+    def compiled(
+        self, model: Path | bytes, precision: str = "fp32", *, threads: int = 1
+    ) -> Compiled:
+        """Run it once at batch 1, and return what was executed."""
+        ...
+
+    def triton_parameters(
+        self, *, instances: int, threads: int, max_batch_size: int, precision: str
+    ) -> dict[str, str]:
+        """The parameters of its Triton backend in config.pbtxt, for `instances` × `threads`."""
+        ...
+
+
 @dataclass(frozen=True)
 class Target:
-    """What a converted model is made for, and how Triton loads it.
+    """One runtime that a model can be converted for.
 
-    `dialect` is the INT8 dialect its kernels are fast in: "u8s8" (u8 activations, s8 weights) or
-    "s8s8" (symmetric on both sides). `gpu` says whether it runs on a GPU.
+    `title` is its name in texts. `module` is its file in this folder, `package` the Python package
+    that it imports, `distributions` the names of that package in pip, and `extra` the extra of
+    resnet-serve that installs it. `backend` is its backend in Triton. `dialect` is the INT8 dialect
+    in which its kernels are fast: "u8s8" (u8 activations, s8 weights) or "s8s8" (symmetric on both
+    sides). `purpose` says what an optional runtime is for. `notes` holds, by precision, what a user
+    of it must know.
     """
 
     name: str
+    title: str
+    module: str
+    package: str
+    distributions: tuple[str, ...]
+    extra: str
     backend: str
     model_file: str
     precisions: tuple[str, ...]
     dialect: str
     gpu: bool = False
+    purpose: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict, hash=False)
+
+    @property
+    def installed(self) -> bool:
+        """Whether its Python package can be found here; it is not imported."""
+        return find_spec(self.package) is not None
+
+    def note(self, precision: str) -> str | None:
+        """What a user of this runtime must know about a precision, if anything."""
+        return self.notes.get(precision)
+
+    @property
+    def cpu_runtime(self) -> CpuRuntime:
+        """Its module, imported now; raises `UsageError` for a runtime of GPUs."""
+        if self.gpu:
+            raise UsageError(
+                f"{self.title} does not run on a CPU",
+                remedy="Use --target onnxruntime or openvino.",
+            )
+        return cast("CpuRuntime", import_module(self.module))
 
 
-PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
 TARGETS: Mapping[str, Target] = MappingProxyType(
     {
         row.name: row
         for row in (
-            Target("onnxruntime", "onnxruntime", "model.onnx", ("fp32", "fp16", "int8"), "u8s8"),
-            Target("openvino", "openvino", "model.onnx", ("fp32", "fp16", "bf16", "int8"), "u8s8"),
-            Target("tensorrt", "tensorrt", "model.plan", PRECISIONS, "s8s8", gpu=True),
+            Target(
+                "onnxruntime",
+                title="ONNX Runtime",
+                module="resnet_serve.runtimes.onnxruntime",
+                package="onnxruntime",
+                distributions=("onnxruntime",),
+                extra="server",
+                backend="onnxruntime",
+                model_file="model.onnx",
+                precisions=("fp32", "fp16", "int8"),
+                dialect="u8s8",
+                notes={
+                    "fp16": "ONNX Runtime computes FP16 graphs in FP32 on this CPU: "
+                    "smaller, not faster"
+                },
+            ),
+            Target(
+                "openvino",
+                title="OpenVINO",
+                module="resnet_serve.runtimes.openvino",
+                package="openvino",
+                distributions=("openvino",),
+                extra="openvino",
+                backend="openvino",
+                model_file="model.onnx",
+                precisions=("fp32", "fp16", "bf16", "int8"),
+                dialect="u8s8",
+                purpose="serving with OpenVINO",
+            ),
+            Target(
+                "tensorrt",
+                title="TensorRT",
+                module="resnet_serve.runtimes.tensorrt",
+                package="tensorrt",
+                distributions=("tensorrt-cu13", "tensorrt-cu12"),
+                extra="tensorrt",
+                backend="tensorrt",
+                model_file="model.plan",
+                precisions=tuple(precisions.PRECISIONS),
+                dialect="s8s8",
+                gpu=True,
+                purpose="engines on NVIDIA GPUs",
+            ),
         )
     }
 )
 
 
 def open_on_cpu(name: str, precision: str, model: bytes, threads: int) -> RunnableModel:
-    """A CPU target's runtime over a serialized model; imported when it is opened."""
-    if name == "openvino":
-        from resnet_serve.runtimes import openvino
+    """Load a serialized model in the CPU runtime `name`, with `threads` threads.
 
-        return openvino.load(model, threads=threads, bf16=precision == "bf16")
-    from resnet_serve.runtimes import onnxruntime
+    Raises `InputFileError` for a model that it cannot load, `HostError` where the runtime is not
+    installed or this CPU lacks the precision, and `UsageError` for a runtime of GPUs.
+    """
+    return TARGETS[name].cpu_runtime.load(model, threads=threads, precision=precision)
 
-    return onnxruntime.load(model, threads=threads)
+
+def compiled(name: str, precision: str, model: bytes) -> Compiled:
+    """What the CPU runtime `name` makes of a serialized model; errors as for `open_on_cpu`."""
+    return TARGETS[name].cpu_runtime.compiled(model, precision)
 
 
 def target(name: str, precision: str) -> Target:
-    """The row for `--target` ("auto" takes the first that has the precision on this CPU)."""
-    if precision not in PRECISIONS:
-        raise UsageError(f"unknown precision {precision!r}", remedy=f"Use {', '.join(PRECISIONS)}.")
+    """The row for `--target`; "auto" is the first that has the precision on this CPU.
+
+    Raises `UsageError` for unknown names, and for a target that lacks the precision.
+    """
+    wanted = precisions.find(precision).name
     if name == "auto":
-        on_cpu = [row for row in TARGETS.values() if not row.gpu and precision in row.precisions]
+        on_cpu = [row for row in TARGETS.values() if not row.gpu and wanted in row.precisions]
         if on_cpu:
             return on_cpu[0]
         raise UsageError(
-            f"no target runs {precision} on a CPU", remedy="Use --target tensorrt for a GPU host."
+            f"no target runs {wanted} on a CPU", remedy="Use --target tensorrt for a GPU host."
         )
     if name not in TARGETS:
         raise UsageError(f"unknown target {name!r}", remedy=f"Use auto, {', '.join(TARGETS)}.")
-    if precision not in TARGETS[name].precisions:
+    if wanted not in TARGETS[name].precisions:
         raise UsageError(
-            f"the target {name} has no {precision}",
+            f"the target {name} has no {wanted}",
             remedy=f"Use {', '.join(TARGETS[name].precisions)}.",
         )
     return TARGETS[name]

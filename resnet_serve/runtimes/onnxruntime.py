@@ -6,7 +6,6 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,27 +15,33 @@ from numpy.typing import NDArray
 from resnet_serve.errors import InputFileError
 from resnet_serve.optional import optional
 from resnet_serve.runtimes import RunnableModel
+from resnet_serve.runtimes.compiled import Compiled
 
 if TYPE_CHECKING:
+    import onnx
     import onnxruntime  # type: ignore[import-untyped]
 else:
+    onnx = optional("onnx", extra="convert")
     onnxruntime = optional("onnxruntime", extra="convert")
 
 _WARNINGS_OFF = 3  # ORT_LOGGING_LEVEL_ERROR
-INTEGER_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
+_INTEGER_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
 
 
 def load(
     model: Path | bytes,
     *,
     threads: int,
+    precision: str = "fp32",  # noqa: ARG001 - the same verb as in every runtime
     outputs: tuple[str, ...] | None = None,
     arena: bool = True,
 ) -> OnnxRuntimeModel:
     """Create a session over a file or serialized model with `threads` intra-op threads.
 
-    `outputs` names the outputs `run_all` returns (all of them when None). Without its `arena` a
-    session keeps no memory between runs, for those who hold many.
+    `precision` changes nothing here: ONNX Runtime reads it from the graph. `outputs` names the
+    outputs that `run_all` returns (all of them when None). Without its `arena` a session keeps no
+    memory between runs, which matters where many are open. Raises `InputFileError` for what ONNX
+    Runtime cannot load.
     """
     return OnnxRuntimeModel(model, threads=threads, outputs=outputs, arena=arena)
 
@@ -57,7 +62,7 @@ class OnnxRuntimeModel(RunnableModel):
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.log_severity_level = _WARNINGS_OFF
-        # Its threads would go on spinning between runs, and slow whatever is measured beside it.
+        # Otherwise its threads spin between runs, and slow what is measured in turn with it.
         options.add_session_config_entry("session.force_spinning_stop", "1")
         self._model = model
         self._threads = threads
@@ -66,6 +71,7 @@ class OnnxRuntimeModel(RunnableModel):
         self.output_names = outputs or tuple(o.name for o in self._session.get_outputs())
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """The first of the model's outputs for one batch."""
         logits: NDArray[np.float32] = self._session.run(
             self.output_names[:1], {self._input: batch}
         )[0]
@@ -74,53 +80,61 @@ class OnnxRuntimeModel(RunnableModel):
     def run_all(
         self, batch: NDArray[Any], others: Mapping[str, NDArray[Any]] | None = None
     ) -> dict[str, NDArray[Any]]:
-        """Every output by name, for the stages that look inside; `others` feeds further inputs."""
+        """Every output by name; `others` are the values of further inputs, by name."""
         values = self._session.run(self.output_names, {self._input: batch, **(others or {})})
         return dict(zip(self.output_names, values, strict=True))
 
     def describe(self) -> dict[str, object]:
+        """Version, execution providers, threads, and counts of the operators that it executes."""
         return {
             "runtime": "onnxruntime",
             "version": onnxruntime.get_version_string(),
             "providers": self._session.get_providers(),
             "threads": self._threads,
-            "operators": dict(compiled_operators(self._model, threads=self._threads)),
+            "operators": dict(compiled(self._model, threads=self._threads).operators),
         }
 
     def close(self) -> None:
+        """Release the session."""
         del self._session
 
 
-@dataclass(frozen=True)
-class Execution:
-    """What one run executed, after ONNX Runtime's optimizer: each kernel's name and operator."""
+def compiled(model: Path | bytes, precision: str = "fp32", *, threads: int = 1) -> Compiled:
+    """The kernels that one run at batch 1 executes, after ONNX Runtime's optimizer.
 
-    kernels: tuple[tuple[str, str], ...]
-
-    @property
-    def counts(self) -> Counter[str]:
-        return Counter(operator for _, operator in self.kernels)
-
-    @property
-    def integer_convolutions(self) -> frozenset[str]:
-        """Those that compute in INT8, by their names in the file, which it appends a number to."""
-        return frozenset(
-            re.sub(r"_token_\d+$", "", name)
-            for name, operator in self.kernels
-            if operator in INTEGER_CONVOLUTIONS
-        )
-
-
-def compiled_operators(model: Path | bytes, *, threads: int = 1) -> Counter[str]:
-    """The operators that ONNX Runtime really runs, counted (see `Execution`)."""
-    return execution(model, threads=threads).counts
-
-
-def execution(model: Path | bytes, *, threads: int = 1) -> Execution:
-    """Run it once and read the nodes that its profiler times.
-
-    That is what the session says it executes, not what the file asks for.
+    They are read from its profile. Only integer kernels keep the name of their convolution, so
+    `convolutions` is None unless `precision` is "int8"; the other convolutions are then FP32.
     """
+    kernels = _kernels(model, threads)
+    operators = Counter(operator for _, operator in kernels)
+    if precision != "int8":
+        return Compiled(operators)
+    # Its optimizer appends a number to the name of a node that it makes integer.
+    integer = {
+        re.sub(r"_token_\d+$", "", name)
+        for name, operator in kernels
+        if operator in _INTEGER_CONVOLUTIONS
+    }
+    names = _convolutions(model)
+    return Compiled(operators, {name: "int8" if name in integer else "fp32" for name in names})
+
+
+def triton_parameters(
+    *,
+    instances: int,  # noqa: ARG001 - the same verb as in every runtime
+    threads: int,
+    max_batch_size: int,  # noqa: ARG001
+    precision: str,  # noqa: ARG001
+) -> dict[str, str]:
+    """Parameters of Triton's `onnxruntime` backend: each instance has `threads` of its own.
+
+    Reference: onnxruntime_backend, README.md, "Parameter mapping".
+    """
+    return {"intra_op_thread_count": str(threads), "inter_op_thread_count": "1"}
+
+
+def _kernels(model: Path | bytes, threads: int) -> tuple[tuple[str, str], ...]:
+    """Name and operator of each node that the profiler times in one run of zeros, in order."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = _WARNINGS_OFF
@@ -133,8 +147,17 @@ def execution(model: Path | bytes, *, threads: int = 1) -> Execution:
         dtype = np.uint8 if entry.type == "tensor(uint8)" else np.float32
         session.run(None, {entry.name: np.zeros(shape, dtype=dtype)})
         text = Path(session.end_profiling()).read_text(encoding="utf-8")
-    kernels = re.findall(r'"name" ?:"([^"]*)_kernel_time"[^\n]*?"op_name" ?: ?"([^"]+)"', text)
-    return Execution(tuple(kernels))
+    return tuple(re.findall(r'"name" ?:"([^"]*)_kernel_time"[^\n]*?"op_name" ?: ?"([^"]+)"', text))
+
+
+def _convolutions(model: Path | bytes) -> list[str]:
+    """The names of the convolutions in the file."""
+    proto = (
+        onnx.load_model_from_string(model)
+        if isinstance(model, bytes)
+        else onnx.load_model(model, load_external_data=False)
+    )
+    return [node.name for node in proto.graph.node if node.op_type == "Conv"]
 
 
 def _session(

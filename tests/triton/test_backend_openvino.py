@@ -187,7 +187,7 @@ def test_a_classifier_answers_as_in_process(
 ) -> None:
     x = images(count, size=SIDE)
     data = network(int8=precision == "int8")
-    with runtime.load(data, threads=1, bf16=precision == "bf16") as model:
+    with runtime.load(data, threads=1, precision=precision) as model:
         expected = model.run(x)
     served = infer(client, precision, x, name="image")["logits"]
     np.testing.assert_allclose(served, expected, rtol=1e-6, atol=1e-6)

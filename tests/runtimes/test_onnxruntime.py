@@ -1,4 +1,4 @@
-"""ONNX Runtime in process: the verbs, the refusals, and quiet threads."""
+"""ONNX Runtime in process: the verbs, the refusals, what it compiled, and idle threads."""
 
 from __future__ import annotations
 
@@ -89,7 +89,7 @@ def test_what_runs_is_counted_after_the_optimizer() -> None:
     }"""
     weight = np.ones((4, 3, 3, 3), np.float32)
     data = model_bytes(text, w=weight)
-    found = runtime.compiled_operators(data)
+    found = runtime.compiled(data).operators
     assert found["Neg"] == 1
     assert not found["Identity"] + found["Relu"]
     assert found["Conv"] + found["FusedConv"] == 1
@@ -105,7 +105,7 @@ def test_counting_takes_raw_pixels_too_and_leaves_no_files(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     text = """(uint8[N,4,4,3] x) => (float[N,4,4,3] y) { a = Cast <to = 1> (x) y = Neg (a) }"""
-    assert runtime.compiled_operators(model_bytes(text)) == {"Cast": 1, "Neg": 1}
+    assert runtime.compiled(model_bytes(text)).operators == {"Cast": 1, "Neg": 1}
     assert list(tmp_path.iterdir()) == []
 
 

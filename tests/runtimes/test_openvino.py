@@ -1,4 +1,4 @@
-"""OpenVINO in process: the verbs, the refusals, and what it says it compiled."""
+"""OpenVINO in process: the verbs, the refusals, and what it compiled."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from resnet_convert.graph.model_file import serialize
 from resnet_serve.errors import HostError, InputFileError
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.runtimes import openvino as runtime
+from resnet_serve.runtimes.compiled import NOT_FOUND
 
 CHANNELS = 16
 IMAGES = normal(5, CHANNELS, 6, 6, seed=98)
@@ -110,18 +111,21 @@ def test_fp32_is_fp32_unless_bf16_is_asked_for() -> None:
         assert loaded.describe()["inference_precision"] == "f32"
         exact = np.abs(loaded.run(IMAGES) - expected).max()
     assert exact < 1e-5
-    assert set(runtime.convolutions(serialize(model)).values()) == {"fp32"}
+    found = runtime.compiled(serialize(model), "int8").convolutions
+    assert found == dict.fromkeys(LAYERS, "fp32")
+    assert runtime.compiled(serialize(model), "fp32").convolutions is None
 
 
 @pytest.mark.skipif(not HAS_BF16, reason="this CPU has no BF16 instructions")
 def test_bf16() -> None:
     model = fp32()
     expected = reference(model)
-    with runtime.load(serialize(model), threads=1, bf16=True) as loaded:
+    with runtime.load(serialize(model), threads=1, precision="bf16") as loaded:
         assert loaded.describe()["inference_precision"] == "bf16"
         rounded = np.abs(loaded.run(IMAGES) - expected).max()
     assert 1e-4 < rounded < 0.2
-    assert runtime.convolutions(serialize(model), bf16=True) == dict.fromkeys(LAYERS, "bf16")
+    found = runtime.compiled(serialize(model), "bf16").convolutions
+    assert found == dict.fromkeys(LAYERS, "bf16")
 
 
 def test_bf16_is_refused_where_it_would_be_fp32(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -133,7 +137,7 @@ def test_bf16_is_refused_where_it_would_be_fp32(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(openvino, "Core", Older)
     with pytest.raises(HostError, match=r"no BF16 instructions .*--precision fp32"):
-        runtime.load(serialize(graph(RELU)), threads=1, bf16=True)
+        runtime.load(serialize(graph(RELU)), threads=1, precision="bf16")
 
 
 def broken(folder: Path) -> dict[str, Path | bytes]:
@@ -173,12 +177,10 @@ def test_what_is_no_model_is_refused_in_one_line(kind: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("make", [u8s8, s8s8])
 def test_every_convolution_of_a_quantized_network_runs_int8(make: Callable[[], ir.Model]) -> None:
     data = serialize(make())
-    found = runtime.execution(data)
+    found = runtime.compiled(data, "int8")
     assert found.convolutions == dict.fromkeys(LAYERS, "int8")
-    assert found.counts["Convolution int8"] == len(LAYERS)
-    assert runtime.compiled_operators(data) == found.counts
-    assert not [kind for kind in found.counts if kind.startswith(("Eltwise", "Const"))]
-    assert all(operator.microseconds >= 0 for operator in found.operators)
+    assert found.operators["Convolution int8"] == len(LAYERS)
+    assert not [kind for kind in found.operators if kind.startswith(("Eltwise", "Const"))]
 
 
 def test_a_convolution_left_in_float_is_named() -> None:
@@ -187,7 +189,7 @@ def test_a_convolution_left_in_float_is_named() -> None:
     convolution = next(node for node in model.graph if node.name == "down_conv2")
     pair = convolution.inputs[0].producer()
     convolution.replace_input_with(0, pair.inputs[0].producer().inputs[0])
-    found = runtime.convolutions(serialize(model))
+    found = dict(runtime.compiled(serialize(model), "int8").convolutions or {})
     assert found.pop("down_conv2") == "fp32"
     assert set(found.values()) == {"int8"}
 
@@ -199,8 +201,8 @@ def test_a_convolution_computed_beforehand_is_not_found() -> None:
         y = Add (a, b)
     }"""
     model = graph(text, image=normal(1, 4, 2, 2), w=normal(4, 4, 1, 1))
-    found = runtime.convolutions(serialize(model))
-    assert found == {"constant": runtime.NOT_FOUND, "layer": "fp32"}
+    found = runtime.compiled(serialize(model), "int8").convolutions
+    assert found == {"constant": NOT_FOUND, "layer": "fp32"}
 
 
 def test_what_ran_is_counted_after_fusion() -> None:
@@ -211,10 +213,11 @@ def test_what_ran_is_counted_after_fusion() -> None:
         c = Identity (b)
         y = Identity (c)
     }"""
-    found = runtime.execution(serialize(graph(text, w=np.ones((4, 3, 3, 3), np.float32))))
-    (convolution,) = [each for each in found.operators if each.kind == "Convolution"]
-    assert "layer" in convolution.layers
-    assert {kind.partition(" ")[0] for kind in found.counts} <= {"Convolution", "Reorder"}
+    data = serialize(graph(text, w=np.ones((4, 3, 3, 3), np.float32)))
+    found = runtime.compiled(data, "int8")
+    assert found.convolutions == {"layer": "fp32"}
+    assert found.operators["Convolution fp32"] == 1
+    assert {kind.partition(" ")[0] for kind in found.operators} <= {"Convolution", "Reorder"}
 
 
 def test_describes_itself() -> None:
@@ -223,7 +226,7 @@ def test_describes_itself() -> None:
         described = model.describe()
     assert (described["runtime"], described["threads"], described["streams"]) == ("openvino", 2, 2)
     assert str(described["version"])[:2] == "20"
-    assert described["operators"] == dict(runtime.compiled_operators(data))
+    assert described["operators"] == dict(runtime.compiled(data).operators)
 
 
 def test_raw_pixels() -> None:
@@ -231,7 +234,7 @@ def test_raw_pixels() -> None:
     data = serialize(graph(text))
     with runtime.load(data, threads=1) as model:
         np.testing.assert_array_equal(model.run(np.full((2, 4, 4, 3), 200, np.uint8)), -200.0)
-    assert runtime.compiled_operators(data)
+    assert runtime.compiled(data).operators
 
 
 def test_threads_are_free_to_move() -> None:

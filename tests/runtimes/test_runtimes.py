@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import importlib
+import importlib.util
 import inspect
+import tomllib
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from resnet_serve import runtimes
 from resnet_serve.errors import UsageError
-from resnet_serve.runtimes import PRECISIONS, TARGETS, RunnableModel, target
+from resnet_serve.precisions import PRECISIONS
+from resnet_serve.runtimes import TARGETS, CpuRuntime, RunnableModel, target
 
+ROOT = Path(__file__).resolve().parents[2]
 FILES = ("pytorch", "onnxruntime", "openvino", "tensorrt")
 
 
@@ -44,7 +50,7 @@ def test_the_cpu_runs_everything_but_fp8() -> None:
     assert target("auto", "bf16") is TARGETS["openvino"]
 
 
-def test_unknown_names_are_answered_with_the_known_ones() -> None:
+def test_unknown_names_are_refused_with_the_known_ones() -> None:
     with pytest.raises(UsageError, match=r"unknown precision 'int4'.*fp32, fp16, bf16, int8, fp8"):
         target("auto", "int4")
     with pytest.raises(UsageError, match=r"unknown target 'npu'.*onnxruntime"):
@@ -69,3 +75,48 @@ def test_every_runtime_has_the_same_verbs(name: str) -> None:
         wanted = inspect.signature(getattr(RunnableModel, verb))
         assert str(inspect.signature(getattr(kind, verb))) == str(wanted), verb
     assert {"threads", "device"} & set(inspect.signature(module.load).parameters)
+
+
+@pytest.mark.parametrize("name", [row.name for row in TARGETS.values() if not row.gpu])
+def test_every_cpu_runtime_has_the_verbs_of_the_table(name: str) -> None:
+    module = TARGETS[name].cpu_runtime
+    for verb in ("load", "compiled", "triton_parameters"):
+        wanted = inspect.signature(getattr(CpuRuntime, verb)).parameters
+        found = inspect.signature(getattr(module, verb)).parameters
+        shared = {name: str(found[name]) for name in wanted if name != "self"}
+        assert shared == {name: str(wanted[name]) for name in wanted if name != "self"}, verb
+
+
+@pytest.mark.parametrize("name", TARGETS)
+def test_the_packages_and_extras_of_the_rows_exist(name: str) -> None:
+    row = TARGETS[name]
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    requirements = project["optional-dependencies"][row.extra]
+    assert any(each.startswith((row.package, *row.distributions)) for each in requirements)
+    assert row.installed == (importlib.util.find_spec(row.package) is not None)
+    assert row.module == f"resnet_serve.runtimes.{row.name}"
+
+
+def test_a_gpu_runtime_is_not_opened_on_a_cpu() -> None:
+    with pytest.raises(UsageError, match=r"TensorRT does not run on a CPU.*--target onnxruntime"):
+        runtimes.open_on_cpu("tensorrt", "fp32", b"", threads=1)
+    with pytest.raises(UsageError, match="TensorRT does not run on a CPU"):
+        runtimes.compiled("tensorrt", "fp32", b"")
+
+
+def test_a_note_belongs_to_a_precision() -> None:
+    assert "smaller, not faster" in (TARGETS["onnxruntime"].note("fp16") or "")
+    assert TARGETS["onnxruntime"].note("fp32") is None
+    for row in TARGETS.values():
+        assert set(row.notes) <= set(row.precisions)
+
+
+def test_triton_parameters_of_bf16_and_of_batches() -> None:
+    openvino = TARGETS["openvino"].cpu_runtime
+    given: dict[str, Any] = {"instances": 2, "threads": 3, "precision": "bf16"}
+    found = openvino.triton_parameters(max_batch_size=8, **given)
+    assert (found["NUM_STREAMS"], found["INFERENCE_NUM_THREADS"]) == ("2", "6")
+    assert (found["HINT_BF16"], found["ENABLE_BATCH_PADDING"]) == ("YES", "YES")
+    assert "ENABLE_BATCH_PADDING" not in openvino.triton_parameters(max_batch_size=1, **given)
+    found = TARGETS["onnxruntime"].cpu_runtime.triton_parameters(max_batch_size=8, **given)
+    assert found == {"intra_op_thread_count": "3", "inter_op_thread_count": "1"}
