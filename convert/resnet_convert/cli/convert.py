@@ -40,7 +40,8 @@ from resnet_convert.tensorrt.builder import settle
 from resnet_convert.tensorrt.engine import HARDWARE
 from resnet_serve import __version__, console, durable
 from resnet_serve.errors import HostError
-from resnet_serve.runtimes import PRECISIONS, TARGETS
+from resnet_serve.precisions import PRECISIONS
+from resnet_serve.runtimes import TARGETS
 
 app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 app.command(
