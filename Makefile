@@ -1,12 +1,19 @@
-# make demo   sets up and runs the main job        make test   everything CI runs
-# make setup  the environment alone                make lint   ruff and mypy
-# make test-gpu   on a GPU host: engines, inspection, parity, Triton (needs '.[tensorrt]' in $(VENV))
+# make demo     sets up and runs the main job        make test    everything CI runs
+# make setup    the environment alone                make lint    ruff and mypy
+# make check    lint and the fast tests, with their coverage: before every commit
+# make one T=tests/parity/test_gate.py               one test file, folder or test
+# make map      rewrites the tree in CONTRIBUTING.md from the packages' docstrings
+# make wheel    builds the wheel and starts its commands with the base dependencies alone
+# make test-gpu on a GPU host: engines, inspection, parity, Triton (needs '.[tensorrt]' in $(VENV))
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 PYTEST_WORKERS ?= 2
+PYTEST := $(BIN)/python -m pytest
+PARALLEL := --numprocesses $(PYTEST_WORKERS) --dist worksteal
+T ?= tests
 
-.PHONY: setup demo test test-gpu lint clean
+.PHONY: setup demo lint check one test test-gpu map wheel clean
 
 setup: $(VENV)/.ready
 
@@ -24,11 +31,29 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+check: lint
+	$(PYTEST) $(PARALLEL) -m 'not slow and not triton and not perf_analyzer and not gpu' --cov
+
+one: setup
+	$(PYTEST) --numprocesses 0 $(T)
+
 test: lint
-	$(BIN)/python -m pytest --numprocesses $(PYTEST_WORKERS) --dist loadfile
+	$(PYTEST) $(PARALLEL)
 
 test-gpu: setup
-	$(BIN)/python -m pytest tests/gpu
+	$(PYTEST) tests/gpu
+
+map: setup
+	$(BIN)/python tests/support/tree_map.py
+
+wheel:
+	rm -rf dist build/wheel
+	$(PYTHON) -m pip wheel --quiet --no-deps --wheel-dir dist .
+	$(PYTHON) -m venv build/wheel
+	build/wheel/bin/python -m pip install --quiet dist/*.whl
+	set -e; for command in resnet-convert resnet-serve resnet-classify; do \
+		build/wheel/bin/$$command --help > /dev/null; \
+	done
 
 clean:
-	rm -rf $(VENV) demo_output .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) build dist demo_output .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 from dockerfile import ignored, read
 
+from resnet_serve import __version__
 from resnet_serve.triton.gpu_serving import ENGINE_CACHE
 from resnet_serve.triton.releases import CURRENT, RELEASES
 
@@ -79,7 +80,7 @@ def test_the_versions_are_a_row_of_the_release_table() -> None:
     for name in FINAL:
         (label,) = BY_NAME[name].of("LABEL")
         labels = dict(word.split("=", 1) for word in label.words)
-        assert labels["org.opencontainers.image.version"] == project["version"]
+        assert labels["org.opencontainers.image.version"] == __version__
         assert labels["org.opencontainers.image.licenses"] == project["license"]
 
 
