@@ -10,7 +10,7 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 from quantized import Graphs, array, normal, residual
-from sabotage import logits, segment
+from sabotage import logits, stretch
 
 from resnet_convert.graph.emulate import emulated
 from resnet_convert.graph.half import halve
@@ -52,7 +52,7 @@ def test_the_module_that_overflows_is_named_and_kept(
     digits_pixels: NDArray[np.uint8],
     images: list[NDArray[Any]],
 ) -> None:
-    segment(folded_digits, reader, HUGE)
+    stretch(folded_digits, reader, HUGE)
     if raw:
         take_pixels(folded_digits, digits.preprocessing)
         images = [digits_pixels]
