@@ -12,6 +12,7 @@ from typing import Any
 
 from resnet_serve import durable
 from resnet_serve.errors import HostError, InputFileError
+from resnet_serve.user_cache import cache_home
 
 Progress = Callable[[int, int], None]
 _CHUNK = 1 << 18
@@ -19,9 +20,8 @@ _SIZE_TOLERANCE_MIB = 0.001  # published sizes have three decimals
 
 
 def torch_hub_checkpoints() -> Path:
-    """Where `torch.hub` keeps checkpoints, so that files already there are used."""
-    cache = os.environ.get("XDG_CACHE_HOME") or "~/.cache"
-    home = Path(os.environ.get("TORCH_HOME") or Path(cache, "torch"))
+    """The folder where `torch.hub` keeps checkpoints; files already there are used."""
+    home = Path(os.environ.get("TORCH_HOME") or cache_home() / "torch")
     return home.expanduser() / "hub" / "checkpoints"
 
 

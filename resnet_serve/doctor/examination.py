@@ -24,6 +24,7 @@ from resnet_serve.cuda import nvidia_smi
 from resnet_serve.doctor.diagnosis import FEATURES, Diagnosis, Finding, Status, table
 from resnet_serve.errors import HostError, ResnetServeError
 from resnet_serve.host import Host
+from resnet_serve.user_cache import user_cache
 
 __all__ = ["FEATURES", "PORTS", "Diagnosis", "Finding", "examine", "table"]
 
@@ -215,9 +216,7 @@ def _shared_memory() -> Finding:
 
 def _place(subject: str, path: Path | None) -> Finding:
     """Whether files can be written at `path`, or where it would be made, and how many."""
-    from resnet_serve.loadtest import perf_program
-
-    wanted = (path or perf_program.user_cache()).absolute()
+    wanted = (path or user_cache()).absolute()
     standing = next(place for place in (wanted, *wanted.parents) if place.exists())
     try:
         with tempfile.TemporaryFile(dir=standing):

@@ -25,6 +25,7 @@ from resnet_serve.download import Progress
 from resnet_serve.errors import HostError
 from resnet_serve.loadtest import perf_wheel
 from resnet_serve.loadtest.perf_wheel import Wheel
+from resnet_serve.user_cache import user_cache
 
 NAME = "perf_analyzer"
 _PROBE_TIMEOUT_S = 20
@@ -50,11 +51,6 @@ class Program:
             paths = [str(self.libraries), environment.get("LD_LIBRARY_PATH", "")]
             environment["LD_LIBRARY_PATH"] = os.pathsep.join(path for path in paths if path)
         return environment
-
-
-def user_cache() -> Path:
-    """Where this toolkit keeps what it can fetch again."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "resnet-serve"
 
 
 def find(cache: Path | None = None) -> Program | None:

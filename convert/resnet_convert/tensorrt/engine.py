@@ -22,10 +22,10 @@ from resnet_convert.tensorrt.progress import BuildProgress, make_monitor
 from resnet_serve import durable
 from resnet_serve.cuda import Gpu
 from resnet_serve.errors import ConversionError, HostError, UsageError
-from resnet_serve.loadtest.perf_program import user_cache
 from resnet_serve.optional import optional
 from resnet_serve.runtimes.profiles import Profile, covering
 from resnet_serve.runtimes.tensorrt import make_log, version
+from resnet_serve.user_cache import user_cache
 
 if TYPE_CHECKING:
     import tensorrt as trt
