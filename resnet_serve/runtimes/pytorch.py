@@ -1,6 +1,6 @@
 """The reference runtime: the PyTorch network itself, FP32, eager, on the CPU or on a GPU.
 
-On a GPU its convolutions and products keep their 23 bits (no TF32), and it can time itself there.
+On a GPU its convolutions and products keep 23 bits (no TF32), and CUDA events can time it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def load(
 ) -> PyTorchModel:
     """Wrap a network in evaluation mode; input FP32 [N,3,H,W], normalised.
 
-    `channels_last` and `device` "cuda" wrap a copy, so that the caller's network stays as it is.
+    `channels_last` and `device` "cuda" wrap a copy; the caller's network is not changed.
     """
     return PyTorchModel(network, threads=threads, channels_last=channels_last, device=device)
 
@@ -37,8 +37,8 @@ def gpu_available() -> bool:
     return bool(torch.cuda.is_available())
 
 
-def answers(network: nn.Module, images: torch.Tensor) -> dict[str, NDArray[np.float32]]:
-    """What a network answers, by name: a dict of tensors, or its logits."""
+def outputs_of(network: nn.Module, images: torch.Tensor) -> dict[str, NDArray[np.float32]]:
+    """The outputs of a network by name; a network that returns one tensor has logits alone."""
     with torch.inference_mode():
         found = network(images)
         named = found if isinstance(found, dict) else {LOGITS: found}
@@ -63,13 +63,15 @@ class PyTorchModel(RunnableModel):
         self._threads = threads
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """The network's first output for one batch."""
         return next(iter(self.run_all(batch).values()))
 
     def run_all(self, batch: NDArray[Any]) -> Mapping[str, NDArray[np.float32]]:
+        """Every output of one batch, by name."""
         if torch.get_num_threads() != self._threads:
             torch.set_num_threads(self._threads)
         image = torch.from_numpy(batch).to(device=self._device, memory_format=self._format)
-        return answers(self._network, image)
+        return outputs_of(self._network, image)
 
     def timed(self, batch: NDArray[Any]) -> float:
         """Run once and return the milliseconds on the GPU, copies in and out included."""
@@ -82,6 +84,7 @@ class PyTorchModel(RunnableModel):
         return float(started.elapsed_time(ended))
 
     def describe(self) -> dict[str, object]:
+        """PyTorch's version, threads, memory format and device."""
         return {
             "runtime": "pytorch",
             "version": torch.version.__version__,

@@ -1,4 +1,4 @@
-"""A TensorRT plan on this host's GPU, in process; no line of this file has ever run on a GPU.
+"""A TensorRT plan on this host's GPU, in process; nothing in this file has ever run on a GPU.
 
     pinned input ─► GPU ─► execution context of this batch (or its CUDA graph) ─► pinned output
 
@@ -23,8 +23,10 @@ from resnet_serve.cuda import Device, open_device
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional
 from resnet_serve.runtimes import RunnableModel
-from resnet_serve.runtimes.profiles import Profile, serving
-from resnet_serve.runtimes.tensorrt_execution import Buffers, Execution, Tensor, refused, shown
+from resnet_serve.runtimes import tensorrt_signature as signature
+from resnet_serve.runtimes.profiles import serving
+from resnet_serve.runtimes.tensorrt_execution import Buffers, EngineExecution, refused
+from resnet_serve.runtimes.tensorrt_signature import EngineTensor, shown
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -38,7 +40,6 @@ else:
     trt = optional("tensorrt", extra="tensorrt")
 
 MOST_GRAPHS = 16  # batch sizes after the first 16 run without a graph
-_INPUT_TYPES = (np.dtype(np.uint8), np.dtype(np.float32))
 
 
 def version() -> str:
@@ -47,10 +48,10 @@ def version() -> str:
 
 
 def make_log() -> Log:
-    """A `trt.ILogger` that keeps what TensorRT reports as errors, each as one line.
+    """A `trt.ILogger` that keeps the errors which TensorRT logs, each as one line.
 
     `errors` is the list, `last_error` the newest ("" when there is none). TensorRT logs from
-    several threads. The class is made here because its base exists only where TensorRT does.
+    several threads. The class is defined here because its base exists only where TensorRT does.
     """
 
     class ErrorLog(trt.ILogger):  # type: ignore[misc]
@@ -84,12 +85,14 @@ def load(
     version_compatible: bool = False,
     use_profiles: Sequence[int] | None = None,
 ) -> TensorRtModel:
-    """Load a plan on `device` (GPU 0 when None); a device that was given stays open.
+    """Load a plan on `device` (GPU 0 when None); the model does not close a device passed in.
 
     `graphs` replays a CUDA graph for each of the first 16 batch sizes. `version_compatible` lets
-    the plan run the code it carries for other versions of TensorRT: only for plans that you trust.
+    the plan run the code that it contains for other versions of TensorRT: use it only for plans
+    that you trust.
     `use_profiles` are the indices of the profiles to serve, all when None. Raises `InputFileError`
-    for a plan that cannot be loaded here, `HostError` without GPU, TensorRT or enough GPU memory.
+    for a plan that cannot be loaded here, and `HostError` without a GPU, TensorRT, or enough GPU
+    memory.
     """
     return TensorRtModel(
         plan,
@@ -117,16 +120,16 @@ class TensorRtModel(RunnableModel):
         self._lock = threading.Lock()
         self._log = make_log()
         self._graphs = graphs
-        self._executions: dict[tuple[int, int | None], Execution] = {}
+        self._executions: dict[tuple[int, int | None], EngineExecution] = {}
         self._engine: trt.ICudaEngine | None = None
         with ExitStack() as stack:
             self._device = stack.enter_context(closing(open_device())) if device is None else device
             with self._device.current():
                 self._runtime: trt.Runtime | None = _runtime(self._log, version_compatible)
                 self._engine = engine = _deserialized(self._runtime, data, self._log, where)
-                self.input, self.output = _signature(engine, where)
-                every = _profiles(engine, self.input, where)
-                self._indices = _chosen(use_profiles, len(every))
+                self.input, self.output = signature.classifier(*_tensors(engine, where), where)
+                every = signature.profiles(engine, self.input, where)
+                self._indices = signature.chosen(use_profiles, len(every))
                 self.profiles = tuple(every[index] for index in self._indices)
                 largest = max(profile.maximum for profile in self.profiles)
                 self._buffers = stack.enter_context(
@@ -143,7 +146,7 @@ class TensorRtModel(RunnableModel):
             self._closing = stack.pop_all()
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
-        """FP32 logits [N,classes] of one batch, whose dtype and sides must be the engine's."""
+        """FP32 logits [N,classes] of one batch, which must have the engine's dtype and sides."""
         with self._lock:
             return self._submit(batch).copy()
 
@@ -158,12 +161,13 @@ class TensorRtModel(RunnableModel):
                 return self._device.elapsed_ms(self._buffers.start, self._buffers.end)
 
     def inspect(self) -> str:
-        """What TensorRT made of the network, layer by layer: the engine inspector's JSON."""
+        """The layers that TensorRT built, as the JSON of its engine inspector."""
         with self._lock, self._device.current():
             inspector: trt.EngineInspector = self._loaded.create_engine_inspector()
             return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
 
     def describe(self) -> dict[str, object]:
+        """TensorRT's version, the GPU, the profiles, and the engine's layers and compatibility."""
         return {
             "runtime": "tensorrt",
             "version": version(),
@@ -175,6 +179,7 @@ class TensorRtModel(RunnableModel):
         }
 
     def close(self) -> None:
+        """Release the engine and its memory; a second call does nothing."""
         with self._lock:
             if self._engine is None:
                 return
@@ -192,12 +197,12 @@ class TensorRtModel(RunnableModel):
         return self._engine
 
     def _submit(self, batch: NDArray[Any]) -> NDArray[np.float32]:
-        """Run one batch; the answer lies in the pinned output until the next."""
+        """Run one batch; the logits stay in the pinned output until the next."""
         engine = self._loaded
         sides = self.input.shape[1:]
         if batch.dtype != self.input.dtype or batch.ndim == 0 or batch.shape[1:] != sides:
             raise UsageError(
-                f"the engine takes {self.input.dtype} {shown(('N', *sides))}, "
+                f"the engine expects {self.input.dtype} {shown(('N', *sides))}, "
                 f"not {batch.dtype} {shown(batch.shape)}"
             )
         count = len(batch)
@@ -216,8 +221,8 @@ class TensorRtModel(RunnableModel):
             device.synchronise(buffers.stream)
         return host_output
 
-    def _execution(self, engine: trt.ICudaEngine, profile: int, count: int) -> Execution:
-        """The one captured for this batch size, or the profile's own, which takes any."""
+    def _execution(self, engine: trt.ICudaEngine, profile: int, count: int) -> EngineExecution:
+        """The execution captured for this batch size, or the profile's own, for any size."""
         key: tuple[int, int | None] = (profile, count)
         captured = sum(size is not None for _, size in self._executions)
         if not self._graphs or (key not in self._executions and captured >= MOST_GRAPHS):
@@ -227,8 +232,8 @@ class TensorRtModel(RunnableModel):
                 trt.ExecutionContextAllocationStrategy.USER_MANAGED
             )
             if context is None:
-                raise refused("makes no execution context", self._log)
-            self._executions[key] = Execution(
+                raise refused("did not create an execution context", self._log)
+            self._executions[key] = EngineExecution(
                 context,
                 profile,
                 self._device,
@@ -249,7 +254,7 @@ def _read(plan: Path) -> bytes:
 def _runtime(log: Log, version_compatible: bool) -> trt.Runtime:
     try:
         runtime: trt.Runtime = trt.Runtime(log)
-    except TypeError as error:  # what the binding makes of the null that TensorRT returned
+    except TypeError as error:  # the binding raises it where TensorRT returned null
         raise refused(f"{version()} cannot use this host's GPU", log) from error
     if version_compatible:
         runtime.engine_host_code_allowed = True
@@ -261,78 +266,34 @@ def _deserialized(runtime: trt.Runtime, data: bytes, log: Log, where: str) -> tr
     if engine is not None:
         return engine
     if "out of memory" in log.last_error.lower():
-        raise refused(f"{version()} has no GPU memory for the plan", log)
-    said = f" ({log.last_error})" if log.last_error else ""
+        raise refused(f"{version()} has not enough GPU memory for the plan", log)
+    reason = f" ({log.last_error})" if log.last_error else ""
     raise InputFileError(
-        f"TensorRT {version()} cannot load this plan{said}",
+        f"TensorRT {version()} cannot load this plan{reason}",
         where=where,
         remedy="It was built by another TensorRT or for another GPU, or it is damaged: "
-        "`resnet-convert build-plan` builds it here.",
+        "build it here with `resnet-convert build-plan`.",
     )
 
 
-def _signature(engine: trt.ICudaEngine, where: str) -> tuple[Tensor, Tensor]:
-    """The one input and the one output; anything else is no classifier of ours."""
-    inputs: list[Tensor] = []
-    outputs: list[Tensor] = []
+def _tensors(engine: trt.ICudaEngine, where: str) -> tuple[list[EngineTensor], list[EngineTensor]]:
+    """The inputs and the outputs of the engine."""
+    inputs: list[EngineTensor] = []
+    outputs: list[EngineTensor] = []
     for index in range(engine.num_io_tensors):
         name = engine.get_tensor_name(index)
         try:
             dtype = np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
-        except TypeError as error:  # bfloat16 and the 8- and 4-bit floats
+        except TypeError as error:  # bfloat16, and floats of 8 and 4 bits
             raise InputFileError(f"NumPy has no type for {name!r}", where=where) from error
-        tensor = Tensor(name, dtype, tuple(engine.get_tensor_shape(name)))
+        tensor = EngineTensor(name, dtype, tuple(engine.get_tensor_shape(name)))
         is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
         (inputs if is_input else outputs).append(tensor)
-    if len(inputs) != 1 or len(outputs) != 1:
-        names = ", ".join(tensor.name for tensor in (*inputs, *outputs))
-        raise InputFileError(
-            f"a classifier has one input and one output, this engine has {names}", where=where
-        )
-    given, answer = inputs[0], outputs[0]
-    if given.dtype not in _INPUT_TYPES or len(given.shape) != 4 or -1 in given.shape[1:]:
-        raise InputFileError(
-            f"the input {given.name!r} is {given.dtype} {shown(given.shape)}, "
-            "not uint8 or float32 images of one size",
-            where=where,
-        )
-    if answer.dtype != np.float32 or len(answer.shape) != 2 or answer.shape[1] < 1:
-        raise InputFileError(
-            f"the output {answer.name!r} is {answer.dtype} {shown(answer.shape)}, "
-            "not float32 [N,classes]",
-            where=where,
-        )
-    return given, answer
+    return inputs, outputs
 
 
 def _hardware(engine: trt.ICudaEngine) -> str | None:
-    """Which other GPUs the engine runs on, as `--hardware-compat` says it; None for none."""
+    """Which other GPUs the engine runs on, as a value of `--hardware-compat`; None for none."""
     levels = trt.HardwareCompatibilityLevel
-    if engine.hardware_compatibility_level == levels.AMPERE_PLUS:
-        return "ampere+"
-    same = engine.hardware_compatibility_level == levels.SAME_COMPUTE_CAPABILITY
-    return "same" if same else None
-
-
-def _profiles(engine: trt.ICudaEngine, given: Tensor, where: str) -> tuple[Profile, ...]:
-    """Every profile of the engine, in its order; a fixed batch is one."""
-    if given.shape[0] != -1:
-        return (Profile(*(given.shape[0],) * 3),)
-    found = []
-    for index in range(engine.num_optimization_profiles):
-        shapes = engine.get_tensor_profile_shape(given.name, index)
-        if len(shapes) != 3:
-            raise InputFileError(f"its profile {index} has no batches", where=where)
-        found.append(Profile(*(int(shape[0]) for shape in shapes)))
-    return tuple(found)
-
-
-def _chosen(indices: Sequence[int] | None, count: int) -> tuple[int, ...]:
-    if indices is None:
-        return tuple(range(count))
-    for index in indices:
-        if not 0 <= index < count:
-            raise UsageError(f"the engine has profiles 0 to {count - 1}, none of index {index}")
-    if not indices:
-        raise UsageError("an engine is served in at least one profile")
-    return tuple(dict.fromkeys(indices))
+    names = {levels.AMPERE_PLUS: "ampere+", levels.SAME_COMPUTE_CAPABILITY: "same"}
+    return names.get(engine.hardware_compatibility_level)

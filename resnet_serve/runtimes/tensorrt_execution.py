@@ -1,67 +1,58 @@
-"""Run one TensorRT execution context after another in one stream, over the same memory.
+"""Execution contexts of one TensorRT engine: one after another in one stream, over shared memory.
 
     set shape ─► infer shapes ─► [copy in] ─► enqueue, or launch the captured graph ─► [copy out]
 
-The half of `runtimes.tensorrt` that needs no TensorRT of its own: the contexts are given to it.
+Used by `runtimes.tensorrt`, which creates the contexts; this file does not import TensorRT.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from resnet_serve.cuda import Device, Event, Graph, Memory, Stream
 from resnet_serve.errors import HostError
+from resnet_serve.runtimes.tensorrt_signature import EngineTensor, shown
 
 if TYPE_CHECKING:
     import tensorrt as trt
 
 
 class Errors(Protocol):
-    """What TensorRT has logged as errors."""
+    """The newest error that TensorRT has logged; "" when there is none."""
 
     last_error: str
 
 
-@dataclass(frozen=True)
-class Tensor:
-    """An input or output of an engine; a dynamic batch is -1."""
-
-    name: str
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
-
-
 def refused(what: str, log: Errors) -> HostError:
-    """The error of a call that TensorRT answered with False or with nothing."""
-    said = f" ({log.last_error})" if log.last_error else ""
+    """The error of a call for which TensorRT returned False or null, with its logged reason."""
+    reason = f" ({log.last_error})" if log.last_error else ""
     full = "out of memory" in log.last_error.lower()
     remedy = "Free the GPU (nvidia-smi shows who uses it), or build for smaller batches."
-    return HostError(f"TensorRT {what}{said}", remedy=remedy if full else None)
-
-
-def shown(shape: Sequence[object]) -> str:
-    """[8,224,224,3]"""
-    return "[" + ",".join(map(str, shape)) + "]"
+    return HostError(f"TensorRT {what}{reason}", remedy=remedy if full else None)
 
 
 class Buffers:
     """The stream and all memory of a model, sized for its largest batch."""
 
     def __init__(
-        self, device: Device, given: Tensor, answer: Tensor, *, largest: int, scratch_bytes: int
+        self,
+        device: Device,
+        image: EngineTensor,
+        logits: EngineTensor,
+        *,
+        largest: int,
+        scratch_bytes: int,
     ) -> None:
         self._device = device
         with ExitStack() as stack:
             self.stream: Stream = stack.enter_context(closing(device.stream()))
             self.start: Event = stack.enter_context(closing(device.event()))
             self.end: Event = stack.enter_context(closing(device.event()))
-            self.host_input = device.pinned((largest, *given.shape[1:]), given.dtype)
-            self.host_output = device.pinned((largest, *answer.shape[1:]), answer.dtype)
+            self.host_input = device.pinned((largest, *image.shape[1:]), image.dtype)
+            self.host_output = device.pinned((largest, *logits.shape[1:]), logits.dtype)
             self.input: Memory = stack.enter_context(
                 closing(device.allocate(self.host_input.nbytes))
             )
@@ -72,19 +63,20 @@ class Buffers:
             self.scratch: Memory = stack.enter_context(
                 closing(device.allocate(max(1, scratch_bytes)))
             )
-            self.addresses = {given.name: self.input.handle, answer.name: self.output.handle}
-            self.given, self.answer = given, answer
+            self.addresses = {image.name: self.input.handle, logits.name: self.output.handle}
+            self.image, self.logits = image, logits
             self._closing = stack.pop_all()
 
     def close(self) -> None:
+        """Release the stream, the events and the memory."""
         with self._device.current():
             self._closing.close()
-            # Page-locked memory goes with the last reference to it.
+            # Page-locked memory is freed with the last reference to it.
             self.host_input = self.host_output = np.empty(0)
 
 
-class Execution:
-    """An execution context in one profile; with `capturing`, one batch size and its graph."""
+class EngineExecution:
+    """An execution context of one profile; with `capturing`, for one batch size and its graph."""
 
     def __init__(
         self,
@@ -125,20 +117,21 @@ class Execution:
         self._ran = True
 
     def close(self) -> None:
+        """Release the captured graph; the context is freed with its last reference."""
         if self._graph is not None:
             self._graph.close()
 
     def _set(self, shape: tuple[int, ...]) -> None:
-        given, answer = self._buffers.given, self._buffers.answer
-        self._shape = ()  # unknown until all of this has gone well
-        if not self._context.set_input_shape(given.name, shape):
+        image, logits = self._buffers.image, self._buffers.logits
+        self._shape = ()  # unknown until all of this has succeeded
+        if not self._context.set_input_shape(image.name, shape):
             raise refused(f"refuses an input of {shown(shape)}", self._log)
         missing = self._context.infer_shapes()
         if missing:
-            raise refused(f"cannot tell the shapes, {', '.join(missing)} is unset", self._log)
-        found = tuple(self._context.get_tensor_shape(answer.name))
-        if found != (shape[0], *answer.shape[1:]):
-            raise refused(f"answers {shown(found)} to {shown(shape)}", self._log)
+            raise refused(f"cannot infer the shapes: {', '.join(missing)} is unset", self._log)
+        found = tuple(self._context.get_tensor_shape(logits.name))
+        if found != (shape[0], *logits.shape[1:]):
+            raise refused(f"gives {shown(found)} for an input of {shown(shape)}", self._log)
         self._shape = shape
 
     def _enqueue(self) -> None:

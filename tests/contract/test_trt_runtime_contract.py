@@ -241,8 +241,8 @@ def test_a_plan_runs_its_own_code_only_when_it_is_trusted(loaded: Loaded) -> Non
     [
         (images(9), r"a batch of 9 is outside the engine's profiles \(1:4:8\)"),
         (images(2)[:0], "a batch of 0 is outside"),
-        (images(2, "float32"), r"takes uint8 \[N,4,4,3\], not float32 \[2,4,4,3\]"),
-        (images(2, sides=(3, 4, 4)), r"takes uint8 \[N,4,4,3\], not uint8 \[2,3,4,4\]"),
+        (images(2, "float32"), r"expects uint8 \[N,4,4,3\], not float32 \[2,4,4,3\]"),
+        (images(2, sides=(3, 4, 4)), r"expects uint8 \[N,4,4,3\], not uint8 \[2,3,4,4\]"),
         (np.uint8(3), "not uint8"),
     ],
 )
@@ -276,7 +276,7 @@ def test_a_plan_of_another_tensorrt(
     assert str(refusal.value) == (
         f"{plan}: TensorRT {trt.api.version} cannot load this plan "
         "(IRuntime::deserialize: version tag mismatch.). It was built by another TensorRT or for "
-        "another GPU, or it is damaged: `resnet-convert build-plan` builds it here."
+        "another GPU, or it is damaged: build it here with `resnet-convert build-plan`."
     )
     assert not device.memory
     assert device.closed == 0
@@ -288,10 +288,10 @@ def test_a_plan_of_another_tensorrt(
         (f"{CONTEXT}.set_optimization_profile_async", False, "refuses the plan's own profile 0"),
         (f"{CONTEXT}.set_tensor_address", False, "refuses the memory of 'image'"),
         (f"{CONTEXT}.set_input_shape", False, r"refuses an input of \[2,4,4,3\]"),
-        (f"{CONTEXT}.infer_shapes", ["image"], "cannot tell the shapes, image is unset"),
-        (f"{CONTEXT}.get_tensor_shape", (2, 5), r"answers \[2,5\] to \[2,4,4,3\]"),
+        (f"{CONTEXT}.infer_shapes", ["image"], "cannot infer the shapes: image is unset"),
+        (f"{CONTEXT}.get_tensor_shape", (2, 5), r"gives \[2,5\] for an input of \[2,4,4,3\]"),
         (f"{CONTEXT}.execute_async_v3", False, "did not run the engine"),
-        ("ICudaEngine.create_execution_context", None, "makes no execution context"),
+        ("ICudaEngine.create_execution_context", None, "did not create an execution context"),
     ],
 )
 def test_every_refusal_is_seen(call: str, result: object, says: str, loaded: Loaded) -> None:

@@ -34,12 +34,12 @@ def test_what_is_no_profile_is_refused_with_the_form(text: str) -> None:
 def test_every_batch_up_to_the_largest_is_taken_or_the_profiles_are_refused(
     profiles: list[Profile],
 ) -> None:
-    taken = {size for size in range(1, 513) if any(row.takes(size) for row in profiles)}
+    taken = {size for size in range(1, 513) if any(row.covers(size) for row in profiles)}
     largest = max(row.maximum for row in profiles)
     if taken == set(range(1, largest + 1)):
         assert covering(profiles) == largest
     else:
-        with pytest.raises(UsageError, match="no profile takes"):
+        with pytest.raises(UsageError, match="no profile covers"):
             covering(profiles)
 
 
@@ -50,11 +50,11 @@ def test_no_profile_at_all() -> None:
 
 @given(st.lists(PROFILES, min_size=1, max_size=4), SIZES)
 def test_a_batch_is_served_by_the_nearest_optimum(profiles: list[Profile], batch: int) -> None:
-    fitting = [row for row in profiles if row.takes(batch)]
+    fitting = [row for row in profiles if row.covers(batch)]
     if not fitting:
         with pytest.raises(UsageError, match=f"batch of {batch} is outside"):
             serving(profiles, batch)
         return
     chosen = profiles[serving(profiles, batch)]
-    assert chosen.takes(batch)
+    assert chosen.covers(batch)
     assert all(abs(chosen.optimum - batch) <= abs(row.optimum - batch) for row in fitting)

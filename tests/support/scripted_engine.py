@@ -118,7 +118,7 @@ class ScriptedEngine:
         assert name == "image"
         assert "profile" in state, "the shape was set before the profile"
         state["shape"] = tuple(shape)
-        return self.profiles[state["profile"]].takes(state["shape"][0])
+        return self.profiles[state["profile"]].covers(state["shape"][0])
 
     def _change(self, context: Any) -> dict[str, Any]:
         state = self._of(context)

@@ -179,7 +179,7 @@ def test_an_error_stays_with_its_request(serve: Serve) -> None:
     first, wrong, last = served.ask(good, bad, good)
     np.testing.assert_array_equal(first, answer(good))
     np.testing.assert_array_equal(last, answer(good))
-    assert wrong == "the engine takes uint8 [N,4,4,3], not uint8 [1,5,5,3]"
+    assert wrong == "the engine expects uint8 [N,4,4,3], not uint8 [1,5,5,3]"
 
 
 def test_a_batch_between_two_profiles_is_run_apart(serve: Serve) -> None:

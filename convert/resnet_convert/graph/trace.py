@@ -85,7 +85,7 @@ def verify(
     with onnxruntime_runtime.load(serialize(model), threads=1) as converted:
         for batch in CHECKED_BATCHES:
             images = torch.randn(batch, *size, generator=generator)
-            reference = pytorch_runtime.answers(network, images)
+            reference = pytorch_runtime.outputs_of(network, images)
             if not all(np.isfinite(each).all() for each in reference.values()):
                 raise ConversionError(
                     "the network answers NaN or infinity to random images",

@@ -98,7 +98,7 @@ def test_unknown_architecture_suggests_the_nearest(call: Call) -> None:
         (("--prepare-only",), "--target tensorrt"),
         (("--accelerator", "cuda"), "Use tensorrt"),
         (("--target", "tensorrt", "--accelerator", "tensorrt"), "takes no accelerator"),
-        (("--target", "tensorrt", "--batch", "2:4:8"), "no profile takes a batch of 1"),
+        (("--target", "tensorrt", "--batch", "2:4:8"), "no profile covers a batch of 1"),
         (("--target", "tensorrt", "--batch", "1:x:8"), "MIN:OPT:MAX"),
         (("--target", "tensorrt", "--batch", "1:2:4", "--max-batch-size", "4"), "Leave out one"),
         (("--target", "tensorrt", "--triton", "19.01"), "unknown Triton container"),

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_serve.runtimes.profiles import Profile
-from resnet_serve.runtimes.tensorrt_execution import Tensor
+from resnet_serve.runtimes.tensorrt_signature import EngineTensor
 from resnet_serve.triton.backends.contract import ContractError, configured_dims, mismatch
 
 DEFAULT_MODEL_FILE = "model.plan"
@@ -89,8 +89,8 @@ def plan_file(config: Mapping[str, Any], version_directory: Path) -> Path:
 
 def check(
     config: Mapping[str, Any],
-    given: Tensor,
-    answer: Tensor,
+    given: EngineTensor,
+    answer: EngineTensor,
     profiles: Sequence[Profile],
     instance: str,
 ) -> None:
@@ -113,7 +113,11 @@ def check(
 
 
 def _check_tensor(
-    config: Mapping[str, Any], wanted: Mapping[str, Any], found: Tensor, role: str, instance: str
+    config: Mapping[str, Any],
+    wanted: Mapping[str, Any],
+    found: EngineTensor,
+    role: str,
+    instance: str,
 ) -> None:
     tensor = wanted["name"]
     if tensor != found.name:
