@@ -18,6 +18,7 @@ from quantized import calibrated, normal, residual, symmetric_residual
 
 from resnet_convert.graph.half import halve
 from resnet_convert.graph.model_file import serialize
+from resnet_serve import host
 from resnet_serve.errors import HostError, InputFileError
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.runtimes import openvino as runtime
@@ -62,10 +63,16 @@ def reference(model: ir.Model) -> NDArray[np.float32]:
         return session.run(IMAGES)
 
 
-@pytest.mark.parametrize(
-    ("make", "tolerance"), [(fp32, 1e-4), (fp16, 2e-2), (u8s8, 0.15), (s8s8, 0.15)]
+wide_sums = pytest.mark.skipif(
+    not host.describe().fast_int8, reason="without VNNI, sums of s8 × s8 products saturate"
 )
-def test_every_dialect_answers_as_onnx_runtime(
+
+
+@pytest.mark.parametrize(
+    ("make", "tolerance"),
+    [(fp32, 1e-4), (fp16, 2e-2), (u8s8, 0.15), pytest.param(s8s8, 0.15, marks=wide_sums)],
+)
+def test_every_dialect_computes_as_onnx_runtime(
     make: Callable[[], ir.Model], tolerance: float
 ) -> None:
     """INT8 rounds a few activations to the neighbouring step of the same scale."""
