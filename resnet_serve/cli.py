@@ -16,6 +16,7 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from resnet_serve import __version__, composed, console, listing, verify
 from resnet_serve.doctor import examination as doctor
 from resnet_serve.errors import HostError, UsageError
+from resnet_serve.loadtest import results
 from resnet_serve.loadtest import run as loadtest
 from resnet_serve.loadtest.perf_analyzer import Level
 from resnet_serve.triton.repository import Repository
@@ -120,7 +121,7 @@ def _require_members(repository: Repository) -> None:
         return
     for wrong in composed.outdated(repository.deployed()):
         raise HostError(
-            wrong.said,
+            wrong.reason,
             where=f"{wrong.deployed.name} version {wrong.deployed.version}",
             remedy=f"Prove it with what is there now: {wrong.command}",
         )
@@ -231,11 +232,11 @@ def load_test(
             started=started,
             ended=ended,
         )
-    written = loadtest.write(test, output)
+    written = results.write(test, output)
     if as_json:
         typer.echo(json.dumps(test.to_json(), indent=2))
         return
-    console.out.print(loadtest.table(test))
+    console.out.print(results.table(test))
     for note in (*test.notes, *([written.note] if written.note else [])):
         console.warn(note)
     for path in (written.csv, written.json, written.plot):

@@ -1,4 +1,4 @@
-"""Composed models on the serving side: ensembles and ten-crop models, held against their members.
+"""Composed models on the serving side: whether the members of an ensemble are still there.
 
 Their passports name each member with its version and hash. Triton loads only the newest version of
 a model, and the ensemble asks for the one it was proved with: a member that was converted again
@@ -7,13 +7,13 @@ must be composed and proved again, and `resnet-serve up` says so before Triton w
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from resnet_serve.passport import Passport
-from resnet_serve.triton.repository import Deployed
+from resnet_serve.passport import ComposedPassport, MemberFacts, Passport
+from resnet_serve.triton import versions
+from resnet_serve.triton.versions import Deployed
 
 
 @dataclass(frozen=True)
@@ -26,44 +26,43 @@ class Outdated:
     newest: int | None
 
     @property
-    def said(self) -> str:
+    def reason(self) -> str:
+        """Why it cannot be served, in a sentence."""
         here = "is gone" if self.newest is None else f"is at version {self.newest}"
         return f"it was proved with {self.member} version {self.wanted}, which {here}"
 
     @property
     def command(self) -> str:
-        """What composes it again."""
-        return str(self.deployed.passport.data["command"])
+        """The command that composes it again."""
+        return self.deployed.passport.command
 
 
-def members(passport: Passport) -> tuple[Mapping[str, Any], ...]:
-    """The members that a passport names; none for a model that is not composed."""
-    found = passport.data.get("members")
-    listed = found if isinstance(found, list) else []
-    return tuple(each for each in listed if isinstance(each, Mapping))
+def members(passport: Passport) -> tuple[MemberFacts, ...]:
+    """The members of a composed model; none for any other."""
+    return passport.members if isinstance(passport, ComposedPassport) else ()
 
 
-def files(deployed: Deployed) -> Iterator[tuple[str, Path, object]]:
-    """What a composed model is served from: subject, path, and the SHA-256 of the passport."""
+def files(deployed: Deployed) -> Iterator[tuple[str, Path, str]]:
+    """The files a composed model is served from: subject, path, and SHA-256 in the passport."""
+    passport = deployed.passport
+    if not isinstance(passport, ComposedPassport):
+        return
     repository = deployed.path.parent.parent
-    average = deployed.passport.data["model"]
-    path = repository / str(average["name"]) / str(deployed.version) / str(average["file"])
-    yield "average", path, average.get("sha256")
-    for member in members(deployed.passport):
-        name = str(member["name"])
-        path = repository / name / str(member["version"]) / str(average["file"])
-        yield f"member {name}", path, member.get("sha256")
+    average = passport.model
+    path = repository / average.name / str(deployed.version) / average.file
+    yield "average", path, average.sha256
+    for member in passport.members:
+        path = repository / member.name / str(member.version) / average.file
+        yield f"member {member.name}", path, member.sha256
 
 
 def outdated(found: Sequence[Deployed]) -> list[Outdated]:
     """The composed models, at their newest version, whose members are not at the pinned ones."""
-    newest = {each.name: each for each in sorted(found, key=lambda each: each.version)}
+    newest = versions.newest(found)
+    served = {name: each.version for name, each in newest.items()}
     return [
-        Outdated(
-            each, name, int(member["version"]), newest[name].version if name in newest else None
-        )
+        Outdated(each, member.name, member.version, served.get(member.name))
         for each in newest.values()
         for member in members(each.passport)
-        if (name := str(member["name"])) not in newest
-        or newest[name].version != int(member["version"])
+        if served.get(member.name) != member.version
     ]

@@ -1,4 +1,4 @@
-"""What a repository holds: `resnet-serve list`."""
+"""`resnet-serve list`: the models of a repository, as a table and as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from resnet_serve.triton.repository import Deployed
+from resnet_serve.passport import ConvertedPassport, EngineState
+from resnet_serve.triton import versions
+from resnet_serve.triton.versions import Deployed
+
+CLASSIFIER = "classifier"
 
 
 def table(found: Sequence[Deployed], *, now: datetime | None = None) -> Table:
@@ -31,15 +35,15 @@ def table(found: Sequence[Deployed], *, now: datetime | None = None) -> Table:
         shown.add_column(column, justify=justify, no_wrap=True)
     for row in rows(found, now=now):
         mark = Text("gate overridden", "bold red") if row["gate_overridden"] else Text("")
-        if row["engine"] == "plan not built":
-            mark = Text("plan not built", "yellow")
+        if row["engine"] == EngineState.NOT_BUILT:
+            mark = Text(EngineState.NOT_BUILT, "yellow")
         if not row["trained"]:
             mark = Text("untrained", "yellow")
         top1, head = row["top1"], row["head"]
         shown.add_row(
             row["model"],
             str(row["version"]),
-            row["architecture"] if head == "classifier" else f"{row['architecture']} {head}",
+            row["architecture"] if head == CLASSIFIER else f"{row['architecture']} {head}",
             row["precision"],
             "" if top1 is None else f"{top1:.2f} %",
             "" if row["agreement"] is None else f"{100 * row['agreement']:.2f} %",
@@ -56,8 +60,7 @@ def rows(found: Sequence[Deployed], *, now: datetime | None = None) -> list[dict
     listed = []
     for deployed in found:
         passport = deployed.passport
-        decisions = passport.data["parity"]["decisions"] or {}
-        speedup = passport.data["latency"]["speedup"]
+        decisions, speedup = passport.parity.decisions, passport.latency.speedup
         listed.append(
             {
                 "model": deployed.name,
@@ -66,10 +69,10 @@ def rows(found: Sequence[Deployed], *, now: datetime | None = None) -> list[dict
                 "precision": passport.precision,
                 "trained": passport.trained,
                 "gate_overridden": passport.overridden,
-                "head": passport.data.get("head", "classifier"),
-                "top1": decisions.get("converted_top1"),
-                "agreement": decisions.get("top1_agreement"),
-                "speedup": None if speedup is None else speedup["median"],
+                "head": passport.head if isinstance(passport, ConvertedPassport) else CLASSIFIER,
+                "top1": decisions and decisions.converted_top1,
+                "agreement": decisions and decisions.top1_agreement,
+                "speedup": speedup and speedup.median,
                 "engine": passport.engine_state,
                 "created": passport.created.isoformat(),
                 "age_s": max(0.0, (moment - passport.created).total_seconds()),
@@ -80,13 +83,16 @@ def rows(found: Sequence[Deployed], *, now: datetime | None = None) -> list[dict
 
 
 def unbuilt(found: Sequence[Deployed]) -> list[Deployed]:
-    """The models whose newest version waits for its plan, so that Triton cannot load them."""
-    newest = {deployed.name: deployed for deployed in sorted(found, key=lambda each: each.version)}
-    return [each for each in newest.values() if each.passport.engine_state == "plan not built"]
+    """The models whose newest version has no plan yet, so that Triton cannot load them."""
+    return [
+        each
+        for each in versions.newest(found).values()
+        if each.passport.engine_state is EngineState.NOT_BUILT
+    ]
 
 
 def age(time: timedelta) -> str:
-    """How long ago, in the largest unit that says it."""
+    """A time span as text, in its largest unit: 3 d, 5 h, 7 min or 12 s."""
     for unit, seconds in (("d", 86400), ("h", 3600), ("min", 60)):
         if time.total_seconds() >= seconds:
             return f"{int(time.total_seconds() // seconds)} {unit}"

@@ -8,10 +8,10 @@ machine, file hashes first. Nothing is loaded, so neither a GPU nor TensorRT is 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from rich import box
 from rich.table import Table
@@ -23,11 +23,12 @@ from resnet_serve.cuda import nvidia_smi
 from resnet_serve.cuda.device import Gpu
 from resnet_serve.errors import HostError, InputFileError, UsageError
 from resnet_serve.host import Host
+from resnet_serve.passport import BuiltEngineFacts, EngineState, Passport
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import releases
-from resnet_serve.triton.repository import Deployed
+from resnet_serve.triton.versions import Deployed
 
-Verdict = Literal["ok", "differs", "damaged", "unknown"]
+HostVerdict = Literal["ok", "differs", "damaged", "unknown"]
 
 _COLOURS = {"ok": "green", "differs": "red", "damaged": "bold red", "unknown": "yellow"}
 _PACKAGES = tuple(
@@ -42,13 +43,13 @@ _LOOK = "resnet-serve doctor"
 
 
 @dataclass(frozen=True)
-class Check:
-    """One thing compared. `found` says both sides, `remedy` what to do unless it is ok."""
+class HostCheck:
+    """One comparison. `found` has both sides, `remedy` what to do unless it is ok."""
 
     model: str
     version: int
     subject: str
-    verdict: Verdict
+    verdict: HostVerdict
     found: str
     remedy: str = ""
 
@@ -70,7 +71,7 @@ class Machine:
 class Report:
     """Every check of every version."""
 
-    checks: tuple[Check, ...]
+    checks: tuple[HostCheck, ...]
 
     def require(self) -> None:
         """Raise `InputFileError` for a damaged file, else `HostError` where the host differs."""
@@ -126,7 +127,9 @@ def verify(found: Sequence[Deployed], machine: Machine) -> Report:
     for deployed in found:
         for subject, verdict, said, remedy in _checks(deployed, machine):
             advice = "" if verdict == "ok" else remedy.format(path=deployed.path)
-            checks.append(Check(deployed.name, deployed.version, subject, verdict, said, advice))
+            checks.append(
+                HostCheck(deployed.name, deployed.version, subject, verdict, said, advice)
+            )
     return Report(tuple(checks))
 
 
@@ -150,51 +153,52 @@ def table(report: Report) -> Table:
     return drawn
 
 
-_Row = tuple[str, Verdict, str, str]
+_Row = tuple[str, HostVerdict, str, str]
 
 
 def _checks(deployed: Deployed, machine: Machine) -> Iterator[_Row]:
-    data = deployed.passport.data
-    model = _mapping(data, "model")
+    model, engine = deployed.passport.model, deployed.passport.engine
     if composed.members(deployed.passport):
         for subject, path, sha256 in composed.files(deployed):
             yield _file(subject, path.parent, path.name, sha256)
         return
-    yield _file("model", deployed.path, model.get("file"), model.get("sha256"))
-    engine = deployed.passport.engine
+    yield _file("model", deployed.path, model.file, model.sha256)
     if engine is None:
-        yield from _instructions(deployed, machine.host)
-    elif engine.get("state") == "built":
+        yield from _instructions(deployed.passport, machine.host)
+    elif isinstance(engine, BuiltEngineFacts):
         plan = TARGETS["tensorrt"].model_file
-        yield _file("plan", deployed.path, plan, engine.get("plan_sha256"))
+        yield _file("plan", deployed.path, plan, engine.plan_sha256)
         yield _tensorrt(engine, machine.tensorrt)
         yield from _gpu(engine, machine)
-    elif engine.get("state") == "plan not built":
+    elif engine.state is EngineState.NOT_BUILT:
         yield "plan", "differs", "the plan is not built yet", _BUILD_HERE
     else:
         yield _some_gpu(machine)
 
 
-def _file(subject: str, folder: Path, name: object, sha256: object) -> _Row:
-    if not isinstance(name, str) or not isinstance(sha256, str):
-        return subject, "unknown", "the passport names no file and hash for it", _DEPLOY_AGAIN
+def _file(subject: str, folder: Path, name: str, sha256: str) -> _Row:
     path = folder / name
     try:
         found = durable.sha256(path)
     except FileNotFoundError:
         return subject, "damaged", f"{path} is not there", _DEPLOY_AGAIN
-    except OSError as error:
-        reason = (error.strerror or str(error)).lower()
-        return subject, "unknown", f"{path} cannot be read: {reason}", "let it be read here"
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = str(getattr(error, "strerror", None) or error).lower()
+        return (
+            subject,
+            "unknown",
+            f"{path} cannot be read: {reason}",
+            "make it readable",
+        )
     if found != sha256:
         said = f"{path} has sha256 {found[:12]}…, the passport says {sha256[:12]}…"
         return subject, "damaged", said, _DEPLOY_AGAIN
     return subject, "ok", f"{name} has the sha256 of the passport", ""
 
 
-def _tensorrt(engine: Mapping[str, Any], here: Mapping[str, str]) -> _Row:
+def _tensorrt(engine: BuiltEngineFacts, here: Mapping[str, str]) -> _Row:
     subject = "TensorRT"
-    built, compatible = str(engine.get("tensorrt")), bool(engine.get("version_compatible"))
+    built, compatible = engine.tensorrt, engine.version_compatible
     said = f"built with {built}{', version-compatible' if compatible else ''}"
     if not here:
         remedy = "run it where the plan is served, in the container or with its Python"
@@ -223,15 +227,15 @@ def _some_gpu(machine: Machine) -> _Row:
     return "GPU", "ok", ", ".join(gpu.name for gpu in machine.gpus), ""
 
 
-def _gpu(engine: Mapping[str, Any], machine: Machine) -> Iterator[_Row]:
+def _gpu(engine: BuiltEngineFacts, machine: Machine) -> Iterator[_Row]:
     there = _some_gpu(machine)
-    built_on = _mapping(engine, "gpu")
+    built_on = engine.gpu
     if there[1] != "ok" or not machine.gpus:
         yield there
         return
     for gpu in machine.gpus:  # Triton puts an instance on each
-        yield _same_gpu(built_on, engine.get("hardware_compatibility"), gpu)
-    driver, here = str(built_on.get("driver")), machine.gpus[0].driver
+        yield _same_gpu(built_on, engine.hardware_compatibility, gpu)
+    driver, here = built_on.driver, machine.gpus[0].driver
     said = f"built with {driver}; here is {here}"
     ours, theirs = _numbers(here), _numbers(driver)
     if ours is None or theirs is None:  # where the kernel hides it, the passport says CUDA's
@@ -242,8 +246,8 @@ def _gpu(engine: Mapping[str, Any], machine: Machine) -> Iterator[_Row]:
         yield "driver", "ok", said, ""
 
 
-def _same_gpu(built_on: Mapping[str, Any], compatibility: object, gpu: Gpu) -> _Row:
-    name, capability = str(built_on.get("name")), str(built_on.get("compute_capability"))
+def _same_gpu(built_on: Gpu, compatibility: str | None, gpu: Gpu) -> _Row:
+    name, capability = built_on.name, built_on.compute_capability
     said = f"built on {name} ({capability}); here is {gpu.name} ({gpu.compute_capability})"
     wanted, found = _numbers(capability), _numbers(gpu.compute_capability)
     if wanted is None or found is None:
@@ -258,17 +262,12 @@ def _same_gpu(built_on: Mapping[str, Any], compatibility: object, gpu: Gpu) -> _
     return "GPU", "ok" if fits else "differs", said, f"{_BUILD_HERE}{hint}"
 
 
-def _instructions(deployed: Deployed, host: Host) -> Iterator[_Row]:
+def _instructions(passport: Passport, host: Host) -> Iterator[_Row]:
     """u8×s8 products saturate without VNNI or AMX: other numbers than those the gate measured."""
-    passport = deployed.passport
     target = TARGETS.get(passport.target)
     if passport.precision != "int8" or target is None or target.dialect != "u8s8":
         return
-    proved_on = _mapping(passport.data, "host").get("instruction_sets")
-    if not isinstance(proved_on, list):
-        yield "processor", "unknown", "the passport does not say what it was proved on", _PROVE_HERE
-        return
-    before = replace(host, instruction_sets=tuple(map(str, proved_on))).fast_int8
+    before = passport.host.fast_int8
     said = f"proved {'with' if before else 'without'} VNNI; here is {host.processor}, " + (
         "with it" if host.fast_int8 else "without it"
     )
@@ -279,11 +278,6 @@ def _instructions(deployed: Deployed, host: Host) -> Iterator[_Row]:
 def _without_suffix(version: str) -> str:
     """TensorRT's own version of "10.14.1.48.post1" and "8.6.1.6+cuda12.0.1.011"."""
     return version.partition("+")[0].partition(".post")[0]
-
-
-def _mapping(data: Mapping[str, Any], key: str) -> Mapping[str, Any]:
-    found = data.get(key)
-    return found if isinstance(found, Mapping) else {}
 
 
 def _numbers(version: str) -> tuple[int, ...] | None:

@@ -14,14 +14,17 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from passports import converted, engine, plan
 from rich.console import Console
 
 from resnet_serve import durable, host, passport, verify
 from resnet_serve.cuda import nvidia_smi
 from resnet_serve.cuda.device import Gpu
 from resnet_serve.errors import HostError, InputFileError, UsageError
-from resnet_serve.triton.repository import Deployed, ModelFiles, Repository
-from resnet_serve.verify import Machine, Verdict
+from resnet_serve.passport import EngineState, MalformedFactsError, Passport
+from resnet_serve.triton.repository import ModelFiles, Repository
+from resnet_serve.triton.versions import Deployed
+from resnet_serve.verify import HostVerdict, Machine
 
 PLAN, MODEL = b"stands for a plan", b"stands for a graph"
 H100 = Gpu("NVIDIA H100 80GB HBM3", "9.0", "615.61", 79.6)
@@ -30,29 +33,13 @@ T4 = Gpu("Tesla T4", "7.5", "615.61", 14.6)
 WITH_VNNI = replace(host.describe(), instruction_sets=("AVX2", "AVX512-VNNI"))
 WITHOUT = replace(host.describe(), instruction_sets=("AVX2",))
 SERVER = Machine(WITH_VNNI, (H100,), tensorrt={"TRT_VERSION": "11.3.0.99"})
-ENGINE = {
-    "state": "built",
-    "tensorrt": "11.3.0.99",
-    "gpu": H100.to_json(),
-    "hardware_compatibility": None,
-    "version_compatible": False,
-    "plan_sha256": durable.sha256(PLAN),
-    "plan_bytes": len(PLAN),
-    "triton": "26.09",
-}
+NO_PLAN = {"target": "tensorrt", "engine": engine()}
 
 
-def facts(**changes: Any) -> dict[str, Any]:
-    return {
-        "architecture": "resnet20",
-        "precision": "fp32",
-        "target": "onnxruntime",
-        "weights": {"trained": True},
-        "gate": {},
-        "model": {"file": "model.onnx", "sha256": durable.sha256(MODEL)},
-        "host": {"instruction_sets": ["AVX2", "AVX512-VNNI"]},
-        **changes,
-    }
+def built(**changes: Any) -> dict[str, Any]:
+    """What the passport says of a plan that this server's H100 built."""
+    made = plan(**{"plan_sha256": durable.sha256(PLAN), "gpu": H100, **changes})
+    return {"target": "tensorrt", "engine": made}
 
 
 @pytest.fixture
@@ -65,7 +52,8 @@ def deployed(repository: Path) -> Callable[..., Deployed]:
     """Deploy one model with the passport's facts changed, and find it again."""
 
     def deploy(name: str = "net", *, plan: bytes = PLAN, **changes: Any) -> Deployed:
-        stamp = passport.create(**facts(**changes)).to_json().encode()
+        model = replace(converted().model, sha256=durable.sha256(MODEL))
+        stamp = converted(**{"model": model, "precision": "fp32", **changes}).to_bytes()
         files = {"model.onnx": MODEL, "model.plan": plan, passport.FILE_NAME: stamp}
         Repository(repository).deploy([ModelFiles(name, f'name: "{name}"', version_files=files)])
         return Repository(repository).deployed()[-1]
@@ -73,16 +61,12 @@ def deployed(repository: Path) -> Callable[..., Deployed]:
     return deploy
 
 
-def verdicts(found: Deployed, machine: Machine) -> dict[str, Verdict]:
+def verdicts(found: Deployed, machine: Machine) -> dict[str, HostVerdict]:
     return {check.subject: check.verdict for check in verify.verify([found], machine).checks}
 
 
-def engine(**changes: Any) -> dict[str, Any]:
-    return {"target": "tensorrt", "engine": {**ENGINE, **changes}}
-
-
 def test_the_machine_that_built_it_fits(deployed: Callable[..., Deployed]) -> None:
-    report = verify.verify([deployed(**engine())], SERVER)
+    report = verify.verify([deployed(**built())], SERVER)
     assert {check.subject for check in report.checks} == {
         *("model", "plan", "TensorRT", "GPU", "driver")
     }
@@ -97,7 +81,7 @@ def test_the_machine_that_built_it_fits(deployed: Callable[..., Deployed]) -> No
         ({}, {"tensorrt": {"TRT_VERSION": "11.3.0.100"}}, "TensorRT", "differs"),
         ({}, {"tensorrt": {}}, "TensorRT", "unknown"),
         ({}, {"tensorrt": {"TRT_VERSION": "a nightly"}}, "TensorRT", "unknown"),
-        ({"tensorrt": None}, {}, "TensorRT", "unknown"),
+        ({"tensorrt": "a nightly"}, {}, "TensorRT", "unknown"),
         # the container has one, its Python another: the backend takes only one of them
         (
             {},
@@ -111,7 +95,7 @@ def test_the_machine_that_built_it_fits(deployed: Callable[..., Deployed]) -> No
         ({}, {"gpus": (H200,)}, "GPU", "differs"),
         ({}, {"gpus": ()}, "GPU", "differs"),
         ({}, {"gpus": None, "gpu_problem": "nvidia-smi failed"}, "GPU", "unknown"),
-        ({"gpu": {**H100.to_json(), "compute_capability": None}}, {}, "GPU", "unknown"),
+        ({"gpu": replace(H100, compute_capability="?")}, {}, "GPU", "unknown"),
         ({"hardware_compatibility": "same"}, {"gpus": (H200,)}, "GPU", "ok"),
         ({"hardware_compatibility": "same"}, {"gpus": (T4,)}, "GPU", "differs"),
         ({"hardware_compatibility": "ampere+"}, {"gpus": (H200,)}, "GPU", "ok"),
@@ -121,7 +105,7 @@ def test_the_machine_that_built_it_fits(deployed: Callable[..., Deployed]) -> No
         ({}, {"gpus": (replace(H100, driver="615.9"),)}, "driver", "differs"),
         ({}, {"gpus": (replace(H100, driver="615.61.03"),)}, "driver", "ok"),
         ({}, {"gpus": (replace(H100, driver="620.1"),)}, "driver", "ok"),
-        ({"gpu": {**H100.to_json(), "driver": "CUDA 13.4"}}, {}, "driver", "unknown"),
+        ({"gpu": replace(H100, driver="CUDA 13.4")}, {}, "driver", "unknown"),
     ],
 )
 def test_a_plan_on_another_host(
@@ -129,9 +113,9 @@ def test_a_plan_on_another_host(
     changes: dict[str, Any],
     machine: dict[str, Any],
     subject: str,
-    verdict: Verdict,
+    verdict: HostVerdict,
 ) -> None:
-    report = verify.verify([deployed(**engine(**changes))], replace(SERVER, **machine))
+    report = verify.verify([deployed(**built(**changes))], replace(SERVER, **machine))
     found = [check for check in report.checks if check.subject == subject]
     assert found[-1].verdict == verdict, found
     others = [check for check in report.checks if check.subject != subject]
@@ -148,7 +132,7 @@ def test_a_plan_on_another_host(
 
 
 def test_the_remedy_names_the_version_and_the_image(deployed: Callable[..., Deployed]) -> None:
-    found = deployed(**engine())
+    found = deployed(**built())
     machine = replace(SERVER, tensorrt={"TRT_VERSION": "11.1.0.106"})
     with pytest.raises(HostError) as refusal:
         verify.verify([found], machine).require()
@@ -157,7 +141,7 @@ def test_the_remedy_names_the_version_and_the_image(deployed: Callable[..., Depl
 
 
 def test_a_plan_that_is_not_built(deployed: Callable[..., Deployed]) -> None:
-    found = deployed(target="tensorrt", engine={"state": "plan not built", "triton": None})
+    found = deployed(**NO_PLAN)
     with pytest.raises(HostError, match="not built yet") as refusal:
         verify.verify([found], SERVER).require()
     assert f"resnet-convert build-plan {found.path}" in str(refusal.value)
@@ -165,9 +149,9 @@ def test_a_plan_that_is_not_built(deployed: Callable[..., Deployed]) -> None:
 
 @pytest.mark.parametrize(("gpus", "verdict"), [((T4,), "ok"), ((), "differs")])
 def test_an_engine_that_the_server_builds_needs_a_gpu(
-    deployed: Callable[..., Deployed], gpus: tuple[Gpu, ...], verdict: Verdict
+    deployed: Callable[..., Deployed], gpus: tuple[Gpu, ...], verdict: HostVerdict
 ) -> None:
-    found = deployed(precision="int8", engine={"state": "built by the server"})
+    found = deployed(precision="int8", engine=engine(state=EngineState.BY_SERVER))
     machine = replace(SERVER, host=WITHOUT, gpus=gpus)
     assert verdicts(found, machine) == {"model": "ok", "GPU": verdict}
 
@@ -177,7 +161,7 @@ def test_an_engine_that_the_server_builds_needs_a_gpu(
 def test_a_damaged_file_outweighs_a_host_that_differs(
     deployed: Callable[..., Deployed], name: str, harm: str
 ) -> None:
-    found = deployed(**engine())
+    found = deployed(**built())
     path = found.path / name
     path.unlink()
     if harm == "another":
@@ -204,18 +188,17 @@ def test_a_file_that_cannot_be_read_is_not_called_damaged(
         ("int8", ["AVX512-VNNI"], WITHOUT, "differs"),
         ("int8", ["AVX2"], WITHOUT, "ok"),
         ("int8", ["AVX2"], WITH_VNNI, "ok"),
-        ("int8", None, WITH_VNNI, "unknown"),
         ("fp32", ["AVX512-VNNI"], WITHOUT, None),
     ],
 )
 def test_int8_on_another_processor(
     deployed: Callable[..., Deployed],
     precision: str,
-    proved_on: list[str] | None,
+    proved_on: list[str],
     here: host.Host,
-    verdict: Verdict | None,
+    verdict: HostVerdict | None,
 ) -> None:
-    found = deployed(precision=precision, host={"instruction_sets": proved_on})
+    found = deployed(precision=precision, host=replace(WITHOUT, instruction_sets=tuple(proved_on)))
     assert verdicts(found, Machine(here)).get("processor") == verdict
 
 
@@ -237,7 +220,7 @@ def test_every_version_is_checked_and_a_name_chooses(deployed: Callable[..., Dep
 
 def test_the_table_shows_brackets_as_they_are(deployed: Callable[..., Deployed]) -> None:
     odd = replace(H100, name="GPU [bold]X[/]")
-    report = verify.verify([deployed(**engine())], replace(SERVER, gpus=(odd,)))
+    report = verify.verify([deployed(**built())], replace(SERVER, gpus=(odd,)))
     console = Console(width=400)
     with console.capture() as shown:
         console.print(verify.table(report))
@@ -252,18 +235,35 @@ JSON = st.recursive(
 )
 
 
-@given(st.fixed_dictionaries({}, optional=dict.fromkeys(ENGINE, JSON)), JSON, JSON)
-def test_a_strange_passport_gives_findings_not_tracebacks(
-    tmp_path: Path, strange: dict[str, Any], model: Any, proved_on: Any
+ENGINE = built()["engine"].to_json()
+
+
+@given(
+    st.dictionaries(st.sampled_from(sorted(ENGINE)), JSON),
+    st.sampled_from([None, *(field for field in converted().to_json())]),
+    JSON,
+)
+def test_a_strange_passport_is_refused_or_checked_without_a_traceback(
+    tmp_path: Path, strange: dict[str, Any], field: str | None, value: Any
 ) -> None:
-    for data in (
-        facts(model=model, engine={**ENGINE, **strange}),
-        facts(model=model, host=proved_on, precision="int8"),
-    ):
-        found = Deployed("net", 1, tmp_path, passport.Passport(data))
-        report = verify.verify([found], SERVER)
-        assert report.checks
-        json.dumps(report.to_json())
+    document = {**converted().to_json(), "engine": {**ENGINE, **strange}}
+    if field is not None:
+        document[field] = value
+    try:
+        found = Passport.from_json(document)
+    except MalformedFactsError:
+        return
+    report = verify.verify([Deployed("net", 1, tmp_path, found)], SERVER)
+    assert report.checks
+    json.dumps(report.to_json())
+
+
+@pytest.mark.parametrize("name", ["", "..", "no\0name", "x" * 300])
+def test_a_file_name_that_is_none(deployed: Callable[..., Deployed], name: str) -> None:
+    found = deployed()
+    model = replace(found.passport.model, file=name)
+    strange = replace(found, passport=replace(found.passport, model=model))
+    assert verdicts(strange, SERVER)["model"] in ("unknown", "damaged")
 
 
 # --- what is looked at -------------------------------------------------------------------------
@@ -344,7 +344,7 @@ def test_the_command(
 ) -> None:
     smi('echo "NVIDIA H100 80GB HBM3, 615.61, 9.0, 81559"')
     where = ("--repository", str(repository), "--host")
-    deployed("gpu", **engine())
+    deployed("gpu", **built())
     fits = run(tmp_path, *where, TRT_VERSION="11.3.0.99")
     assert (fits.returncode, fits.stderr) == (0, "")
     assert "5 ok" in fits.stdout

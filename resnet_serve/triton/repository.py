@@ -20,8 +20,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from resnet_serve import durable, passport
-from resnet_serve.errors import HostError, InputFileError, UsageError
+from resnet_serve import durable
+from resnet_serve.errors import HostError, UsageError
+from resnet_serve.triton import versions
+from resnet_serve.triton.versions import Deployed
 
 CONFIG_FILE = "config.pbtxt"
 LONGEST_NAME = 200  # file systems take 255 bytes, and `<name>_preprocess` must fit too
@@ -39,16 +41,6 @@ class ModelFiles:
     config: str
     files: Mapping[str, bytes] = field(default_factory=dict)
     version_files: Mapping[str, bytes] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Deployed:
-    """One version of a model, as found in a repository."""
-
-    name: str
-    version: int
-    path: Path
-    passport: passport.Passport
 
 
 class Repository:
@@ -72,37 +64,12 @@ class Repository:
                     pass
 
     def versions(self, name: str) -> list[int]:
-        """The versions of a model, ascending: the directories that Triton takes for versions."""
-        try:
-            entries = list((self.path / name).iterdir())
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        return sorted(int(e.name) for e in entries if _is_version(e.name) and e.is_dir())
+        """The versions of a model, ascending; none for a model that is not there."""
+        return versions.of_model(self.path / name)
 
     def deployed(self) -> list[Deployed]:
-        """Every version that carries a passport, by name and version."""
-        if not self.path.is_dir():
-            raise InputFileError(
-                "there is no model repository",
-                where=self.path,
-                remedy="resnet-convert makes one.",
-            )
-        try:
-            models = sorted(p for p in self.path.iterdir() if p.is_dir() and p.name[0] != ".")
-            files = [
-                (model.name, version, model / str(version) / passport.FILE_NAME)
-                for model in models
-                for version in self.versions(model.name)
-            ]
-            stamped = [row for row in files if row[2].is_file()]
-        except OSError as error:
-            raise InputFileError(
-                f"cannot be read ({error.strerror})", where=error.filename
-            ) from error
-        return [
-            Deployed(name, version, file.parent, passport.read(file))
-            for name, version, file in stamped
-        ]
+        """Every version with a passport, by name and version; raises as `versions.deployed`."""
+        return versions.deployed(self.path)
 
     def deploy(self, models: Sequence[ModelFiles]) -> int:
         """Add one version to every model of the deployment, all or none; returns its number."""
@@ -205,11 +172,6 @@ def check_name(name: str) -> None:
             remedy=f"Use at most {LONGEST_NAME} letters, digits, '_', '-' and '.', "
             "not beginning with '.' or '-'.",
         )
-
-
-def _is_version(name: str) -> bool:
-    """Triton ignores numbers that begin with a zero."""
-    return name.isascii() and name.isdecimal() and not name.startswith("0")
 
 
 def _check_access(directory: Path) -> None:

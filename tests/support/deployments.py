@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from passports import converted
+
 from resnet_serve import passport
 from resnet_serve.triton.repository import ModelFiles, Repository
 
@@ -26,17 +28,8 @@ def deployment(mark: str, size: int = 100) -> list[ModelFiles]:
 
 
 def stamp(mark: str) -> bytes:
-    return (
-        passport.create(
-            architecture=mark,
-            precision="fp32",
-            target="onnxruntime",
-            weights={"trained": True},
-            gate={},
-        )
-        .to_json()
-        .encode()
-    )
+    """A passport whose architecture is the mark."""
+    return converted(architecture=mark).to_bytes()
 
 
 def tree(path: Path) -> dict[str, bytes | None]:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
-from deployments import NAMES, beside, deployment, mark_of, stamp, tree
+from deployments import NAMES, beside, deployment, mark_of, tree
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from resnet_serve import durable, passport
-from resnet_serve.errors import InputFileError, UsageError
+from resnet_serve.errors import UsageError
 from resnet_serve.triton.repository import LONGEST_NAME, ModelFiles, Repository, check_name
 
 
@@ -225,44 +222,3 @@ def test_names_that_look_like_our_own_files(repository: Repository, name: str) -
     assert [repository.deploy(models), repository.deploy(models)] == [1, 2]
     assert repository.versions(name) == [1, 2]
     assert beside(repository) == set()
-
-
-def test_deployed_versions_are_those_with_a_passport(repository: Repository) -> None:
-    repository.deploy(deployment("one"))
-    repository.deploy(deployment("two"))
-    (repository.path / "foreign" / "1").mkdir(parents=True)
-    (repository.path / ".hidden" / "1").mkdir(parents=True)
-    (repository.path / ".hidden" / "1" / passport.FILE_NAME).write_bytes(stamp("hidden"))
-    (repository.path / "README.md").write_text("read me")
-    found = [
-        (row.name, row.version, row.passport.architecture)
-        for row in repository.deployed()
-        if row.passport
-    ]
-    assert found == [("net", 1, "one"), ("net", 2, "two")]
-
-
-def test_a_broken_passport_is_named(repository: Repository) -> None:
-    repository.deploy(deployment("one"))
-    file = repository.path / "net" / "1" / passport.FILE_NAME
-    file.write_text(json.dumps({"format": 1}))
-    with pytest.raises(InputFileError, match="not a passport") as refusal:
-        repository.deployed()
-    assert refusal.value.where == str(file)
-
-
-def test_no_repository_is_said(repository: Repository) -> None:
-    with pytest.raises(InputFileError, match="no model repository") as refusal:
-        repository.deployed()
-    assert "resnet-convert" in str(refusal.value)
-    assert repository.versions("net") == []
-
-
-def test_a_repository_that_cannot_be_read_is_said(
-    public_folder: Path, as_nobody: Callable[[], AbstractContextManager[None]]
-) -> None:
-    repository = Repository(public_folder / "models")
-    repository.deploy(deployment("one"))
-    (repository.path / "net").chmod(0o700)
-    with as_nobody(), pytest.raises(InputFileError, match="cannot be read"):
-        repository.deployed()

@@ -1,0 +1,146 @@
+"""What a passport keeps of a proof: parity with the reference, the gate's verdict, the times."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any, Protocol, Self
+
+from resnet_serve.parity.accuracy import Decisions
+from resnet_serve.parity.gate import Check, Verdict
+from resnet_serve.parity.latency import Latency, Ratio
+from resnet_serve.parity.numerics import Numerics
+from resnet_serve.passport.facts import Facts
+
+
+class Measured(Protocol):
+    """A comparison of a converted model with its reference."""
+
+    @property
+    def images(self) -> str:
+        """What the compared images are called."""
+
+    @property
+    def images_sha256(self) -> str:
+        """A digest of which images they are."""
+
+    @property
+    def output_kind(self) -> str:
+        """What the compared outputs are, in the gate's words: "logits", "features", …"""
+
+    @property
+    def numerics(self) -> Mapping[int, Numerics]:
+        """The distance of the outputs, by batch size."""
+
+    @property
+    def decisions(self) -> Decisions | None:
+        """The classes decided for; None for a model that is no classifier."""
+
+    @property
+    def runtime(self) -> str:
+        """What ran the converted model."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ParityFacts(Facts):
+    """How far the converted model is from the reference.
+
+    `of` says what the compared outputs are: "logits", "probabilities" of a composed model, or a
+    head's features. `layers` compare the network layer by layer, where that was done.
+    """
+
+    runtime: str
+    of: str
+    images: str
+    images_sha256: str
+    numerics: Mapping[int, Numerics]
+    decisions: Decisions | None
+    layers: tuple[Mapping[str, Any], ...] | None = None
+
+    @classmethod
+    def measured(cls, found: Measured, layers: tuple[Mapping[str, Any], ...] | None = None) -> Self:
+        """The facts of a comparison."""
+        return cls(
+            runtime=found.runtime,
+            of=found.output_kind,
+            images=found.images,
+            images_sha256=found.images_sha256,
+            numerics=found.numerics,
+            decisions=found.decisions,
+            layers=layers,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class GateFacts(Facts):
+    """Every check of the gate; `overridden` where the model was deployed although one failed."""
+
+    passed: bool
+    checks: tuple[Check, ...]
+    overridden: bool
+
+    @classmethod
+    def decided(cls, verdict: Verdict) -> Self:
+        """The facts of a model that is deployed with this verdict."""
+        return cls(passed=verdict.passed, checks=verdict.checks, overridden=not verdict.passed)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TimingFacts(Facts):
+    """One model at one batch size: milliseconds per batch, and how many rounds were timed."""
+
+    batch_size: int
+    median_ms: float
+    p95_ms: float
+    images_per_s: float
+    rounds: int
+
+    @classmethod
+    def timed(cls, latency: Latency) -> Self:
+        """The facts of a measurement."""
+        return cls(
+            batch_size=latency.batch_size,
+            median_ms=latency.median_ms,
+            p95_ms=latency.p95_ms,
+            images_per_s=latency.images_per_s,
+            rounds=len(latency.samples_ms),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpeedFacts(Facts):
+    """How many times faster than PyTorch it is at batch 1; None where that was not measured."""
+
+    speedup: Ratio | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatencyFacts(SpeedFacts):
+    """The times at batch 1, by runtime; in the JSON they stand beside the other fields.
+
+    `reference_on` is what PyTorch ran on, "CPU" or "GPU". `share_of_integer_peak` is of an INT8
+    network on a CPU.
+    """
+
+    times: Mapping[str, TimingFacts]
+    reference_on: str
+    share_of_integer_peak: float | None
+
+    @classmethod
+    def from_json(cls, data: object, where: str = "") -> Self:
+        """Read the block; raises `MalformedFactsError`."""
+        if isinstance(data, Mapping):
+            named = {each.name for each in fields(cls)}
+            times = {
+                key: value
+                for key, value in data.items()
+                if key not in named and isinstance(value, Mapping) and "median_ms" in value
+            }
+            rest = {key: value for key, value in data.items() if key not in times}
+            data = {**rest, "times": times}
+        return super().from_json(data, where)
+
+    def to_json(self) -> dict[str, Any]:
+        """The block, ready for `json.dumps`."""
+        written = super().to_json()
+        return {**written.pop("times"), **written}

@@ -1,0 +1,100 @@
+"""The versions in a Triton repository: which there are, and the passports they carry.
+
+    model_repository/<name>/<version>/passport.json
+
+The only place that lists them; `repository` writes them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from resnet_serve import passport
+from resnet_serve.errors import InputFileError
+from resnet_serve.passport import Passport
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """One version of a model, as found in a repository."""
+
+    name: str
+    version: int
+    path: Path
+    passport: Passport
+
+
+def of_model(directory: Path) -> list[int]:
+    """The versions of a model, ascending: its subdirectories that Triton sees as versions.
+
+    None for a directory that does not exist.
+    """
+    try:
+        entries = list(directory.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    return sorted(int(each.name) for each in entries if _is_version(each.name) and each.is_dir())
+
+
+def deployed(repository: Path) -> list[Deployed]:
+    """Every version with a passport, by name and version.
+
+    Raises `InputFileError` where there is no repository, it cannot be read, or a passport is
+    damaged.
+    """
+    if not repository.is_dir():
+        raise InputFileError(
+            "there is no model repository", where=repository, remedy="resnet-convert makes one."
+        )
+    try:
+        models = sorted(each for each in repository.iterdir() if _is_model(each))
+        found = [(model, version) for model in models for version in _stamped(model)]
+    except OSError as error:
+        raise InputFileError(f"cannot be read ({error.strerror})", where=error.filename) from error
+    return [
+        Deployed(model.name, version, model / str(version), passport.read(_stamp(model, version)))
+        for model, version in found
+    ]
+
+
+def newest(found: Iterable[Deployed]) -> dict[str, Deployed]:
+    """The newest version of each model, by name: the one that Triton serves."""
+    return {each.name: each for each in sorted(found, key=lambda each: each.version)}
+
+
+def find(directory: Path) -> Path:
+    """The version that a directory names: itself, or the newest with a passport of a model.
+
+    Raises `InputFileError` where there is none.
+    """
+    if (directory / passport.FILE_NAME).is_file():
+        return directory
+    if not directory.is_dir():
+        raise InputFileError("there is no such directory", where=directory)
+    stamped = _stamped(directory)
+    if not stamped:
+        raise InputFileError(
+            "is no model that resnet-convert deployed",
+            where=directory,
+            remedy="Give the model's directory in the repository, or one of its versions.",
+        )
+    return directory / str(stamped[-1])
+
+
+def _stamped(model: Path) -> list[int]:
+    return [version for version in of_model(model) if _stamp(model, version).is_file()]
+
+
+def _stamp(model: Path, version: int) -> Path:
+    return model / str(version) / passport.FILE_NAME
+
+
+def _is_model(entry: Path) -> bool:
+    return entry.is_dir() and not entry.name.startswith(".")
+
+
+def _is_version(name: str) -> bool:
+    """Triton ignores numbers that begin with a zero."""
+    return name.isascii() and name.isdecimal() and not name.startswith("0")
