@@ -28,6 +28,7 @@ from rich.table import Table
 from resnet_serve import Server, host, weights
 from resnet_serve.architectures import find
 from resnet_serve.datasets.digits import Digits
+from resnet_serve.loadtest import results
 from resnet_serve.loadtest import run as loadtest
 from resnet_serve.parity import latency
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
@@ -118,8 +119,8 @@ def load_test(server: Server, model: str, concurrency: str, seconds: float) -> l
         test = loadtest.run(
             model, url=server.grpc, concurrency=concurrency, seconds=seconds, started=started
         )
-    written = loadtest.write(test, OUTPUT / "loadtest")
-    console.print(loadtest.table(test))
+    written = results.write(test, OUTPUT / "loadtest")
+    console.print(results.table(test))
     console.print(f"wrote {written.csv} and its plot")
     for note in test.notes:
         console.print(f"[dim]{note}")

@@ -2,8 +2,9 @@
 
 | module | role |
 |---|---|
-| `perf_wheel`, `perf_program` | find perf_analyzer, or take it from tritonclient's wheel |
+| `perf_wheel`, `perf_program` | find perf_analyzer, or extract it from tritonclient's wheel |
 | `inputs` | the requests it sends |
-| `perf_analyzer`, `perf_report` | run it, read its report |
-| `run` | a load test from request to notes, table, CSV, plot |
+| `perf_analyzer`, `perf_report` | run it, and read its report |
+| `run` | a load test: measurement and notes |
+| `results` | its table, CSV, JSON and plot |
 """

@@ -1,17 +1,14 @@
 """`resnet-serve loadtest NAME`: how fast the served model is, and where the time goes.
 
-    find or provision perf_analyzer ─► measure each concurrency ─► table, CSV, plot, JSON
+    find or fetch perf_analyzer ─► measure each concurrency ─► table, CSV, JSON, plot (`results`)
 
-The figures are perf_analyzer's own. What could mislead (client and server sharing cores, windows
-that disagree, a p99 over few requests) is said in `LoadTest.notes`.
+The numbers are perf_analyzer's own. `LoadTest.notes` names what could mislead: client and server
+share cores, the windows disagree, a p99 rests on few requests.
 """
 
 from __future__ import annotations
 
 import contextlib
-import csv
-import io
-import json
 import shlex
 import socket
 from collections.abc import Callable, Sequence
@@ -19,53 +16,27 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich import box
-from rich.table import Table
-
 import resnet_serve
-from resnet_serve import durable
 from resnet_serve import host as this_host
 from resnet_serve.download import Progress
-from resnet_serve.errors import HostError
 from resnet_serve.host import Host
 from resnet_serve.loadtest import perf_analyzer, perf_program
 from resnet_serve.loadtest.perf_analyzer import Measurement
 from resnet_serve.loadtest.perf_report import WINDOWS, Level
-from resnet_serve.optional import optional
-
-matplotlib = optional("matplotlib", extra="plot")
-matplotlib_figure = optional("matplotlib.figure", extra="plot")
 
 DEFAULT_URL = "localhost:8001"
-# Over this the windows disagree enough to be said aloud; perf_analyzer itself calls it unstable.
+# A spread of the windows above this is noted; perf_analyzer itself calls it unstable.
 _SPREAD = 0.10
 _REQUESTS_FOR_P99 = 100
-
-COLUMNS = {
-    "model": "the model's name on the server",
-    "version": "the version that answered",
-    "batch_size": "images in one request",
-    "concurrency": "requests in flight at any moment",
-    "requests": "requests that ended while measuring",
-    "throughput_per_s": "images per second",
-    "throughput_min_per_s": "images per second in the slowest window",
-    "throughput_max_per_s": "images per second in the fastest window",
-    "mean_ms": "mean latency of a request, seen by the client",
-    "p50_ms": "median latency",
-    "p90_ms": "90th percentile of the latency",
-    "p95_ms": "95th percentile of the latency",
-    "p99_ms": "99th percentile of the latency",
-    "client_network_ms": "share of the mean outside the server's queue and compute",
-    "queue_ms": "share of the mean spent waiting for an instance or a batch",
-    "compute_input_ms": "share of the mean spent copying the input",
-    "compute_infer_ms": "share of the mean spent in the backend",
-    "compute_output_ms": "share of the mean spent copying the output",
-}
 
 
 @dataclass(frozen=True)
 class LoadTest:
-    """A measurement with what is needed to judge and to repeat it."""
+    """A measurement, and what is needed to judge and to repeat it.
+
+    `host` is the client's. `same_host` says whether the server runs there too. `notes` are
+    sentences for the reader, `command` repeats the test, `taken` is its time (UTC, ISO 8601).
+    """
 
     measurement: Measurement
     host: Host
@@ -76,18 +47,21 @@ class LoadTest:
 
     @property
     def model(self) -> str:
+        """The name of the served model."""
         return self.measurement.signature.model
 
     @property
     def levels(self) -> tuple[Level, ...]:
+        """The results, one for each concurrency."""
         return self.measurement.levels
 
     @property
     def best(self) -> Level:
-        """The level of the highest throughput."""
+        """The level with the highest throughput."""
         return max(self.levels, key=lambda level: level.throughput_per_s)
 
     def to_json(self) -> dict[str, object]:
+        """The document that `results.write` saves: levels, both hosts' versions, notes, command."""
         measured = self.measurement
         return {
             "model": self.model,
@@ -110,16 +84,6 @@ class LoadTest:
         }
 
 
-@dataclass(frozen=True)
-class Written:
-    """The files of one load test; `note` says why there is no plot, when there is none."""
-
-    csv: Path
-    json: Path
-    plot: Path | None
-    note: str | None = None
-
-
 def run(
     model: str,
     *,
@@ -135,9 +99,11 @@ def run(
 ) -> LoadTest:
     """Load `model` at `url` (gRPC, host:port) with perf_analyzer, about `seconds` per concurrency.
 
-    `concurrency` is `start:end[:step]` or a list; `images` a file or folder of images to send.
-    `downloading(done_bytes, total_bytes)` is called while perf_analyzer is provisioned,
-    `started(concurrency, seconds)` and `ended(level)` around each level.
+    `concurrency` is `start:end[:step]` or a list; `images` is a file or folder of images to send,
+    synthetic ones when None; `cache` is where perf_analyzer is kept, the user's cache when None.
+    The progress callbacks are `downloading(done_bytes, total_bytes)` while perf_analyzer is
+    fetched, and `started(concurrency, seconds)` and `ended(level)` around each level. Raises the
+    errors of `perf_analyzer.measure` and `perf_program.find_or_provision`.
     """
     concurrencies = perf_analyzer.parse_concurrencies(concurrency)
     measured = perf_analyzer.measure(
@@ -177,127 +143,39 @@ def is_this_host(url: str) -> bool:
 
 
 def notes(measured: Measurement, seconds: float, shared_cores: int | None) -> tuple[str, ...]:
-    """What a reader of the figures must know, one sentence each.
+    """What a reader of the numbers must know, one sentence each.
 
-    `shared_cores` is the number of cores client and server compete for, None on two hosts.
+    `seconds` is the requested time per level. `shared_cores` is the number of cores that client and
+    server share, None on two hosts.
     """
-    said = []
+    found = []
     if shared_cores is not None:
-        said.append(
+        found.append(
             f"Client and server share this host's {shared_cores} cores: they compete for them, "
-            "and a client elsewhere would see other figures."
+            "and a client on another host would measure different numbers."
         )
     if measured.program.note is not None:
-        said.append(measured.program.note)
+        found.append(measured.program.note)
     if measured.window_s * WINDOWS > 1.01 * seconds:
-        said.append(
-            f"One request takes long: each level was measured for "
+        found.append(
+            f"One request takes long, so each level was measured for "
             f"{measured.window_s * WINDOWS:.0f} s instead of {seconds:g} s."
         )
     uneven = [level for level in measured.levels if level.spread > _SPREAD]
     if uneven:
         worst = max(uneven, key=lambda level: level.spread)
-        said.append(
+        found.append(
             f"Throughput varied by up to {worst.spread:.0%} between the windows (concurrency "
             f"{_listed(uneven)}): measure for longer, on a quiet host."
         )
     few = [level for level in measured.levels if level.requests < _REQUESTS_FOR_P99]
     if few:
-        said.append(
+        found.append(
             f"p99 rests on fewer than {_REQUESTS_FOR_P99} requests at concurrency {_listed(few)}: "
-            "it is nearly the slowest request seen."
+            "it is close to the slowest request."
         )
-    return tuple(said)
+    return tuple(found)
 
 
 def _listed(levels: Sequence[Level]) -> str:
     return ", ".join(str(level.concurrency) for level in levels)
-
-
-def table(test: LoadTest) -> Table:
-    """One row per concurrency: throughput, latency, and where a mean request's time goes."""
-    measured = test.measurement
-    drawn = Table(
-        title=f"{test.model} version {measured.signature.version}, batch {measured.batch_size}",
-        caption=f"{measured.inputs}; perf_analyzer {measured.program.version}",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        collapse_padding=True,
-    )
-    for heading in ("concur-\nrency", "images\n/s", "spread"):
-        drawn.add_column(heading, justify="right")
-    for heading in ("p50", "p90", "p95", "p99"):
-        drawn.add_column(f"{heading}\nms", justify="right")
-    for heading in ("client,\nnet ms", "queue\nms", "compute\nms"):
-        drawn.add_column(heading, justify="right", style="cyan")
-    for level in test.levels:
-        times_ms = (level.p50_ms, level.p90_ms, level.p95_ms, level.p99_ms)
-        shares_ms = (level.client_network_ms, level.queue_ms, level.compute_ms)
-        drawn.add_row(
-            str(level.concurrency),
-            f"{level.throughput_per_s:.1f}",
-            f"{level.spread:.0%}",
-            *(f"{value:.1f}" for value in (*times_ms, *shares_ms)),
-            style="bold" if level is test.best and len(test.levels) > 1 else "",
-        )
-    return drawn
-
-
-def to_csv(test: LoadTest) -> str:
-    """The levels under the stable `COLUMNS`."""
-    measured = test.measurement
-    file = io.StringIO()
-    writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
-    writer.writeheader()
-    for level in test.levels:
-        row: dict[str, object] = {
-            name: f"{value:.4f}" if isinstance(value, float) else value
-            for name, value in asdict(level).items()
-        }
-        row |= {"model": test.model, "version": measured.signature.version}
-        row |= {"batch_size": measured.batch_size}
-        row |= {"throughput_min_per_s": f"{min(level.window_throughputs_per_s):.4f}"}
-        row |= {"throughput_max_per_s": f"{max(level.window_throughputs_per_s):.4f}"}
-        writer.writerow(row)
-    return file.getvalue()
-
-
-def plot(tests: Sequence[LoadTest]) -> str:
-    """Latency (p50 and p99) over throughput, one colour per model, as SVG text."""
-    figure = matplotlib_figure.Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    for number, test in enumerate(tests):
-        throughput = [level.throughput_per_s for level in test.levels]
-        for percentile, style in (("p50_ms", "o-"), ("p99_ms", "o--")):
-            latency = [getattr(level, percentile) for level in test.levels]
-            label = f"{test.model} {percentile.removesuffix('_ms')}"
-            axes.plot(throughput, latency, style, color=f"C{number}", markersize=4, label=label)
-        for level in test.levels:
-            at = (level.throughput_per_s, level.p50_ms)
-            axes.annotate(
-                str(level.concurrency), at, (0, 5), textcoords="offset points", fontsize=8
-            )
-    axes.set(xlabel="throughput, images/s", ylabel="latency, ms", xlim=(0, None), ylim=(0, None))
-    axes.set_title("The numbers at the points are concurrencies", fontsize=9)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    file = io.StringIO()
-    # A fixed salt and no date: the same figures give the same bytes.
-    with matplotlib.rc_context({"svg.hashsalt": "resnet-serve"}):
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue()
-
-
-def write(test: LoadTest, directory: Path) -> Written:
-    """Write `loadtest-<model>.csv`, `.json` and `.svg`, each replaced whole."""
-    table_file, json_file, plot_file = (
-        directory / f"loadtest-{test.model}.{suffix}" for suffix in ("csv", "json", "svg")
-    )
-    durable.write(table_file, to_csv(test))
-    durable.write(json_file, json.dumps(test.to_json(), indent=2) + "\n")
-    try:
-        drawing = plot([test])
-    except HostError as error:
-        return Written(table_file, json_file, None, f"No plot: {error}")
-    durable.write(plot_file, drawing)
-    return Written(table_file, json_file, plot_file)

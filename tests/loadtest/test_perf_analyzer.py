@@ -176,7 +176,7 @@ class TestReal:
         self, server: Server, tmp_path: Path, number: signal.Signals
     ) -> None:
         script = (
-            "from resnet_serve.triton import perf_analyzer, perf_program\n"
+            "from resnet_serve.loadtest import perf_analyzer, perf_program\n"
             f"perf_analyzer.measure('toy', '{server.grpc}', [1], seconds=60,\n"
             "    program=perf_program.find_or_provision)\n"
         )

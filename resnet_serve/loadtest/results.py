@@ -1,0 +1,147 @@
+"""The results of a load test for its reader: a table, and files of CSV, JSON and a plot (SVG)."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from rich import box
+from rich.table import Table
+
+from resnet_serve import durable
+from resnet_serve.errors import HostError
+from resnet_serve.loadtest.run import LoadTest
+from resnet_serve.optional import optional
+
+matplotlib = optional("matplotlib", extra="plot")
+matplotlib_figure = optional("matplotlib.figure", extra="plot")
+
+COLUMNS = {
+    "model": "the model's name on the server",
+    "version": "the version that was measured",
+    "batch_size": "images in one request",
+    "concurrency": "requests in flight at any moment",
+    "requests": "requests that ended during the measurement",
+    "throughput_per_s": "images per second",
+    "throughput_min_per_s": "images per second in the slowest window",
+    "throughput_max_per_s": "images per second in the fastest window",
+    "mean_ms": "mean latency of a request, measured by the client",
+    "p50_ms": "median latency",
+    "p90_ms": "90th percentile of the latency",
+    "p95_ms": "95th percentile of the latency",
+    "p99_ms": "99th percentile of the latency",
+    "client_network_ms": "share of the mean outside the server's queue and compute",
+    "queue_ms": "share of the mean spent waiting for an instance or a batch",
+    "compute_input_ms": "share of the mean spent copying the input",
+    "compute_infer_ms": "share of the mean spent in the backend",
+    "compute_output_ms": "share of the mean spent copying the output",
+}
+
+
+@dataclass(frozen=True)
+class Written:
+    """The files of one load test; `note` gives the reason where there is no plot."""
+
+    csv: Path
+    json: Path
+    plot: Path | None
+    note: str | None = None
+
+
+def table(test: LoadTest) -> Table:
+    """One row per concurrency: throughput, latency, and the parts of a mean request's time."""
+    measured = test.measurement
+    drawn = Table(
+        title=f"{test.model} version {measured.signature.version}, batch {measured.batch_size}",
+        caption=f"{measured.inputs}; perf_analyzer {measured.program.version}",
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+        collapse_padding=True,
+    )
+    for heading in ("concur-\nrency", "images\n/s", "spread"):
+        drawn.add_column(heading, justify="right")
+    for heading in ("p50", "p90", "p95", "p99"):
+        drawn.add_column(f"{heading}\nms", justify="right")
+    for heading in ("client,\nnet ms", "queue\nms", "compute\nms"):
+        drawn.add_column(heading, justify="right", style="cyan")
+    for level in test.levels:
+        times_ms = (level.p50_ms, level.p90_ms, level.p95_ms, level.p99_ms)
+        shares_ms = (level.client_network_ms, level.queue_ms, level.compute_ms)
+        drawn.add_row(
+            str(level.concurrency),
+            f"{level.throughput_per_s:.1f}",
+            f"{level.spread:.0%}",
+            *(f"{value:.1f}" for value in (*times_ms, *shares_ms)),
+            style="bold" if level is test.best and len(test.levels) > 1 else "",
+        )
+    return drawn
+
+
+def to_csv(test: LoadTest) -> str:
+    """The levels as CSV, in the columns of `COLUMNS`, whose names and order are stable."""
+    measured = test.measurement
+    file = io.StringIO()
+    writer = csv.DictWriter(file, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for level in test.levels:
+        row: dict[str, object] = {
+            name: f"{value:.4f}" if isinstance(value, float) else value
+            for name, value in asdict(level).items()
+        }
+        row |= {"model": test.model, "version": measured.signature.version}
+        row |= {"batch_size": measured.batch_size}
+        row |= {"throughput_min_per_s": f"{min(level.window_throughputs_per_s):.4f}"}
+        row |= {"throughput_max_per_s": f"{max(level.window_throughputs_per_s):.4f}"}
+        writer.writerow(row)
+    return file.getvalue()
+
+
+def plot(tests: Sequence[LoadTest]) -> str:
+    """Latency (p50 and p99, in ms) over throughput, one colour per model, as SVG text.
+
+    The same results give the same bytes. Raises `HostError` without matplotlib.
+    """
+    figure = matplotlib_figure.Figure(figsize=(7, 4.5), layout="constrained")
+    axes = figure.add_subplot()
+    for number, test in enumerate(tests):
+        throughput = [level.throughput_per_s for level in test.levels]
+        for percentile, style in (("p50_ms", "o-"), ("p99_ms", "o--")):
+            latency = [getattr(level, percentile) for level in test.levels]
+            label = f"{test.model} {percentile.removesuffix('_ms')}"
+            axes.plot(throughput, latency, style, color=f"C{number}", markersize=4, label=label)
+        for level in test.levels:
+            at = (level.throughput_per_s, level.p50_ms)
+            axes.annotate(
+                str(level.concurrency), at, (0, 5), textcoords="offset points", fontsize=8
+            )
+    axes.set(xlabel="throughput, images/s", ylabel="latency, ms", xlim=(0, None), ylim=(0, None))
+    axes.set_title("The numbers at the points are concurrencies", fontsize=9)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    file = io.StringIO()
+    # A fixed salt and no date make the bytes reproducible.
+    with matplotlib.rc_context({"svg.hashsalt": "resnet-serve"}):
+        figure.savefig(file, format="svg", metadata={"Date": None})
+    return file.getvalue()
+
+
+def write(test: LoadTest, directory: Path) -> Written:
+    """Write `loadtest-<model>.csv`, `.json` and `.svg` into `directory`, each file atomically.
+
+    Raises `HostError` for a directory that cannot be written.
+    """
+    table_file, json_file, plot_file = (
+        directory / f"loadtest-{test.model}.{suffix}" for suffix in ("csv", "json", "svg")
+    )
+    durable.write(table_file, to_csv(test))
+    durable.write(json_file, json.dumps(test.to_json(), indent=2) + "\n")
+    try:
+        drawing = plot([test])
+    except HostError as error:
+        return Written(table_file, json_file, None, f"No plot: {error}")
+    durable.write(plot_file, drawing)
+    return Written(table_file, json_file, plot_file)
