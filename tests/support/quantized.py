@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 
 from resnet_convert.quantization import s8s8
 from resnet_convert.quantization.calibrate import observe
-from resnet_convert.quantization.u8s8 import Quantization, activations, quantize
+from resnet_convert.quantization.qdq import Quantization
+from resnet_convert.quantization.u8s8 import activations, quantize
 
 Graphs = Callable[..., ir.Model]
 Run = Callable[..., NDArray[Any]]

@@ -9,7 +9,7 @@ f < 1 it is the layer's weights that have the outlier, and its input loses the c
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,14 +18,11 @@ import onnx_ir as ir
 from numpy.typing import NDArray
 from quantized import array, node
 
-from resnet_convert.graph.emulate import emulated
-from resnet_convert.graph.half import halve
 from resnet_convert.graph.initializers import assign
-from resnet_convert.graph.model_file import serialize
-from resnet_convert.quantization import s8s8, u8s8
 from resnet_convert.quantization.calibrate import observe
-from resnet_convert.quantization.s8s8 import SymmetricQuantization
-from resnet_convert.quantization.u8s8 import Quantization
+from resnet_convert.quantization.dialects import S8S8, U8S8, Dialect
+from resnet_convert.quantization.qdq import Quantization
+from resnet_convert.quantization.ranges import Range
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 
 
@@ -69,30 +66,21 @@ def stretchable(model: ir.Model) -> list[str]:
 
 
 @dataclass(frozen=True)
-class Dialect:
-    """One way to INT8: `quantize(model, keep)` in place, and the result as this CPU runs it."""
+class Calibrated:
+    """A dialect with its ranges: `quantize(model, keep)` in place, as it would be deployed."""
 
-    name: str
-    quantize: Callable[[ir.Model, frozenset[str]], Quantization | SymmetricQuantization]
-    serialize: Callable[[ir.Model], bytes]
+    dialect: Dialect
+    ranges: Mapping[str, Range]
+
+    def quantize(self, model: ir.Model, keep: frozenset[str]) -> Quantization:
+        return self.dialect.convert(model, self.ranges, keep=keep)
 
 
-def dialect(name: str, folded: ir.Model, images: Sequence[NDArray[Any]]) -> Dialect:
-    """ "u8s8" for ONNX Runtime, or "s8s8" over FP16 for TensorRT, calibrated on batches."""
-    module = u8s8 if name == "u8s8" else s8s8
-    ranges = observe(folded, module.activations(folded), images, threads=1).ranges
-
-    def asymmetrically(model: ir.Model, keep: frozenset[str]) -> Quantization:
-        return u8s8.quantize(model, ranges, keep=keep)
-
-    def symmetrically(model: ir.Model, keep: frozenset[str]) -> SymmetricQuantization:
-        found = s8s8.quantize(model, ranges, keep=keep)
-        halve(model)
-        return found
-
-    if name == "u8s8":
-        return Dialect(name, asymmetrically, serialize)
-    return Dialect(name, symmetrically, emulated)
+def dialect(name: str, folded: ir.Model, images: Sequence[NDArray[Any]]) -> Calibrated:
+    """ "u8s8" or "s8s8", calibrated on batches of the graph's input."""
+    found = {each.name: each for each in (U8S8, S8S8)}[name]
+    ranges = observe(folded, found.activations(folded), images, threads=1).ranges
+    return Calibrated(found, ranges)
 
 
 def logits(data: bytes, batches: Iterable[NDArray[Any]]) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Stretches: run a graph a segment at a time and see its tensors, in the memory of one segment.
+"""Segments: run a graph a segment at a time and see its tensors, in the memory of one segment.
 
     image ─► segment ─► carried ─► segment ─► carried ─► …
 
@@ -124,10 +124,10 @@ def cut(model: ir.Model, names: Collection[str]) -> tuple[Segment, ...]:
                 live.pop(value, None)
         if len(shown) >= TENSORS and all(_may_be_carried(value, names) for value in live):
             given = _read(part, entries) | carried
-            found.append(_stretch(model, part, given, shown))
+            found.append(_segment(model, part, given, shown))
             part, shown, carried = [], {}, dict(live)
     if shown:
-        found.append(_stretch(model, part, _read(part, entries) | carried, shown))
+        found.append(_segment(model, part, _read(part, entries) | carried, shown))
     return tuple(found)
 
 
@@ -147,7 +147,7 @@ def leading_to(model: ir.Model, groups: Iterable[Iterable[str]]) -> tuple[Segmen
                 needed.add(producer)
                 waiting += [value for value in producer.inputs if value is not None]
         part = sorted(needed, key=position.__getitem__)
-        found.append(_stretch(model, part, _read(part, entries), outputs))
+        found.append(_segment(model, part, _read(part, entries), outputs))
     return tuple(found)
 
 
@@ -173,7 +173,7 @@ def _read(part: list[ir.Node], entries: set[ir.Value]) -> dict[ir.Value, None]:
     return {value: None for node in part for value in node.inputs if value in entries}
 
 
-def _stretch(
+def _segment(
     model: ir.Model, part: list[ir.Node], given: Iterable[ir.Value], shown: Iterable[ir.Value]
 ) -> Segment:
     inputs, outputs = list(given), list(shown)

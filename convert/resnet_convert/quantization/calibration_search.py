@@ -15,7 +15,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from itertools import islice
@@ -24,15 +24,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_convert.graph.emulate import emulated
-from resnet_convert.graph.half import halve
 from resnet_convert.graph.model_file import serialize
-from resnet_convert.quantization import s8s8, u8s8
 from resnet_convert.quantization.bias_correction import correct
 from resnet_convert.quantization.calibrate import Calibration, Observations, observe_histograms
 from resnet_convert.quantization.clipping import METHODS
+from resnet_convert.quantization.dialects import Dialect
 from resnet_convert.quantization.equalize import equalize
-from resnet_convert.quantization.ranges import Range
 from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import Selection
 from resnet_serve.errors import ConversionError
@@ -51,27 +48,6 @@ GAIN_DB = 0.1
 CORRECTING_IMAGES = 128
 Batches = Callable[[], Iterable[NDArray[Any]]]
 Told = Callable[[str], None] | None
-
-
-@dataclass(frozen=True)
-class Dialect:
-    """How a graph is quantized: which tensors need ranges, on which grid, and what inserts them.
-
-    `quantize` changes the graph in place, into what will be deployed.
-    """
-
-    symmetric: bool
-    activations: Callable[[ir.Model], tuple[str, ...]]
-    quantize: Callable[[ir.Model, Mapping[str, Range]], object]
-
-
-def _symmetric_over_fp16(model: ir.Model, ranges: Mapping[str, Range]) -> None:
-    s8s8.quantize(model, ranges)
-    halve(model)
-
-
-U8S8 = Dialect(False, u8s8.activations, u8s8.quantize)  # for CPUs
-S8_OVER_FP16 = Dialect(True, s8s8.activations, _symmetric_over_fp16)  # for TensorRT
 
 
 @dataclass(frozen=True)
@@ -95,7 +71,7 @@ class Trial:
 
 
 @dataclass(frozen=True)
-class Prepared:
+class CalibratedGraph:
     """A folded FP32 graph ready to be quantized with these ranges.
 
     `reference` is what its layers are to be compared with: the same but for corrected biases.
@@ -111,7 +87,7 @@ class CalibrationSearch:
     """What was tried, in order, on how many images, and what was kept."""
 
     rows: tuple[Trial, ...]
-    kept: Prepared
+    kept: CalibratedGraph
     images: int
     held_out: int
 
@@ -202,10 +178,10 @@ class _Bench:
     expected: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     rows: list[Trial] = field(default_factory=list)
     best: Trial | None = None
-    _kept: Prepared | None = None
+    _kept: CalibratedGraph | None = None
 
     @property
-    def kept(self) -> Prepared:
+    def kept(self) -> CalibratedGraph:
         if self._kept is None:
             reason = self.rows[0].refused or "its logits are not finite"
             raise ConversionError(
@@ -220,25 +196,25 @@ class _Bench:
             model, self.dialect.activations(model), self.held_in(), threads=self.threads
         )
 
-    def prepared(self, model: ir.Model, seen: Observations, method: str) -> Prepared:
+    def prepared(self, model: ir.Model, seen: Observations, method: str) -> CalibratedGraph:
         calibration = seen.calibration(method, symmetric=self.dialect.symmetric)
-        return Prepared(model, calibration, reference=model)
+        return CalibratedGraph(model, calibration, reference=model)
 
-    def equalised(self, method: str) -> Prepared:
+    def equalised(self, method: str) -> CalibratedGraph:
         model = self.folded.clone()
         equalize(model)
         return self.prepared(model, self.observed(model), method)
 
-    def corrected(self, before: Prepared) -> Prepared:
+    def corrected(self, before: CalibratedGraph) -> CalibratedGraph:
         model = before.model.clone()
         step = max(1, before.calibration.images // CORRECTING_IMAGES)
         batches = islice(self.held_in(), 0, None, step)
         correct(model, self.quantized(before), batches, threads=self.threads)
         return replace(before, model=model)
 
-    def quantized(self, prepared: Prepared) -> ir.Model:
+    def quantized(self, prepared: CalibratedGraph) -> ir.Model:
         model = prepared.model.clone()
-        self.dialect.quantize(model, prepared.calibration.ranges)
+        self.dialect.convert(model, prepared.calibration.ranges)
         return model
 
     def logits(self, model: bytes) -> NDArray[np.float32]:
@@ -253,7 +229,7 @@ class _Bench:
             return None
         return float((logits.argmax(axis=1) == self.expected.argmax(axis=1)).mean())
 
-    def attempt(self, name: str, prepare: Callable[[], Prepared]) -> Prepared | None:
+    def attempt(self, name: str, prepare: Callable[[], CalibratedGraph]) -> CalibratedGraph | None:
         """Make a candidate, judge it, and keep it when it is better; None where it is refused."""
         if self.progress is not None:
             self.progress(name)
@@ -265,7 +241,7 @@ class _Bench:
             row = Trial(name, None, None, time.perf_counter() - start, refused=str(error))
             self.rows.append(row)
             return None
-        logits = self.logits(emulated(model))
+        logits = self.logits(self.dialect.serialize(model))
         row = Trial(
             name,
             agreement=self.agreement(logits),

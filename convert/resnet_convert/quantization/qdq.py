@@ -1,4 +1,4 @@
-"""Q/DQ pairs and quantized constants, as both quantizers insert them.
+"""Q/DQ pairs and quantized constants, as both quantizers insert them, and what they return.
 
     activation ─► QuantizeLinear ─► DequantizeLinear ─► readers
     stored integers ─► DequantizeLinear (axis 0) ─► Conv or Gemm
@@ -9,6 +9,7 @@ Reference: ONNX operators `QuantizeLinear` and `DequantizeLinear`.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,6 +23,23 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 else:
     ir = optional("onnx_ir", extra="convert")
+
+
+@dataclass(frozen=True)
+class Quantization:
+    """What quantizing did to a graph.
+
+    `layers` is how many have integer (or FP8) weights, `activations` how many tensors have a pair.
+    `floating` names the layers that were not quantized, in the graph's order. Only u8 saturates at
+    zero: `dropped_relus` is how many ReLUs that made superfluous. `coarsened_channels` had to take
+    a larger weight scale for their bias to fit into 32 bits.
+    """
+
+    layers: int
+    activations: int
+    floating: tuple[str, ...] = ()
+    dropped_relus: int = 0
+    coarsened_channels: int = 0
 
 
 def insert_pair(

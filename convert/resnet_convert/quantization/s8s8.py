@@ -31,7 +31,6 @@ in TensorRT Model Optimizer.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
@@ -41,7 +40,7 @@ from numpy.typing import NDArray
 from resnet_convert.graph.initializers import array_of
 from resnet_convert.graph.nodes import WEIGHTED, layers_named, output_major_weight, shortcut, source
 from resnet_convert.graph.opset import FOR_FP16_SCALES, raise_opset
-from resnet_convert.quantization.qdq import insert_constant, insert_pair
+from resnet_convert.quantization.qdq import Quantization, insert_constant, insert_pair
 from resnet_convert.quantization.ranges import Range
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
@@ -58,16 +57,6 @@ _LARGEST_SCALE = 65504.0
 _SMALLEST_SCALE = np.float16(2.0**-24)
 
 
-@dataclass(frozen=True)
-class SymmetricQuantization:
-    """How many layers and activations carry Q/DQ, and the layers that stay floating."""
-
-    number: str
-    layers: int
-    activations: int
-    floating: tuple[str, ...]
-
-
 def activations(model: ir.Model) -> tuple[str, ...]:
     """The tensors to calibrate (rules 1–3 and 5), in the graph's order; FP8 needs no others."""
     return tuple(dict.fromkeys(source(value) for value in _sites(model.graph, frozenset())))
@@ -76,10 +65,10 @@ def activations(model: ir.Model) -> tuple[str, ...]:
 def quantize(
     model: ir.Model,
     ranges: Mapping[str, Range],
-    number: str = "int8",
+    precision: str = "int8",
     *,
     keep: frozenset[str] = frozenset(),
-) -> SymmetricQuantization:
+) -> Quantization:
     """Insert the pairs into a folded FP32 graph, in place, and raise it to opset 19.
 
     `ranges` holds what `calibrate.observe` saw of `activations(model)`; `keep` names layers that
@@ -87,23 +76,22 @@ def quantize(
     """
     graph = model.graph
     weighted = [node for node in graph if node.op_type in WEIGHTED]
-    floating = layers_named(graph, keep, where=number)
-    if number == "fp8":
+    floating = layers_named(graph, keep, where=precision)
+    if precision == "fp8":
         floating |= {node for node in weighted if not _fits_fp8(node)}
     sites = _sites(graph, floating)
     scales = {
-        value: _scale(_largest(ranges[source(value)]), number, layer=_reader(uses))
+        value: _scale(_largest(ranges[source(value)]), precision, layer=_reader(uses))
         for value, uses in sites.items()
     }
     for node in weighted:
         if node not in floating:
-            _quantize_weights(graph, node, number)
+            _quantize_weights(graph, node, precision)
     for value, uses in sites.items():
-        zero = _to_grid(np.asarray(0.0), number)
+        zero = _to_grid(np.asarray(0.0), precision)
         insert_pair(graph, value, scales[value], zero, name=str(value.name), uses=uses)
     raise_opset(model, *FOR_FP16_SCALES)
-    return SymmetricQuantization(
-        number,
+    return Quantization(
         layers=len(weighted) - len(floating),
         activations=len(sites),
         floating=tuple(str(node.name) for node in weighted if node in floating),
@@ -153,18 +141,18 @@ def _largest(seen: Range) -> NDArray[np.float64]:
     return np.asarray(max(-seen.low, seen.high, 0.0), np.float64)
 
 
-def _scale(largest: NDArray[np.float64], number: str, *, layer: str) -> NDArray[np.float32]:
+def _scale(largest: NDArray[np.float64], precision: str, *, layer: str) -> NDArray[np.float32]:
     """Rule 8: the scales of tensors or channels whose largest values are given."""
-    exact = largest / LARGEST[number]
+    exact = largest / LARGEST[precision]
     if not (exact <= _LARGEST_SCALE).all():
         raise ConversionError(
             f"values up to {largest.max():.4g} need a scale beyond FP16 (at most 65504)",
-            where=f"{number}: {layer}",
+            where=f"{precision}: {layer}",
             remedy="Use --precision fp32 for this network.",
         )
     nearest = exact.astype(np.float16)
     # Far down, FP16 is so coarse that its nearest number may lie well below.
-    clips = exact * LARGEST[number] > nearest.astype(np.float64) * (LARGEST[number] + 0.5)
+    clips = exact * LARGEST[precision] > nearest.astype(np.float64) * (LARGEST[precision] + 0.5)
     with np.errstate(over="ignore"):  # the number after FP16's largest, which is not taken
         above = np.nextafter(nearest, np.float16(np.inf))
     scale = np.where(clips, above, nearest)
@@ -172,22 +160,22 @@ def _scale(largest: NDArray[np.float64], number: str, *, layer: str) -> NDArray[
     return np.asarray(np.where(largest > 0, scale, np.float32(1)), np.float32)
 
 
-def _to_grid(steps: NDArray[np.float64], number: str) -> NDArray[np.generic]:
+def _to_grid(steps: NDArray[np.float64], precision: str) -> NDArray[np.generic]:
     """Multiples of a scale, as the numbers that are stored."""
-    largest = LARGEST[number]
-    if number == "int8":
+    largest = LARGEST[precision]
+    if precision == "int8":
         return np.clip(np.rint(steps), -largest, largest).astype(np.int8)
     within = np.clip(steps, -largest, largest).astype(np.float32)
     return within.astype(ir.DataType.FLOAT8E4M3FN.numpy())
 
 
-def _quantize_weights(graph: ir.Graph, node: ir.Node, number: str) -> None:
+def _quantize_weights(graph: ir.Graph, node: ir.Node, precision: str) -> None:
     """Rule 6 for one Conv or Gemm."""
     weight = output_major_weight(node)
     exact = array_of(weight).astype(np.float64)
     largest = np.abs(exact).reshape(len(exact), -1).max(axis=1)
-    scale = _scale(largest, number, layer=str(node.name))
+    scale = _scale(largest, precision, layer=str(node.name))
     steps = exact / scale.astype(np.float64).reshape((-1,) + (1,) * (exact.ndim - 1))
-    stored = insert_constant(graph, node, f"{node.name}.weight", _to_grid(steps, number), scale)
+    stored = insert_constant(graph, node, f"{node.name}.weight", _to_grid(steps, precision), scale)
     node.replace_input_with(1, stored)
     graph.initializers.pop(str(weight.name))

@@ -41,7 +41,7 @@ from resnet_convert.graph.nodes import (
     output_major_weight,
     source,
 )
-from resnet_convert.quantization.qdq import insert_constant, insert_pair
+from resnet_convert.quantization.qdq import Quantization, insert_constant, insert_pair
 from resnet_convert.quantization.ranges import Range
 from resnet_serve.optional import optional
 
@@ -54,21 +54,6 @@ QUANTIZED = WEIGHTED | MOVING | {"Add", "Concat", "GlobalAveragePool", "AverageP
 LARGEST_BIAS = 2.0**30  # the other half of 32 bits is for the sum of products it is added to
 # The product of two scales stays this far above FP32's subnormal numbers, which lose digits.
 SMALLEST_PRODUCT = float(np.finfo(np.float32).tiny) * 2**24
-
-
-@dataclass(frozen=True)
-class Quantization:
-    """How many layers and activations carry Q/DQ, and how many ReLUs saturation replaced.
-
-    `floating` are the layers that stay FP32, in the graph's order: those kept (rule 7), and those
-    that compute for them (rule 8).
-    """
-
-    layers: int
-    activations: int
-    dropped_relus: int
-    coarsened_channels: int
-    floating: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

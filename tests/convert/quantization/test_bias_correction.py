@@ -13,13 +13,13 @@ from resnet_convert.graph.model_file import serialize, serialize_with_outputs
 from resnet_convert.quantization import s8s8, u8s8
 from resnet_convert.quantization.bias_correction import BATCH, correct
 from resnet_convert.quantization.calibrate import observe
-from resnet_convert.quantization.calibration_search import S8_OVER_FP16, U8S8, Dialect
+from resnet_convert.quantization.dialects import S8S8, U8S8, Dialect
 from resnet_serve.errors import ConversionError, UsageError
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 
 LAYERS = ("conv1", "block_conv1", "block_conv2", "down_conv1", "down_conv2", "down_projection")
 RESPONSES = ("a", "c", "e", "h", "j", "k", "logits")
-DIALECTS = pytest.mark.parametrize("dialect", [U8S8, S8_OVER_FP16], ids=["u8s8", "s8"])
+DIALECTS = pytest.mark.parametrize("dialect", [U8S8, S8S8], ids=["u8s8", "s8"])
 
 
 def copied(model: ir.Model) -> ir.Model:
@@ -37,7 +37,7 @@ def quantized(model: ir.Model, dialect: Dialect, *, cut: float = 0.4) -> ir.Mode
     ranges = {
         name: type(each)(each.low * cut, each.high * cut) for name, each in seen.ranges.items()
     }
-    dialect.quantize(copy, ranges)
+    dialect.convert(copy, ranges)
     return copy
 
 
@@ -64,7 +64,7 @@ def test_means_are_those_of_fp32_once_quantized_again(graph: Graphs, dialect: Di
     assert (found.layers, found.images) == (7, BATCH)
     after = corrected.clone()
     seen = observe(model, dialect.activations(model), [batch], threads=1)
-    dialect.quantize(
+    dialect.convert(
         after,
         {n: type(each)(each.low * 0.4, each.high * 0.4) for n, each in seen.ranges.items()},
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import onnx_ir as ir
@@ -18,15 +19,14 @@ from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.quantization import calibration_search
 from resnet_convert.quantization.calibration_search import (
-    S8_OVER_FP16,
-    U8S8,
-    Dialect,
     Trial,
     better,
     choose,
     split,
 )
 from resnet_convert.quantization.clipping import METHODS
+from resnet_convert.quantization.dialects import S8S8, U8S8, Dialect
+from resnet_convert.quantization.qdq import Quantization
 from resnet_convert.quantization.ranges import Range
 from resnet_serve.datasets import pixel_batches
 from resnet_serve.datasets.digits import Digits
@@ -37,7 +37,7 @@ from resnet_serve.parity import numerics
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.weights import Weights
 
-DIALECTS = pytest.mark.parametrize("dialect", [U8S8, S8_OVER_FP16], ids=["u8s8", "s8"])
+DIALECTS = pytest.mark.parametrize("dialect", [U8S8, S8S8], ids=["u8s8", "s8"])
 
 
 def images(count: int, seed: int) -> NDArray[np.float32]:
@@ -160,10 +160,10 @@ def test_a_candidate_that_cannot_be_made_is_listed_with_its_reason(graph: Graphs
     bright = images(48, 1)
     bright[7] *= 100
 
-    def picky(model: ir.Model, ranges: Mapping[str, Range]) -> None:
+    def picky(model: ir.Model, ranges: Mapping[str, Range], *_: str, **keep: Any) -> Quantization:
         if ranges["image"].high >= bright.max():
             raise ConversionError("too wide", where="image")
-        U8S8.quantize(model, ranges)
+        return U8S8.quantize(model, ranges, **keep)
 
     dialect = replace(U8S8, quantize=picky)
     found = choose(residual(graph), dialect, Passes(bright), Passes(images(16, 3)), threads=1)
@@ -174,7 +174,7 @@ def test_a_candidate_that_cannot_be_made_is_listed_with_its_reason(graph: Graphs
 
 
 def test_where_nothing_can_be_made_the_first_reason_is_given(graph: Graphs) -> None:
-    def never(model: ir.Model, ranges: Mapping[str, Range]) -> None:
+    def never(*_: object, **__: object) -> Quantization:
         raise ConversionError("cannot", where="conv1")
 
     dialect = replace(U8S8, quantize=never)
@@ -211,8 +211,8 @@ def test_the_digits_network_gains_on_images_nobody_judged_with(
         expected = session.run(test)
     sqnr_db = []
     for each in (plain, found):
-        dialect.quantize(each.kept.model, each.kept.calibration.ranges)
-        with onnxruntime_runtime.load(emulated(each.kept.model), threads=1) as session:
+        dialect.convert(each.kept.model, each.kept.calibration.ranges)
+        with onnxruntime_runtime.load(dialect.serialize(each.kept.model), threads=1) as session:
             logits = session.run(test)
         assert (logits.argmax(1) == expected.argmax(1)).mean() >= 0.99
         sqnr_db.append(numerics.compare(expected, logits).sqnr_db)
@@ -235,7 +235,7 @@ def test_biases_are_corrected_over_some_of_many_images(
     model = residual(graph)
     bench = calibration_search._Bench(model, U8S8, Watched(*parts), None, 1, None)
     before = bench.prepared(model, bench.observed(model), "minmax")
-    expected = calibration_search.model.clone()
+    expected = model.clone()
     calibration_search.correct(expected, bench.quantized(before), parts[::3], threads=1)
     assert serialize(bench.corrected(before).model) == serialize(expected)
     assert len(taken) == 2 * len(parts)

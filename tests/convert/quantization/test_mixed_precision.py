@@ -8,7 +8,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
-from sabotage import Dialect, dialect, logits, stretch, stretchable
+from sabotage import Calibrated, dialect, logits, stretch, stretchable
 
 from resnet_convert.graph.model_file import serialize
 from resnet_convert.lint.rules import check
@@ -21,7 +21,7 @@ from resnet_convert.quantization.mixed_precision import (
     Trade,
     search,
 )
-from resnet_convert.quantization.s8s8 import SymmetricQuantization
+from resnet_convert.quantization.qdq import Quantization
 from resnet_convert.quantization.sensitivity import Cost, rank
 from resnet_serve.datasets import pixel_batches
 from resnet_serve.datasets.digits import Digits
@@ -49,13 +49,13 @@ def held_out(digits: Weights) -> tuple[list[NDArray[Any]], NDArray[np.int64]]:
 
 
 def search_on_images(
-    model: ir.Model, kind: Dialect, images: list[NDArray[Any]], held_out: Any, **options: Any
+    model: ir.Model, kind: Calibrated, images: list[NDArray[Any]], held_out: Any, **options: Any
 ) -> tuple[tuple[Cost, ...], MixedPrecisionSearch]:
     batches, labels = held_out
     exact = logits(serialize(model), batches)
 
     def judge(converted: ir.Model) -> Evaluation:
-        return Evaluation.of(exact, logits(kind.serialize(converted), batches), labels)
+        return Evaluation.of(exact, logits(kind.dialect.serialize(converted), batches), labels)
 
     costs = rank(model, kind.quantize, images, threads=1, images=32)
     return costs, search(model, kind.quantize, costs, judge, BUDGETS, **options)
@@ -145,10 +145,10 @@ def searched(
     """A search over layers a, b, c, d where only the sets in `good` hold the budget."""
     asked: list[frozenset[str]] = []
 
-    def quantize(model: ir.Model, keep: frozenset[str]) -> SymmetricQuantization:
+    def quantize(model: ir.Model, keep: frozenset[str]) -> Quantization:
         assert model is not folded
         asked.append(keep)
-        return SymmetricQuantization("int8", 4, 4, tuple(sorted(keep)))
+        return Quantization(4, 4, tuple(sorted(keep)))
 
     def judge(model: ir.Model) -> Evaluation:
         return Evaluation(

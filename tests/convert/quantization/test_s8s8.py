@@ -21,10 +21,10 @@ from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.lint.rules import check
 from resnet_convert.lint.tensorrt import RULES
 from resnet_convert.quantization.calibrate import observe
+from resnet_convert.quantization.qdq import Quantization
 from resnet_convert.quantization.ranges import Range
 from resnet_convert.quantization.s8s8 import (
     LARGEST,
-    SymmetricQuantization,
     activations,
     quantize,
 )
@@ -54,7 +54,7 @@ def test_a_pair_per_tensor_and_one_operand_of_every_add(graph: Graphs) -> None:
     model = residual(graph)
     assert activations(model) == ("image", "b", "d", "g", "i", "k", "m", "n")
     found = quantize(model, ranges(model))
-    assert found == SymmetricQuantization("int8", layers=7, activations=8, floating=())
+    assert found == Quantization(layers=7, activations=8, floating=())
     assert set(quantizers(model)) == {"image.q", *(f"{t}.q" for t in "bdgikmo")}
     # The identity shortcut shares its block's pair; the projection has its own, behind its Conv.
     assert readers(model, "b") == {"block_conv1", "block_add"}

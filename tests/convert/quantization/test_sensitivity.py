@@ -15,7 +15,7 @@ from resnet_convert.graph.initializers import assign
 from resnet_convert.graph.model_file import serialize
 from resnet_convert.quantization import s8s8
 from resnet_convert.quantization.calibrate import observe
-from resnet_convert.quantization.s8s8 import SymmetricQuantization
+from resnet_convert.quantization.qdq import Quantization
 from resnet_convert.quantization.sensitivity import rank
 from resnet_serve.errors import UsageError
 from resnet_serve.parity import numerics
@@ -60,7 +60,7 @@ def test_costs_add_up_like_noise(name: str, folded_digits: ir.Model, batches: Ba
     summed = -10 * np.log10(sum(10 ** (-cost.sqnr_db / 10) for cost in costs))
     exact = logits(serialize(folded_digits), batches)
     kind.quantize(folded_digits, frozenset())
-    whole = numerics.compare(exact, logits(kind.serialize(folded_digits), batches)).sqnr_db
+    whole = numerics.compare(exact, logits(kind.dialect.serialize(folded_digits), batches)).sqnr_db
     assert whole - 2 < summed < whole + 6
 
 
@@ -98,7 +98,7 @@ def test_fp8_is_ranked_too_and_what_stays_floating_is_not(graph: Graphs) -> None
     model, x = residual(graph, 16), normal(8, 16, 6, 6)
     ranges = observe(model, s8s8.activations(model), [x], threads=1).ranges
 
-    def fp8(model: ir.Model, keep: frozenset[str]) -> SymmetricQuantization:
+    def fp8(model: ir.Model, keep: frozenset[str]) -> Quantization:
         return s8s8.quantize(model, ranges, "fp8", keep=keep | {"fc"})
 
     costs = rank(model, fp8, [x], threads=1)

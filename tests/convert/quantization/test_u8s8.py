@@ -16,8 +16,9 @@ from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.graph.trace import trace
 from resnet_convert.quantization.calibrate import observe
+from resnet_convert.quantization.qdq import Quantization
 from resnet_convert.quantization.ranges import Range
-from resnet_convert.quantization.u8s8 import Quantization, activations, quantize
+from resnet_convert.quantization.u8s8 import activations, quantize
 from resnet_serve.architectures import build, find
 from resnet_serve.errors import ConversionError
 from resnet_serve.parity import numerics
