@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from resnet_serve.triton.backends.batching import Arrays, answers
+from resnet_serve.triton.backends.batching import run_all
+from resnet_serve.triton.backends.stub import Arrays
 
 
 def rows(*numbers: int, width: int = 2) -> NDArray[np.float32]:
@@ -26,10 +27,10 @@ class Doubling:
         return {"y": 2 * feed["x"], "n": feed["x"][:, 0]}
 
 
-def test_equal_shapes_share_a_run_and_keep_their_answers() -> None:
+def test_equal_shapes_share_a_run_and_keep_their_run_all() -> None:
     run = Doubling()
     feeds = {7: {"x": rows(1, 2)}, 2: {"x": rows(3)}, 9: {"x": rows(4, 5, 6)}}
-    found = answers(feeds, run, batched=True)
+    found = run_all(feeds, run, batched=True)
     assert run.sizes == [6]
     assert set(found) == set(feeds)
     for key, feed in feeds.items():
@@ -40,25 +41,25 @@ def test_equal_shapes_share_a_run_and_keep_their_answers() -> None:
 def test_other_shapes_have_their_own_runs() -> None:
     run = Doubling()
     feeds = {0: {"x": rows(1)}, 1: {"x": rows(2, width=3)}, 2: {"x": rows(3)}}
-    found = answers(feeds, run, batched=True)
+    found = run_all(feeds, run, batched=True)
     assert sorted(run.sizes) == [1, 2]
     assert found[1]["y"].shape == (1, 3)
 
 
 def test_without_batches_each_has_its_own_run() -> None:
     run = Doubling()
-    answers({0: {"x": rows(1, 2)}, 1: {"x": rows(3, 4)}}, run, batched=False)
+    run_all({0: {"x": rows(1, 2)}, 1: {"x": rows(3, 4)}}, run, batched=False)
     assert run.sizes == [2, 2]
 
 
 @pytest.mark.parametrize("batched", [True, False])
 def test_a_fault_stays_with_its_request(batched: bool) -> None:
     feeds = {0: {"x": rows(1)}, 1: {"x": rows(13)}, 2: {"x": rows(2)}}
-    found = answers(feeds, Doubling(), batched=batched)
+    found = run_all(feeds, Doubling(), batched=batched)
     assert str(found[1]) == "thirteen"
     np.testing.assert_array_equal(found[0]["y"], rows(2))
     np.testing.assert_array_equal(found[2]["y"], rows(4))
 
 
 def test_nothing_to_do() -> None:
-    assert answers({}, Doubling(), batched=True) == {}
+    assert run_all({}, Doubling(), batched=True) == {}

@@ -246,13 +246,13 @@ SIGNATURE = {
 
 
 def test_the_configuration_must_promise_what_the_preprocessing_gives() -> None:
-    assert image_backend.signature(SIGNATURE, PREPROCESSING) == ("image", ("pixels",), False)
+    assert image_backend.signature(SIGNATURE, PREPROCESSING) == (("pixels",), False)
     with pytest.raises(
-        ValueError, match=re.escape("gives TYPE_UINT8 [9, 9, 3] or TYPE_FP32 [3, 9")
+        ValueError, match=re.escape("produces TYPE_UINT8 [9, 9, 3] or TYPE_FP32 [3, 9")
     ):
         image_backend.signature(SIGNATURE, Preprocessing(resize=12, crop=(9, 9)))
     bytes_in = [{"name": "image", "data_type": "TYPE_UINT8", "dims": [-1]}]
-    with pytest.raises(ValueError, match=re.escape("the configuration says TYPE_UINT8 [-1]")):
+    with pytest.raises(ValueError, match=re.escape("the configuration has TYPE_UINT8 [-1]")):
         image_backend.signature({**SIGNATURE, "input": bytes_in}, PREPROCESSING)
     with pytest.raises(ValueError, match="one input and one output"):
         image_backend.signature({**SIGNATURE, "output": []}, PREPROCESSING)
@@ -263,7 +263,7 @@ def test_there_is_one_output_per_crop() -> None:
     outputs = [{**output, "name": f"pixels_{number}"} for number in range(10)]
     config = {**SIGNATURE, "output": outputs}
     names = tuple(each["name"] for each in outputs)
-    assert image_backend.signature(config, PREPROCESSING, 10) == ("image", names, False)
+    assert image_backend.signature(config, PREPROCESSING, 10) == (names, False)
     with pytest.raises(ValueError, match="20 outputs, one per crop"):
         image_backend.signature(config, PREPROCESSING, 20)
     outputs[9] = {**output, "name": "last", "data_type": "TYPE_FP32", "dims": [3, 8, 10]}
@@ -291,6 +291,7 @@ def test_a_preprocessing_that_cannot_be_read(tmp_path: Path, stored: str | None)
 def test_runs_on_the_container_s_python() -> None:
     """NVIDIA's 24.10 container has Python 3.10; what the backend imports must parse there."""
     package = Path(image_backend.__file__).parents[3]
-    modules = ("preprocessing.py", "crops.py", "errors.py", "__init__.py")
-    for name in ("triton/backends/image/model.py", *modules):
+    modules = ("preprocessing.py", "crops.py", "errors.py", "__init__.py", "triton/__init__.py")
+    backend = ("__init__.py", "stub.py", "image/model.py")
+    for name in (*modules, *(f"triton/backends/{file}" for file in backend)):
         ast.parse((package / name).read_text(), feature_version=(3, 10))

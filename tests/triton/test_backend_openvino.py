@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
+import openvino
 import pytest
 import tritonclient.grpc as triton
 from openvino_repository import SIDE, network, openvino_config
@@ -119,6 +120,7 @@ SERVED: dict[str, dict[str, str | bytes]] = {
 
 
 CLASSIFIERS = ("fp32", "bf16", "int8")
+HAS_BF16 = "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def classifier(precision: str) -> dict[str, str | bytes]:
@@ -185,6 +187,8 @@ def model_config(client: triton.InferenceServerClient, model: str) -> dict[str, 
 def test_a_classifier_answers_as_in_process(
     client: triton.InferenceServerClient, precision: str, count: int
 ) -> None:
+    if precision == "bf16" and not HAS_BF16:
+        pytest.skip("this CPU has no BF16 instructions")
     x = images(count, size=SIDE)
     data = network(int8=precision == "int8")
     with runtime.load(data, threads=1, precision=precision) as model:

@@ -1,4 +1,12 @@
-"""Python-based Triton backends: `<name>/model.py` means what the native backend <name> means.
+"""Triton backends in Python: `<name>/model.py` stands in for the native backend <name>.
 
-Imported by Triton's Python stub, never by the rest of the toolkit.
+| folder or file | role |
+|---|---|
+| `image/` | encoded images to pixels; there is no native one |
+| `onnxruntime/`, `openvino/`, `tensorrt/` | the native backends' parameters, checks and refusals |
+| `batching` | requests that share a run |
+| `contract` | refusals that every backend words the same |
+| `stub` | what Triton's Python stub hands to a backend |
+
+Triton's Python stub loads them; nothing else in the toolkit imports them.
 """

@@ -1,4 +1,4 @@
-"""One execute, few runs: requests whose shapes agree share one, and a fault stays with its own."""
+"""Batching within one execute: requests of equal shapes share a run, errors stay separate."""
 
 from __future__ import annotations
 
@@ -7,44 +7,47 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
-Arrays = Mapping[str, NDArray[Any]]
+from resnet_serve.triton.backends.stub import Arrays
+
 Run = Callable[[Arrays], Arrays]
 
 
-def answers(
+def run_all(
     feeds: Mapping[int, Arrays], run: Run, *, batched: bool
 ) -> dict[int, Arrays | Exception]:
-    """What `run` makes of each feed, under the feed's own key; the batch is the first dimension."""
+    """The outputs of each feed under the feed's key, or the exception that its run raised.
+
+    The batch is the first dimension of every array; without `batched`, each feed runs alone.
+    """
     return {
-        key: answer
-        for keys in alike(feeds, batched=batched)
-        for key, answer in zip(keys, together([feeds[key] for key in keys], run), strict=True)
+        key: outputs
+        for keys in groups(feeds, batched=batched)
+        for key, outputs in zip(keys, run_group([feeds[key] for key in keys], run), strict=True)
     }
 
 
-def alike(feeds: Mapping[int, Arrays], *, batched: bool) -> list[list[int]]:
+def groups(feeds: Mapping[int, Arrays], *, batched: bool) -> list[list[int]]:
     """The keys of the feeds that can share a run: same inputs, same shapes but for the batch."""
     if len(feeds) == 1 or not batched:
         return [[key] for key in feeds]
-    groups: dict[Any, list[int]] = defaultdict(list)
+    found: dict[Any, list[int]] = defaultdict(list)
     for key, feed in feeds.items():
-        groups[tuple((name, feed[name].shape[1:]) for name in sorted(feed))].append(key)
-    return list(groups.values())
+        found[tuple((name, feed[name].shape[1:]) for name in sorted(feed))].append(key)
+    return list(found.values())
 
 
-def together(feeds: Sequence[Arrays], run: Run) -> list[Arrays | Exception]:
-    """One run for all; if it fails, one each, so that a fault stays with its request."""
+def run_group(feeds: Sequence[Arrays], run: Run) -> list[Arrays | Exception]:
+    """One run for all feeds, in order; if it fails, one each, so that the others still succeed."""
     try:
-        return [run(feeds[0])] if len(feeds) == 1 else [*_merged(feeds, run)]
-    except Exception as error:  # noqa: BLE001 - becomes the answer to the request
+        return [run(feeds[0])] if len(feeds) == 1 else [*_concatenated(feeds, run)]
+    except Exception as error:  # noqa: BLE001 - becomes the response to the request
         if len(feeds) == 1:
             return [error]
-    return [answer for feed in feeds for answer in together([feed], run)]
+    return [outputs for feed in feeds for outputs in run_group([feed], run)]
 
 
-def _merged(feeds: Sequence[Arrays], run: Run) -> Iterator[Arrays]:
+def _concatenated(feeds: Sequence[Arrays], run: Run) -> Iterator[Arrays]:
     outputs = run({name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]})
     start = 0
     for feed in feeds:

@@ -1,4 +1,7 @@
-"""What every backend's contract with its model is worded in: the native backends share it too."""
+"""The contract between a configuration and its model: the refusals that all backends share.
+
+Their words are those of the native backends.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ def configured_dims(tensor: Mapping[str, Any]) -> list[int]:
 def mismatch(
     model: str, tensor: str, provided: Sequence[int], configured: Sequence[int], *, batched: bool
 ) -> ContractError:
-    """The refusal of a tensor's shape; `configured` is complete, with its batch if `batched`."""
+    """The refusal of a tensor's shape; `configured` includes the batch if `batched`."""
     batch = (
         "an initial batch dimension because max_batch_size > 0 followed by the explicit tensor "
         "shape, making complete "
@@ -36,5 +39,5 @@ def mismatch(
 
 
 def shown(dims: Iterable[object]) -> str:
-    """[8,224,224,3]"""
+    """Dimensions as the native backends write them: [8,224,224,3]."""
     return "[" + ",".join(map(str, dims)) + "]"

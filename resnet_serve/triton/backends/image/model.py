@@ -22,6 +22,13 @@ from resnet_serve import crops
 from resnet_serve.crops import TenCrop
 from resnet_serve.errors import ResnetServeError
 from resnet_serve.preprocessing import ImageError, Preprocessing, decode
+from resnet_serve.triton.backends.stub import (
+    ModelConfig,
+    Request,
+    Stub,
+    error_response,
+    response,
+)
 
 PREPROCESSING_FILE = "preprocessing.json"
 
@@ -30,39 +37,39 @@ class TritonPythonModel:
     """One instance, which decodes one image at a time; more instances use more cores."""
 
     @staticmethod
-    def auto_complete_config(auto_complete_model_config: Any) -> Any:
-        """Nothing is filled in: the configuration says it all."""
+    def auto_complete_config(auto_complete_model_config: ModelConfig) -> ModelConfig:
+        """Fill in nothing: the configuration is complete."""
         return auto_complete_model_config
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Read the preprocessing and hold the configuration against it; raises to refuse."""
+        """Read the preprocessing and check the configuration against it.
+
+        Raises `ValueError` to refuse the model.
+        """
         import triton_python_backend_utils as pb_utils
 
-        self._triton = pb_utils
+        self._stub: Stub = pb_utils
         config = json.loads(args["model_config"])
         path = Path(args["model_repository"]) / args["model_version"] / PREPROCESSING_FILE
         self._preprocessing = read_preprocessing(path)
         self._crops = read_crops(path.with_name(crops.FILE_NAME), self._preprocessing)
         count = 1 if self._crops is None else len(self._crops)
-        self._input, self._outputs, self._normalised = signature(config, self._preprocessing, count)
+        self._outputs, self._normalised = signature(config, self._preprocessing, count)
 
-    def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """One response per request, in order; a broken image fails its own request alone."""
-        return [self._answer(request) for request in requests]
+    def execute(self, requests: Sequence[Request]) -> list[object]:
+        """One response per request, in order; a broken image fails only its own request."""
+        return [self._respond(request) for request in requests]
 
-    def _answer(self, request: Any) -> Any:
-        tensor = self._triton.get_input_tensor_by_name(request, self._input)
+    def _respond(self, request: Request) -> object:
+        (tensor,) = request.inputs()
         try:
             pixels = self._pixels(tensor.as_numpy().ravel())
         except ImageError as error:
-            refusal = self._triton.TritonError(str(error), self._triton.TritonError.INVALID_ARG)
-            return self._triton.InferenceResponse(output_tensors=[], error=refusal)
-        return self._triton.InferenceResponse(
-            [
-                self._triton.Tensor(name, np.ascontiguousarray(pixels[:, place]))
-                for place, name in enumerate(self._outputs)
-            ]
-        )
+            return error_response(self._stub, str(error), invalid=True)
+        outputs = {
+            name: np.ascontiguousarray(pixels[:, place]) for place, name in enumerate(self._outputs)
+        }
+        return response(self._stub, outputs)
 
     def _pixels(self, images: NDArray[Any]) -> NDArray[Any]:
         """UINT8 [n,crops,H,W,C], or FP32 [n,crops,C,H,W]."""
@@ -100,21 +107,21 @@ def read_crops(path: Path, preprocessing: Preprocessing) -> TenCrop | None:
 
 def signature(
     config: dict[str, Any], preprocessing: Preprocessing, count: int = 1
-) -> tuple[str, tuple[str, ...], bool]:
-    """The input's name, the `count` outputs', and whether they are normalised planes.
+) -> tuple[tuple[str, ...], bool]:
+    """The names of the `count` outputs, and whether they are normalised planes.
 
-    Raises `ValueError` unless the configuration promises what the preprocessing gives.
+    Raises `ValueError` where the configuration does not fit the preprocessing.
     """
     name = config["name"]
     inputs, outputs = config["input"], config["output"]
     if len(inputs) != 1 or len(outputs) != count:
-        promised = "one output" if count == 1 else f"{count} outputs, one per crop"
-        raise ValueError(f"model '{name}': the image backend has one input and {promised}")
-    taken = _described(inputs[0])
-    if taken != ("TYPE_STRING", [1]):
+        expected = "one output" if count == 1 else f"{count} outputs, one per crop"
+        raise ValueError(f"model '{name}': the image backend has one input and {expected}")
+    source = _described(inputs[0])
+    if source != ("TYPE_STRING", [1]):
         raise ValueError(
             f"model '{name}', tensor '{inputs[0]['name']}': the image backend takes TYPE_STRING "
-            f"[1], the configuration says {taken[0]} {taken[1]}"
+            f"[1], the configuration has {source[0]} {source[1]}"
         )
     height, width = preprocessing.crop
     channels = preprocessing.channels
@@ -122,14 +129,14 @@ def signature(
     planes = ("TYPE_FP32", [channels, height, width])
     wanted = planes if _described(outputs[0]) == planes else pixels
     for output in outputs:
-        given = _described(output)
-        if given != wanted:
+        found = _described(output)
+        if found != wanted:
             raise ValueError(
-                f"model '{name}', tensor '{output['name']}': the preprocessing gives {pixels[0]} "
-                f"{pixels[1]} or {planes[0]} {planes[1]}, the configuration says {given[0]} "
-                f"{given[1]}"
+                f"model '{name}', tensor '{output['name']}': the preprocessing produces "
+                f"{pixels[0]} {pixels[1]} or {planes[0]} {planes[1]}, the configuration has "
+                f"{found[0]} {found[1]}"
             )
-    return inputs[0]["name"], tuple(output["name"] for output in outputs), wanted == planes
+    return tuple(output["name"] for output in outputs), wanted == planes
 
 
 def _described(tensor: dict[str, Any]) -> tuple[str, list[int]]:

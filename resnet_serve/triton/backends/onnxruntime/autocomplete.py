@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from resnet_serve.triton.backends.contract import ContractError
-from resnet_serve.triton.backends.onnxruntime.contract import Signature, Tensor
+from resnet_serve.triton.backends.onnxruntime.contract import ModelTensor, Signature
 
 # What Triton gives every backend that can batch, unless --backend-config says otherwise.
 DEFAULT_MAX_BATCH_SIZE = 4
@@ -41,7 +41,7 @@ def complete(config: dict[str, Any], signature: Signature) -> None:
         config["output"] = _described(signature.outputs, config["max_batch_size"])
 
 
-def _described(tensors: Sequence[Tensor], max_batch_size: int) -> list[dict[str, Any]]:
+def _described(tensors: Sequence[ModelTensor], max_batch_size: int) -> list[dict[str, Any]]:
     described = []
     for tensor in tensors:
         dims = list(tensor.shape[1:] if max_batch_size > 0 else tensor.shape)

@@ -39,7 +39,7 @@ _SUPPORTED = {triton for triton, _ in _TYPES.values()}
 
 
 @dataclass(frozen=True)
-class Tensor:
+class ModelTensor:
     """An input or output of the ONNX model; a symbolic dimension is -1."""
 
     name: str
@@ -48,7 +48,7 @@ class Tensor:
     shape: tuple[int, ...]
 
     @classmethod
-    def of(cls, node: Any) -> Tensor:
+    def of(cls, node: Any) -> ModelTensor:
         """From an `onnxruntime.NodeArg`; only tensors can be served."""
         if not node.type.startswith("tensor("):
             kind = node.type.partition("(")[0].upper()
@@ -65,16 +65,16 @@ class Tensor:
 class Signature:
     """The inputs, outputs and overridable initializers of the ONNX model."""
 
-    inputs: tuple[Tensor, ...]
-    outputs: tuple[Tensor, ...]
-    initializers: tuple[Tensor, ...] = ()
+    inputs: tuple[ModelTensor, ...]
+    outputs: tuple[ModelTensor, ...]
+    initializers: tuple[ModelTensor, ...] = ()
 
     @classmethod
     def of(cls, session: Any) -> Signature:
         return cls(
-            tuple(map(Tensor.of, session.get_inputs())),
-            tuple(map(Tensor.of, session.get_outputs())),
-            tuple(map(Tensor.of, session.get_overridable_initializers())),
+            tuple(map(ModelTensor.of, session.get_inputs())),
+            tuple(map(ModelTensor.of, session.get_outputs())),
+            tuple(map(ModelTensor.of, session.get_overridable_initializers())),
         )
 
 
@@ -101,7 +101,7 @@ def check(config: Mapping[str, Any], signature: Signature) -> None:
 
 
 def _check_tensor(
-    config: Mapping[str, Any], wanted: Mapping[str, Any], provided: Sequence[Tensor], role: str
+    config: Mapping[str, Any], wanted: Mapping[str, Any], provided: Sequence[ModelTensor], role: str
 ) -> None:
     name, tensor = config["name"], wanted["name"]
     found = next((each for each in provided if each.name == tensor), None)
@@ -132,7 +132,7 @@ def _check_tensor(
 
 
 def _check_dims(
-    model: str, found: Tensor, dims: Sequence[int], max_batch_size: int, *, exact: bool
+    model: str, found: ModelTensor, dims: Sequence[int], max_batch_size: int, *, exact: bool
 ) -> None:
     """An input may narrow a -1 of the model, never widen; an output must match exactly."""
     where = f"model '{model}', tensor '{found.name}'"

@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_serve.triton.backends.batching import Arrays, alike, together
+from resnet_serve.triton.backends.batching import groups, run_group
 from resnet_serve.triton.backends.contract import ContractError
 from resnet_serve.triton.backends.onnxruntime import autocomplete
 from resnet_serve.triton.backends.onnxruntime.contract import Signature, check
@@ -27,13 +27,21 @@ from resnet_serve.triton.backends.onnxruntime.options import (
     model_file,
     refuse_native_only,
 )
+from resnet_serve.triton.backends.stub import (
+    Arrays,
+    ModelConfig,
+    Request,
+    Stub,
+    error_response,
+    response,
+)
 
 
 class TritonPythonModel:
     """One instance of a model; Triton's stub calls the methods in this order."""
 
     @staticmethod
-    def auto_complete_config(auto_complete_model_config: Any) -> Any:
+    def auto_complete_config(auto_complete_model_config: ModelConfig) -> ModelConfig:
         """Fill in inputs, outputs and batching from the model; opens it only when it must."""
         import triton_python_backend_utils as pb_utils
 
@@ -44,10 +52,13 @@ class TritonPythonModel:
         return auto_complete_model_config
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Open the session and hold the configuration against it; raises to refuse the model."""
+        """Open the session and check the configuration against it.
+
+        Raises `ContractError` to refuse the model.
+        """
         import triton_python_backend_utils as pb_utils
 
-        self._triton = pb_utils
+        self._stub: Stub = pb_utils
         config = json.loads(args["model_config"])
         refuse_native_only(config, args["model_instance_kind"])
         options = Options.of(config)
@@ -66,27 +77,27 @@ class TritonPythonModel:
             if not tensor.shape and tensor.name in dims
         }
 
-    def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """One response per request, in order; requests whose shapes agree share one run."""
+    def execute(self, requests: Sequence[Request]) -> list[object]:
+        """One response per request, in order; requests of equal shapes share a run."""
         feeds: dict[int, Arrays] = {}
-        responses: list[Any] = [None] * len(requests)
+        responses: list[object] = [None] * len(requests)
         for index, request in enumerate(requests):
             try:
                 feeds[index] = self._feed(request)
             except ValueError as error:
                 responses[index] = self._response(error)
-        for indices in alike(feeds, batched=self._batched):
+        for indices in groups(feeds, batched=self._batched):
             names = self._wanted([requests[index] for index in indices])
-            answers = together([feeds[index] for index in indices], partial(self._run, names))
-            for index, answer in zip(indices, answers, strict=True):
-                responses[index] = self._response(answer)
+            found = run_group([feeds[index] for index in indices], partial(self._run, names))
+            for index, outputs in zip(indices, found, strict=True):
+                responses[index] = self._response(outputs)
         return responses
 
     def finalize(self) -> None:
         """Close the session."""
         del self._session
 
-    def _feed(self, request: Any) -> Arrays:
+    def _feed(self, request: Request) -> Arrays:
         feed: dict[str, NDArray[Any]] = {}
         for tensor in request.inputs():
             array = tensor.as_numpy()
@@ -97,8 +108,8 @@ class TritonPythonModel:
         return feed
 
     @staticmethod
-    def _wanted(requests: Sequence[Any]) -> list[str]:
-        """The outputs any of the requests asks for; Triton drops the rest per request."""
+    def _wanted(requests: Sequence[Request]) -> list[str]:
+        """The outputs that any of the requests wants; Triton drops the rest per request."""
         names = (name for request in requests for name in request.requested_output_names())
         return list(dict.fromkeys(names))
 
@@ -106,20 +117,18 @@ class TritonPythonModel:
         outputs = self._session.run(names, feed, self._run_options)
         return dict(zip(names, outputs, strict=True))
 
-    def _response(self, answer: Arrays | Exception) -> Any:
-        if isinstance(answer, Exception):
-            error = self._triton.TritonError(_native_words(answer))
-            return self._triton.InferenceResponse(output_tensors=[], error=error)
-        tensors = []
-        for name, array in answer.items():
-            shape = self._scalar_outputs.get(name)
-            whole = array if shape is None else np.asarray(array).reshape(shape)
-            tensors.append(self._triton.Tensor(name, whole))
-        return self._triton.InferenceResponse(output_tensors=tensors)
+    def _response(self, outputs: Arrays | Exception) -> object:
+        if isinstance(outputs, Exception):
+            return error_response(self._stub, _native_words(outputs))
+        shaped = {
+            name: np.asarray(array).reshape(self._scalar_outputs.get(name, np.shape(array)))
+            for name, array in outputs.items()
+        }
+        return response(self._stub, shaped)
 
 
 def _onnxruntime() -> Any:
-    import onnxruntime
+    import onnxruntime  # type: ignore[import-untyped]
 
     if not hasattr(onnxruntime, "InferenceSession"):  # an empty namespace of that name
         raise ImportError("no InferenceSession in it")
@@ -150,6 +159,6 @@ def _native_words(error: Exception) -> str:
 
 
 def _decoded(array: NDArray[Any]) -> NDArray[Any]:
-    """BYTES as Triton gives them, to the strings ONNX Runtime takes."""
+    """BYTES from Triton, as the strings that ONNX Runtime takes."""
     texts = [item.decode() for item in array.ravel()]
     return np.array(texts, dtype=np.object_).reshape(array.shape)

@@ -16,7 +16,7 @@ from typing import Any
 
 from resnet_serve import host
 from resnet_serve.runtimes.openvino import reason
-from resnet_serve.triton.backends.batching import Arrays, answers
+from resnet_serve.triton.backends.batching import run_all
 from resnet_serve.triton.backends.contract import ContractError
 from resnet_serve.triton.backends.openvino.contract import complete, failed, incomplete, prepared
 from resnet_serve.triton.backends.openvino.options import (
@@ -25,13 +25,21 @@ from resnet_serve.triton.backends.openvino.options import (
     model_file,
     refuse_kind,
 )
+from resnet_serve.triton.backends.stub import (
+    Arrays,
+    ModelConfig,
+    Request,
+    Stub,
+    error_response,
+    response,
+)
 
 
 class TritonPythonModel:
     """One instance of a model; Triton's stub calls the methods in this order."""
 
     @staticmethod
-    def auto_complete_config(auto_complete_model_config: Any) -> Any:
+    def auto_complete_config(auto_complete_model_config: ModelConfig) -> ModelConfig:
         """Fill in inputs, outputs and batching from the model; opens it only when it must."""
         import triton_python_backend_utils as pb_utils
 
@@ -43,10 +51,13 @@ class TritonPythonModel:
         return auto_complete_model_config
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Compile the model and hold the configuration against it; raises to refuse the model."""
+        """Compile the model and check the configuration against it.
+
+        Raises `ContractError` to refuse the model.
+        """
         import triton_python_backend_utils as pb_utils
 
-        self._triton = pb_utils
+        self._stub: Stub = pb_utils
         config = json.loads(args["model_config"])
         refuse_kind(config, args["model_instance_kind"])
         options = Options.of(config)
@@ -66,28 +77,27 @@ class TritonPythonModel:
         except RuntimeError as error:
             raise failed("loading model", error) from None
 
-    def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """One response per request, in order; requests whose shapes agree share one run."""
+    def execute(self, requests: Sequence[Request]) -> list[object]:
+        """One response per request, in order; requests of equal shapes share a run."""
         feeds: dict[int, Arrays] = {}
-        responses: list[Any] = [None] * len(requests)
+        responses: list[object] = [None] * len(requests)
         for index, request in enumerate(requests):
             try:
                 feeds[index] = self._feed(request)
             except ValueError as error:
                 responses[index] = self._response(error)
-        found = answers(feeds, self._run, batched=self._largest > 0)
-        for index, answer in found.items():
-            responses[index] = self._response(answer)
+        for index, outputs in run_all(feeds, self._run, batched=self._largest > 0).items():
+            responses[index] = self._response(outputs)
         return responses
 
     def finalize(self) -> None:
         """Free the compiled model."""
         del self._request
 
-    def _feed(self, request: Any) -> Arrays:
+    def _feed(self, request: Request) -> Arrays:
         feed = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
         if set(feed) != self._inputs:
-            # OpenVINO would take what the request before gave.
+            # OpenVINO would use the tensors of the request before.
             missing = ", ".join(sorted(self._inputs - set(feed)))
             raise ContractError(f"the request lacks the input {missing}")
         size = len(next(iter(feed.values())))
@@ -103,13 +113,12 @@ class TritonPythonModel:
         found = self._request.infer(feed, share_inputs=True)
         return {name: found[name] for name in self._outputs}
 
-    def _response(self, answer: Arrays | Exception) -> Any:
-        if isinstance(answer, Exception):
-            said = str(answer) if isinstance(answer, ContractError) else reason(answer)
-            error = self._triton.TritonError(said)
-            return self._triton.InferenceResponse(output_tensors=[], error=error)
-        tensors = [self._triton.Tensor(name, array) for name, array in answer.items()]
-        return self._triton.InferenceResponse(output_tensors=tensors)
+    def _response(self, outputs: Arrays | Exception) -> object:
+        if isinstance(outputs, ContractError):
+            return error_response(self._stub, str(outputs))
+        if isinstance(outputs, Exception):
+            return error_response(self._stub, reason(outputs))
+        return response(self._stub, outputs)
 
 
 def _openvino() -> Any:

@@ -19,7 +19,15 @@ from numpy.typing import NDArray
 
 from resnet_serve.cuda import open_device
 from resnet_serve.runtimes import tensorrt
-from resnet_serve.triton.backends.batching import Arrays, together
+from resnet_serve.triton.backends.batching import run_group
+from resnet_serve.triton.backends.stub import (
+    Arrays,
+    ModelConfig,
+    Request,
+    Stub,
+    error_response,
+    response,
+)
 from resnet_serve.triton.backends.tensorrt.contract import Options, check, plan_file, refuse
 
 
@@ -27,15 +35,18 @@ class TritonPythonModel:
     """One instance of a model; Triton's stub calls the methods in this order."""
 
     @staticmethod
-    def auto_complete_config(auto_complete_model_config: Any) -> Any:
-        """Complete nothing: a plan is opened on its instance's GPU alone."""
+    def auto_complete_config(auto_complete_model_config: ModelConfig) -> ModelConfig:
+        """Fill in nothing: a plan is opened only on the GPU of its instance."""
         return auto_complete_model_config
 
     def initialize(self, args: dict[str, str]) -> None:
-        """Load the plan and hold the configuration against it; raises to refuse the model."""
+        """Load the plan and check the configuration against it.
+
+        Raises `ContractError` to refuse the model.
+        """
         import triton_python_backend_utils as pb_utils
 
-        self._triton = pb_utils
+        self._stub: Stub = pb_utils
         config = json.loads(args["model_config"])
         instance = args["model_instance_name"]
         refuse(config, args["model_instance_kind"])
@@ -56,40 +67,38 @@ class TritonPythonModel:
         self._batched = config["max_batch_size"] > 0
         self._largest = max(profile.maximum for profile in model.profiles)
 
-    def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """One response per request, in order; requests share a run while the engine takes it."""
+    def execute(self, requests: Sequence[Request]) -> list[object]:
+        """One response per request, in order; requests share a run up to the largest batch."""
         feeds = [request.inputs()[0].as_numpy() for request in requests]
-        answers = [answer for run in self._runs(feeds) for answer in self._answers(run)]
-        return [self._response(answer) for answer in answers]
+        found = [outputs for group in self._groups(feeds) for outputs in self._run(group)]
+        return [self._response(outputs) for outputs in found]
 
     def finalize(self) -> None:
-        """Free what the instance holds of the GPU."""
+        """Release the GPU."""
         self._closing.close()
 
-    def _runs(self, feeds: Sequence[NDArray[Any]]) -> list[list[NDArray[Any]]]:
+    def _groups(self, feeds: Sequence[NDArray[Any]]) -> list[list[NDArray[Any]]]:
         """The requests of each run, in order, up to the engine's largest batch."""
         if not self._batched:
             return [[feed] for feed in feeds]
-        runs: list[list[NDArray[Any]]] = []
+        groups: list[list[NDArray[Any]]] = []
         size = 0
         for feed in feeds:
-            if not runs or size + len(feed) > self._largest:
-                runs.append([])
+            if not groups or size + len(feed) > self._largest:
+                groups.append([])
                 size = 0
-            runs[-1].append(feed)
+            groups[-1].append(feed)
             size += len(feed)
-        return runs
+        return groups
 
-    def _answers(self, feeds: Sequence[NDArray[Any]]) -> list[Arrays | Exception]:
-        given, answer = self._model.input.name, self._model.output.name
-        return together(
-            [{given: feed} for feed in feeds],
-            lambda merged: {answer: self._model.run(merged[given])},
+    def _run(self, feeds: Sequence[NDArray[Any]]) -> list[Arrays | Exception]:
+        source, result = self._model.input.name, self._model.output.name
+        return run_group(
+            [{source: feed} for feed in feeds],
+            lambda batch: {result: self._model.run(batch[source])},
         )
 
-    def _response(self, answer: Arrays | Exception) -> Any:
-        if isinstance(answer, Exception):
-            error = self._triton.TritonError(str(answer))
-            return self._triton.InferenceResponse(output_tensors=[], error=error)
-        tensors = [self._triton.Tensor(name, array) for name, array in answer.items()]
-        return self._triton.InferenceResponse(output_tensors=tensors)
+    def _response(self, outputs: Arrays | Exception) -> object:
+        if isinstance(outputs, Exception):
+            return error_response(self._stub, str(outputs))
+        return response(self._stub, outputs)
