@@ -20,6 +20,7 @@ else:
 MOST_KEYS = 10  # that a refusal lists
 # Checkpoints from before PyTorch 0.4.1 have no batch counters, and evaluation needs none.
 _COUNTER = "num_batches_tracked"
+_STATISTICS = (".running_mean", ".running_var")
 _STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
@@ -84,12 +85,14 @@ def candidates(state: Mapping[str, Tensor]) -> tuple[Architecture, ...]:
     shapes = {name: t.shape for name, t in state.items() if not name.endswith(_COUNTER)}
     depths = tuple(depth for depth in map(len, _blocks(shapes)) if depth)
     block = "bottleneck" if "layer1.0.conv3.weight" in shapes else "basic"
-    return tuple(
+    parameters = sum(shape.numel() for n, shape in shapes.items() if not n.endswith(_STATISTICS))
+    rows = (
         row.with_classes(classes).with_channels(channels)
         for row in ARCHITECTURES.values()
         if (row.block, row.depths) == (block, depths)
-        and _shapes(row.with_classes(classes).with_channels(channels)) == shapes
     )
+    # Counting parameters is free; building a network, even without its numbers, is not.
+    return tuple(r for r in rows if r.parameters == parameters and _shapes(r) == shapes)
 
 
 def looks_like(state: Mapping[str, Tensor]) -> str:

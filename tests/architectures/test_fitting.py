@@ -5,19 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-import torch
-from torch import Tensor
+from meta_networks import state_of
 
-from resnet_serve.architectures import ARCHITECTURES, Architecture, build, find
+from resnet_serve.architectures import ARCHITECTURES, Architecture, find
 from resnet_serve.architectures.fitting import candidates, fitting, inferred, looks_like
 from resnet_serve.errors import InputFileError
 
 FILE = Path("net.pth")
-
-
-def state_of(row: Architecture) -> dict[str, Tensor]:
-    with torch.device("meta"):
-        return dict(build(row).state_dict())
 
 
 @pytest.mark.parametrize("row", ARCHITECTURES.values(), ids=lambda row: row.name)

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import torch
+from meta_networks import shapes_only
 from published import PARAMETERS
 from torch import nn
 
-from resnet_serve.architectures import ARCHITECTURES, Architecture, build, find
+from resnet_serve.architectures import ARCHITECTURES, Architecture, find
 from resnet_serve.errors import UsageError
 
 ROWS = pytest.mark.parametrize("row", ARCHITECTURES.values(), ids=lambda row: row.name)
@@ -66,11 +66,6 @@ DEEP_STEMS = {f"resnetv2_{depth}d": f"resnetv2_{depth}" for depth in (50, 101, 1
 PREACTIVATED = {
     *(f"preact_resnet{depth}" for depth in (18, 34, 50, 101, 152, 200, 110, 164, 1001)),
 }
-
-
-def shapes_only(row: Architecture) -> nn.Module:
-    with torch.device("meta"):
-        return build(row)
 
 
 def count(network: nn.Module) -> int:
