@@ -1,12 +1,12 @@
-"""config.pbtxt of models that are made of others: an average, what feeds it, and the ensemble.
+"""config.pbtxt of composed models: an average, the crops of an image, and the ensemble around them.
 
     image ─► member, member, …  ─► logits_1, logits_2, … ─► average ─► probabilities, logits
     image ─► crops ─► pixels_1 … pixels_10 ─► ten steps of one member ─► average ─► …
 
-Members are steps at a fixed version: what was proved with version 3 must not silently answer with
-version 4. The average and the crops belong to the ensemble and are swapped with it: their newest.
-The crops of an image are as many tensors and as many steps, so that any largest batch of the member
-will do, its dynamic batching merges them, and the configuration stays pure data.
+Members are steps at a fixed version: an ensemble that was proved with version 3 must not be served
+with version 4. The average and the crops belong to the ensemble and are deployed with it, so they
+are steps at the newest version. Each crop of an image is a tensor and a step of its own: that works
+with any `max_batch_size` of the member, whose dynamic batching puts them together.
 Reference: triton-inference-server/server, docs/user_guide/ensemble_models.md.
 """
 
@@ -26,12 +26,12 @@ AVERAGE_FILE = "model.onnx"
 
 
 def logits_name(number: int) -> str:
-    """What input `number`, from 1, of an average is called."""
+    """The name of input `number` of an average, counted from 1."""
     return f"{config.OUTPUT}_{number}"
 
 
 def pixels_name(number: int) -> str:
-    """What crop `number`, from 1, of an image is called."""
+    """The name of crop `number` of an image, counted from 1."""
     return f"{config.PIXELS}_{number}"
 
 
@@ -48,7 +48,7 @@ def average(name: str, *, count: int, classes: int, serving: Serving) -> Any:
         made.input.add(
             name=logits_name(number), data_type=model_config_pb2.TYPE_FP32, dims=[classes]
         )
-    _answers(made, classes)
+    _outputs(made, classes)
     made.instance_group.add(kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=1)
     for key in ("intra_op_thread_count", "inter_op_thread_count"):
         made.parameters[key].string_value = "1"
@@ -85,7 +85,7 @@ def of_pixels(
     classes: int,
     serving: Serving,
 ) -> Any:
-    """An ensemble that takes what its members take, and tells clients how to prepare it."""
+    """An ensemble with its members' input; the preprocessing for clients is in its parameters."""
     made = _ensemble(name, steps, classes, serving)
     image = config.network_input(input_kind, preprocessing)
     made.input.add(name=config.INPUT, data_type=image.data_type, dims=image.dims)
@@ -94,7 +94,7 @@ def of_pixels(
 
 
 def of_images(name: str, steps: Sequence[Step], *, classes: int, serving: Serving) -> Any:
-    """An ensemble that takes encoded images."""
+    """An ensemble whose input is encoded images."""
     made = _ensemble(name, steps, classes, serving)
     made.input.add(name=config.INPUT, data_type=model_config_pb2.TYPE_STRING, dims=[1])
     return made
@@ -102,11 +102,11 @@ def of_images(name: str, steps: Sequence[Step], *, classes: int, serving: Servin
 
 def _ensemble(name: str, steps: Sequence[Step], classes: int, serving: Serving) -> Any:
     made = config.ensemble(name, steps, serving)
-    _answers(made, classes, label_filename=config.LABELS_FILE)
+    _outputs(made, classes, label_filename=config.LABELS_FILE)
     return made
 
 
-def _answers(made: Any, classes: int, label_filename: str = "") -> None:
+def _outputs(made: Any, classes: int, label_filename: str = "") -> None:
     for name in (config.OUTPUT, PROBABILITIES):
         made.output.add(
             name=name,

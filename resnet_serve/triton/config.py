@@ -1,15 +1,14 @@
-"""config.pbtxt, built as Triton's own ModelConfig message and printed as text, never as text first.
+"""config.pbtxt, built as Triton's ModelConfig message and then printed as text.
 
 Only fields that NVIDIA's container (24.10 and newer) and the wheel's server both know.
 Reference: triton-inference-server/common, protobuf/model_config.proto; for GPUs also
-tensorrt_backend, src/instance_state.cc; for OpenVINO openvino_backend, src/openvino.cc.
+tensorrt_backend, src/instance_state.cc.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, TypeAlias
 
 from google.protobuf import text_format
@@ -30,17 +29,17 @@ NEWEST = -1  # version of a step
 
 @dataclass(frozen=True)
 class Step:
-    """One model of an ensemble; `takes` and `gives` map its tensors to the ensemble's."""
+    """One model of an ensemble; `inputs` and `outputs` map its tensors to the ensemble's."""
 
     model: str
     version: int
-    takes: Mapping[str, str]
-    gives: Mapping[str, str]
+    inputs: Mapping[str, str]
+    outputs: Mapping[str, str]
 
 
 @dataclass(frozen=True)
 class Serving:
-    """How the model is run: `instances` × `threads` stay within the cores of the host."""
+    """How a model is run: `instances` × `threads` stay within the cores of the host."""
 
     max_batch_size: int
     instances: int
@@ -48,7 +47,10 @@ class Serving:
 
     @classmethod
     def fitting(cls, *, cores: int, max_batch_size: int, instances: int) -> Serving:
-        """Share the cores among the instances; refuses more instances than cores."""
+        """Divide the cores among the instances.
+
+        Raises `UsageError` for more instances than cores, or a batch size out of range.
+        """
         if not 1 <= instances <= cores:
             raise UsageError(
                 f"{instances} instances do not fit {cores} cores",
@@ -73,14 +75,13 @@ def classifier(
     precision: str = "fp32",
     gpu: GpuServing | None = None,
 ) -> Any:
-    """The tensor model: pixels (or normalised planes) in, FP32 logits out, labels beside it.
+    """The tensor model: pixels (or normalised planes) in, FP32 logits out, with labels.
 
-    `features` are given instead of `classes` where it answers no logits.
+    A model without logits has `features` instead of `classes`. `precision` is the one that the
+    backend computes in, where it chooses that when it loads the file (OpenVINO's BF16).
 
-    `precision` is told to a backend that chooses it when it loads the file ("bf16", OpenVINO).
-
-    With `gpu` it is served on GPUs; `serving` is then what the models around it go by, so that
-    its `max_batch_size` must be that of the profiles.
+    With `gpu` it is served on GPUs. `serving` then describes the models around it, and its
+    `max_batch_size` must be that of the profiles. Raises `UsageError` where they do not fit.
     """
     config = model_config_pb2.ModelConfig(name=name, default_model_filename=target.model_file)
     image = network_input(input_kind, preprocessing)
@@ -111,7 +112,7 @@ def classifier(
 def preprocess(
     name: str, *, input_kind: str, preprocessing: Preprocessing, serving: Serving, cores: int
 ) -> Any:
-    """The `image` model: encoded JPEG, PNG or WebP bytes in, what the classifier takes out."""
+    """The `image` model: encoded JPEG, PNG or WebP bytes in, the classifier's input out."""
     config = model_config_pb2.ModelConfig(
         name=name, backend="image", max_batch_size=serving.max_batch_size
     )
@@ -145,7 +146,7 @@ def image_ensemble(
 
 
 def ensemble(name: str, steps: Sequence[Step], serving: Serving) -> Any:
-    """A model that only hands tensors from step to step; its inputs and outputs are to be added."""
+    """An ensemble of these steps; the caller adds its inputs and outputs."""
     config = model_config_pb2.ModelConfig(
         name=name, platform="ensemble", max_batch_size=serving.max_batch_size
     )
@@ -154,13 +155,13 @@ def ensemble(name: str, steps: Sequence[Step], serving: Serving) -> Any:
         added = config.ensemble_scheduling.step.add(
             model_name=step.model, model_version=step.version
         )
-        added.input_map.update(step.takes)
-        added.output_map.update(step.gives)
+        added.input_map.update(step.inputs)
+        added.output_map.update(step.outputs)
     return config
 
 
 def to_text(config: Any) -> str:
-    """The message as the text that config.pbtxt holds."""
+    """The message as the text of config.pbtxt."""
     text: str = text_format.MessageToString(config)
     return text
 
@@ -171,24 +172,24 @@ def parse(text: str) -> Any:
 
 
 def labels_text(labels: Sequence[str]) -> str:
-    """labels.txt: one class name a line, in the order of the logits."""
+    """labels.txt: one class name per line, in the order of the logits."""
     return "".join(f"{' '.join(label.split())}\n" for label in labels)
 
 
 @dataclass(frozen=True)
-class Tensor:
-    """Type and dimensions of one input, without its batch."""
+class TensorSpec:
+    """Data type (of model_config.proto) and dimensions of one input, without the batch."""
 
     data_type: int
     dims: tuple[int, ...]
 
 
-def network_input(input_kind: str, preprocessing: Preprocessing) -> Tensor:
-    """One image as the network takes it: raw pixels, or normalised planes."""
+def network_input(input_kind: str, preprocessing: Preprocessing) -> TensorSpec:
+    """One image as the network takes it: raw pixels ("uint8"), or normalised planes."""
     height, width = preprocessing.crop
     if input_kind == "uint8":
-        return Tensor(model_config_pb2.TYPE_UINT8, (height, width, preprocessing.channels))
-    return Tensor(model_config_pb2.TYPE_FP32, (preprocessing.channels, height, width))
+        return TensorSpec(model_config_pb2.TYPE_UINT8, (height, width, preprocessing.channels))
+    return TensorSpec(model_config_pb2.TYPE_FP32, (preprocessing.channels, height, width))
 
 
 def _on_cpu(config: Any, target: Target, serving: Serving, precision: str) -> None:
@@ -200,32 +201,18 @@ def _on_cpu(config: Any, target: Target, serving: Serving, precision: str) -> No
     config.instance_group.add(
         kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=serving.instances
     )
-    _parameters(config, _CPU_PARAMETERS[target.backend](serving, precision))
+    parameters = target.cpu_runtime.triton_parameters(
+        instances=serving.instances,
+        threads=serving.threads,
+        max_batch_size=serving.max_batch_size,
+        precision=precision,
+    )
+    _parameters(config, parameters)
 
 
-def _onnxruntime(serving: Serving, _precision: str) -> dict[str, str]:
-    return {"intra_op_thread_count": str(serving.threads), "inter_op_thread_count": "1"}
-
-
-def _openvino(serving: Serving, precision: str) -> dict[str, str]:
-    """The instances share one compiled model natively: as many streams, and all their threads."""
-    parameters = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": str(serving.instances),
-        "INFERENCE_NUM_THREADS": str(serving.instances * serving.threads),
-    }
-    if precision == "bf16":
-        parameters["HINT_BF16"] = "YES"
-    if serving.max_batch_size > 1:
-        # Natively, any batch but the largest is refused otherwise.
-        parameters["ENABLE_BATCH_PADDING"] = "YES"
-    return parameters
-
-
-_CPU_PARAMETERS = MappingProxyType({"onnxruntime": _onnxruntime, "openvino": _openvino})
-
-
-def _on_gpu(config: Any, target: Target, serving: Serving, gpu: GpuServing, image: Tensor) -> None:
+def _on_gpu(
+    config: Any, target: Target, serving: Serving, gpu: GpuServing, image: TensorSpec
+) -> None:
     if gpu.max_batch_size != serving.max_batch_size:
         raise UsageError(
             f"the profiles end at batch {gpu.max_batch_size}, the models around the classifier "
