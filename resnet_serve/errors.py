@@ -1,29 +1,50 @@
 """The one error hierarchy: what happened, where, and what to do about it.
 
-Every command turns these into one line on stderr and the documented exit code:
+    ResnetServeError           1
+        UsageError             2
+            ModelError         2  the server does not serve this model
+        ParityError            3
+        HostError              4
+            UnavailableError   4  no server answers, or it accepts no requests now
+                DeadlineError  4  no response within the timeout
+        InputFileError         5
+        ConversionError        5
+        ServerError            1  the server refused a request
+            InvalidInputError  1  because of its input
+
+The number is the exit code of every command that ends with the error:
 0 done · 1 unexpected · 2 usage · 3 parity not met · 4 missing on this host · 5 bad input file.
+`server_error` makes one of them from the error of a gRPC call to Triton.
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable
+from typing import Protocol
+
+# The gRPC statuses after which the same request may succeed.
+RETRYABLE = ("UNAVAILABLE",)
+_REQUEST_TAG = re.compile(r"^(\[request id: [^\]]*\] )+")
+
 
 class ResnetServeError(Exception):
-    """Something this toolkit can explain in one sentence.
+    """An error that this toolkit can explain in one line.
 
-    `what` says what happened, `where` names the file, layer or address, `remedy` what to do next.
+    `what` is what happened, `where` the file, layer or address, and `remedy` what to do about it.
     """
 
     exit_code = 1
 
     def __init__(self, what: str, *, where: object = None, remedy: str | None = None) -> None:
-        self.what = what
+        self.what = " ".join(what.split())
         self.where = None if where is None else str(where)
         self.remedy = remedy
-        super().__init__(what)
+        super().__init__(self.what)
 
     def __str__(self) -> str:
         text = self.what if self.where is None else f"{self.where}: {self.what}"
-        return text if self.remedy is None else f"{text}. {self.remedy}"
+        return text if self.remedy is None else f"{text.removesuffix('.')}. {self.remedy}"
 
 
 class UsageError(ResnetServeError):
@@ -45,12 +66,97 @@ class HostError(ResnetServeError):
 
 
 class InputFileError(ResnetServeError):
-    """A file given to us is missing, broken, of the wrong kind, or not what its name says."""
+    """An input file is missing, damaged, of the wrong kind, or not what its name says."""
 
     exit_code = 5
 
 
 class ConversionError(ResnetServeError):
-    """A stage of the conversion met a graph it cannot take; names the stage and the layer."""
+    """A stage of the conversion cannot convert this graph; `where` is the stage and the layer."""
 
     exit_code = 5
+
+
+class ModelError(UsageError):
+    """The server does not serve this model or version, or the model is not usable here."""
+
+
+class UnavailableError(HostError):
+    """No server answers at the address, or it accepts no requests now."""
+
+
+class DeadlineError(UnavailableError):
+    """The server did not respond within the timeout."""
+
+
+class ServerError(ResnetServeError):
+    """The server refused a request; `what` is its own message."""
+
+
+class InvalidInputError(ServerError):
+    """The server refused a request because of its input (INVALID_ARGUMENT)."""
+
+
+class GrpcError(Protocol):
+    """The error of a gRPC call, as tritonclient's `InferenceServerException` describes it."""
+
+    def message(self) -> str | None:
+        """The server's message, or gRPC's own where no server sent one."""
+
+    def status(self) -> str | None:
+        """The status, such as `StatusCode.UNAVAILABLE`."""
+
+
+def server_error(
+    error: GrpcError, url: str, *, where: str, timeout_s: float, live: Callable[[], object]
+) -> ResnetServeError:
+    """The error that a failed gRPC call to the Triton at `url` (host:port) means.
+
+        UNAVAILABLE        UnavailableError   Triton sends it too, for a full queue or a restricted
+                                              protocol: `live` is called to find out
+        UNIMPLEMENTED      UnavailableError   another kind of server
+        DEADLINE_EXCEEDED  DeadlineError      after `timeout_s`
+        NOT_FOUND          ModelError
+        INVALID_ARGUMENT   InvalidInputError  the rest of them `ServerError`
+
+    `where` names the model. `live` asks the server whether it is live, and raises an error of the
+    same class when no server answers.
+    """
+    message = server_message(error)
+    status = str(error.status()).removeprefix("StatusCode.")
+    if status == "UNAVAILABLE":
+        try:
+            live()
+        except type(error) as unreachable:  # type: ignore[misc]
+            return _unreachable(url, server_message(unreachable))
+        return UnavailableError(message, where=f"the server at {url} accepts no requests now")
+    if status == "UNIMPLEMENTED":
+        return UnavailableError(f"the server at {url} is not a Triton ({message})")
+    if status == "DEADLINE_EXCEEDED":
+        return DeadlineError(
+            f"no response from {url} within {timeout_s:g} s",
+            remedy="The server may be overloaded: send less, or allow a longer timeout.",
+        )
+    if status == "NOT_FOUND":
+        return ModelError(message, where=where)
+    if status == "INVALID_ARGUMENT":
+        return InvalidInputError(message, where=where)
+    return ServerError(message, where=where)
+
+
+def server_message(error: GrpcError) -> str:
+    """The message of a gRPC error in one line, without Triton's request id."""
+    return _REQUEST_TAG.sub("", " ".join((error.message() or "no reason given").split()))
+
+
+def _unreachable(url: str, message: str) -> UnavailableError:
+    if re.search("resolv|DNS", message):
+        return UnavailableError(
+            f"the host name in {url} cannot be resolved", remedy="Check the spelling."
+        )
+    if re.search("Socket closed|http1", message):
+        return UnavailableError(
+            f"the server at {url} does not speak gRPC",
+            remedy="Triton's gRPC port is 8001 by default; 8000 is HTTP.",
+        )
+    return UnavailableError(f"no server answers at {url}", remedy="Start it with: resnet-serve up")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,11 @@ CODES = {
     errors.HostError: 4,
     errors.InputFileError: 5,
     errors.ConversionError: 5,
+    errors.ModelError: 2,
+    errors.UnavailableError: 4,
+    errors.DeadlineError: 4,
+    errors.ServerError: 1,
+    errors.InvalidInputError: 1,
     ImageError: 5,
 }
 
@@ -56,3 +62,65 @@ def test_an_error_survives_a_process_boundary() -> None:
     copy = pickle.loads(pickle.dumps(error))
     assert type(copy) is errors.HostError
     assert (str(copy), copy.exit_code) == (str(error), 4)
+
+
+class GrpcFailureError(Exception):
+    """As tritonclient's InferenceServerException."""
+
+    def __init__(self, status: str, message: str | None = "said\nso") -> None:
+        self._status, self._message = f"StatusCode.{status}", message
+
+    def status(self) -> str:
+        return self._status
+
+    def message(self) -> str | None:
+        return self._message
+
+
+def explained(
+    status: str, message: str | None = "said\nso", live: Callable[[], object] = lambda: True
+) -> errors.ResnetServeError:
+    failure = GrpcFailureError(status, message)
+    return errors.server_error(failure, "gpu:8001", where="model 'm'", timeout_s=3, live=live)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind", "text"),
+    [
+        ("DEADLINE_EXCEEDED", errors.DeadlineError, "no response from gpu:8001 within 3 s."),
+        ("UNIMPLEMENTED", errors.UnavailableError, "the server at gpu:8001 is not a Triton"),
+        ("NOT_FOUND", errors.ModelError, "model 'm': said so"),
+        ("INVALID_ARGUMENT", errors.InvalidInputError, "model 'm': said so"),
+        ("INTERNAL", errors.ServerError, "model 'm': said so"),
+        ("CANCELLED", errors.ServerError, "model 'm': said so"),
+        ("UNAVAILABLE", errors.UnavailableError, "gpu:8001 accepts no requests now: said so"),
+    ],
+)
+def test_every_grpc_status_is_an_error_of_ours(
+    status: str, kind: type[errors.ResnetServeError], text: str
+) -> None:
+    found = explained(status)
+    assert type(found) is kind
+    assert text in str(found)
+    assert "\n" not in str(found)
+
+
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ("DNS resolution failed", "the host name in gpu:8001 cannot be resolved."),
+        ("Trying to connect an http1.x server", "the server at gpu:8001 does not speak gRPC."),
+        ("failed to connect to all addresses", "no server answers at gpu:8001. Start it with"),
+        (None, "no server answers at gpu:8001"),
+    ],
+)
+def test_an_unreachable_server_says_what_to_do(message: str | None, text: str) -> None:
+    def live() -> None:
+        raise GrpcFailureError("UNAVAILABLE", message)
+
+    assert str(explained("UNAVAILABLE", "Socket closed", live)).startswith(text)
+
+
+def test_the_request_id_is_left_out() -> None:
+    found = explained("INTERNAL", "[request id: <id_unknown>] [request id: 7] out of memory")
+    assert found.what == "out of memory"

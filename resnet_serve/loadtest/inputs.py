@@ -1,9 +1,9 @@
-"""What to send in a load test: realistic requests for the model as the server describes it.
+"""The requests of a load test: realistic inputs for the model as the server describes it.
 
-The server is asked what the model takes; the answer decides whether encoded images, UINT8 pixels
-or normalised FP32 tensors are sent. Images come from the user's files or are synthesised from a
-fixed seed. perf_analyzer reads them as JSON with the raw bytes in base64; an element of a BYTES
-tensor carries its length in front (4 bytes, little endian), as everywhere in the protocol.
+The model's metadata decides whether encoded images, UINT8 pixels or normalised FP32 tensors are
+sent. Images come from the user's files or are synthesised from a fixed seed. perf_analyzer reads
+them as JSON with the raw bytes in base64; an element of a BYTES tensor starts with its length (4
+bytes, little endian), as everywhere in the protocol.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,10 +29,11 @@ from tritonclient.utils import InferenceServerException
 
 from resnet_serve.datasets import ImageFolder
 from resnet_serve.datasets.synthetic import SyntheticImages
-from resnet_serve.errors import HostError, InputFileError, ResnetServeError, UsageError
+from resnet_serve.errors import InputFileError, ResnetServeError, UsageError, server_error
 from resnet_serve.preprocessing import CHANNELS, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, decode
 
-_ANSWER_TIMEOUT_S = 10
+_TIMEOUT_S = 10
+_LIVENESS_TIMEOUT_S = 2
 _SEED = 2016
 _MAX_SAMPLES = 32
 _SYNTHETIC_SAMPLES = 8
@@ -40,9 +42,9 @@ _PHOTO = (500, 375)  # the size of a typical ImageNet photograph
 
 @dataclass(frozen=True)
 class Signature:
-    """What a served image model takes. `shape` is without the batch dimension.
+    """The one input of a served image model. `shape` is without the batch dimension.
 
-    `max_batch_size` is 0 where the model takes no batch dimension at all.
+    `max_batch_size` is 0 for a model without a batch dimension.
     """
 
     model: str
@@ -55,19 +57,19 @@ class Signature:
 
     @property
     def encoded(self) -> bool:
-        """Whether the model takes encoded images (JPEG, PNG, …) rather than tensors."""
+        """Whether the input is encoded images (JPEG, PNG, …) rather than tensors."""
         return self.datatype == "BYTES"
 
 
 @dataclass(frozen=True)
 class Samples:
-    """Requests to send in turn: the bytes of one image each, and one line saying what they are."""
+    """Requests to send in turn: the bytes of one image each, described in one line."""
 
     description: str
     images: tuple[bytes, ...]
 
     def to_json(self, signature: Signature) -> str:
-        """The `--input-data` document of perf_analyzer."""
+        """The document for perf_analyzer's `--input-data`."""
         return json.dumps({"data": [{signature.input: _entry(i, signature)} for i in self.images]})
 
     def batch(self, signature: Signature, size: int) -> NDArray[Any]:
@@ -88,10 +90,10 @@ def _entry(image: bytes, signature: Signature) -> dict[str, object]:
 
 
 def describe(url: str, model: str, version: str = "") -> Signature:
-    """Ask the server at `url` (gRPC, host:port) what `model` takes.
+    """The signature of `model` from the server at `url` (gRPC, host:port).
 
-    Raises `HostError` when no server answers and `UsageError` for a model that is not served or
-    does not take one image per request element.
+    Raises `UnavailableError` when no server answers, and `UsageError` for a model that is not
+    served or whose input is not one image per request element.
     """
     if "://" in url:
         raise UsageError(
@@ -99,13 +101,13 @@ def describe(url: str, model: str, version: str = "") -> Signature:
         )
     with grpcclient.InferenceServerClient(url) as client:
         try:
-            server = client.get_server_metadata(client_timeout=_ANSWER_TIMEOUT_S)
-            if not client.is_model_ready(model, version, client_timeout=_ANSWER_TIMEOUT_S):
+            server = client.get_server_metadata(client_timeout=_TIMEOUT_S)
+            if not client.is_model_ready(model, version, client_timeout=_TIMEOUT_S):
                 raise _not_served(client, url, model, version)
-            about = client.get_model_metadata(model, version, client_timeout=_ANSWER_TIMEOUT_S)
-            config = client.get_model_config(model, version, client_timeout=_ANSWER_TIMEOUT_S)
+            about = client.get_model_metadata(model, version, client_timeout=_TIMEOUT_S)
+            config = client.get_model_config(model, version, client_timeout=_TIMEOUT_S)
         except InferenceServerException as error:
-            raise _explained(error, url) from error
+            raise _explained(error, client, url, model, _TIMEOUT_S) from error
     served = version or max(about.versions, key=int)
     tensors = [(tensor.name, tensor.datatype, tuple(tensor.shape)) for tensor in about.inputs]
     return signature_of(
@@ -120,10 +122,13 @@ def signature_of(
     inputs: Sequence[tuple[str, str, tuple[int, ...]]],
     max_batch_size: int,
 ) -> Signature:
-    """Check that `inputs` (name, datatype, shape with the batch dimension) are one image."""
+    """The signature of a model with `inputs` (name, datatype, shape with the batch dimension).
+
+    Raises `UsageError` unless they are one image.
+    """
     listed = ", ".join(f"{name} {datatype}{list(shape)}" for name, datatype, shape in inputs)
     refusal = UsageError(
-        f"takes {listed or 'no input'}, which is not one image",
+        f"its input is {listed or 'nothing'}, which is not one image",
         where=model,
         remedy="A load test sends encoded images, UINT8 [H,W,3] or FP32 [3,H,W].",
     )
@@ -141,30 +146,22 @@ def signature_of(
     return Signature(model, version, server, name, datatype, shape, max_batch_size)
 
 
-def _explained(error: InferenceServerException, url: str) -> ResnetServeError:
-    """What tritonclient reports, in one line; a server that does not answer is a `HostError`."""
-    said = " ".join((error.message() or "no reason given").split())
-    if not any(code in str(error.status()) for code in ("UNAVAILABLE", "DEADLINE_EXCEEDED")):
-        return ResnetServeError(
-            f"the server refused: {said}", where=url, remedy="The server's log says more."
-        )
-    return unreachable(url, said)
-
-
-def unreachable(url: str, said: str) -> HostError:
-    """No server answers at `url`; `said` is what the connection reported."""
-    return HostError(
-        f"no Triton server answers over gRPC ({said})",
-        where=url,
-        remedy="Start one with `resnet-serve up`, or name its gRPC endpoint with --url host:port.",
-    )
+def _explained(
+    error: InferenceServerException,
+    client: grpcclient.InferenceServerClient,
+    url: str,
+    model: str,
+    timeout_s: float,
+) -> ResnetServeError:
+    live = partial(client.is_server_live, client_timeout=_LIVENESS_TIMEOUT_S)
+    return server_error(error, url, where=f"model {model!r}", timeout_s=timeout_s, live=live)
 
 
 def _not_served(
     client: grpcclient.InferenceServerClient, url: str, model: str, version: str
 ) -> UsageError:
-    # The repository index would say the same, but a hardened server restricts it.
-    statistics_of = client.get_inference_statistics(client_timeout=_ANSWER_TIMEOUT_S).model_stats
+    # The repository index has them too, but a hardened server restricts it.
+    statistics_of = client.get_inference_statistics(client_timeout=_TIMEOUT_S).model_stats
     ready = sorted({entry.name for entry in statistics_of})
     what = f"no model {model!r} is ready there"
     if model in ready:
@@ -179,7 +176,8 @@ def _not_served(
 def samples(signature: Signature, source: Path | None = None) -> Samples:
     """Images for `signature` from a file or folder, or synthesised from a fixed seed.
 
-    Tensor models get the images scaled to their input size: speed does not depend on the crop.
+    Tensor models get the images scaled to their input size, as speed does not depend on the crop.
+    Raises `InputFileError` for files that are not images.
     """
     if source is None:
         pictures = _photographs()
@@ -219,7 +217,7 @@ def _paths(source: Path) -> tuple[Path, ...]:
 
 
 def _photographs() -> list[Image.Image]:
-    """Smooth colours under sensor noise: they compress and decode about as photographs do."""
+    """Smooth colours with sensor noise; they compress and decode about as photographs do."""
     smooth = SyntheticImages(_SYNTHETIC_SAMPLES, side=max(_PHOTO), seed=_SEED)
     random = np.random.default_rng(_SEED)
     pictures = []
@@ -241,8 +239,8 @@ def request_s(
 ) -> float:
     """Seconds one request takes on the idle server: the median of three, after one to warm up.
 
-    It also shows, before any load, that the server takes these requests; raises
-    `ResnetServeError` with the server's own words when it does not.
+    It also shows, before any load, that the server accepts these requests; raises the error of
+    `server_error` when it does not.
     """
     tensor = samples.batch(signature, batch_size)
     request = grpcclient.InferInput(signature.input, list(tensor.shape), signature.datatype)
@@ -256,6 +254,6 @@ def request_s(
                     signature.model, [request], signature.version, client_timeout=timeout_s
                 )
             except InferenceServerException as error:
-                raise _explained(error, url) from error
+                raise _explained(error, client, url, signature.model, timeout_s) from error
             taken_s.append(time.perf_counter() - start_s)
     return statistics.median(taken_s[1:])

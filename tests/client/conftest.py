@@ -7,11 +7,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from scripted_triton import Scripted, features_config, start
 from served_digits import Pictures, deploy_means, edit
 
+from resnet_client.extractor import Extractor
 from resnet_serve.datasets.digits import HELD_OUT, Digits
+from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.triton.server import Server
 
+GEOMETRY = Preprocessing(resize=8, crop=(8, 8))
 COLON_LABELS = "".join(f"digit: {index}:{index}\n" for index in range(10))
 
 
@@ -26,11 +30,11 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`resnet20`, trained on the digits, with its companions."""
     from resnet_convert import convert
-    from resnet_convert.parity import measure
+    from resnet_convert.parity import latencies
 
     repository = tmp_path_factory.mktemp("converted")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measure, "LATENCY_SECONDS", 0.1)  # these tests say nothing about speed
+        patch.setattr(latencies, "LATENCY_SECONDS", 0.1)  # these tests say nothing about speed
         convert(
             arch="resnet20",
             weights="digits",
@@ -67,3 +71,16 @@ def server(converted: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
 @pytest.fixture
 def url(server: Server) -> str:
     return server.grpc
+
+
+@pytest.fixture
+def scripted() -> Scripted:
+    return Scripted(features=features_config(2, GEOMETRY.to_json()))
+
+
+@pytest.fixture
+def extractor(scripted: Scripted) -> Iterator[Extractor]:
+    server = start(scripted)
+    with Extractor(server.url, "features") as made:
+        yield made
+    server.stop()

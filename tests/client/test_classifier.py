@@ -162,7 +162,7 @@ def test_a_bad_image_says_why(classifier: Classifier, reason: str, tmp_path: Pat
     [
         (Path("no/such.png"), "no/such.png: cannot read \\(No such file"),
         (Path(), "cannot read \\(Is a directory"),
-        (np.zeros((8, 8, 3), np.float32), "must be UINT8 \\[H,W,3\\] in RGB, this is float32"),
+        (np.zeros((8, 8, 3), np.float32), "must be UINT8 \\[H,W,3\\] in RGB; this is float32"),
         (np.zeros((3, 8, 9), np.uint8), "this is uint8 \\[3, 8, 9\\]"),
         (np.zeros((0, 8, 3), np.uint8), "this is uint8"),
         (Image.new("F", (8, 8)), "no defined range"),
@@ -343,11 +343,11 @@ def test_impossible_options_are_refused_at_once(options: dict[str, Any], reason:
 def test_impossible_arguments_are_refused(url: str, pictures: Pictures) -> None:
     path = pictures.paths[0]
     with Classifier(url, "resnet20") as classifier:
-        with pytest.raises(UsageError, match="top is at least 1"):
+        with pytest.raises(UsageError, match="top must be at least 1"):
             classifier.classify(path, top=0)
-        with pytest.raises(UsageError, match="a batch of 9: 'resnet20' takes 1 to 8 images"):
+        with pytest.raises(UsageError, match="a batch of 9: 'resnet20' accepts 1 to 8 images"):
             classifier.classify_many([path], batch_size=9)
-        with pytest.raises(UsageError, match="takes several images"):
+        with pytest.raises(UsageError, match="needs several images"):
             classifier.classify_many(str(path))
 
 
@@ -360,7 +360,7 @@ def test_nothing_listens(pictures: Pictures) -> None:
             pytest.raises(UnavailableError) as caught,
         ):
             classifier.classify(pictures.paths[0])
-    assert str(caught.value) == f"nothing answers at {address}. Start it with: resnet-serve up"
+    assert str(caught.value) == f"no server answers at {address}. Start it with: resnet-serve up"
     assert caught.value.exit_code == 4
 
 
@@ -378,7 +378,7 @@ def test_the_deadline_holds(url: str, pictures: Pictures) -> None:
         started = time.monotonic()
         with (
             Classifier(address, "resnet20", timeout_s=0.3) as classifier,
-            pytest.raises(DeadlineError, match=f"no answer from {address} within 0.3 s"),
+            pytest.raises(DeadlineError, match=f"no response from {address} within 0.3 s"),
         ):
             classifier.classify(pictures.paths[0])
         assert 0.25 < time.monotonic() - started < 5
@@ -411,7 +411,7 @@ def test_a_server_that_returns_with_a_new_version(
         assert only_classifier(address, timeout_s=10) == "resnet20"
         classifier = Classifier(address, "resnet20")
         before = logits(classifier.classify(path, top=10))
-    with pytest.raises(UnavailableError, match="nothing answers"):
+    with pytest.raises(UnavailableError, match="no server answers"):
         classifier.classify(path)
 
     for name in ("resnet20", "resnet20_preprocess", "resnet20_image"):

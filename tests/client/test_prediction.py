@@ -49,7 +49,7 @@ def test_large_logits_do_not_overflow() -> None:
 @pytest.mark.parametrize("value", ["nan", "-nan", "inf", "-inf"])
 def test_outputs_that_are_not_numbers_are_refused(value: str) -> None:
     assert not math.isfinite(float(value))
-    with pytest.raises(ServerError, match="outputs are not finite"):
+    with pytest.raises(ServerError, match="logits are not finite"):
         predictions([b"1.0:0:a", f"{value}:1:b".encode()], 1)
 
 

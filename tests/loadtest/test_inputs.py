@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from resnet_serve.errors import HostError, InputFileError, UsageError
+from resnet_serve.errors import InputFileError, UnavailableError, UsageError
 from resnet_serve.loadtest.inputs import Samples, describe, samples, signature_of
 from resnet_serve.preprocessing import Preprocessing, decode
 
@@ -99,7 +99,7 @@ def test_broken_and_missing_images_are_named(tmp_path: Path) -> None:
 
 
 def test_nobody_there() -> None:
-    with pytest.raises(HostError, match=r"127\.0\.0\.1:9: no Triton server answers") as caught:
+    with pytest.raises(UnavailableError, match=r"no server answers at 127\.0\.0\.1:9") as caught:
         describe("127.0.0.1:9", "toy")
     assert caught.value.exit_code == 4
 

@@ -5,8 +5,8 @@
         best = classifier.classify("cat.jpg")[0]
         print(best.label, best.probability)
 
-`Extractor` asks a model without a classifier for its features.
-Needs numpy, Pillow and tritonclient[grpc]. A Classifier may be shared by threads.
+`Extractor` gets the features of a model without a classifier. Needs numpy, Pillow and
+tritonclient[grpc]. Threads may share a Classifier.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     images ─ batches ─► prepare ─► request ─► predictions, in order
                         (up to four batches at once, each in its own thread)
 
-What the model takes is read from the server once per served version: when another version answers
-than the one the images were prepared for, they are prepared again.
+The model's contract is read from the server once per served version. When another version computes
+a request than the images were prepared for, they are prepared and sent again.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _ENSEMBLE_TAG = re.compile(r"^(in ensemble '[^']*', )?(image: )?")
 
 @dataclass(frozen=True)
 class Classification:
-    """What became of one image: its predictions, best first, or why it cannot be classified."""
+    """The result for one image: its predictions, best first, or the error of a bad image."""
 
     image: ImageLike
     predictions: tuple[Prediction, ...] = ()
@@ -55,15 +55,16 @@ class _Element:
 
 
 class _VersionChangedError(Exception):
-    """The server answered with another version than the images were prepared for."""
+    """Another version than the images were prepared for computed the request."""
 
 
 class Classifier(Served):
     """A classifier that the Triton at `url` (gRPC, host:port) serves as `model`.
 
-    `decode` says who decodes and resizes: this client (it sends 8-bit pixels) or the server (it is
-    sent the files as they are). `timeout_s` bounds each request. `version` is the served version,
-    "" the latest. Nothing is sent before the first image. It may be shared by threads.
+    `decode` says where images are decoded and resized: in this "client", which then sends 8-bit
+    pixels, or in the "server", which then gets the files unchanged. `timeout_s` bounds each
+    request. `version` is the served version, "" the latest. Nothing is sent before the first image.
+    Threads may share a Classifier. Raises `UsageError` for arguments that cannot work.
     """
 
     def __init__(
@@ -81,7 +82,7 @@ class Classifier(Served):
         """The `top` best classes of one image, best first.
 
         Raises `BadImageError` for an image that cannot be decoded, and the other errors of
-        resnet_client.errors for a server that cannot be asked.
+        resnet_client.errors where the request fails.
         """
         (found,) = self._classify_batch([image], _checked_top(top))
         if found.error is not None:
@@ -91,19 +92,19 @@ class Classifier(Served):
     def classify_many(
         self, images: Iterable[ImageLike], top: int = 5, batch_size: int | None = None
     ) -> Iterator[Classification]:
-        """Classify a stream of images in batches, several at once; results come in their order.
+        """Classify a stream of images in batches, several at once; results in the images' order.
 
-        `batch_size` is the model's maximum unless given. A bad image is reported in its own
-        result and costs the others nothing; when the server fails, iteration raises. At most a
-        few batches of `images` are read ahead.
+        `batch_size` is the model's maximum when None. A bad image is reported in its own result and
+        does not affect the others; when the server fails, iteration raises. A few batches of
+        `images` at most are read ahead.
         """
         _checked_top(top)
         if isinstance(images, (str, bytes, os.PathLike)):
-            raise UsageError("classify_many takes several images; classify takes one")
+            raise UsageError("classify_many needs several images; for one, use classify")
         most = self._contract().max_batch_size
         size = most if batch_size is None else batch_size
         if not 1 <= size <= most:
-            raise UsageError(f"a batch of {size}: {self.model!r} takes 1 to {most} images")
+            raise UsageError(f"a batch of {size}: {self.model!r} accepts 1 to {most} images")
         return self._stream(iter(images), top, size)
 
     def _stream(self, images: Iterator[ImageLike], top: int, size: int) -> Iterator[Classification]:
@@ -125,20 +126,20 @@ class Classifier(Served):
             elements = [_prepared(contract, image) for image in images]
             good = [element for element in elements if isinstance(element, _Element)]
             try:
-                answers = iter(self._ask(contract, good, top) if good else ())
+                found = iter(self._request(contract, good, top) if good else ())
             except _VersionChangedError:
                 self._forget(contract)
                 continue
-            outcomes = [next(answers) if isinstance(e, _Element) else e for e in elements]
+            outcomes = [next(found) if isinstance(e, _Element) else e for e in elements]
             return [
                 Classification(image, error=outcome)
                 if isinstance(outcome, BadImageError)
                 else Classification(image, outcome)
                 for image, outcome in zip(images, outcomes, strict=True)
             ]
-        raise self._restless()
+        raise self._changing()
 
-    def _ask(
+    def _request(
         self, contract: Contract, elements: Sequence[_Element], top: int
     ) -> list[tuple[Prediction, ...] | BadImageError]:
         batch = np.stack([element.tensor for element in elements])
@@ -156,10 +157,10 @@ class Classifier(Served):
                 raise _VersionChangedError from error
             if not contract.encoded or not isinstance(error, InvalidInputError):
                 raise
-            if len(elements) > 1:  # one broken file fails the whole request: find out which
-                return [self._ask(contract, [element], top)[0] for element in elements]
-            said = _ENSEMBLE_TAG.sub("", error.what)
-            return [BadImageError(said, where=elements[0].name)]
+            if len(elements) > 1:  # one broken file fails the whole request: find it
+                return [self._request(contract, [element], top)[0] for element in elements]
+            reason = _ENSEMBLE_TAG.sub("", error.what)
+            return [BadImageError(reason, where=elements[0].name)]
         if version != contract.version:
             raise _VersionChangedError
         return [predictions(row, top) for row in rows]
@@ -174,5 +175,5 @@ def _prepared(contract: Contract, image: ImageLike) -> _Element | BadImageError:
 
 def _checked_top(top: int) -> int:
     if top < 1:
-        raise UsageError(f"top is at least 1, not {top}")
+        raise UsageError(f"top must be at least 1, not {top}")
     return top

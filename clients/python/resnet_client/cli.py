@@ -1,4 +1,4 @@
-"""`resnet-classify IMAGE…`: results on stdout, everything else on stderr, never a traceback.
+"""`resnet-classify IMAGE…`: results on stdout, messages on stderr, no traceback for known errors.
 
 Exit codes: 0 done · 1 unexpected · 2 usage or unknown model · 4 no server · 5 a bad image.
 """
@@ -26,7 +26,7 @@ _TRACEBACK = "RESNET_SERVE_TRACEBACK"
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code."""
     for stream in (sys.stdout, sys.stderr):
-        with contextlib.suppress(AttributeError):  # a stream that a caller has put in place
+        with contextlib.suppress(AttributeError):  # a stream that the caller replaced
             stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     options = _parser().parse_args(arguments)
     try:
@@ -37,7 +37,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         _complain("interrupted")
         return _INTERRUPTED
-    except BrokenPipeError:  # the reader of our stdout has gone, as in `… | head`
+    except BrokenPipeError:  # the reader of stdout has ended, as in `… | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except Exception as error:
@@ -45,7 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         _complain(
             f"unexpected {type(error).__name__}: {error}. This is a bug in resnet-classify; "
-            f"{_TRACEBACK}=1 shows where."
+            f"{_TRACEBACK}=1 shows the traceback."
         )
         return 1
 
@@ -86,7 +86,7 @@ def _parser() -> argparse.ArgumentParser:
         "--decode",
         choices=get_args(Decode),
         default="client",
-        help="who decodes and resizes the images (default: %(default)s)",
+        help="where the images are decoded and resized (default: %(default)s)",
     )
     parser.add_argument(
         "--json", action="store_true", help="one JSON object per image, each on a line"
@@ -96,7 +96,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="SECONDS",
         type=_seconds,
         default=30.0,
-        help="how long to wait for each answer (default: 30)",
+        help="how long to wait for each response (default: 30)",
     )
     return parser
 
@@ -119,8 +119,8 @@ def _run(options: argparse.Namespace) -> int:
     inputs = collect(options.images)
     for error in inputs.errors:
         _complain(str(error))
-    if inputs.passed_over:
-        _note(f"{inputs.passed_over} files that are not images by their names were left out")
+    if inputs.skipped:
+        _note(f"skipped {inputs.skipped} files without the suffix of an image")
     bad = len(inputs.errors)
     if inputs.images:
         bad += _classify(inputs, options)
@@ -128,7 +128,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _classify(inputs: Inputs, options: argparse.Namespace) -> int:
-    """Print every image as its answer arrives; returns how many were bad."""
+    """Print the result of every image as it arrives; returns the number of bad images."""
     model = options.model or only_classifier(options.url, timeout_s=options.timeout)
     names = [name for name, _ in inputs.images]
     bad = 0
@@ -140,9 +140,9 @@ def _classify(inputs: Inputs, options: argparse.Namespace) -> int:
             error = result.error and result.error.about(name)
             bad += error is not None
             if options.json:
-                _answer(screen.json_line(name, model, result.predictions, error))
+                _print(screen.json_line(name, model, result.predictions, error))
             elif error is None:
-                _answer(screen.block(name, result.predictions, stream=sys.stdout))
+                _print(screen.block(name, result.predictions, stream=sys.stdout))
             else:
                 _complain(str(error))
             _count(done, len(names))
@@ -151,13 +151,13 @@ def _classify(inputs: Inputs, options: argparse.Namespace) -> int:
     return bad
 
 
-def _answer(text: str) -> None:
+def _print(text: str) -> None:
     sys.stdout.write(f"{text}\n")
     sys.stdout.flush()
 
 
 def _count(done: int, total: int) -> None:
-    """Progress, where the results themselves do not show it."""
+    """Progress on stderr, where the results are not shown on the terminal."""
     if sys.stderr.isatty() and not sys.stdout.isatty():
         end = "\n" if done == total else ""
         sys.stderr.write(f"\r{done}/{total} images{end}")

@@ -1,7 +1,7 @@
-"""The wire: a channel to one Triton, a deadline on every call, and errors a person can act on.
+"""A gRPC connection to one Triton: a deadline on every call, and errors with a remedy.
 
-Only UNAVAILABLE is tried again, by gRPC itself, a few times and never past the deadline. One
-connection serves any number of threads.
+gRPC itself retries the statuses in `RETRYABLE`, a few times and never past the deadline. Any number
+of threads may share a connection.
 Reference: triton-inference-server/server, docs/protocol; gRPC proposal A6 (retries).
 """
 
@@ -20,37 +20,39 @@ from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 from resnet_client.errors import (
     ClientError,
-    DeadlineError,
-    InvalidInputError,
     ModelError,
     ServerError,
     UnavailableError,
     UsageError,
 )
+from resnet_serve.errors import RETRYABLE, server_error
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
 _LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|\[::1\]")
-_REQUEST_TAG = re.compile(r"^(\[request id: [^\]]*\] )+")
 _LIVENESS_TIMEOUT_S = 2.0
 _MAX_MESSAGE_BYTES = 2**31 - 1
 _NAMES_SHOWN = 10
-# The list of models is not among them: of a restricted protocol Triton says UNAVAILABLE for good.
+# Not the list of models: for a restricted protocol Triton answers UNAVAILABLE every time.
 _RETRIED = ("ModelInfer", "ModelConfig", "ModelMetadata")
 _RETRIES = {
     "maxAttempts": 4,
     "initialBackoff": "0.1s",
     "maxBackoff": "1s",
     "backoffMultiplier": 2,
-    "retryableStatusCodes": ["UNAVAILABLE"],
+    "retryableStatusCodes": RETRYABLE,
 }
 
-# What a classifier brings along: an ensemble that takes encoded images, and its first step; what is
-# composed of several, the average of their answers.
+# Models that belong to a classifier: an ensemble for encoded images, that ensemble's first step,
+# and, for an ensemble of several classifiers, the average of their outputs.
 IMAGE_SUFFIX, PREPROCESS_SUFFIX, AVERAGE_SUFFIX = "_image", "_preprocess", "_average"
 
 
 class Connection:
-    """A gRPC channel to the Triton at `url` (host:port); every call ends within `timeout_s`."""
+    """A gRPC channel to the Triton at `url` (host:port); every call ends within `timeout_s`.
+
+    Raises `UsageError` for an address that is not host:port, and for a timeout that is not a
+    positive number of seconds.
+    """
 
     def __init__(self, url: str, *, timeout_s: float) -> None:
         if not (math.isfinite(timeout_s) and timeout_s > 0):
@@ -61,12 +63,12 @@ class Connection:
         self._closed = False
 
     def close(self) -> None:
-        """Cancel what is under way and hang up; later calls raise `ClientError`."""
+        """Cancel running calls and close the channel; later calls raise `ClientError`."""
         self._closed = True
         self._client.close()
 
     def latest(self, model: str) -> str:
-        """The version that a request without a version is answered by."""
+        """The version that serves a request without a version."""
         about = self._call("get_model_metadata", model)
         return str(max(about.versions, key=_number))
 
@@ -84,9 +86,10 @@ class Connection:
         output_name: str,
         classes: int,
     ) -> tuple[str, NDArray[Any]]:
-        """Classify a batch [n,…]: the version that answered, and its answer, BYTES [n,classes].
+        """Classify a batch [n,…]: the version that computed it, and its classes, BYTES [n,classes].
 
-        Raises `InvalidInputError` with the server's words when the input is at fault.
+        The strings are those of Triton's classification extension. Raises `InvalidInputError` with
+        the server's message when the input is at fault.
         """
         tensor = _input(input_name, batch)
         wanted = grpcclient.InferRequestedOutput(output_name, class_count=classes)
@@ -94,13 +97,16 @@ class Connection:
         answer = result.as_numpy(output_name)
         if answer is None or answer.shape != (len(batch), classes):
             shape = "nothing" if answer is None else list(answer.shape)
-            raise ServerError(f"answered {shape} for {output_name!r}", where=f"model {model!r}")
+            raise ServerError(
+                f"{output_name!r} is {shape}, not {[len(batch), classes]}",
+                where=f"model {model!r}",
+            )
         return str(result.get_response().model_version), answer
 
     def outputs(
         self, model: str, version: str, *, input_name: str, batch: NDArray[Any]
     ) -> tuple[str, dict[str, NDArray[Any]]]:
-        """Run a batch [n,…]: the version that answered, and every output by name, [n,…] each."""
+        """Run a batch [n,…]: the version that computed it, and every output [n,…] by name."""
         tensor = _input(input_name, batch)
         result = self._call("infer", model, version, inputs=[tensor])
         response = result.get_response()
@@ -108,9 +114,10 @@ class Connection:
         return str(response.model_version), {name: result.as_numpy(name) for name in names}
 
     def models(self) -> dict[str, tuple[str, ...]] | None:
-        """The models that are ready, by name, each with its versions; None if that is restricted.
+        """The ready models by name, each with its versions; None if the server restricts the list.
 
-        Read from the statistics, which `resnet-serve up` leaves open; the repository index is not.
+        They are read from the statistics, which `resnet-serve up` does not restrict, unlike the
+        repository index.
         """
         try:
             answer = self._call("get_inference_statistics", "")
@@ -136,44 +143,29 @@ class Connection:
             )
         except InferenceServerException as error:
             raise self._explained(error, model, version) from error
-        except ValueError as error:  # how gRPC refuses a channel closed by another thread
+        except ValueError as error:  # gRPC raises it for a channel that another thread closed
             if self._closed:
                 raise _closed() from error
             raise
 
     def _explained(self, error: Any, model: str, version: str) -> ClientError:
-        said = _REQUEST_TAG.sub("", " ".join((error.message() or "no reason given").split()))
-        code = str(error.status()).removeprefix("StatusCode.")
         if self._closed:
             return _closed()
-        if code == "NOT_FOUND":
-            return self._unknown(model, version)
-        if code == "DEADLINE_EXCEEDED":
-            return DeadlineError(
-                f"no answer from {self.url} within {self.timeout_s:g} s",
-                remedy="Is the server overloaded? A longer timeout waits longer.",
-            )
-        if code == "UNAVAILABLE":
-            return self._unavailable(said)
-        if code == "UNIMPLEMENTED":
-            return UnavailableError(f"what answers at {self.url} is no Triton ({said})")
-        kind = InvalidInputError if code == "INVALID_ARGUMENT" else ServerError
-        return kind(said, where=f"model {model!r}")
+        found = server_error(
+            error, self.url, where=f"model {model!r}", timeout_s=self.timeout_s, live=self._live
+        )
+        return self._unknown(model, version) if isinstance(found, ModelError) else found
 
-    def _unavailable(self, said: str) -> UnavailableError:
-        """Triton says UNAVAILABLE too, of a full queue or a model that is not loaded."""
-        try:
-            self._client.is_server_live(client_timeout=min(self.timeout_s, _LIVENESS_TIMEOUT_S))
-        except InferenceServerException as error:
-            return _unreachable(self.url, error.message() or "")
-        return UnavailableError(said, where=f"the server at {self.url} is up, but answers")
+    def _live(self) -> bool:
+        timeout_s = min(self.timeout_s, _LIVENESS_TIMEOUT_S)
+        return bool(self._client.is_server_live(client_timeout=timeout_s))
 
     def _unknown(self, model: str, version: str) -> ModelError:
         served = self.models()
         if served is None:
             return ModelError(
                 f"the server at {self.url} serves no model {_named(model, version)}",
-                remedy="It keeps the list of its models to itself; `resnet-serve list` shows them.",
+                remedy="It restricts the list of its models; `resnet-serve list` shows them.",
             )
         if model in served:
             return ModelError(
@@ -184,7 +176,7 @@ class Connection:
         if alone != model and alone in served:
             return ModelError(
                 f"the server at {self.url} serves {alone!r} without {model!r}",
-                remedy="Images are then decoded by the client.",
+                remedy="Decode the images in the client: decode='client', or --decode client.",
             )
         return ModelError(
             f"the server at {self.url} serves no model {_named(model, version)}",
@@ -199,31 +191,20 @@ def _input(name: str, batch: NDArray[Any]) -> Any:
 
 
 def nearest(name: str, names: Iterable[str]) -> list[str]:
-    """The names without the companions that a classifier brings, the most similar first."""
+    """The classifiers among `names`, the most similar to `name` first."""
 
-    def likeness(other: str) -> float:
+    def similarity(other: str) -> float:
         return difflib.SequenceMatcher(None, name.lower(), other.lower()).ratio()
 
-    return sorted(classifiers(names), key=likeness, reverse=True)
+    return sorted(classifiers(names), key=similarity, reverse=True)
 
 
 def classifiers(names: Iterable[str]) -> list[str]:
-    """`resnet50` of `resnet50`, `resnet50_image` and `resnet50_preprocess`."""
+    """The names without companions: `resnet50` of `resnet50`, `resnet50_image`, and so on."""
     suffixes = (IMAGE_SUFFIX, PREPROCESS_SUFFIX, AVERAGE_SUFFIX)
     names = list(names)
     companions = {f"{name}{suffix}" for name in names for suffix in suffixes}
     return [name for name in names if name not in companions]
-
-
-def _unreachable(url: str, said: str) -> UnavailableError:
-    if re.search("resolv|DNS", said):
-        return UnavailableError(f"the host of {url} is not known here", remedy="Is it spelled so?")
-    if re.search("Socket closed|http1", said):
-        return UnavailableError(
-            f"what listens at {url} does not speak gRPC",
-            remedy="Triton's gRPC port is 8001 unless told otherwise; 8000 is HTTP.",
-        )
-    return UnavailableError(f"nothing answers at {url}", remedy="Start it with: resnet-serve up")
 
 
 def _listed(names: list[str]) -> str:
@@ -258,13 +239,13 @@ def _channel(url: str) -> list[tuple[str, Any]]:
         ("grpc.max_send_message_length", _MAX_MESSAGE_BYTES),
         ("grpc.max_receive_message_length", _MAX_MESSAGE_BYTES),
         ("grpc.service_config", json.dumps(policy)),
-        # A request larger than this buffer, 256 KB unless told otherwise, is never tried again.
+        # gRPC does not retry a request larger than this buffer, 256 KB by default.
         ("grpc.per_rpc_retry_buffer_size", _MAX_MESSAGE_BYTES),
-        # A server that comes back must be found within the retries, which take 0.7 s in all.
+        # A server that restarts must be found within the retries, which take 0.7 s together.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 200),
     ]
     if _LOOPBACK.fullmatch(address["host"]):
-        # gRPC would send even this through the proxy that http_proxy names.
+        # Otherwise gRPC uses the proxy in http_proxy even for this host.
         arguments.append(("grpc.enable_http_proxy", 0))
     return arguments

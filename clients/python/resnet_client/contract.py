@@ -1,11 +1,11 @@
-"""What a served model takes and gives, read from its own configuration.
+"""The inputs and outputs of a served model, read from its own configuration.
 
     resnet50         image  UINT8 [H,W,3], or FP32 [3,H,W] normalised   parameters["preprocessing"]
-    resnet50_image   image  BYTES [1], an encoded image file            the server has the rest
-    both             logits FP32 [classes], or what another head answers
+    resnet50_image   image  BYTES [1], an encoded image file            the server does the rest
+    both             logits FP32 [classes], or the outputs of another head
 
-`prepare` is the client's half: one image in, one element of the request's batch out. What takes
-encoded images gets them as they are, even where the client was asked to decode.
+`prepare` is the client's part: one image in, one element of the request's batch out. A model of
+encoded images gets the files unchanged, even with decode="client".
 """
 
 from __future__ import annotations
@@ -30,9 +30,10 @@ _HEADS = frozenset({"features", "c2", "c3", "c4", "c5"})
 
 @dataclass(frozen=True)
 class Contract:
-    """One version of one served model, as its configuration promises it.
+    """One version of one served model, from its configuration.
 
-    `classes` is 0 for one that is asked for its features.
+    `prepare` makes one element of a batch from an image; `encoded` says that it is a file's bytes.
+    `classes` is 0 for a model without a classifier.
     """
 
     model: str
@@ -47,19 +48,20 @@ class Contract:
 def read(
     model: str, version: str, config: Any, decode: Decode, *, classifies: bool = True
 ) -> Contract:
-    """Read a `ModelConfig` message; raises `ModelError` for what is not a classifier of ours.
+    """Read a `ModelConfig` message.
 
-    With `classifies` False, for what is no model of ours with another head.
+    Raises `ModelError` for a model that resnet-convert did not deploy, and for one without a
+    classifier; with `classifies` False, for one that is a classifier.
     """
     if config.max_batch_size < 1:
-        raise _foreign(model, "takes no batches")
+        raise _unsupported(model, "does not support batches")
     if len(config.input) != 1:
-        raise _foreign(model, f"has {len(config.input)} inputs")
+        raise _unsupported(model, f"has {len(config.input)} inputs")
     image = config.input[0]
     datatype, shape = _datatype(image), list(image.dims)
     takes_files = (datatype, shape) == ("BYTES", [1])
     if decode == "server" and not takes_files:
-        raise _foreign(model, f"takes {datatype} {shape}, not encoded images")
+        raise _unsupported(model, f"expects {datatype} {shape}, not encoded images")
     return Contract(
         model=model,
         version=version,
@@ -73,17 +75,19 @@ def read(
 
 def _pixels(model: str, datatype: str, shape: list[int], config: Any) -> Prepare:
     if PREPROCESSING not in config.parameters:
-        raise _foreign(model, "does not say how its images are to be preprocessed")
+        raise _unsupported(model, "has no preprocessing in its configuration")
     try:
         preprocessing = Preprocessing.from_json(config.parameters[PREPROCESSING].string_value)
     except Exception as error:
-        raise _foreign(model, f"has an unreadable preprocessing ({error})") from error
+        raise _unsupported(model, f"has an unreadable preprocessing ({error})") from error
     (height, width), channels = preprocessing.crop, preprocessing.channels
     if (datatype, shape) == ("UINT8", [height, width, channels]):
         return lambda image: pixels(image, preprocessing)
     if (datatype, shape) == ("FP32", [channels, height, width]):
         return lambda image: preprocessing.normalize(pixels(image, preprocessing))
-    raise _foreign(model, f"takes {datatype} {shape}, its preprocessing gives {height} × {width}")
+    raise _unsupported(
+        model, f"expects {datatype} {shape}, but its preprocessing gives {height} × {width}"
+    )
 
 
 def _file(image: ImageLike) -> NDArray[Any]:
@@ -97,34 +101,34 @@ def _classes(model: str, config: Any) -> int:
     what = f"has no output {OUTPUT!r} with one number per class"
     names = [output.name for output in config.output]
     if OUTPUT in names or not names or not _HEADS.issuperset(names):
-        raise _foreign(model, what)
+        raise _unsupported(model, what)
     raise ModelError(
-        f"has no classes: it answers {', '.join(names)}",
+        f"has no classes: its outputs are {', '.join(names)}",
         where=f"model {model!r}",
-        remedy="resnet_client.Extractor asks for that.",
+        remedy="Use resnet_client.Extractor for them.",
     )
 
 
 def _no_classes(model: str, config: Any) -> int:
     if any(output.name == OUTPUT for output in config.output):
         raise ModelError(
-            "is a classifier: it answers logits",
+            "is a classifier: its output is logits",
             where=f"model {model!r}",
-            remedy="resnet_client.Classifier asks for those.",
+            remedy="Use resnet_client.Classifier for them.",
         )
     return 0
 
 
 def _datatype(tensor: Any) -> str:
-    """The protocol's name of a configuration's data type: TYPE_UINT8 is UINT8 on the wire."""
+    """The name of a data type in requests: UINT8 for a configuration's TYPE_UINT8."""
     field = tensor.DESCRIPTOR.fields_by_name["data_type"]
     name = field.enum_type.values_by_number[tensor.data_type].name.removeprefix("TYPE_")
     return "BYTES" if name == "STRING" else str(name)
 
 
-def _foreign(model: str, what: str) -> ModelError:
+def _unsupported(model: str, what: str) -> ModelError:
     return ModelError(
         what,
         where=f"model {model!r}",
-        remedy="This client speaks to classifiers that resnet-convert deployed.",
+        remedy="This client needs a model that resnet-convert deployed.",
     )

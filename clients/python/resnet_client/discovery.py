@@ -1,4 +1,4 @@
-"""Which model to ask when none is named: the one classifier that the server serves."""
+"""The model to use when none is named: the only classifier that the server serves."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from resnet_client.errors import ModelError
 def only_classifier(url: str, *, timeout_s: float) -> str:
     """The name of the only classifier served at `url`.
 
-    Raises `ModelError` with the names when there are several, and when the server keeps them to
-    itself.
+    Raises `ModelError` with the names when there are several, and when the server restricts the
+    list of its models.
     """
     how = "Name one with --model or RESNET_MODEL."
     with closing(Connection(url, timeout_s=timeout_s)) as connection:
         names = connection.models()
         if names is None:
             raise ModelError(
-                f"the server at {url} does not say which models it serves",
+                f"the server at {url} restricts the list of its models",
                 remedy=f"{how} `resnet-serve list` shows them.",
             )
         ours = [

@@ -1,4 +1,4 @@
-"""The extractor: images in any form in, the features or maps of a network without a classifier out.
+"""The extractor: images in, features or feature maps of a network without a classifier out.
 
 with Extractor("127.0.0.1:8001", "resnet50_features") as extractor:
     embeddings = extractor.extract(["a.jpg", "b.jpg"])["features"]  # FP32 [2,2048]
@@ -20,7 +20,7 @@ from resnet_client.served import VERSION_CHANGES, Served
 class Extractor(Served):
     """A model without a classifier that the Triton at `url` (gRPC, host:port) serves as `model`.
 
-    `decode`, `timeout_s` and `version` mean what they mean to a `Classifier`.
+    `decode`, `timeout_s` and `version` are those of a `Classifier`.
     """
 
     _classifies = False
@@ -40,10 +40,10 @@ class Extractor(Served):
         """Every output by name, FP32 [len(images),…], in the order of the images.
 
         Raises `BadImageError` for the first image that cannot be decoded, and the other errors
-        of resnet_client.errors for a server that cannot be asked.
+        of resnet_client.errors where a request fails.
         """
         if isinstance(images, (str, bytes)) or not len(images):
-            raise UsageError("extract takes several images, one at least")
+            raise UsageError("extract needs a sequence of images, at least one")
         for _ in range(VERSION_CHANGES):
             contract = self._contract()
             batch = np.stack([contract.prepare(image) for image in images])
@@ -59,8 +59,8 @@ class Extractor(Served):
                 versions.add(version)
                 parts.append(found)
             if versions == {contract.version}:
-                # An ensemble answers its outputs in any order.
+                # An ensemble returns its outputs in any order.
                 names = sorted(parts[0])
                 return {name: np.concatenate([each[name] for each in parts]) for name in names}
             self._forget(contract)
-        raise self._restless()
+        raise self._changing()

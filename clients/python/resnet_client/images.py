@@ -1,8 +1,8 @@
-"""Whatever the caller calls an image, as an RGB picture or as the bytes of an image file.
+"""An image in any of the accepted forms, as an RGB picture or as the bytes of an image file.
 
 path, bytes ── decode ──┐
 array [H,W,3] ──────────┼─► upright RGB picture       (decode="client")
-PIL image ── upright ───┘     └─ PNG, lossless ─► bytes   (decode="server"; files go as they are)
+PIL image ── upright ───┘     └─ PNG, lossless ─► bytes   (decode="server"; files unchanged)
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ _BYTES = (bytes, bytearray, memoryview)
 
 
 def name_of(image: ImageLike) -> str:
-    """What to call the image in a message: its path, else `image`."""
+    """The name of the image in messages: its path, or `image`."""
     return os.fspath(image) if isinstance(image, _PATHS) else "image"
 
 
 def picture(image: ImageLike) -> Image.Image:
-    """The image as upright 8-bit RGB; raises `BadImageError`, whatever is wrong with it."""
+    """The image as upright 8-bit RGB; raises `BadImageError` for anything wrong with it."""
     with _explained(image):
         if isinstance(image, _PATHS):
             return decode(Path(image))
@@ -52,13 +52,16 @@ def picture(image: ImageLike) -> Image.Image:
 
 
 def pixels(image: ImageLike, preprocessing: Preprocessing) -> NDArray[np.uint8]:
-    """The network's input, UINT8 [H,W,3]; raises `BadImageError`."""
+    """The network's input, UINT8 [H,W,3], after resize and crop; raises `BadImageError`."""
     with _explained(image):
         return preprocessing.pixels(picture(image))
 
 
 def encoded(image: ImageLike) -> bytes:
-    """The bytes of an image file: a file's own, a PNG of everything else."""
+    """The bytes of an image file: the file's own, or a PNG of a picture or an array.
+
+    Raises `BadImageError` for a file that cannot be read, and for what is not an image.
+    """
     if isinstance(image, _BYTES):
         return bytes(image)
     if isinstance(image, _PATHS):
@@ -73,13 +76,13 @@ def _from_array(array: NDArray[Any]) -> Image.Image:
     colour = array.ndim == 3 and array.shape[-1] == 3
     if array.dtype != np.uint8 or not (colour or array.ndim == 2) or array.size == 0:
         raise ImageError(
-            f"an array must be UINT8 [H,W,3] in RGB, this is {array.dtype} {list(array.shape)}"
+            f"an array must be UINT8 [H,W,3] in RGB; this is {array.dtype} {list(array.shape)}"
         )
     return to_rgb(Image.fromarray(array))
 
 
 def _upright(image: Image.Image) -> Image.Image:
-    """As `decode` would have given it, had it been given the file."""
+    """The picture that `decode` would make of its file."""
     if image.width * image.height > MAX_PIXELS:
         raise ImageError(
             f"{image.width} × {image.height} pixels are more than the {MAX_PIXELS:,} allowed",

@@ -1,4 +1,4 @@
-"""What `resnet-classify` is given on its command line, as images: files, folders, and `-`."""
+"""The images on the command line of `resnet-classify`: files, folders, and `-` for stdin."""
 
 from __future__ import annotations
 
@@ -18,15 +18,22 @@ STDIN = "-"
 
 @dataclass
 class Inputs:
-    """Images by name, in the order given; what is wrong; and how many files were passed over."""
+    """The images with their names, in the order given, the errors, and the count of skipped files.
+
+    An image is a path, or the bytes from stdin. `skipped` counts files in folders that are not
+    images by their suffix.
+    """
 
     images: list[tuple[str, Path | bytes]] = field(default_factory=list)
     errors: list[BadImageError] = field(default_factory=list)
-    passed_over: int = 0
+    skipped: int = 0
 
 
 def collect(arguments: Iterable[str]) -> Inputs:
-    """Look into every folder (hidden files aside, sorted) and read stdin for `-`."""
+    """Search every folder (sorted, without hidden files), and read stdin for `-`.
+
+    Raises `UsageError` for `-` given twice or on a terminal; other problems are in `errors`.
+    """
     found = Inputs()
     read = False
     for argument in arguments:
@@ -36,7 +43,7 @@ def collect(arguments: Iterable[str]) -> Inputs:
             read = True
             found.images.append(("stdin", _stdin()))
         elif Path(argument).is_dir():
-            _look_into(Path(argument), found)
+            _search(Path(argument), found)
         else:
             found.images.append((argument, Path(argument)))
     return found
@@ -44,11 +51,11 @@ def collect(arguments: Iterable[str]) -> Inputs:
 
 def _stdin() -> bytes:
     if sys.stdin is None or sys.stdin.isatty():
-        raise UsageError("'-' reads an image from stdin, which is a terminal")
+        raise UsageError("'-' reads an image from stdin, but stdin is a terminal")
     return sys.stdin.buffer.read()
 
 
-def _look_into(folder: Path, found: Inputs) -> None:
+def _search(folder: Path, found: Inputs) -> None:
     suffixes = {end for end, kind in Image.registered_extensions().items() if kind in FORMATS}
     images = []
     for directory, folders, files in os.walk(folder, onerror=lambda e: _unreadable(e, found)):
@@ -57,10 +64,10 @@ def _look_into(folder: Path, found: Inputs) -> None:
             if Path(name).suffix.lower() in suffixes:
                 images.append(Path(directory, name))
             else:
-                found.passed_over += 1
+                found.skipped += 1
     found.images += [(str(path), path) for path in images]
     if not images and not any(error.where == str(folder) for error in found.errors):
-        found.errors.append(BadImageError("holds no images", where=str(folder)))
+        found.errors.append(BadImageError("contains no images", where=str(folder)))
 
 
 def _unreadable(error: OSError, found: Inputs) -> None:

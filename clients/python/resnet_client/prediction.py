@@ -1,6 +1,6 @@
-"""From the strings of Triton's classification extension to predictions.
+"""Predictions from the strings of Triton's classification extension.
 
-A classifier answers `value:index[:label]` for every class, best first; over all of them
+The server returns `value:index[:label]` for every class, best first; over all classes
 
     probability = exp(logit) / Σ exp(logits)
 
@@ -27,25 +27,24 @@ class Prediction:
     logit: float
 
 
-def predictions(answer: Iterable[bytes], top: int) -> tuple[Prediction, ...]:
-    """The `top` best of one image's answer, which must hold every class.
+def predictions(classes: Iterable[bytes], top: int) -> tuple[Prediction, ...]:
+    """The `top` best classes of one image, from the strings of all its classes.
 
-    Raises `ServerError` for an answer that is not the extension's, and for logits that are NaN or
-    infinite.
+    Raises `ServerError` for strings of another format, and for logits that are NaN or infinite.
     """
-    classes = [text.split(b":", 2) for text in answer]
+    rows = [text.split(b":", 2) for text in classes]
     try:
-        logits = np.array([float(value) for value, *_ in classes])
+        logits = np.array([float(value) for value, *_ in rows])
         best = [
             (int(index), label[0].decode("utf-8", "replace") if label else index.decode())
-            for _, index, *label in classes[:top]
+            for _, index, *label in rows[:top]
         ]
     except ValueError as error:
-        raise ServerError(f"the server's answer is not value:index[:label] ({error})") from error
+        raise ServerError(f"the response is not value:index[:label] ({error})") from error
     if not np.isfinite(logits).all():
         raise ServerError(
-            "the network's outputs are not finite",
-            remedy="`resnet-serve verify` shows whether the model still computes what it should.",
+            "the network's logits are not finite",
+            remedy="Deploy it again with resnet-convert, which compares them with PyTorch's.",
         )
     powers = np.exp(logits - logits.max(initial=-np.inf))
     probabilities = powers / powers.sum()

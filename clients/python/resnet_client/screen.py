@@ -1,4 +1,4 @@
-"""How predictions look: lines for people, with bars on a terminal, and JSON for programs."""
+"""Predictions as text, with bars on a terminal, or as JSON."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def bar(probability: float) -> str:
 
 
 def printable(text: str) -> str:
-    """The text on one line; what a terminal would obey, it shows."""
+    """The text on one line, with control characters escaped."""
     return "".join(
         character if character.isprintable() else ascii(character)[1:-1] for character in text
     )

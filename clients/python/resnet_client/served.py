@@ -1,6 +1,6 @@
-"""What every client of one served model is: where it is, what it takes, when that has changed.
+"""The base of every client of one served model: its connection, and its contract.
 
-What the model takes is read from the server once per served version.
+The contract is read from the server once per served version.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from resnet_client.connection import IMAGE_SUFFIX, Connection
 from resnet_client.contract import Contract, Decode, read
 from resnet_client.errors import ModelError, UsageError
 
-VERSION_CHANGES = 3  # that are followed before it is called an error
+VERSION_CHANGES = 3  # attempts, each with a new contract, before a change of version is an error
 
 
 class Served:
@@ -48,7 +48,7 @@ class Served:
         self.close()
 
     def close(self) -> None:
-        """Cancel what is under way and hang up."""
+        """Cancel running requests and close the connection."""
         self._connection.close()
 
     def _contract(self) -> Contract:
@@ -66,6 +66,10 @@ class Served:
             if self._known is contract:
                 self._known = None
 
-    def _restless(self) -> ModelError:
-        """The error for a version that changed with every attempt."""
-        return ModelError("its version changes all the time", where=f"model {self.model!r}")
+    def _changing(self) -> ModelError:
+        """The error for a version that changed during every attempt."""
+        return ModelError(
+            f"its version changed during {VERSION_CHANGES} attempts",
+            where=f"model {self.model!r}",
+            remedy="Try again when its deployment is done.",
+        )

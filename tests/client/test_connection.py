@@ -1,79 +1,23 @@
-"""What the real server cannot be told to do: a server that refuses on purpose, and counts."""
+"""Connections to a server that refuses on purpose and counts its calls, unlike the real one."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from concurrent import futures
-from dataclasses import dataclass
 from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-from tritonclient.grpc import service_pb2, service_pb2_grpc
+from scripted_triton import Reluctant, start
 
 from resnet_client.connection import Connection, classifiers, nearest
 from resnet_client.errors import DeadlineError, ModelError, ServerError, UnavailableError
-
-MESSAGE_BYTES = 32_000_000
-
-
-class Reluctant(service_pb2_grpc.GRPCInferenceServiceServicer):
-    """Refuses with `code` the first `refusals` times; its list of models is restricted."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-        self.refusals = 0
-        self.code = grpc.StatusCode.UNAVAILABLE
-
-    def _refuse(self, context: grpc.ServicerContext) -> None:
-        self.calls += 1
-        if self.calls <= self.refusals:
-            context.abort(self.code, "not\nnow")
-
-    def ServerLive(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        return service_pb2.ServerLiveResponse(live=True)
-
-    def ModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        self._refuse(context)
-        return service_pb2.ModelMetadataResponse(versions=["9", "10", "1"])
-
-    def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        self._refuse(context)
-        response = service_pb2.ModelInferResponse(model_version="10")
-        response.outputs.add(name="logits", datatype="BYTES", shape=[1, 1])
-        response.raw_output_contents.append(b"\x05\0\0\x001.0:0")
-        return response
-
-    def ModelStatistics(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
-        self.calls += 1
-        context.abort(grpc.StatusCode.UNAVAILABLE, "This protocol is restricted, expecting header")
 
 
 @pytest.fixture
 def reluctant() -> Reluctant:
     return Reluctant()
-
-
-@dataclass
-class Started:
-    server: grpc.Server
-    port: int
-
-    def stop(self) -> None:
-        self.server.stop(0).wait()
-
-
-def start(servicer: Reluctant | None, port: int = 0) -> Started:
-    """A gRPC server on loopback; without a servicer it knows no method at all."""
-    limit = [("grpc.max_receive_message_length", MESSAGE_BYTES)]
-    server = grpc.server(futures.ThreadPoolExecutor(4), options=limit)
-    if servicer is not None:
-        service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
-    bound = server.add_insecure_port(f"127.0.0.1:{port}")
-    server.start()
-    return Started(server, bound)
 
 
 @pytest.fixture
@@ -121,7 +65,7 @@ def test_a_server_that_comes_back_is_found_at_once(reluctant: Reluctant) -> None
     assert waiting.latest("resnet50") == "10"
     server.stop()
     for _ in range(4):
-        with pytest.raises(UnavailableError, match="nothing answers"):
+        with pytest.raises(UnavailableError, match="no server answers"):
             waiting.latest("resnet50")
     server = start(reluctant, port=server.port)
     assert waiting.latest("resnet50") == "10"
@@ -129,9 +73,9 @@ def test_a_server_that_comes_back_is_found_at_once(reluctant: Reluctant) -> None
     server.stop()
 
 
-def test_it_gives_up_in_the_servers_words(connection: Connection, reluctant: Reluctant) -> None:
+def test_it_gives_up_with_the_servers_message(connection: Connection, reluctant: Reluctant) -> None:
     reluctant.refusals = 99
-    with pytest.raises(UnavailableError, match=r"is up, but answers: not now$"):
+    with pytest.raises(UnavailableError, match=r"accepts no requests now: not now$"):
         infer(connection)
     assert 1 < reluctant.calls < 6
 
@@ -161,25 +105,25 @@ def test_no_retry_outlives_the_deadline(connection: Connection, reluctant: Reluc
     assert reluctant.calls == calls
 
 
-def test_a_server_may_keep_its_models_to_itself(
+def test_a_server_may_restrict_the_list_of_its_models(
     connection: Connection, reluctant: Reluctant
 ) -> None:
     assert connection.models() is None
     assert reluctant.calls == 1
     reluctant.calls, reluctant.refusals, reluctant.code = 0, 1, grpc.StatusCode.NOT_FOUND
-    with pytest.raises(ModelError, match=r"no model 'resnet50'\. It keeps the list .* to itself"):
+    with pytest.raises(ModelError, match=r"no model 'resnet50'\. It restricts the list"):
         infer(connection)
 
 
 def test_an_answer_of_another_shape_is_refused(connection: Connection) -> None:
-    with pytest.raises(ServerError, match=r"answered \[1, 1\] for 'logits'"):
+    with pytest.raises(ServerError, match=r"'logits' is \[1, 1\], not \[2, 1\]"):
         infer(connection, (2, 2, 2, 3))
 
 
 def test_another_grpc_server_is_no_triton() -> None:
     server = start(None)
     other = Connection(f"127.0.0.1:{server.port}", timeout_s=10)
-    with pytest.raises(UnavailableError, match=f"what answers at {other.url} is no Triton"):
+    with pytest.raises(UnavailableError, match=f"the server at {other.url} is not a Triton"):
         other.latest("resnet50")
     other.close()
     server.stop()

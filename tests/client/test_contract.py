@@ -1,4 +1,4 @@
-"""Configurations, ours and foreign, read by the client."""
+"""Configurations that resnet-convert wrote, and others, read by the client."""
 
 from __future__ import annotations
 
@@ -70,23 +70,26 @@ def broken(**changes: Any) -> Any:
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"max_batch_size": 0}, "takes no batches"),
+        ({"max_batch_size": 0}, "does not support batches"),
         ({"second_input": "mask"}, "has 2 inputs"),
-        ({"dims": [24, 16, 3]}, r"takes UINT8 \[24, 16, 3\], its preprocessing gives 16 × 24"),
-        ({"dims": [-1, -1, 3]}, r"takes UINT8 \[-1, -1, 3\]"),
+        (
+            {"dims": [24, 16, 3]},
+            r"expects UINT8 \[24, 16, 3\], but .* gives 16 × 24",
+        ),
+        ({"dims": [-1, -1, 3]}, r"expects UINT8 \[-1, -1, 3\]"),
         ({"output": "scores"}, "has no output 'logits'"),
         ({"classes": [7, 1]}, "has no output 'logits' with one number per class"),
         ({"classes": [-1]}, "has no output 'logits' with one number per class"),
-        ({"without": "preprocessing"}, "does not say how its images are to be preprocessed"),
+        ({"without": "preprocessing"}, "has no preprocessing in its configuration"),
         ({"preprocessing": "{not json"}, "unreadable preprocessing"),
         ({"preprocessing": '{"gamma": 2.2}'}, "unreadable preprocessing .*'gamma'"),
     ],
 )
-def test_foreign_configurations_are_refused(changes: dict[str, Any], reason: str) -> None:
+def test_other_configurations_are_refused(changes: dict[str, Any], reason: str) -> None:
     with pytest.raises(ModelError, match=f"^model 'resnet18': .*{reason}"):
         read("resnet18", "1", broken(**changes), "client")
 
 
 def test_a_tensor_model_decodes_nothing() -> None:
-    with pytest.raises(ModelError, match=r"takes UINT8 \[16, 24, 3\], not encoded images"):
+    with pytest.raises(ModelError, match=r"expects UINT8 \[16, 24, 3\], not encoded images"):
         read("resnet18_image", "1", classifier("uint8"), "server")

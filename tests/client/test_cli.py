@@ -15,7 +15,6 @@ import image_files
 import pytest
 from served_digits import Pictures
 
-from resnet_client import Prediction, screen
 from resnet_client.cli import main
 from resnet_serve.triton.server import Server
 
@@ -118,8 +117,8 @@ def test_stdin_and_folders(url: str, pictures: Pictures, tmp_path: Path) -> None
         str(tmp_path / "a/b/0.png"),
     ]
     assert done.stderr.decode().splitlines() == [
-        f"error: {tmp_path / 'empty'}: holds no images",
-        "note: 1 files that are not images by their names were left out",
+        f"error: {tmp_path / 'empty'}: contains no images",
+        "note: skipped 1 files without the suffix of an image",
     ]
     broken = run("-", "--url", url, "--model", "resnet20", stdin=b"")
     assert broken.returncode == 5
@@ -171,7 +170,7 @@ def test_nothing_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         for options in ([], ["--model", "resnet50"]):
             assert main([str(tmp_path / "any.png"), "--url", address, *options]) == 4
             assert capsys.readouterr().err == (
-                f"error: nothing answers at {address}. Start it with: resnet-serve up\n"
+                f"error: no server answers at {address}. Start it with: resnet-serve up\n"
             )
 
 
@@ -231,61 +230,11 @@ def test_only_a_folder_without_images_needs_no_server(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert main([str(tmp_path), "--url", "127.0.0.1:1"]) == 5
-    assert capsys.readouterr().err == f"error: {tmp_path}: holds no images\n"
-
-
-class Terminal(io.StringIO):
-    encoding = "utf-8"
-
-    def isatty(self) -> bool:
-        return True
-
-
-HALF = (Prediction("cat", 1, 0.5, 2.0), Prediction("a dog", 0, 0.02, 1.0))
-
-
-def test_a_terminal_gets_bars_and_colour(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("NO_COLOR", raising=False)
-    monkeypatch.setenv("TERM", "xterm")
-    text = screen.block("x.png", HALF, stream=Terminal())
-    assert text.count("█") == 10
-    assert "\x1b[" in text
-    monkeypatch.setenv("NO_COLOR", "1")
-    plain = screen.block("x.png", HALF, stream=Terminal())
-    assert plain.splitlines() == [
-        "x.png",
-        f"  cat     50.0%  {'█' * 10}",
-        "  a dog    2.0%  ▍",
-    ]
-    assert screen.block("x.png", HALF, stream=io.StringIO()).splitlines() == [
-        "x.png",
-        "  cat     50.0%",
-        "  a dog    2.0%",
-    ]
-
-
-def test_nothing_the_terminal_would_obey_is_printed() -> None:
-    hostile = (Prediction("\x1b[2Jcat\r\n", 1, 0.5, 2.0),)
-    text = screen.block("evil\x1b]0;title\x07\udcff.png", hostile, stream=io.StringIO())
-    assert "\x1b" not in text
-    assert "\r" not in text
-    assert text.count("\n") == 1
-    text.encode()
-
-
-def test_a_long_label_is_shortened() -> None:
-    text = screen.block("x", (Prediction("y" * 500, 1, 1.0, 2.0),), stream=io.StringIO())
-    assert len(text.splitlines()[1]) < 60
-    assert "…" in text
-
-
-@pytest.mark.parametrize(("probability", "cells"), [(0, ""), (1, "█" * 20), (0.5, "█" * 10)])
-def test_bars_are_to_scale(probability: float, cells: str) -> None:
-    assert screen.bar(probability) == cells
+    assert capsys.readouterr().err == f"error: {tmp_path}: contains no images\n"
 
 
 def test_the_client_needs_little() -> None:
-    """Of ours it imports the preprocessing alone; of others nothing but its three packages."""
+    """Of resnet-serve it imports errors and preprocessing alone; of others its three packages."""
     code = (
         "import sys, resnet_client.cli\n"
         "packages = ('resnet_serve', 'resnet_convert')\n"

@@ -1,0 +1,67 @@
+"""Predictions as text: bars and colours on a terminal, and no control characters anywhere."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import pytest
+
+from resnet_client import BadImageError, Prediction, screen
+
+
+class Terminal(io.StringIO):
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+HALF = (Prediction("cat", 1, 0.5, 2.0), Prediction("a dog", 0, 0.02, 1.0))
+
+
+def test_a_terminal_gets_bars_and_colour(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    text = screen.block("x.png", HALF, stream=Terminal())
+    assert text.count("█") == 10
+    assert "\x1b[" in text
+    monkeypatch.setenv("NO_COLOR", "1")
+    plain = screen.block("x.png", HALF, stream=Terminal())
+    assert plain.splitlines() == [
+        "x.png",
+        f"  cat     50.0%  {'█' * 10}",
+        "  a dog    2.0%  ▍",
+    ]
+    assert screen.block("x.png", HALF, stream=io.StringIO()).splitlines() == [
+        "x.png",
+        "  cat     50.0%",
+        "  a dog    2.0%",
+    ]
+
+
+def test_nothing_the_terminal_would_obey_is_printed() -> None:
+    hostile = (Prediction("\x1b[2Jcat\r\n", 1, 0.5, 2.0),)
+    text = screen.block("evil\x1b]0;title\x07\udcff.png", hostile, stream=io.StringIO())
+    assert "\x1b" not in text
+    assert "\r" not in text
+    assert text.count("\n") == 1
+    text.encode()
+
+
+def test_a_long_label_is_shortened() -> None:
+    text = screen.block("x", (Prediction("y" * 500, 1, 1.0, 2.0),), stream=io.StringIO())
+    assert len(text.splitlines()[1]) < 60
+    assert "…" in text
+
+
+@pytest.mark.parametrize(("probability", "cells"), [(0, ""), (1, "█" * 20), (0.5, "█" * 10)])
+def test_bars_are_to_scale(probability: float, cells: str) -> None:
+    assert screen.bar(probability) == cells
+
+
+def test_json_has_the_predictions_or_the_error() -> None:
+    good = json.loads(screen.json_line("x.png", "resnet18", HALF, None))
+    assert [each["label"] for each in good["predictions"]] == ["cat", "a dog"]
+    bad = json.loads(screen.json_line("x.png", "resnet18", (), BadImageError("is empty")))
+    assert bad == {"image": "x.png", "model": "resnet18", "error": "is empty"}
