@@ -1,10 +1,10 @@
-"""Autoselection: every way this CPU can run the network, side by side, and the one to take.
+"""Autoselect: compare the ways in which this CPU can run the network, and take the fastest.
 
     entrants = runtimes here × precisions allowed  ─► parity ─► interleaved rounds ─► the fastest
 
-Who does not keep parity, or does not compute in what was asked, is out before the clock starts. For
-latency the entrants run one image at a time on all cores; for throughput each runs full batches,
-as one instance of all cores and as one instance per core.
+Entrants that miss parity, or do not compute in the precision that was requested, are not timed.
+For latency the entrants run one image at a time on all cores; for throughput each runs full
+batches, as one instance on all cores and as one instance per core.
 """
 
 from __future__ import annotations
@@ -13,35 +13,31 @@ import statistics
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from resnet_convert import precision
-from resnet_convert.graph.model_file import serialize
-from resnet_convert.head import HEADS
-from resnet_convert.parity import measure
-from resnet_convert.parity.candidate import look_inside
+from resnet_convert.parity.candidate import Candidate
+from resnet_convert.parity.compare import Measurements, compare
+from resnet_convert.parity.latencies import REFERENCE
+from resnet_convert.parity.opening import open_cpu_model
+from resnet_convert.parity.reference import Reference
+from resnet_convert.parity.reference_outputs import ReferenceOutputs
 from resnet_convert.parity.throughput import images_per_s
 from resnet_convert.precision import Precise
 from resnet_convert.request import Request
-from resnet_convert.stage_log import Silent, StageLog
+from resnet_convert.request.options import AUTO
+from resnet_convert.stage_log import Silent, StageLog, StageName
 from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import spread
 from resnet_serve.errors import HostError, ParityError, ResnetServeError
-from resnet_serve.host import Host
-from resnet_serve.optional import optional
 from resnet_serve.parity import latency
 from resnet_serve.parity.gate import Verdict
 from resnet_serve.parity.latency import Latency, Ratio
 from resnet_serve.runtimes import TARGETS, RunnableModel, open_on_cpu
-from resnet_serve.runtimes import pytorch as pytorch_runtime
-from resnet_serve.weights import Weights
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-    from torch import nn
-else:
-    ir = optional("onnx_ir", extra="convert")
 
 PARITY_IMAGES = 64
 LATENCY_SECONDS = 2.0  # per entrant
@@ -51,7 +47,7 @@ COMPARED_PRECISIONS = ("fp32", "bf16", "int8")  # FP16 computes in FP32 on CPUs
 
 @dataclass(frozen=True)
 class Entrant:
-    """One way: a CPU target in a precision, as `instances` copies of `threads` threads each."""
+    """A CPU target in a precision, as `instances` copies of `threads` threads each."""
 
     target: str
     precision: str
@@ -64,7 +60,10 @@ class Entrant:
 
 @dataclass(frozen=True)
 class EntrantResult:
-    """How an entrant fared; `problem` says why it is out, then nothing was timed."""
+    """What was found of an entrant; with a `problem` it was not timed.
+
+    `agreement` in [0, 1] is None where the outputs rank no classes.
+    """
 
     entrant: Entrant
     problem: str | None = None
@@ -74,6 +73,7 @@ class EntrantResult:
     images_per_s: float | None = None
 
     def to_json(self) -> dict[str, object]:
+        """The numbers, by name."""
         return {
             "entrant": str(self.entrant),
             "problem": self.problem,
@@ -86,31 +86,40 @@ class EntrantResult:
 
 @dataclass(frozen=True)
 class Autoselection:
-    """All results, the best first, those that are out last; `precise` is the winner's graph."""
+    """All results, the best first, those with a problem last; `precise` is the winner's graph."""
 
     aim: str
     results: tuple[EntrantResult, ...]
-    precise: Precise | None = field(default=None, repr=False, compare=False)
+    precise: Precise = field(repr=False, compare=False)
 
     @property
     def winner(self) -> EntrantResult:
+        """The fastest that keeps parity."""
         return self.results[0]
 
     def advice(self) -> str | None:
-        """What the table says about INT8, when INT8 loses."""
-        quantized = [p for p in self.results if p.entrant.precision == "int8" and not p.problem]
+        """A sentence for the case that INT8 is not the fastest."""
+        quantized = [r for r in self.results if r.entrant.precision == "int8" and not r.problem]
         if quantized and self.winner.entrant.precision != "int8":
             return f"INT8 is not the fastest here: keep {self.winner.entrant.precision}"
         return None
 
+    def applied_to(self, request: Request) -> Request:
+        """The request with the winner's target, precision and instances."""
+        best = self.winner.entrant
+        return replace(
+            request, target=best.target, precision=best.precision, instances=best.instances
+        )
+
     def to_json(self) -> dict[str, object]:
+        """The aim, and every result."""
         return {"aim": self.aim, "results": [each.to_json() for each in self.results]}
 
 
 def entrants(request: Request, cores: int) -> tuple[Entrant, ...]:
     """Every CPU target in every precision that the request allows, installed or not."""
     allowed: tuple[str, ...] = (request.precision,)
-    if request.precision == "auto":
+    if request.precision == AUTO:
         allowed = COMPARED_PRECISIONS
     if request.calibration is None:
         allowed = tuple(each for each in allowed if each != "int8")
@@ -123,138 +132,153 @@ def entrants(request: Request, cores: int) -> tuple[Entrant, ...]:
     )
 
 
-def hold(
+def has_alternatives(request: Request, cores: int) -> bool:
+    """Whether measuring decides, and there is more than one way to choose from."""
+    if not request.autoselects:
+        return False
+    here = [each for each in entrants(request, cores) if TARGETS[each.target].installed]
+    return len(here) > 1 or request.optimize == "throughput"
+
+
+def select(
     request: Request,
     folded: ir.Model,
-    network: nn.Module,
-    loaded: Weights,
+    reference: Reference,
     calibration: Images | None,
     validation: Images,
-    machine: Host,
     log: StageLog,
 ) -> Autoselection:
-    """Let all of them run; raises `ParityError` when none is left to be timed."""
-    images = spread(validation, PARITY_IMAGES)
-    pairs = None
-    if request.classifies:
-        pairs = list(measure.reference(network, loaded, images, machine.cores))
-    out: list[EntrantResult] = []
-    with ExitStack() as stack:
-        running: dict[Entrant, tuple[RunnableModel, bytes, float | None]] = {}
-        field = entrants(request, machine.cores)
-        # The targets of a CPU share one dialect: a precision is one graph, calibrated once.
-        graphs: dict[str, tuple[Precise, bytes]] = {}
-        said: dict[str, list[str]] = {}
-        for number, entrant in enumerate(field):
-            log.progress.advance(number, len(field))
-            asked = replace(request, target=entrant.target, precision=entrant.precision)
-            try:
-                if entrant.precision not in graphs:
-                    quiet = StageLog(Silent())
-                    made = precision.bring(folded, asked, loaded, calibration, quiet)
-                    graphs[entrant.precision] = made, serialize(made.model)
-                    said[entrant.precision] = quiet.warnings
-                precise, data = graphs[entrant.precision]
-                runtime = stack.enter_context(
-                    open_on_cpu(entrant.target, entrant.precision, data, machine.cores)
-                )
-                found = measure.alike(
-                    network,
-                    loaded,
-                    runtime,
-                    images,
-                    asked,
-                    Silent(),
-                    threads=machine.cores,
-                    runtime=entrant.target,
-                    compiled={},
-                    pairs=pairs,
-                )
-                check = look_inside(entrant.target, entrant.precision, precise.model, data)[1]
-            except HostError as error:
-                out.append(EntrantResult(entrant, error.what))
-                continue
-            except ResnetServeError as error:
-                out.append(EntrantResult(entrant, str(error)))
-                continue
-            verdict = found.verdict(
-                entrant.precision, trained=loaded.trained, of=HEADS[request.head]
-            )
-            verdict = Verdict((*verdict.checks, *([] if check is None else [check])))
-            agreement = None if found.decisions is None else found.decisions.top1_agreement
-            if verdict.passed:
-                running[entrant] = (runtime, data, agreement)
+    """Run every entrant; raises `ParityError` when none keeps parity."""
+    with log.stage(StageName.AUTOSELECT) as say, ExitStack() as stack:
+        entered = _Entered(request, folded, reference, calibration, stack)
+        images = spread(validation, PARITY_IMAGES)
+        recorded = ReferenceOutputs.record(reference, images) if reference.classifies else None
+        candidates = entrants(request, reference.threads)
+        running: dict[EntrantResult, Candidate] = {}
+        dropped: list[EntrantResult] = []
+        for number, entrant in enumerate(candidates):
+            log.progress.advance(number, len(candidates))
+            result, candidate = entered.enter(entrant, recorded, images)
+            if candidate is None:
+                dropped.append(result)
             else:
-                worst = verdict.failures[0]
-                problem = f"no parity: {worst.name} {worst.found}, allowed {worst.allowed}"
-                out.append(EntrantResult(entrant, problem, agreement))
+                running[result] = candidate
         if not running:
-            why = "; ".join(f"{each.entrant}: {each.problem}" for each in out)
+            why = "; ".join(f"{each.entrant}: {each.problem}" for each in dropped)
             raise ParityError(f"nothing on this host keeps parity: {why}", where=request.model_name)
-        results = _timed(running, network, loaded, request, machine.cores)
+        results = _timed(running, reference)
         if request.optimize == "throughput":
-            results = list(_throughputs(results, running, loaded, request, machine.cores, stack))
-    results.sort(key=_rank)
-    taken = results[0].entrant.precision
-    log.warnings += said[taken]
-    return Autoselection(request.optimize, (*results, *out), graphs[taken][0])
+            rated = zip(results, running.values(), strict=True)
+            results = list(_throughputs(dict(rated), entered, reference, request.max_batch_size))
+        results.sort(key=_rank)
+        selected = results[0].entrant.precision
+        say(f"{results[0].entrant} is the fastest for {request.optimize}")
+    log.warn(*entered.logs[selected].warnings)
+    return Autoselection(request.optimize, (*results, *dropped), entered.graphs[selected])
 
 
-def settled(request: Request, autoselection: Autoselection) -> Request:
-    """The request with what the autoselection decided written into it."""
-    best = autoselection.winner.entrant
-    return replace(request, target=best.target, precision=best.precision, instances=best.instances)
+@dataclass
+class _Entered:
+    """The graphs of the entrants: CPU targets share one dialect, so a precision is one graph."""
+
+    request: Request
+    folded: ir.Model
+    reference: Reference
+    calibration: Images | None
+    stack: ExitStack
+    graphs: dict[str, Precise] = field(default_factory=dict)
+    logs: dict[str, StageLog] = field(default_factory=dict)
+
+    def enter(
+        self, entrant: Entrant, recorded: ReferenceOutputs | None, images: Images
+    ) -> tuple[EntrantResult, Candidate | None]:
+        """Open an entrant and compare it; no candidate where it has a problem."""
+        try:
+            candidate = self.stack.enter_context(
+                open_cpu_model(
+                    entrant.target,
+                    entrant.precision,
+                    self._graph(entrant).model,
+                    self._graph(entrant).data,
+                    threads=entrant.threads,
+                    max_batch_size=self.request.max_batch_size,
+                )
+            )
+            found = self._compare(candidate, recorded, images)
+        except HostError as error:
+            return EntrantResult(entrant, error.what), None
+        except ResnetServeError as error:
+            return EntrantResult(entrant, str(error)), None
+        budget = self._asked(entrant).precision_row.budget
+        verdict = found.verdict(budget, trained=self.reference.weights.trained)
+        if candidate.check is not None:
+            verdict = Verdict((*verdict.checks, candidate.check))
+        agreement = None if found.decisions is None else found.decisions.top1_agreement
+        if verdict.passed:
+            return EntrantResult(entrant, agreement=agreement), candidate
+        worst = verdict.failures[0]
+        problem = f"no parity: {worst.name} {worst.found}, allowed {worst.allowed}"
+        return EntrantResult(entrant, problem, agreement), None
+
+    def copies(self, entrant: Entrant) -> list[RunnableModel]:
+        """One instance of an entrant per core, each on one thread."""
+        data = self.graphs[entrant.precision].data
+        return [
+            self.stack.enter_context(open_on_cpu(entrant.target, entrant.precision, data, 1))
+            for _ in range(self.reference.threads)
+        ]
+
+    def _compare(
+        self, candidate: Candidate, recorded: ReferenceOutputs | None, images: Images
+    ) -> Measurements:
+        if recorded is None:
+            return compare(self.reference, candidate, images, Silent())
+        return compare(recorded, candidate, recorded, Silent())
+
+    def _asked(self, entrant: Entrant) -> Request:
+        return replace(self.request, target=entrant.target, precision=entrant.precision)
+
+    def _graph(self, entrant: Entrant) -> Precise:
+        if entrant.precision not in self.graphs:
+            log = StageLog(Silent())
+            self.graphs[entrant.precision] = precision.bring(
+                self.folded, self._asked(entrant), self.reference, self.calibration, log
+            )
+            self.logs[entrant.precision] = log
+        return self.graphs[entrant.precision]
 
 
-def _timed(
-    running: Mapping[Entrant, tuple[RunnableModel, bytes, float | None]],
-    network: nn.Module,
-    loaded: Weights,
-    request: Request,
-    cores: int,
-) -> list[EntrantResult]:
-    """Batch 1 on all cores, everybody in turn, PyTorch among them."""
-    pixels, batch = measure.noise(request.input, loaded.preprocessing, 1)
-    planes = loaded.preprocessing.normalize(pixels)
-    reference = pytorch_runtime.load(network, threads=cores)
-    models: dict[str, Any] = {"": lambda: reference.run_all(planes)}
-    for entrant, (runtime, _, _) in running.items():
-        models[str(entrant)] = lambda runtime=runtime: runtime.run_all(batch)
-    seconds = LATENCY_SECONDS * len(models)
-    times = latency.measure(models, batch_size=1, seconds=seconds)
+def _timed(running: Mapping[EntrantResult, Candidate], reference: Reference) -> list[EntrantResult]:
+    """Batch 1 on all cores, every entrant and PyTorch in turn."""
+    planes, batch = reference.random_batch(1)
+    models: dict[str, Any] = {REFERENCE: partial(reference.load().run_all, planes)}
+    for result, candidate in running.items():
+        models[str(result.entrant)] = partial(candidate.model.run_all, batch)
+    times = latency.measure(models, batch_size=1, seconds=LATENCY_SECONDS * len(models))
     return [
-        EntrantResult(
-            entrant,
-            agreement=agreement,
-            times=times[str(entrant)],
-            speedup=latency.speedup(times[""], times[str(entrant)]),
+        replace(
+            result,
+            times=times[str(result.entrant)],
+            speedup=latency.speedup(times[REFERENCE], times[str(result.entrant)]),
         )
-        for entrant, (_, _, agreement) in running.items()
+        for result in running
     ]
 
 
 def _throughputs(
-    results: list[EntrantResult],
-    running: Mapping[Entrant, tuple[RunnableModel, bytes, float | None]],
-    loaded: Weights,
-    request: Request,
-    cores: int,
-    stack: ExitStack,
+    running: Mapping[EntrantResult, Candidate],
+    entered: _Entered,
+    reference: Reference,
+    batch_size: int,
 ) -> Iterator[EntrantResult]:
     """Full batches, in rounds: one instance of all cores, and one per core."""
-    _, batch = measure.noise(request.input, loaded.preprocessing, request.max_batch_size)
+    _, batch = reference.random_batch(batch_size)
     fields: dict[EntrantResult, list[RunnableModel]] = {}
-    for result in results:
-        entrant = result.entrant
-        runtime, data, _ = running[entrant]
-        fields[result] = [runtime]
-        if cores > 1:
-            each = [
-                stack.enter_context(open_on_cpu(entrant.target, entrant.precision, data, 1))
-                for _ in range(cores)
-            ]
-            split = replace(entrant, instances=cores, threads=1)
-            fields[replace(result, entrant=split)] = each
+    for result, candidate in running.items():
+        fields[result] = [candidate.model]
+        if reference.threads > 1:
+            split = replace(result.entrant, instances=reference.threads, threads=1)
+            fields[replace(result, entrant=split)] = entered.copies(result.entrant)
     rates: dict[EntrantResult, list[float]] = {result: [] for result in fields}
     for _ in range(THROUGHPUT_ROUNDS):
         for result, instances in fields.items():
@@ -267,9 +291,3 @@ def _rank(result: EntrantResult) -> float:
     if result.images_per_s is not None:
         return -result.images_per_s
     return -result.speedup.median if result.speedup is not None else 0.0
-
-
-def has_alternatives(request: Request, cores: int) -> bool:
-    """Whether there is more than one way to choose from."""
-    here = [each for each in entrants(request, cores) if find_spec(each.target) is not None]
-    return len(here) > 1 or request.optimize == "throughput"

@@ -10,31 +10,36 @@ says "built" stands beside a whole plan.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from resnet_convert.conversion import MODEL_FILE
 from resnet_convert.lint import rules, tensorrt
-from resnet_convert.parity import measure, reference_outputs
-from resnet_convert.parity.candidate import time_batches
-from resnet_convert.parity.measure import Measurements
-from resnet_convert.parity.parity_error import refusal
+from resnet_convert.parity import reference_outputs
+from resnet_convert.parity.compare import Measurements, compare
+from resnet_convert.parity.latencies import time_engine
+from resnet_convert.parity.opening import open_engine
+from resnet_convert.parity.parity_error import parity_error
 from resnet_convert.parity.reference_outputs import ReferenceOutputs
-from resnet_convert.stage_log import Progress, StageLog, StageTime
+from resnet_convert.stage_log import Progress, StageLog, StageName, StageTime
 from resnet_convert.tensorrt.builder import BuildHost, EngineRecord
 from resnet_convert.tensorrt.engine import BuildOptions
-from resnet_serve import durable, host, passport
+from resnet_serve import durable, host, passport, precisions
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional
-from resnet_serve.parity import numerics
 from resnet_serve.parity.gate import Verdict
-from resnet_serve.passport import Passport
-from resnet_serve.preprocessing import Preprocessing
+from resnet_serve.passport import (
+    BuiltEngineFacts,
+    ConvertedPassport,
+    EngineState,
+    GateFacts,
+    ParityFacts,
+)
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.runtimes.profiles import covering
+from resnet_serve.triton import versions
+from resnet_serve.triton.versions import MODEL_FILE
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -57,7 +62,22 @@ class PlanBuild:
     stages: tuple[StageTime, ...]
 
     def to_json(self) -> dict[str, object]:
-        return {"path": str(self.path), **_facts(self), "warnings": list(self.warnings)}
+        """What `--json` prints: the engine's facts, and the path of the version."""
+        facts = self.facts().to_json()
+        return {"path": str(self.path), **facts, "warnings": list(self.warnings)}
+
+    def facts(self) -> BuiltEngineFacts:
+        """What the passport keeps of the engine, with its own proof."""
+        built = self.record.facts()
+        if not isinstance(built, BuiltEngineFacts):
+            raise TypeError("the plan was not built")
+        return replace(
+            built,
+            parity=ParityFacts.measured(self.measurements),
+            gate=GateFacts.decided(self.verdict),
+            host=host.describe(),
+            versions=passport.versions(),
+        )
 
 
 @dataclass(frozen=True)
@@ -65,14 +85,20 @@ class Prepared:
     """A version that `resnet-convert --target tensorrt` deployed."""
 
     directory: Path
-    passport: Passport
+    passport: ConvertedPassport
+    options: BuildOptions
+    triton: str | None
 
     @classmethod
     def open(cls, directory: Path) -> Prepared:
         """A model's directory (its newest version) or a version's; checks the files' hashes."""
-        version = _version(directory)
+        version = versions.find(directory)
         found = passport.read(version / passport.FILE_NAME)
-        if found.target != "tensorrt" or found.engine is None:
+        if (
+            found.target != "tensorrt"
+            or found.engine is None
+            or not isinstance(found, ConvertedPassport)
+        ):
             raise UsageError(
                 f"{version} was converted for {found.target}, which has no plan to build",
                 remedy="Convert it with --target tensorrt.",
@@ -80,30 +106,14 @@ class Prepared:
         model = version / MODEL_FILE
         if not model.is_file():
             raise InputFileError("there is no such file", where=model, remedy="Convert it again.")
-        if durable.sha256(model) != found.data["model"]["sha256"]:
+        if durable.sha256(model) != found.model.sha256:
             raise InputFileError(
-                "is not the file its passport speaks of (its SHA-256 differs)",
+                "is not the file that its passport describes (its SHA-256 differs)",
                 where=model,
                 remedy="Copy the version again, or convert it again.",
             )
-        prepared = cls(version, found)
-        try:
-            _ = (prepared.options, prepared.data["engine"]["triton"], prepared.data["contract"])
-        except (LookupError, TypeError, AttributeError) as error:
-            raise InputFileError(
-                f"its engine lacks what a plan is built from ({error!r})",
-                where=version / passport.FILE_NAME,
-                remedy="Convert it again.",
-            ) from error
-        return prepared
-
-    @property
-    def options(self) -> BuildOptions:
-        return BuildOptions.from_json(self.data["engine"])
-
-    @property
-    def data(self) -> Mapping[str, Any]:
-        return self.passport.data
+        options = BuildOptions.from_json(found.engine.to_json())
+        return cls(version, found, options, found.engine.triton)
 
 
 def build_plan(
@@ -122,7 +132,10 @@ def build_plan(
     no TensorRT or no GPU, `ParityError` (nothing written) when the gate does not hold.
     """
     prepared = Prepared.open(directory)
-    proof = reference_outputs.read(prepared.directory / reference_outputs.FILE_NAME)
+    contract = prepared.passport.contract
+    recorded = reference_outputs.read(
+        prepared.directory / reference_outputs.FILE_NAME, contract.input, contract.preprocessing
+    )
     with durable.explained(prepared.directory):
         tempfile.TemporaryFile(dir=prepared.directory).close()
     options = prepared.options
@@ -131,18 +144,17 @@ def build_plan(
         workspace_mib=options.workspace_mib if workspace_mib is None else workspace_mib,
         level=options.level if level is None else level,
     )
-    image = triton or prepared.data["engine"]["triton"]
+    image = triton or prepared.triton
     log = StageLog(progress)
     with closing(BuildHost.open()) as build_host:
-        warning = build_host.guard(options, prepared.passport.precision, image)
-        log.warnings += [] if warning is None else [warning]
-        made = _build(prepared, proof, options, image, build_host, log, timing_cache)
+        log.warn(build_host.guard(options, prepared.passport.precision, image))
+        made = _build(prepared, recorded, options, image, build_host, log, timing_cache)
     if not made.verdict.passed and not force:
-        raise refusal(
+        raise parity_error(
             "no plan was written",
             made.verdict,
             made.measurements,
-            proof.name_of,
+            recorded.name_of,
             where=made.path,
             remedy="Build with another --optimization-level, take a higher precision, or --force "
             "it.",
@@ -153,64 +165,50 @@ def build_plan(
 
 def _build(
     prepared: Prepared,
-    proof: ReferenceOutputs,
+    recorded: ReferenceOutputs,
     options: BuildOptions,
     image: str | None,
     build_host: BuildHost,
     log: StageLog,
     timing_cache: Path | None,
 ) -> PlanBuild:
-    with log.stage("lint") as say:
+    with log.stage(StageName.LINT) as say:
         model = _read(prepared.directory / MODEL_FILE)
         rules.refuse(rules.check(model, tensorrt.RULES))
         say("keeps TensorRT's rules")
-    contract = prepared.data["contract"]
-    steps = Preprocessing.from_json(contract["preprocessing"])
+    stamped = prepared.passport
     data = (prepared.directory / MODEL_FILE).read_bytes()
-    with build_host.build(model, data, options, log, timing_cache=timing_cache) as (built, plan):
-        with log.stage("parity") as say:
-            found = measure.decisions(
-                proof.pairs(),
-                plan,
-                proof,
-                lambda pixels: measure.taken(contract["input"], pixels, steps),
-                log.progress,
-                runtime="tensorrt",
-                compiled=built.inspection.kinds,
-                largest_batch=covering(options.profiles),
+    with open_engine(
+        build_host,
+        model,
+        data,
+        options,
+        log,
+        max_batch_size=covering(options.profiles),
+        timing_cache=timing_cache,
+    ) as (candidate, built):
+        with log.stage(StageName.PARITY) as say:
+            found = compare(recorded, candidate, recorded, log.progress)
+            budget = precisions.find(stamped.precision).budget
+            verdict = found.verdict(budget, trained=stamped.trained)
+            if candidate.check is not None:
+                verdict = Verdict((candidate.check, *verdict.checks))
+            say(f"{'passed' if verdict.passed else 'NOT MET'}: {found.summary}")
+        with log.stage(StageName.LATENCY) as say:
+            optima = {profile.optimum for profile in options.profiles}
+            times = time_engine(
+                candidate.model, sorted({1, *optima}), recorded.input_kind, recorded.preprocessing
             )
-            verdict = found.verdict(prepared.passport.precision, trained=prepared.passport.trained)
-            verdict = Verdict((built.inspection.check(), *verdict.checks))
-            say(f"{'passed' if verdict.passed else 'NOT MET'}: {found.likeness}")
-        with log.stage("latency") as say:
-            optima = sorted({profile.optimum for profile in options.profiles})
-            times = time_batches(plan, sorted({1, *optima}), contract["input"], steps)
             say(", ".join(f"{t.median_ms:.2f} ms at batch {size}" for size, t in times.items()))
     return PlanBuild(
         path=prepared.directory,
-        precision=prepared.passport.precision,
-        record=EngineRecord("built", options, image, built, times),
+        precision=stamped.precision,
+        record=EngineRecord(EngineState.BUILT, options, image, built, times),
         measurements=found,
         verdict=verdict,
         warnings=tuple(log.warnings),
         stages=tuple(log.stages),
     )
-
-
-def _version(directory: Path) -> Path:
-    if (directory / passport.FILE_NAME).is_file():
-        return directory
-    if not directory.is_dir():
-        raise InputFileError("there is no such directory", where=directory)
-    numbers = [path for path in directory.iterdir() if path.name.isdecimal()]
-    stamped = [path for path in numbers if (path / passport.FILE_NAME).is_file()]
-    if not stamped:
-        raise InputFileError(
-            "is no model that resnet-convert deployed",
-            where=directory,
-            remedy="Give the model's directory in the repository, or one of its versions.",
-        )
-    return max(stamped, key=lambda path: int(path.name))
 
 
 def _read(path: Path) -> ir.Model:
@@ -220,27 +218,11 @@ def _read(path: Path) -> ir.Model:
         raise InputFileError(f"is no ONNX model ({error})", where=path) from error
 
 
-def _facts(made: PlanBuild) -> dict[str, object]:
-    found = made.measurements
-    return {
-        **made.record.to_json(),
-        "parity": {
-            "images": found.images,
-            "images_sha256": found.images_sha256,
-            "numerics": numerics.by_batch(found.numerics),
-            "decisions": found.decisions and found.decisions.to_json(),
-        },
-        "gate": {**made.verdict.to_json(), "overridden": not made.verdict.passed},
-        "host": host.describe().to_json(),
-        "versions": passport.versions(),
-    }
-
-
 def _write(made: PlanBuild, prepared: Prepared) -> None:
     if made.record.built is None:
         raise TypeError("a plan that was not built cannot be written")
     durable.write(made.path / PLAN_FILE, made.record.built.engine.plan)
-    data = {**prepared.data, "engine": _facts(made)}
+    stamped = replace(prepared.passport, engine=made.facts())
     if not made.verdict.passed:
-        data["gate"] = {**prepared.data["gate"], "overridden": True}
-    durable.write(made.path / passport.FILE_NAME, Passport(data).to_json())
+        stamped = replace(stamped, gate=replace(stamped.gate, overridden=True))
+    durable.write(made.path / passport.FILE_NAME, stamped.to_bytes())

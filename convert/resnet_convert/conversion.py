@@ -7,106 +7,98 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_convert.autoselect import Autoselection
-from resnet_convert.graph.fold import Fold
-from resnet_convert.graph.half import Half
-from resnet_convert.graph.trace import Trace
-from resnet_convert.parity.layers import Layer
-from resnet_convert.parity.measure import Measurements
-from resnet_convert.quantization.calibrate import Calibration
-from resnet_convert.quantization.calibration_search import CalibrationSearch
-from resnet_convert.quantization.mixed_precision import MixedPrecisionSearch
-from resnet_convert.quantization.s8s8 import SymmetricQuantization
-from resnet_convert.quantization.u8s8 import Quantization
+from resnet_convert.folded import Folded
+from resnet_convert.parity.compare import Measurements
+from resnet_convert.precision import Precise
+from resnet_convert.proof import Proof
 from resnet_convert.request import Request
 from resnet_convert.stage_log import StageTime
-from resnet_convert.tensorrt.builder import EngineRecord, State
 from resnet_serve.datasets import Images
 from resnet_serve.errors import HostError
 from resnet_serve.host import Host
 from resnet_serve.parity.gate import Verdict
-from resnet_serve.parity.numerics import Numerics
+from resnet_serve.passport import EngineState
 from resnet_serve.runtimes import Target
 from resnet_serve.triton.config import Serving
+from resnet_serve.triton.versions import MODEL_FILE
 from resnet_serve.weights import Weights
-
-MODEL_FILE = "model.onnx"
 
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a conversion made and found; `version` is None when nothing was deployed.
+    """What the stages of a conversion returned; `version` is None when nothing was deployed.
 
-    `model_…` are facts about the ONNX file. `engine` is None for CPU targets; where its plan could
-    not be built on this host, `missing` says why. `peak_share` is how much of this CPU's integer
-    peak an INT8 network reaches at batch 1.
+    `autoselection` is None where nothing was to be chosen. Where a TensorRT plan was to be built
+    and could not be on this host, `missing` says why.
     """
 
     request: Request
     weights: Weights
-    target: Target
-    trace: Trace
-    fold: Fold
-    fold_numerics: dict[int, Numerics]
-    calibration: Calibration | None
-    quantization: Quantization | SymmetricQuantization | None
-    half: Half | None
-    measurements: Measurements
-    layers: tuple[Layer, ...]
-    verdict: Verdict
+    folded: Folded
+    precise: Precise
+    proof: Proof
+    autoselection: Autoselection | None
     serving: Serving
     stages: tuple[StageTime, ...]
     warnings: tuple[str, ...]
-    opset: int
-    ir_version: int
-    model_bytes: int
-    model_sha256: str
     host: Host
     calibration_set: Images | None
     validation_set: Images
-    engine: EngineRecord | None = None
     missing: HostError | None = None
-    autoselection: Autoselection | None = None
-    calibration_search: CalibrationSearch | None = None
-    mixed_precision: MixedPrecisionSearch | None = None
-    peak_share: float | None = None
     version: int | None = None
     path: Path | None = None
 
     @property
     def name(self) -> str:
+        """The name it is served under."""
         return self.request.model_name
 
     @property
+    def target(self) -> Target:
+        """The runtime that it was converted for."""
+        return self.request.row
+
+    @property
+    def measurements(self) -> Measurements:
+        """What comparing it with the reference found."""
+        return self.proof.measurements
+
+    @property
+    def verdict(self) -> Verdict:
+        """The gate's verdict."""
+        return self.proof.verdict
+
+    @property
     def outputs(self) -> dict[str, tuple[int, ...]]:
-        """What it answers: name and dimensions of every output, without the batch."""
+        """Name and dimensions of every output, without the batch."""
         found = {}
-        for each in self.trace.model.graph.outputs:
+        for each in self.folded.trace.model.graph.outputs:
             sides = () if each.shape is None else each.shape.dims[1:]
             found[str(each.name)] = tuple(side for side in sides if isinstance(side, int))
         return found
 
     @property
     def features(self) -> dict[str, tuple[int, ...]] | None:
-        """The outputs of a model that answers no logits."""
+        """The outputs of a model that has no logits."""
         return None if self.request.classifies else self.outputs
 
     @property
-    def engine_state(self) -> State | None:
+    def engine_state(self) -> EngineState | None:
         """None without an engine."""
-        return None if self.engine is None else self.engine.state
+        return None if self.proof.engine is None else self.proof.engine.state
 
     @property
     def plan(self) -> bytes | None:
         """The TensorRT plan, where one was built."""
-        built = None if self.engine is None else self.engine.built
-        return None if built is None else built.engine.plan
+        engine = self.proof.engine
+        return None if engine is None or engine.built is None else engine.built.engine.plan
 
     @property
     def served_file(self) -> tuple[str, int]:
         """Name and bytes of what the server loads; of the ONNX file while there is no plan."""
         if self.plan is not None:
             return self.target.model_file, len(self.plan)
-        return MODEL_FILE, self.model_bytes
+        return MODEL_FILE, len(self.precise.data)
 
     @property
     def build_command(self) -> str:
@@ -115,8 +107,5 @@ class Conversion:
 
     @property
     def overridden(self) -> bool:
+        """Whether it was deployed although the gate refused it."""
         return not self.verdict.passed
-
-    @property
-    def worst_layer(self) -> Layer | None:
-        return min(self.layers, key=lambda layer: layer.sqnr_db, default=None)

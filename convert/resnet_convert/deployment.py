@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnet_convert.conversion import MODEL_FILE
 from resnet_convert.parity import reference_outputs
+from resnet_convert.parity.latencies import REFERENCE
 from resnet_convert.report import report
 from resnet_serve import passport
-from resnet_serve.parity import numerics
+from resnet_serve.passport import (
+    CalibrationFacts,
+    CheckpointFacts,
+    ConvertedPassport,
+    FoldFacts,
+    GateFacts,
+    LatencyFacts,
+    OnnxFacts,
+    ParityFacts,
+    StageFacts,
+    TensorContractFacts,
+    TimingFacts,
+    TraceFacts,
+)
 from resnet_serve.triton import config, releases
 from resnet_serve.triton.gpu_serving import Accelerator, GpuServing
 from resnet_serve.triton.repository import ModelFiles, Repository
+from resnet_serve.triton.versions import MODEL_FILE, PREPROCESSING_FILE, REPORT_FILE
 
 if TYPE_CHECKING:
     from resnet_convert.conversion import Conversion
 
-REPORT_FILE = "report.html"
-PREPROCESSING_FILE = "preprocessing.json"
 
-
-def deploy(conversion: Conversion, model: bytes, repository: Repository) -> tuple[int, Path]:
+def deploy(conversion: Conversion, repository: Repository) -> tuple[int, Path]:
     """Write one version of `<name>`, `<name>_preprocess` and `<name>_image`."""
     name = conversion.name
     loaded, serving = conversion.weights, conversion.serving
@@ -31,7 +41,7 @@ def deploy(conversion: Conversion, model: bytes, repository: Repository) -> tupl
     labels = {}
     if conversion.features is None:
         labels[config.LABELS_FILE] = config.labels_text(loaded.labels).encode()
-    document = passport.create(**facts(conversion))
+    document = stamp(conversion)
     classifier = config.classifier(
         name,
         target=conversion.target,
@@ -65,10 +75,10 @@ def deploy(conversion: Conversion, model: bytes, repository: Repository) -> tupl
                 config.to_text(classifier),
                 labels,
                 {
-                    MODEL_FILE: model,
-                    passport.FILE_NAME: document.to_json().encode(),
+                    MODEL_FILE: conversion.precise.data,
+                    passport.FILE_NAME: document.to_bytes(),
                     REPORT_FILE: report.render(conversion, created=document.created).encode(),
-                    **_of_the_engine(conversion),
+                    **_engine_files(conversion),
                 },
             ),
             ModelFiles(
@@ -98,7 +108,7 @@ def gpu_serving(conversion: Conversion) -> GpuServing | None:
     if request.accelerator is not None:
         accelerator = Accelerator(
             request.precision,
-            conversion.model_sha256,
+            conversion.precise.sha256,
             workspace_mib=options.workspace_mib,
             level=options.level,
             release=releases.find(request.triton) if request.triton else releases.CURRENT,
@@ -106,114 +116,122 @@ def gpu_serving(conversion: Conversion) -> GpuServing | None:
     return GpuServing(options.profiles, request.instances, accelerator)
 
 
-def _of_the_engine(conversion: Conversion) -> dict[str, bytes]:
+def _engine_files(conversion: Conversion) -> dict[str, bytes]:
     """The plan, and what proves one that is built elsewhere."""
     files = {}
-    if conversion.target.name == "tensorrt":
-        proof = reference_outputs.collect(
-            conversion.validation_set, conversion.weights.preprocessing, conversion.measurements
+    logits = conversion.measurements.logits
+    if conversion.request.makes_plan and logits is not None:
+        recorded = reference_outputs.collect(
+            conversion.validation_set,
+            conversion.weights.preprocessing,
+            conversion.request.input,
+            logits,
         )
-        files[reference_outputs.FILE_NAME] = proof.to_bytes()
+        files[reference_outputs.FILE_NAME] = recorded.to_bytes()
     if conversion.plan is not None:
         files[conversion.target.model_file] = conversion.plan
     return files
 
 
 def result(conversion: Conversion) -> dict[str, Any]:
-    """What `--json` prints: the passport's facts, and where the version lies."""
+    """What `--json` prints: the passport's facts, and the path of the version."""
     return {
-        **passport.json_values(facts(conversion)),
+        **stamp(conversion).facts(),
         "version": conversion.version,
         "path": None if conversion.path is None else str(conversion.path),
     }
 
 
-def facts(conversion: Conversion) -> Mapping[str, Any]:
-    """Everything the passport and `--json` say of a conversion."""
+def stamp(conversion: Conversion) -> ConvertedPassport:
+    """The passport of a conversion."""
     request, loaded, found = conversion.request, conversion.weights, conversion.measurements
-    return {
-        "name": conversion.name,
-        "architecture": loaded.architecture.name,
-        "module": request.module,
-        "parameters": loaded.architecture.parameters,
-        "head": request.head,
-        "outputs": conversion.outputs,
-        "classes": loaded.architecture.classes if request.classifies else None,
-        "precision": request.precision,
-        "target": conversion.target.name,
-        "command": request.command(),
-        "host": conversion.host.to_json(),
-        "weights": {
-            "source": loaded.source,
-            "sha256": loaded.sha256,
-            "trained": loaded.trained,
-            "trusted_pickle": loaded.trusted_pickle,
-            "training": dict(loaded.training),
-        },
-        "model": {
-            "file": MODEL_FILE,
-            "sha256": conversion.model_sha256,
-            "size_bytes": conversion.model_bytes,
-            "opset": conversion.opset,
-            "ir_version": conversion.ir_version,
-        },
-        "engine": None if conversion.engine is None else conversion.engine.to_json(),
-        "contract": {
-            "input": request.input,
-            "preprocessing": loaded.preprocessing.to_json(),
-            "max_batch_size": conversion.serving.max_batch_size,
-            "instances": conversion.serving.instances,
-            "threads": conversion.serving.threads,
-        },
-        "calibration": _calibration(conversion),
-        "trace": {"numerics": numerics.by_batch(conversion.trace.numerics)},
-        "fold": {
-            "folded": conversion.fold.folded,
-            "total": conversion.fold.total,
-            "kept": list(conversion.fold.kept),
-            "max_weight_change": conversion.fold.max_weight_change,
-            "numerics": numerics.by_batch(conversion.fold_numerics),
-        },
-        "parity": {
-            "runtime": found.runtime,
-            "images": found.images,
-            "images_sha256": found.images_sha256,
-            "numerics": numerics.by_batch(found.numerics),
-            "decisions": found.decisions and found.decisions.to_json(),
-            "layers": [layer.to_json() for layer in conversion.layers],
-        },
-        "latency": {
-            **{name: times.to_json() for name, times in found.latencies.items()},
-            "reference_on": found.reference_on,
-            "share_of_integer_peak": conversion.peak_share,
-            "speedup": None if found.speedup is None else found.speedup.to_json(),
-        },
-        "autoselection": None
-        if conversion.autoselection is None
-        else conversion.autoselection.to_json(),
-        "calibration_search": [row.to_json() for row in conversion.calibration_search.rows]
-        if conversion.calibration_search
-        else None,
-        "mixed_precision": None
-        if conversion.mixed_precision is None
-        else conversion.mixed_precision.to_json(),
-        "compiled_operators": found.compiled,
-        "gate": {**conversion.verdict.to_json(), "overridden": conversion.overridden},
-        "warnings": list(conversion.warnings),
-        "stages": [
-            {"name": stage.name, "seconds": round(stage.seconds, 3), "summary": stage.summary}
+    folded, precise, engine = conversion.folded, conversion.precise, conversion.proof.engine
+    return ConvertedPassport(
+        name=conversion.name,
+        architecture=loaded.architecture.name,
+        module=request.module,
+        parameters=loaded.architecture.parameters,
+        head=request.head,
+        outputs=conversion.outputs,
+        classes=loaded.architecture.classes if request.classifies else None,
+        precision=request.precision,
+        target=conversion.target.name,
+        command=request.command(),
+        host=conversion.host,
+        weights=CheckpointFacts(
+            source=loaded.source,
+            sha256=loaded.sha256,
+            trained=loaded.trained,
+            trusted_pickle=loaded.trusted_pickle,
+            training=loaded.training,
+        ),
+        model=OnnxFacts(
+            file=MODEL_FILE,
+            sha256=conversion.precise.sha256,
+            size_bytes=len(conversion.precise.data),
+            opset=conversion.precise.opset,
+            ir_version=conversion.precise.ir_version,
+        ),
+        engine=None if engine is None else engine.facts(),
+        contract=TensorContractFacts(
+            input=request.input,
+            preprocessing=loaded.preprocessing,
+            max_batch_size=conversion.serving.max_batch_size,
+            instances=conversion.serving.instances,
+            threads=conversion.serving.threads,
+        ),
+        calibration=_calibration(conversion),
+        trace=TraceFacts(numerics=folded.trace.numerics),
+        fold=FoldFacts(
+            folded=folded.fold.folded,
+            total=folded.fold.total,
+            kept=tuple(folded.fold.kept),
+            max_weight_change=folded.fold.max_weight_change,
+            numerics=folded.numerics,
+        ),
+        parity=ParityFacts.measured(
+            found, tuple(layer.to_json() for layer in conversion.proof.layers)
+        ),
+        latency=_latency(conversion),
+        autoselect=None if conversion.autoselection is None else conversion.autoselection.to_json(),
+        calibration_search=None
+        if precise.calibration_search is None
+        else tuple(row.to_json() for row in precise.calibration_search.rows),
+        mixed_precision=None
+        if precise.mixed_precision is None
+        else precise.mixed_precision.to_json(),
+        compiled_operators=found.compiled,
+        gate=GateFacts.decided(conversion.verdict),
+        warnings=conversion.warnings,
+        stages=tuple(
+            StageFacts(name=stage.name, seconds=round(stage.seconds, 3), summary=stage.summary)
             for stage in conversion.stages
-        ],
-    }
+        ),
+    )
 
 
-def _calibration(conversion: Conversion) -> dict[str, Any] | None:
-    images = conversion.calibration_set
-    if conversion.calibration is None or images is None:
+def _latency(conversion: Conversion) -> LatencyFacts:
+    found = conversion.measurements.latencies
+    return LatencyFacts(
+        times={}
+        if found is None
+        else {
+            REFERENCE: TimingFacts.timed(found.reference),
+            found.runtime: TimingFacts.timed(found.candidate),
+        },
+        reference_on="CPU" if found is None else found.reference_on,
+        share_of_integer_peak=conversion.proof.peak_share,
+        speedup=None if found is None else found.speedup,
+    )
+
+
+def _calibration(conversion: Conversion) -> CalibrationFacts | None:
+    images, calibration = conversion.calibration_set, conversion.precise.calibration
+    if calibration is None or images is None:
         return None
-    return {
-        "images": conversion.calibration.images,
-        "source": images.name,
-        "list_sha256": images.digest(),
-        "method": conversion.calibration.method,
-    }
+    return CalibrationFacts(
+        images=calibration.images,
+        source=images.name,
+        list_sha256=images.digest(),
+        method=calibration.method,
+    )

@@ -1,15 +1,16 @@
-"""The plan of a conversion, without doing any of it: stages, and what each still needs."""
+"""The plan of a conversion, without doing any of it: its stages, and what each still needs."""
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
 from resnet_convert.autoselect import entrants
-from resnet_convert.precision import QUANTIZED, typed
 from resnet_convert.request import Request
+from resnet_convert.stage_log import StageName
+from resnet_convert.stages import Stage, planned
 from resnet_serve import host
 from resnet_serve.architectures import catalog
 from resnet_serve.checkpoints.reading import cached, is_address
@@ -29,93 +30,61 @@ class Step:
     status: Status
 
     def to_json(self) -> dict[str, object]:
+        """The fields, by name."""
         return asdict(self)
 
 
 def plan(request: Request) -> list[Step]:
     """The steps of a checked request; reads directories, writes nothing, downloads nothing."""
-    architecture = request.architecture
-    served = request.name or ("it" if architecture is None else request.model_name)
-    count = "its" if architecture is None else architecture.convolutions
-    steps = [
-        _weights(request),
-        _step("trace", f"{count} convolutions to ONNX", "torch", "onnx_ir"),
-        _step("fold", "BatchNorm into the convolutions, in float64", "onnx_ir"),
-    ]
-    if request.input == "uint8":
-        steps.append(_step("pixels", "normalisation into the graph", "onnx_ir"))
-    if request.autoselects:
-        ways = entrants(request, host.cores())
-        runtimes = dict.fromkeys(each.target for each in ways)
-        steps.append(_step("autoselect", f"{len(ways)} ways, for {request.optimize}", *runtimes))
-    tensorrt = request.for_tensorrt
-    if request.precision in QUANTIZED:
-        steps.append(
-            _images("calibrate", f"≤ {request.calibration_images} images", request.calibration)
-        )
-        numbers = "symmetric" if tensorrt else "u8 activations,"
-        does = f"{numbers} {request.precision.upper()} weights per channel"
-        if request.budgeted:
-            holds = f"the fewest layers floating, for {request.budgets}"
-            steps.append(_step("mixed precision", holds, "onnxruntime"))
-        steps.append(_step("quantize", does, "onnx_ir"))
-    rest = typed(request)
-    if request.precision == "fp16":
-        steps.append(_step("range", "activations against FP16's 65504", "onnxruntime"))
-    if rest is not None:
-        steps.append(_step("half", f"{rest.upper()} graph, FP32 logits", "onnx_ir"))
-    if tensorrt:
-        steps.append(_step("lint", "TensorRT's rules", "onnx_ir"))
-    elif request.precision == "int8":
-        steps.append(_step("lint", "the rules of u8 × s8", "onnx_ir"))
-    if request.row.name == "tensorrt" and not request.prepare_only:
-        rows = ", ".join(map(str, request.build_options.profiles))
-        steps.append(_step("engine", f"plan for batches {rows}, inspected", "tensorrt"))
-    compared = "logits, decisions, accuracy" if request.classifies else "every output"
-    steps.append(_images("parity", compared, request.validation))
-    if not tensorrt:
-        steps.append(_step("latency", "against PyTorch on this host", "onnxruntime"))
-    elif request.row.name == "tensorrt" and not request.prepare_only:
-        steps.append(_step("latency", "against PyTorch on this GPU", "tensorrt"))
-    steps.append(
-        Step(
-            "deploy",
-            f"{served} as the next version",
-            str(request.repository),
-            "here",
-        )
-    )
-    return steps
+    return [_step(row, request) for row in planned(request)]
 
 
-def _step(stage: str, does: str, *packages: str) -> Step:
+def _step(row: Stage, request: Request) -> Step:
+    does = row.does(request)
+    if row.name is StageName.WEIGHTS:
+        return _weights(request)
+    if row.name is StageName.CALIBRATE:
+        return _images(row.name, does, request.calibration)
+    if row.name is StageName.PARITY:
+        return _images(row.name, does, request.validation)
+    if row.name is StageName.DEPLOY:
+        return Step(row.name, does, str(request.repository), "here")
+    packages = row.packages
+    if row.name is StageName.AUTOSELECT:
+        candidates = entrants(request, host.cores())
+        does = f"{len(candidates)} entrants, for {request.optimize}"
+        packages = tuple(dict.fromkeys(each.target for each in candidates))
+    if row.name is StageName.LATENCY:
+        packages = (request.row.package,)
     missing = [name for name in packages if find_spec(name) is None]
-    return Step(stage, does, ", ".join(packages), _here(not missing))
+    return Step(row.name, does, ", ".join(packages), _here(not missing))
 
 
 def _weights(request: Request) -> Step:
     spec, sha256 = request.weights_spec, request.weights_sha256
     kind, _, option = spec.partition(":")
+    step = Step(StageName.WEIGHTS, "a checkpoint", spec, "here")
     if spec == request.module:
-        return Step("weights", "as the module returns it", spec, "here")
+        return replace(step, does="as the module returns it")
     if kind == "imagenet" and request.architecture is not None:
         row = catalog.published(request.architecture.name, option or None)
         path = torch_hub_checkpoints() / row.file_name
         if path.is_file():
-            return Step("weights", f"ImageNet {row.version}, already here", str(path), "here")
-        return Step("weights", f"download {row.size_mib:.0f} MiB", row.url, "download")
-    if kind == "random":
-        return Step(
-            "weights", "untrained, for speed only", "torch", _here(find_spec("torch") is not None)
+            return replace(step, does=f"ImageNet {row.version}, already here", needs=str(path))
+        return replace(
+            step, does=f"download {row.size_mib:.0f} MiB", needs=row.url, status="download"
         )
+    if kind == "random":
+        present = find_spec("torch") is not None
+        return replace(step, does="untrained, for speed only", needs="torch", status=_here(present))
     if kind == "digits":
-        return Step("weights", "trained on handwritten digits", "shipped", "here")
+        return replace(step, does="trained on handwritten digits", needs="shipped")
     if sha256 is not None and is_address(spec):
         path = cached(spec, sha256)
         if path.is_file():
-            return Step("weights", "a checkpoint, already here", str(path), "here")
-        return Step("weights", "download a checkpoint", spec, "download")
-    return Step("weights", "a checkpoint", spec, _here(Path(spec).is_file()))
+            return replace(step, does="a checkpoint, already here", needs=str(path))
+        return replace(step, does="download a checkpoint", status="download")
+    return replace(step, status=_here(Path(spec).is_file()))
 
 
 def _images(stage: str, does: str, source: str | None) -> Step:

@@ -1,171 +1,145 @@
 """The stages of a conversion in their one right order, composed and timed.
 
-    weights → trace → fold → pixels → precision → (lint → engine → inspect) → parity → latency
-            → gate → deploy
+    weights → trace → fold → pixels → (autoselect) → precision → lint → (engine → inspect)
+            → parity → latency → gate → deploy
 
-Quantizing before folding, or deploying before the gate, cannot be written here. `convert` is the
-Python entry; the command line composes the same call and prints.
+`stages` has the table. `convert` is the Python entry; the command line calls `run` and prints.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
 
-from resnet_convert import autoselect, deployment
+from resnet_convert import autoselect, deployment, precision
 from resnet_convert.conversion import Conversion
+from resnet_convert.folded import prepare
 from resnet_convert.head import HEADS
-from resnet_convert.parity.evaluator import Evaluator
-from resnet_convert.parity.parity_error import refusal
-from resnet_convert.precision import QUANTIZED
+from resnet_convert.parity.compare import Measurements
+from resnet_convert.parity.evaluator import IMAGES, Evaluator
+from resnet_convert.parity.parity_error import parity_error
+from resnet_convert.parity.reference import Reference
+from resnet_convert.parity.reference_outputs import ReferenceOutputs
 from resnet_convert.proof import prove
-from resnet_convert.request import INFERRED, Request
-from resnet_convert.stage_log import Progress, Silent, StageLog
-from resnet_convert.stages import finish, prepare
-from resnet_convert.tensorrt.builder import BuildHost, open_build_host, settle
-from resnet_serve import durable, host, weights
+from resnet_convert.request import Request
+from resnet_convert.request.check import check
+from resnet_convert.request.default_target import default_target
+from resnet_convert.request.options import AUTO
+from resnet_convert.stage_log import Progress, Silent, StageLog, StageName
+from resnet_convert.tensorrt.builder import BuildHost, open_build_host
+from resnet_serve import host, weights
 from resnet_serve.architectures import with_head
 from resnet_serve.datasets import Images, check_label_count, open_images
 from resnet_serve.datasets.selection import spread
 from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.errors import HostError
+from resnet_serve.host import Host
 from resnet_serve.triton.repository import Repository
 from resnet_serve.weights import Weights, class_names, custom_modules
 
+OptionsT = ParamSpec("OptionsT")
+ResultT = TypeVar("ResultT")
 
-def convert(*, progress: Progress | None = None, **options: Any) -> Conversion:
-    """Convert, prove and deploy; `options` are the fields of `Request`.
+
+def _options_of(
+    _: Callable[OptionsT, object],
+) -> Callable[[Callable[..., ResultT]], Callable[OptionsT, ResultT]]:
+    """Give a function the parameters of another one, for type checkers."""
+    return lambda function: function
+
+
+@_options_of(Request)
+def convert(*options: Any, **named: Any) -> Conversion:
+    """Convert, prove and deploy; the arguments are the fields of `Request`.
 
     Raises `ParityError` (nothing deployed) when the gate does not hold and `force` is not set.
     With the target "tensorrt" on a host that cannot build plans, the conversion comes back with
-    `missing` set: everything is deployed but the plan.
+    `missing` set: everything is deployed but the plan. `run` also takes progress callbacks.
     """
-    return run(Request(**options), progress or Silent())
+    return run(Request(*options, **named))
 
 
-def run(request: Request, progress: Progress) -> Conversion:
-    """The conversion of one request."""
-    request, note = settle(request)
-    request.check()
+def run(request: Request, progress: Progress | None = None) -> Conversion:
+    """The conversion of one request; raises as `convert`."""
+    request, note = default_target(request)
+    check(request)
     repository = Repository(request.repository)
     repository.check_writable()
-    log = StageLog(progress)
-    log.warnings += [] if note is None else [note]
+    log = StageLog(progress or Silent())
+    log.warn(note)
     with _build_host(request) as (build_host, missing):
         if build_host is not None:
-            warning = build_host.guard(request.build_options, request.precision, request.triton)
-            log.warnings += [] if warning is None else [warning]
-        conversion, data = _convert(request, build_host, missing, log)
+            log.warn(build_host.guard(request.build_options, request.precision, request.triton))
+        conversion = replace(_convert(request, build_host, log), missing=missing)
     if not conversion.verdict.passed and not request.force:
-        raise refusal(
+        raise parity_error(
             "nothing was deployed",
             conversion.verdict,
             conversion.measurements,
             conversion.validation_set.name_of,
-            where=f"{conversion.name} {request.precision}",
+            where=f"{conversion.name} {conversion.request.precision}",
             remedy="Calibrate with more or better images or --calibration-method auto, take a "
             "higher precision, or --force it.",
-            layer=conversion.worst_layer,
+            layer=conversion.proof.worst_layer,
         )
-    with log.stage("deploy") as say:
-        version, path = deployment.deploy(conversion, data, repository)
+    with log.stage(StageName.DEPLOY) as say:
+        version, path = deployment.deploy(conversion, repository)
         say(f"{conversion.name} version {version} in {repository.path}")
     return replace(conversion, version=version, path=path, stages=tuple(log.stages))
 
 
-def _convert(
-    request: Request, build_host: BuildHost | None, missing: HostError | None, log: StageLog
-) -> tuple[Conversion, bytes]:
-    """Everything but the deployment; the ONNX file's bytes beside what was found."""
+def _convert(request: Request, build_host: BuildHost | None, log: StageLog) -> Conversion:
+    """Everything but the deployment."""
     machine = host.describe()
-    with log.stage("weights") as say:
+    with log.stage(StageName.WEIGHTS) as say:
         loaded = _load_weights(request, log.progress)
         calibration_set, validation_set = _images(request, loaded)
         say(_weights_summary(loaded))
-    if request.arch == INFERRED:
+    if request.arch == AUTO:
         request = replace(request, arch=loaded.architecture.name)
-    log.warnings += loaded.notices
-    if not loaded.trained:
-        log.warnings.append(
-            f"{loaded.architecture.name} is UNTRAINED: good for speed only, its "
-            f"{'decisions' if request.classifies else HEADS[request.head]} mean nothing"
-        )
+    log.warn(*loaded.notices, _untrained(request, loaded))
 
     network = with_head(loaded.network(), request.head)
-    folded = prepare(request, loaded, network, log)
+    reference = Reference(network, loaded, request.input, machine.cores, request.head)
+    folded = prepare(request, reference, log)
     autoselection = None
-    if request.autoselects and autoselect.has_alternatives(request, machine.cores):
-        with log.stage("autoselect") as say:
-            autoselection = autoselect.hold(
-                request,
-                folded.model,
-                network,
-                loaded,
-                calibration_set,
-                validation_set,
-                machine,
-                log,
-            )
-            say(f"{autoselection.winner.entrant} is the fastest for {autoselection.aim}")
-        request = autoselect.settled(request, autoselection)
-        advice = autoselection.advice()
-        log.warnings += [] if advice is None else [advice]
+    if autoselect.has_alternatives(request, machine.cores):
+        autoselection = autoselect.select(
+            request, folded.model, reference, calibration_set, validation_set, log
+        )
+        request = autoselection.applied_to(request)
+        log.warn(autoselection.advice())
     elif request.autoselects:
         request = replace(request, target=request.row.name, precision=request.row.precisions[0])
-    evaluator = None
-    if request.budgeted and request.precision in QUANTIZED:
-        evaluator = Evaluator.of(request, network, loaded, validation_set, machine.cores)
-    made = autoselection.precise if autoselection is not None and evaluator is None else None
-    graph = finish(folded, request, loaded, calibration_set, log, evaluator, made)
-    proof = prove(request, loaded, network, graph, validation_set, build_host, machine, log)
-    measurements, verdict = proof.measurements, proof.verdict
-    log.warnings += measurements.warnings(request.precision)
-    if request.precision == "int8" and not request.for_tensorrt and not machine.fast_int8:
-        log.warnings.append(
-            "this CPU has no VNNI: sums of u8 × s8 products may saturate, and INT8 may be slow"
-        )
-    if request.precision == "fp8":
-        log.warnings.append("FP8 is an experiment: no gain for ResNets has been published")
-
-    conversion = Conversion(
+    evaluator = _evaluator(request, reference, validation_set)
+    precise = None if autoselection is None or evaluator else autoselection.precise
+    if precise is None:
+        precise = precision.bring(folded.model, request, reference, calibration_set, log, evaluator)
+    precision.check_rules(precise, request, log)
+    proof = prove(request, reference, folded.model, precise, validation_set, build_host, log)
+    log.warn(*_warnings(request, proof.measurements, machine))
+    return Conversion(
         request=request,
         weights=loaded,
-        target=request.row,
-        trace=folded.trace,
-        fold=folded.fold,
-        fold_numerics=folded.fold_numerics,
-        calibration=graph.precise.calibration,
-        calibration_search=graph.precise.calibration_search,
-        mixed_precision=graph.precise.mixed_precision,
-        quantization=graph.precise.quantization,
-        half=graph.precise.half,
-        measurements=measurements,
-        layers=proof.layers,
-        verdict=verdict,
+        folded=folded,
+        precise=precise,
+        proof=proof,
+        autoselection=autoselection,
         serving=request.serving(machine.cores),
         stages=tuple(log.stages),
         warnings=tuple(dict.fromkeys(log.warnings)),
-        opset=graph.model.graph.opset_imports[""],
-        ir_version=graph.model.ir_version,
-        model_bytes=len(graph.data),
-        model_sha256=durable.sha256(graph.data),
         host=machine,
         calibration_set=calibration_set,
         validation_set=validation_set,
-        engine=proof.engine,
-        peak_share=proof.peak_share,
-        autoselection=autoselection,
-        missing=missing,
     )
-    return conversion, graph.data
 
 
 @contextmanager
 def _build_host(request: Request) -> Iterator[tuple[BuildHost | None, HostError | None]]:
-    """Who builds the plan here, or why nobody does; asked before minutes of work, not after."""
-    if request.row.name != "tensorrt" or request.prepare_only:
+    """The host that builds the plan, or why there is none; checked before minutes of work."""
+    if not request.makes_plan or request.prepare_only:
         yield None, None
         return
     with open_build_host() as found:
@@ -194,7 +168,7 @@ def _load_weights(request: Request, progress: Progress) -> Weights:
 
 
 def _images(request: Request, loaded: Weights) -> tuple[Images | None, Images]:
-    """Calibration and validation images; synthetic ones stand in for numerics, never for INT8."""
+    """Calibration and validation images; synthetic ones replace missing validation images only."""
     calibration = None
     if request.calibration is not None:
         given = open_images(request.calibration, None, split="calibration")
@@ -207,9 +181,55 @@ def _images(request: Request, loaded: Weights) -> tuple[Images | None, Images]:
     return calibration, SyntheticImages(side=max(loaded.preprocessing.crop))
 
 
+def _evaluator(request: Request, reference: Reference, images: Images) -> Evaluator | None:
+    """For budgets: over at most 512 of the images, evenly chosen."""
+    if not (request.budgeted and request.precision_row.quantized):
+        return None
+    recorded = ReferenceOutputs.record(reference, spread(images, IMAGES))
+    return Evaluator(
+        recorded,
+        "onnxruntime" if request.for_tensorrt else request.row.name,
+        request.precision,
+        reference.threads,
+        emulating=request.for_tensorrt,
+    )
+
+
 def _weights_summary(loaded: Weights) -> str:
     architecture = loaded.architecture
     return (
         f"{architecture.name}, {architecture.parameters:,} parameters, "
         f"{architecture.classes} classes, from {loaded.source}"
     )
+
+
+def _untrained(request: Request, loaded: Weights) -> str | None:
+    if loaded.trained:
+        return None
+    outputs = "decisions" if request.classifies else HEADS[request.head]
+    return (
+        f"{loaded.architecture.name} is UNTRAINED: good for speed only, its {outputs} mean nothing"
+    )
+
+
+def _warnings(request: Request, measurements: Measurements, machine: Host) -> Iterator[str | None]:
+    """What the numbers and the host say against the chosen precision and target."""
+    precision_name, ratio = request.precision, measurements.speedup
+    if ratio is not None and ratio.slower:
+        yield (
+            f"{precision_name} is slower than PyTorch here ({ratio.median:.2f}×): "
+            "keep another precision for this host"
+        )
+    if ratio is not None and ratio.high > 1.5 * ratio.low:
+        yield (
+            f"the speed-up is anywhere in {ratio.low:.1f}–{ratio.high:.1f}×: "
+            "this host is busy; measure again when it is idle"
+        )
+    latencies = measurements.latencies
+    if latencies is not None and request.makes_plan and latencies.reference_on == "CPU":
+        yield "this PyTorch has no CUDA: the engine on the GPU was timed against the CPU"
+    if latencies is not None:
+        yield request.row.note(precision_name)
+    if precision_name == "int8" and not request.for_tensorrt and not machine.fast_int8:
+        yield "this CPU has no VNNI: sums of u8 × s8 products may saturate, and INT8 may be slow"
+    yield request.precision_row.warning

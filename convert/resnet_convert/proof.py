@@ -1,36 +1,41 @@
-"""Proof: the converted graph in its runtime against the reference, by the gate and the clock."""
+"""Proof: the graph as it will be served, against the reference: the gate, and the latency."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from resnet_convert.head import HEADS
-from resnet_convert.parity import int8_peak, measure
-from resnet_convert.parity.candidate import engine_record, open_candidate
+from resnet_convert.parity import int8_peak
+from resnet_convert.parity.candidate import Candidate
+from resnet_convert.parity.compare import Measurements, compare
+from resnet_convert.parity.latencies import time_both, time_engine
 from resnet_convert.parity.layers import Layer, inspect
-from resnet_convert.parity.measure import Measurements
+from resnet_convert.parity.opening import open_cpu_model, open_emulation, open_engine
+from resnet_convert.parity.reference import Reference
+from resnet_convert.precision import Precise
 from resnet_convert.request import Request
-from resnet_convert.stage_log import StageLog
-from resnet_convert.stages import Graph
-from resnet_convert.tensorrt.builder import BuildHost, EngineRecord
+from resnet_convert.stage_log import StageLog, StageName
+from resnet_convert.tensorrt.builder import BuildHost, Built, EngineRecord
 from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import spread
-from resnet_serve.host import Host
 from resnet_serve.parity.gate import Verdict
-from resnet_serve.runtimes import TARGETS
-from resnet_serve.weights import Weights
+from resnet_serve.passport import EngineState
 
 if TYPE_CHECKING:
-    from torch import nn
+    import onnx_ir as ir
 
 INSPECTED_IMAGES = 8
-CPU_RUNTIMES = tuple(row.name for row in TARGETS.values() if not row.gpu)
 
 
 @dataclass(frozen=True)
 class Proof:
-    """What the gate found, and the engine that it found it in."""
+    """What the gate found, and the engine that it found it in.
+
+    `layers` are the weighted layers with their SQNR; `peak_share` is how much of this CPU's integer
+    peak an INT8 network reaches at batch 1.
+    """
 
     measurements: Measurements
     layers: tuple[Layer, ...]
@@ -38,72 +43,115 @@ class Proof:
     engine: EngineRecord | None
     peak_share: float | None
 
+    @property
+    def worst_layer(self) -> Layer | None:
+        """The layer with the smallest SQNR."""
+        return min(self.layers, key=lambda layer: layer.sqnr_db, default=None)
+
 
 def prove(
     request: Request,
-    loaded: Weights,
-    network: nn.Module,
-    graph: Graph,
+    reference: Reference,
+    folded: ir.Model,
+    precise: Precise,
     images: Images,
     build_host: BuildHost | None,
-    machine: Host,
     log: StageLog,
 ) -> Proof:
-    """Run the graph as it will be served against the reference, and time both where they can be."""
-    cores = machine.cores
-    with open_candidate(request, graph.model, graph.data, build_host, cores, log) as candidate:
-        with log.stage("parity") as say:
-            measurements = measure.alike(
-                network,
-                loaded,
-                candidate.model,
-                images,
-                request,
-                log.progress,
-                threads=cores,
-                runtime=candidate.runtime,
-                compiled=candidate.compiled,
-            )
+    """Compare the graph as it will be served with the reference; time both where they can be."""
+    with _open(request, reference, precise, build_host, log) as (candidate, built):
+        with log.stage(StageName.PARITY) as say:
+            measurements = compare(reference, candidate, images, log.progress)
             layers = inspect(
-                graph.precise.reference,
-                graph.model,
-                measure.inputs(spread(images, INSPECTED_IMAGES), loaded, request),
-                threads=cores,
+                precise.reference,
+                precise.model,
+                reference.inputs(spread(images, INSPECTED_IMAGES)),
+                threads=reference.threads,
             )
             verdict = measurements.verdict(
-                request.precision, trained=loaded.trained, of=HEADS[request.head]
+                request.precision_row.budget, trained=reference.weights.trained
             )
             if candidate.check is not None:
                 verdict = Verdict((candidate.check, *verdict.checks))
             say(_parity_summary(measurements, verdict))
 
-        if candidate.measurable:
-            with log.stage("latency") as say:
-                measurements = measure.latencies(
-                    measurements, network, candidate.model, loaded, request, cores
-                )
+        if not candidate.emulated:
+            with log.stage(StageName.LATENCY) as say:
+                measurements = replace(measurements, latencies=time_both(reference, candidate))
                 say(_latency_summary(measurements))
-        engine = engine_record(request, candidate, loaded.preprocessing)
+        engine = _engine_record(request, reference, candidate, built)
     peak = None
-    if request.precision == "int8" and measurements.runtime in CPU_RUNTIMES:
-        found = measurements.latencies[measurements.runtime]
-        peak = int8_peak.share(graph.folded.model, found.images_per_s, threads=cores)
+    if request.precision == "int8" and not request.for_tensorrt and measurements.latencies:
+        rate = measurements.latencies.candidate.images_per_s
+        peak = int8_peak.share(folded, rate, threads=reference.threads)
     return Proof(measurements, layers, verdict, engine, peak)
 
 
+@contextmanager
+def _open(
+    request: Request,
+    reference: Reference,
+    precise: Precise,
+    build_host: BuildHost | None,
+    log: StageLog,
+) -> Iterator[tuple[Candidate, Built | None]]:
+    """The candidate of a request (see the table in `parity.opening`), and the engine built."""
+    threads = reference.threads
+    largest = request.serving(threads).max_batch_size
+    if build_host is not None:
+        with open_engine(
+            build_host,
+            precise.model,
+            precise.data,
+            request.build_options,
+            log,
+            max_batch_size=largest,
+            timing_cache=request.timing_cache_directory,
+        ) as (candidate, built):
+            yield candidate, built
+    elif request.for_tensorrt:
+        with open_emulation(precise.model, threads=threads, max_batch_size=largest) as candidate:
+            yield candidate, None
+    else:
+        with open_cpu_model(
+            request.row.name,
+            request.precision,
+            precise.model,
+            precise.data,
+            threads=threads,
+            max_batch_size=largest,
+        ) as candidate:
+            yield candidate, None
+
+
+def _engine_record(
+    request: Request, reference: Reference, candidate: Candidate, built: Built | None
+) -> EngineRecord | None:
+    """What the passport says of the engine; None where there is none."""
+    if not request.for_tensorrt:
+        return None
+    options = request.build_options
+    if built is None:
+        state = EngineState.BY_SERVER if request.accelerator else EngineState.NOT_BUILT
+        return EngineRecord(state, options, request.triton)
+    optima = sorted({profile.optimum for profile in options.profiles})
+    times = time_engine(candidate.model, optima, reference.input_kind, reference.preprocessing)
+    return EngineRecord(EngineState.BUILT, options, request.triton, built, times)
+
+
 def _parity_summary(measurements: Measurements, verdict: Verdict) -> str:
-    decisions, text = measurements.decisions, measurements.likeness
+    decisions, text = measurements.decisions, measurements.summary
     if decisions is not None and decisions.converted_top1 is not None:
         text += f", top-1 {decisions.reference_top1:.2f} → {decisions.converted_top1:.2f} %"
     return f"{'passed' if verdict.passed else 'NOT MET'}: {text}"
 
 
 def _latency_summary(measurements: Measurements) -> str:
-    ratio = measurements.speedup
-    if ratio is None:
+    latencies = measurements.latencies
+    if latencies is None:
         return ""
-    median_ms = measurements.latencies[measurements.runtime].median_ms
+    ratio = latencies.speedup
     return (
-        f"{median_ms:.2f} ms at batch 1, {ratio.median:.1f}× PyTorch "
+        f"{latencies.candidate.median_ms:.2f} ms at batch 1, {ratio.median:.1f}× PyTorch "
         f"[{ratio.low:.1f}–{ratio.high:.1f}]"
     )

@@ -1,4 +1,4 @@
-"""The stages of a conversion as they pass: timed, summarised, and told to whoever watches."""
+"""Stage log: the stages of a conversion as they run, timed and summarised, and their warnings."""
 
 from __future__ import annotations
 
@@ -6,11 +6,33 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import Protocol
 
 
+class StageName(StrEnum):
+    """Every stage of a conversion, in the order in which they run; `stages` has the table."""
+
+    WEIGHTS = "weights"
+    TRACE = "trace"
+    FOLD = "fold"
+    PIXELS = "pixels"
+    AUTOSELECT = "autoselect"
+    CALIBRATE = "calibrate"
+    MIXED_PRECISION = "mixed precision"
+    QUANTIZE = "quantize"
+    RANGE = "range"
+    HALF = "half"
+    LINT = "lint"
+    ENGINE = "engine"
+    INSPECT = "inspect"
+    PARITY = "parity"
+    LATENCY = "latency"
+    DEPLOY = "deploy"
+
+
 class Progress(Protocol):
-    """Where a conversion tells what it is doing; the command line shows it, tests record it."""
+    """Progress callbacks; the command line shows them, tests record them."""
 
     def stage(self, name: str) -> None:
         """A stage begins."""
@@ -19,17 +41,20 @@ class Progress(Protocol):
         """Within the stage, `done` of `total` bytes or images are through."""
 
     def finish(self, summary: str) -> None:
-        """The stage is done; one line of what came of it."""
+        """The stage is done; `summary` is one line on its result."""
 
 
 class Silent:
-    """No progress."""
+    """Progress callbacks that do nothing."""
 
-    def stage(self, name: str) -> None: ...
+    def stage(self, name: str) -> None:
+        """Nothing."""
 
-    def advance(self, done: int, total: int) -> None: ...
+    def advance(self, done: int, total: int) -> None:
+        """Nothing."""
 
-    def finish(self, summary: str) -> None: ...
+    def finish(self, summary: str) -> None:
+        """Nothing."""
 
 
 @dataclass(frozen=True)
@@ -43,17 +68,21 @@ class StageTime:
 
 @dataclass
 class StageLog:
-    """The stages gone so far."""
+    """The stages that have run so far, and the warnings."""
 
     progress: Progress
     stages: list[StageTime] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
 
     @contextmanager
-    def stage(self, name: str) -> Iterator[Callable[[str], None]]:
+    def stage(self, name: StageName) -> Iterator[Callable[[str], None]]:
         """Time a stage; the body calls the yielded function with its summary."""
         self.progress.stage(name)
         started, summary = time.perf_counter(), [""]
         yield lambda text: summary.__setitem__(0, text)
-        self.stages.append(StageTime(name, time.perf_counter() - started, summary[0]))
+        self.stages.append(StageTime(str(name), time.perf_counter() - started, summary[0]))
         self.progress.finish(summary[0])
+
+    def warn(self, *warnings: str | None) -> None:
+        """Add the warnings that are not None."""
+        self.warnings += [each for each in warnings if each is not None]

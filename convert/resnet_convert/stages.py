@@ -1,110 +1,161 @@
-"""Graph: from the PyTorch reference to the ONNX graph that will be deployed.
+"""The stages of a conversion: one table, for the pipeline and for `--dry-run`.
 
-    trace ─► fold ─► pixels ─► precision ─► (lint, for TensorRT and INT8)
+    weights ─► trace ─► fold ─► pixels ─► (autoselect) ─► calibrate … half ─► lint
+            ─► (engine ─► inspect) ─► parity ─► latency ─► deploy
 
-This order is the only one: quantizing before folding, or narrowing before quantizing, is a class
-of bugs of its own.
+This order is the only one: quantizing before folding, narrowing before quantizing, or deploying
+before the gate are classes of bugs. `applies` says whether a request has the stage, `does` what it
+does there, `packages` the imports it needs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from types import MappingProxyType
 
-from resnet_convert import precision
-from resnet_convert.graph.fold import Fold, fold
-from resnet_convert.graph.model_file import serialize
-from resnet_convert.graph.pixels import take_pixels
-from resnet_convert.graph.trace import Trace, trace, verify
-from resnet_convert.lint import cpu, rules, tensorrt
-from resnet_convert.parity.evaluator import Evaluator
-from resnet_convert.precision import Precise
 from resnet_convert.request import Request
-from resnet_convert.stage_log import StageLog
-from resnet_serve.datasets import Images
-from resnet_serve.optional import optional
-from resnet_serve.parity.numerics import Numerics
-from resnet_serve.weights import Weights
-
-if TYPE_CHECKING:
-    import onnx_ir as ir
-    from torch import nn
-else:
-    ir = optional("onnx_ir", extra="convert")
+from resnet_convert.request.options import AUTO
+from resnet_convert.stage_log import StageName
+from resnet_serve.runtimes import TARGETS
 
 
 @dataclass(frozen=True)
-class Folded:
-    """The FP32 graph, traced and folded, taking what will be served."""
+class Stage:
+    """A row of the table."""
 
-    trace: Trace
-    fold: Fold
-    fold_numerics: dict[int, Numerics]
-    model: ir.Model
-
-
-@dataclass(frozen=True)
-class Graph:
-    """The graph in its precision, as it will be deployed; `data` is `model` serialized."""
-
-    folded: Folded
-    precise: Precise
-    model: ir.Model
-    data: bytes
+    name: StageName
+    does: Callable[[Request], str]
+    packages: tuple[str, ...] = ()
+    applies: Callable[[Request], bool] = lambda _: True
 
 
-def prepare(request: Request, loaded: Weights, network: nn.Module, log: StageLog) -> Folded:
-    """Trace, fold, take pixels; checked against PyTorch where it must be equal."""
-    with log.stage("trace") as say:
-        traced = trace(network, (loaded.preprocessing.channels, *loaded.preprocessing.crop))
-        model = traced.model
-        worst = max(n.max_abs for n in traced.numerics.values())
-        say(f"{sum(traced.operators.values())} nodes, max |Δlogit| {worst:.1e} against PyTorch")
+def quantizes(request: Request) -> bool:
+    """Whether the graph gets Q/DQ pairs; false while autoselect has not decided."""
+    return request.precision != AUTO and request.precision_row.quantized
 
-    with log.stage("fold") as say:
-        folding = fold(model)
-        fold_numerics = verify(
-            network,
-            model,
-            (loaded.preprocessing.channels, *loaded.preprocessing.crop),
-            stage="fold",
+
+def builds_plan(request: Request) -> bool:
+    """Whether a TensorRT plan is built in this conversion, given a GPU."""
+    return request.makes_plan and not request.prepare_only
+
+
+def timed(request: Request) -> bool:
+    """Whether what will be served runs here: emulations are not timed."""
+    return builds_plan(request) or not request.for_tensorrt
+
+
+def _traced(request: Request) -> str:
+    row = request.architecture
+    return f"{'its' if row is None else row.convolutions} convolutions to ONNX"
+
+
+def _quantized(request: Request) -> str:
+    grid = "symmetric" if request.for_tensorrt else "u8 activations,"
+    return f"{grid} {request.precision.upper()} weights per channel"
+
+
+def _built(request: Request) -> str:
+    profiles = ", ".join(map(str, request.build_options.profiles))
+    return f"plan for batches {profiles}"
+
+
+def _deployed(request: Request) -> str:
+    known = request.name is not None or request.architecture is not None or request.module
+    return f"{request.model_name if known else 'it'} as the next version"
+
+
+def cpu_packages() -> tuple[str, ...]:
+    """The imports of the CPU runtimes."""
+    return tuple(row.package for row in TARGETS.values() if not row.gpu)
+
+
+STAGES: Mapping[StageName, Stage] = MappingProxyType(
+    {
+        row.name: row
+        for row in (
+            Stage(StageName.WEIGHTS, lambda _: "the checkpoint, strictly"),
+            Stage(StageName.TRACE, _traced, ("torch", "onnx_ir")),
+            Stage(
+                StageName.FOLD,
+                lambda _: "BatchNorm into the convolutions, in float64",
+                ("onnx_ir",),
+            ),
+            Stage(
+                StageName.PIXELS,
+                lambda _: "normalisation into the graph",
+                ("onnx_ir",),
+                lambda request: request.input == "uint8",
+            ),
+            Stage(
+                StageName.AUTOSELECT,
+                lambda request: f"the fastest that keeps parity, for {request.optimize}",
+                cpu_packages(),
+                lambda request: request.autoselects,
+            ),
+            Stage(
+                StageName.CALIBRATE,
+                lambda request: f"≤ {request.calibration_images} images",
+                applies=quantizes,
+            ),
+            Stage(
+                StageName.MIXED_PRECISION,
+                lambda request: f"the fewest layers floating, for {request.budgets}",
+                ("onnxruntime",),
+                lambda request: quantizes(request) and request.budgeted,
+            ),
+            Stage(StageName.QUANTIZE, _quantized, ("onnx_ir",), quantizes),
+            Stage(
+                StageName.RANGE,
+                lambda _: "activations against FP16's 65504",
+                ("onnxruntime",),
+                lambda request: request.floating_type == "fp16" and not quantizes(request),
+            ),
+            Stage(
+                StageName.HALF,
+                lambda request: f"{str(request.floating_type).upper()} graph, FP32 logits",
+                ("onnx_ir",),
+                lambda request: request.floating_type is not None,
+            ),
+            Stage(
+                StageName.LINT,
+                lambda request: (
+                    "TensorRT's rules" if request.for_tensorrt else "the rules of u8 × s8"
+                ),
+                ("onnx_ir",),
+                lambda request: request.for_tensorrt or quantizes(request),
+            ),
+            Stage(StageName.ENGINE, _built, ("tensorrt",), builds_plan),
+            Stage(
+                StageName.INSPECT,
+                lambda _: "the precision of every convolution in the engine",
+                ("tensorrt",),
+                builds_plan,
+            ),
+            Stage(
+                StageName.PARITY,
+                lambda request: (
+                    "logits, decisions, accuracy" if request.classifies else "every output"
+                ),
+            ),
+            Stage(
+                StageName.LATENCY,
+                lambda request: (
+                    "against PyTorch on this " + ("GPU" if request.for_tensorrt else "host")
+                ),
+                applies=timed,
+            ),
+            Stage(StageName.DEPLOY, _deployed),
         )
-        worst = max(n.max_abs for n in fold_numerics.values())
-        say(
-            f"{folding.words}, max |Δw| {folding.max_weight_change:.3g}, "
-            f"max |Δlogit| {worst:.1e} against PyTorch"
-        )
-
-    if request.input == "uint8":
-        with log.stage("pixels") as say:
-            take_pixels(model, loaded.preprocessing)
-            say("normalisation in the graph, raw RGB bytes in")
-    return Folded(traced, folding, fold_numerics, model)
+    }
+)
 
 
-def finish(
-    folded: Folded,
-    request: Request,
-    loaded: Weights,
-    calibration_set: Images | None,
-    log: StageLog,
-    evaluator: Evaluator | None = None,
-    made: Precise | None = None,
-) -> Graph:
-    """A copy of the folded graph, brought to its precision and held to its target's rules.
+def applies(name: StageName, request: Request) -> bool:
+    """Whether a request has the stage."""
+    return STAGES[name].applies(request)
 
-    With a `evaluator`, layers are kept in higher precision until the request's budgets hold. What a
-    autoselection has `made` already is taken as it is.
-    """
-    precise = made or precision.bring(
-        folded.model, request, loaded, calibration_set, log, evaluator
-    )
-    if request.for_tensorrt:
-        with log.stage("lint") as say:
-            rules.refuse(rules.check(precise.model, tensorrt.RULES))
-            say("keeps TensorRT's rules")
-    elif request.precision == "int8":
-        with log.stage("lint") as say:
-            rules.refuse(rules.check(precise.model, cpu.RULES))
-            say("keeps the rules of u8 × s8")
-    return Graph(folded, precise, precise.model, serialize(precise.model))
+
+def planned(request: Request) -> tuple[Stage, ...]:
+    """The stages of a request, in order."""
+    return tuple(row for row in STAGES.values() if row.applies(request))

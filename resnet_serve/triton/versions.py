@@ -15,6 +15,11 @@ from resnet_serve import passport
 from resnet_serve.errors import InputFileError
 from resnet_serve.passport import Passport
 
+# The files of a version, beside its passport.
+MODEL_FILE = "model.onnx"
+REPORT_FILE = "report.html"
+PREPROCESSING_FILE = "preprocessing.json"  # of the model that decodes images
+
 
 @dataclass(frozen=True)
 class Deployed:

@@ -1,4 +1,4 @@
-"""`resnet-convert build-plan`, and the options that both commands have for engines."""
+"""`resnet-convert build-plan`."""
 
 from __future__ import annotations
 
@@ -10,14 +10,8 @@ import typer
 
 from resnet_convert import build_plan as plans
 from resnet_convert.cli import screen
-from resnet_convert.cli.options import (
-    ENGINES,
-    JsonOption,
-    TimingCacheOption,
-    TritonOption,
-    WorkspaceOption,
-)
-from resnet_serve import console, passport
+from resnet_convert.cli.options import JsonOption, option
+from resnet_serve import console
 
 
 def build_plan(
@@ -27,31 +21,24 @@ def build_plan(
             metavar="MODEL_DIR", help="A model in the repository, or one of its versions."
         ),
     ],
-    triton: TritonOption = None,
-    workspace: WorkspaceOption = None,
+    triton: Annotated[str | None, option("triton")] = None,
+    workspace: Annotated[int | None, option("workspace")] = None,
     optimization_level: Annotated[
-        int | None,
-        typer.Option(
-            min=0,
-            max=5,
-            help="How long the builder searches for faster kernels.",
-            show_default="as prepared",
-            rich_help_panel=ENGINES,
-        ),
+        int | None, option("optimization_level", show_default="as prepared")
     ] = None,
-    timing_cache: TimingCacheOption = None,
+    timing_cache: Annotated[Path | None, option("timing_cache")] = None,
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="Write it although the gate refuses; stamped in the passport."
+            "--force", help="Write it although the gate refuses; recorded in the passport."
         ),
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Build the TensorRT plan of a model that was prepared on another host, on this host's GPU.
 
-    The engine is inspected and held to the same parity gate, against PyTorch's answers that were
-    stored with the model. Needs TensorRT and a GPU, no PyTorch.
+    The engine is inspected and held to the same parity gate, against PyTorch's outputs, which
+    were stored with the model. Needs TensorRT and a GPU, no PyTorch.
     """
     with screen.progress() as shown:
         made = plans.build_plan(
@@ -64,7 +51,7 @@ def build_plan(
             force=force,
         )
     if as_json:
-        typer.echo(json.dumps(passport.json_values(made.to_json()), indent=2, sort_keys=True))
+        typer.echo(json.dumps(made.to_json(), indent=2, sort_keys=True))
     else:
         console.out.print(screen.plan_build_table(made))
     for warning in made.warnings:

@@ -1,4 +1,4 @@
-"""`resnet-convert ensemble` and `resnet-convert ten-crop`: compose what was already converted."""
+"""`resnet-convert ensemble` and `resnet-convert ten-crop`: compose converted models."""
 
 from __future__ import annotations
 
@@ -11,14 +11,9 @@ import typer
 from rich.text import Text
 
 from resnet_convert.cli import screen
-from resnet_convert.cli.options import (
-    ForceOption,
-    JsonOption,
-    ValidationImagesOption,
-    ValidationOption,
-)
+from resnet_convert.cli.options import JsonOption, option
 from resnet_convert.ensembles import compose, deployment
-from resnet_convert.ensembles.compose import Made
+from resnet_convert.ensembles.deployment import ComposedModel
 from resnet_serve import console
 from resnet_serve.errors import UsageError
 
@@ -34,9 +29,9 @@ def ensemble(
         list[str], typer.Argument(metavar="MEMBER", help="Models that were converted, two or more.")
     ],
     repository: RepositoryOption = _REPOSITORY,
-    validation: ValidationOption = None,
-    validation_images: ValidationImagesOption = None,
-    force: ForceOption = False,
+    validation: Annotated[str | None, option("validation")] = None,
+    validation_images: Annotated[int | None, option("validation_images")] = None,
+    force: Annotated[bool, option("force")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Serve the average of several models' probabilities as one model.
@@ -73,9 +68,9 @@ def ten_crop(
         str | None, typer.Option(help="The served name.", show_default="MEMBER_tencrop")
     ] = None,
     repository: RepositoryOption = _REPOSITORY,
-    validation: ValidationOption = None,
-    validation_images: ValidationImagesOption = None,
-    force: ForceOption = False,
+    validation: Annotated[str | None, option("validation")] = None,
+    validation_images: Annotated[int | None, option("validation_images")] = None,
+    force: Annotated[bool, option("force")] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Serve a model's average over ten crops of each image, at one scale or several.
@@ -117,7 +112,7 @@ def _scales(text: str | None) -> tuple[int, ...]:
     return scales
 
 
-def _show(made: Made, repository: Path, as_json: bool) -> None:
+def _show(made: ComposedModel, repository: Path, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(deployment.result(made), indent=2, sort_keys=True))
     else:

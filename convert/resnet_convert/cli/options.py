@@ -1,141 +1,71 @@
-"""The options of `resnet-convert`'s commands, each declared once."""
+"""The command line's options, derived from `Options`, where each is declared once."""
 
 from __future__ import annotations
 
+import inspect
+import types
+from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import typer
+from typer.models import OptionInfo
 
-from resnet_serve.architectures import ARCHITECTURES
-from resnet_serve.datasets import DIGITS
-from resnet_serve.triton.releases import RELEASES
-from resnet_serve.weights.class_names import BUILT_IN
+from resnet_convert.request.options import Options
 
-IMAGES = "|".join(("DIR", *DIGITS))
-ValidationOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar=IMAGES,
-        help="Images for the parity gate; with one folder per class, accuracy is compared too.",
-        show_default=False,
-    ),
-]
-ValidationImagesOption = Annotated[
-    int | None,
-    typer.Option(min=1, help="At most so many validation images.", show_default="all"),
-]
-ForceOption = Annotated[
-    bool, typer.Option("--force", help="Deploy although the gate refuses; stamped in the passport.")
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="One machine-readable result on stdout.")]
-CHECKPOINTS = "Checkpoints"
 
-WeightsOption = Annotated[
-    str | None,
-    typer.Option(
-        help="imagenet[:v1|:v2], digits, random[:seed] (untrained), a file (.safetensors, "
-        ".index.json of shards, .pt, .pth, .pth.tar, .ckpt, .bin), a folder of a model hub, or an "
-        "https address with --weights-sha256. Default: imagenet, for resnet20 digits.",
-        show_default=False,
-    ),
-]
-LabelsOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="FILE|" + "|".join(BUILT_IN),
-        help="Class names: a file, one a line or a JSON list, or those of a data set.",
-        show_default=False,
-    ),
-]
-EmaOption = Annotated[
-    bool,
-    typer.Option(
-        "--ema",
-        help="Take the averaged copy (EMA) of the network that the checkpoint holds.",
-        rich_help_panel=CHECKPOINTS,
-    ),
-]
-TrustPickleOption = Annotated[
-    bool,
-    typer.Option(
-        "--trust-pickle",
-        help="RUN the code that a pickled checkpoint holds; stamped in the passport.",
-        rich_help_panel=CHECKPOINTS,
-    ),
-]
-Sha256Option = Annotated[
-    str | None,
-    typer.Option(
-        metavar="HEX",
-        help="What the checkpoint's SHA-256 must be; an address needs it.",
-        show_default=False,
-        rich_help_panel=CHECKPOINTS,
-    ),
-]
-PreprocessingOption = Annotated[
-    Path | None,
-    typer.Option(
-        metavar="FILE",
-        help="How the weights see images, in JSON: our fields, timm's pretrained_cfg or "
-        "transformers' preprocessor_config.json. Default: what is stored with the weights.",
-        show_default=False,
-        rich_help_panel=CHECKPOINTS,
-    ),
-]
-HeadOption = Annotated[
-    str,
-    typer.Option(
-        help="What is served: classifier (logits), features (the pooled embedding that fc takes) "
-        "or pyramid (the map of every stage, c2 to c5)."
-    ),
-]
-ArchOption = Annotated[
-    str | None,
-    typer.Option(
-        help="The network; this or --module is required. auto infers it from a checkpoint's names "
-        f"and shapes; else {', '.join(ARCHITECTURES)}.",
-        show_default=False,
-    ),
-]
-ModuleOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="PLACE:FACTORY",
-        help="An image classifier of your own instead: package.module:factory or "
-        "path/to/file.py:factory, called without arguments. RUNS that code.",
-        show_default=False,
-    ),
-]
-NameOption = Annotated[
-    str | None,
-    typer.Option(help="The served name.", show_default="--arch, or the factory's name"),
-]
-ENGINES = "TensorRT engines"
-WorkspaceOption = Annotated[
-    int | None,
-    typer.Option(
-        min=1,
-        help="GPU memory the builder may use, in MiB.",
-        show_default="all",
-        rich_help_panel=ENGINES,
-    ),
-]
-TimingCacheOption = Annotated[
-    Path | None,
-    typer.Option(
-        help="Where kernel timings are kept for the next build.",
-        show_default="the user's cache",
-        rich_help_panel=ENGINES,
-    ),
-]
-TritonOption = Annotated[
-    str | None,
-    typer.Option(
-        metavar="TAG",
-        help="The container that will serve it; a plan it could not load is refused. "
-        f"One of {', '.join(RELEASES)}.",
-        show_default=False,
-        rich_help_panel=ENGINES,
-    ),
-]
+
+def option(name: str, **changes: Any) -> OptionInfo:
+    """The option that a field of `Options` declares, for another command that has it too.
+
+    `changes` are attributes in which that command's option differs, as `show_default`.
+    """
+    found: OptionInfo = get_args(_hints()[name])[1]
+    return OptionInfo(**{**vars(found), **changes})
+
+
+def takes_options(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command an option for every field of `Options`, ahead of its own parameters.
+
+    The command receives them in its `**options`, as the fields' names and types.
+    """
+    own = [
+        parameter
+        for parameter in inspect.signature(command, eval_str=True).parameters.values()
+        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+    ]
+    context = [each for each in own if each.annotation is typer.Context]
+    parameters = [*context, *_parameters(), *(each for each in own if each not in context)]
+    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    command.__annotations__ = {each.name: each.annotation for each in parameters}
+    return command
+
+
+def _parameters() -> Iterator[inspect.Parameter]:
+    hints = _hints()
+    for field in fields(Options):
+        kind, declared = get_args(hints[field.name])
+        default = None if get_origin(kind) is tuple else field.default
+        yield inspect.Parameter(
+            field.name,
+            inspect.Parameter.POSITIONAL_OR_KEYWORD,
+            default=default,
+            annotation=Annotated[_parsed(kind), declared],
+        )
+
+
+def _hints() -> dict[str, Any]:
+    return get_type_hints(Options, include_extras=True)
+
+
+def _parsed(kind: Any) -> Any:
+    """The type that the command line parses: a path where a field takes a path or its text."""
+    if get_origin(kind) is tuple:
+        return list[str] | None
+    if get_origin(kind) in (Union, types.UnionType):
+        kinds = get_args(kind)
+        if Path in kinds:
+            return Path | None if type(None) in kinds else Path
+    return kind

@@ -15,12 +15,13 @@ from rich.text import Text
 from resnet_convert.build_plan import PlanBuild
 from resnet_convert.conversion import Conversion
 from resnet_convert.dry_run import Status, Step
-from resnet_convert.ensembles.compose import Made
-from resnet_convert.parity.candidate import STAND_IN
+from resnet_convert.ensembles.deployment import ComposedModel
+from resnet_convert.parity.candidate import EMULATION
 from resnet_convert.request import Request
 from resnet_serve import console
 from resnet_serve.parity.gate import Verdict
 from resnet_serve.parity.latency import Latency
+from resnet_serve.passport import EngineState
 
 _COLOURS: dict[Status, str] = {"here": "green", "download": "yellow", "missing": "bold red"}
 
@@ -102,28 +103,28 @@ def result_table(conversion: Conversion) -> Table:
             "",
             f"95 %: [{low:+.2f}, {high:+.2f}]",
         )
-    ratio = found.speedup
-    if ratio is not None:
-        times = found.latencies
+    times = found.latencies
+    if times is not None:
         table.add_row(
             "latency, batch 1",
-            f"{times[found.runtime].median_ms:.2f} ms",
+            f"{times.candidate.median_ms:.2f} ms",
             "",
-            f"{ratio.median:.1f}× from {times['pytorch'].median_ms:.2f} ms",
+            f"{times.speedup.median:.1f}× from {times.reference.median_ms:.2f} ms",
         )
-    if conversion.peak_share is not None:
+    proof = conversion.proof
+    if proof.peak_share is not None:
         table.add_row(
-            "of this CPU's integer peak", f"{100 * conversion.peak_share:.0f} %", "", "batch 1"
+            "of this CPU's integer peak", f"{100 * proof.peak_share:.0f} %", "", "batch 1"
         )
-    if conversion.engine is not None:
-        for size, latency in conversion.engine.latencies.items():
+    if proof.engine is not None:
+        for size, latency in proof.engine.latencies.items():
             _add_engine_time(table, size, latency)
     before = 4 * conversion.weights.architecture.parameters / 1e6
     name, size_bytes = conversion.served_file
     table.add_row("size", f"{size_bytes / 1e6:.2f} MB", "", f"{name}, from {before:.2f} MB")
-    if found.runtime == STAND_IN:
+    if found.runtime == EMULATION:
         table.add_row("computed by", "ONNX Runtime", "", "rounding as the typed graph says")
-    layer = conversion.worst_layer
+    layer = proof.worst_layer
     if layer is not None:
         table.add_row("least exact layer", f"{layer.sqnr_db:.1f} dB SQNR", "", layer.name)
     return table
@@ -142,10 +143,10 @@ def plan_build_table(made: PlanBuild) -> Table:
     return table
 
 
-def composed_table(made: Made) -> Table:
+def composed_table(made: ComposedModel) -> Table:
     """The gate of an ensemble or of a ten-crop model."""
     composition = made.composition
-    count = len(composition.seen_by)
+    count = len(composition.view_members)
     what = f"{count} members" if composition.crops is None else f"{count} crops"
     table = Table(
         title=f"{composition.name}, {what} averaged, against PyTorch",
@@ -178,19 +179,19 @@ def _add_engine_time(table: Table, size: int, latency: Latency) -> None:
 def sentence(conversion: Conversion) -> Panel:
     """The one sentence a run ends with: what was chosen, what it costs, what comes next."""
     request, found = conversion.request, conversion.measurements
-    alike = found.likeness.replace("decisions agree", "decisions as before")
+    kept = found.summary.replace("decisions agree", "decisions unchanged")
     text = Text()
     if conversion.overridden:
         text.append("Gate overridden. ", "bold red")
     speed = "" if found.speedup is None else f"{found.speedup.median:.1f}× PyTorch at batch 1, "
     text.append(
         f"{conversion.name} version {conversion.version} is deployed in {request.precision}: "
-        f"{speed}{alike}.\n"
+        f"{speed}{kept}.\n"
     )
     text.append(f"Report: {conversion.path}/report.html\n")
-    if conversion.engine_state == "plan not built":
+    if conversion.engine_state is EngineState.NOT_BUILT:
         text.append("Its TensorRT plan is NOT built: there is no engine yet.\n", "bold yellow")
-    elif conversion.engine_state == "built by the server":
+    elif conversion.engine_state is EngineState.BY_SERVER:
         text.append("The server builds its TensorRT engine when it loads the model.\n", "yellow")
     text.right_crop(1)
     return Panel(text, border_style="red" if conversion.overridden else "green", expand=False)
@@ -198,8 +199,8 @@ def sentence(conversion: Conversion) -> Panel:
 
 def next_command(conversion: Conversion) -> Text:
     """What comes next, on a line of its own, to be copied."""
-    if conversion.engine_state == "plan not built":
+    if conversion.engine_state is EngineState.NOT_BUILT:
         return Text(f"Next, on the GPU host: {conversion.build_command}", "bold")
-    if conversion.engine_state == "built by the server":
+    if conversion.engine_state is EngineState.BY_SERVER:
         return Text(f"Next, on the GPU host: serve {conversion.request.repository}", "bold")
     return Text(f"Next: resnet-serve up --repository {conversion.request.repository}", "bold")

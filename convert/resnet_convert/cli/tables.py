@@ -18,10 +18,10 @@ def all_of(conversion: Conversion) -> Iterator[Table]:
     """The tables of a conversion that tried something."""
     if conversion.autoselection is not None:
         yield autoselect_table(conversion.autoselection)
-    if conversion.calibration_search is not None:
-        yield calibration_table(conversion.calibration_search)
-    if conversion.mixed_precision is not None and conversion.mixed_precision.tried:
-        yield mixed_precision_table(conversion.mixed_precision)
+    if conversion.precise.calibration_search is not None:
+        yield calibration_table(conversion.precise.calibration_search)
+    if conversion.precise.mixed_precision is not None and conversion.precise.mixed_precision.tried:
+        yield mixed_precision_table(conversion.precise.mixed_precision)
 
 
 def autoselect_table(autoselection: Autoselection) -> Table:

@@ -9,41 +9,27 @@ a conversion, on averaged probabilities, with the loosest of the members' budget
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from resnet_convert.ensembles import members
 from resnet_convert.ensembles.average import average
-from resnet_convert.ensembles.composition import Composed, Composition, reference
-from resnet_convert.ensembles.deployment import deploy
-from resnet_convert.parity import measure
-from resnet_convert.parity.measure import Measurements
-from resnet_convert.parity.parity_error import refusal
-from resnet_convert.stage_log import Progress, Silent, StageLog, StageTime
+from resnet_convert.ensembles.composition import Composed, ComposedReference, Composition
+from resnet_convert.ensembles.deployment import ComposedModel, deploy
+from resnet_convert.graph import model_file
+from resnet_convert.parity.candidate import Candidate
+from resnet_convert.parity.compare import compare
+from resnet_convert.parity.parity_error import parity_error
+from resnet_convert.stage_log import Progress, Silent, StageLog, StageName
 from resnet_serve import composed, durable, host
 from resnet_serve.crops import TenCrop
 from resnet_serve.datasets import Images, open_images
 from resnet_serve.datasets.selection import spread
 from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.errors import UsageError
-from resnet_serve.parity.gate import BUDGETS, Budget, Verdict, judge
-from resnet_serve.triton.composed_config import PROBABILITIES
+from resnet_serve.parity.gate import Budget
+from resnet_serve.precisions import find
 from resnet_serve.triton.repository import Repository, check_name
-
-
-@dataclass(frozen=True)
-class Made:
-    """A composed model that was proved and deployed."""
-
-    composition: Composition
-    measurements: Measurements
-    verdict: Verdict
-    average_sha256: str
-    warnings: tuple[str, ...]
-    stages: tuple[StageTime, ...]
-    command: str
-    version: int | None = None
-    path: Path | None = None
 
 
 def ensemble(
@@ -56,7 +42,7 @@ def ensemble(
     validation_images: int | None = None,
     force: bool = False,
     command: str = "",
-) -> Made:
+) -> ComposedModel:
     """Deploy `name` and `<name>_image`, which answer with the members' averaged probabilities.
 
     Members that prepare their images differently make `<name>_image` alone. Raises `UsageError` for
@@ -84,7 +70,7 @@ def ten_crop(
     validation_images: int | None = None,
     force: bool = False,
     command: str = "",
-) -> Made:
+) -> ComposedModel:
     """Deploy `<member>_tencrop`: an encoded image in, the average over ten crops per scale out.
 
     Without `scales` the images are resized as the member's weights want it. Raises as `ensemble`.
@@ -106,7 +92,7 @@ def _compose(
     limit: int | None,
     force: bool,
     command: str,
-) -> Made:
+) -> ComposedModel:
     _check_free(composition, repository)
     repository.check_writable()
     log = StageLog(progress)
@@ -116,30 +102,24 @@ def _compose(
             f"{composition.difference}"
         )
     if not composition.trained:
-        log.warnings.append("a member is UNTRAINED: the answers mean nothing")
+        log.warnings.append("a member is UNTRAINED: the predictions mean nothing")
     images = _images(composition, validation, limit)
-    model = average(len(composition.seen_by), len(composition.labels))
+    model = average(len(composition.view_members), len(composition.labels))
+    model_file.check(model, where=f"{composition.name}_average")
     threads = host.cores()
-    with log.stage("parity") as say, Composed(composition, model, threads) as files:
-        found = measure.decisions(
-            reference(composition, images, threads),
-            files,
+    with log.stage(StageName.PARITY) as say, Composed(composition, model, threads) as files:
+        runtime = ", ".join(dict.fromkeys(m.passport.target for m in composition.members))
+        found = compare(
+            ComposedReference(composition, threads),
+            Candidate(files, runtime),
             images,
-            lambda views: views,
             log.progress,
-            runtime=", ".join(dict.fromkeys(m.passport.target for m in composition.members)),
-            compiled={},
         )
-        verdict = judge(
-            loosest([member.passport.precision for member in composition.members]),
-            {size: replace(each, output=PROBABILITIES) for size, each in found.numerics.items()},
-            found.decisions,
-            trained=composition.trained,
-            of=PROBABILITIES,
-        )
-        say(f"{'passed' if verdict.passed else 'NOT MET'}: {found.likeness}")
+        budget = loosest([member.passport.precision for member in composition.members])
+        verdict = found.verdict(budget, trained=composition.trained)
+        say(f"{'passed' if verdict.passed else 'NOT MET'}: {found.summary}")
     if not verdict.passed and not force:
-        raise refusal(
+        raise parity_error(
             "nothing was deployed",
             verdict,
             found,
@@ -147,7 +127,7 @@ def _compose(
             where=composition.name,
             remedy="Take members of a higher precision, give --validation images, or --force it.",
         )
-    made = Made(
+    made = ComposedModel(
         composition=composition,
         measurements=found,
         verdict=verdict,
@@ -156,7 +136,7 @@ def _compose(
         stages=tuple(log.stages),
         command=command,
     )
-    with log.stage("deploy") as say:
+    with log.stage(StageName.DEPLOY) as say:
         version, path = deploy(made, model, repository)
         say(f"{', '.join(composition.served)} version {version} in {repository.path}")
     return replace(made, version=version, path=path, stages=tuple(log.stages))
@@ -164,7 +144,7 @@ def _compose(
 
 def loosest(precisions: Sequence[str]) -> Budget:
     """What the average may cost: in each respect as much as the member that may cost most."""
-    rows = [BUDGETS[precision] for precision in precisions]
+    rows = [find(precision).budget for precision in precisions]
     return Budget(
         cosine=min(row.cosine for row in rows),
         sqnr_db=min(row.sqnr_db for row in rows),

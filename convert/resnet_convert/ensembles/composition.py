@@ -1,7 +1,7 @@
-"""Composition: several views of one image, each seen by a member, averaged to one answer.
+"""Composition: several views of one image, one model per view, their probabilities averaged.
 
-ensemble   a view per member, as each wants its images     He et al. 2015 (3.57 % was one)
-ten-crop   a view per crop and scale, all for one member    Krizhevsky et al. 2012
+ensemble   a view per member, prepared as that member needs it     He et al. 2015 (3.57 % was one)
+ten-crop   a view per crop and scale, all for one member           Krizhevsky et al. 2012
 
 p = 1/K · Σ softmax(logits_k),  in PyTorch: torch.stack([softmax(m(x)) …]).mean(0)
 """
@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnet_convert.ensembles.members import Member, difference
-from resnet_convert.parity import measure
+from resnet_convert.parity.reference import BATCH_SIZE, Outputs, to_input
 from resnet_serve.crops import TenCrop
 from resnet_serve.datasets import Images
 from resnet_serve.optional import optional
@@ -27,7 +27,7 @@ from resnet_serve.preprocessing import ImageError
 from resnet_serve.runtimes import RunnableModel
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.runtimes import pytorch as pytorch_runtime
-from resnet_serve.triton.composed_config import logits_name
+from resnet_serve.triton.composed_config import PROBABILITIES, logits_name
 
 if TYPE_CHECKING:
     import torch
@@ -59,28 +59,30 @@ class Composition:
 
     @property
     def difference(self) -> str | None:
-        """What keeps the members from taking one tensor of pixels; None if nothing does."""
+        """Why the members cannot take one tensor of pixels; None if they can."""
         return difference(self.members)
 
     @property
     def served(self) -> tuple[str, ...]:
-        """The names to ask for; the first one carries the passport."""
+        """The names that clients ask for; the first one carries the passport."""
         image = f"{self.name}_image"
         if self.crops is not None:
             return (self.name,)
         return (image,) if self.difference else (self.name, image)
 
     @property
-    def seen_by(self) -> tuple[Member, ...]:
-        """Who sees each view, in the order of the average's inputs."""
+    def view_members(self) -> tuple[Member, ...]:
+        """The member of each view, in the order of the average's inputs."""
         return self.members if self.crops is None else self.members * len(self.crops)
 
     @property
     def labels(self) -> tuple[str, ...]:
+        """The class names, the same of every member."""
         return self.members[0].labels
 
     @property
     def trained(self) -> bool:
+        """Whether every member is."""
         return all(member.passport.trained for member in self.members)
 
     @property
@@ -90,16 +92,16 @@ class Composition:
         return max(sides if self.crops is None else self.crops.scales)
 
     def views(self, image: Image.Image) -> list[NDArray[np.uint8]]:
-        """One image as each of `seen_by` gets it."""
+        """The pixels of one image for each of `view_members`."""
         if self.crops is not None:
             return list(self.crops.pixels(image))
         return [member.preprocessing.pixels(image) for member in self.members]
 
     def batches(self, images: Images) -> Iterator[Views]:
-        """Stream the views of all images."""
-        for start in range(0, len(images), measure.BATCH_SIZE):
-            numbers = range(start, min(start + measure.BATCH_SIZE, len(images)))
-            batch = np.empty((len(numbers), len(self.seen_by)), object)
+        """The views of all images, batch by batch; raises `ImageError` naming a bad image."""
+        for start in range(0, len(images), BATCH_SIZE):
+            numbers = range(start, min(start + BATCH_SIZE, len(images)))
+            batch = np.empty((len(numbers), len(self.view_members)), object)
             for row, index in enumerate(numbers):
                 try:
                     views = self.views(images.image(index))
@@ -113,7 +115,7 @@ class Composition:
 
 
 class Composed(RunnableModel):
-    """The files that will be served, in process; `run` takes `Views`, gives probabilities."""
+    """The files that will be served, in process; `run` takes `Views`, returns probabilities."""
 
     def __init__(self, composition: Composition, average: bytes, threads: int) -> None:
         self._composition = composition
@@ -125,40 +127,67 @@ class Composed(RunnableModel):
         self._average = self._open.enter_context(onnxruntime_runtime.load(average, threads=1))
 
     def run(self, batch: Views) -> NDArray[np.float32]:
+        """Averaged probabilities [n,classes]."""
         logits = []
-        for column, member in enumerate(self._composition.seen_by):
-            given = measure.taken(
+        for column, member in enumerate(self._composition.view_members):
+            given = to_input(
                 member.input_kind, np.stack(list(batch[:, column])), member.preprocessing
             )
             largest = member.max_batch_size
-            answers = [
+            parts = [
                 self._members[member.name].run(given[at : at + largest])
                 for at in range(0, len(given), largest)
             ]
-            logits.append(np.concatenate(answers))
+            logits.append(np.concatenate(parts))
         others = {logits_name(number): each for number, each in enumerate(logits[1:], start=2)}
         values = self._average.run_all(logits[0], others)
         probabilities: NDArray[np.float32] = values[self._average.output_names[0]]
         return probabilities
 
+    def run_all(self, batch: Views) -> Outputs:
+        """The probabilities, by name."""
+        return {PROBABILITIES: self.run(batch)}
+
     def describe(self) -> dict[str, object]:
+        """The members' descriptions, by name."""
         return {name: model.describe() for name, model in self._members.items()}
 
     def close(self) -> None:
+        """Close every member."""
         self._open.close()
 
 
-def reference(
-    composition: Composition, images: Images, threads: int
-) -> Iterator[tuple[Views, NDArray[np.float32]]]:
-    """Batches of views, and PyTorch's averaged probabilities [n,classes] for them."""
-    networks = {
-        member.name: pytorch_runtime.load(member.reference(), threads=threads)
-        for member in composition.members
-    }
-    for batch in composition.batches(images):
-        answers = []
-        for column, member in enumerate(composition.seen_by):
-            planes = member.preprocessing.normalize(np.stack(list(batch[:, column])))
-            answers.append(torch.softmax(torch.from_numpy(networks[member.name].run(planes)), 1))
-        yield batch, torch.stack(answers).mean(0).numpy()
+@dataclass(frozen=True)
+class ComposedReference:
+    """PyTorch's averaged probabilities, as the source of a comparison's outputs."""
+
+    composition: Composition
+    threads: int
+
+    @property
+    def output_kind(self) -> str:
+        """Probabilities."""
+        return PROBABILITIES
+
+    @property
+    def classifies(self) -> bool:
+        """Always."""
+        return True
+
+    def outputs(self, images: Images) -> Iterator[tuple[Views, Outputs]]:
+        """Batches of views, and the averaged probabilities [n,classes] for them."""
+        networks = {
+            member.name: pytorch_runtime.load(member.reference(), threads=self.threads)
+            for member in self.composition.members
+        }
+        for batch in self.composition.batches(images):
+            found = []
+            for column, member in enumerate(self.composition.view_members):
+                planes = member.preprocessing.normalize(np.stack(list(batch[:, column])))
+                logits = torch.from_numpy(networks[member.name].run(planes))
+                found.append(torch.softmax(logits, 1))
+            yield batch, {PROBABILITIES: torch.stack(found).mean(0).numpy()}
+
+    def to_input(self, views: Views) -> Views:
+        """The views as they are: `Composed` prepares each for its member."""
+        return views

@@ -6,15 +6,26 @@ ten-crop   NAME_average   NAME_preprocess (the crops)   NAME (encoded images)
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from resnet_convert.deployment import PREPROCESSING_FILE
 from resnet_convert.ensembles.composition import RULES, Composition
 from resnet_convert.graph.opset import IR_VERSION, OPSET
+from resnet_convert.parity.compare import Measurements
+from resnet_convert.stage_log import StageTime
 from resnet_serve import crops, host, passport
-from resnet_serve.parity import numerics
+from resnet_serve.parity.gate import Verdict
+from resnet_serve.passport import (
+    AverageFacts,
+    ComposedPassport,
+    ContractFacts,
+    CropFacts,
+    GateFacts,
+    ParityFacts,
+    SpeedFacts,
+    WeightsFacts,
+)
 from resnet_serve.triton import composed_config, config
 from resnet_serve.triton.composed_config import (
     AVERAGE_FILE,
@@ -24,65 +35,71 @@ from resnet_serve.triton.composed_config import (
 )
 from resnet_serve.triton.config import INPUT, NEWEST, OUTPUT, PIXELS, Serving, Step
 from resnet_serve.triton.repository import ModelFiles, Repository
-
-if TYPE_CHECKING:
-    from resnet_convert.ensembles.compose import Made
+from resnet_serve.triton.versions import PREPROCESSING_FILE
 
 
-def deploy(made: Made, average: bytes, repository: Repository) -> tuple[int, Path]:
+@dataclass(frozen=True)
+class ComposedModel:
+    """A composed model that was proved and deployed."""
+
+    composition: Composition
+    measurements: Measurements
+    verdict: Verdict
+    average_sha256: str
+    warnings: tuple[str, ...]
+    stages: tuple[StageTime, ...]
+    command: str
+    version: int | None = None
+    path: Path | None = None
+
+
+def deploy(made: ComposedModel, average: bytes, repository: Repository) -> tuple[int, Path]:
     """Write one version of every model of the composition; returns it, and the passport's place."""
     parts = _parts(made)
     version = repository.deploy([parts.average(average), *parts.models()])
     return version, repository.path / made.composition.served[0] / str(version)
 
 
-def facts(made: Made) -> Mapping[str, Any]:
-    """Everything the passport and `--json` say of a composed model."""
-    composition, found = made.composition, made.measurements
+def stamp(made: ComposedModel) -> ComposedPassport:
+    """The passport of a composed model."""
+    composition = made.composition
     members = [member.passport for member in composition.members]
-    return {
-        "name": composition.name,
-        "kind": composition.kind,
-        "rule": RULES[composition.kind],
-        "members": [member.to_json() for member in composition.members],
-        "crops": None
+    return ComposedPassport(
+        name=composition.name,
+        kind=composition.kind,
+        rule=RULES[composition.kind],
+        members=tuple(member.facts() for member in composition.members),
+        crops=None
         if composition.crops is None
-        else {"scales": list(composition.crops.scales), "per_scale": crops.PER_SCALE},
-        "architecture": _joined([each.architecture for each in members]),
-        "precision": _joined([each.precision for each in members]),
-        "target": _joined([each.target for each in members]),
-        "classes": len(composition.labels),
-        "parameters": sum(int(each.data["parameters"]) for each in members),
-        "weights": {"trained": composition.trained},
-        "command": made.command,
-        "host": host.describe().to_json(),
-        "model": {
-            "name": f"{composition.name}_average",
-            "file": AVERAGE_FILE,
-            "sha256": made.average_sha256,
-            "opset": OPSET,
-            "ir_version": IR_VERSION,
-        },
-        "engine": None,
-        "contract": {"max_batch_size": _serving(composition).max_batch_size},
-        "parity": {
-            "runtime": found.runtime,
-            "of": PROBABILITIES,
-            "images": found.images,
-            "images_sha256": found.images_sha256,
-            "numerics": numerics.by_batch(found.numerics),
-            "decisions": found.decisions and found.decisions.to_json(),
-        },
-        "latency": {"speedup": None},
-        "gate": {**made.verdict.to_json(), "overridden": not made.verdict.passed},
-        "warnings": list(made.warnings),
-    }
+        else CropFacts(scales=composition.crops.scales, per_scale=crops.PER_SCALE),
+        architecture=_joined([each.architecture for each in members]),
+        precision=_joined([each.precision for each in members]),
+        target=_joined([each.target for each in members]),
+        classes=len(composition.labels),
+        parameters=sum(each.parameters for each in members),
+        weights=WeightsFacts(trained=composition.trained),
+        command=made.command,
+        host=host.describe(),
+        model=AverageFacts(
+            name=f"{composition.name}_average",
+            file=AVERAGE_FILE,
+            sha256=made.average_sha256,
+            opset=OPSET,
+            ir_version=IR_VERSION,
+        ),
+        engine=None,
+        contract=ContractFacts(max_batch_size=_serving(composition).max_batch_size),
+        parity=ParityFacts.measured(made.measurements),
+        latency=SpeedFacts(speedup=None),
+        gate=GateFacts.decided(made.verdict),
+        warnings=made.warnings,
+    )
 
 
-def result(made: Made) -> dict[str, Any]:
-    """What `--json` prints: the passport's facts, and what can be asked for."""
+def result(made: ComposedModel) -> dict[str, Any]:
+    """What `--json` prints: the passport's facts, and the names that clients ask for."""
     return {
-        **passport.json_values(facts(made)),
+        **stamp(made).facts(),
         "version": made.version,
         "path": str(made.path),
         "served": list(made.composition.served),
@@ -102,26 +119,26 @@ def _joined(names: list[str]) -> str:
 class _Parts:
     """The models of one composition."""
 
-    def __init__(self, made: Made) -> None:
+    def __init__(self, made: ComposedModel) -> None:
         self._composition = made.composition
         self._name = made.composition.name
         self._serving = _serving(made.composition)
         self._classes = len(made.composition.labels)
         self._labels = {config.LABELS_FILE: config.labels_text(made.composition.labels).encode()}
-        self._passport = {passport.FILE_NAME: passport.create(**facts(made)).to_json().encode()}
+        self._passport = {passport.FILE_NAME: stamp(made).to_bytes()}
 
     def models(self) -> list[ModelFiles]:
         raise NotImplementedError
 
     def average(self, model: bytes) -> ModelFiles:
-        count = len(self._composition.seen_by)
+        count = len(self._composition.view_members)
         made = composed_config.average(
             f"{self._name}_average", count=count, classes=self._classes, serving=self._serving
         )
         return ModelFiles(made.name, config.to_text(made), version_files={AVERAGE_FILE: model})
 
     def _average_step(self) -> Step:
-        names = [logits_name(number) for number, _ in enumerate(self._composition.seen_by, 1)]
+        names = [logits_name(number) for number, _ in enumerate(self._composition.view_members, 1)]
         return Step(
             f"{self._name}_average",
             NEWEST,
@@ -233,5 +250,5 @@ class _TenCrop(_Parts):
         ]
 
 
-def _parts(made: Made) -> _Parts:
+def _parts(made: ComposedModel) -> _Parts:
     return _Ensemble(made) if made.composition.crops is None else _TenCrop(made)

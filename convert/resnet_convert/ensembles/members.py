@@ -7,21 +7,23 @@ reference built again from the weights that the passport names.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from resnet_convert.conversion import MODEL_FILE
-from resnet_serve import composed, durable, weights
+from resnet_convert.head import CLASSIFIER
+from resnet_serve import durable, weights
 from resnet_serve.architectures import find
 from resnet_serve.datasets import read_labels
 from resnet_serve.errors import InputFileError, UsageError
-from resnet_serve.passport import Passport
+from resnet_serve.passport import ConvertedPassport, MemberFacts
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import RunnableModel, open_on_cpu
+from resnet_serve.triton import versions
 from resnet_serve.triton.config import LABELS_FILE
-from resnet_serve.triton.repository import Deployed, Repository
+from resnet_serve.triton.repository import Repository
+from resnet_serve.triton.versions import MODEL_FILE, Deployed
 from resnet_serve.weights import custom_modules
 
 if TYPE_CHECKING:
@@ -35,22 +37,23 @@ class Member:
     name: str
     version: int
     path: Path
-    passport: Passport
-    preprocessing: Preprocessing
+    passport: ConvertedPassport
     labels: tuple[str, ...]
 
     @property
-    def data(self) -> Mapping[str, Any]:
-        return self.passport.data
+    def preprocessing(self) -> Preprocessing:
+        """How it sees images."""
+        return self.passport.contract.preprocessing
 
     @property
     def input_kind(self) -> str:
         """ "uint8" or "float32"."""
-        return str(self.data["contract"]["input"])
+        return self.passport.contract.input
 
     @property
     def max_batch_size(self) -> int:
-        return int(self.data["contract"]["max_batch_size"])
+        """The most images of one request."""
+        return self.passport.contract.max_batch_size
 
     @property
     def preprocess_name(self) -> str:
@@ -64,8 +67,8 @@ class Member:
 
     def reference(self) -> nn.Module:
         """The PyTorch network it was made from; refuses weights that are not the same any more."""
-        stated, module = self.data["weights"], self.data.get("module")
-        spec = _spec(stated["source"])
+        stated, module = self.passport.weights, self.passport.module
+        spec = _spec(stated.source)
         if module is not None:
             own = spec == custom_modules.own(module)
             loaded = custom_modules.load(
@@ -76,32 +79,32 @@ class Member:
             )
         else:
             loaded = weights.load(spec, find(self.passport.architecture), labels=self.labels)
-        if loaded.sha256 != stated["sha256"]:
+        if loaded.sha256 != stated.sha256:
             raise InputFileError(
                 f"is not what {self.name} version {self.version} was made from (its SHA-256 "
                 "differs)",
-                where=stated["source"],
+                where=stated.source,
                 remedy="Convert the member again.",
             )
         return loaded.network()
 
-    def to_json(self) -> dict[str, object]:
-        """What the passport of the composed model says of it."""
-        return {
-            "name": self.name,
-            "version": self.version,
-            "sha256": self.data["model"]["sha256"],
-            "architecture": self.passport.architecture,
-            "precision": self.passport.precision,
-            "target": self.passport.target,
-            "weights_sha256": self.data["weights"]["sha256"],
-            "preprocessing": self.preprocessing.to_json(),
-        }
+    def facts(self) -> MemberFacts:
+        """What the passport of the composed model keeps of it."""
+        return MemberFacts(
+            name=self.name,
+            version=self.version,
+            sha256=self.passport.model.sha256,
+            architecture=self.passport.architecture,
+            precision=self.passport.precision,
+            target=self.passport.target,
+            weights_sha256=self.passport.weights.sha256,
+            preprocessing=self.preprocessing,
+        )
 
 
 def open_members(repository: Repository, names: Sequence[str]) -> tuple[Member, ...]:
     """The newest version of each; raises one line for what cannot be a member."""
-    found = {each.name: each for each in repository.deployed()}  # the last is the newest
+    found = versions.newest(repository.deployed())
     twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
     if twice is not None:
         raise UsageError(f"{twice} is named twice", remedy="Name each member once.")
@@ -119,41 +122,29 @@ def open_members(repository: Repository, names: Sequence[str]) -> tuple[Member, 
 def _open(repository: Repository, deployed: Deployed) -> Member:
     name, passport = deployed.name, deployed.passport
     where = f"{name} version {deployed.version}"
-    if composed.members(passport):
+    if not isinstance(passport, ConvertedPassport):
         raise UsageError(f"{name} is composed of others itself", remedy="Name its members instead.")
     if passport.engine is not None:
         raise UsageError(
             f"{name} is served by TensorRT, and composed models are proved on the CPU",
             remedy="Convert it with --target onnxruntime or openvino under another name.",
         )
-    head = passport.data.get("head", "classifier")
-    if head != "classifier":
+    if passport.head != CLASSIFIER:
         raise UsageError(
-            f"{name} answers {head}, and averages are of classifiers",
+            f"{name} answers {passport.head}, and averages are of classifiers",
             remedy="Convert it with --head classifier under another name.",
         )
     file = deployed.path / MODEL_FILE
-    try:
-        contract = passport.data["contract"]
-        preprocessing = Preprocessing.from_json(contract["preprocessing"])
-        _ = (contract["input"], int(contract["max_batch_size"]), passport.data["weights"]["source"])
-        stated, classes = passport.data["model"]["sha256"], passport.data["classes"]
-    except (LookupError, TypeError, ValueError) as error:
+    if not file.is_file() or durable.sha256(file) != passport.model.sha256:
         raise InputFileError(
-            f"its passport lacks what a member needs ({error!r})",
-            where=where,
-            remedy="Convert it again.",
-        ) from error
-    if not file.is_file() or durable.sha256(file) != stated:
-        raise InputFileError(
-            "is missing, or not the file that its passport speaks of",
+            "is missing, or not the file that its passport describes",
             where=file,
             remedy="Convert it again.",
         )
     labels = read_labels(repository.path / name / LABELS_FILE)
-    if len(labels) != classes:
-        raise InputFileError(f"{len(labels)} labels for {classes} classes", where=where)
-    return Member(name, deployed.version, deployed.path, passport, preprocessing, labels)
+    if len(labels) != passport.classes:
+        raise InputFileError(f"{len(labels)} labels for {passport.classes} classes", where=where)
+    return Member(name, deployed.version, deployed.path, passport, labels)
 
 
 def refuse_other_classes(members: Sequence[Member]) -> None:

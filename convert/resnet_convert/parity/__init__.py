@@ -4,7 +4,7 @@
 |---|---|
 | `reference` | the PyTorch network and its weights: inputs, outputs, random batches |
 | `reference_outputs` | the reference's outputs, recorded: in memory, or beside a model |
-| `candidate` | what is compared: the model in its runtime, or in an emulation of it |
+| `candidate`, `opening` | the model to be compared, in its runtime or in an emulation of it |
 | `compare` | reference and candidate over images: numerics, decisions |
 | `latencies` | reference and candidate timed in turn |
 | `layers` | which layer loses most, in PyTorch's names |

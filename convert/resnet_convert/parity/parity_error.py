@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from resnet_convert.parity.compare import Measurements
 from resnet_convert.parity.layers import Layer
-from resnet_convert.parity.measure import Measurements
 from resnet_serve.errors import ParityError
 from resnet_serve.parity.gate import Verdict
 
 
-def refusal(
+def parity_error(
     what: str,
     verdict: Verdict,
     found: Measurements,

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resnet_convert.head import HEADS
-from resnet_convert.parity.candidate import PRECISION_CHECK
+from resnet_convert.parity.latencies import REFERENCE
+from resnet_convert.parity.opening import PRECISION_CHECK
 from resnet_convert.report import plots
 from resnet_convert.report.plots import number
 from resnet_serve import passport
@@ -68,7 +69,7 @@ def render(conversion: Conversion, *, created: datetime | None = None) -> str:
         "bytes": size,
         "count": count,
     }
-    source = resources.files("resnet_convert").joinpath("report.html.j2")
+    source = resources.files("resnet_convert.report").joinpath("report.html.j2")
     page: str = environment.from_string(source.read_text(encoding="utf-8")).render(
         conversion=conversion,
         found=conversion.measurements,
@@ -92,7 +93,7 @@ def render(conversion: Conversion, *, created: datetime | None = None) -> str:
         runtime=_RUNTIME_NAMES.get(conversion.measurements.runtime, ""),
         changed=list(_changed(conversion)),
         exact_db=EXACT_DB,
-        not_finite=int((~np.isfinite(conversion.measurements.converted_logits)).sum()),
+        not_finite=_not_finite(conversion),
         figures=_figures(conversion),
     )
     return page
@@ -109,7 +110,7 @@ def _verdict(conversion: Conversion) -> str:
         else f"{HEADS[conversion.request.head]} agree to a cosine of {cosine:.5f}"
     )
     if found.speedup is None:
-        state = conversion.engine.state if conversion.engine is not None else "not measured"
+        state = conversion.engine_state or "not measured"
         rest = f"TensorRT {state}"
     else:
         slower = " (slower)" if found.speedup.slower else ""
@@ -157,9 +158,9 @@ def _mark(check: Check) -> tuple[str, str]:
 
 def _numerics(conversion: Conversion) -> Iterator[tuple[str, Numerics, str]]:
     """The graph, its distance from PyTorch, and the worst image by name."""
-    for batch_size, numerics in conversion.trace.numerics.items():
+    for batch_size, numerics in conversion.folded.trace.numerics.items():
         yield f"traced FP32, batch {batch_size}", numerics, "random noise"
-    for batch_size, numerics in conversion.fold_numerics.items():
+    for batch_size, numerics in conversion.folded.numerics.items():
         yield f"folded FP32, batch {batch_size}", numerics, "random noise"
     precision = conversion.request.precision.upper()
     for batch_size, numerics in conversion.measurements.numerics.items():
@@ -175,7 +176,10 @@ def _image_name(conversion: Conversion, index: int) -> str:
 
 def _latencies(conversion: Conversion) -> dict[str, Latency]:
     found = conversion.measurements.latencies
-    return {_RUNTIME_NAMES.get(name, name): latency for name, latency in found.items()}
+    if found is None:
+        return {}
+    names = (_RUNTIME_NAMES.get(name, name) for name in (REFERENCE, found.runtime))
+    return dict(zip(names, (found.reference, found.candidate), strict=True))
 
 
 def _sizes(conversion: Conversion) -> Iterator[Row]:
@@ -211,31 +215,38 @@ def _compiled_precision(conversion: Conversion) -> str:
 
 def _changed(conversion: Conversion) -> Iterator[tuple[int, str, str, str, str]]:
     """Index and name of an image, both decisions and, where it is known, the right answer."""
-    found, labels = conversion.measurements, conversion.weights.labels
-    changed = found.decisions.changed if found.decisions else ()
-    for index in changed[:CHANGED_SHOWN]:
-        answers = [int(found.reference_logits[index].argmax())]
-        answers += [int(found.converted_logits[index].argmax())]
-        if found.labels is not None:
-            answers += [int(found.labels[index])]
-        theirs, ours, *right = (f"{answer}: {labels[answer]}" for answer in answers)
+    found, names = conversion.measurements, conversion.weights.labels
+    decisions, logits = found.decisions, found.logits
+    if decisions is None or logits is None:
+        return
+    for index in decisions.changed[:CHANGED_SHOWN]:
+        classes = [int(logits.reference[index].argmax()), int(logits.converted[index].argmax())]
+        if logits.labels is not None:
+            classes += [int(logits.labels[index])]
+        theirs, ours, *right = (f"{each}: {names[each]}" for each in classes)
         name = _image_name(conversion, index)
         yield index, name, theirs, ours, right[0] if right else "not known"
 
 
+def _not_finite(conversion: Conversion) -> int:
+    """Converted logits that are NaN or infinite."""
+    logits = conversion.measurements.logits
+    return 0 if logits is None else int((~np.isfinite(logits.converted)).sum())
+
+
 def _figures(conversion: Conversion) -> dict[str, str]:
-    found = conversion.measurements
-    logits = (found.reference_logits, found.converted_logits)
-    classifies = conversion.request.classifies
+    found, proof = conversion.measurements, conversion.proof
+    logits = found.logits
     figures = {
-        "logits": plots.logit_scatter(*logits) if classifies else "",
-        "errors": plots.error_histogram(*logits) if classifies else "",
-        "responses": plots.layer_response(conversion.layers),
-        "sqnr": plots.layer_sqnr(conversion.layers),
+        "logits": plots.logit_scatter(logits.reference, logits.converted) if logits else "",
+        "errors": plots.error_histogram(logits.reference, logits.converted) if logits else "",
+        "responses": plots.layer_response(proof.layers),
+        "sqnr": plots.layer_sqnr(proof.layers),
         "latencies": plots.latency_distributions(_latencies(conversion)) if found.latencies else "",
     }
-    if conversion.mixed_precision is not None and conversion.mixed_precision.tried:
-        figures["trade"] = plots.trade(conversion.mixed_precision)
+    search = conversion.precise.mixed_precision
+    if search is not None and search.tried:
+        figures["trade"] = plots.trade(search)
     return figures
 
 

@@ -9,13 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, field, replace
-from importlib.util import find_spec
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
-from resnet_convert.request import Request
-from resnet_convert.stage_log import StageLog
+from resnet_convert.stage_log import StageLog, StageName
 from resnet_convert.tensorrt import engine as engine_builder
 from resnet_convert.tensorrt import inspection as inspector
 from resnet_convert.tensorrt.engine import BuildOptions, Engine
@@ -23,15 +21,13 @@ from resnet_convert.tensorrt.inspection import Inspection
 from resnet_serve import cuda, durable
 from resnet_serve.errors import ConversionError, HostError
 from resnet_serve.parity.latency import Latency
-from resnet_serve.runtimes import TARGETS
+from resnet_serve.passport import EngineFacts, EngineState
 from resnet_serve.runtimes import tensorrt as tensorrt_runtime
 from resnet_serve.runtimes.tensorrt import TensorRtModel
 from resnet_serve.triton import releases
 
 if TYPE_CHECKING:
     import onnx_ir as ir
-
-State = Literal["built", "plan not built", "built by the server"]
 
 
 @dataclass(frozen=True)
@@ -44,15 +40,16 @@ class Built:
 
 @dataclass(frozen=True)
 class EngineRecord:
-    """What a passport says of an engine, whether it is there or still to be built."""
+    """An engine that was built, or the options of one that is still to be built."""
 
-    state: State
+    state: EngineState
     options: BuildOptions
     triton: str | None
     built: Built | None = None
     latencies: Mapping[int, Latency] = field(default_factory=dict)
 
-    def to_json(self) -> dict[str, object]:
+    def facts(self) -> EngineFacts:
+        """What the passport keeps of it."""
         built = self.built
         found: dict[str, object] = {
             "state": self.state,
@@ -71,7 +68,7 @@ class EngineRecord:
                 "inspection": built.inspection.to_json(),
                 "latency": {str(size): times.to_json() for size, times in self.latencies.items()},
             }
-        return found
+        return EngineFacts.from_json(found)
 
 
 @dataclass(frozen=True)
@@ -111,7 +108,7 @@ class BuildHost:
         timing_cache: Path | None = None,
     ) -> Iterator[tuple[Built, TensorRtModel]]:
         """Build `data` (the serialized `model`), inspect the plan, and keep it loaded meanwhile."""
-        with log.stage("engine") as say:
+        with log.stage(StageName.ENGINE) as say:
             engine = engine_builder.build(
                 data,
                 options,
@@ -128,30 +125,12 @@ class BuildHost:
             engine.plan, device=self.device, version_compatible=options.version_compatible
         )
         with loaded:
-            with log.stage("inspect") as say:
+            with log.stage(StageName.INSPECT) as say:
                 _check_hardware(loaded, options)
                 inspection = inspector.inspect(loaded.inspect(), model)
                 say(inspection.summary())
             log.warnings.extend(inspection.warnings())
             yield Built(engine, inspection), loaded
-
-
-def settle(request: Request) -> tuple[Request, str | None]:
-    """What no target at all means on this host, and "auto": TensorRT where it and a GPU are.
-
-    The sentence says why not, where TensorRT is installed and cannot be used.
-    """
-    decided = request.target not in (None, "auto") or request.accelerator is not None
-    if decided or request.prepare_only:
-        return request, None
-    if request.precision not in TARGETS["tensorrt"].precisions:
-        return request, None
-    with open_build_host() as (build_host, missing):
-        if build_host is not None:
-            return replace(request, target="tensorrt"), None
-    if find_spec("tensorrt") is None or missing is None:
-        return request, None
-    return request, f"TensorRT is installed and cannot be used, so this is for CPUs: {missing}"
 
 
 def _check_hardware(loaded: TensorRtModel, options: BuildOptions) -> None:

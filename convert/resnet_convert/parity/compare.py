@@ -1,0 +1,143 @@
+"""Compare a converted model with the reference: numerics, and the decisions of classifiers.
+
+    reference.outputs(images) ─► pixels, expected ─► candidate ─► max |Δ|, cosine, SQNR, agreement
+
+All images run in batches of 8, a few also one by one: a model may be right at one batch size and
+wrong at another.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_convert.parity.candidate import Candidate
+from resnet_convert.parity.latencies import Latencies
+from resnet_convert.parity.reference import BATCH_SIZE, ComparedImages, Outputs, OutputSource
+from resnet_convert.stage_log import Progress
+from resnet_serve.parity import accuracy, latency, numerics
+from resnet_serve.parity.gate import Budget, Verdict, judge
+from resnet_serve.runtimes import RunnableModel
+
+SINGLES = 8
+ImagesT = TypeVar("ImagesT", bound=ComparedImages)
+
+
+@dataclass(frozen=True)
+class Logits:
+    """Logits [N,classes] of both networks, and the labels [N] where they are known."""
+
+    reference: NDArray[np.float32]
+    converted: NDArray[np.float32]
+    labels: NDArray[np.int64] | None
+
+
+@dataclass(frozen=True)
+class Measurements:
+    """What comparing a candidate with the reference found.
+
+    `numerics` is by batch size. `runtime` names what ran the candidate, `compiled` counts its
+    operators or layers by kind. `logits` and `decisions` are None where the outputs rank no
+    classes: feature maps are compared batch by batch and not kept. `latencies` is None where
+    nothing was timed.
+    """
+
+    images: str
+    images_sha256: str
+    output_kind: str
+    numerics: dict[int, numerics.Numerics]
+    logits: Logits | None
+    decisions: accuracy.Decisions | None
+    runtime: str
+    compiled: dict[str, int]
+    latencies: Latencies | None = None
+
+    @property
+    def count(self) -> int:
+        """How many images were compared."""
+        return max(found.images for found in self.numerics.values())
+
+    @property
+    def summary(self) -> str:
+        """How close both networks are, in a few words."""
+        if self.decisions is not None:
+            return str(self.decisions)
+        cosine = min(found.cosine for found in self.numerics.values())
+        least = min(self.numerics.values(), key=lambda found: found.sqnr_db)
+        return f"cosine ≥ {cosine:.5f}, SQNR {least.sqnr_db:.1f} dB ({least.output})"
+
+    @property
+    def speedup(self) -> latency.Ratio | None:
+        """How many times faster than PyTorch; None where nothing was timed."""
+        return None if self.latencies is None else self.latencies.speedup
+
+    def verdict(self, budget: Budget, *, trained: bool) -> Verdict:
+        """The gate's verdict on them; decisions of untrained networks do not bind."""
+        return judge(budget, self.numerics, self.decisions, trained=trained, of=self.output_kind)
+
+
+def compare(
+    reference: OutputSource[ImagesT], candidate: Candidate, images: ImagesT, progress: Progress
+) -> Measurements:
+    """Run the candidate over the images, at batch 8 (all) and batch 1 (the first 8).
+
+    Where the candidate's largest batch is smaller than 8, that is the larger of the two sizes.
+    """
+    size = min(BATCH_SIZE, candidate.max_batch_size)
+    # Ordered: where the candidate takes single images only, there is one comparison of them all.
+    found: dict[int, dict[str, numerics.Comparison]] = {width: {} for width in (1, size)}
+    kept: list[tuple[Outputs, Outputs]] = []
+    done = 0
+    for pixels, expected in reference.outputs(images):
+        batch = reference.to_input(pixels)
+        outputs = _run(candidate.model, batch, size)
+        _add(found[size], expected, outputs)
+        if reference.classifies:
+            kept.append((expected, outputs))
+        if size > 1:
+            first = slice(0, max(0, min(SINGLES - done, len(batch))))
+            if first.stop:
+                singly = _run(candidate.model, batch[first], 1)
+                _add(found[1], {name: each[first] for name, each in expected.items()}, singly)
+        done += len(batch)
+        progress.advance(done, len(images))
+    logits = _logits(kept, images.labels) if reference.classifies else None
+    return Measurements(
+        images=images.name,
+        images_sha256=images.digest(),
+        output_kind=reference.output_kind,
+        numerics={
+            width: numerics.worst(each.result() for each in by_output.values())
+            for width, by_output in found.items()
+        },
+        logits=logits,
+        decisions=None
+        if logits is None
+        else accuracy.decide(logits.reference, logits.converted, logits.labels),
+        runtime=candidate.runtime,
+        compiled=dict(candidate.compiled),
+    )
+
+
+def _run(model: RunnableModel, batch: NDArray[Any], size: int) -> Outputs:
+    """Every output for the batch, computed `size` images at a time."""
+    parts = [model.run_all(batch[at : at + size]) for at in range(0, len(batch), size)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _add(comparisons: dict[str, numerics.Comparison], expected: Outputs, found: Outputs) -> None:
+    for name, values in expected.items():
+        comparison = comparisons.setdefault(name, numerics.Comparison(name))
+        comparison.add(values, found[name])
+
+
+def _logits(kept: list[tuple[Outputs, Outputs]], labels: NDArray[np.int64] | None) -> Logits:
+    """A classifier's only output, of all batches."""
+    reference, converted = (
+        np.concatenate([next(iter(outputs.values())) for outputs in side])
+        for side in zip(*kept, strict=True)
+    )
+    return Logits(reference, converted, None if labels is None else labels[: len(reference)])

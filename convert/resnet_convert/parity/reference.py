@@ -1,0 +1,137 @@
+"""Reference: the PyTorch network that a converted model is compared with.
+
+    pixels ─► normalize ─► PyTorch            the reference's outputs
+    pixels ─► to_input  ─► converted model    what it gets when it is served
+
+The comparison therefore covers the normalisation that moved into the graph.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_convert.head import CLASSIFIER, HEADS
+from resnet_serve.datasets import Images, pixel_batches
+from resnet_serve.preprocessing import Preprocessing
+from resnet_serve.runtimes import pytorch as pytorch_runtime
+from resnet_serve.runtimes.pytorch import PyTorchModel
+from resnet_serve.weights import Weights
+
+if TYPE_CHECKING:
+    from torch import nn
+
+BATCH_SIZE = 8
+# Every output of a network by name, FP32 [N,…].
+Outputs = Mapping[str, NDArray[np.float32]]
+
+
+class ComparedImages(Protocol):
+    """Images as far as a comparison needs them: their names, and their classes where known."""
+
+    @property
+    def name(self) -> str:
+        """What the set is called."""
+
+    @property
+    def labels(self) -> NDArray[np.int64] | None:
+        """The class of each image, [N]; None where it is not known."""
+
+    def digest(self) -> str:
+        """SHA-256 over the images."""
+
+    def __len__(self) -> int: ...
+
+
+ImagesT_contra = TypeVar("ImagesT_contra", contravariant=True)
+
+
+class OutputSource(Protocol[ImagesT_contra]):
+    """Where the reference's outputs come from: PyTorch, a recording, or a composition."""
+
+    @property
+    def output_kind(self) -> str:
+        """What the outputs are, in the gate's words: "logits", "features", …"""
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the one output ranks classes."""
+
+    def outputs(self, images: ImagesT_contra) -> Iterator[tuple[NDArray[Any], Outputs]]:
+        """Batches of pixels, and the reference's outputs for them."""
+
+    def to_input(self, pixels: NDArray[Any]) -> NDArray[Any]:
+        """The pixels as the converted model takes them."""
+
+
+def to_input(
+    input_kind: str, pixels: NDArray[np.uint8], preprocessing: Preprocessing
+) -> NDArray[Any]:
+    """UINT8 pixels [N,H,W,C] as a model takes them.
+
+    "uint8": as they are; "float32": normalised planes FP32 [N,C,H,W].
+    """
+    return pixels if input_kind == "uint8" else preprocessing.normalize(pixels)
+
+
+def random_pixels(preprocessing: Preprocessing, size: int) -> NDArray[np.uint8]:
+    """The same `size` random images every time, UINT8 [size,H,W,C], to time models with."""
+    shape = (size, *preprocessing.crop, preprocessing.channels)
+    return np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A PyTorch network (FP32, evaluation mode), its weights, and the input its copies take.
+
+    `input_kind` is "uint8" or "float32", `head` a key of `HEADS`; `threads` is for PyTorch on CPU.
+    """
+
+    network: nn.Module
+    weights: Weights
+    input_kind: str
+    threads: int
+    head: str = CLASSIFIER
+
+    @property
+    def preprocessing(self) -> Preprocessing:
+        """How the weights see images."""
+        return self.weights.preprocessing
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the network has logits; else features, which rank no classes."""
+        return self.head == CLASSIFIER
+
+    @property
+    def output_kind(self) -> str:
+        """What the outputs are, in the gate's words."""
+        return HEADS[self.head]
+
+    def load(self, *, device: str = "cpu") -> PyTorchModel:
+        """The network as a runtime; `device` is "cpu" or "cuda"."""
+        return pytorch_runtime.load(self.network, threads=self.threads, device=device)
+
+    def outputs(self, images: Images) -> Iterator[tuple[NDArray[np.uint8], Outputs]]:
+        """Batches of pixels UINT8 [N,H,W,C], and PyTorch's outputs for them."""
+        model = self.load()
+        for pixels in pixel_batches(images, self.preprocessing, BATCH_SIZE):
+            yield pixels, model.run_all(self.preprocessing.normalize(pixels))
+
+    def to_input(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
+        """The pixels as the converted model takes them."""
+        return to_input(self.input_kind, pixels, self.preprocessing)
+
+    def inputs(self, images: Images, *, size: int = 4) -> Iterator[NDArray[Any]]:
+        """Batches of `size` images as the converted graph takes them."""
+        for pixels in pixel_batches(images, self.preprocessing, size):
+            yield self.to_input(pixels)
+
+    def random_batch(self, size: int) -> tuple[NDArray[np.float32], NDArray[Any]]:
+        """`size` random images: for PyTorch FP32 [size,C,H,W], and for the converted model."""
+        pixels = random_pixels(self.preprocessing, size)
+        return self.preprocessing.normalize(pixels), self.to_input(pixels)

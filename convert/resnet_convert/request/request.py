@@ -1,0 +1,157 @@
+"""Request: the options of a conversion, and what follows from them."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from resnet_convert.head import CLASSIFIER
+from resnet_convert.quantization.budgets import Budgets
+from resnet_convert.request.options import AUTO, Options
+from resnet_convert.tensorrt.engine import BuildOptions
+from resnet_serve import precisions
+from resnet_serve.architectures import Architecture, find
+from resnet_serve.architectures.custom_modules import name_of
+from resnet_serve.checkpoints.reading import Reading
+from resnet_serve.errors import UsageError
+from resnet_serve.precisions import Precision
+from resnet_serve.runtimes import Target, target
+from resnet_serve.runtimes.profiles import Profile, covering
+from resnet_serve.triton.config import Serving
+from resnet_serve.weights import default_spec
+
+DEFAULTS: Mapping[str, Any] = MappingProxyType(
+    {each.name: each.default for each in fields(Options)}
+)
+
+
+@dataclass(frozen=True)
+class Request(Options):
+    """Everything that decides a conversion; the fields are the options of `resnet-convert`."""
+
+    @property
+    def model_name(self) -> str:
+        """The name it is served under."""
+        return self.name or self.arch or name_of(self.module or "")
+
+    @property
+    def architecture(self) -> Architecture | None:
+        """The row that is named; None for a --module, or to be inferred from the checkpoint."""
+        return None if self.arch in (None, AUTO) else find(str(self.arch))
+
+    @property
+    def weights_spec(self) -> str:
+        """What `--weights` means, given or not; raises `UsageError` where nothing is meant."""
+        if self.weights is not None:
+            return self.weights
+        if self.module is not None:
+            return self.module
+        if self.architecture is None:
+            raise UsageError(
+                "--arch auto infers the network from a checkpoint", remedy="Give --weights a file."
+            )
+        return default_spec(self.architecture)
+
+    @property
+    def reading(self) -> Reading:
+        """How the checkpoint is read."""
+        own = None if self.preprocessing is None else Path(self.preprocessing)
+        return Reading(self.ema, self.trust_pickle, self.weights_sha256, own)
+
+    @property
+    def classifies(self) -> bool:
+        """Whether the outputs are logits; else features, which rank no classes."""
+        return self.head == CLASSIFIER
+
+    @property
+    def precision_row(self) -> Precision:
+        """The row of the precision; FP32's while autoselect has not decided."""
+        return precisions.find("fp32" if self.precision == AUTO else self.precision)
+
+    @property
+    def row(self) -> Target:
+        """The row of the target; before autoselect has decided, that of its first entrant."""
+        open_choice = self.target in (None, AUTO)
+        name = "onnxruntime" if self.accelerator and open_choice else self.target or AUTO
+        return target(name, self.precision_row.name)
+
+    @property
+    def autoselects(self) -> bool:
+        """Whether measuring decides: `--target auto`, or `--precision auto`."""
+        return self.accelerator is None and AUTO in (self.target, self.precision)
+
+    @property
+    def for_tensorrt(self) -> bool:
+        """Whether TensorRT will compile the graph: in our build, or in the server's."""
+        return self.makes_plan or self.accelerator == "tensorrt"
+
+    @property
+    def makes_plan(self) -> bool:
+        """Whether a TensorRT plan is what will be served."""
+        return self.row.name == "tensorrt"
+
+    @property
+    def floating_type(self) -> str | None:
+        """The type of the tensors that are not quantized: "fp16", "bf16"; None for FP32."""
+        row = self.precision_row
+        return row.typed_for_tensorrt if self.for_tensorrt else row.typed_for_cpu
+
+    @property
+    def build_options(self) -> BuildOptions:
+        """How the engine is built; one profile up to --max-batch-size unless --batch says more."""
+        rows = [Profile.parse(text) for text in self.batch]
+        default = Profile(1, self.max_batch_size, self.max_batch_size)
+        return BuildOptions(
+            profiles=tuple(rows) or (default,),
+            workspace_mib=self.workspace,
+            level=self.optimization_level,
+            hardware=self.hardware_compat,
+            version_compatible=self.version_compatible,
+        )
+
+    @property
+    def timing_cache_directory(self) -> Path | None:
+        """Where the timing caches are kept; None for the user's cache."""
+        return None if self.timing_cache is None else Path(self.timing_cache)
+
+    @property
+    def budgets(self) -> Budgets:
+        """What INT8 may cost; layers are kept in higher precision until it holds."""
+        share = None if self.budget_agreement is None else self.budget_agreement / 100
+        return Budgets(self.budget_top1, share)
+
+    @property
+    def budgeted(self) -> bool:
+        """Whether a budget was given."""
+        return self.budgets != Budgets()
+
+    def serving(self, cores: int) -> Serving:
+        """How Triton runs it: on a CPU the instances share the cores, on a GPU they do not."""
+        if self.for_tensorrt:
+            return Serving(covering(self.build_options.profiles), self.instances, cores)
+        return Serving.fitting(
+            cores=cores, max_batch_size=self.max_batch_size, instances=self.instances
+        )
+
+    def command(self) -> str:
+        """The command line that makes the same conversion again."""
+        words = ["resnet-convert"]
+        for key, default in DEFAULTS.items():
+            value = getattr(self, key)
+            if value is None or str(value) == str(default):
+                continue
+            if value is True:
+                words.append(flag(key))
+                continue
+            for text in value if isinstance(value, tuple) else (value,):
+                words += [flag(key), str(text)]
+        return shlex.join(words)
+
+
+def flag(field: str) -> str:
+    """The option of a field: "--budget-top1" for "budget_top1"."""
+    return f"--{field.replace('_', '-')}"
