@@ -1,4 +1,4 @@
 """`resnet-serve doctor`.
 
-`examination` looks at this host, `diagnosis` holds the findings and prints them.
+`examination` checks this host, `diagnosis` holds the findings and prints them.
 """

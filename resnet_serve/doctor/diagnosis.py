@@ -1,4 +1,4 @@
-"""What the doctor found about a host, as a table, as JSON, and as a verdict on each feature."""
+"""The findings of the doctor as a table, as JSON, and as a verdict on each feature."""
 
 from __future__ import annotations
 
@@ -21,7 +21,11 @@ _COLOURS = {"ok": "green", "warning": "yellow", "missing": "red"}
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at. `needed_for` lists the features that cannot work when it is missing."""
+    """The result of one check.
+
+    `command` is how to get what is missing. `needed_for` lists the features that cannot work when
+    it is missing.
+    """
 
     subject: str
     status: Status
@@ -38,7 +42,7 @@ class Diagnosis:
     host: Host
 
     def lacking(self, feature: str) -> tuple[Finding, ...]:
-        """The missing things that keep `feature` from working."""
+        """The missing findings without which `feature` cannot work; raises `UsageError`."""
         if feature not in FEATURES:
             raise UsageError(
                 f"unknown feature {feature!r}", remedy=f"Use one of {', '.join(FEATURES)}."
@@ -61,6 +65,7 @@ class Diagnosis:
             )
 
     def to_json(self) -> dict[str, object]:
+        """The document of `resnet-serve doctor --json`: host, features, findings."""
         return {
             "host": self.host.to_json(),
             "features": {feature: not self.lacking(feature) for feature in FEATURES},
@@ -69,13 +74,13 @@ class Diagnosis:
 
 
 def table(diagnosis: Diagnosis) -> Table:
-    """One row per finding, and below it which features work here."""
+    """One row per finding, and below them the features that work here."""
     verdicts = [
         f"{feature}: {'works here' if not diagnosis.lacking(feature) else 'something is missing'}"
         for feature in FEATURES
     ]
     drawn = Table(box=box.SIMPLE_HEAD, caption=" · ".join(verdicts), caption_justify="left")
-    for heading in ("", "status", "found", "what gets it"):
+    for heading in ("", "status", "found", "how to get it"):
         drawn.add_column(heading, overflow="fold")
     for finding in diagnosis.findings:
         optional = finding.status == "missing" and not finding.needed_for

@@ -1,8 +1,8 @@
-"""`resnet-serve doctor`: what this host has, what is missing for which feature, and what gets it.
+"""`resnet-serve doctor`: what this host has, what each feature lacks, and how to get it.
 
-Every finding is looked up, none is assumed: packages are imported (in processes of their own, as a
-broken one may crash), programs are run, files are written. The doctor itself needs the base
-installation alone and never fails: what cannot be examined is a warning among the findings.
+Nothing is assumed: packages are imported (in processes of their own, as a broken one may crash),
+programs are run, files are written. The doctor needs the base installation alone and never fails:
+a check that cannot be done is a warning among the findings.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from resnet_serve.cuda import nvidia_smi
 from resnet_serve.doctor.diagnosis import FEATURES, Diagnosis, Finding, Status, table
 from resnet_serve.errors import HostError, ResnetServeError
 from resnet_serve.host import Host
+from resnet_serve.runtimes import TARGETS
 from resnet_serve.user_cache import user_cache
 
 __all__ = ["FEATURES", "PORTS", "Diagnosis", "Finding", "examine", "table"]
@@ -32,13 +33,17 @@ PORTS = (8000, 8001, 8002)
 
 _IMPORT_TIMEOUT_S = 120
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - POSIX shared memory, not a temporary file
-_LITTLE_SHARED_MEMORY = 128 * 2**20  # containers get 64 MiB unless told otherwise
-_LITTLE_DISK = 2 * 2**30
+_LOW_SHARED_MEMORY = 128 * 2**20  # a container has 64 MiB by default
+_LOW_DISK = 2 * 2**30
 
 
 @dataclass(frozen=True)
 class Package:
-    """A Python package: its module, its distribution, and the requirement that brings it."""
+    """A Python package: its module, its name in pip, and the requirement that installs it.
+
+    `needed_for` are the features that do not work without it; `purpose` says what an optional
+    package is for.
+    """
 
     module: str
     distribution: str
@@ -59,8 +64,11 @@ PACKAGES = (
     Package("jinja2", "jinja2", "resnet-serve[convert]", ("convert",)),
     Package("matplotlib", "matplotlib", "resnet-serve[plot]", ("convert",)),
     Package("sklearn", "scikit-learn", "resnet-serve[digits]", purpose="the handwritten digits"),
-    Package("openvino", "openvino", "resnet-serve[openvino]", purpose="serving with OpenVINO"),
-    Package("tensorrt", "tensorrt", "resnet-serve[tensorrt]", purpose="engines on NVIDIA GPUs"),
+    *(
+        Package(row.package, row.package, f"resnet-serve[{row.extra}]", purpose=row.purpose)
+        for row in TARGETS.values()
+        if row.purpose
+    ),
 )
 
 
@@ -70,7 +78,11 @@ def examine(
     cache: Path | None = None,
     ports: Sequence[int] = PORTS,
 ) -> Diagnosis:
-    """Look at everything; takes a few seconds, most of them importing packages. Never raises."""
+    """Check everything, which takes a few seconds, mostly for importing packages. Never raises.
+
+    `repository` and `cache` are the folders to check, the user's cache when None; `ports` are
+    those of Triton's HTTP, gRPC and metrics endpoints.
+    """
     host = this_host.describe()
     with ThreadPoolExecutor(max_workers=host.cores) as pool:
         packages = list(
@@ -91,15 +103,15 @@ def examine(
     return Diagnosis(tuple(findings), host)
 
 
-def _safely(subject: str, look: Callable[..., Finding], *about: object) -> Finding:
+def _safely(subject: str, check: Callable[..., Finding], *arguments: object) -> Finding:
     try:
-        return look(*about)
+        return check(*arguments)
     except ResnetServeError as error:
         return Finding(subject, "warning", str(error))
-    except Exception as error:  # noqa: BLE001 - a doctor reports, it never fails
-        said = " ".join(str(error).split())
+    except Exception as error:  # noqa: BLE001 - the doctor reports, it never fails
+        reason = " ".join(str(error).split())
         return Finding(
-            subject, "warning", f"could not be examined ({type(error).__name__}: {said})"
+            subject, "warning", f"could not be checked ({type(error).__name__}: {reason})"
         )
 
 
@@ -109,18 +121,18 @@ def _python() -> Finding:
     version = ".".join(map(str, sys.version_info[:3]))
     try:
         installation.shared_python()
-    except HostError as error:  # a container's Triton brings its own: a warning, not a verdict
+    except HostError as error:  # a container's Triton has its own: a warning
         return Finding("Python", "warning", f"{version}: {error.what}", error.remedy or "")
     return Finding("Python", "ok", f"{version} with its shared library, {sys.executable}")
 
 
 def _processor(host: Host) -> Finding:
-    found = f"{host.processor}, {host.cores} cores for us, {host.memory_gib} GiB"
-    sets = ", ".join(host.instruction_sets) or "no wide instruction sets"
+    found = f"{host.processor}, {host.cores} usable cores, {host.memory_gib} GiB"
+    sets = ", ".join(host.instruction_sets) or "no AVX2, AVX-512 or AMX"
     if host.fast_int8:
         return Finding("processor", "ok", f"{found}; {sets}")
     return Finding(
-        "processor", "warning", f"{found}; {sets}: INT8 may gain little here, measure it"
+        "processor", "warning", f"{found}; {sets}: INT8 may not be faster here, measure it"
     )
 
 
@@ -131,30 +143,30 @@ def _gpu() -> Finding:
         return Finding("GPU", "warning", error.what, "check the NVIDIA driver")
     if not found:
         return Finding("GPU", "missing", "no GPU: TensorRT engines cannot be built here")
-    said = (
+    described = (
         f"{gpu.name}, driver {gpu.driver}, compute capability {gpu.compute_capability}, "
         f"{gpu.memory_gib:g} GiB"
         for gpu in found
     )
-    return Finding("GPU", "ok", "; ".join(said))
+    return Finding("GPU", "ok", "; ".join(described))
 
 
 def package_of(package: Package) -> Finding:
-    """Whether a package is there and can be imported."""
+    """Whether a package is installed and can be imported, and its version."""
     name, command = package.distribution, f"pip install '{package.requirement}'"
     purpose = f" (only for {package.purpose})" if package.purpose else ""
     try:
-        there = importlib.util.find_spec(package.module) is not None
-    except ModuleNotFoundError:  # the parent of a dotted name is not there
-        there = False
-    if not there:
+        installed = importlib.util.find_spec(package.module) is not None
+    except ModuleNotFoundError:  # the parent of a dotted name is missing
+        installed = False
+    if not installed:
         return Finding(name, "missing", f"not installed{purpose}", command, package.needed_for)
-    imported = _ended([sys.executable, "-Pc", f"import {package.module}"], _IMPORT_TIMEOUT_S)
+    imported = _run([sys.executable, "-Pc", f"import {package.module}"], _IMPORT_TIMEOUT_S)
     if imported.returncode != 0:
-        said = imported.stderr.strip().splitlines() or [f"status {imported.returncode}"]
+        lines = imported.stderr.strip().splitlines() or [f"status {imported.returncode}"]
         repair = f"pip install --force-reinstall '{package.requirement}'"
         return Finding(
-            name, "missing", f"cannot be imported: {said[-1]}", repair, package.needed_for
+            name, "missing", f"cannot be imported: {lines[-1]}", repair, package.needed_for
         )
     try:
         version = metadata.version(name)
@@ -190,14 +202,14 @@ def _perf_analyzer(cache: Path | None) -> Finding:
     except HostError as error:
         return Finding("perf_analyzer", "missing", error.what, error.remedy or "", ("loadtest",))
     if importlib.util.find_spec("pip") is None:
-        found = "not here, and there is no pip to fetch it with"
+        found = "not installed, and there is no pip to download it"
         command = f"{sys.executable} -m ensurepip"
         return Finding("perf_analyzer", "missing", found, command, ("loadtest",))
     size_mb = wheel.size_bytes / 1e6
     return Finding(
         "perf_analyzer",
         "warning",
-        f"not here yet: the first load test fetches {wheel.version} ({size_mb:.0f} MB)",
+        f"not installed yet: the first load test downloads {wheel.version} ({size_mb:.0f} MB)",
         "resnet-serve loadtest NAME",
         ("loadtest",),
     )
@@ -205,38 +217,36 @@ def _perf_analyzer(cache: Path | None) -> Finding:
 
 def _shared_memory() -> Finding:
     if not _SHARED_MEMORY.is_dir():
-        command = "mount a tmpfs there"
+        command = "mount a tmpfs at /dev/shm"
         return Finding("shared memory", "missing", "there is no /dev/shm", command, ("serve",))
     free = shutil.disk_usage(_SHARED_MEMORY).free
     found = f"{free / 2**20:,.0f} MiB free in {_SHARED_MEMORY}"
-    if free < _LITTLE_SHARED_MEMORY:
+    if free < _LOW_SHARED_MEMORY:
         return Finding("shared memory", "warning", found, "docker run --shm-size=1g …")
     return Finding("shared memory", "ok", found)
 
 
 def _place(subject: str, path: Path | None) -> Finding:
-    """Whether files can be written at `path`, or where it would be made, and how many."""
+    """Whether files can be written at `path`, or where it would be created, and the free space."""
     wanted = (path or user_cache()).absolute()
-    standing = next(place for place in (wanted, *wanted.parents) if place.exists())
+    existing = next(place for place in (wanted, *wanted.parents) if place.exists())
     try:
-        with tempfile.TemporaryFile(dir=standing):
+        with tempfile.TemporaryFile(dir=existing):
             pass
     except OSError as error:
         reason = (error.strerror or str(error)).lower()
-        return Finding(
-            subject, "warning", f"{standing}: {reason}", "choose a path you may write to"
-        )
-    free = shutil.disk_usage(standing).free
-    status: Status = "ok" if free >= _LITTLE_DISK else "warning"
+        return Finding(subject, "warning", f"{existing}: {reason}", "choose a writable path")
+    free = shutil.disk_usage(existing).free
+    status: Status = "ok" if free >= _LOW_DISK else "warning"
     command = "" if status == "ok" else "free some disk space"
     return Finding(subject, status, f"{wanted}, {free / 2**30:,.1f} GiB free", command)
 
 
 def _ports(ports: Sequence[int]) -> Finding:
-    taken = [str(port) for port in ports if not _free(port)]
-    if taken:
-        found = f"taken: {', '.join(taken)}"
-        return Finding("ports", "warning", found, "resnet-serve up --port 0 (takes free ones)")
+    used = [str(port) for port in ports if not _free(port)]
+    if used:
+        found = f"in use: {', '.join(used)}"
+        return Finding("ports", "warning", found, "resnet-serve up --port 0 (uses free ones)")
     return Finding("ports", "ok", f"{', '.join(map(str, ports))} are free")
 
 
@@ -250,7 +260,7 @@ def _free(port: int) -> bool:
         return True
 
 
-def _ended(command: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
+def _run(command: Sequence[str], timeout_s: float) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         command,
         stdin=subprocess.DEVNULL,

@@ -22,7 +22,7 @@ TRITON = Finding(
     "tritonserver", "missing", "none", "pip install 'resnet-serve[server]'", ("serve",)
 )
 TENSORRT = Finding("tensorrt", "missing", "not installed", "pip install tensorrt")
-PORTS = Finding("ports", "warning", "taken: 8000", "resnet-serve up --port 0", ("serve",))
+PORTS = Finding("ports", "warning", "in use: 8000", "resnet-serve up --port 0", ("serve",))
 
 
 def diagnosis(*findings: Finding) -> Diagnosis:

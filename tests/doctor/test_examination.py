@@ -21,7 +21,7 @@ SUBJECTS = ["Python", "processor", "GPU", "tritonserver", "perf_analyzer", "shar
 SUBJECTS += ["user cache", "repository", "ports"]
 SUBJECTS += [package.distribution for package in doctor.PACKAGES]
 
-# Runs the doctor where nobody finds any of the extras, as in a base installation.
+# Runs the doctor where none of the extras can be found, as in a base installation.
 BASE_ALONE = """
 import json, sys
 class Base:
@@ -34,7 +34,7 @@ class Base:
         return None if absent else self.finder.find_spec(name, path, target)
 sys.meta_path[:] = map(Base, sys.meta_path)
 from pathlib import Path
-from resnet_serve import doctor
+from resnet_serve.doctor import examination as doctor
 print(json.dumps(doctor.examine(Path({folder!r}), cache=Path({folder!r})).to_json()))
 """
 
@@ -160,7 +160,7 @@ def test_a_taken_port_is_named() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         found = doctor._ports([port])
-    assert (found.status, found.found) == ("warning", f"taken: {port}")
+    assert (found.status, found.found) == ("warning", f"in use: {port}")
     assert "--port 0" in found.command
     assert doctor._ports([port]).status == "ok"
 
@@ -187,4 +187,4 @@ def test_a_perf_analyzer_that_does_not_run_is_said(
 def test_what_cannot_be_examined_is_a_warning_not_an_end() -> None:
     found = doctor._safely("ports", doctor._ports, [70000])
     assert (found.subject, found.status) == ("ports", "warning")
-    assert "could not be examined (OverflowError" in found.found
+    assert "could not be checked (OverflowError" in found.found
