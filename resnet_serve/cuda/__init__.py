@@ -1,12 +1,12 @@
-"""The GPU as a TensorRT runtime needs it: streams, memory, copies, events and CUDA graphs.
+"""The device interface of the TensorRT runtime: streams, memory, copies, events, CUDA graphs.
 
     device = open_device()
     with device.current():
         stream = device.stream()
         memory = device.allocate(4096)
 
-One small interface, `Device`; `with_pycuda` implements it, or `with_cuda_python` where pycuda is
-absent. Both work in the device's primary context, which torch and TensorRT use as well.
+`Device` is the interface; `with_pycuda` implements it, and `with_cuda_python` where pycuda is not
+installed. Both work in the device's primary context, which torch and TensorRT use as well.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ DRIVER = "libcuda.so.1"
 
 
 def open_device(index: int = 0) -> Device:
-    """The GPU of that number, through pycuda or else cuda-python.
+    """GPU number `index`, through pycuda or else cuda-python.
 
     Raises `HostError` when this host has no driver, no such GPU, or neither package.
     """
@@ -32,8 +32,7 @@ def open_device(index: int = 0) -> Device:
     except OSError as error:
         raise HostError(
             f"this host has no NVIDIA driver ({error})",
-            remedy="Work on a GPU host where nvidia-smi answers "
-            "(in a container: docker run --gpus all).",
+            remedy="Use a GPU host where nvidia-smi works (in a container: docker run --gpus all).",
         ) from error
     if _installed("pycuda.driver"):
         from resnet_serve.cuda.with_pycuda import PyCudaDevice
@@ -44,14 +43,14 @@ def open_device(index: int = 0) -> Device:
 
         return CudaPythonDevice.open(index)
     raise HostError(
-        "neither pycuda nor cuda-python is installed here, and one of them drives the GPU",
+        "neither pycuda nor cuda-python is installed here, and the GPU needs one of them",
         remedy="pip install 'resnet-serve[tensorrt]' (cuda-python) or 'resnet-serve[pycuda]'",
     )
 
 
 def _installed(module: str) -> bool:
-    """Whether the package has this module, without running what the module does at import."""
+    """Whether the module can be found; it is not imported."""
     try:
         return importlib.util.find_spec(module) is not None
-    except ImportError:  # a parent package is missing
+    except ImportError:  # its parent package is missing
         return False

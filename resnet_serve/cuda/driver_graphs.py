@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from resnet_serve.errors import HostError
 
-_CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1  # what other threads do meanwhile is no part of it
+_CU_STREAM_CAPTURE_MODE_THREAD_LOCAL = 1  # the work of other threads is not captured
 _HANDLE, _HANDLES = ctypes.c_void_p, ctypes.POINTER(ctypes.c_void_p)
 _ARGUMENTS: dict[str, list[object]] = {
     "cuStreamBeginCapture_v2": [_HANDLE, ctypes.c_int],
@@ -26,7 +26,10 @@ _ARGUMENTS: dict[str, list[object]] = {
 
 
 class DriverGraphs:
-    """Handles go in and out as integers; every CUresult is checked."""
+    """CUDA graphs of one driver library; streams and graphs are handles, as integers.
+
+    Every CUresult is checked. Raises `HostError` for a driver without CUDA graphs.
+    """
 
     def __init__(self, library: str) -> None:
         self._driver = ctypes.CDLL(library)
@@ -42,13 +45,13 @@ class DriverGraphs:
             function.argtypes, function.restype = arguments, ctypes.c_int
 
     def capture(self, stream: int, enqueue: Callable[[], None]) -> int:
-        """What `enqueue` queues in the stream, as an executable graph."""
+        """An executable graph of the work that `enqueue` queues in the stream."""
         self._call("cuStreamBeginCapture_v2", stream, _CU_STREAM_CAPTURE_MODE_THREAD_LOCAL)
         graph, executable = ctypes.c_void_p(), ctypes.c_void_p()
         try:
             enqueue()
         except BaseException:
-            # The stream stays unusable until its capture has ended; that it failed is known.
+            # The stream cannot be used until its capture has ended; its failure is expected here.
             self._driver.cuStreamEndCapture(stream, ctypes.byref(graph))
             if graph.value:
                 self._driver.cuGraphDestroy(graph)
@@ -65,14 +68,15 @@ class DriverGraphs:
         self._call("cuGraphLaunch", graph, stream)
 
     def destroy(self, graph: int) -> None:
+        """Release an executable graph."""
         self._call("cuGraphExecDestroy", graph)
 
     def _call(self, name: str, *arguments: object) -> None:
         status = getattr(self._driver, name)(*arguments)
         if status:
-            raise HostError(f"{name} failed: {self._words(status)}")
+            raise HostError(f"{name} failed: {self._text(status)}")
 
-    def _words(self, status: int) -> str:
+    def _text(self, status: int) -> str:
         text = ctypes.c_char_p()
         self._driver.cuGetErrorString(status, ctypes.byref(text))
         return text.value.decode(errors="replace") if text.value else f"CUresult {status}"

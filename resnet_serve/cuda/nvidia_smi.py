@@ -1,4 +1,4 @@
-"""The GPUs of this host, as the driver's own nvidia-smi names them; needs no CUDA package."""
+"""The GPUs of this host, as the driver's nvidia-smi lists them; no CUDA package is needed."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ _TIMEOUT_S = 20
 
 
 def gpus() -> tuple[Gpu, ...]:
-    """Every GPU the driver shows; none where there is no nvidia-smi. `HostError` if it fails."""
+    """Every GPU that nvidia-smi lists; none where there is no nvidia-smi.
+
+    Raises `HostError` when it fails.
+    """
     program = shutil.which("nvidia-smi")
     if program is None:
         return ()
@@ -29,10 +32,10 @@ def gpus() -> tuple[Gpu, ...]:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise _failed(str(error)) from error
-    said = [line.strip() for line in (ended.stdout + ended.stderr).splitlines() if line.strip()]
+    lines = [line.strip() for line in (ended.stdout + ended.stderr).splitlines() if line.strip()]
     if ended.returncode != 0:
-        raise _failed(said[0] if said else f"status {ended.returncode}")
-    return tuple(_gpu(line) for line in said)
+        raise _failed(lines[0] if lines else f"status {ended.returncode}")
+    return tuple(_gpu(line) for line in lines)
 
 
 def _gpu(line: str) -> Gpu:
@@ -40,7 +43,7 @@ def _gpu(line: str) -> Gpu:
         name, driver, capability, memory_mib = (part.strip() for part in line.rsplit(",", 3))
         return Gpu(name, capability, driver, round(float(memory_mib) / 1024, 1))
     except ValueError as error:
-        raise _failed(f"it says {line!r}") from error
+        raise _failed(f"it printed {line!r}") from error
 
 
 def _failed(reason: str) -> HostError:

@@ -1,7 +1,7 @@
-"""The GPU through pycuda: the primary context is retained, never made by `pycuda.autoinit`.
+"""The GPU through pycuda, in the primary context and not in one made by `pycuda.autoinit`.
 
-A context of pycuda's own would share nothing with torch and TensorRT, which live in the primary
-one. pycuda has no CUDA graphs; the driver itself is asked for them.
+Another context would share nothing with torch and TensorRT, which use the primary one. pycuda has
+no CUDA graphs; `driver_graphs` gets them from the driver itself.
 Reference: pycuda, "Device Interface"; written against 2026.1.
 """
 
@@ -34,44 +34,46 @@ if TYPE_CHECKING:
 else:
     drv = optional("pycuda.driver", extra="pycuda")
 
-_CU_STREAM_NON_BLOCKING = 1  # cuda.h; pycuda passes the number on and has no name for it
+_CU_STREAM_NON_BLOCKING = 1  # of cuda.h; pycuda accepts the number and has no name for it
 
 
 @cache
 def _primary_context(index: int) -> Any:
-    # For the life of the process: releasing it while torch or TensorRT hold it as current would
-    # leave them with a context that is gone.
+    # Kept until the process ends: torch or TensorRT may still have it as their current context.
     return drv.Device(index).retain_primary_context()
 
 
 @contextmanager
-def _worded(what: str) -> Iterator[None]:
-    """pycuda's exceptions as ours; they already name the call and CUDA's reason."""
+def _explained(what: str) -> Iterator[None]:
+    """Raise pycuda's errors, which name the call and CUDA's reason, as `HostError`."""
     try:
         yield
     except drv.MemoryError as error:
         raise HostError(
             f"GPU memory ran out: {what} ({error})",
-            remedy="Free the GPU (nvidia-smi shows who uses it), or take smaller batches.",
+            remedy="Free the GPU (nvidia-smi shows what uses it), or use smaller batches.",
         ) from error
     except drv.Error as error:
-        raise HostError(f"CUDA refuses {what}: {error}") from error
+        raise HostError(f"CUDA refused {what}: {error}") from error
 
 
 class PyCudaDevice(Device):
-    """See `resnet_serve.cuda.open_device`."""
+    """A GPU through pycuda; open it with `resnet_serve.cuda.open_device`."""
 
     def __init__(self, index: int, driver: str) -> None:
         self._index = index
-        with _worded("the primary context"):
+        with _explained("the primary context"):
             self._context = _primary_context(index)
         self._graphs = DriverGraphs(driver)
         self._made = Resources()
 
     @classmethod
     def open(cls, index: int, driver: str) -> PyCudaDevice:
-        """GPU `index`; `driver` is the library that CUDA graphs are asked of."""
-        with _worded("to start"):
+        """GPU number `index`; `driver` is the library for CUDA graphs.
+
+        Raises `HostError` where the driver has no such GPU.
+        """
+        with _explained("to start"):
             drv.init()
             count = drv.Device.count()
         if not 0 <= index < count:
@@ -79,7 +81,8 @@ class PyCudaDevice(Device):
         return cls(index, driver)
 
     def describe(self) -> Gpu:
-        with _worded("the GPU's properties"):
+        """Name, compute capability, driver and memory."""
+        with _explained("the GPU's properties"):
             device = drv.Device(self._index)
             major, minor = device.compute_capability()
             return Gpu(
@@ -91,64 +94,77 @@ class PyCudaDevice(Device):
 
     @contextmanager
     def current(self) -> Iterator[None]:
-        with _worded("the primary context"):
+        """Make the primary context the calling thread's, and restore the one before."""
+        with _explained("the primary context"):
             self._context.push()
         try:
             yield
         finally:
-            with _worded("the primary context"):
+            with _explained("the primary context"):
                 drv.Context.pop()
 
     def stream(self) -> Stream:
-        with _worded("a stream"):
+        """A new non-default stream."""
+        with _explained("a stream"):
             native = drv.Stream(_CU_STREAM_NON_BLOCKING)
-        return self._made.keep(Stream(native, int(native.handle), _forgotten))
+        return self._made.keep(Stream(native, int(native.handle), _nothing))
 
     def event(self) -> Event:
-        with _worded("an event"):
-            return self._made.keep(Event(drv.Event(), 0, _forgotten))
+        """A new event."""
+        with _explained("an event"):
+            return self._made.keep(Event(drv.Event(), 0, _nothing))
 
     def allocate(self, size_bytes: int) -> Memory:
-        with _worded(f"{size_bytes} bytes"):
+        """New memory on the GPU."""
+        with _explained(f"{size_bytes} bytes"):
             native = drv.mem_alloc(size_bytes)
         return self._made.keep(Memory(native, int(native), native.free))
 
     def pinned(self, shape: Sequence[int], dtype: DTypeLike) -> NDArray[Any]:
-        with _worded(f"page-locked memory for {tuple(shape)}"):
+        """Page-locked host memory as an array; freed with the last view of it."""
+        with _explained(f"page-locked memory for {tuple(shape)}"):
             array: NDArray[Any] = drv.pagelocked_empty(tuple(shape), np.dtype(dtype))
         return array
 
     def copy_in(self, memory: Memory, array: NDArray[Any], stream: Stream) -> None:
-        with _worded("a copy to the GPU"):
+        """Queue a copy of a contiguous array to the GPU."""
+        with _explained("a copy to the GPU"):
             drv.memcpy_htod_async(memory.handle, array, stream.native)
 
     def copy_out(self, array: NDArray[Any], memory: Memory, stream: Stream) -> None:
-        with _worded("a copy from the GPU"):
+        """Queue a copy from the GPU that fills a contiguous array."""
+        with _explained("a copy from the GPU"):
             drv.memcpy_dtoh_async(array, memory.handle, stream.native)
 
     def record(self, event: Event, stream: Stream) -> None:
-        with _worded("an event"):
+        """Queue the event in the stream."""
+        with _explained("an event"):
             event.native.record(stream.native)
 
     def elapsed_ms(self, start: Event, end: Event) -> float:
-        with _worded("the time between two events"):
+        """Milliseconds between two recorded events."""
+        with _explained("the time between two events"):
             return float(start.native.time_till(end.native))
 
     def synchronise(self, stream: Stream) -> None:
-        with _worded("the work in its stream"):
+        """Wait until all work queued in the stream is done."""
+        with _explained("the work in its stream"):
             stream.native.synchronize()
 
     def capture(self, stream: Stream, enqueue: Callable[[], None]) -> Graph:
+        """A graph of the work that `enqueue` queues in the stream; the work does not run."""
         handle = self._graphs.capture(stream.handle, enqueue)
         return self._made.keep(Graph(None, handle, partial(self._graphs.destroy, handle)))
 
     def launch(self, graph: Graph, stream: Stream) -> None:
+        """Queue the work of the graph in the stream."""
         self._graphs.launch(graph.handle, stream.handle)
 
     def close(self) -> None:
+        """Release all resources of this device."""
         with self.current():
             self._made.close()
 
 
-def _forgotten() -> None:
-    """pycuda frees a stream or an event with the last reference to it."""
+def _nothing() -> None:
+    """No release: pycuda frees a stream or an event with the last reference to it."""

@@ -30,7 +30,7 @@ def refused(what: str, log: Errors) -> HostError:
     """The error of a call for which TensorRT returned False or null, with its logged reason."""
     reason = f" ({log.last_error})" if log.last_error else ""
     full = "out of memory" in log.last_error.lower()
-    remedy = "Free the GPU (nvidia-smi shows who uses it), or build for smaller batches."
+    remedy = "Free the GPU (nvidia-smi shows what uses it), or build for smaller batches."
     return HostError(f"TensorRT {what}{reason}", remedy=remedy if full else None)
 
 
