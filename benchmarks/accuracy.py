@@ -23,9 +23,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 from recorded import record
 
-from resnet_convert import stages
+from resnet_convert import precision
+from resnet_convert.folded import prepare
 from resnet_convert.graph.emulate import emulated
-from resnet_convert.parity import measure
+from resnet_convert.parity.reference import Reference
+from resnet_convert.parity.reference_outputs import ReferenceOutputs
 from resnet_convert.quantization.clipping import METHODS
 from resnet_convert.report import svg
 from resnet_convert.request import Request
@@ -150,24 +152,24 @@ def compared(trained: Trained) -> Iterator[dict[str, object]]:
     """A row per way."""
     threads = host.cores()
     loaded = trained.load()
-    network = loaded.network()
     calibration = open_images(trained.task, None, split="calibration")
     validation = open_images(trained.task, loaded.labels, split="validation")
-    pairs = list(measure.reference(network, loaded, validation, threads))
-    expected = np.concatenate([logits for _, logits in pairs])
-    base = Request(trained.arch, calibration=trained.task)
-    folded = stages.prepare(base, loaded, network, StageLog(Silent()))
+    base = Request(arch=trained.arch, calibration=trained.task)
+    reference = Reference(loaded.network(), loaded, base.input, threads)
+    recorded = ReferenceOutputs.record(reference, validation)
+    folded = prepare(base, reference, StageLog(Silent()))
     for way in WAYS:
         request = Request(
-            trained.arch,
-            way.precision,
+            arch=trained.arch,
+            precision=way.precision,
             target=way.target,
             calibration=trained.task,
             calibration_method=way.method or "minmax",
         )
-        made = stages.finish(
-            folded, request, loaded, spread(calibration, CALIBRATION_IMAGES), StageLog(Silent())
-        )
+        log = StageLog(Silent())
+        images = spread(calibration, CALIBRATION_IMAGES)
+        made = precision.bring(folded.model, request, reference, images, log)
+        precision.check_rules(made, request, log)
         on_gpu = way.target == "tensorrt"
         with open_on_cpu(
             "onnxruntime" if on_gpu else way.target,
@@ -175,9 +177,11 @@ def compared(trained: Trained) -> Iterator[dict[str, object]]:
             emulated(made.model) if on_gpu else made.data,
             threads,
         ) as runtime:
-            logits = np.concatenate([runtime.run(pixels) for pixels, _ in pairs])
-        found = accuracy.decide(expected, logits, validation.labels)
-        calibration_search = made.precise.calibration_search
+            logits = np.concatenate(
+                [runtime.run(pixels) for pixels, _ in recorded.outputs(recorded)]
+            )
+        found = accuracy.decide(recorded.logits, logits, validation.labels)
+        calibration_search = made.calibration_search
         row = {
             "task": trained.task,
             "network": trained.arch,
@@ -196,7 +200,7 @@ def compared(trained: Trained) -> Iterator[dict[str, object]]:
             "gained": found.gained,
             "lost": found.lost,
             "mcnemar_p": f"{found.mcnemar_p:.3f}",
-            "sqnr_db": f"{numerics.compare(expected, logits).sqnr_db:.1f}",
+            "sqnr_db": f"{numerics.compare(recorded.logits, logits).sqnr_db:.1f}",
         }
         print(
             f"{trained.task:<12} {trained.arch:<10} {way!s:<34} {row['reference_top1']} → "

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from recorded import record
 
 from resnet_convert.report import svg
+from resnet_convert.stage_log import StageName
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 NETWORKS = ("resnet20", "resnet32", "resnet44", "resnet56", "resnet110", "resnet1202")
 PRECISIONS = ("fp32", "int8")
-STAGES = ("trace", "fold", "pixels", "calibrate", "quantize", "parity", "serialize")
+STAGES = ("trace", "fold", "pixels", "calibrate", "quantize", "parity")
 COMPARED = ("resnet110", "resnet1202")
 GOAL = 1.5
 IMAGES = 32
@@ -104,10 +105,12 @@ def converted(arch: str, precision: str) -> Row:
 
 def through(arch: str, precision: str, log: StageLog) -> Row:
     """The stages of a conversion up to parity, without building or deploying anything."""
-    from resnet_convert import stages
-    from resnet_convert.graph.model_file import serialize
-    from resnet_convert.parity import measure
+    from resnet_convert import precision as precisions
+    from resnet_convert.folded import prepare
+    from resnet_convert.parity.candidate import Candidate
+    from resnet_convert.parity.compare import compare
     from resnet_convert.parity.layers import inspect
+    from resnet_convert.parity.reference import BATCH_SIZE, Reference
     from resnet_convert.request import Request
     from resnet_serve import host, weights
     from resnet_serve.architectures import find
@@ -116,33 +119,30 @@ def through(arch: str, precision: str, log: StageLog) -> Row:
     from resnet_serve.runtimes import open_on_cpu
 
     threads = host.cores()
-    request = Request(arch, precision, weights="random", target="onnxruntime", calibration=TASK)
+    request = Request(
+        arch=arch,
+        precision=precision,
+        weights="random",
+        target="onnxruntime",
+        calibration=TASK,
+    )
     loaded = weights.load("random", find(arch))
-    network = loaded.network()
+    reference = Reference(loaded.network(), loaded, request.input, threads)
     held_in = spread(open_images(TASK, None, split="calibration"), IMAGES)
     held_out = spread(open_images(TASK, None, split="validation"), IMAGES)
     started = time.process_time()
-    folded = stages.prepare(request, loaded, network, log)
-    made = stages.finish(folded, request, loaded, held_in, log)
-    with log.stage("serialize"):
-        serialize(made.model)
+    folded = prepare(request, reference, log)
+    made = precisions.bring(folded.model, request, reference, held_in, log)
+    precisions.check_rules(made, request, log)
     with (
-        log.stage("parity"),
+        log.stage(StageName.PARITY),
         open_on_cpu("onnxruntime", precision, made.data, threads) as model,
     ):
-        measured = measure.decisions(
-            measure.reference(network, loaded, held_out, threads),
-            model,
-            held_out,
-            lambda pixels: measure.taken(request.input, pixels, loaded.preprocessing),
-            log.progress,
-            runtime="onnxruntime",
-            compiled={},
-        )
+        measured = compare(reference, Candidate(model, "onnxruntime"), held_out, log.progress)
         layers = inspect(
-            made.precise.reference,
+            made.reference,
             made.model,
-            measure.inputs(spread(held_out, 8), loaded, request),
+            reference.inputs(spread(held_out, 8)),
             threads=threads,
         )
     return {
@@ -150,7 +150,7 @@ def through(arch: str, precision: str, log: StageLog) -> Row:
         "cpu_s": time.process_time() - started,
         "onnx_mib": round(len(made.data) / 2**20, 2),
         "nodes": len(made.model.graph),
-        "sqnr_db": round(measured.numerics[measure.BATCH_SIZE].sqnr_db, 1),
+        "sqnr_db": round(measured.numerics[BATCH_SIZE].sqnr_db, 1),
     }
 
 

@@ -21,7 +21,7 @@ from trt_double import Double, installed
 
 from resnet_convert import Conversion, convert
 from resnet_convert.build_plan import PlanBuild, build_plan
-from resnet_convert.parity import candidate, measure
+from resnet_convert.parity import latencies
 from resnet_convert.stage_log import Silent
 from resnet_serve import cuda, durable, listing, passport
 from resnet_serve.cuda import Gpu
@@ -48,8 +48,8 @@ def start(
 ) -> Iterator[Start]:
     """From here on this host seems to have a GPU and this version of TensorRT."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    monkeypatch.setattr(measure, "LATENCY_SECONDS", 0.0)
-    monkeypatch.setattr(candidate, "LATENCY_SECONDS", 0.0)
+    monkeypatch.setattr(latencies, "LATENCY_SECONDS", 0.0)
+    monkeypatch.setattr(latencies, "ENGINE_SECONDS", 0.0)
     trace_once(monkeypatch)
     with ExitStack() as stack:
 
@@ -89,7 +89,7 @@ def test_a_plan_is_built_inspected_judged_and_deployed(
         "precision in the engine",
         f"19 of 19 convolutions {precision.upper()}",
     )
-    assert set(conversion.measurements.latencies) == {"pytorch", "tensorrt"}
+    assert conversion.measurements.latencies.runtime == "tensorrt"
     assert conversion.path is not None
     plan = (conversion.path / "model.plan").read_bytes()
     assert plan.startswith(PLAN)

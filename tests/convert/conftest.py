@@ -23,7 +23,7 @@ from resnet_convert.cli.convert import main
 from resnet_convert.graph.fold import fold
 from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.trace import Trace, trace
-from resnet_convert.parity import measure
+from resnet_convert.parity import latencies
 from resnet_serve import host, weights
 from resnet_serve.architectures import Architecture, build, find
 from resnet_serve.datasets import pixel_batches
@@ -53,7 +53,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def _quicken(patch: pytest.MonkeyPatch) -> None:
     patch.setattr(host, "cores", lambda: 1)
-    patch.setattr(measure, "LATENCY_SECONDS", 0.1)
+    patch.setattr(latencies, "LATENCY_SECONDS", 0.1)
 
 
 @pytest.fixture

@@ -10,23 +10,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from budgets import change_budgets
 
 from resnet_convert import autoselect, convert
 from resnet_convert.autoselect import Autoselection, Entrant, EntrantResult
-from resnet_convert.parity import measure, throughput
+from resnet_convert.parity import throughput
 from resnet_convert.request import Request
 from resnet_serve import host, passport
 from resnet_serve.errors import HostError, ParityError
-from resnet_serve.parity.gate import BUDGETS
 from resnet_serve.parity.latency import Latency, Ratio
+from resnet_serve.precisions import PRECISIONS
 from resnet_serve.runtimes import TARGETS
 
-pytestmark = pytest.mark.usefixtures("quick", "traced_once", "quick_contest")
-INT8 = Request("resnet20", precision="auto", target="auto", calibration="digits")
+pytestmark = pytest.mark.usefixtures("quick", "traced_once", "quick_autoselect")
+NOTHING: Any = None
+INT8 = Request(arch="resnet20", precision="auto", target="auto", calibration="digits")
 
 
 @pytest.fixture
-def quick_contest(monkeypatch: pytest.MonkeyPatch) -> None:
+def quick_autoselect(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(autoselect, "LATENCY_SECONDS", 0.02)
     monkeypatch.setattr(throughput, "SECONDS", 0.05)
 
@@ -51,17 +53,17 @@ def test_entrants_are_the_cpu_targets_in_what_is_allowed() -> None:
 
 
 def test_the_winner_is_written_into_the_request() -> None:
-    found = Autoselection("latency", (result("onnxruntime", "int8", 4.0),))
-    settled = autoselect.settled(INT8, found)
+    found = Autoselection("latency", (result("onnxruntime", "int8", 4.0),), NOTHING)
+    settled = found.applied_to(INT8)
     assert (settled.target, settled.precision, settled.instances) == ("onnxruntime", "int8", 1)
     assert not settled.autoselects
 
 
 def test_when_int8_loses_it_is_said() -> None:
     fp32, int8 = result("onnxruntime", "fp32", 2.0), result("onnxruntime", "int8", 1.0)
-    assert "keep fp32" in str(Autoselection("latency", (fp32, int8)).advice())
-    assert Autoselection("latency", (int8, fp32)).advice() is None
-    assert Autoselection("latency", (fp32,)).advice() is None
+    assert "keep fp32" in str(Autoselection("latency", (fp32, int8), NOTHING).advice())
+    assert Autoselection("latency", (int8, fp32), NOTHING).advice() is None
+    assert Autoselection("latency", (fp32,), NOTHING).advice() is None
 
 
 def test_everybody_runs_and_the_fastest_is_deployed(small: dict[str, Any]) -> None:
@@ -78,8 +80,8 @@ def test_everybody_runs_and_the_fastest_is_deployed(small: dict[str, Any]) -> No
     assert conversion.path is not None
     stamped = passport.read(conversion.path / passport.FILE_NAME)
     assert stamped.target == best.entrant.target
-    assert len(stamped.data["autoselection"]["results"]) == len(found.results)
-    assert json.dumps(stamped.data["autoselection"])
+    assert len(stamped.autoselect["results"]) == len(found.results)
+    assert json.dumps(stamped.autoselect)
     report = (conversion.path / "report.html").read_text(encoding="utf-8")
     assert "Everything this CPU has, for latency" in report
     assert str(found.results[-1].entrant) in report
@@ -98,7 +100,7 @@ def test_the_winners_graph_is_made_once_and_its_warnings_are_kept(
     monkeypatch.setattr(autoselect.precision, "bring", counted)
     conversion = convert(**small, precision="int8", target="auto")
     assert made == ["int8"]
-    assert conversion.calibration is not None
+    assert conversion.precise.calibration is not None
     few = [each for each in conversion.warnings if "calibration images" in each]
     assert len(few) == 1
 
@@ -106,8 +108,7 @@ def test_the_winners_graph_is_made_once_and_its_warnings_are_kept(
 def test_who_does_not_keep_parity_is_out(
     small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    strict = replace(BUDGETS["int8"], sqnr_db=500.0)
-    monkeypatch.setattr(measure, "BUDGETS", {**BUDGETS, "int8": strict})
+    change_budgets(monkeypatch, ["int8"], sqnr_db=500.0)
     found = convert(**small, precision="auto", target="auto").autoselection
     assert found is not None
     out = {each.entrant.precision: each.problem for each in found.results if each.problem}
@@ -117,8 +118,7 @@ def test_who_does_not_keep_parity_is_out(
 
 
 def test_nobody_left_is_an_error(small: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    nobody = {name: replace(row, sqnr_db=500.0) for name, row in BUDGETS.items()}
-    monkeypatch.setattr(measure, "BUDGETS", nobody)
+    change_budgets(monkeypatch, PRECISIONS, sqnr_db=500.0)
     with pytest.raises(ParityError, match="nothing on this host keeps parity"):
         convert(**small, precision="fp32", target="auto")
     assert not Path(small["repository"]).exists()

@@ -78,7 +78,7 @@ def test_the_deployed_file_is_the_one_that_was_proved(
         batch = pixels if taken == "uint8" else digits.preprocessing.normalize(pixels)
         logits = model.run(batch)
     assert logits.dtype == np.float32
-    np.testing.assert_allclose(logits, found.measurements.converted_logits[:24], atol=1e-4)
+    np.testing.assert_allclose(logits, found.measurements.logits.converted[:24], atol=1e-4)
     assert (logits.argmax(1) == images.labels[:24]).all()
 
 

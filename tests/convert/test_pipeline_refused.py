@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 import pytest
+from budgets import change_budgets
 from recorder import Recorder
 
 from resnet_convert import precision, stages
-from resnet_convert.parity import measure
 from resnet_convert.pipeline import convert
 from resnet_convert.quantization import u8s8
 from resnet_serve import passport
@@ -26,7 +25,6 @@ from resnet_serve.errors import (
     ResnetServeError,
     UsageError,
 )
-from resnet_serve.parity.gate import BUDGETS
 
 pytestmark = pytest.mark.usefixtures("quick", "traced_once")
 
@@ -128,8 +126,7 @@ def test_logits_that_are_three_times_too_large_are_refused(
 def test_a_budget_on_accuracy_refuses_too(
     small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    strict = replace(BUDGETS["int8"], top1_points=-1.0)
-    monkeypatch.setattr(measure, "BUDGETS", {**BUDGETS, "int8": strict})
+    change_budgets(monkeypatch, ["int8"], top1_points=-1.0)
     with pytest.raises(ParityError, match=r"top-1 lost \+0\.00 points, allowed ≤ -1\.0"):
         convert(**small, precision="int8")
     assert untouched(small["repository"])

@@ -61,7 +61,7 @@ def test_auto_keeps_what_loses_least(small: Options, target: str) -> None:
     if target == "tensorrt":
         options["prepare_only"] = True
     conversion = convert(**options, precision="int8", target=target, calibration_method="auto")
-    calibration_search = conversion.calibration_search
+    calibration_search = conversion.precise.calibration_search
     assert calibration_search is not None
     assert (calibration_search.images, calibration_search.held_out) == (36, 12)
     assert [row.name for row in calibration_search.rows][: len(METHODS)] == list(METHODS)
@@ -70,7 +70,7 @@ def test_auto_keeps_what_loses_least(small: Options, target: str) -> None:
     assert [row["name"] for row in rows] == [row.name for row in calibration_search.rows]
     first, chosen = calibration_search.rows[0], calibration_search.chosen
     assert (chosen.agreement, chosen.sqnr_db) >= (first.agreement, first.sqnr_db)
-    assert min(layer.sqnr_db for layer in conversion.layers) > 20
+    assert min(layer.sqnr_db for layer in conversion.proof.layers) > 20
 
 
 def test_a_ruined_layer_fails_the_gate_without_a_budget(small: Options, ruined: None) -> None:
@@ -85,7 +85,7 @@ def test_a_budget_keeps_exactly_the_ruined_layer(small: Options, ruined: None, t
     if target == "tensorrt":
         options["prepare_only"] = True
     conversion = convert(**options, precision="int8", target=target, budget_agreement=99)
-    mixed_precision = conversion.mixed_precision
+    mixed_precision = conversion.precise.mixed_precision
     assert mixed_precision is not None
     assert mixed_precision.chosen is not None
     assert mixed_precision.chosen.kept == (RUINED,)
@@ -94,24 +94,24 @@ def test_a_budget_keeps_exactly_the_ruined_layer(small: Options, ruined: None, t
     data = stamped(conversion).data
     assert data["mixed_precision"]["chosen"]["kept"] == [RUINED]
     assert "--budget-agreement 99" in conversion.request.command()
-    assert conversion.quantization is not None
-    assert RUINED in conversion.quantization.floating
+    assert conversion.precise.quantization is not None
+    assert RUINED in conversion.precise.quantization.floating
 
 
 def test_a_budget_that_holds_costs_nothing(small: Options) -> None:
     conversion = convert(**small, precision="int8", budget_agreement=90, budget_top1=5)
-    assert conversion.mixed_precision is not None
-    assert [row.kept for row in conversion.mixed_precision.rows] == [()]
-    assert conversion.quantization is not None
-    assert conversion.quantization.floating == ()
+    assert conversion.precise.mixed_precision is not None
+    assert [row.kept for row in conversion.precise.mixed_precision.rows] == [()]
+    assert conversion.precise.quantization is not None
+    assert conversion.precise.quantization.floating == ()
 
 
 def test_a_budget_nothing_can_hold_is_said(small: Options, ruined: None) -> None:
     """Agreement with what is not reached even in FP32's neighbourhood: the gate then decides."""
     after = {**small, "budget_agreement": 100.0, "validation_images": 60}
     conversion = convert(**after, precision="int8", force=True)
-    assert conversion.mixed_precision is not None
-    if conversion.mixed_precision.chosen is None:
+    assert conversion.precise.mixed_precision is not None
+    if conversion.precise.mixed_precision.chosen is None:
         assert any("no number of kept layers" in line for line in conversion.warnings)
     else:
         assert conversion.measurements.decisions.top1_agreement == 1.0
@@ -129,8 +129,8 @@ def test_what_fp16_cannot_hold_stays_fp32(small: Options, monkeypatch: pytest.Mo
     for target in ("onnxruntime", "tensorrt"):
         options = {**small, "target": target, "prepare_only": target == "tensorrt"}
         conversion = convert(**options, precision="fp16")
-        assert conversion.half is not None
-        assert "layer1.0.conv1" in conversion.half.wide
+        assert conversion.precise.half is not None
+        assert "layer1.0.conv1" in conversion.precise.half.fp32_nodes
         assert any("layer1.0.conv1 answers up to" in line for line in conversion.warnings)
         assert conversion.verdict.passed
 

@@ -31,8 +31,8 @@ def test_a_plan_is_built_inspected_and_held_to_the_gate(
 ) -> None:
     conversion = engines(arch, precision)
     assert conversion.missing is None
-    assert conversion.engine is not None
-    built = conversion.engine.built
+    assert conversion.proof.engine is not None
+    built = conversion.proof.engine.built
     assert built is not None
     assert built.inspection.wrong == ()
     assert conversion.verdict.passed
@@ -83,7 +83,7 @@ def test_int8_is_faster_than_fp32_and_both_than_pytorch(engines: Engines) -> Non
     """Ratios of one run on one machine; never a time."""
     ratios = {p: engines("resnet50", p).measurements.speedup for p in PRECISIONS}
     assert all(ratio is not None and not ratio.slower for ratio in ratios.values())
-    times = {p: engines("resnet50", p).engine for p in PRECISIONS}
+    times = {p: engines("resnet50", p).proof.engine for p in PRECISIONS}
     medians = {p: record.latencies[8].median_ms for p, record in times.items() if record}
     assert medians["fp16"] < medians["fp32"]
     assert medians["int8"] < medians["fp32"]

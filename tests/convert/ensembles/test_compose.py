@@ -20,7 +20,7 @@ from PIL import Image
 from resnet_client import Classifier
 from resnet_convert import Conversion, convert
 from resnet_convert.ensembles import compose, members
-from resnet_convert.parity import measure
+from resnet_convert.parity import latencies
 from resnet_serve import composed, durable, host, listing, passport, verify, weights
 from resnet_serve.architectures import find
 from resnet_serve.crops import TenCrop
@@ -64,7 +64,7 @@ def converted(
 def one_core() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(host, "cores", lambda: 1)
-        patch.setattr(measure, "LATENCY_SECONDS", 0.1)
+        patch.setattr(latencies, "LATENCY_SECONDS", 0.1)
         yield
 
 
@@ -208,7 +208,7 @@ def test_passports_name_the_members_and_verify_holds_them_to_it(served: Any) -> 
     assert pair["gate"]["passed"]
     assert found["digits_tencrop"].passport.data["crops"] == {"scales": [36, 40], "per_scale": 10}
     assert not found["mixed_image"].passport.trained
-    report = verify.verify(list(found.values()), verify.look())
+    report = verify.verify(list(found.values()), verify.describe())
     checks = [(each.subject, each.verdict) for each in report.checks if each.model == "pair"]
     assert checks == [("average", "ok"), ("member digits", "ok"), ("member digits8", "ok")]
     rows = {row["model"]: row for row in listing.rows(list(found.values()))}

@@ -16,8 +16,9 @@ from quantized import Graphs, symmetric_residual
 from torch import Tensor, nn
 
 from resnet_convert.graph.emulate import emulated
-from resnet_convert.graph.half import KEEPABLE, element_types, halve
+from resnet_convert.graph.half import KEEPABLE, halve
 from resnet_convert.graph.initializers import assign
+from resnet_convert.graph.nodes import element_types
 from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.graph.trace import trace
 from resnet_convert.quantization import s8s8
@@ -211,7 +212,7 @@ def test_the_cast_stands_before_the_pixels_are_quantized(
 
 def test_a_scale_that_would_be_rounded_is_refused(graph: Graphs) -> None:
     model = symmetric_residual(graph)
-    with pytest.raises(ConversionError, match="scale of a Q/DQ pair is no BF16 number"):
+    with pytest.raises(ConversionError, match="scale of a Q/DQ pair is not exact in BF16"):
         halve(model, "bf16")
 
 
@@ -248,7 +249,7 @@ def test_a_kept_module_is_fp32_up_to_those_that_read_it(
     exact = run(folded_digits, planes)
     weight = quantized.array(folded_digits, "layer1.0.conv1.weight").copy()
     found = halve(folded_digits, keep=frozenset({"layer1.0.conv1"}))
-    assert found.wide == ("layer1.0.conv1", "layer1.0.conv2")
+    assert found.fp32_nodes == ("layer1.0.conv1", "layer1.0.conv2")
     assert found.tensors == 2 * 18 + 2
     np.testing.assert_array_equal(quantized.array(folded_digits, "layer1.0.conv1.weight"), weight)
     casts = [str(n.name) for n in folded_digits.graph if n.op_type == "Cast"]

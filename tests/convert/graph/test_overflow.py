@@ -60,10 +60,10 @@ def test_the_module_that_overflows_is_named_and_kept(
     found = scan(folded_digits, images, threads=1)
     assert [overflow.module for overflow in found] == [writer]
     assert found[0].activation > 65504
-    assert str(found[0]).startswith(f"{writer} answers up to ")
+    assert str(found[0]).startswith(f"{writer} has outputs up to ")
 
     half = halve(folded_digits, keep=frozenset({writer}))
-    assert half.wide == (writer, reader)
+    assert half.fp32_nodes == (writer, reader)
     assert check(folded_digits, RULES) == ()
     onnx.checker.check_model(ir.to_proto(folded_digits), full_check=True)
     answer = logits(emulated(folded_digits), images)
@@ -82,7 +82,7 @@ def test_an_addition_that_overflows_is_a_module(graph: Graphs) -> None:
     found = {overflow.module: overflow for overflow in scan(model, [x], threads=1)}
     assert list(found) == ["block_conv2", "block_add"]
     half = halve(model, keep=frozenset(found))
-    assert half.wide == ("block_conv2", "block_add", "down_conv1", "down_projection")
+    assert half.fp32_nodes == ("block_conv2", "block_add", "down_conv1", "down_projection")
     assert check(model, RULES) == ()
     assert numerics.compare(exact, logits(emulated(model), [x])).sqnr_db > 40
 

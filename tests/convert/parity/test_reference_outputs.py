@@ -3,23 +3,28 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from resnet_convert.parity import reference_outputs
+from resnet_convert.parity.compare import Logits
+from resnet_convert.parity.reference import Reference
 from resnet_convert.parity.reference_outputs import ReferenceOutputs
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.datasets.selection import spread
 from resnet_serve.errors import InputFileError
+from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.weights import Weights
 
 
-def measured(count: int, labels: Any = None) -> Any:
+def measured(count: int, labels: Any = None) -> Logits:
     logits = np.arange(10 * count, dtype=np.float32).reshape(count, 10)
-    return SimpleNamespace(reference_logits=logits, labels=labels)
+    return Logits(logits, logits, labels)
+
+
+STEPS = Preprocessing(crop=(4, 4), resize=4)
 
 
 def some(count: int = 5, *, labels: bool = True) -> ReferenceOutputs:
@@ -30,6 +35,8 @@ def some(count: int = 5, *, labels: bool = True) -> ReferenceOutputs:
         logits=random.standard_normal((count, 10)).astype(np.float32),
         labels=np.arange(count) if labels else None,
         names=tuple(f"digit {index}" for index in range(count)),
+        input_kind="uint8",
+        preprocessing=STEPS,
     )
 
 
@@ -37,7 +44,7 @@ def some(count: int = 5, *, labels: bool = True) -> ReferenceOutputs:
 def test_it_survives_its_file(tmp_path: Path, labels: bool) -> None:
     written = some(labels=labels)
     (tmp_path / "e.npz").write_bytes(written.to_bytes())
-    found = reference_outputs.read(tmp_path / "e.npz")
+    found = reference_outputs.read(tmp_path / "e.npz", "uint8", STEPS)
     assert (found.name, found.names, len(found)) == ("digits", written.names, 5)
     assert found.digest() == written.digest()
     np.testing.assert_array_equal(found.pixels, written.pixels)
@@ -50,7 +57,9 @@ def test_it_survives_its_file(tmp_path: Path, labels: bool) -> None:
 
 def test_the_images_are_those_that_were_measured(digits: Weights) -> None:
     images = spread(Digits(held_out=True), 20)
-    found = reference_outputs.collect(images, digits.preprocessing, measured(20, images.labels))
+    found = reference_outputs.collect(
+        images, digits.preprocessing, "uint8", measured(20, images.labels)
+    )
     assert len(found) == 20
     np.testing.assert_array_equal(found.pixels[7], digits.preprocessing.pixels(images.image(7)))
     np.testing.assert_array_equal(found.labels, images.labels)
@@ -62,7 +71,9 @@ def test_more_than_the_file_may_hold_is_chosen_evenly(
 ) -> None:
     monkeypatch.setattr(reference_outputs, "LARGEST_BYTES", 4 * 32 * 32 * 3)
     images = spread(Digits(held_out=True), 20)
-    found = reference_outputs.collect(images, digits.preprocessing, measured(20, images.labels))
+    found = reference_outputs.collect(
+        images, digits.preprocessing, "uint8", measured(20, images.labels)
+    )
     assert len(found) == 4
     np.testing.assert_array_equal(found.logits[:, 0], [0, 50, 100, 150])
     np.testing.assert_array_equal(found.labels, images.labels[[0, 5, 10, 15]])
@@ -70,11 +81,26 @@ def test_more_than_the_file_may_hold_is_chosen_evenly(
     assert found.names[3] == images.name_of(15)
 
 
-def test_pairs_cover_it_in_order() -> None:
+def test_outputs_cover_it_in_order() -> None:
     found = some(19)
-    pixels, logits = zip(*found.pairs(), strict=True)
+    pixels, outputs = zip(*found.outputs(found), strict=True)
     assert [len(batch) for batch in pixels] == [8, 8, 3]
-    np.testing.assert_array_equal(np.concatenate(logits), found.logits)
+    np.testing.assert_array_equal(
+        np.concatenate([each["logits"] for each in outputs]), found.logits
+    )
+
+
+def test_a_recording_is_what_the_reference_outputs(digits: Weights) -> None:
+    reference = Reference(digits.network(), digits, "float32", threads=1)
+    images = spread(Digits(held_out=True), 10)
+    found = ReferenceOutputs.record(reference, images)
+    assert (found.name, len(found)) == (images.name, 10)
+    assert found.names == tuple(map(images.name_of, range(10)))
+    expected = np.concatenate([each["logits"] for _, each in reference.outputs(images)])
+    np.testing.assert_array_equal(found.logits, expected)
+    np.testing.assert_array_equal(
+        found.to_input(found.pixels), digits.preprocessing.normalize(found.pixels)
+    )
 
 
 def saved(path: Path, **arrays: Any) -> Path:
@@ -103,7 +129,7 @@ def test_other_arrays_are_refused(tmp_path: Path, changes: dict[str, Any]) -> No
         **changes,
     }
     with pytest.raises(InputFileError) as refusal:
-        reference_outputs.read(saved(tmp_path / "e.npz", **arrays))
+        reference_outputs.read(saved(tmp_path / "e.npz", **arrays), "uint8", STEPS)
     assert refusal.value.exit_code == 5
 
 
@@ -111,10 +137,10 @@ def test_other_arrays_are_refused(tmp_path: Path, changes: dict[str, Any]) -> No
 def test_what_is_no_file_of_arrays_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "e.npz").write_bytes(data)
     with pytest.raises(InputFileError, match="Convert again"):
-        reference_outputs.read(tmp_path / "e.npz")
+        reference_outputs.read(tmp_path / "e.npz", "uint8", STEPS)
     with pytest.raises(InputFileError):
-        reference_outputs.read(tmp_path / "missing.npz")
+        reference_outputs.read(tmp_path / "missing.npz", "uint8", STEPS)
     whole = some().to_bytes()
     (tmp_path / "e.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputFileError):
-        reference_outputs.read(tmp_path / "e.npz")
+        reference_outputs.read(tmp_path / "e.npz", "uint8", STEPS)

@@ -16,8 +16,8 @@ from quantized import Graphs, Run, array, node, normal, residual, symmetric_resi
 
 from resnet_convert.graph.emulate import emulated
 from resnet_convert.graph.half import halve
-from resnet_convert.graph.nodes import shortcut
 from resnet_convert.graph.pixels import take_pixels
+from resnet_convert.graph.shortcut import shortcut
 from resnet_convert.lint.rules import check
 from resnet_convert.lint.tensorrt import RULES
 from resnet_convert.quantization.calibrate import observe

@@ -9,7 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 
-from resnet_convert.graph.nodes import shortcut
+from resnet_convert.graph.shortcut import shortcut
 from resnet_convert.quantization import s8s8
 from resnet_convert.quantization.s8s8 import activations
 

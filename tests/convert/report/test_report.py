@@ -9,22 +9,25 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from resnet_convert.conversion import Conversion
-from resnet_convert.parity import measure
+from resnet_convert.parity import latencies
 from resnet_convert.pipeline import convert
 from resnet_convert.report import report
 from resnet_serve.parity import accuracy, numerics
-from resnet_serve.parity.gate import BUDGETS, judge
 from resnet_serve.parity.numerics import EXACT_DB
+from resnet_serve.precisions import PRECISIONS
 
 pytest.importorskip("onnxruntime")
 pytest.importorskip("sklearn")
 
+BUDGET = PRECISIONS["int8"].budget
 CREATED = datetime(2026, 1, 2, 3, 4, tzinfo=UTC)
 VOID = {"meta", "br", "link", "img", "input", "hr", "wbr"}
 
@@ -32,7 +35,7 @@ VOID = {"meta", "br", "link", "img", "input", "hr", "wbr"}
 @pytest.fixture(scope="module")
 def conversion(tmp_path_factory: pytest.TempPathFactory) -> Conversion:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measure, "LATENCY_SECONDS", 0.3)
+        patch.setattr(latencies, "LATENCY_SECONDS", 0.3)
         return convert(
             arch="resnet20",
             weights="digits",
@@ -96,18 +99,32 @@ def words(page: str) -> str:
 
 def forced(conversion: Conversion) -> Conversion:
     """The same conversion with logits so noisy that the gate does not hold."""
+    logits = conversion.measurements.logits
+    assert logits is not None
+    noise = np.random.default_rng(0).normal(0, 3, logits.converted.shape)
+    found = with_logits(conversion, (logits.converted + noise).astype(np.float32))
+    verdict = found.measurements.verdict(BUDGET, trained=True)
+    assert not verdict.passed
+    return proved(found, verdict=verdict)
+
+
+def proved(conversion: Conversion, **changes: Any) -> Conversion:
+    """The same conversion with another proof."""
+    return replace(conversion, proof=replace(conversion.proof, **changes))
+
+
+def with_logits(conversion: Conversion, converted: NDArray[np.float32]) -> Conversion:
+    """The same conversion with other logits at batch 8."""
     found = conversion.measurements
-    noise = np.random.default_rng(0).normal(0, 3, found.converted_logits.shape)
-    noisy = (found.converted_logits + noise).astype(np.float32)
+    assert found.logits is not None
+    logits = replace(found.logits, converted=converted)
     measurements = replace(
         found,
-        converted_logits=noisy,
-        numerics={8: numerics.compare(found.reference_logits, noisy)},
-        decisions=accuracy.decide(found.reference_logits, noisy, found.labels),
+        logits=logits,
+        numerics={8: numerics.compare(logits.reference, converted)},
+        decisions=accuracy.decide(logits.reference, converted, logits.labels),
     )
-    verdict = judge(BUDGETS["int8"], measurements.numerics, measurements.decisions, trained=True)
-    assert not verdict.passed
-    return replace(conversion, measurements=measurements, verdict=verdict)
+    return proved(conversion, measurements=measurements)
 
 
 def test_is_balanced_html_without_repeated_ids(page: str) -> None:
@@ -167,7 +184,7 @@ def test_states_the_facts(conversion: Conversion, page: str) -> None:
         "resnet20 INT8 passed parity",
         "269,722",
         conversion.weights.sha256,
-        conversion.model_sha256,
+        conversion.precise.sha256,
         conversion.host.processor,
         "2026-01-02 03:04 UTC",
         "40 images: digits (held out), evenly chosen",
@@ -178,7 +195,7 @@ def test_states_the_facts(conversion: Conversion, page: str) -> None:
         "1.08 MB",
     ):
         assert fact in text, fact
-    for layer in conversion.layers:
+    for layer in conversion.proof.layers:
         assert layer.name in text
     for stage in conversion.stages:
         assert stage.summary in text
@@ -224,36 +241,37 @@ def test_changed_decisions_are_listed_and_their_labels_escaped(conversion: Conve
 def test_an_untrained_network_is_announced_and_not_praised(conversion: Conversion) -> None:
     found = conversion.measurements
     weights = replace(conversion.weights, trained=False, source="random:0 (untrained)")
-    verdict = judge(BUDGETS["int8"], found.numerics, found.decisions, trained=False)
-    text = words(report.render(replace(conversion, weights=weights, verdict=verdict)))
+    verdict = found.verdict(BUDGET, trained=False)
+    text = words(report.render(proved(replace(conversion, weights=weights), verdict=verdict)))
     assert "Untrained: for speed only. The weights are random:0;" in text
     assert text.startswith("resnet20") and "decisions agree" not in text.partition("Untrained")[0]
     assert "not binding (untrained)" in text
 
 
 def test_logits_that_are_no_numbers_are_counted(conversion: Conversion) -> None:
-    found = conversion.measurements
-    broken = found.converted_logits.copy()
+    logits = conversion.measurements.logits
+    assert logits is not None
+    broken = logits.converted.copy()
     broken[0, :2] = np.nan, np.inf
-    measured = {8: numerics.compare(found.reference_logits, broken)}
-    measurements = replace(found, converted_logits=broken, numerics=measured)
-    text = words(report.render(replace(conversion, measurements=measurements)))
+    text = words(report.render(with_logits(conversion, broken)))
     assert "2 converted logits NaN or infinite" in text
     assert "−∞ dB" in text
 
 
 def test_without_labels_there_is_no_accuracy(conversion: Conversion) -> None:
     found = conversion.measurements
-    decisions = accuracy.decide(found.reference_logits, found.converted_logits)
-    measurements = replace(found, labels=None, decisions=decisions)
-    text = words(report.render(replace(conversion, measurements=measurements)))
+    assert found.logits is not None
+    logits = replace(found.logits, labels=None)
+    decisions = accuracy.decide(logits.reference, logits.converted)
+    measurements = replace(found, logits=logits, decisions=decisions)
+    text = words(report.render(proved(conversion, measurements=measurements)))
     assert "McNemar" not in text
     assert "Smallest cosine" in text
 
 
 def test_exact_layers_are_not_called_worst(conversion: Conversion) -> None:
-    exact = tuple(replace(layer, sqnr_db=EXACT_DB) for layer in conversion.layers)
-    page = report.render(replace(conversion, layers=exact))
+    exact = tuple(replace(layer, sqnr_db=EXACT_DB) for layer in conversion.proof.layers)
+    page = report.render(proved(conversion, layers=exact))
     assert "Every layer computes exactly" in words(page)
     assert "the worst are" not in page
 
