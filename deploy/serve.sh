@@ -2,12 +2,12 @@
 # Triton on the mounted repository; arguments of `docker run` are further options of tritonserver.
 set -eu
 
-# What changes or reveals the server wants a key. Unless one is given, nobody knows it.
+# The protocols that change the server or reveal its state need a key: a random one by default.
 key=${RESNET_SERVE_KEY:-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')}
 restricted=shared-memory,model-repository,trace,logging:resnet-serve-key=$key
 
-# 0.0.0.0: a container's loopback cannot be reached from outside it. Who may reach the container is
-# for `--publish` and the network to say; there is neither TLS nor authentication here.
+# 0.0.0.0: a container's loopback cannot be reached from outside. `--publish` and the network decide
+# who reaches the container; there is neither TLS nor authentication here.
 exec tritonserver \
     --model-repository="${MODEL_REPOSITORY:-/models}" \
     --model-control-mode=none \

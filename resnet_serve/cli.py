@@ -36,8 +36,8 @@ RepositoryOption = Annotated[Path, typer.Option(help="The Triton model repositor
 DEFAULT_REPOSITORY = Path("model_repository")
 
 
-def _version(asked: bool) -> None:
-    if asked:
+def _version(requested: bool) -> None:
+    if requested:
         console.out.print(f"resnet-serve {__version__}")
         raise typer.Exit
 
@@ -57,16 +57,17 @@ def up(
         int, typer.Option(help="HTTP port; gRPC and metrics take the next two. 0: any free ones.")
     ] = 8000,
     address: Annotated[
-        str, typer.Option(help="Where to listen. Loopback unless you say otherwise.")
+        str, typer.Option(help="The address to listen at; loopback by default.")
     ] = "127.0.0.1",
     detach: Annotated[
-        bool, typer.Option("--detach", help="Return once ready; `resnet-serve down` stops it.")
+        bool,
+        typer.Option("--detach", help="Return when ready; `resnet-serve down` stops it."),
     ] = False,
     timeout_s: Annotated[
         float, typer.Option("--timeout", help="Seconds to wait for all models to be ready.")
     ] = 120,
     log: Annotated[
-        Path | None, typer.Option(help="Where the server's own log goes.", show_default=False)
+        Path | None, typer.Option(help="The file of the server's own log.", show_default=False)
     ] = None,
 ) -> None:
     """Serve the repository with Triton until Ctrl-C, or in the background with --detach."""
@@ -102,7 +103,7 @@ def up(
 
 
 def _require_plans(repository: Repository) -> None:
-    """Say before the server does, and in better words, which plans are still to be built."""
+    """Raise `HostError` for plans that are still to be built, before Triton fails to load them."""
     if not repository.path.is_dir():
         return
     waiting = listing.unbuilt(repository.deployed())
@@ -116,14 +117,14 @@ def _require_plans(repository: Repository) -> None:
 
 
 def _require_members(repository: Repository) -> None:
-    """A composed model asks for the versions it was proved with, and Triton loads the newest."""
+    """Raise `HostError` for composed models whose members have newer versions."""
     if not repository.path.is_dir():
         return
     for wrong in composed.outdated(repository.deployed()):
         raise HostError(
             wrong.reason,
             where=f"{wrong.deployed.name} version {wrong.deployed.version}",
-            remedy=f"Prove it with what is there now: {wrong.command}",
+            remedy=f"Compose it again with the present versions: {wrong.command}",
         )
 
 
@@ -139,7 +140,7 @@ def down(repository: RepositoryOption = DEFAULT_REPOSITORY) -> None:
 @app.command("list")
 def list_models(
     repository: RepositoryOption = DEFAULT_REPOSITORY,
-    as_json: Annotated[bool, typer.Option("--json", help="The rows as JSON on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
 ) -> None:
     """Models, versions, precision, parity numbers and age."""
     opened = Repository(repository)
@@ -164,14 +165,14 @@ def verify_models(
         typer.Option("--host", help="Compare this machine with the one that each passport names."),
     ] = False,
     repository: RepositoryOption = DEFAULT_REPOSITORY,
-    as_json: Annotated[bool, typer.Option("--json", help="The checks as JSON on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
 ) -> None:
-    """On the serving machine: whether it can serve what is deployed, before it is asked to."""
+    """Check on the serving machine whether it can serve what is deployed, before it serves."""
     if not host:
-        raise UsageError("verify does not know what to compare", remedy="Use --host.")
+        raise UsageError("verify needs to know what to compare with", remedy="Use --host.")
     opened = Repository(repository)
     found = verify.chosen(opened.deployed(), name)
-    report = verify.verify(found, verify.look(os.environ.get("TRT_VERSION")))
+    report = verify.verify(found, verify.describe(os.environ.get("TRT_VERSION")))
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2))
     else:
@@ -199,10 +200,10 @@ def load_test(
         Path | None,
         typer.Option(help="An image or a folder of images to send.", show_default=False),
     ] = None,
-    output: Annotated[Path, typer.Option(help="Where the CSV, JSON and plot go.")] = Path(
+    output: Annotated[Path, typer.Option(help="The folder for CSV, JSON and plot.")] = Path(
         "loadtest"
     ),
-    as_json: Annotated[bool, typer.Option("--json", help="The result as JSON on stdout.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Load a served model with perf_analyzer: table, CSV and a latency–throughput plot."""
     served = running(repository) if url is None else None
@@ -255,9 +256,9 @@ def examine(
         ),
     ] = None,
     repository: RepositoryOption = DEFAULT_REPOSITORY,
-    as_json: Annotated[bool, typer.Option("--json", help="The findings as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the findings as JSON.")] = False,
 ) -> None:
-    """What this host has, what is missing for which feature, and the command that gets it."""
+    """What this host has, what is missing for which feature, and the command that installs it."""
     diagnosis = doctor.examine(repository=repository)
     if as_json:
         typer.echo(json.dumps(diagnosis.to_json(), indent=2))

@@ -1,8 +1,8 @@
 """Composed models on the serving side: whether the members of an ensemble are still there.
 
 Their passports name each member with its version and hash. Triton loads only the newest version of
-a model, and the ensemble asks for the one it was proved with: a member that was converted again
-must be composed and proved again, and `resnet-serve up` says so before Triton would.
+a model, and the ensemble needs the one it was proved with: after a member was converted again, the
+ensemble must be composed and proved again. `resnet-serve up` checks that before Triton starts.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ class Outdated:
 
     @property
     def reason(self) -> str:
-        """Why it cannot be served, in a sentence."""
+        """Why it cannot be served."""
         here = "is gone" if self.newest is None else f"is at version {self.newest}"
         return f"it was proved with {self.member} version {self.wanted}, which {here}"
 

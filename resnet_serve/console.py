@@ -1,4 +1,4 @@
-"""How every command talks: results on stdout, progress on stderr, on failure a line and a code."""
+"""The terminal of every command: results on stdout, progress on stderr, one line per failure."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ err = Console(stderr=True, highlight=False)
 
 
 def run(app: Callable[[], object]) -> NoReturn:
-    """Run a typer app; never shows a traceback unless RESNET_SERVE_TRACEBACK is set."""
+    """Run a typer app and exit with its code; no traceback unless RESNET_SERVE_TRACEBACK is set."""
     try:
         app()
         raise SystemExit(0)
     except SystemExit as stop:
-        if stop.code == INTERRUPTED:  # how typer ends on Ctrl-C, without a word
+        if stop.code == INTERRUPTED:  # how typer ends on Ctrl-C, without a message
             fail("interrupted", INTERRUPTED)
         raise
     except ResnetServeError as error:
@@ -34,7 +34,7 @@ def run(app: Callable[[], object]) -> NoReturn:
         fail(str(error), error.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         fail("interrupted", INTERRUPTED)
-    except BrokenPipeError:  # the reader of our stdout has gone, as in `… | head`
+    except BrokenPipeError:  # the reader of stdout has ended, as in `… | head`
         sys.stdout = None
         raise SystemExit(0) from None
     except Exception as error:
@@ -48,18 +48,18 @@ def run(app: Callable[[], object]) -> NoReturn:
 
 
 def fail(message: str, code: int) -> NoReturn:
-    """One line on stderr, and the exit code."""
+    """Print one line on stderr and exit with this code."""
     err.print(_line("error:", "bold red", message), soft_wrap=True)
     raise SystemExit(code)
 
 
 def warn(message: str) -> None:
-    """One yellow line on stderr."""
+    """Print one yellow line on stderr."""
     err.print(_line("warning:", "yellow", message), soft_wrap=True)
 
 
 def _line(word: str, style: str, message: str) -> Text:
-    """The message as it is: on one line, no markup read into it, no escape sequence let through."""
+    """The message on one line, with markup shown as it is and escape sequences made visible."""
     plain = "".join(
         character if character.isprintable() else ascii(character)[1:-1]
         for character in " ".join(message.splitlines())

@@ -1,6 +1,6 @@
-"""Writing so that a reader sees the old file or the new one, never half of one.
+"""Durable writes: a reader sees the old file or the new one, never a part of it.
 
-Write aside, fsync, rename, fsync the directory (the sequence that survives kill -9 and power loss).
+Write a temporary file, fsync, rename, fsync the directory: this survives kill -9 and power loss.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _REMEDIES = {
 
 @contextlib.contextmanager
 def explained(path: Path) -> Iterator[None]:
-    """Turn what the file system refuses into one `HostError` that names the path and the remedy."""
+    """Turn an `OSError` of the file system into a `HostError` with the path and a remedy."""
     try:
         yield
     except (ConnectionError, TimeoutError):  # an OSError, but of a network
@@ -44,19 +44,19 @@ def explained(path: Path) -> Iterator[None]:
 
 
 def write(path: Path, data: bytes | str) -> None:
-    """Replace `path` by `data` atomically; its directory is created when missing."""
+    """Replace `path` by `data` atomically; creates its directory. Raises `HostError`."""
     raw = data.encode() if isinstance(data, str) else data
-    aside = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.part")
+    temporary = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.part")
     with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            with aside.open("xb") as file:
+            with temporary.open("xb") as file:
                 file.write(raw)
                 file.flush()
                 os.fsync(file.fileno())
-            aside.replace(path)
+            temporary.replace(path)
         except BaseException:
-            aside.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
             raise
         sync_directory(path.parent)
 
@@ -73,7 +73,7 @@ def sync_directory(path: Path) -> None:
 def sync_tree(root: Path) -> None:
     """Make every file and directory below `root` durable, leaves first; symlinks are not followed.
 
-    Raises `HostError` for what cannot be read: what was not synced must not pass for durable.
+    Raises `HostError` for a file that cannot be read, and so cannot be synced.
     """
     with explained(root):
         for directory, _, names in os.walk(root, topdown=False, onerror=_raise):

@@ -1,4 +1,4 @@
-"""What this host is: cores we may use, instruction sets that decide which precision pays."""
+"""This host: the cores to use, and the instruction sets that decide which precision is fast."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CPUINFO_FLAGS = {
 
 @dataclass(frozen=True)
 class Host:
-    """The machine a measurement was taken on, as it goes into a passport."""
+    """The machine of a measurement, as in a passport; memory in GiB."""
 
     processor: str
     cores: int
@@ -36,6 +36,7 @@ class Host:
         return any("VNNI" in isa or "AMX" in isa for isa in self.instruction_sets)
 
     def to_json(self) -> dict[str, object]:
+        """Its block in a passport."""
         return {
             "processor": self.processor,
             "cores": self.cores,
@@ -47,7 +48,7 @@ class Host:
 
 
 def cores(cgroup: Path = Path("/sys/fs/cgroup")) -> int:
-    """Cores this process may use, at least 1: its affinity, cut by the cgroup's quota (v2, v1)."""
+    """Cores this process may use, at least 1: its affinity, limited by the cgroup's quota."""
     try:
         available = len(os.sched_getaffinity(0))
     except AttributeError:  # not on Linux
@@ -71,7 +72,7 @@ def _quota(cgroup: Path) -> float | None:
 
 
 def describe(cpuinfo: Path = Path("/proc/cpuinfo")) -> Host:
-    """Read the host once; everything is a fact about now, nothing is cached."""
+    """Describe this host as it is now; nothing is cached."""
     try:
         text = cpuinfo.read_text()
     except OSError:

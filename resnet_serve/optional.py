@@ -1,10 +1,10 @@
 """Optional engines, imported when first used.
 
-`torch = optional("torch", extra="convert")` costs nothing at import time, so that every module
-and every `--help` works with the base dependencies alone. Where the package is missing, *using*
-it raises `HostError` with the command that installs it. What only names its classes still works:
-a class may derive from them (and then refuses to be instantiated), `isinstance` answers no, and an
-`except` clause catches nothing.
+`torch = optional("torch", extra="convert")` imports nothing yet, so that every module and every
+`--help` works with the base dependencies only. Where the package is missing, *using* it raises
+`HostError` with the command that installs it. Code that only names its classes still works: a class
+may derive from them (and cannot be instantiated), `isinstance` is False, and an `except` clause
+catches nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from resnet_serve.errors import HostError
 def optional(name: str, *, extra: str) -> Any:
     """A stand-in for the module `name` that is imported on first use.
 
-    `extra` is the extra of resnet-serve that installs it, for the message.
+    `extra` is the extra of resnet-serve that installs it, named in the error.
     """
     return _Optional(name, extra)
 
@@ -38,7 +38,7 @@ class _Optional:
                 self._module = importlib.import_module(self._name)
             except (ImportError, OSError) as error:
                 missing = _missing(f"{self._name}.{attribute}", self._extra, error)
-                # A text is used by being read; a stand-in would be printed as if it were one.
+                # A version is a text that is printed: raise now, a stand-in would be printed.
                 return missing() if attribute == "__version__" else missing
         try:
             return getattr(self._module, attribute)

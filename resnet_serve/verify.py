@@ -1,8 +1,8 @@
 """`resnet-serve verify --host`: whether this machine can serve what the passports describe.
 
-A plan belongs to the TensorRT, GPU and driver it was built with, an INT8 model for CPUs to their
-instructions; all of that was written into the passport. Here it is held against the serving
-machine, file hashes first. Nothing is loaded, so neither a GPU nor TensorRT is needed to look.
+A plan belongs to the TensorRT, GPU and driver it was built with, an INT8 model for CPUs to the
+instructions it was proved with; the passport has them all. Here they are compared with the serving
+machine, after the hashes of the files. Nothing is loaded: this needs neither a GPU nor TensorRT.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ _PACKAGES = tuple(
 _DEPLOY_AGAIN = "deploy it again with resnet-convert, or copy it here again"
 _BUILD_HERE = "build the plan on this machine: resnet-convert build-plan {path}"
 _PROVE_HERE = "convert it again on a machine like this one, or serve fp32"
-_LOOK = "resnet-serve doctor"
+_DIAGNOSE = "see: resnet-serve doctor"
 
 
 @dataclass(frozen=True)
@@ -56,9 +56,9 @@ class HostCheck:
 
 @dataclass(frozen=True)
 class Machine:
-    """The serving machine. `tensorrt` maps where a version was found to the version.
+    """The serving machine; `tensorrt` is each version by where it was found.
 
-    `gpus` is None where they could not be asked, for the reason `gpu_problem`.
+    `gpus` is None where they cannot be listed, for the reason `gpu_problem`.
     """
 
     host: Host
@@ -87,11 +87,12 @@ class Report:
                 )
 
     def to_json(self) -> list[dict[str, object]]:
+        """What `--json` prints."""
         return [asdict(check) for check in self.checks]
 
 
-def look(trt_version: str | None = None) -> Machine:
-    """Describe this machine; `trt_version` is what NVIDIA's images say in TRT_VERSION."""
+def describe(trt_version: str | None = None) -> Machine:
+    """Describe this machine; `trt_version` is the TRT_VERSION of NVIDIA's images."""
     found = {}
     for package in _PACKAGES:
         try:
@@ -122,13 +123,13 @@ def chosen(found: Sequence[Deployed], name: str | None) -> list[Deployed]:
 
 
 def verify(found: Sequence[Deployed], machine: Machine) -> Report:
-    """Hold every version against this machine."""
+    """Compare every version with this machine."""
     checks = []
     for deployed in found:
-        for subject, verdict, said, remedy in _checks(deployed, machine):
+        for subject, verdict, detail, remedy in _checks(deployed, machine):
             advice = "" if verdict == "ok" else remedy.format(path=deployed.path)
             checks.append(
-                HostCheck(deployed.name, deployed.version, subject, verdict, said, advice)
+                HostCheck(deployed.name, deployed.version, subject, verdict, detail, advice)
             )
     return Report(tuple(checks))
 
@@ -184,46 +185,41 @@ def _file(subject: str, folder: Path, name: str, sha256: str) -> _Row:
         return subject, "damaged", f"{path} is not there", _DEPLOY_AGAIN
     except (OSError, ValueError) as error:  # ValueError: a NUL in the name
         reason = str(getattr(error, "strerror", None) or error).lower()
-        return (
-            subject,
-            "unknown",
-            f"{path} cannot be read: {reason}",
-            "make it readable",
-        )
+        return subject, "unknown", f"{path} cannot be read: {reason}", "make it readable"
     if found != sha256:
-        said = f"{path} has sha256 {found[:12]}…, the passport says {sha256[:12]}…"
-        return subject, "damaged", said, _DEPLOY_AGAIN
+        detail = f"{path} has sha256 {found[:12]}…, the passport {sha256[:12]}…"
+        return subject, "damaged", detail, _DEPLOY_AGAIN
     return subject, "ok", f"{name} has the sha256 of the passport", ""
 
 
 def _tensorrt(engine: BuiltEngineFacts, here: Mapping[str, str]) -> _Row:
     subject = "TensorRT"
     built, compatible = engine.tensorrt, engine.version_compatible
-    said = f"built with {built}{', version-compatible' if compatible else ''}"
+    detail = f"built with {built}{', version-compatible' if compatible else ''}"
     if not here:
-        remedy = "run it where the plan is served, in the container or with its Python"
-        return subject, "unknown", f"{said}; this machine has no TensorRT that we can see", remedy
+        remedy = "run this where the plan is served: in the container, or with its Python"
+        return subject, "unknown", f"{detail}; no TensorRT is found on this machine", remedy
     shown = " and ".join(f"{version} ({source})" for source, version in here.items())
-    said = f"{said}; here is {shown}"
+    detail = f"{detail}; this machine has {shown}"
     try:
         fits = all(
             releases.loads(built, version, version_compatible=compatible)
             for version in here.values()
         )
     except UsageError as error:
-        return subject, "unknown", f"{said}: {error.what}", _BUILD_HERE
+        return subject, "unknown", f"{detail}: {error.what}", _BUILD_HERE
     if not fits:
         release = next((row for row in releases.RELEASES.values() if row.pypi == built), None)
         elsewhere = "" if release is None else f", or serve it in {release.image}"
-        return subject, "differs", said, f"{_BUILD_HERE}{elsewhere}"
-    return subject, "ok", said, ""
+        return subject, "differs", detail, f"{_BUILD_HERE}{elsewhere}"
+    return subject, "ok", detail, ""
 
 
 def _some_gpu(machine: Machine) -> _Row:
     if machine.gpus is None:
-        return "GPU", "unknown", machine.gpu_problem, _LOOK
+        return "GPU", "unknown", machine.gpu_problem, _DIAGNOSE
     if not machine.gpus:
-        return "GPU", "differs", "it is served on a GPU, and there is none here", _LOOK
+        return "GPU", "differs", "it is served on a GPU, and this machine has none", _DIAGNOSE
     return "GPU", "ok", ", ".join(gpu.name for gpu in machine.gpus), ""
 
 
@@ -236,43 +232,47 @@ def _gpu(engine: BuiltEngineFacts, machine: Machine) -> Iterator[_Row]:
     for gpu in machine.gpus:  # Triton puts an instance on each
         yield _same_gpu(built_on, engine.hardware_compatibility, gpu)
     driver, here = built_on.driver, machine.gpus[0].driver
-    said = f"built with {driver}; here is {here}"
+    detail = f"built with {driver}; this machine has {here}"
     ours, theirs = _numbers(here), _numbers(driver)
-    if ours is None or theirs is None:  # where the kernel hides it, the passport says CUDA's
-        yield "driver", "unknown", said, "compare them by hand"
+    if ours is None or theirs is None:  # where the kernel hides it, the passport has CUDA's
+        yield "driver", "unknown", detail, "compare them by hand"
     elif ours < theirs:
-        yield "driver", "differs", said, f"update the NVIDIA driver to {driver} or newer"
+        yield "driver", "differs", detail, f"update the NVIDIA driver to {driver} or newer"
     else:
-        yield "driver", "ok", said, ""
+        yield "driver", "ok", detail, ""
 
 
 def _same_gpu(built_on: Gpu, compatibility: str | None, gpu: Gpu) -> _Row:
     name, capability = built_on.name, built_on.compute_capability
-    said = f"built on {name} ({capability}); here is {gpu.name} ({gpu.compute_capability})"
+    detail = (
+        f"built on {name} ({capability}); this machine has {gpu.name} ({gpu.compute_capability})"
+    )
     wanted, found = _numbers(capability), _numbers(gpu.compute_capability)
     if wanted is None or found is None:
-        return "GPU", "unknown", said, "compare them by hand"
+        return "GPU", "unknown", detail, "compare them by hand"
     if compatibility == "ampere+":
-        fits, said = found >= (8, 0), f"{said}, for Ampere and newer"
+        fits, detail = found >= (8, 0), f"{detail}, for Ampere and newer"
     elif compatibility == "same":
-        fits, said = found == wanted, f"{said}, for the same compute capability"
+        fits, detail = found == wanted, f"{detail}, for the same compute capability"
     else:
         fits = (gpu.name, found) == (name, wanted)
     hint = "" if compatibility else ", or build it with --hardware-compat"
-    return "GPU", "ok" if fits else "differs", said, f"{_BUILD_HERE}{hint}"
+    return "GPU", "ok" if fits else "differs", detail, f"{_BUILD_HERE}{hint}"
 
 
 def _instructions(passport: Passport, host: Host) -> Iterator[_Row]:
-    """u8×s8 products saturate without VNNI or AMX: other numbers than those the gate measured."""
+    """Without VNNI or AMX, u8×s8 products saturate: outputs that the gate has not measured."""
     target = TARGETS.get(passport.target)
     if passport.precision != "int8" or target is None or target.dialect != "u8s8":
         return
     before = passport.host.fast_int8
-    said = f"proved {'with' if before else 'without'} VNNI; here is {host.processor}, " + (
-        "with it" if host.fast_int8 else "without it"
+    with_vnni = {True: "with VNNI", False: "without VNNI"}
+    detail = (
+        f"proved {with_vnni[before]}; this machine has {host.processor}, "
+        f"{with_vnni[host.fast_int8]}"
     )
     differs = before and not host.fast_int8
-    yield "processor", "differs" if differs else "ok", said, _PROVE_HERE
+    yield "processor", "differs" if differs else "ok", detail, _PROVE_HERE
 
 
 def _without_suffix(version: str) -> str:
@@ -281,7 +281,7 @@ def _without_suffix(version: str) -> str:
 
 
 def _numbers(version: str) -> tuple[int, ...] | None:
-    """ "615.61" as numbers; None for what is no version."""
+    """ "615.61" as numbers; None for a text that is no version."""
     parts = version.split(".")
     if not all(part.isascii() and part.isdecimal() for part in parts):
         return None

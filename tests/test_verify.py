@@ -296,7 +296,7 @@ def test_what_nvidia_smi_says(smi: Callable[[str], None]) -> None:
 )
 def test_a_driver_that_fails_is_unknown_not_absent(smi: Callable[[str], None], script: str) -> None:
     smi(script)
-    machine = verify.look()
+    machine = verify.describe()
     assert machine.gpus is None
     assert "nvidia-smi failed" in machine.gpu_problem
 
@@ -316,7 +316,7 @@ def test_the_installed_tensorrt_and_the_images(
         f"Metadata-Version: 2.1\nName: {package}\nVersion: 11.3.0.99.post1"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    machine = verify.look("8.6.1.6+cuda12.0.1.011")
+    machine = verify.describe("8.6.1.6+cuda12.0.1.011")
     assert machine.tensorrt == {f"the package {package}": "11.3.0.99", "TRT_VERSION": "8.6.1.6"}
 
 

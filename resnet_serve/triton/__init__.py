@@ -1,6 +1,11 @@
-"""Serving: the model repository, the configuration Triton reads, and the real tritonserver.
+"""Serving: the model repository, the configuration that Triton reads, and the real tritonserver.
 
-config.py, repository.py     what is served: written, checked, rolled back
-installation.py, server.py   who serves it: found, started, watched, stopped
-backends/                    Python-based Triton backends of the native ones' names
+| file | role |
+|---|---|
+| `repository`, `versions` | deploy versions whole, list them with their passports |
+| `config`, `composed_config`, `gpu_serving` | config.pbtxt of each kind of model |
+| `releases` | which TensorRT each Triton container ships |
+| `server` | start, wait for and stop one tritonserver |
+| `installation`, `process`, `supervisor`, `endpoints`, `server_log`, `detached` | its parts |
+| `backends/` | Python-based Triton backends with the native ones' names |
 """

@@ -1,8 +1,8 @@
-"""Servers that outlive the command that started them: found again, and stopped.
+"""Detached servers, which outlive the command that started them: find them again, stop them.
 
-One state file per repository in the user's state directory says which processes serve it and how
-to reach them. A process is ours only if it is alive and was born when the file says: process ids
-are given out again.
+One state file per repository, in the user's state directory, holds the processes that serve it and
+their addresses. A process counts as ours only if it is alive and started at the recorded time,
+because process ids are reused.
 """
 
 from __future__ import annotations
@@ -25,17 +25,19 @@ STOP_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True)
 class Process:
-    """A process, told apart from a later one of the same id by the boot and tick it was born."""
+    """A process; `born` (boot id and start time) tells it from a later one with the same id."""
 
     pid: int
     born: str
 
     @classmethod
     def of(cls, pid: int) -> Process:
+        """The process that has this id now."""
         return cls(pid, _born(pid) or "")
 
     @property
     def alive(self) -> bool:
+        """Whether this very process still runs."""
         return self.born != "" and _born(self.pid) == self.born
 
 
@@ -53,7 +55,7 @@ def _born(pid: int) -> str | None:
 
 @dataclass(frozen=True)
 class Running:
-    """A detached server: what it serves, where, and by which processes."""
+    """A detached server: its repository, addresses, processes and log."""
 
     repository: Path
     endpoints: Endpoints
@@ -63,26 +65,31 @@ class Running:
 
     @property
     def http(self) -> str:
+        """Host and port of the HTTP protocol."""
         return self.endpoints.http
 
     @property
     def grpc(self) -> str:
+        """Host and port of the gRPC protocol."""
         return self.endpoints.grpc
 
     @property
     def metrics(self) -> str:
+        """Host and port of the Prometheus metrics (/metrics)."""
         return self.endpoints.metrics
 
     @property
     def version(self) -> str:
+        """Triton's version, as the server reports it."""
         return self.endpoints.version()
 
     @property
     def models(self) -> dict[str, tuple[str, ...]]:
+        """The models that are ready, each with its versions, oldest first."""
         return self.endpoints.models()
 
     def save(self) -> None:
-        """Write the state file, readable by its owner alone: it holds the key."""
+        """Write the state file; only its owner may read it, because it holds the key."""
         path = state_file(self.repository)
         state = {
             **asdict(self),
@@ -97,7 +104,7 @@ class Running:
 
     @classmethod
     def load(cls, path: Path) -> Running | None:
-        """What a state file says, alive or not; None when there is none that can be read."""
+        """Read a state file, whether its server is alive or not; None where that fails."""
         try:
             state = json.loads(path.read_text())
             return cls(
@@ -118,7 +125,7 @@ def state_directory() -> Path:
 
 
 def state_file(repository: Path | str) -> Path:
-    """The state file of a repository; its log stands beside it as `.log`."""
+    """The state file of a repository; the log is beside it, with the suffix `.log`."""
     name = hashlib.sha256(str(Path(repository).resolve()).encode()).hexdigest()[:16]
     return state_directory() / f"{name}.json"
 
@@ -130,7 +137,10 @@ def running(repository: Path | str) -> Running | None:
 
 
 def stop_detached(repository: Path | str) -> bool:
-    """Stop the detached server of this repository; False when there is none."""
+    """Stop the detached server of this repository; False when there is none.
+
+    Raises `HostError` if it does not stop within `STOP_TIMEOUT_S`.
+    """
     found = running(repository)
     if found is not None:
         with contextlib.suppress(ProcessLookupError):

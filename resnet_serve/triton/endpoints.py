@@ -1,6 +1,7 @@
-"""Where a server listens, and what it says there.
+"""The addresses of a server, and the requests that this toolkit sends to it over HTTP.
 
-`http` = the port asked for, gRPC the next, metrics the one after; with port 0 any three free ones.
+HTTP listens on the requested port, gRPC on the next, metrics on the one after; port 0 stands for
+any three free ones.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from typing import Any
 
 from resnet_serve.errors import HostError, UsageError
 
-# The protocols that change or reveal the server; only who holds the key may use them.
+# The protocols that change the server or reveal its state need the key.
 RESTRICTED = "shared-memory,model-repository,trace,logging"
 KEY_HEADER = "resnet-serve-key"
 _ROLES = ("HTTP", "gRPC", "metrics")
@@ -37,14 +38,17 @@ class Endpoints:
 
     @property
     def http(self) -> str:
+        """Host and port of the HTTP protocol."""
         return f"{self._host}:{self.http_port}"
 
     @property
     def grpc(self) -> str:
+        """Host and port of the gRPC protocol."""
         return f"{self._host}:{self.grpc_port}"
 
     @property
     def metrics(self) -> str:
+        """Host and port of the Prometheus metrics (/metrics)."""
         return f"{self._host}:{self.metrics_port}"
 
     @property
@@ -52,7 +56,7 @@ class Endpoints:
         return "127.0.0.1" if self.address in _ANY else self.address
 
     def options(self) -> list[str]:
-        """tritonserver's own options for them."""
+        """The command line options of tritonserver for them."""
         restricted = f"{RESTRICTED}:{KEY_HEADER}={self.key}"
         return [
             f"--id={self.server_id}",
@@ -67,14 +71,14 @@ class Endpoints:
         ]
 
     def ready(self) -> bool:
-        """Whether all models are ready, and it is this server that says so."""
+        """Whether all models are ready on this server, not on another at the same address."""
         with contextlib.suppress(OSError, http.client.HTTPException, HostError, ValueError):
-            status, _ = self._ask("GET", "/v2/health/ready")
+            status, _ = self._request("GET", "/v2/health/ready")
             return status == http.client.OK and self._about().get("name") == self.server_id
         return False
 
     def version(self) -> str:
-        """Triton's version, as it says itself."""
+        """Triton's version, as the server reports it; raises `HostError` where none answers."""
         return str(self._about()["version"])
 
     def models(self) -> dict[str, tuple[str, ...]]:
@@ -90,16 +94,20 @@ class Endpoints:
 
     def _json(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
         try:
-            status, answer = self._ask(method, path, body)
+            status, text = self._request(method, path, body)
         except (OSError, http.client.HTTPException) as error:
             raise HostError(
-                f"the server does not answer ({error})", where=self.http, remedy="Is it running?"
+                f"the server does not respond ({error})",
+                where=self.http,
+                remedy="Check that it runs.",
             ) from error
         if status != http.client.OK:
-            raise HostError(f"the server refuses {path}: {answer}", where=self.http)
-        return json.loads(answer)
+            raise HostError(f"the server refuses {path}: {text}", where=self.http)
+        return json.loads(text)
 
-    def _ask(self, method: str, path: str, body: dict[str, Any] | None = None) -> tuple[int, str]:
+    def _request(
+        self, method: str, path: str, body: dict[str, Any] | None = None
+    ) -> tuple[int, str]:
         connection = http.client.HTTPConnection(self._host, self.http_port, timeout=_TIMEOUT_S)
         with contextlib.closing(connection):
             content = None if body is None else json.dumps(body)
@@ -113,18 +121,18 @@ def _number(version: str) -> int:
 
 
 def claim_ports(address: str, port: int) -> tuple[str, tuple[int, int, int]]:
-    """The IPv4 address of `address`, and three ports free there: from `port` on, or any for 0.
+    """The IPv4 address of `address`, and three free ports there: from `port` on, or any for 0.
 
-    Raises `HostError` for a port that is taken or may not be bound, and an address that is not
-    this host's.
+    Raises `UsageError` for a number out of range, and `HostError` for a port that is in use or may
+    not be used, or an address that is not of this host.
     """
     if not 0 <= port <= 65533:
         raise UsageError(
-            f"{port} is no port for three endpoints", remedy="Use --port 0 (any), or 1 to 65533."
+            f"port {port} is out of range", remedy="Use --port 0 for any, or 1 to 65533."
         )
     wanted = (0, 0, 0) if port == 0 else (port, port + 1, port + 2)
     with contextlib.ExitStack() as bound:
-        # All three are held at once, so that the kernel gives three different ones.
+        # All three stay bound at once, so that the kernel assigns three different ones.
         sockets = [
             bound.enter_context(_bind(address, number, role))
             for number, role in zip(wanted, _ROLES, strict=True)
@@ -142,7 +150,7 @@ def _bind(address: str, port: int, role: str) -> socket.socket:
 
 
 def _port_error(address: str, port: int, role: str, error: OSError) -> HostError:
-    """Why `role` cannot listen on `port`, and the way out."""
+    """The error for a `role` that cannot listen on `port`."""
     other = "Use --port N with three free ports from N on, or --port 0 for any free ones."
     if error.errno == errno.EADDRINUSE:
         return HostError(f"port {port} ({role}) is already in use", where=address, remedy=other)

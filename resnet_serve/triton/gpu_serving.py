@@ -1,4 +1,4 @@
-"""How Triton runs a classifier on GPUs: its batch profiles, its instances, who builds the engine.
+"""How Triton runs a classifier on GPUs: batch profiles, instances, and who builds the engine.
 
 Either a plan is deployed (`platform: "tensorrt_plan"`), or an ONNX file of which ONNX Runtime's
 TensorRT provider builds the engine while the server loads it (`--accelerator tensorrt`).
@@ -24,9 +24,9 @@ _PRECISION_MODES = {"fp32": "FP32", "fp16": "FP16", "int8": "INT8"}
 class Accelerator:
     """ONNX Runtime's TensorRT provider, which builds the engine when the server loads the model.
 
-    Without a `workspace_mib` the provider's own limit holds. `model_sha256` names the cached
-    engine: the provider's own name for it is a hash of the graph's names, not of its weights, so
-    that a retrained network would be served with the engine of the old one.
+    `workspace_mib` None is the provider's own limit. `model_sha256` names the cached engine: the
+    provider's own name is a hash of the graph's names, not of its weights, and would serve a
+    retrained network with the old engine.
     """
 
     precision: str
@@ -44,15 +44,17 @@ class Accelerator:
         if not 0 <= self.level <= 5:
             raise UsageError(f"the builder's optimization level is 0 to 5, not {self.level}")
         if self.workspace_mib is not None and self.workspace_mib < 1:
-            raise UsageError(f"a workspace of {self.workspace_mib} MiB is none")
+            raise UsageError(
+                f"a workspace of {self.workspace_mib} MiB is too small", remedy="Use 1 MiB or more."
+            )
 
     def parameters(
         self, profiles: Sequence[Profile], tensor: str, dims: Sequence[int]
     ) -> dict[str, str]:
-        """The provider's options, under the names that Triton's ONNX Runtime backend takes.
+        """The provider's options, with their names in Triton's ONNX Runtime backend.
 
-        `tensor` is the network's input, `dims` its shape without the batch. The backend refuses
-        names it does not know. Several profiles are one list, the input repeated.
+        `tensor` is the network's input, `dims` its shape without the batch. Several profiles are
+        one list in which the input is repeated. The backend refuses unknown names.
         """
         found = {
             "trt_engine_cache_enable": "1",
@@ -72,8 +74,8 @@ class Accelerator:
             )
         if self.workspace_mib is not None:
             found["max_workspace_size_bytes"] = str(self.workspace_mib * 2**20)
-        # TensorRT 11 has no precision flags: there the graph alone says it. For TensorRT 10 the
-        # backend takes one mode, so that INT8 leaves the other layers no FP16.
+        # TensorRT 11 has no precision flags: the types in the graph decide. For TensorRT 10 the
+        # backend has one mode, so that with INT8 the other layers cannot be FP16.
         if self.release.tensorrt_major < 11:
             found["precision_mode"] = _PRECISION_MODES[self.precision]
         return found
@@ -81,9 +83,10 @@ class Accelerator:
 
 @dataclass(frozen=True)
 class GpuServing:
-    """How the model is run on each GPU: its batch profiles, its instances, who builds the engine.
+    """How the model is run on each GPU: batch profiles, instances, and who builds the engine.
 
-    With an `accelerator` the model is an ONNX file, without one it is a plan.
+    With an `accelerator` the model is an ONNX file, else a plan. Raises `UsageError` for profiles
+    with a gap, or no instance.
     """
 
     profiles: tuple[Profile, ...]
@@ -93,10 +96,13 @@ class GpuServing:
     def __post_init__(self) -> None:
         covering(self.profiles)
         if self.instances < 1:
-            raise UsageError(f"{self.instances} instances serve nothing")
+            raise UsageError(
+                f"{self.instances} instances cannot serve", remedy="Use --instances 1 or more."
+            )
 
     @property
     def max_batch_size(self) -> int:
+        """The largest batch of the profiles."""
         return covering(self.profiles)
 
     @property
@@ -111,10 +117,10 @@ class GpuServing:
 
     @property
     def graph_batches(self) -> tuple[int, ...]:
-        """The batches to capture a CUDA graph of: powers of two and the tuned ones.
+        """The batch sizes to capture CUDA graphs for: powers of two and the tuned ones.
 
-        A graph serves its own batch size alone and takes memory, so not every size gets one. Of
-        several profiles, Triton logs an error for each graph outside one and goes on without it.
+        A graph runs one batch size and needs memory, so not every size gets one. With several
+        profiles, Triton logs an error for each graph that is outside one and continues without it.
         """
         powers = {2**power for power in range(self.max_batch_size.bit_length())}
         return tuple(sorted(powers.union(self.tuned_batches)))

@@ -1,8 +1,8 @@
-"""Find the tritonserver of this host, and give it a backend directory.
+"""Find the tritonserver of this host, and build a backend directory for it.
 
-NVIDIA's container brings native backends; they are used as they are, and only ours that it lacks
-(`image`) are added. Elsewhere the `nvidia-pytriton` wheel brings the real server with a Python
-backend and nothing else; there our Python-based backends of the native names load the models.
+NVIDIA's container has native backends, which are used as they are; only those of ours that it
+lacks (`image`) are added. Elsewhere the `nvidia-pytriton` wheel has the real server with a Python
+backend and no other; there our Python-based backends with the native names load the models.
 
     backends/python/     libtriton_python.so, triton_python_backend_utils.py, the stub
     backends/<name>/     model.py: a loader that imports resnet_serve.triton.backends.<name>.model
@@ -26,22 +26,23 @@ from resnet_serve.durable import explained
 from resnet_serve.errors import HostError
 
 CONTAINER_ROOT = Path("/opt/tritonserver")
-_REMEDY = "pip install 'resnet-serve[server]' (Linux x86-64), or work in NVIDIA's Triton container."
+_REMEDY = "pip install 'resnet-serve[server]' (Linux x86-64), or use NVIDIA's Triton container."
 _PACKAGE = Path(__file__).parents[1]
 _OURS = Path(__file__).parent / "backends"
 _LIBRARY = "libtriton_python.so"
 _UTILITIES = "triton_python_backend_utils.py"
 _STUB = "triton_python_backend_stub"
-# The wheel does not say which server it carries; the server says it once it runs.
+# The wheel has no metadata about its server; only the running server reports its version.
 _WHEEL_SERVERS = {"0.7.0": "2.51.0"}
 
 
 @dataclass(frozen=True)
 class Installation:
-    """One tritonserver: `kind` says whether NVIDIA's container, the PATH or the wheel has it.
+    """One tritonserver; `kind` is where it was found: NVIDIA's container, the PATH or the wheel.
 
-    `python_backend` holds the Python backend's library and utilities, `stub` runs Python backends
-    with Python `stub_python` ("3.11"); all three are None where the server has no Python backend.
+    `version` is None where it is not known before the server runs. `python_backend` is the folder
+    of the Python backend's library and utilities, `stub` the program that runs Python backends in
+    Python `stub_python` ("3.11"); all three are None for a server without a Python backend.
     """
 
     binary: Path
@@ -54,7 +55,7 @@ class Installation:
     native_backends: Path | None = None
 
     def environment(self) -> dict[str, str]:
-        """This process's environment with what the server and its stubs need to start."""
+        """This process's environment variables, changed as the server and its stubs need them."""
         environment = dict(os.environ)
         libraries = [str(path) for path in self.library_path]
         libraries += filter(None, [environment.get("LD_LIBRARY_PATH")])
@@ -67,9 +68,9 @@ class Installation:
 
 
 def find(container_root: Path = CONTAINER_ROOT) -> Installation:
-    """NVIDIA's container first, then a tritonserver on the PATH, then the wheel's.
+    """The tritonserver of NVIDIA's container, else one on the PATH, else the wheel's.
 
-    Raises `HostError` with the remedy when there is none, or none that can run here.
+    Raises `HostError` when there is none, or none that can run here.
     """
     if (container_root / "bin/tritonserver").is_file():
         return _native(container_root / "bin/tritonserver", "container")
@@ -86,7 +87,7 @@ def _native(binary: Path, kind: Literal["container", "path"]) -> Installation:
         raise HostError(
             "this tritonserver has no backends directory beside its bin directory",
             where=binary,
-            remedy="Take it off the PATH, or install Triton as a whole.",
+            remedy="Remove it from the PATH, or install the whole of Triton.",
         )
     version = root / "TRITON_VERSION"
     python = backends / "python"
@@ -120,7 +121,7 @@ def _wheel() -> Installation:
     binary = root / "bin/tritonserver"
     if not binary.is_file():
         raise HostError(
-            "the installed nvidia-pytriton carries no tritonserver", where=package, remedy=_REMEDY
+            "the installed nvidia-pytriton has no tritonserver", where=package, remedy=_REMEDY
         )
     stubs = root / "python_backend_stubs"
     stub = stubs / _our_python() / _STUB
@@ -153,7 +154,10 @@ def _our_python() -> str:
 
 
 def shared_python() -> tuple[Path, ...]:
-    """Where the shared libpython of this Python is; empty when the loader finds it by itself."""
+    """The folder of this Python's shared libpython; empty where the loader finds it by itself.
+
+    Raises `HostError` where there is none.
+    """
     name = f"libpython{_our_python()}.so.1.0"
     library, multiarch = (sysconfig.get_config_var(key) for key in ("LIBDIR", "MULTIARCH"))
     candidates = [Path(library)] if library else []
@@ -174,14 +178,15 @@ def shared_python() -> tuple[Path, ...]:
 
 
 def our_backends() -> tuple[str, ...]:
-    """The names of the Python-based backends this package brings."""
+    """The names of the Python-based backends in this package."""
     return tuple(sorted(path.parent.name for path in _OURS.glob("*/model.py")))
 
 
 def build_backends(installation: Installation, directory: Path) -> Path:
     """Fill `directory` with a backend directory for `installation` and return it.
 
-    Native backends are linked, never copied; a native backend wins over ours of the same name.
+    Native backends are linked, not copied; a native backend is preferred to ours with its name.
+    Raises `HostError` where the directory cannot be written.
     """
     with explained(directory):
         directory.mkdir(parents=True, exist_ok=True)
@@ -207,16 +212,16 @@ def build_backends(installation: Installation, directory: Path) -> Path:
 
 
 def _loader(installation: Installation, directory: Path, name: str) -> str:
-    """A `model.py` that sees the packages this process sees, then imports the backend.
+    """The text of a `model.py` that imports the backend with this process's import path.
 
     The stub embeds an isolated Python: it reads neither PYTHONPATH nor the virtual environment.
     """
     if installation.stub_python == _our_python():
-        # As bytes: an isolated Python takes file names for ASCII, whatever the locale.
+        # As bytes: an isolated Python decodes file names as ASCII in any locale.
         ours = [os.fsencode(Path(entry).absolute()) for entry in sys.path]
         paths = f"[*map(os.fsdecode, {ours!r}), *sys.path]"
     else:
-        # Another Python cannot use our compiled packages: it gets this one, and nothing else.
+        # Another Python cannot use our compiled packages: it gets resnet_serve only.
         packages = directory.with_name("packages")
         packages.mkdir(exist_ok=True)
         link = packages / _PACKAGE.name

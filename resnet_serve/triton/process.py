@@ -1,7 +1,7 @@
-"""One tritonserver process, held through its supervisor.
+"""One tritonserver process, started through its supervisor.
 
-While this object's pipe is open the server lives; `end` closes it, and so does the end of this
-process, whatever its cause.
+The server runs while the pipe to the supervisor is open. `end` closes the pipe; it also closes when
+this process ends for any reason.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ class ServerProcess:
         self, installation: Installation, repository: Path, endpoints: Endpoints, log: IO[bytes]
     ) -> None:
         self._scratch = _scratch()
-        # The server sees the repository by a plain name, whatever the user calls it.
+        # The server gets a path without special characters, whatever the user's path is.
         self.link = self._scratch / "repository"
         try:
             self.link.symlink_to(repository, target_is_directory=True)
@@ -49,7 +49,7 @@ class ServerProcess:
                 bufsize=0,
                 cwd=self._scratch,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_paths())},
-                # A Ctrl-C in the terminal is for us alone; we tell the supervisor.
+                # Ctrl-C in the terminal reaches only this process, which ends the supervisor.
                 start_new_session=True,
             )
         except BaseException:
@@ -62,54 +62,55 @@ class ServerProcess:
             raise
 
     def _order(self, orders: Orders) -> int:
-        """Hand the orders over; returns the process id of the server."""
+        """Send the orders; returns the process id of the server."""
         stdin, stdout = self._supervisor.stdin, self._supervisor.stdout
-        answer = ""
+        reply = ""
         if stdin is not None and stdout is not None:
             with contextlib.suppress(BrokenPipeError):
                 stdin.write(orders.to_line())
-                answer = stdout.readline().decode().strip()
+                reply = stdout.readline().decode().strip()
             stdout.close()
-        if not answer.isdigit():
-            reason = answer.removeprefix("error ") or "its supervisor did not start"
+        if not reply.isdigit():
+            reason = reply.removeprefix("error ") or "its supervisor did not start"
             raise HostError(f"cannot be started ({reason})", where=orders.command[0])
-        return int(answer)
+        return int(reply)
 
     @property
     def supervisor_pid(self) -> int:
+        """The process id of the supervisor."""
         return self._supervisor.pid
 
     def poll(self) -> int | None:
-        """The server's exit status, 128 + n for signal n; None while it lives."""
+        """The server's exit status, 128 + n for signal n; None while it runs."""
         return self._supervisor.poll()
 
     def wait(self) -> int:
         """Block until the server has ended; returns its exit status."""
         status = self._supervisor.wait()
-        # The supervisor has done this, unless it was killed.
+        # The supervisor does this too, unless it is killed.
         shutil.rmtree(self._scratch, ignore_errors=True)
         return status
 
     def detach(self) -> None:
-        """Let the server live on without this process."""
+        """Keep the server running after this process ends."""
         if self._supervisor.stdin is not None:
             self._supervisor.stdin.write(DETACH)
 
     def end(self) -> None:
-        """End the server and return when it, its stubs and its files are gone."""
+        """End the server; returns when it, its stubs and its temporary files are gone."""
         if self._supervisor.stdin is not None:
             self._supervisor.stdin.close()
         try:
             self._supervisor.wait(_END_TIMEOUT_S)
         except subprocess.TimeoutExpired:
-            # The kernel then asks the server to exit.
+            # The kernel then sends SIGTERM to the server.
             self._supervisor.kill()
             self._supervisor.wait()
         shutil.rmtree(self._scratch, ignore_errors=True)
 
 
 def plain(name: str) -> bool:
-    """Whether a name reaches a stub unharmed: ASCII, no spaces, nothing a shell would read."""
+    """Whether a name is safe on a stub's command line: ASCII, no spaces, no shell characters."""
     return _PLAIN.fullmatch(name) is not None
 
 
@@ -144,7 +145,7 @@ def _orders(
             *endpoints.options(),
         ],
         environment=installation.environment(),
-        # A stub looks for modules in its working directory first: it has to be ours.
+        # A stub imports from its working directory first, so it must be one of ours.
         directory=scratch,
         scratch=scratch,
         shm_prefix=shm_prefix,
@@ -152,5 +153,5 @@ def _orders(
 
 
 def _import_paths() -> list[str]:
-    """Where this process imports from, for a child with another working directory."""
+    """This process's import path, absolute, for a child with another working directory."""
     return [str(Path(entry).absolute()) for entry in sys.path]

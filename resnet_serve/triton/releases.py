@@ -1,9 +1,9 @@
-"""The version guard: which TensorRT each Triton container ships, and whether it loads a plan.
+"""Releases of Triton's container: which TensorRT each ships, and whether it loads a plan.
 
-A plan loads only in the TensorRT that built it, down to the build number; a version-compatible one
-also in later TensorRT of the same major version (TensorRT support matrix, "Version Compatibility").
-`pip install tensorrt` gives the newest, which no container may ship yet; so the conversion asks
-here before it spends minutes on a build.
+A plan loads only in the TensorRT that built it, to the build number; a version-compatible one also
+in later TensorRT of the same major version (TensorRT support matrix, "Version Compatibility").
+`pip install tensorrt` installs the newest, which may be in no container yet. The conversion
+therefore checks here before it spends minutes on a build.
 """
 
 from __future__ import annotations
@@ -26,9 +26,9 @@ _AS = "Write it as 11.3.0.99."
 class Release:
     """One `nvcr.io/nvidia/tritonserver:<tag>-py3`.
 
-    `tensorrt` holds as many parts of the image's version as are known. `pypi` is the matching
-    version on PyPI, None where nobody has said. `confidence` is how the TensorRT version is known:
-    read from the image (its TRT_VERSION), from NVIDIA's release notes, or inferred.
+    `tensorrt` has as many parts of the image's version as are known. `pypi` is the matching version
+    on PyPI, None where it is not known. `confidence` is how the TensorRT version is known: read
+    from the image (its TRT_VERSION), from NVIDIA's release notes, or inferred.
     """
 
     tag: str
@@ -43,15 +43,17 @@ class Release:
 
     @property
     def image(self) -> str:
+        """The name of the image."""
         return f"nvcr.io/nvidia/tritonserver:{self.tag}-py3"
 
     @property
     def tensorrt_major(self) -> int:
+        """The major version of its TensorRT."""
         return _parts(self.tensorrt)[0]
 
     @property
     def requirement(self) -> str | None:
-        """What to `pip install` for plans that this image loads."""
+        """What to `pip install` to build plans that this image loads; None where not known."""
         major = self.cuda.partition(".")[0]
         return None if self.pypi is None else f"tensorrt-cu{major}=={self.pypi}"
 
@@ -105,13 +107,14 @@ def find(tag: str) -> Release:
 
 
 def loads(built: str, shipped: str, *, version_compatible: bool) -> bool:
-    """Whether a plan of TensorRT `built` (four parts) loads in `shipped`, as far as it is known.
+    """Whether a plan of TensorRT `built` (four parts) loads in TensorRT `shipped`.
 
-    `shipped` may be the beginning of a version ("11.3"). Raises `UsageError` for what is none.
+    `shipped` may have fewer parts ("11.3"), which are then compared. Raises `UsageError` for a text
+    that is no version.
     """
     plan, runtime = _parts(built), _parts(shipped)
     if len(plan) != _VERSION_PARTS:
-        raise UsageError(f"{built!r} is no TensorRT version", remedy=_AS)
+        raise UsageError(f"{built!r} is not a TensorRT version", remedy=_AS)
     plan = plan[: len(runtime)]
     if version_compatible:
         return plan[0] == runtime[0] and plan <= runtime
@@ -119,10 +122,10 @@ def loads(built: str, shipped: str, *, version_compatible: bool) -> bool:
 
 
 def check_build(release: Release, tensorrt_version: str, *, version_compatible: bool) -> str | None:
-    """Refuse a build whose plan the image cannot load; the sentence to warn with, if any.
+    """Check that the image can load what this builder builds; returns a warning, or None.
 
-    `tensorrt_version` is the builder's own, such as "11.3.0.99". Raises `HostError` with the
-    commands that give the right builder.
+    `tensorrt_version` is the builder's, such as "11.3.0.99". Raises `HostError` with the commands
+    that install the right builder where the image cannot.
     """
     if not loads(tensorrt_version, release.tensorrt, version_compatible=version_compatible):
         forward = loads(tensorrt_version, release.tensorrt, version_compatible=True)
@@ -135,7 +138,8 @@ def check_build(release: Release, tensorrt_version: str, *, version_compatible: 
     if version_compatible:
         notes.append(
             "Triton loads a version-compatible plan only with "
-            "--backend-config=tensorrt,version-compatible=true; it holds code, so trust its source"
+            "--backend-config=tensorrt,version-compatible=true; it contains code, so load only "
+            "plans from a source you trust"
         )
     elif release.pypi is not None and tensorrt_version != release.pypi:
         notes.append(
@@ -161,5 +165,5 @@ def _remedy(release: Release, *, could_go_forward: bool) -> str:
 
 def _parts(version: str) -> tuple[int, ...]:
     if re.fullmatch(r"\d{1,9}(\.\d{1,9}){0,3}", version, re.ASCII) is None:
-        raise UsageError(f"{version!r} is no TensorRT version", remedy=_AS)
+        raise UsageError(f"{version!r} is not a TensorRT version", remedy=_AS)
     return tuple(map(int, version.split(".")))

@@ -1,9 +1,9 @@
-"""The Triton repository: a version is written aside, made durable, and swapped in whole.
+"""The Triton repository: a version is staged, made durable, and swapped in as a whole.
 
 A deployment can touch several models (the classifier, its preprocessing, their ensemble). Each
 model directory is built complete in a staging directory beside the repository, because Triton
-would try to load anything inside it; what it holds already is hard-linked. A journal then commits
-them: kill -9 before it leaves the repository as it was, after it the next command finishes the
+would try to load anything inside it; existing files are hard-linked. A journal then commits them
+all: kill -9 before that leaves the repository as it was, after it the next command completes the
 swap.
 """
 
@@ -35,7 +35,7 @@ _RENAME_EXCHANGE = 2
 
 @dataclass(frozen=True)
 class ModelFiles:
-    """One model of a deployment: its configuration, files beside it, files of the new version."""
+    """One model of a deployment: its configuration, the files beside that, the new version's."""
 
     name: str
     config: str
@@ -50,10 +50,10 @@ class Repository:
         self.path = Path(os.path.abspath(path))  # noqa: PTH100 - keeps symlinks as the user wrote them
 
     def check_writable(self) -> None:
-        """Find out now, not after minutes of work, whether a version can be written."""
+        """Raise `HostError` now, not after minutes of work, if a version cannot be written."""
         with durable.explained(self.path):
             with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-                self.path.lstat()  # a name that is too long is no name that is free
+                self.path.lstat()  # raises for a name that is too long
             nearest = next(p for p in (self.path, *self.path.parents) if os.path.lexists(p))
             if not nearest.is_dir():
                 raise HostError("is a file, not a directory", where=nearest)
@@ -72,7 +72,10 @@ class Repository:
         return versions.deployed(self.path)
 
     def deploy(self, models: Sequence[ModelFiles]) -> int:
-        """Add one version to every model of the deployment, all or none; returns its number."""
+        """Add one version to every model of the deployment, all or none; returns its number.
+
+        Raises `UsageError` for a bad model name, `HostError` where it cannot be written.
+        """
         for model in models:
             check_name(model.name)
         with durable.explained(self.path):
@@ -92,23 +95,23 @@ class Repository:
         return version
 
     def recover(self) -> None:
-        """Finish or discard what an interrupted deployment left; a no-op otherwise."""
+        """Complete or discard what an interrupted deployment left."""
         if self._staging_root.is_dir():
             with durable.explained(self.path), self._staging():
                 pass
 
     @property
     def _staging_root(self) -> Path:
-        """Beside the directory itself, whatever symlink leads to it."""
+        """Beside the real directory, where the path is a symlink to it."""
         real = self.path.resolve()
         return real.parent / f".{real.name}.staging"
 
     @contextlib.contextmanager
     def _staging(self) -> Iterator[Path]:
-        """A fresh staging directory, one deployment at a time.
+        """An empty staging directory; one deployment at a time.
 
-        At the end, and after an interruption at the next beginning, what the journal commits is
-        swapped in and the rest is discarded.
+        At its end, or after an interruption at the next start, what the journal commits is swapped
+        in and the rest is discarded.
         """
         root = self._staging_root
         with _locked(root.parent):
@@ -126,7 +129,7 @@ class Repository:
 
     def _build(self, directory: Path, model: ModelFiles, version: int) -> None:
         current = self.path / model.name
-        if current.is_dir():  # versions, and whatever else somebody keeps there
+        if current.is_dir():  # its versions and any other files
             shutil.copytree(current, directory, symlinks=True, copy_function=_link)
         else:
             directory.mkdir()
@@ -140,7 +143,7 @@ class Repository:
             (directory / name).write_bytes(data)
 
     def _settle(self, staging: Path) -> None:
-        """Swap in what a committed staging directory holds, then drop it."""
+        """Swap in the models of a committed staging directory, then remove it."""
         journal = staging / _JOURNAL
         if journal.is_file():
             plan = json.loads(journal.read_text(encoding="utf-8"))
@@ -154,7 +157,7 @@ class Repository:
 
 @contextlib.contextmanager
 def _locked(directory: Path) -> Iterator[None]:
-    """Hold a directory for this process; the lock leaves no file and dies with its holder."""
+    """Lock a directory for this process; the lock needs no file and ends with the process."""
     descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
@@ -164,7 +167,7 @@ def _locked(directory: Path) -> Iterator[None]:
 
 
 def check_name(name: str) -> None:
-    """A model name is a directory name that Triton, URLs and shells all take."""
+    """Raise `UsageError` for a model name that Triton, URLs or shells would not accept."""
     allowed = all(c.isascii() and (c.isalnum() or c in "_-.") for c in name)
     if not name or not allowed or name[0] in ".-" or len(name) > LONGEST_NAME:
         raise UsageError(
@@ -182,10 +185,10 @@ def _check_access(directory: Path) -> None:
 
 
 def _check_same_mount(staging: Path, directory: Path) -> None:
-    """Refuse a directory that nothing beside it can be renamed into.
+    """Refuse a directory into which nothing beside it can be renamed.
 
-    The kernel compares the mounts, bind mounts of one file system too, before it looks up the name;
-    so a rename of nothing tells.
+    The kernel compares the mounts before it looks up the name, for bind mounts too; so renaming a
+    file that does not exist is enough to find out.
     """
     try:
         (staging / _NOWHERE).rename(directory / _NOWHERE)
@@ -195,21 +198,21 @@ def _check_same_mount(staging: Path, directory: Path) -> None:
         if error.errno != errno.EXDEV:
             raise
         raise HostError(
-            "is a mount point of its own, so that nothing can be moved into it atomically",
+            "is a mount point, so nothing can be moved into it atomically",
             where=directory,
             remedy="Use a directory inside it as the repository.",
         ) from error
 
 
 def _check_replaceable(staging: Path, directory: Path) -> None:
-    """Find out before the commit what could keep a model's directory from being swapped."""
+    """Raise before the commit if a model's directory could not be swapped."""
     if directory.is_dir():
         if not directory.is_symlink():
             _check_access(directory)
             _check_same_mount(staging, directory)
     elif os.path.lexists(directory):
         raise HostError(
-            "is a file, where a model's directory should be",
+            "is a file, but must be the directory of a model",
             where=directory,
             remedy="Use another --name, or move the file away.",
         )
@@ -224,13 +227,13 @@ def _link(source: str, destination: str) -> str:
 
 
 def _swap(new: Path, target: Path) -> None:
-    """Put `new` in the place of `target` in one step; the old one ends where `new` was."""
+    """Exchange `new` and `target` in one step."""
     if not target.exists():
         new.rename(target)
         return
     exchange = getattr(ctypes.CDLL(None), "renameat2", None)
     paths = (_AT_FDCWD, os.fsencode(new), _AT_FDCWD, os.fsencode(target))
-    # Where libc, kernel or file system lack the exchange: two renames, journalled.
+    # Without the exchange in libc, kernel or file system: two renames, covered by the journal.
     if exchange is None or exchange(*paths, _RENAME_EXCHANGE) != 0:
         old = new.with_name(f".{new.name}.old")
         target.rename(old)

@@ -1,11 +1,11 @@
-"""The real tritonserver on a repository: found, started, waited for, watched and stopped.
+"""The real tritonserver on a repository: start it, wait until it is ready, stop it.
 
     with Server("model_repository", port=0) as server:
         print(server.grpc, server.models)
 
-It listens on loopback unless told otherwise. Its supervisor sees to it that neither the server nor
-a stub outlives this process, however this process ends; `start(detach=True)` lets it live on.
-Whoever can list this host's processes can read the key of the restricted protocols.
+It listens on loopback by default. Its supervisor ends the server and its stubs when this process
+ends, for any reason; after `start(detach=True)` it keeps running. Any user who can list this host's
+processes can read the key of the restricted protocols.
 """
 
 from __future__ import annotations
@@ -37,16 +37,16 @@ _PORT_ATTEMPTS = 3
 
 
 class _PortLostError(Exception):
-    """Another process bound a port between our look and the server's."""
+    """Another process bound a port between our check and the server's start."""
 
 
 class Server:
     """One tritonserver on one repository.
 
-    `port` is the HTTP port, gRPC and metrics take the next two; 0 takes any free ones. `timeout_s`
-    bounds the wait for all models to be ready. `log` is where the server's log goes; without it, a
-    temporary file that is kept only when the server fails. Starting raises `HostError` with the
-    server's own reason, and `UsageError` for a repository with nothing in it to serve.
+    `port` is the HTTP port, gRPC and metrics use the next two; 0 stands for any free ones.
+    `timeout_s` limits the wait until all models are ready. `log` is the file of the server's log;
+    without it, a temporary one that is kept only when the server fails. `progress` is called while
+    the server starts, `installation` is the tritonserver to use instead of the one found here.
     """
 
     def __init__(
@@ -90,7 +90,7 @@ class Server:
 
     @property
     def version(self) -> str:
-        """Triton's version, as the server says itself."""
+        """Triton's version, as the server reports it."""
         return self._started.version()
 
     @property
@@ -110,7 +110,11 @@ class Server:
         return self._endpoints
 
     def start(self, *, detach: bool = False) -> Self:
-        """Start the server and return once every model is ready."""
+        """Start the server; returns when every model is ready.
+
+        Raises `HostError` with the server's own reason where it does not start, and `UsageError`
+        for a repository that has nothing to serve.
+        """
         if self._process is not None:
             raise UsageError("the server is already started", where=self.repository)
         count = _count_models(self.repository)
@@ -138,14 +142,14 @@ class Server:
         return self
 
     def wait(self) -> None:
-        """Block while the server lives; raises `HostError` with its own reason once it has died."""
+        """Block while the server runs; raises `HostError` with its own reason when it has ended."""
         if self._process is None:
             raise UsageError("the server is not started", where=self.repository)
         self._process.wait()
         raise self._failure("the server has died", self._process)
 
     def stop(self) -> None:
-        """End the server and its stubs; does nothing when there is none."""
+        """End the server and its stubs; does nothing where it is not started."""
         if self._detached:
             stop_detached(self.repository)
             self._detached = False
@@ -219,9 +223,9 @@ class Server:
             time.sleep(_POLL_S)
 
     def _failure(self, what: str, process: ServerProcess) -> Exception:
-        """What the server itself says about its end."""
+        """The error with the server's own reason for its end."""
         log = server_log.read(self._log)
-        socket = server_log.taken_socket(log)
+        socket = server_log.occupied_socket(log)
         if socket is not None:
             return _PortLostError(socket)
         self._keep_log = True
@@ -251,7 +255,7 @@ class Server:
 
 
 def _count_models(repository: Path) -> int:
-    """How many models Triton will find; it takes every directory for one, hidden ones too."""
+    """How many models Triton will find: every directory, hidden ones too."""
     if not repository.is_dir():
         raise UsageError(
             "there is no such model repository",
@@ -261,7 +265,7 @@ def _count_models(repository: Path) -> int:
     try:
         names = sorted(entry.name for entry in repository.iterdir() if entry.is_dir())
     except PermissionError as error:
-        raise HostError("the model repository may not be read", where=repository) from error
+        raise HostError("the model repository cannot be read", where=repository) from error
     if not names:
         raise UsageError(
             "the model repository is empty: nothing to serve",

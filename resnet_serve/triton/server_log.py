@@ -1,4 +1,4 @@
-"""What tritonserver says in its log: what it has loaded, and in its own words why it failed.
+"""The log of tritonserver: which models it has loaded, and its own reason for a failure.
 
 I1121 00:08:01.628028 8302 model_lifecycle.cc:839] "successfully loaded 'resnet50'"
 E1121 00:08:01.715980 8302 model_lifecycle.cc:642] "failed to load 'x' version 1: Internal: …"
@@ -11,7 +11,7 @@ import re
 import signal
 from pathlib import Path
 
-_LINE = re.compile(r'^[IWE]\d{4} \S+ +\d+ \S+\] "(?P<said>.*)"$', re.MULTILINE)
+_LINE = re.compile(r'^[IWE]\d{4} \S+ +\d+ \S+\] "(?P<text>.*)"$', re.MULTILINE)
 _LOADING = re.compile(r"loading: (?P<model>.+):\d+")
 _LOADED = re.compile(r"successfully loaded '(?P<model>.+)'")
 _FAILED = (
@@ -25,39 +25,39 @@ _FATAL = re.compile(r"^(?:E\d{4}.*\] \"?(?=failed to start)|error: )(?P<why>.*?)
 _DEPENDS = re.compile(r"depends on '(?P<model>.+?)' which has no loaded version")
 _STATUS = re.compile(r"^(Internal|Invalid argument|Unavailable|Not found|Unsupported|Unknown): ")
 _EXCEPTION = re.compile(r"^([\w.]*(Error|Exception)): ")
-_PORT_TAKEN = re.compile(r"Socket '(?P<socket>[^']+)' already in use")
-# The server then waits for its stub for ever.
+_PORT_IN_USE = re.compile(r"Socket '(?P<socket>[^']+)' already in use")
+# The server then waits forever for its stub.
 _STUB_FAILED = re.compile(
     r"^(?P<why>Failed to run python backend stub.*|\S*triton_python_backend_stub: .*)$",
     re.MULTILINE,
 )
-# What a host without a GPU always says, and what tells nothing about a failure.
+# Lines that every host without a GPU logs, and others that explain no failure.
 _NOISE = re.compile(r"CudaDriverHelper|NVML|DCGM|pinned|\| |^\+|^I\d{4}|^\s*$")
 
 
 def loading(log: str) -> tuple[str, ...]:
-    """The models the server has begun to load, in that order."""
+    """The models whose loading has begun, in that order."""
     return _models(log, _LOADING)
 
 
 def loaded(log: str) -> tuple[str, ...]:
-    """The models that are loaded, in the order they were."""
+    """The models that are loaded, in the order in which that ended."""
     return _models(log, _LOADED)
 
 
 def _models(log: str, pattern: re.Pattern[str]) -> tuple[str, ...]:
-    found = (pattern.fullmatch(line["said"]) for line in _LINE.finditer(log))
+    found = (pattern.fullmatch(line["text"]) for line in _LINE.finditer(log))
     return tuple(dict.fromkeys(match["model"] for match in found if match))
 
 
-def taken_socket(log: str) -> str | None:
-    """The address the server could not bind because another process has it."""
-    found = _PORT_TAKEN.search(log)
+def occupied_socket(log: str) -> str | None:
+    """The address that the server could not bind because another process uses it; else None."""
+    found = _PORT_IN_USE.search(log)
     return found["socket"] if found else None
 
 
 def stub_failure(log: str) -> str | None:
-    """Why no Python backend can run here, if the server has tried and could not."""
+    """The reason why no Python backend can run here; None as long as the log has none."""
     found = _STUB_FAILED.search(log)
     if found is None:
         return None
@@ -66,12 +66,12 @@ def stub_failure(log: str) -> str | None:
 
 
 def failures(log: str) -> dict[str, str]:
-    """Why each model could not be loaded, without what follows from another one's failure."""
+    """The reason of each model that could not be loaded, except those that depend on another."""
     reasons: dict[str, str] = {}
     for line in _LINE.finditer(log):
-        said = _unescaped(line["said"])
+        text = _unescaped(line["text"])
         for pattern in _FAILED:
-            found = pattern.fullmatch(said)
+            found = pattern.fullmatch(text)
             if found is not None:
                 reasons.setdefault(found["model"], _plain(found["why"]))
                 break
@@ -86,7 +86,7 @@ def failures(log: str) -> dict[str, str]:
 
 
 def reason(log: str, status: int | None) -> str:
-    """One line: why the server ended; `status` is its exit status, 128 + n for signal n."""
+    """Why the server ended, in one line; `status` is its exit status, 128 + n for signal n."""
     if reasons := failures(log):
         return "; ".join(f"cannot load {model}: {why}" for model, why in reasons.items())
     if stub := stub_failure(log):
@@ -98,29 +98,29 @@ def reason(log: str, status: int | None) -> str:
     fatal = [found["why"] for found in _FATAL.finditer(log)]
     if fatal:
         return _plain(fatal[-1])
-    telling = [line for line in log.splitlines() if not _NOISE.search(line)]
-    if telling:
-        return _plain(telling[-1])
-    return f"tritonserver ended with status {status} and said nothing"
+    useful = [line for line in log.splitlines() if not _NOISE.search(line)]
+    if useful:
+        return _plain(useful[-1])
+    return f"tritonserver ended with status {status} and logged no reason"
 
 
 def read(path: Path) -> str:
-    """The log so far; empty while there is none."""
+    """The log so far; empty as long as there is no file."""
     try:
         return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return ""
 
 
-def _unescaped(said: str) -> str:
+def _unescaped(text: str) -> str:
     try:
-        return str(json.loads(f'"{said}"'))
+        return str(json.loads(f'"{text}"'))
     except ValueError:
-        return said
+        return text
 
 
 def _plain(why: str) -> str:
-    """Without the status, the exception's class, the stub's position and repetitions."""
+    """The reason without status, exception class, position in the stub, and repetitions."""
     why = why.partition("\n\nAt:\n")[0]
     why = _EXCEPTION.sub("", _STATUS.sub("", why.strip()))
     parts = [" ".join(part.split()) for part in re.split(r";(?:\s+|$)", why)]

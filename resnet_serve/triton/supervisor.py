@@ -1,13 +1,14 @@
-"""Sees to it that a tritonserver never outlives the process that started it.
+"""Supervisor: ends a tritonserver when the process that started it ends.
 
     parent ── pipe ──► supervisor ──► tritonserver ──► Python stubs
 
-The parent writes one line of JSON (`Orders`) into the pipe and keeps it open. When the pipe ends,
-when the parent dies, or on SIGTERM, SIGINT or SIGHUP, the server is asked to exit, then killed with
-all its stubs, and its shared memory is removed. If the supervisor itself is killed, the kernel asks
-the server to exit. The word `detach` in the pipe lets the server live on without its parent.
+The parent writes one line of JSON (`Orders`) into the pipe and keeps it open. When the pipe closes,
+when the parent dies, or on SIGTERM, SIGINT or SIGHUP, the server gets SIGTERM, is then killed with
+all its stubs, and its shared memory is removed. If the supervisor itself is killed, the kernel
+sends SIGTERM to the server. The word `detach` in the pipe keeps the server running without its
+parent.
 
-    python -m resnet_serve.triton.supervisor    # answers with one line: the server's process id
+    python -m resnet_serve.triton.supervisor    # prints one line: the server's process id
 """
 
 from __future__ import annotations
@@ -37,7 +38,7 @@ _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - POSIX shared memory, not a tem
 
 @dataclass(frozen=True)
 class Orders:
-    """What to run and what to leave clean: `scratch` and the shared memory named `shm_prefix*`."""
+    """A command to run; `scratch` and the shared memory `shm_prefix*` are removed at its end."""
 
     command: list[str]
     environment: dict[str, str]
@@ -46,19 +47,21 @@ class Orders:
     shm_prefix: str
 
     def to_line(self) -> bytes:
+        """One line of JSON."""
         return json.dumps(asdict(self)).encode() + b"\n"
 
     @classmethod
     def from_line(cls, line: bytes) -> Orders:
+        """The inverse of `to_line`."""
         return cls(**json.loads(line))
 
 
 def main() -> int:
-    """Run until the server has gone; the exit status is the server's, 128 + n for signal n."""
+    """Run until the server has ended; returns its exit status, 128 + n for signal n."""
     wakeup = _install_signals()
     parent = os.getppid()
     libc = ctypes.CDLL(None, use_errno=True)
-    # Stubs whose server has died come to us instead of to process 1, so that we can wait for them.
+    # Stubs whose server has died become our children, not those of process 1: we wait for them.
     libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
     with os.fdopen(0, "rb", buffering=0) as pipe:
         line = pipe.readline()
@@ -68,9 +71,9 @@ def main() -> int:
         try:
             server = _start(orders, libc)
         except OSError as error:
-            _answer(f"error {error}")
+            _reply(f"error {error}")
             return 1
-        _answer(str(server.pid))
+        _reply(str(server.pid))
         _watch(server, pipe.fileno(), wakeup, parent)
     _end(server)
     _clean(orders)
@@ -88,7 +91,7 @@ def _install_signals() -> int:
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:
-    """The wakeup pipe carries the signal."""
+    """Do nothing: the signal's number is in the wakeup pipe."""
 
 
 def _start(orders: Orders, libc: ctypes.CDLL) -> subprocess.Popen[bytes]:
@@ -111,13 +114,13 @@ def _start(orders: Orders, libc: ctypes.CDLL) -> subprocess.Popen[bytes]:
     )
 
 
-def _answer(text: str) -> None:
+def _reply(text: str) -> None:
     with contextlib.suppress(OSError), os.fdopen(1, "w") as out:
         out.write(text + "\n")
 
 
 def _watch(server: subprocess.Popen[bytes], pipe: int, wakeup: int, parent: int) -> None:
-    """Return when the server has exited, or when it is time to end it."""
+    """Wait until the server has exited or must be ended."""
     attached = True
     while server.poll() is None:
         sources = [wakeup, pipe] if attached else [wakeup]
@@ -129,13 +132,13 @@ def _watch(server: subprocess.Popen[bytes], pipe: int, wakeup: int, parent: int)
             if word != DETACH:
                 return
             attached = False
-        # A forked child of the parent may hold the pipe open; its death is still seen.
+        # A forked child of the parent may keep the pipe open after the parent has died.
         if attached and os.getppid() != parent:
             return
 
 
 def _end(server: subprocess.Popen[bytes]) -> None:
-    """Ask, wait, kill; return when neither the server nor a stub is left."""
+    """SIGTERM, wait, SIGKILL; returns when neither the server nor a stub is left."""
     if server.poll() is None:
         server.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):

@@ -104,7 +104,7 @@ def test_a_version_compatible_plan_goes_forward(built: str) -> None:
     "version", ["", "11", "11.3", "11.3.0", "11.3.0.99.1", "11.3.0.x", "١.٢.٣.٤"]
 )
 def test_what_is_no_version(version: str) -> None:
-    with pytest.raises(UsageError, match="is no TensorRT version"):
+    with pytest.raises(UsageError, match="is not a TensorRT version"):
         check_build(CURRENT, version, version_compatible=False)
 
 

@@ -77,8 +77,8 @@ def test_a_taken_port() -> None:
         'E1121 00:16:09.731432 12578 main.cc:245] "failed to start GRPC service: Unavailable - '
         "Socket '127.0.0.1:18101' already in use \"\n"
     )
-    assert server_log.taken_socket(START + log) == "127.0.0.1:18101"
-    assert server_log.taken_socket(START) is None
+    assert server_log.occupied_socket(START + log) == "127.0.0.1:18101"
+    assert server_log.occupied_socket(START) is None
     assert server_log.reason(START + log, 1).startswith("failed to start GRPC service")
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 
 class ContractError(ValueError):
-    """The configuration asks for what the model, or the backend, does not provide."""
+    """The configuration requests what the model, or the backend, does not provide."""
 
 
 def configured_dims(tensor: Mapping[str, Any]) -> list[int]:

@@ -5,7 +5,7 @@
 
 It reads `preprocessing.json` of its version, so that the server sees an image exactly as the
 weights were trained on it. Where the version has a `crops.json` too, there is one output per crop,
-in the order of `resnet_serve.crops`. Runs with numpy and Pillow alone, also in NVIDIA's container.
+in the order of `resnet_serve.crops`. Needs numpy and Pillow only, also in NVIDIA's container.
 """
 
 from __future__ import annotations
@@ -96,7 +96,10 @@ def read_preprocessing(path: Path) -> Preprocessing:
 
 
 def read_crops(path: Path, preprocessing: Preprocessing) -> TenCrop | None:
-    """The crops stored with a version, None where there are none; `ValueError` with the path."""
+    """The crops stored with a version; None where there are none.
+
+    Raises `ValueError` with the path.
+    """
     try:
         return TenCrop.from_json(path.read_text(encoding="utf-8"), preprocessing)
     except FileNotFoundError:

@@ -1,7 +1,8 @@
-"""Fill in what a configuration leaves out, as the native `onnxruntime` backend does.
+"""Complete a configuration from its model, as the native `onnxruntime` backend does.
 
-Nothing when inputs and outputs are both given; otherwise `max_batch_size`, `dynamic_batching` and
-the missing side, from the model (r24.10, `ModelState::AutoCompleteConfig` of onnxruntime.cc).
+Where both inputs and outputs are given, nothing is filled in; otherwise `max_batch_size`,
+`dynamic_batching` and the missing side are (r24.10, `ModelState::AutoCompleteConfig` of
+onnxruntime.cc).
 """
 
 from __future__ import annotations
@@ -12,17 +13,20 @@ from typing import Any
 from resnet_serve.triton.backends.contract import ContractError
 from resnet_serve.triton.backends.onnxruntime.contract import ModelTensor, Signature
 
-# What Triton gives every backend that can batch, unless --backend-config says otherwise.
+# Triton's default for every backend that can batch, unless --backend-config sets another.
 DEFAULT_MAX_BATCH_SIZE = 4
 
 
 def wanted(config: dict[str, Any]) -> bool:
-    """Whether something is missing; otherwise the model need not be opened."""
+    """Whether something is missing, so that the model must be opened."""
     return not ((config.get("input") or config.get("batch_input")) and config.get("output"))
 
 
 def complete(config: dict[str, Any], signature: Signature) -> None:
-    """Fill in `config` (Triton's JSON form of config.pbtxt) in place."""
+    """Fill in `config` (Triton's JSON form of config.pbtxt) in place.
+
+    Raises `ContractError` for a batch size that the model does not support.
+    """
     tensors = (*signature.inputs, *signature.outputs)
     if all(tensor.shape and tensor.shape[0] == -1 for tensor in tensors):
         if config["max_batch_size"] == 0:

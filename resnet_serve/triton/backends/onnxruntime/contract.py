@@ -1,8 +1,8 @@
-"""What a model and its configuration must agree on before the `onnxruntime` backend serves it.
+"""The contract of the `onnxruntime` backend: what a configuration and its model must agree on.
 
 The checks, their order and their words are those of the native backend (r24.10,
 triton-inference-server/onnxruntime_backend, onnxruntime.cc and onnxruntime_utils.cc), so that a
-configuration refused in NVIDIA's container is refused here for the same reason.
+configuration refused in NVIDIA's container is refused here with the same reason.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class ModelTensor:
 
     @classmethod
     def of(cls, node: Any) -> ModelTensor:
-        """From an `onnxruntime.NodeArg`; only tensors can be served."""
+        """From an `onnxruntime.NodeArg`; raises `ContractError` for what is no tensor."""
         if not node.type.startswith("tensor("):
             kind = node.type.partition("(")[0].upper()
             raise ContractError(
@@ -71,6 +71,7 @@ class Signature:
 
     @classmethod
     def of(cls, session: Any) -> Signature:
+        """From an `onnxruntime.InferenceSession`; raises as `ModelTensor.of`."""
         return cls(
             tuple(map(ModelTensor.of, session.get_inputs())),
             tuple(map(ModelTensor.of, session.get_outputs())),
@@ -79,7 +80,7 @@ class Signature:
 
 
 def check(config: Mapping[str, Any], signature: Signature) -> None:
-    """Raise `ContractError` unless the model provides what the configuration promises."""
+    """Raise `ContractError` where the model does not provide what the configuration has."""
     name = config["name"]
     required = [tensor for tensor in config["input"] if not tensor.get("optional")]
     expected = len(required) + _check_controls(config, signature)
@@ -134,7 +135,7 @@ def _check_tensor(
 def _check_dims(
     model: str, found: ModelTensor, dims: Sequence[int], max_batch_size: int, *, exact: bool
 ) -> None:
-    """An input may narrow a -1 of the model, never widen; an output must match exactly."""
+    """An input may fix a dimension that is -1 in the model; an output must match exactly."""
     where = f"model '{model}', tensor '{found.name}'"
     full = list(dims)
     if max_batch_size > 0:
@@ -154,7 +155,7 @@ def _check_dims(
 
 
 def _check_controls(config: Mapping[str, Any], signature: Signature) -> int:
-    """The sequence controls the model must take as inputs of shape [1]; how many there are."""
+    """Check the sequence controls, inputs of shape [1]; returns how many there are."""
     batching = config.get("sequence_batching") or {}
     count = 0
     for each in batching.get("control_input", []):

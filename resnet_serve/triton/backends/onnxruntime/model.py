@@ -3,7 +3,7 @@
     load     options ─► session ─► contract (the native checks) ─► ready
     serve    requests of one batch ─► one run ─► one response each
 
-One session per instance, as natively; a request's tensor is used where Triton put it.
+One session per instance, as in the native backend; request tensors are used without a copy.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class TritonPythonModel:
 
     @staticmethod
     def auto_complete_config(auto_complete_model_config: ModelConfig) -> ModelConfig:
-        """Fill in inputs, outputs and batching from the model; opens it only when it must."""
+        """Fill in inputs, outputs and batching from the model, which is opened only if needed."""
         import triton_python_backend_utils as pb_utils
 
         config = auto_complete_model_config.as_dict()
@@ -130,7 +130,7 @@ class TritonPythonModel:
 def _onnxruntime() -> Any:
     import onnxruntime  # type: ignore[import-untyped]
 
-    if not hasattr(onnxruntime, "InferenceSession"):  # an empty namespace of that name
+    if not hasattr(onnxruntime, "InferenceSession"):  # an empty namespace package
         raise ImportError("no InferenceSession in it")
     return onnxruntime
 
@@ -153,7 +153,7 @@ def _session(config: dict[str, Any], directory: Path, options: Options) -> Any:
 
 
 def _native_words(error: Exception) -> str:
-    """`onnx runtime error 7: …`, as the native backend words it."""
+    """The error in the native backend's words: `onnx runtime error 7: …`."""
     found = re.fullmatch(r"\[ONNXRuntimeError\] : (\d+) : \w+ : (.*)", str(error), re.DOTALL)
     return f"onnx runtime error {found[1]}: {found[2]}" if found else str(error)
 

@@ -1,7 +1,7 @@
-"""What a configuration asks of the `onnxruntime` backend: the session's options and the file.
+"""Options of the `onnxruntime` backend in a configuration: those of the session, and the file.
 
 Names, defaults and refusals are the native backend's (r24.10, `ModelState::ModelState` and
-`ModelState::LoadModel` of onnxruntime.cc). What only the native backend can do is refused by name.
+`ModelState::LoadModel` of onnxruntime.cc). Features that only the native backend has are refused.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from resnet_serve.triton.backends.contract import ContractError
 
 DEFAULT_MODEL_FILE = "model.onnx"
 _INT32 = range(-(2**31), 2**31)
-_SPOKEN = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
+_BOOLEANS = {"true": True, "on": True, "1": True, "false": False, "off": False, "0": False}
 _SHRINKAGE = "memory.enable_memory_arena_shrinkage"
 
 
 @dataclass(frozen=True)
 class Options:
-    """Thread counts of 0 and None elsewhere leave ONNX Runtime's own default."""
+    """Options of a session; thread counts of 0, and None elsewhere, are ONNX Runtime's default."""
 
     intra_op_threads: int = 0
     inter_op_threads: int = 0
@@ -34,7 +34,10 @@ class Options:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Options:
-        """Read `parameters` and `optimization`; unknown parameters are ignored, as natively."""
+        """Read `parameters` and `optimization`; unknown parameters are ignored.
+
+        Raises `ContractError` for a value out of range.
+        """
         values = {
             key: value["string_value"] for key, value in (config.get("parameters") or {}).items()
         }
@@ -56,7 +59,7 @@ class Options:
         )
 
     def session_options(self, onnxruntime: Any) -> Any:
-        """As `onnxruntime.SessionOptions`."""
+        """The `onnxruntime.SessionOptions`."""
         options = onnxruntime.SessionOptions()
         levels = onnxruntime.GraphOptimizationLevel
         options.graph_optimization_level = {
@@ -75,7 +78,7 @@ class Options:
         return options
 
     def run_options(self, onnxruntime: Any) -> Any:
-        """As `onnxruntime.RunOptions`, or None where nothing is asked of a run."""
+        """The `onnxruntime.RunOptions`, or None where the defaults will do."""
         if self.arena_shrinkage is None:
             return None
         options = onnxruntime.RunOptions()
@@ -85,7 +88,7 @@ class Options:
 
 def _integer(values: Mapping[str, str], key: str) -> int:
     text = values.get(key, "0")
-    # std::stoi, which the native backend uses, reads the digits in front and ignores the rest.
+    # std::stoi in the native backend reads the leading digits and ignores the rest.
     found = re.match(r"\s*[+-]?[0-9]+", text)
     if found is None or int(found[0]) not in _INT32:
         raise ContractError(f"failed to convert '{text}' to integral number")
@@ -96,13 +99,16 @@ def _boolean(values: Mapping[str, str], key: str) -> bool | None:
     text = values.get(key)
     if text is None:
         return None
-    if text.lower() not in _SPOKEN:
+    if text.lower() not in _BOOLEANS:
         raise ContractError(f"failed to convert '{text}' to boolean")
-    return _SPOKEN[text.lower()]
+    return _BOOLEANS[text.lower()]
 
 
 def model_file(config: Mapping[str, Any], version_directory: Path) -> Path:
-    """The ONNX file: `default_model_filename`, or `model.onnx` inside a directory of that name."""
+    """The ONNX file: `default_model_filename`, or `model.onnx` in a directory of that name.
+
+    Raises `ContractError` where there is none.
+    """
     path = version_directory / (config.get("default_model_filename") or DEFAULT_MODEL_FILE)
     if not path.exists():
         raise ContractError(f"failed to stat file {path}")
@@ -115,7 +121,10 @@ def model_file(config: Mapping[str, Any], version_directory: Path) -> Path:
 
 
 def refuse_native_only(config: Mapping[str, Any], kind: str) -> None:
-    """Raise for what only the native backend can do; `kind` is the instance's ("CPU", "GPU", …)."""
+    """Raise `ContractError` for features that only the native backend has.
+
+    `kind` is the instance's: "CPU", "GPU", …
+    """
     where = f"model '{config['name']}'"
     needs = "needs the native onnxruntime backend"
     if kind != "CPU":
@@ -123,7 +132,7 @@ def refuse_native_only(config: Mapping[str, Any], kind: str) -> None:
             f"{where}: an instance group of kind KIND_{kind} {needs}; this one serves KIND_CPU"
         )
     accelerators = (config.get("optimization") or {}).get("execution_accelerators") or {}
-    # As natively, an instance on the CPU does not look at gpu_execution_accelerator.
+    # As in the native backend, an instance on the CPU ignores gpu_execution_accelerator.
     for accelerator in accelerators.get("cpu_execution_accelerator") or []:
         if accelerator["name"] == "openvino":
             raise ContractError(f"{where}: the Execution Accelerator 'openvino' {needs}")

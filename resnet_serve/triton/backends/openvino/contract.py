@@ -1,10 +1,10 @@
-"""What a model and its configuration must agree on before the `openvino` backend serves it.
+"""The contract of the `openvino` backend: what a configuration and its model must agree on.
 
 The checks, their order and their words are those of the native backend (2026-08, triton-inference-
 server/openvino_backend, openvino.cc and openvino_utils.cc). As there, OpenVINO converts where the
-configuration names another element type than the model has. The one difference: natively the
-batch is fixed to `max_batch_size` and smaller ones are padded; here it stays open, so that a
-batch costs what it holds.
+configuration has another element type than the model. The one difference: the native backend fixes
+the batch to `max_batch_size` and pads smaller ones; here the batch dimension stays dynamic, and
+nothing is padded.
 """
 
 from __future__ import annotations
@@ -15,9 +15,9 @@ from typing import Any
 from resnet_serve.runtimes.openvino import reason
 from resnet_serve.triton.backends.contract import ContractError, configured_dims, mismatch
 
-# What Triton gives every backend that can batch, unless --backend-config says otherwise.
+# Triton's default for every backend that can batch, unless --backend-config sets another.
 DEFAULT_MAX_BATCH_SIZE = 4
-# Triton's element types and OpenVINO's names of them.
+# Triton's element types, and OpenVINO's names for them.
 _TYPES = {
     "TYPE_BOOL": "boolean",
     "TYPE_UINT8": "u8",
@@ -35,17 +35,17 @@ _TRITON_TYPES = {name: triton for triton, name in _TYPES.items()}
 
 
 def failed(doing: str, error: Exception) -> ContractError:
-    """OpenVINO's own refusal, as the native backend words it."""
+    """OpenVINO's error in the native backend's words."""
     return ContractError(f"openvino error in {doing} : {reason(error)}")
 
 
 def incomplete(config: Mapping[str, Any]) -> bool:
-    """Whether inputs or outputs are left out; otherwise the model need not be opened."""
+    """Whether inputs or outputs are missing, so that the model must be opened."""
     return not (config.get("input") and config.get("output"))
 
 
 def complete(config: dict[str, Any], model: Any, openvino: Any) -> None:
-    """Fill in what is left out, in place; only a model with layouts (IR) is known to batch."""
+    """Fill in what is missing, in place; only models with layouts (IR) are known to batch."""
     largest = int(config["max_batch_size"])
     has_batch = openvino.layout_helpers.has_batch
     if all(has_batch(port.get_node().layout) for port in (*model.inputs, *model.outputs)):
@@ -60,7 +60,7 @@ def complete(config: dict[str, Any], model: Any, openvino: Any) -> None:
 
 def _described(port: Any, *, batched: bool) -> dict[str, Any]:
     shape = port.partial_shape
-    # As natively: one open dimension, and all are left open.
+    # As in the native backend: with one dynamic dimension, all are dynamic.
     dims = [side.get_length() if shape.is_static else -1 for side in shape]
     return {
         "name": port.any_name,
@@ -70,9 +70,9 @@ def _described(port: Any, *, batched: bool) -> dict[str, Any]:
 
 
 def prepared(config: Mapping[str, Any], model: Any, openvino: Any, *, reshape: bool) -> Any:
-    """The model with the types, shapes and batch the configuration asks for.
+    """The model with the types, shapes and batch of the configuration.
 
-    Raises `ContractError` unless the model provides what the configuration promises.
+    Raises `ContractError` where the model does not provide them.
     """
     with_inputs = _with_inputs(config, model, openvino, reshape=reshape)
     if config["max_batch_size"] > 0:
@@ -146,7 +146,7 @@ def _element(
 def _reshaped(
     config: Mapping[str, Any], name: str, shape: Any, dims: Sequence[int], openvino: Any
 ) -> Any:
-    """The shape that RESHAPE_IO_LAYERS asks for: the configured dimensions behind the batch."""
+    """The shape for RESHAPE_IO_LAYERS: the batch of the model, then the configured dimensions."""
     kept = list(shape)[: 1 if config["max_batch_size"] > 0 else 0]
     if len(kept) + len(dims) != len(shape):
         raise _mismatch(config, name, shape, dims)
@@ -161,7 +161,7 @@ def _reshaped(
 def _check_dims(
     config: Mapping[str, Any], name: str, shape: Any, dims: Sequence[int], *, exact: bool
 ) -> None:
-    """Where a batch leads, an input may leave dimensions open; all others must match."""
+    """With a batch, dimensions of an input may be dynamic; all others must match."""
     largest = config["max_batch_size"]
     if largest > 0 and not len(shape):
         raise ContractError(

@@ -3,8 +3,8 @@
     load     options ─► model ─► contract (the native checks) ─► compiled for this instance
     serve    requests of one batch ─► one run ─► one response each
 
-The native backend pads every batch to `max_batch_size` and refuses a smaller one unless
-ENABLE_BATCH_PADDING is YES; this one refuses the same and runs what it is given, without padding.
+The native backend pads every batch to `max_batch_size`, and refuses smaller ones unless
+ENABLE_BATCH_PADDING is YES; this one refuses the same, but runs the batch as it is.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class TritonPythonModel:
 
     @staticmethod
     def auto_complete_config(auto_complete_model_config: ModelConfig) -> ModelConfig:
-        """Fill in inputs, outputs and batching from the model; opens it only when it must."""
+        """Fill in inputs, outputs and batching from the model, which is opened only if needed."""
         import triton_python_backend_utils as pb_utils
 
         config = auto_complete_model_config.as_dict()

@@ -1,10 +1,11 @@
-"""What a configuration asks of the `openvino` backend: OpenVINO's properties and the model file.
+"""Options of the `openvino` backend in a configuration: OpenVINO's properties, and the model file.
 
 Names, values and refusals are the native backend's (2026-08, triton-inference-server/
 openvino_backend, `ModelState::ParseParameters` and `ParseParameterHelper` of openvino.cc). Two
-things differ, and are said in docs/openvino.md: the instances natively share one compiled model
-with its streams and threads, and here each has its own, with its share of them; and what is not
-INT8 computes in FP32 unless HINT_BF16 asks otherwise, where natively the CPU decides.
+differences are described in docs/openvino.md: instances of the native backend share one compiled
+model with its streams and threads, and here each has its own, with its share of them; and layers
+that are not INT8 compute in FP32 unless HINT_BF16 is set, where in the native backend the CPU
+decides.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ _HINTS = {
 
 @dataclass(frozen=True)
 class Options:
-    """As `parameters` give them; `streams` is a number, "AUTO" or "NUMA"."""
+    """Options of the compiled model; `streams` is a number, "AUTO" or "NUMA"."""
 
     device: str = "CPU"
     inference_threads: int | None = None
@@ -40,7 +41,10 @@ class Options:
 
     @classmethod
     def of(cls, config: Mapping[str, Any]) -> Options:
-        """Read `parameters`; unknown ones are ignored, as natively."""
+        """Read `parameters`; unknown ones are ignored.
+
+        Raises `ContractError` for a bad value.
+        """
         values = {
             key: str(value["string_value"])
             for key, value in (config.get("parameters") or {}).items()
@@ -66,7 +70,7 @@ class Options:
     def properties(self, *, instances: int, cores: int) -> dict[str, Any]:
         """OpenVINO's properties for one of `instances` that share `cores`.
 
-        An instance runs one request at a time: one stream, on the threads that a stream has.
+        An instance runs one request at a time: one stream, with the threads of one stream.
         """
         properties: dict[str, Any] = {}
         if self.hint is not None:
@@ -83,7 +87,7 @@ class Options:
             properties["INFERENCE_NUM_THREADS"] = max(1, threads // parts)
         if self.device == "CPU":
             properties.setdefault("INFERENCE_PRECISION_HINT", "f32")
-            # Instances are processes: pinned, they would all compute on the same cores.
+            # Instances are processes: with pinning, they would all use the same cores.
             properties["ENABLE_CPU_PINNING"] = False
         return properties
 
@@ -94,7 +98,10 @@ def instances(config: Mapping[str, Any]) -> int:
 
 
 def model_file(config: Mapping[str, Any], version_directory: Path) -> Path:
-    """`default_model_filename`, else `model.xml`: any format that OpenVINO reads."""
+    """`default_model_filename`, else `model.xml`: any format that OpenVINO reads.
+
+    Raises `ContractError` where there is none.
+    """
     path = version_directory / (config.get("default_model_filename") or DEFAULT_MODEL_FILE)
     if not path.exists():
         raise ContractError(f"unable to find '{path}' for model '{config['name']}'")
@@ -102,7 +109,7 @@ def model_file(config: Mapping[str, Any], version_directory: Path) -> Path:
 
 
 def refuse_kind(config: Mapping[str, Any], kind: str) -> None:
-    """Raise for an instance of another kind than "CPU"; TARGET_DEVICE names the device."""
+    """Raise `ContractError` for an instance kind other than "CPU"; TARGET_DEVICE is the device."""
     if kind != "CPU":
         raise ContractError(
             f"unable to load model '{config['name']}', Triton OpenVINO backend supports only "
@@ -111,7 +118,7 @@ def refuse_kind(config: Mapping[str, Any], kind: str) -> None:
 
 
 def _yes(values: Mapping[str, str], key: str) -> bool:
-    """As natively, anything but YES is no."""
+    """As in the native backend, anything but YES is no."""
     return values.get(key, "").lower() == "yes"
 
 

@@ -1,9 +1,9 @@
-"""What a plan and its configuration must agree on before the `tensorrt` backend serves it.
+"""The contract of the `tensorrt` backend: what a configuration and its plan must agree on.
 
 The checks and their words are those of the native backend (triton-inference-server/
-tensorrt_backend, 2026-07, instance_state.cc, tensorrt_utils.cc and model_state.cc), so that what
-is refused in NVIDIA's container is refused here for the same reason. What only the native backend
-can do is refused by name.
+tensorrt_backend, 2026-07, instance_state.cc, tensorrt_utils.cc and model_state.cc), so that a
+configuration refused in NVIDIA's container is refused here with the same reason. Features that only
+the native backend has are refused.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ _TYPES = {"uint8": "TYPE_UINT8", "float32": "TYPE_FP32"}
 
 @dataclass(frozen=True)
 class Options:
-    """What the configuration asks of one instance.
+    """Options of one instance.
 
-    `profiles` are the indices of the optimization profiles it serves: as natively, only the first
-    unless its group lists others.
+    `profiles` are the indices of the optimization profiles that it serves: only the first, unless
+    its group lists others. `graphs` is whether to run CUDA graphs.
     """
 
     profiles: tuple[int, ...] = (0,)
@@ -51,7 +51,7 @@ def _group(config: Mapping[str, Any], instance: str) -> Mapping[str, Any]:
 
 
 def _index(name: str) -> int:
-    # std::stoi, which the native backend uses, reads the digits in front and ignores the rest.
+    # std::stoi in the native backend reads the leading digits and ignores the rest.
     found = re.match(r"\s*[+-]?[0-9]+", name)
     if found is None:
         raise ContractError(f"unable to parse '{name}': stoi")
@@ -59,7 +59,10 @@ def _index(name: str) -> int:
 
 
 def refuse(config: Mapping[str, Any], kind: str) -> None:
-    """Raise for what cannot be served at all; `kind` is the instance's ("CPU", "GPU", …)."""
+    """Raise `ContractError` for a configuration that cannot be served.
+
+    `kind` is the instance's: "CPU", "GPU", …
+    """
     name = config["name"]
     if kind != "GPU":
         raise ContractError(
@@ -80,7 +83,7 @@ def refuse(config: Mapping[str, Any], kind: str) -> None:
 
 
 def plan_file(config: Mapping[str, Any], version_directory: Path) -> Path:
-    """The plan: `default_model_filename`, or `model.plan`."""
+    """The plan: `default_model_filename`, or `model.plan`; raises `ContractError` without one."""
     path = version_directory / (config.get("default_model_filename") or DEFAULT_MODEL_FILE)
     if not path.is_file():
         raise ContractError(f"failed to stat file {path}")
@@ -89,19 +92,22 @@ def plan_file(config: Mapping[str, Any], version_directory: Path) -> Path:
 
 def check(
     config: Mapping[str, Any],
-    given: EngineTensor,
-    answer: EngineTensor,
+    source: EngineTensor,
+    result: EngineTensor,
     profiles: Sequence[Profile],
     instance: str,
 ) -> None:
-    """Raise `ContractError` unless the plan provides what the configuration promises."""
+    """Raise `ContractError` where the plan does not provide what the configuration has.
+
+    `source` and `result` are the plan's input and output, `profiles` the ones that are served.
+    """
     name, batch = config["name"], config["max_batch_size"]
     if len(config["input"]) > 1:
         raise ContractError(
             f"unable to load model '{name}', configuration expects {len(config['input'])} inputs, "
             "model provides at most 1"
         )
-    for role, tensor in (("input", given), ("output", answer)):
+    for role, tensor in (("input", source), ("output", result)):
         for wanted in config[role]:
             _check_tensor(config, wanted, tensor, role, instance)
     largest = max(profile.maximum for profile in profiles)
@@ -134,7 +140,7 @@ def _check_tensor(
     batched = config["max_batch_size"] > 0
     full = [-1, *dims] if batched else dims
     agree = len(full) == len(found.shape) and all(
-        size == wish or -1 in (size, wish) for size, wish in zip(found.shape, full, strict=True)
+        size == other or -1 in (size, other) for size, other in zip(found.shape, full, strict=True)
     )
     if not agree:
         raise mismatch(config["name"], tensor, found.shape, full, batched=batched)

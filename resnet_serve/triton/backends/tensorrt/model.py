@@ -3,8 +3,8 @@
     load     options ─► plan on this instance's GPU ─► contract (the native checks) ─► ready
     serve    requests of one execute ─► as few runs as the engine allows ─► one response each
 
-Where NVIDIA's container is, its native backend is used and this one is not. A version-compatible
-plan is refused here: it carries code, and a model repository is no reason to run it.
+In NVIDIA's container the native backend is used instead. A version-compatible plan is refused: it
+contains code, which must not run only because it is in a model repository.
 """
 
 from __future__ import annotations
