@@ -14,7 +14,8 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from thin import SHALLOW_ROWS, thin
+from thin import SHALLOW_ROWS
+from thin_traces import thin_trace
 from torch import nn
 from trace_once import trace_once
 
@@ -25,7 +26,7 @@ from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.trace import Trace, trace
 from resnet_convert.parity import latencies
 from resnet_serve import host, weights
-from resnet_serve.architectures import Architecture, build, find
+from resnet_serve.architectures import Architecture, find
 from resnet_serve.datasets import pixel_batches
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.datasets.selection import spread
@@ -129,11 +130,8 @@ def run() -> Callable[..., NDArray[Any]]:
 )
 def family(request: pytest.FixtureRequest) -> tuple[Architecture, nn.Module, Trace]:
     """The networks of the family in turn, random, thin, and the trace; not to be changed."""
-    torch.manual_seed(0)
-    row = thin(request.param)
-    network = build(row)
-    side = 64 if row.family == "ImageNet" else 32
-    return row, network, trace(network, (3, side, side))
+    made = thin_trace(request.param)
+    return made.row, made.network, made.trace
 
 
 @pytest.fixture(scope="session")

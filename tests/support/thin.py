@@ -7,8 +7,7 @@ from dataclasses import replace
 from resnet_serve.architectures import ARCHITECTURES, Architecture
 
 _SHALLOW = 56  # layers, up to which every test takes every network
-SHALLOW_ROWS = [row for row in ARCHITECTURES.values() if row.depth <= _SHALLOW]
-DEEP_ROWS = [row for row in ARCHITECTURES.values() if _SHALLOW < row.depth < 1000]
+_DEEPEST = 1000  # from which on a network has a test of its own
 
 
 def thin(row: Architecture) -> Architecture:
@@ -23,10 +22,12 @@ def kind(row: Architecture) -> tuple[object, ...]:
     return row.block, row.stem, row.shortcut, len(row.widths), *arithmetic
 
 
-def shallowest() -> list[Architecture]:
-    """One network of every kind."""
-    return list({kind(row): row for row in reversed(_by_depth())}.values())
+def shallowest(more_than: int = 0) -> list[Architecture]:
+    """One network of every kind, the shallowest of those that have more layers than this."""
+    deeper = [row for row in ARCHITECTURES.values() if more_than < row.depth < _DEEPEST]
+    by_depth = sorted(deeper, key=lambda row: row.depth, reverse=True)
+    return list({kind(row): row for row in by_depth}.values())
 
 
-def _by_depth() -> list[Architecture]:
-    return sorted(ARCHITECTURES.values(), key=lambda row: row.depth)
+SHALLOW_ROWS = [row for row in ARCHITECTURES.values() if row.depth <= _SHALLOW]
+DEEP_ROWS = shallowest(_SHALLOW)

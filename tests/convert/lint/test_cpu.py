@@ -8,21 +8,19 @@ from collections.abc import Callable
 import numpy as np
 import onnx_ir as ir
 import pytest
-import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from quantized import Graphs, calibrated, node, normal, residual
-from thin import thin
+from thin_traces import thin_trace
 
 from resnet_convert.graph.fold import fold
 from resnet_convert.graph.initializers import array_of, assign, initializer
 from resnet_convert.graph.pixels import take_pixels
-from resnet_convert.graph.trace import trace
 from resnet_convert.lint import cpu
 from resnet_convert.lint.rules import check, refuse
 from resnet_convert.quantization.calibrate import observe
 from resnet_convert.quantization.u8s8 import activations, quantize
-from resnet_serve.architectures import build, find
+from resnet_serve.architectures import find
 from resnet_serve.errors import ConversionError
 from resnet_serve.preprocessing import Preprocessing
 
@@ -46,10 +44,8 @@ def integers(graph: Graphs) -> ir.Model:
     "name", ["resnet20", "resnet18d", "resnet34-c", "preact_resnet18", "resnext50_32x4d"]
 )
 def test_every_graph_we_make_keeps_every_rule(name: str) -> None:
-    torch.manual_seed(0)
-    row = thin(find(name))
-    side = 64 if row.family == "ImageNet" else 32
-    model = trace(build(row), (3, side, side)).model
+    made = thin_trace(find(name))
+    side, model = made.side, ir.from_proto(ir.to_proto(made.trace.model))
     fold(model)
     take_pixels(model, Preprocessing(resize=side, crop=(side, side)))
     pixels = np.random.default_rng(0).integers(0, 256, (2, side, side, 3), dtype=np.uint8)

@@ -10,22 +10,21 @@ import numpy as np
 import onnx
 import onnx_ir as ir
 import pytest
-import torch
 from numpy.typing import NDArray
 from quantized import Graphs, array, calibrated, node, symmetric_residual
-from thin import shallowest, thin
+from thin import shallowest
+from thin_traces import thin_trace
 
 from resnet_convert.graph.fold import fold
 from resnet_convert.graph.half import halve
 from resnet_convert.graph.initializers import assign, initializer
 from resnet_convert.graph.pixels import take_pixels
-from resnet_convert.graph.trace import trace
 from resnet_convert.lint import tensorrt
 from resnet_convert.lint.rules import check, refuse
 from resnet_convert.lint.tensorrt import RULES
 from resnet_convert.quantization import s8s8
 from resnet_convert.quantization.ranges import Range
-from resnet_serve.architectures import Architecture, build
+from resnet_serve.architectures import Architecture
 from resnet_serve.errors import ConversionError
 from resnet_serve.precisions import PRECISIONS
 from resnet_serve.preprocessing import Preprocessing
@@ -278,12 +277,10 @@ def test_a_graph_made_for_the_cpu_is_refused_with_what_to_do(
 @pytest.fixture(scope="module", params=shallowest(), ids=lambda row: row.name)
 def narrow(request: pytest.FixtureRequest) -> tuple[Architecture, ir.Model]:
     """A network of every kind, folded; thin, because all that the rules ask is 16 channels."""
-    torch.manual_seed(0)
-    row = thin(request.param)
-    side = 64 if row.family == "ImageNet" else 32
-    model = trace(build(row), (3, side, side)).model
+    made = thin_trace(request.param)
+    model = ir.from_proto(ir.to_proto(made.trace.model))
     fold(model)
-    return row, model
+    return made.row, model
 
 
 @pytest.mark.parametrize("raw", [True, False], ids=["uint8", "float32"])

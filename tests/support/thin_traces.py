@@ -1,0 +1,33 @@
+"""The thin networks of the family with random weights and their traces: each is made once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+import torch
+from thin import thin
+from torch import nn
+
+from resnet_convert.graph.trace import Trace, trace
+from resnet_serve.architectures import Architecture, build
+
+
+@dataclass(frozen=True)
+class Traced:
+    """A network and its trace; shared by all tests, so not to be changed."""
+
+    row: Architecture
+    network: nn.Module
+    trace: Trace
+    side: int
+
+
+@cache
+def thin_trace(row: Architecture) -> Traced:
+    """The row with fewer channels, at 64 pixels (CIFAR: 32)."""
+    torch.manual_seed(0)
+    narrow = thin(row)
+    side = 64 if row.family == "ImageNet" else 32
+    network = build(narrow)
+    return Traced(narrow, network, trace(network, (3, side, side)), side)
