@@ -263,5 +263,5 @@ def _search_calibration(
         lambda: reference.inputs(held_in),
         None if held_out is None else lambda: reference.inputs(held_out),
         threads=reference.threads,
-        decides=reference.classifies,
+        classifies=reference.classifies,
     )

@@ -4,7 +4,7 @@
 
 | module | role |
 |---|---|
-| `nodes` | vocabulary: layers, operators that move values, Q/DQ pairs, shortcuts |
+| `nodes`, `shortcut` | vocabulary: layers, operators that move values, Q/DQ pairs, shortcuts |
 | `initializers`, `opset` | constants and opset versions of a graph |
 | `model_file` | a graph as the bytes of one .onnx file, and ONNX's own check of them |
 | `operators`, `writer`, `trace` | PyTorch's ATen operators to ONNX nodes with PyTorch's names |
@@ -14,5 +14,5 @@
 | `emulate` | a typed graph as FP32 operators that round, for ONNX Runtime on a CPU |
 | `segments` | run a graph a segment at a time, in the memory of one segment |
 
-The lowest floor of the converter: imports nothing of it.
+The lowest floor of the converter: it imports nothing of the other folders.
 """

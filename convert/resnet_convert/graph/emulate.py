@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resnet_convert.graph.half import element_types
 from resnet_convert.graph.initializers import array_of, assign
 from resnet_convert.graph.model_file import serialize
+from resnet_convert.graph.nodes import element_types
 from resnet_serve.optional import optional
 
 if TYPE_CHECKING:
@@ -25,20 +25,21 @@ if TYPE_CHECKING:
 else:
     ir = optional("onnx_ir", extra="convert")
 
-# Their results are values that they were given, or zero: rounded already. Relu is not listed though
-# it is exact: ONNX Runtime drops a Relu that stands right before a QuantizeLinear to FP8.
+# Their results are values of their inputs, or zero: rounded already. Relu is not listed although it
+# is exact: ONNX Runtime drops a Relu right in front of a QuantizeLinear to FP8.
 EXACT = frozenset({"MaxPool", "Slice", "Pad", "Flatten", "Concat", "Transpose"})
 
 
 def emulated(model: ir.Model) -> bytes:
-    """A serialized graph for ONNX Runtime's CPU provider that rounds where the typed one does."""
+    """`emulate(model)` as the bytes of an .onnx file, for ONNX Runtime's CPU provider."""
     return serialize(emulate(model))
 
 
 def emulate(model: ir.Model) -> ir.Model:
-    """A copy of the model with FP32 operators that round; every tensor keeps its name.
+    """A copy of the model with FP32 operators whose results are rounded; tensors keep their names.
 
-    A graph without FP16 and BF16 is copied as it is.
+    Inputs and outputs, UINT8 or FP32, keep their types. A graph without FP16 and BF16 is copied
+    unchanged.
     """
     copy = model.clone()
     graph = copy.graph
@@ -63,7 +64,7 @@ def emulate(model: ir.Model) -> ir.Model:
 
 
 def _round(graph: ir.Graph, node: ir.Node, exact: ir.Value, dtype: ir.DataType) -> None:
-    """Hand the rounded value, under the exact one's name, to everyone who read it."""
+    """Give the readers of a tensor its rounded value, under the same name."""
     uses, name = list(exact.uses()), exact.name
     down = ir.node("Cast", [exact], {"to": dtype}, name=f"{name}.down")
     up = ir.node("Cast", down.outputs, {"to": ir.DataType.FLOAT}, name=f"{name}.up")

@@ -4,7 +4,7 @@
 
 Rules:
 1. One pair at a time; the sums in float64, rounded to FP32 once.
-2. The convolution's output has no other reader; else the BatchNormalization stays (rule 4).
+2. The convolution's output has no other reader; else the BatchNormalization is not folded (rule 4).
 3. An initializer that two nodes share is refused: scaling it would scale the other node too.
 4. A BatchNormalization without its own convolution (pre-activation networks) becomes a
    per-channel Mul and Add: no BatchNormalization is left either way.
@@ -18,7 +18,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_convert.graph.initializers import array_of, assign, initializer, own_initializer, remove
+from resnet_convert.graph.initializers import (
+    array_of,
+    assign,
+    bias_of,
+    initializer,
+    own_initializer,
+    remove,
+    set_bias,
+)
+from resnet_convert.graph.nodes import readers_of, writer_of
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
 
@@ -30,7 +39,11 @@ else:
 
 @dataclass(frozen=True)
 class Fold:
-    """What was folded: of `total` BatchNormalizations, and the largest change of any weight."""
+    """What folding did.
+
+    Of `total` BatchNormalizations `folded` went into convolutions; `kept` names the others, which
+    became Mul and Add. `max_weight_change` is the largest |Δ| of any weight.
+    """
 
     folded: int
     total: int
@@ -39,32 +52,33 @@ class Fold:
 
     @property
     def words(self) -> str:
-        """`33 of 49 BatchNorms folded`, and how many are not, and why."""
-        said = f"{self.folded} of {self.total} BatchNorms folded"
+        """As text: `33 of 49 BatchNorms folded`, and how many were not, and why."""
+        folded = f"{self.folded} of {self.total} BatchNorms folded"
         if not self.kept:
-            return said
+            return folded
         stay = f"{len(self.kept)} stay{'s' if len(self.kept) == 1 else ''} as scale and shift"
-        return f"{said}, {stay} (no convolution of its own before it: {self.kept[0]}{self._more})"
-
-    @property
-    def _more(self) -> str:
-        return ", …" if len(self.kept) > 1 else ""
+        more = ", …" if len(self.kept) > 1 else ""
+        return f"{folded}, {stay} (no convolution of its own before it: {self.kept[0]}{more})"
 
 
 def fold(model: ir.Model) -> Fold:
-    """Fold every BatchNormalization of the model, in place."""
+    """Fold every BatchNormalization of the model, in place; none is left.
+
+    Raises `ConversionError` naming the node for shared or computed parameters, for training mode,
+    and for numbers that are not finite in FP32.
+    """
     graph = model.graph
     folded, kept, change = 0, [], 0.0
-    pairs = [node for node in graph if node.op_type == "BatchNormalization"]
-    for norm in pairs:
-        convolution = _input(norm).producer()
+    norms = [node for node in graph if node.op_type == "BatchNormalization"]
+    for norm in norms:
+        convolution = writer_of(_input(norm))
         if convolution is None or not _owns(convolution, norm):
             kept.append(str(norm.name))
             _scale_and_shift(graph, norm)
             continue
         change = max(change, _into_convolution(graph, convolution, norm))
         folded += 1
-    return Fold(folded, len(pairs), tuple(kept), change)
+    return Fold(folded, len(norms), tuple(kept), change)
 
 
 def _input(norm: ir.Node) -> ir.Value:
@@ -78,7 +92,7 @@ def _owns(convolution: ir.Node, norm: ir.Node) -> bool:
     value = convolution.outputs[0]
     return (
         convolution.op_type == "Conv"
-        and [use.node for use in value.uses()] == [norm]
+        and readers_of(value) == [norm]
         and not value.is_graph_output()
     )
 
@@ -88,14 +102,10 @@ def _into_convolution(graph: ir.Graph, convolution: ir.Node, norm: ir.Node) -> f
     before = array_of(weight)
     scale, shift = _affine(norm)
     after = before.astype(np.float64) * scale.reshape((-1,) + (1,) * (before.ndim - 1))
-    if len(convolution.inputs) > 2:
-        bias = own_initializer(convolution, 2)
-        shift += array_of(bias).astype(np.float64) * scale
-        assign(bias, _single(shift, norm))
-    else:
-        bias = initializer(graph, f"{convolution.name}.bias", _single(shift, norm))
-        convolution.resize_inputs(3)
-        convolution.replace_input_with(2, bias)
+    bias = bias_of(convolution)
+    if bias is not None:
+        shift += bias.astype(np.float64) * scale
+    set_bias(graph, convolution, _single(shift, norm))
     assign(weight, _single(after, norm))
     output, replaced = convolution.outputs[0], norm.outputs[0]
     name = replaced.name if replaced.is_graph_output() else output.name

@@ -1,4 +1,8 @@
-"""Constants of a graph: read them, replace them, register them, drop the ones nobody reads."""
+"""Constants of a graph: read, replace, add and remove them.
+
+ONNX calls a constant with a name an initializer. A copy of a model made by `ir.Model.clone()`
+shares its arrays with the original, so no pass writes into an array: it assigns a new one.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +20,22 @@ else:
     ir = optional("onnx_ir", extra="convert")
 
 
+def array_of(value: ir.Value) -> NDArray[np.float32]:
+    """The array of an initializer, in its own shape and type; it is not to be written into.
+
+    Raises `ConversionError` for a tensor that is computed.
+    """
+    if value.const_value is None:
+        raise ConversionError(f"{value.name!r} is not a constant", where="graph")
+    return np.asarray(value.const_value.numpy())
+
+
 def own_initializer(node: ir.Node, index: int) -> ir.Value:
-    """Input `index` of a node, which must be an initializer that no other node reads."""
+    """Input `index` of a node, which must be an initializer that no other node reads.
+
+    Raises `ConversionError` for a computed or missing input, and for a shared one: a change made
+    for this node would change the others too.
+    """
     value = node.inputs[index]
     if value is None or value.const_value is None:
         raise ConversionError(
@@ -33,22 +51,15 @@ def own_initializer(node: ir.Node, index: int) -> ir.Value:
     return value
 
 
-def array_of(value: ir.Value) -> NDArray[np.float32]:
-    """The constant of an initializer."""
-    if value.const_value is None:
-        raise ConversionError(f"{value.name!r} is not a constant", where="graph")
-    return np.asarray(value.const_value.numpy())
-
-
 def assign(value: ir.Value, array: NDArray[np.generic]) -> None:
-    """Give an initializer another constant, with its type and shape."""
+    """Replace the array of an initializer by a copy of `array`, with its type and shape."""
     tensor = ir.tensor(np.array(array, order="C"), name=value.name)
     value.const_value = tensor
     value.shape, value.type = ir.Shape(array.shape), ir.TensorType(tensor.dtype)
 
 
 def initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Value:
-    """Register a constant under `name`, or the next free name after it."""
+    """Add a constant to the graph, as `name` or, where that is in use, `name_`, `name__`, …"""
     while name in graph.initializers:
         name += "_"
     value = ir.Value(name=name)
@@ -57,10 +68,32 @@ def initializer(graph: ir.Graph, name: str, array: NDArray[np.generic]) -> ir.Va
     return value
 
 
-def remove(graph: ir.Graph, node: ir.Node) -> None:
-    """Remove a node and the initializers that only it read."""
-    constants = [value for value in node.inputs if value is not None and value.is_initializer()]
-    graph.remove(node, safe=True)
-    for value in constants:
-        if not value.uses() and value.name is not None:
+def bias_of(node: ir.Node) -> NDArray[np.float32] | None:
+    """The bias [channels] of a Conv or Gemm, None where it has none.
+
+    Raises `ConversionError` for a bias that is computed or shared.
+    """
+    return array_of(own_initializer(node, 2)) if len(node.inputs) > 2 else None
+
+
+def set_bias(graph: ir.Graph, node: ir.Node, bias: NDArray[np.float32]) -> None:
+    """Replace the bias of a Conv or Gemm, or give it one, `<layer>.bias`."""
+    if len(node.inputs) > 2:
+        assign(own_initializer(node, 2), bias)
+        return
+    node.resize_inputs(3)
+    node.replace_input_with(2, initializer(graph, f"{node.name}.bias", bias))
+
+
+def drop_unread(graph: ir.Graph, values: list[ir.Value | None]) -> None:
+    """Remove those of the values that are initializers and have no reader left."""
+    for value in values:
+        if value is not None and value.is_initializer() and not value.uses() and value.name:
             graph.initializers.pop(value.name, None)
+
+
+def remove(graph: ir.Graph, node: ir.Node) -> None:
+    """Remove a node whose outputs nobody reads, and the initializers that only it read."""
+    inputs = list(node.inputs)
+    graph.remove(node, safe=True)
+    drop_unread(graph, inputs)

@@ -1,8 +1,9 @@
-"""The vocabulary of a graph: which operators have weights, which only move values, what a Q/DQ pair
-is, and which operand of a residual addition is the shortcut.
+"""The vocabulary of a graph: which operators have weights, which only move values, who writes and
+who reads a tensor, which type it has, and what a Q/DQ pair is.
 
-Every pass and every lint rule uses these terms, so that FP16 need not know INT8 to know a Conv.
-Nothing here changes a graph.
+    tensor ─► QuantizeLinear ─► integers ─► DequantizeLinear ─► tensor, rounded      a Q/DQ pair
+
+Every pass and every lint rule uses these terms; nothing here changes a graph.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ else:
 WEIGHTED = frozenset({"Conv", "Gemm"})
 # Operators whose output values are values of their input, or zeros.
 MOVING = frozenset({"MaxPool", "Flatten", "Slice", "Pad"})
-# The two operators of a pair: quantize, dequantize.
+# The two operators of a Q/DQ pair.
 PAIR = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
 
@@ -33,25 +34,41 @@ def writer_of(value: ir.Value | None) -> ir.Node | None:
     return None if value is None else value.producer()
 
 
+def readers_of(value: ir.Value) -> list[ir.Node]:
+    """The operators that read a tensor, one entry for each input that it is."""
+    return [use.node for use in value.uses()]
+
+
+def relu_of(node: ir.Node) -> ir.Node | None:
+    """The ReLU that is the only reader of an operator's output; None where there is none."""
+    readers = readers_of(node.outputs[0])
+    return readers[0] if [reader.op_type for reader in readers] == ["Relu"] else None
+
+
 def data_input(node: ir.Node) -> ir.Value:
     """The first input of an operator, the one that carries activations.
 
-    Raises `ConversionError` for an operator without inputs.
+    Raises `ConversionError` for an operator without it.
     """
-    value = node.inputs[0]
+    value = node.inputs[0] if node.inputs else None
     if value is None:
         raise ConversionError("has no input", where=f"{node.name} ({node.op_type})")
     return value
 
 
 def moves(node: ir.Node) -> bool:
-    """Whether every output value of an operator is a value of its input, or zero."""
+    """Whether every output value of an operator is a value of its input, or zero.
+
+    A Pad with another value than zero does not.
+    """
     filler = node.inputs[2] if node.op_type == "Pad" and len(node.inputs) > 2 else None
     return node.op_type in MOVING and (filler is None or not array_of(filler).any())
 
 
 def source(value: ir.Value) -> str:
-    """The name of the tensor whose range a value has: its own, or that of what was moved."""
+    """The name of the tensor whose range a tensor has: its own, or that of the one it was moved
+    from.
+    """
     producer = value.producer()
     while producer is not None and moves(producer):
         value = data_input(producer)
@@ -66,14 +83,17 @@ def layers_named(
     where: str,
     kinds: Collection[str] = WEIGHTED,
 ) -> frozenset[ir.Node]:
-    """The operators of these names, as PyTorch names them; `ConversionError` for a name of none."""
+    """The operators of the given kinds with these names, which are PyTorch's.
+
+    Raises `ConversionError`, with `where` and the nearest names, for a name that there is not.
+    """
     known = {str(node.name): node for node in graph if node.op_type in kinds}
     for name in sorted(set(names) - set(known)):
         nearest = get_close_matches(name, known, n=3, cutoff=0.0)
         raise ConversionError(
             f"the network has no layer {name!r} to keep",
             where=where,
-            remedy=f"The nearest are {', '.join(nearest)}." if nearest else None,
+            remedy=f"The nearest names are {', '.join(nearest)}." if nearest else None,
         )
     return frozenset(known[name] for name in names)
 
@@ -93,82 +113,64 @@ def qdq_nodes(model: ir.Model) -> Iterator[ir.Node]:
     return (node for node in model.graph if node.op_type in PAIR)
 
 
+def quantizer(value: ir.Value | None) -> ir.Node | None:
+    """The QuantizeLinear that wrote a tensor of integers; None where none did."""
+    writer = writer_of(value)
+    return writer if writer is not None and writer.op_type == "QuantizeLinear" else None
+
+
 def dequantizer(value: ir.Value | None) -> ir.Node | None:
-    """The DequantizeLinear that wrote a tensor."""
-    producer = None if value is None else value.producer()
-    return producer if producer is not None and producer.op_type == "DequantizeLinear" else None
+    """The DequantizeLinear that wrote a tensor; None where none did."""
+    writer = writer_of(value)
+    return writer if writer is not None and writer.op_type == "DequantizeLinear" else None
 
 
 def before_pair(value: ir.Value | None) -> ir.Value | None:
-    """The tensor in front of all Q/DQ pairs that a value went through."""
+    """The tensor in front of all Q/DQ pairs that a tensor went through, or itself."""
     while (writer := writer_of(value)) is not None and writer.op_type in PAIR:
         value = writer.inputs[0]
     return value
 
 
+def stored_weight(node: ir.Node) -> ir.Value | None:
+    """The weights of a Conv or Gemm as they are stored: in front of their DequantizeLinear, or as
+    the operator reads them.
+    """
+    weight = node.inputs[1]
+    quantized = dequantizer(weight)
+    return weight if quantized is None else quantized.inputs[0]
+
+
 def dequantized_name(name: str) -> str:
-    """What the tensor `name` is called behind its Q/DQ pair."""
+    """What the tensor `name` is called behind its Q/DQ pair, see `quantization/qdq.py`."""
     return f"{name}.dq"
 
 
 def layer_of(node: ir.Node) -> str:
-    """The layer that an operator is or, of a Q or DQ, the first that reads through it."""
+    """The name of a node; of a Q or DQ, that of the first operator that reads through it."""
     while node.op_type in PAIR:
-        readers = [use.node for use in node.outputs[0].uses()]
+        readers = readers_of(node.outputs[0])
         if not readers:
             break
         node = readers[0]
     return str(node.name)
 
 
-def shortcut(add: ir.Node) -> int | None:
-    """Which operand of an Add is the shortcut: 0 or 1; None where no Conv ends in the Add.
+def element_types(graph: ir.Graph) -> dict[ir.Value, ir.DataType | None]:
+    """The type of every tensor, whatever the graph's annotations say.
 
-    An identity shortcut is the operand that no Conv wrote. Of two Convs, the shortcut is the one
-    with the shorter path back to where the branches part; of equal paths, the second operand.
-    Q/DQ pairs are skipped, so that the result is the same before and after quantization.
+    Inputs and initializers have their own; a Cast, Q or DQ names the type of its output; every
+    other operator passes on that of its first input. None where it cannot be derived.
     """
-    first, second = (before_pair(value) for value in add.inputs)
-    if first is None or second is None or first is second:
-        return None
-    if first.is_initializer() or second.is_initializer():
-        return None
-    convolved = _written_by_conv(first), _written_by_conv(second)
-    if convolved != (True, True):
-        return {(True, False): 1, (False, True): 0}.get(convolved)
-    ways = _ways_back(first, second)
-    return 0 if ways is not None and ways[0] < ways[1] else 1
-
-
-def _written_by_conv(value: ir.Value) -> bool:
-    producer = value.producer()
-    return producer is not None and producer.op_type == "Conv"
-
-
-def _ways_back(first: ir.Value, second: ir.Value) -> tuple[int, int] | None:
-    """The operators from each tensor back to where their branches part: the fewest together.
-
-    Both sides go back a step at a time, no further than could still be shorter: what stands before
-    the block is not looked at, however deep the network is.
-    """
-    ways = ({first: 0}, {second: 0})
-    fronts = [[first], [second]]
-    fewest: tuple[int, int] | None = None  # together, and from the first
-    steps = 0
-    while any(fronts) and (fewest is None or fewest[0] > steps):
-        steps += 1
-        for side, (own, other) in enumerate((ways, ways[::-1])):
-            fronts[side] = [v for v in _read_by_writers(fronts[side]) if v not in own]
-            own.update(dict.fromkeys(fronts[side], steps))
-            for value in fronts[side]:
-                if value in other:
-                    found = (steps + other[value], ways[0][value])
-                    fewest = found if fewest is None else min(fewest, found)
-    return None if fewest is None else (fewest[1], fewest[0] - fewest[1])
-
-
-def _read_by_writers(values: list[ir.Value]) -> dict[ir.Value, None]:
-    """The tensors, not constants, that these were computed from."""
-    producers = (value.producer() for value in values)
-    given = (before_pair(v) for node in producers if node is not None for v in node.inputs)
-    return {value: None for value in given if value is not None and not value.is_initializer()}
+    types = {value: value.dtype for value in (*graph.inputs, *graph.initializers.values())}
+    for node in graph:
+        given = [None if value is None else types.get(value) for value in node.inputs]
+        found = given[0] if given else None
+        if node.op_type == "Cast":
+            found = ir.DataType(node.attributes["to"].as_int())
+        elif node.op_type == "QuantizeLinear":
+            found = given[2] if len(given) > 2 else ir.DataType.UINT8
+        elif node.op_type == "DequantizeLinear":
+            found = given[1]
+        types.update(dict.fromkeys(node.outputs, found))
+    return types

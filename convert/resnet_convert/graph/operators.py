@@ -1,7 +1,8 @@
 """From an ATen operator, as torch.export writes it, to ONNX: one row per operator.
 
-A row takes the emitter and the call's arguments by their schema names and returns the ONNX value.
-The set is what the family needs, with the neighbours that classifiers of the same shape use.
+A row takes the emitter and the call's arguments by their schema names, and returns the ONNX value
+(or `BATCH`). A tensor argument is an `ir.Value`. There is a row for every operator of the family's
+networks, and for those of similar classifiers.
 References: the ATen schemas (native_functions.yaml) and the ONNX operators at opset 17.
 """
 
@@ -24,20 +25,23 @@ _END = 2**63 - 1
 
 
 class Batch:
-    """The number of images, as a network asks for it: `x.size(0)`, `x.shape[0]`."""
+    """The type of `BATCH`, the number of images: what `x.size(0)` and `x.shape[0]` return."""
 
 
 BATCH = Batch()
 
 
 class Emitter(Protocol):
-    """What a row may do: add a node for the current call, and add a constant."""
+    """What a row writes with; `writer.Writer` is one."""
 
-    def emit(self, op_type: str, inputs: Sequence[Any], /, **attributes: Any) -> ir.Value: ...
+    def emit(self, op_type: str, inputs: Sequence[Any], /, **attributes: Any) -> ir.Value:
+        """Add a node for the current call; returns its output."""
 
-    def constant(self, suffix: str, value: NDArray[Any]) -> ir.Value: ...
+    def constant(self, suffix: str, value: NDArray[Any]) -> ir.Value:
+        """Add a constant of the current call."""
 
-    def refuse(self, why: str) -> ConversionError: ...
+    def refusal(self, why: str) -> ConversionError:
+        """The error to raise for arguments that have no ONNX form here."""
 
 
 Arguments = Mapping[str, Any]
@@ -45,7 +49,7 @@ Row = Callable[[Emitter, Arguments], Any]
 
 
 def _pair(value: Any) -> list[int]:
-    """ATen writes a square window as one number or as two."""
+    """Two numbers: ATen writes a square window as one number or as two."""
     values = [value] if isinstance(value, int) else list(value)
     return values * 2 if len(values) == 1 else values
 
@@ -53,7 +57,7 @@ def _pair(value: Any) -> list[int]:
 def _conv2d(to: Emitter, a: Arguments) -> ir.Value:
     inputs = [a["input"], a["weight"]] + ([a["bias"]] if a["bias"] is not None else [])
     if isinstance(a["padding"], str):
-        raise to.refuse(f"padding={a['padding']!r}; give the padding in pixels")
+        raise to.refusal(f"padding={a['padding']!r}; give the padding in pixels")
     return to.emit(
         "Conv",
         inputs,
@@ -67,7 +71,7 @@ def _conv2d(to: Emitter, a: Arguments) -> ir.Value:
 
 def _batch_norm(to: Emitter, a: Arguments) -> ir.Value:
     if a["training"] or a["running_mean"] is None:
-        raise to.refuse("BatchNorm without running statistics; put the network in eval mode")
+        raise to.refusal("BatchNorm without running statistics; put the network in eval mode")
     channels = a["running_mean"].shape[0]
     weight = a["weight"]
     if weight is None:
@@ -100,7 +104,7 @@ def _max_pool2d(to: Emitter, a: Arguments) -> ir.Value:
 
 def _avg_pool2d(to: Emitter, a: Arguments) -> ir.Value:
     if a["divisor_override"] is not None:
-        raise to.refuse("divisor_override")
+        raise to.refusal("divisor_override")
     return to.emit(
         "AveragePool",
         [a["self"]],
@@ -119,7 +123,7 @@ def _adaptive_avg_pool2d(to: Emitter, a: Arguments) -> Any:
     if sides == wanted:
         return a["self"]
     if any(side % part for side, part in zip(sides, wanted, strict=True)):
-        raise to.refuse(f"adaptive pooling of {sides} to {wanted}; only to a divisor of it")
+        raise to.refusal(f"adaptive pooling of {sides} to {wanted}; only to a divisor of it")
     windows = [side // part for side, part in zip(sides, wanted, strict=True)]
     return to.emit("AveragePool", [a["self"]], kernel_shape=windows, strides=windows)
 
@@ -128,9 +132,9 @@ def _mean(to: Emitter, a: Arguments) -> ir.Value:
     rank = len(a["self"].shape)
     axes = sorted(axis % rank for axis in a.get("dim") or range(rank))
     if 0 in axes:
-        raise to.refuse("a mean over the images of a batch")
+        raise to.refusal("a mean over the images of a batch")
     if a["dtype"] is not None:
-        raise to.refuse(f"a mean in {a['dtype']}")
+        raise to.refusal(f"a mean in {a['dtype']}")
     if rank == 4 and axes == [2, 3]:
         pooled = to.emit("GlobalAveragePool", [a["self"]])
         return pooled if a["keepdim"] else to.emit("Flatten", [pooled], axis=1)
@@ -140,28 +144,28 @@ def _mean(to: Emitter, a: Arguments) -> ir.Value:
 def _flatten(to: Emitter, a: Arguments) -> ir.Value:
     rank = len(a["self"].shape)
     if a["start_dim"] != 1 or a["end_dim"] not in (-1, rank - 1):
-        raise to.refuse("flattening other than from dimension 1 to the last")
+        raise to.refusal("flattening other than from dimension 1 to the last")
     return to.emit("Flatten", [a["self"]], axis=1)
 
 
 def _sym_size(to: Emitter, a: Arguments) -> Any:
     if a["dim"] != 0:
-        raise to.refuse(f"the size of dimension {a['dim']}, which the images decide")
+        raise to.refusal(f"the size of dimension {a['dim']}; only that of the batch, 0")
     return BATCH
 
 
 def _reshape(to: Emitter, a: Arguments) -> Any:
-    """`x.view(x.size(0), -1)` and its relatives: the images stay apart."""
+    """`x.view(x.size(0), -1)` and the like: the images stay separate."""
     given = [int(side) for side in list(a["self"].shape)[1:]]
     first, *rest = a["shape"] if "shape" in a else a["size"]
     first_is_batch = isinstance(first, Batch) or first == -1
     if not first_is_batch or any(isinstance(side, Batch) for side in rest):
-        raise to.refuse("a reshape across images; keep dimension 0")
+        raise to.refusal("a reshape across images; keep dimension 0")
     if -1 in rest:
         known = math.prod(side for side in rest if side != -1)
         rest = [math.prod(given) // known if side == -1 else side for side in rest]
     if math.prod(rest) != math.prod(given):
-        raise to.refuse("a reshape across images; keep dimension 0")
+        raise to.refusal("a reshape across images; keep dimension 0")
     if rest == given:
         return a["self"]
     if len(rest) == 1:
@@ -175,7 +179,7 @@ def _squeeze(to: Emitter, a: Arguments) -> Any:
     dims = a.get("dim", range(1, len(shape)))
     axes = [dim % len(shape) for dim in ([dims] if isinstance(dims, int) else dims)]
     if 0 in axes:
-        raise to.refuse("squeezing the images of a batch")
+        raise to.refusal("squeezing the images of a batch")
     axes = [axis for axis in axes if shape[axis] == 1]
     if not axes:
         return a["self"]
@@ -186,14 +190,14 @@ def _squeeze(to: Emitter, a: Arguments) -> Any:
 
 def _linear(to: Emitter, a: Arguments) -> ir.Value:
     if len(a["input"].shape) != 2:
-        raise to.refuse(f"a linear layer over {len(a['input'].shape)} dimensions; only over 2")
+        raise to.refusal(f"a linear layer over {len(a['input'].shape)} dimensions; only over 2")
     inputs = [a["input"], a["weight"]] + ([a["bias"]] if a["bias"] is not None else [])
     return to.emit("Gemm", inputs, transB=1)
 
 
 def _add(to: Emitter, a: Arguments) -> ir.Value:
     if a["alpha"] != 1:
-        raise to.refuse(f"add with alpha={a['alpha']}")
+        raise to.refusal(f"add with alpha={a['alpha']}")
     return to.emit("Add", [a["self"], _operand(to, a["other"])])
 
 
@@ -210,7 +214,7 @@ def _operand(to: Emitter, value: Any) -> Any:
 def _cat(to: Emitter, a: Arguments) -> ir.Value:
     axis = a["dim"] % len(a["tensors"][0].shape)
     if axis == 0:
-        raise to.refuse("a concatenation of images")
+        raise to.refusal("a concatenation of images")
     return to.emit("Concat", list(a["tensors"]), axis=axis)
 
 
@@ -226,7 +230,7 @@ def _slice(to: Emitter, a: Arguments) -> Any:
 
 def _pad(to: Emitter, a: Arguments) -> ir.Value:
     if a.get("mode", "constant") != "constant":
-        raise to.refuse(f"{a['mode']} padding; only constant")
+        raise to.refusal(f"{a['mode']} padding; only constant")
     # ATen lists (before, after) from the last dimension; ONNX all befores, then all afters.
     pads = list(a["pad"]) + [0] * (2 * len(a["self"].shape) - len(a["pad"]))
     befores, afters = pads[0::2][::-1], pads[1::2][::-1]
@@ -236,9 +240,9 @@ def _pad(to: Emitter, a: Arguments) -> ir.Value:
 
 
 def _same(to: Emitter, a: Arguments) -> Any:
-    """Nothing happens to the values in evaluation: dropout, copies, memory formats."""
+    """The argument itself: dropout in evaluation, copies and memory formats change no value."""
     if a.get("train") is True:
-        raise to.refuse("dropout in training mode; put the network in eval mode")
+        raise to.refusal("dropout in training mode; put the network in eval mode")
     return a["input"] if "input" in a else a["self"]
 
 

@@ -1,8 +1,7 @@
-"""Overflow: which modules FP16 could not hold, seen on real images.
+"""Overflow: which modules FP16 cannot hold, measured on real images.
 
-FP16 ends at 65504; what is larger becomes infinite and, one layer on, not a number. The folded FP32
-graph is run once, a segment at a time; `halve(…, keep=…)` then keeps the modules that are named
-here in FP32.
+FP16 ends at 65504; a larger value becomes infinite and, a layer later, NaN. The folded FP32 graph
+is run once, a segment at a time; `halve(…, keep=…)` then keeps the modules found here in FP32.
 """
 
 from __future__ import annotations
@@ -14,9 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_convert.graph.half import LARGEST_FP16, PASSING, pixel_arithmetic
+from resnet_convert.graph.half import LARGEST_FP16, PASSING
 from resnet_convert.graph.initializers import array_of
-from resnet_convert.graph.nodes import data_input
+from resnet_convert.graph.nodes import data_input, writer_of
+from resnet_convert.graph.pixels import pixel_nodes
 from resnet_convert.graph.segments import walk
 from resnet_serve.errors import UsageError
 from resnet_serve.optional import optional
@@ -29,19 +29,20 @@ else:
 
 @dataclass(frozen=True)
 class Overflow:
-    """A module beyond FP16: the largest magnitude of what it answers, and of its constants."""
+    """A module beyond FP16: the largest magnitude of its output, and of its weights and bias."""
 
     module: str
     activation: float
     weights: float
 
     def to_json(self) -> dict[str, object]:
+        """The fields, as the passport holds them."""
         return asdict(self)
 
     def __str__(self) -> str:
         found = []
         if self.activation > LARGEST_FP16:
-            found.append(f"answers up to {self.activation:.4g}")
+            found.append(f"has outputs up to {self.activation:.4g}")
         if self.weights > LARGEST_FP16:
             found.append(f"has weights up to {self.weights:.4g}")
         return f"{self.module} {' and '.join(found)}; FP16 ends at {LARGEST_FP16:.0f}"
@@ -50,13 +51,15 @@ class Overflow:
 def scan(
     folded: ir.Model, batches: Iterable[NDArray[Any]], *, threads: int
 ) -> tuple[Overflow, ...]:
-    """The modules whose activations or weights exceed FP16, in the graph's order.
+    """The modules whose outputs or weights exceed FP16, in the graph's order.
 
-    A ReLU, and what only moves values, counts to the module that wrote them.
+    `folded` is an FP32 graph, `batches` are those of its input, of any size. ReLUs and operators
+    that only move values count as part of the module in front of them. Raises `UsageError` where
+    there are no images.
     """
     graph = folded.graph
-    pixels = pixel_arithmetic(graph)
-    nodes = [node for node in graph if node not in pixels]
+    normalising = pixel_nodes(graph)
+    nodes = [node for node in graph if node not in normalising]
     outputs = {str(node.outputs[0].name): _module(node) for node in nodes}
     activation = dict.fromkeys(outputs.values(), 0.0)
     weights = dict.fromkeys(activation, 0.0)
@@ -72,7 +75,7 @@ def scan(
             for seen in segments.run(batch):
                 for name, array in seen.shown.items():
                     module = outputs[name]
-                    # numpy's maximum keeps a NaN, which is no FP16 number either
+                    # numpy's maximum keeps a NaN; Python's may drop it
                     largest = float(np.abs(array).max(initial=0.0))
                     activation[module] = float(np.maximum(activation[module], largest))
     if not images:
@@ -85,9 +88,9 @@ def scan(
 
 
 def _module(node: ir.Node) -> str:
-    """The name of who computed what an operator passes on."""
+    """The name of the module whose values an operator passes on."""
     while node.op_type in PASSING:
-        writer = data_input(node).producer()
+        writer = writer_of(data_input(node))
         if writer is None:
             break
         node = writer

@@ -1,5 +1,7 @@
 """Pixels: let the graph take raw RGB bytes, UINT8 ["batch",H,W,3], and normalise them itself.
 
+    image ─► Cast ─► Transpose ─► Sub (mean) ─► stem
+
     w ∗ ((x/255 − m)/s)   =   (w/(255·s)) ∗ (x − 255·m)
 
 The division folds exactly into the stem's weights. The mean stays a subtraction before the
@@ -16,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.graph.initializers import array_of, assign, initializer, own_initializer
+from resnet_convert.graph.nodes import writer_of
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
 from resnet_serve.preprocessing import Preprocessing
@@ -26,10 +29,16 @@ else:
     ir = optional("onnx_ir", extra="convert")
 
 _REMEDY = "Use --input float32."
+# The last operator before the stem: what it writes is the FP32 input of the network.
+_CENTRED = "pixels.centred"
 
 
 def take_pixels(model: ir.Model, preprocessing: Preprocessing) -> None:
-    """Replace the FP32 input [N,3,H,W] by UINT8 pixels [N,H,W,3], in place."""
+    """Replace the FP32 input ["batch",C,H,W] by UINT8 pixels ["batch",H,W,C], in place.
+
+    Mean, standard deviation and size are those of `preprocessing`. Raises `ConversionError`, before
+    anything is changed, for a network whose input does not go into convolutions of C channels only.
+    """
     graph = model.graph
     normalised = graph.inputs[0]
     channels = len(preprocessing.mean)
@@ -47,10 +56,10 @@ def take_pixels(model: ir.Model, preprocessing: Preprocessing) -> None:
         .astype(np.float32)
         .reshape(1, -1, 1, 1),
     )
-    # The cast comes first: TensorRT computes nothing in UINT8, and ONNX Runtime is as fast so.
+    # The Cast comes first: TensorRT has no arithmetic in UINT8, and ONNX Runtime is as fast.
     numbers = _node("Cast", [pixels], "pixels.float", to=ir.DataType.FLOAT)
     planes = _node("Transpose", numbers.outputs, "pixels.planes", perm=[0, 3, 1, 2])
-    centred = _node("Sub", [planes.outputs[0], mean], "pixels.centred")
+    centred = _node("Sub", [planes.outputs[0], mean], _CENTRED)
     numbers.outputs[0].shape = pixels.shape
     for node in (planes, centred):
         node.outputs[0].shape = normalised.shape
@@ -64,18 +73,37 @@ def take_pixels(model: ir.Model, preprocessing: Preprocessing) -> None:
     graph.insert_before(graph[0], [numbers, planes, centred])
 
 
+def network_input(graph: ir.Graph) -> ir.Value:
+    """The FP32 tensor that the network reads: the centred pixels, or the graph's own input."""
+    for node in graph:
+        if node.name == _CENTRED:
+            return node.outputs[0]
+    return graph.inputs[0]
+
+
+def pixel_nodes(graph: ir.Graph) -> frozenset[ir.Node]:
+    """The operators between the graph's input and the network: those that normalise pixels."""
+    nodes = set()
+    writer = writer_of(network_input(graph))
+    while writer is not None:
+        nodes.add(writer)
+        writer = writer_of(writer.inputs[0])
+    return frozenset(nodes)
+
+
 def _check(stems: Sequence[ir.Node], channels: int) -> None:
-    """Refuse, before anything is changed, a network whose input is no image into convolutions."""
     if not stems or any(node.op_type != "Conv" for node in stems):
         raise ConversionError(
-            "the input must go into convolutions only, to take raw pixels",
+            "raw pixels need an input that goes into convolutions only",
             where="pixels",
             remedy=_REMEDY,
         )
     for stem in stems:
         if stem.attributes.get_int("group") not in (None, 1):
             raise ConversionError(
-                "a grouped stem cannot take pixels", where=f"pixels: {stem.name}", remedy=_REMEDY
+                "raw pixels need a stem without groups",
+                where=f"pixels: {stem.name}",
+                remedy=_REMEDY,
             )
         found = array_of(own_initializer(stem, 1)).shape[1]
         if found != channels:

@@ -2,9 +2,9 @@
 
     image ─► segment ─► carried ─► segment ─► carried ─► …
 
-All the tensors of a deep network at once are what made looking inside it grow with its depth. A
-graph is cut only where everything carried on is a tensor that was asked for, and never ahead of a
-ReLU or an average: so the runtime fuses and sums as in the whole graph, and no value changes.
+All the tensors of a deep network at once would take memory that grows with its depth. A graph is
+cut only where every tensor that is carried on was requested, and never in front of a ReLU or an
+average: so the runtime fuses and sums as in the whole graph, and no value changes.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 else:
     ir = optional("onnx_ir", extra="convert")
 
-# Fused with the operator before them, or summed in the order of that one's memory layout.
+# Fused with the operator before them, or summed in the order of that operator's memory layout.
 _TOGETHER = frozenset({"Relu", "AveragePool", "GlobalAveragePool"})
-TENSORS = 32  # that a segment shows, at least, before the graph may be cut
+TENSORS = 32  # requested tensors that a segment has, at least
 Arrays = dict[str, NDArray[Any]]
 
 
 @dataclass(frozen=True)
 class Segment:
-    """A part of a graph: the tensors it is given, and those it shows, by name."""
+    """A part of a graph: the names of its inputs, and of its outputs, the requested tensors."""
 
     model: ir.Model
     given: tuple[str, ...]
@@ -42,14 +42,14 @@ class Segment:
 
 @dataclass(frozen=True)
 class Seen:
-    """What one segment was given and what it showed; every tensor is shown once."""
+    """The inputs and the outputs of one segment for one batch; each tensor is shown once."""
 
     given: Arrays
     shown: Arrays
 
 
 class Walk:
-    """The segments of a graph, loaded; see `walk`."""
+    """The segments of a graph, loaded into ONNX Runtime; made by `walk`."""
 
     def __init__(
         self,
@@ -65,7 +65,10 @@ class Walk:
         self._entry_shown = entry_shown
 
     def run(self, batch: NDArray[Any]) -> Iterator[Seen]:
-        """The tensors of one batch, segment by segment; keep none to stay small."""
+        """The requested tensors for one batch, segment by segment.
+
+        The caller should not keep them: then the memory is that of one segment.
+        """
         carried: Arrays = {self._entry: batch}
         if self._entry_shown:
             yield Seen({}, dict(carried))
@@ -78,7 +81,10 @@ class Walk:
 
 @contextmanager
 def walk(model: ir.Model, names: Iterable[str], *, threads: int) -> Iterator[Walk]:
-    """Load the segments of a model of one input that show the named tensors."""
+    """Load the segments of a model with one input; `names` are the requested tensors.
+
+    `threads` is for each session; the segments run one after the other.
+    """
     wanted = frozenset(names)
     entry = str(model.graph.inputs[0].name)
     segments = cut(model, wanted)
@@ -88,23 +94,24 @@ def walk(model: ir.Model, names: Iterable[str], *, threads: int) -> Iterator[Wal
 
 
 def loaded(segment: Segment, *, threads: int) -> onnxruntime_runtime.OnnxRuntimeModel:
-    """A session of the segment that gives its memory back after every run."""
+    """A session of the segment that releases its memory after every run."""
     return onnxruntime_runtime.load(
         serialize(segment.model), threads=threads, outputs=segment.shown, arena=False
     )
 
 
 def run(session: onnxruntime_runtime.OnnxRuntimeModel, given: Mapping[str, NDArray[Any]]) -> Arrays:
-    """What a loaded segment shows, given its tensors in their order."""
+    """The outputs of a loaded segment by name, for its inputs, which are in its order."""
     (_, first), *others = given.items()
     return session.run_all(first, dict(others))
 
 
 def cut(model: ir.Model, names: Collection[str]) -> tuple[Segment, ...]:
-    """The segments of the graph, in its order; what shows nothing and carries nothing is left out.
+    """The segments of the graph, in its order, with the tensors of these names as their outputs.
 
-    Each is given what it reads, and what a later one reads that it does not compute: a tensor
-    needed later is carried through.
+    The inputs of a segment are those of the graph that it reads, and the tensors that an earlier
+    one has computed and it or a later one reads. Operators behind the last requested tensor are
+    left out.
     """
     graph = model.graph
     nodes = list(graph)
@@ -132,7 +139,7 @@ def cut(model: ir.Model, names: Collection[str]) -> tuple[Segment, ...]:
 
 
 def leading_to(model: ir.Model, groups: Iterable[Iterable[str]]) -> tuple[Segment, ...]:
-    """For each group of tensors, the part of the graph that computes them from its inputs."""
+    """For each group of tensor names, the part of the graph that computes them from its inputs."""
     position = {node: index for index, node in enumerate(model.graph)}
     values = {str(value.name): value for node in position for value in node.outputs}
     entries = set(model.graph.inputs)

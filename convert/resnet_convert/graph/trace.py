@@ -1,10 +1,10 @@
 """Trace: from the PyTorch reference to an ONNX graph that means the same, named the same.
 
 `torch.export` records the network as ATen calls, `writer.py` writes each as an ONNX operator, and
-ONNX Runtime then has to answer what PyTorch answers, at two batch sizes.
+ONNX Runtime has to reproduce PyTorch's outputs at two batch sizes.
 
-What comes out: one input `image` FP32 ["batch",C,H,W], one output `logits` FP32 ["batch",classes],
-or those that the network answers by name (a dict of tensors ["batch",…]); opset 17 and IR version
+The graph has one input `image` FP32 ["batch",C,H,W] and one output `logits` FP32 ["batch",classes],
+or those that the network returns by name (a dict of tensors ["batch",…]); opset 17 and IR version
 8, which Triton 24.10 and everything newer load.
 """
 
@@ -39,7 +39,9 @@ TOLERANCE = 1e-4  # of the largest logit; float32 kernels that sum in another or
 
 @dataclass(frozen=True)
 class Trace:
-    """The traced graph and its distance from the reference at each checked batch size."""
+    """The traced graph: how many operators of which kind, and its distance from the reference at
+    each checked batch size.
+    """
 
     model: ir.Model
     operators: dict[str, int]
@@ -50,11 +52,12 @@ class Trace:
 def trace(network: nn.Module, size: tuple[int, int, int]) -> Trace:
     """Trace a network in evaluation mode over an input of `size` = (channels, height, width).
 
-    Raises `ConversionError` naming the module for an operator that has no row, and `ParityError`
-    when ONNX Runtime does not reproduce the reference at batch 1 and 3.
+    Raises `ConversionError` for a network that `torch.export` cannot trace, or naming the module
+    for an operator that `operators.ROWS` lacks; and `ParityError` when ONNX Runtime does not
+    reproduce the reference at batch 1 and 3.
     """
     started = time.perf_counter()
-    # Batch 1 would be specialised by the tracer; any other number stays symbolic.
+    # The tracer would make a batch of 1 a constant; any other size stays symbolic.
     example = torch.zeros(2, *size)
     try:
         program = torch.export.export(
@@ -76,9 +79,10 @@ def trace(network: nn.Module, size: tuple[int, int, int]) -> Trace:
 def verify(
     network: nn.Module, model: ir.Model, size: tuple[int, int, int], *, stage: str = "trace"
 ) -> dict[int, numerics.Numerics]:
-    """Run network and graph on the same random images at every checked batch size.
+    """Run network and graph on the same random images [batch, *size] at every checked batch size.
 
-    Raises `ParityError` naming the `stage` the graph has come through when they differ.
+    Returns the distances by batch size. Raises `ParityError` naming the `stage` that made the graph
+    when they differ, and `ConversionError` for a reference with outputs that are not finite.
     """
     generator = torch.Generator().manual_seed(0)
     results = {}
@@ -88,7 +92,7 @@ def verify(
             reference = pytorch_runtime.outputs_of(network, images)
             if not all(np.isfinite(each).all() for each in reference.values()):
                 raise ConversionError(
-                    "the network answers NaN or infinity to random images",
+                    "the network's outputs for random images are NaN or infinity",
                     where=stage,
                     remedy="The checkpoint is damaged or its training diverged.",
                 )
@@ -98,6 +102,6 @@ def verify(
                     f"the graph differs from PyTorch by {results[batch].max_abs:.3g} "
                     f"at batch {batch}",
                     where=stage,
-                    remedy=f"This is a bug in our {stage}; please report the architecture.",
+                    remedy=f"This is a bug in our {stage} stage; please report the architecture.",
                 )
     return results

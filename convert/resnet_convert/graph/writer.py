@@ -1,9 +1,9 @@
 """Writer: an exported PyTorch program as an ONNX graph, call by call.
 
-Each ATen call becomes the ONNX operator of `operators.ROWS`. We write the graph ourselves because
-the stock exporters leave ResNets with shape arithmetic, shared initializers or wrong results
-(pytorch#157621, #166797, #169178), and because every node can then carry the name of its PyTorch
-module: `layer3.4.conv2`.
+Each ATen call becomes the ONNX operator of `operators.ROWS`. The graph is written here, not by
+PyTorch's exporter, because the exporters leave shape arithmetic, shared initializers or wrong
+results in ResNets (pytorch#157621, #166797, #169178), and because every node then has the name of
+its PyTorch module: `layer3.4.conv2`.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ else:
     torch = optional("torch", extra="convert")
 
 INPUT = "image"
-# Their result may be the very memory of their argument: overwriting one overwrites the other.
+# Their result may be a view of their argument's memory: overwriting one overwrites the other.
 _VIEWS = frozenset(
     {
         "aten::slice",
@@ -42,12 +42,15 @@ _VIEWS = frozenset(
         "aten::detach",
     }
 )
-# What the tracer calls the module of an operator that belongs to none, such as x.size(0).
+# The tracer's name for the module of an operator that belongs to none, such as x.size(0).
 _NO_MODULE = "_empty_nn_module_stack_from_metadata_hook"
 
 
 class Writer:
-    """Writes one exported program as an ONNX graph, call by call."""
+    """Writes one exported program as an ONNX graph, call by call.
+
+    It is the `operators.Emitter` of the rows that it calls.
+    """
 
     def __init__(self, program: torch.export.ExportedProgram) -> None:
         self._program = program
@@ -67,8 +70,14 @@ class Writer:
         self._name = ""
 
     def model(self) -> ir.Model:
-        entry, answers = self._ends()
-        self._value_names.update(answers)
+        """The program as a model with PyTorch's names; to be called once.
+
+        Raises `ConversionError` naming the module for an operator or argument that has no ONNX
+        form here, and for a program that has not one image as input and named tensors or logits as
+        outputs.
+        """
+        entry, results = self._ends()
+        self._value_names.update(results)
         image = ir.Value(
             name=INPUT, shape=self._shape(entry), type=ir.TensorType(ir.DataType.FLOAT)
         )
@@ -82,8 +91,8 @@ class Writer:
             elif node.op == "call_function":
                 self._values[node.name] = self._call(node)
         outputs = []
-        for name, answer in answers.items():
-            outputs.append(self._values[answer.name])
+        for name, result in results.items():
+            outputs.append(self._values[result.name])
             if outputs[-1].producer() is None:
                 raise ConversionError("the network computes nothing", where="trace")
             outputs[-1].name = name
@@ -98,9 +107,9 @@ class Writer:
         return ir.Model(graph, ir_version=IR_VERSION, producer_name="resnet-serve")
 
     def _ends(self) -> tuple[torch.fx.Node, dict[str, torch.fx.Node]]:
-        """The nodes of the image and of the answers; refuses what is neither classifier nor dict.
+        """The nodes of the image and, by name, of the outputs.
 
-        A dict names its tensors; what is no dict is the logits.
+        A dict names its tensors; a single tensor is the logits, [batch, classes].
         """
         inputs = [
             n for n in self._order if n.op == "placeholder" and n.name not in self._parameters
@@ -118,9 +127,9 @@ class Writer:
             sides = [str(s).replace(self._batch, "batch") for s in each.meta["val"].shape]
             if each is not inputs[0] and (sides[:1] != ["batch"] or not (named or len(sides) == 2)):
                 raise ConversionError(
-                    f"the network answers [{', '.join(sides)}]",
+                    f"the network returns [{', '.join(sides)}]",
                     where="trace",
-                    remedy="A classifier answers logits, [batch, classes].",
+                    remedy="A classifier returns logits, [batch, classes].",
                 )
         return inputs[0], dict(zip(names, outputs, strict=True))
 
@@ -130,14 +139,14 @@ class Writer:
         self._name = _module_name(node, name.partition("::")[2])
         row = ROWS.get(name)
         if row is None:
-            raise self.refuse(f"the operator {name}")
+            raise self.refusal(f"the operator {name}")
         schema = node.target._schema
         given = dict(zip((a.name for a in schema.arguments), node.args, strict=False))
         arguments = {a.name: a.default_value for a in schema.arguments if a.has_default_value()}
         arguments |= given | node.kwargs
         values = {key: self._value(item) for key, item in arguments.items()}
         if any(isinstance(value, Batch) for value in values.values()):
-            raise self.refuse("the number of images in a computation")
+            raise self.refusal("the number of images in a computation")
         value = row(self, values)
         if operator.endswith("_"):
             self._check_overwriting(node)
@@ -150,13 +159,13 @@ class Writer:
     def _check_overwriting(self, node: Any) -> None:
         """Refuse to overwrite memory that is later read under another name.
 
-        Under its own name it is no trouble: the tracer makes later readers read the result.
+        Under its own name it is harmless: the tracer makes later readers read the result.
         """
         overwritten = node.args[0]
         for other in _sharing_memory(overwritten):
             later = any(self._order[user] > self._order[node] for user in other.users)
             if later and other not in (overwritten, node):
-                raise self.refuse("it overwrites a tensor whose view is read afterwards")
+                raise self.refusal("it overwrites a tensor whose view is read afterwards")
 
     def _value(self, argument: Any) -> Any:
         if isinstance(argument, torch.fx.Node):
@@ -166,7 +175,7 @@ class Writer:
         return argument
 
     def emit(self, op_type: str, inputs: Sequence[Any], /, **attributes: Any) -> ir.Value:
-        """Append a node for the current call; it and its output take the module's name."""
+        """Append a node for the current call; it and its output get the module's name."""
         name = _unique(self._name, self._node_names)
         output = ir.Value(
             name=_unique(name, self._value_names), type=ir.TensorType(ir.DataType.FLOAT)
@@ -175,11 +184,11 @@ class Writer:
         return output
 
     def constant(self, suffix: str, value: NDArray[Any]) -> ir.Value:
-        """An initializer that belongs to the current call."""
+        """Add an initializer of the current call, named `<module>.<suffix>`."""
         return self._initializer(f"{self._name}.{suffix}", value)
 
-    def refuse(self, why: str) -> ConversionError:
-        """The error for a call that cannot be written."""
+    def refusal(self, why: str) -> ConversionError:
+        """The error to raise for a call that cannot be written: names the module, says why."""
         return ConversionError(
             f"cannot be traced to ONNX: {why}",
             where=self._name,
@@ -214,7 +223,7 @@ def _operator(node: torch.fx.Node) -> str:
 
 
 def _sharing_memory(node: Any) -> list[Any]:
-    """What may be the same memory under other names: the tensor it views, and all views of that."""
+    """The nodes that may share memory with this one: the tensor it views, and all its views."""
     while _operator(node) in _VIEWS:
         node = node.args[0]
     names = [node]
@@ -223,13 +232,13 @@ def _sharing_memory(node: Any) -> list[Any]:
     return names
 
 
-def _unique(wanted: str, taken: set[str]) -> str:
-    """`wanted`, or the first of `wanted_1`, `wanted_2`, … that is free; it is taken from now on."""
+def _unique(wanted: str, used: set[str]) -> str:
+    """`wanted`, or the first of `wanted_1`, `wanted_2`, … that is not used; adds it to `used`."""
     name, number = wanted, 0
-    while name in taken:
+    while name in used:
         number += 1
         name = f"{wanted}_{number}"
-    taken.add(name)
+    used.add(name)
     return name
 
 

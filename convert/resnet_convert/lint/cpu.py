@@ -1,18 +1,18 @@
-"""Lint for the CPU dialect: what u8 × s8 graphs must look like to stay in integers.
+"""Lint for INT8 graphs for CPUs: what keeps u8 × s8 in integers.
 
-ONNX Runtime and OpenVINO run what breaks these rules too, in FP32 and slowly, or with other
-numbers; so the converter reads every INT8 graph for a CPU against them before it is written.
-The rules are those of `quantize.py`, seen from the finished graph:
+ONNX Runtime and OpenVINO also run graphs that break these rules, slowly in FP32, or with other
+results; so every INT8 graph for a CPU is checked against them before it is written. They are the
+rules of `quantization/u8s8.py`, checked on the finished graph:
 C1  Activations are u8, with one constant scale and zero point per tensor.
 C2  Weights are stored s8, −127…127, with a scale per output channel and zero points of zero.
 C3  A Conv or Gemm with quantized weights reads a quantized input. (Not the other way round: a layer
-    that stays floating for a kept one reads its input as before, rule 8 of `quantize.py`.)
-C4  What a quantized Conv or Gemm writes is read by one QuantizeLinear, or is an output.
+    that stays floating for a kept one reads its input as before, rule 8 of `u8s8.py`.)
+C4  The output of a quantized Conv or Gemm is read by one QuantizeLinear, or is one of the graph's.
 C5  An Add of two activations has both of them quantized, or neither.
 C6  Biases are s32, with scale(input)·scale(weight) to the bit.
 C7  MaxPool, Flatten, Slice and zero Pad between two pairs have one grid on both sides.
 C8  Outputs are FP32, and are not written by a DequantizeLinear.
-C9  Q and DQ stand together, with one grid.
+C9  Every Q is followed by its DQs, on the same grid.
 Reference: ONNX Runtime, "Quantize ONNX models" (QDQ format), and its selectors
 (`core/optimizer/qdq_transformer/selectors_actions`).
 """
@@ -24,12 +24,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resnet_convert.graph.half import element_types
 from resnet_convert.graph.initializers import array_of
-from resnet_convert.graph.nodes import WEIGHTED, dequantizer, layer_of, moves
+from resnet_convert.graph.nodes import (
+    WEIGHTED,
+    dequantizer,
+    element_types,
+    layer_of,
+    moves,
+    readers_of,
+)
 from resnet_convert.lint import placement
 from resnet_convert.lint.placement import same_grid
-from resnet_convert.lint.rules import Breach, Rule
+from resnet_convert.lint.rules import Breach, Rule, RuleSet
 from resnet_serve.optional import optional
 
 if TYPE_CHECKING:
@@ -81,10 +87,10 @@ def _inputs(model: ir.Model) -> Iterator[Breach]:
 def _followed(model: ir.Model) -> Iterator[Breach]:
     for node, *_ in _quantized(model):
         written = node.outputs[0]
-        readers = [use.node.op_type for use in written.uses()]
+        readers = [reader.op_type for reader in readers_of(written)]
         if readers != ["QuantizeLinear"] and not (written.is_graph_output() and not readers):
             found = ", ".join(sorted(set(readers))) or "nothing"
-            yield str(node.name), f"its result is read by {found}, not by one QuantizeLinear"
+            yield str(node.name), f"its output is read by {found}, not by one QuantizeLinear"
 
 
 def _additions(model: ir.Model) -> Iterator[Breach]:
@@ -108,11 +114,11 @@ def _biases(model: ir.Model) -> Iterator[Breach]:
         elif zero is not None and array_of(zero).any():
             yield str(node.name), "its bias has zero points other than zero"
         elif any(value is None or value.const_value is None for value in factors):
-            yield str(node.name), "a scale of it is computed, not constant"
+            yield str(node.name), "one of its scales is computed, not constant"
         else:
             of_input, of_weight, found = (array_of(v) for v in factors if v is not None)
             if not np.array_equal(np.float32(of_input) * of_weight.astype(np.float32), found):
-                yield str(node.name), "its bias's scale is not that of input times weights"
+                yield str(node.name), "the scale of its bias is not that of input times weights"
 
 
 def _moved(model: ir.Model) -> Iterator[Breach]:
@@ -120,8 +126,8 @@ def _moved(model: ir.Model) -> Iterator[Breach]:
         before = dequantizer(node.inputs[0]) if moves(node) else None
         if before is None:
             continue
-        for use in node.outputs[0].uses():
-            if use.node.op_type == "QuantizeLinear" and not same_grid(use.node, before):
+        for reader in readers_of(node.outputs[0]):
+            if reader.op_type == "QuantizeLinear" and not same_grid(reader, before):
                 yield str(node.name), "moves values from one grid to another"
 
 
@@ -129,7 +135,7 @@ def _outputs(model: ir.Model) -> Iterator[Breach]:
     yield from placement.floating_outputs(model, element_types(model.graph))
     for value in model.graph.outputs:
         if dequantizer(value) is not None:
-            yield str(value.name), "the output was rounded to integers"
+            yield str(value.name), "the output is rounded to integers"
 
 
 def _quantized(
@@ -145,14 +151,17 @@ def _quantized(
 
 
 _REPORT = "This is a bug in our INT8 placement; please report the architecture."
-RULES = (
-    Rule("C1", _activations, _REPORT),
-    Rule("C2", _weights, _REPORT),
-    Rule("C3", _inputs, _REPORT),
-    Rule("C4", _followed, _REPORT),
-    Rule("C5", _additions, _REPORT),
-    Rule("C6", _biases, _REPORT),
-    Rule("C7", _moved, _REPORT),
-    Rule("C8", _outputs, _REPORT),
-    Rule("C9", placement.paired, _REPORT),
+RULES = RuleSet(
+    "INT8",
+    (
+        Rule("C1", _activations, _REPORT),
+        Rule("C2", _weights, _REPORT),
+        Rule("C3", _inputs, _REPORT),
+        Rule("C4", _followed, _REPORT),
+        Rule("C5", _additions, _REPORT),
+        Rule("C6", _biases, _REPORT),
+        Rule("C7", _moved, _REPORT),
+        Rule("C8", _outputs, _REPORT),
+        Rule("C9", placement.paired, _REPORT),
+    ),
 )

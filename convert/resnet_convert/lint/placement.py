@@ -1,7 +1,7 @@
-"""Where Q/DQ pairs stand: TensorRT's rules about them, read on the finished graph.
+"""Placement: rules on where the Q/DQ pairs of a finished graph are.
 
-Every rule yields the layers that break it, in PyTorch's names, with what is wrong there; `lint.py`
-numbers them and says what to do.
+Every function yields the breaches of one rule; `tensorrt.py` and `cpu.py` give it a number and a
+remedy.
 """
 
 from __future__ import annotations
@@ -18,9 +18,11 @@ from resnet_convert.graph.nodes import (
     dequantizer,
     layer_of,
     qdq_nodes,
-    shortcut,
+    quantizer,
+    readers_of,
     writer_of,
 )
+from resnet_convert.graph.shortcut import shortcut
 from resnet_convert.lint.rules import Breach
 from resnet_serve.optional import optional
 
@@ -31,7 +33,7 @@ else:
 
 
 def both_sides(model: ir.Model) -> Iterator[Breach]:
-    """A Conv or Gemm multiplies integers only when input and weights are quantized alike."""
+    """A Conv or Gemm has both its input and its weights quantized, in one type, or neither."""
     for node in model.graph:
         if node.op_type not in WEIGHTED:
             continue
@@ -46,7 +48,7 @@ def both_sides(model: ir.Model) -> Iterator[Breach]:
 
 
 def additions(model: ir.Model) -> Iterator[Breach]:
-    """A quantized convolution fuses with its Add when exactly the other operand is quantized."""
+    """Of the Add that quantized convolutions end in, exactly one operand carries a pair."""
     for node, quantized in _fusing_additions(model):
         if len(quantized) != 1:
             found = "both operands carry" if quantized else "no operand carries"
@@ -54,24 +56,26 @@ def additions(model: ir.Model) -> Iterator[Breach]:
 
 
 def uninterrupted(model: ir.Model) -> Iterator[Breach]:
-    """No pair inside what becomes one kernel: Conv, Add, ReLU."""
+    """No pair inside of what TensorRT fuses into one kernel: Conv, Add, ReLU."""
     for node in model.graph:
         given = dequantizer(node.inputs[0]) if node.op_type == "Relu" else None
-        quantizer = None if given is None else writer_of(given.inputs[0])
-        if quantizer is not None and quantizer.op_type == "QuantizeLinear":
-            before = writer_of(quantizer.inputs[0])
+        quantize = None if given is None else quantizer(given.inputs[0])
+        if quantize is not None:
+            before = writer_of(quantize.inputs[0])
             if before is not None and before.op_type in (*WEIGHTED, "Add"):
-                yield str(before.name), f"a Q/DQ pair parts it from its ReLU {node.name}"
+                yield str(before.name), f"a Q/DQ pair is between it and its ReLU {node.name}"
     for node, quantized in _fusing_additions(model):
         if len(quantized) == 1 and quantized != [shortcut(node)]:
             yield str(node.name), "the main path carries the Q/DQ pair, not the shortcut"
 
 
 def paired(model: ir.Model) -> Iterator[Breach]:
-    """What Q writes is read by DQs of the same grid only; what DQ reads, Q wrote or is stored."""
+    """The output of a Q is read by DQs of the same grid only; a DQ reads that of a Q, or stored
+    integers.
+    """
     for node in qdq_nodes(model):
         if node.op_type == "QuantizeLinear":
-            readers = [use.node for use in node.outputs[0].uses()]
+            readers = readers_of(node.outputs[0])
             others = [reader for reader in readers if reader.op_type != "DequantizeLinear"]
             if others or node.outputs[0].is_graph_output():
                 yield str((others or [node])[0].name), "reads integers without a DequantizeLinear"
@@ -81,24 +85,21 @@ def paired(model: ir.Model) -> Iterator[Breach]:
                 yield layer_of(node), "is read through a Q and a DQ of different scales"
         else:
             stored = node.inputs[0]
-            quantizer = writer_of(stored)
-            if (quantizer is None or quantizer.op_type != "QuantizeLinear") and not (
-                stored is not None and stored.is_initializer()
-            ):
+            if quantizer(stored) is None and not (stored is not None and stored.is_initializer()):
                 yield layer_of(node), "is read through a DequantizeLinear without its Q"
 
 
 def floating_outputs(
     model: ir.Model, types: Mapping[ir.Value, ir.DataType | None]
 ) -> Iterator[Breach]:
-    """Whoever asks a network gets FP32; `types` are those of `element_types`."""
+    """The outputs of a network are FP32; `types` are those of `element_types`."""
     for value in model.graph.outputs:
         if str(types.get(value)) != "FLOAT":
             yield str(value.name), f"the output is {types.get(value)}, not FP32"
 
 
 def _fusing_additions(model: ir.Model) -> Iterator[tuple[ir.Node, list[int]]]:
-    """The Adds that quantized convolutions end in, and which of their operands carry a pair."""
+    """The Adds that only quantized convolutions end in, and which of their operands have a pair."""
     for node in model.graph:
         if node.op_type != "Add" or shortcut(node) is None:
             continue
@@ -109,7 +110,7 @@ def _fusing_additions(model: ir.Model) -> Iterator[tuple[ir.Node, list[int]]]:
         convolutions = [
             writer for writer in writers if writer is not None and writer.op_type == "Conv"
         ]
-        # Where one of them stays floating, so may the Add.
+        # Where one of them stays floating, the Add may be floating too.
         if all(dequantizer(writer.inputs[0]) for writer in convolutions):
             yield node, [i for i, value in enumerate(node.inputs) if dequantizer(value)]
 
@@ -119,11 +120,10 @@ def _stored_type(node: ir.Node) -> ir.DataType | None:
     return None if zero is None else zero.dtype
 
 
-def same_grid(quantizer: ir.Node, reader: ir.Node) -> bool:
-    """Whether a Q and a DQ have constants of the same numbers and types, or share them."""
-    return len(quantizer.inputs) == len(reader.inputs) and all(
-        _same(one, other)
-        for one, other in zip(quantizer.inputs[1:], reader.inputs[1:], strict=True)
+def same_grid(first: ir.Node, second: ir.Node) -> bool:
+    """Whether two Q or DQ have the same scale and zero point: one tensor, or equal constants."""
+    return len(first.inputs) == len(second.inputs) and all(
+        _same(one, other) for one, other in zip(first.inputs[1:], second.inputs[1:], strict=True)
     )
 
 

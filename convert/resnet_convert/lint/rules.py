@@ -1,7 +1,6 @@
-"""Rules: what a lint rule is, how a graph is checked against a table of them, and the refusal.
+"""Rules: what a lint rule is, how a graph is checked against a set of them, and the refusal.
 
-A rule yields its violations as (layer in PyTorch's name, what is wrong there); the table adds its
-number and the remedy.
+rule(model) ─► breaches (layer, what is wrong) ─► violations, with the rule's number and remedy
 """
 
 from __future__ import annotations
@@ -18,48 +17,55 @@ if TYPE_CHECKING:
 else:
     ir = optional("onnx_ir", extra="convert")
 
-# The layer, and what is wrong with it.
+# The layer, in PyTorch's name, and what is wrong with it.
 Breach = tuple[str, str]
-# Which set of rules a number belongs to, by its first letter.
-_RULE_SETS = {"T": "TensorRT", "C": "INT8"}
-
-
-@dataclass(frozen=True)
-class Violation:
-    """One breach: the rule's number, the layer in PyTorch's name, what is wrong, what to do."""
-
-    rule: str
-    layer: str
-    what: str
-    remedy: str
 
 
 @dataclass(frozen=True)
 class Rule:
-    """A numbered rule: how to find its breaches, and what to do about one."""
+    """A numbered rule: how its breaches are found, and what to do about one."""
 
     number: str
     breaches: Callable[[ir.Model], Iterable[Breach]]
     remedy: str
 
 
-def check(model: ir.Model, rules: Sequence[Rule]) -> tuple[Violation, ...]:
-    """Every breach of every rule, rule by rule; empty for a graph that keeps them."""
+@dataclass(frozen=True)
+class RuleSet:
+    """All the rules for one kind of graph, and the name that a refusal calls them by."""
+
+    name: str
+    rules: tuple[Rule, ...]
+
+
+@dataclass(frozen=True)
+class Violation:
+    """One breach of a rule: set and number of the rule, the layer, what is wrong, what to do."""
+
+    rule_set: str
+    rule: str
+    layer: str
+    what: str
+    remedy: str
+
+
+def check(model: ir.Model, rule_set: RuleSet) -> tuple[Violation, ...]:
+    """Every breach of every rule, rule by rule; empty for a graph that keeps them all."""
     return tuple(
-        Violation(rule.number, layer, what, rule.remedy)
-        for rule in rules
+        Violation(rule_set.name, rule.number, layer, what, rule.remedy)
+        for rule in rule_set.rules
         for layer, what in rule.breaches(model)
     )
 
 
 def refuse(violations: Sequence[Violation]) -> None:
-    """Raise `ConversionError` for the first violation, saying how many more there are."""
+    """Raise `ConversionError` for the first violation, with the number of the others."""
     if not violations:
         return
     first, more = violations[0], len(violations) - 1
     rest = f", and {more} more violation{'s' if more > 1 else ''}" if more else ""
     raise ConversionError(
-        f"{first.what} ({_RULE_SETS[first.rule[0]]} rule {first.rule}{rest})",
+        f"{first.what} ({first.rule_set} rule {first.rule}{rest})",
         where=f"lint: {first.layer}",
         remedy=first.remedy,
     )

@@ -1,7 +1,21 @@
-"""Lint: TensorRT's rules, checked on the ONNX before any GPU sees it.
+"""Lint for TensorRT: its rules, checked on the ONNX graph before an engine is built from it.
 
-TensorRT refuses some of what these rules find, with a parser's message, and silently builds a slow
-or wrong engine from the rest. `RULES` is the table: a number, what is looked at, what to do.
+TensorRT refuses some of the breaches, with the parser's message, and builds a slow or wrong engine
+from the others without a warning.
+T1   Q/DQ pairs are symmetric INT8 or FP8: zero points of zero.
+T2   Integers come from Q/DQ pairs only, not from operators such as QLinearConv.
+T3   Scales are positive constants: one of an activation, one per channel of stored weights.
+T4   Weights have a scale per output channel, axis 0.
+T5   Biases are floating-point constants.
+T6   Opset 13 to 24 of ONNX's own operators; 19 and up where the scales are 16 bits.
+T7   A Conv or Gemm has both its input and its weights quantized, in one type, or neither.
+T8   Of the Add that quantized convolutions end in, exactly one operand carries a pair.
+T9   No pair between a Conv or an Add and its ReLU; an Add's pair is on the shortcut.
+T10  No operator mixes floating types; inputs are UINT8 or FP32, outputs FP32.
+T11  Every dimension of inputs and outputs is fixed, except the batch.
+T12  Only the operators of our networks, without functions, dilated pools and external data.
+T13  Every Q is followed by its DQs, on the same grid.
+T14  UINT8 pixels are cast before anything is computed from them.
 References: TensorRT developer guide ("Working with Quantized Types", "Q/DQ Layer-Placement
 Recommendations", "Strongly Typed Networks"), onnx-tensorrt's operators.md (TensorRT 10.15) and the
 checks of its QuantizeLinear and DequantizeLinear importer.
@@ -14,11 +28,18 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resnet_convert.graph.half import element_types
 from resnet_convert.graph.initializers import array_of
-from resnet_convert.graph.nodes import PAIR, WEIGHTED, dequantizer, layer_of, qdq_nodes
+from resnet_convert.graph.nodes import (
+    PAIR,
+    WEIGHTED,
+    dequantizer,
+    element_types,
+    layer_of,
+    qdq_nodes,
+)
+from resnet_convert.graph.opset import FOR_FP16_SCALES
 from resnet_convert.lint import placement
-from resnet_convert.lint.rules import Breach, Rule
+from resnet_convert.lint.rules import Breach, Rule, RuleSet
 from resnet_serve.optional import optional
 
 if TYPE_CHECKING:
@@ -29,7 +50,6 @@ else:
 GRIDS = frozenset({"INT8", "FLOAT8E4M3FN"})
 FLOATS = frozenset({"FLOAT", "FLOAT16", "BFLOAT16"})
 OPSETS = range(13, 25)
-OPSET_OF_HALF_SCALES = 19
 OTHER_INTEGER_OPERATORS = frozenset(
     {"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"}
 )
@@ -49,7 +69,7 @@ def _symmetric(model: ir.Model) -> Iterator[Breach]:
         integers = node.outputs[0] if node.op_type == "QuantizeLinear" else node.inputs[0]
         found = None if integers is None else types.get(integers)
         if found == ir.DataType.INT32:
-            continue  # a bias: another rule's
+            continue  # a bias, see T5
         if str(found) not in GRIDS:
             yield layer_of(node), f"is quantized to {found}; TensorRT knows INT8 and FP8 only"
         elif zero is not None and zero.const_value is None:
@@ -75,7 +95,7 @@ def _scales(model: ir.Model) -> Iterator[Breach]:
             yield layer_of(node), "its scale is not a positive, finite number"
         stored = given is not None and given.is_initializer()
         if numbers.size != 1 and not stored:
-            yield layer_of(node), "its activations have a scale per channel; TensorRT takes one"
+            yield layer_of(node), "its activations have a scale per channel; TensorRT allows one"
         elif numbers.size != 1 and not _covers_axis(node, numbers.shape):
             yield layer_of(node), f"its {numbers.size} scales are not one per channel"
 
@@ -102,7 +122,7 @@ def _weights(model: ir.Model) -> Iterator[Breach]:
         sides = stored.inputs[0].shape
         count = 1 if scale.const_value is None else scale.const_value.size
         if count == 1 and sides is not None and sides[0] != 1:
-            yield str(node.name), "one scale serves all channels of its weights"
+            yield str(node.name), "its weights have one scale for all channels"
         elif count != 1 and _axis(stored) != 0:
             yield str(node.name), f"its weights are quantized along axis {_axis(stored)}, not 0"
 
@@ -116,19 +136,19 @@ def _biases(model: ir.Model) -> Iterator[Breach]:
 
 def _opset(model: ir.Model) -> Iterator[Breach]:
     imports = model.graph.opset_imports
-    foreign = {domain for domain in imports if domain} | {
+    others = {domain for domain in imports if domain} | {
         node.domain for node in model.graph if node.domain not in ("", "ai.onnx")
     }
-    if foreign:
-        yield "graph", f"uses operators of {', '.join(sorted(foreign))}, not ONNX's own"
+    if others:
+        yield "graph", f"uses operators of {', '.join(sorted(others))}, not ONNX's own"
     opset = imports.get("", 0)
     if opset not in OPSETS:
         yield "graph", f"opset {opset} is outside {OPSETS[0]} to {OPSETS[-1]}"
-    elif opset < OPSET_OF_HALF_SCALES:
+    elif opset < FOR_FP16_SCALES[0]:
         for node in qdq_nodes(model):
             kinds = {str(value.dtype) for value in node.inputs[1:] if value is not None}
             if kinds & {"FLOAT16", "BFLOAT16", "FLOAT8E4M3FN"}:
-                yield layer_of(node), f"its Q/DQ pair needs opset {OPSET_OF_HALF_SCALES}"
+                yield layer_of(node), f"its Q/DQ pair needs opset {FOR_FP16_SCALES[0]}"
                 break
 
 
@@ -149,12 +169,12 @@ def _batch_only(model: ir.Model) -> Iterator[Breach]:
     for value in (*model.graph.inputs, *model.graph.outputs):
         sides = None if value.shape is None else list(value.shape)
         if not sides or not all(isinstance(side, int) for side in sides[1:]):
-            yield str(value.name), "has an open side besides the batch"
+            yield str(value.name), "has another open dimension than the batch"
 
 
 def _operators(model: ir.Model) -> Iterator[Breach]:
     if model.functions:
-        yield "graph", "holds functions"
+        yield "graph", "contains functions"
     for node in model.graph:
         known = node.op_type in OPERATORS | OTHER_INTEGER_OPERATORS
         if not known and node.domain in ("", "ai.onnx"):
@@ -176,19 +196,22 @@ def _pixels(model: ir.Model) -> Iterator[Breach]:
 
 _CONVERT = "Convert the checkpoint with --target tensorrt."
 _REPORT = "This is a bug in our conversion to TensorRT; please report the architecture."
-RULES = (
-    Rule("T1", _symmetric, _CONVERT),
-    Rule("T2", _pairs_only, _CONVERT),
-    Rule("T3", _scales, _CONVERT),
-    Rule("T4", _weights, _CONVERT),
-    Rule("T5", _biases, _CONVERT),
-    Rule("T6", _opset, _CONVERT),
-    Rule("T7", placement.both_sides, "Quantize both sides of the layer, or neither."),
-    Rule("T8", placement.additions, "Quantize the shortcut of the block, and only it."),
-    Rule("T9", placement.uninterrupted, "Move the pair behind the ReLU, or to the shortcut."),
-    Rule("T10", _types, "Type the whole graph alike, with FP32 logits, as `halve` does."),
-    Rule("T11", _batch_only, "Fix every side but the batch."),
-    Rule("T12", _operators, _REPORT),
-    Rule("T13", placement.paired, "Keep Q and DQ together, with one scale."),
-    Rule("T14", _pixels, "Cast the pixels before anything else."),
+RULES = RuleSet(
+    "TensorRT",
+    (
+        Rule("T1", _symmetric, _CONVERT),
+        Rule("T2", _pairs_only, _CONVERT),
+        Rule("T3", _scales, _CONVERT),
+        Rule("T4", _weights, _CONVERT),
+        Rule("T5", _biases, _CONVERT),
+        Rule("T6", _opset, _CONVERT),
+        Rule("T7", placement.both_sides, "Quantize both sides of the layer, or neither."),
+        Rule("T8", placement.additions, "Quantize the shortcut of the block, and only it."),
+        Rule("T9", placement.uninterrupted, "Move the pair behind the ReLU, or to the shortcut."),
+        Rule("T10", _types, "Give all tensors one floating type, with FP32 outputs."),
+        Rule("T11", _batch_only, "Fix every dimension except the batch."),
+        Rule("T12", _operators, _REPORT),
+        Rule("T13", placement.paired, "Keep Q and DQ together, with one scale."),
+        Rule("T14", _pixels, "Cast the pixels before anything else."),
+    ),
 )

@@ -1,16 +1,16 @@
-"""Correct biases: quantizing shifts the mean of every layer's response; take the shift back.
+"""Bias correction: quantizing shifts the mean of every layer's response; subtract that shift.
 
     b ← b − (E[y_q] − E[y])      per output channel, over calibration images
 
-(Nagel et al. 2019, arXiv:1906.04721, section 4.2, the empirical form of its appendix D.)
-A layer's shift is measured with all layers before it corrected already. One run is enough for
-that: the quantized graph gets a node behind every layer that moves the response's mean, over the
-batch, to the one that the FP32 graph has over the same batch,
+A layer's shift is measured with all layers before it corrected already. One run is enough for that:
+behind every layer of the quantized graph a node moves the mean of its response over the batch to
+that of the FP32 graph over the same batch,
 
     conv ─► y_q ─► y_q − mean(y_q) + mean(y) ─► …
 
-and the shifts of all batches are averaged into the biases of the FP32 graph, which is then
-quantized again as any other.
+and the shifts, averaged over all batches, go into the biases of the FP32 graph, which is then
+quantized again. Reference: Nagel et al. 2019, arXiv:1906.04721, section 4.2, in the empirical form
+of its appendix D.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.graph.emulate import emulate
-from resnet_convert.graph.initializers import array_of, assign, initializer, own_initializer
+from resnet_convert.graph.initializers import bias_of, initializer, set_bias
 from resnet_convert.graph.model_file import serialize_with_outputs
 from resnet_convert.graph.nodes import WEIGHTED
+from resnet_convert.graph.opset import AXES_ARE_AN_INPUT
 from resnet_serve.errors import ConversionError, UsageError
 from resnet_serve.optional import optional
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
@@ -35,15 +36,14 @@ if TYPE_CHECKING:
 else:
     ir = optional("onnx_ir", extra="convert")
 
-# Images whose means are compared, more are averaged batch by batch. Twice as many would take
-# another gigabyte for a ResNet-50 at 224 pixels.
+# Images whose means are compared at once; twice as many would take another gigabyte for a ResNet-50
+# at 224 pixels.
 BATCH = 16
-_AXES_ARE_AN_INPUT = 18  # of ReduceMean, from this opset on
 
 
 @dataclass(frozen=True)
 class BiasCorrection:
-    """How many layers got a bias, over how many images, and the largest shift taken back."""
+    """How many layers were corrected, over how many images; the largest |shift| of a channel."""
 
     layers: int
     images: int
@@ -55,7 +55,8 @@ def correct(
 ) -> BiasCorrection:
     """Correct the biases of a folded FP32 graph in place; `quantized` was made from a copy of it.
 
-    Batches are those of the graph's input, of any size; they are joined to `BATCH` images.
+    Batches are those of the graph's input, of any size; they are joined to `BATCH` images. Raises
+    `UsageError` without images, and `ConversionError` where `quantized` lacks a layer's response.
     """
     responses = {
         str(node.name): str(node.outputs[0].name)
@@ -87,7 +88,7 @@ def correct(
     if not images:
         raise UsageError("bias correction needs images", remedy="Give --calibration a folder.")
     for node in [node for node in model.graph if str(node.name) in responses]:
-        _add(model.graph, node, -shifts[str(node.name)] / images)
+        _add_to_bias(model.graph, node, -shifts[str(node.name)] / images)
     largest = max(float(np.abs(shift).max()) / images for shift in shifts.values())
     return BiasCorrection(len(responses), images, largest)
 
@@ -104,7 +105,7 @@ def _joined(batches: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:
 
 
 def _with_means(model: ir.Model, responses: dict[str, str]) -> dict[str, str]:
-    """Compute the mean of every response, in place; returns the means' names by layer."""
+    """Add nodes for the mean of every response, in place; returns the means' names by layer."""
     producers = {str(value.name): node for node in model.graph for value in node.outputs}
     return {
         name: str(_mean(model.graph, producers[response]).name)
@@ -113,16 +114,16 @@ def _with_means(model: ir.Model, responses: dict[str, str]) -> dict[str, str]:
 
 
 def _recentred(model: ir.Model, responses: dict[str, str]) -> dict[str, tuple[str, str]]:
-    """Move every response to a mean that is given, in place.
+    """Add nodes that move every response to a given mean, in place.
 
-    Returns, by layer, the input for the wanted mean and the tensor with the one that there was.
+    Returns, by layer, the graph input for the given mean and the tensor of the response's own.
     """
     graph = model.graph
     producers = {str(value.name): node for node in graph for value in node.outputs}
     found = {}
     for name, response in responses.items():
         if response not in producers:
-            raise ConversionError("the quantized graph has lost its response", where=name)
+            raise ConversionError("its response is missing in the quantized graph", where=name)
         value = producers[response].outputs[0]
         uses = list(value.uses())
         mean = _mean(graph, producers[response])
@@ -144,11 +145,11 @@ def _recentred(model: ir.Model, responses: dict[str, str]) -> dict[str, tuple[st
 
 
 def _mean(graph: ir.Graph, layer: ir.Node) -> ir.Node:
-    """Behind a layer, the mean of each channel over images and positions, [1, C, …]."""
+    """Add, behind a layer, the mean of each channel over images and positions, [1, C, 1, …]."""
     value = layer.outputs[0]
     sides = list(value.shape or ())
     axes = [axis for axis in range(len(sides)) if axis != 1]
-    if graph.opset_imports[""] < _AXES_ARE_AN_INPUT:
+    if graph.opset_imports[""] < AXES_ARE_AN_INPUT:
         node = ir.node("ReduceMean", [value], {"axes": axes}, name=f"{value.name}.mean")
     else:
         listed = initializer(graph, f"{value.name}.mean.axes", np.asarray(axes, np.int64))
@@ -164,12 +165,8 @@ def _describe(node: ir.Node, shape: ir.Shape | None) -> None:
     output.type = ir.TensorType(ir.DataType.FLOAT)
 
 
-def _add(graph: ir.Graph, node: ir.Node, change: NDArray[np.float64]) -> None:
-    """Add to the bias of a layer, or give it one."""
-    if len(node.inputs) > 2:
-        bias = own_initializer(node, 2)
-        assign(bias, (array_of(bias).astype(np.float64) + change).astype(np.float32))
-        return
-    added = initializer(graph, f"{node.name}.bias", change.astype(np.float32))
-    node.resize_inputs(3)
-    node.replace_input_with(2, added)
+def _add_to_bias(graph: ir.Graph, node: ir.Node, change: NDArray[np.float64]) -> None:
+    bias = bias_of(node)
+    if bias is not None:
+        change = bias.astype(np.float64) + change
+    set_bias(graph, node, change.astype(np.float32))

@@ -1,8 +1,8 @@
 """Calibrate: the range of every activation over real images, streamed.
 
-One pass of the folded FP32 graph, a segment of it at a time (`segments.py`). For minmax only two
-numbers per tensor are kept, for all the methods at once a histogram (`histogram.py`): activations
-take no more memory for more images, nor for a deeper network.
+The folded FP32 graph runs once, a segment at a time (`graph/segments.py`). For minmax two numbers
+per tensor are kept, for all other methods a histogram (`histogram.py`): more images, or a deeper
+network, take no more memory for activations.
 """
 
 from __future__ import annotations
@@ -27,12 +27,13 @@ else:
     ir = optional("onnx_ir", extra="convert")
 
 FEW_IMAGES = 128
-Told = Callable[[int], None] | None
+# Called with the number of images that are done.
+Progress = Callable[[int], None] | None
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """Ranges by tensor name, over how many images they were seen, and how they were cut."""
+    """Ranges by tensor name, over how many images, and by which method of `clipping.METHODS`."""
 
     ranges: Mapping[str, Range]
     images: int
@@ -40,19 +41,19 @@ class Calibration:
 
     @property
     def few(self) -> bool:
-        """Too few images to trust: INT8 ranges would miss what rarer images need."""
+        """Whether there are too few images: rarer ones may exceed the ranges."""
         return self.images < FEW_IMAGES
 
 
 @dataclass(frozen=True)
 class Observations:
-    """Histograms by tensor name, and over how many images: what every method starts from."""
+    """Histograms by tensor name, and over how many images; every method starts from them."""
 
     histograms: Mapping[str, Histogram]
     images: int
 
     def calibration(self, method: str, *, symmetric: bool) -> Calibration:
-        """The ranges by a method of `clipping.METHODS`, for s8 around zero or for u8."""
+        """The ranges by a method of `clipping.METHODS`: for s8 where `symmetric`, or u8."""
         ranges = {
             name: Range(*limits(method, seen, symmetric=symmetric))
             for name, seen in self.histograms.items()
@@ -66,11 +67,16 @@ def observe(
     batches: Iterable[NDArray[Any]],
     *,
     threads: int,
-    progress: Told = None,
+    progress: Progress = None,
     method: str = "minmax",
     symmetric: bool = False,
 ) -> Calibration:
-    """Run `batches` of the graph's input through it and note the range of each named tensor."""
+    """The range of each named tensor over all batches of the graph's input.
+
+    `method` is one of `clipping.METHODS`, `symmetric` for s8 instead of u8. Raises
+    `ConversionError` naming a tensor with a value that is not finite, and `UsageError` without
+    images.
+    """
     names = tuple(tensors)
     if method != "minmax":
         seen = observe_histograms(model, names, batches, threads=threads, progress=progress)
@@ -80,7 +86,7 @@ def observe(
     images = 0
     for done, values in _streamed(model, names, batches, threads, progress):
         images = done
-        for name, value in values.items():  # numpy's minimum keeps a NaN, Python's min may drop it
+        for name, value in values.items():  # numpy's minimum keeps a NaN; Python's may drop it
             low[name] = float(np.minimum(low[name], value.min()))
             high[name] = float(np.maximum(high[name], value.max()))
     for name in names:
@@ -94,9 +100,9 @@ def observe_histograms(
     batches: Iterable[NDArray[Any]],
     *,
     threads: int,
-    progress: Told = None,
+    progress: Progress = None,
 ) -> Observations:
-    """As `observe`, for all the methods at once."""
+    """As `observe`, for all methods at once."""
     names = tuple(tensors)
     histograms = dict.fromkeys(names, Histogram())
     images = 0
@@ -114,7 +120,7 @@ def _streamed(
     names: tuple[str, ...],
     batches: Iterable[NDArray[Any]],
     threads: int,
-    progress: Told,
+    progress: Progress,
 ) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
     """The named tensors, a segment of one batch after another, with the images so far."""
     images = 0

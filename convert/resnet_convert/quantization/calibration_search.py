@@ -2,14 +2,16 @@
 
     folded ─► (equalise) ─► (correct biases) ─► ranges by a method ─► quantize ─► held-out logits
 
-1. Three of four calibration images give the ranges, every fourth judges them (`split`).
-2. Every method of `clipping.METHODS` is tried from one pass over the first; then the best of them
+1. Three of four calibration images give the ranges; every fourth is held out, to compare them on
+   (`split`).
+2. Every method of `clipping.METHODS` is tried, from one pass over the first; then the best of them
    with cross-layer equalisation, with bias correction, and with both. Biases are corrected over
    about 128 images, evenly chosen: a mean needs no more, and every layer has to run in FP32 too.
-3. The judge is the folded FP32 graph: share of equal decisions, then SQNR of the logits in dB.
-   A candidate replaces the kept one, minmax at first, when it agrees on no fewer images and its
-   SQNR is at least 0.1 dB higher; or when it agrees on more and its SQNR is less than 0.1 dB lower.
-4. Under 16 images nothing is held out or tried: minmax it is, and the result says so.
+3. Candidates are compared with the folded FP32 graph: share of equal decisions, then SQNR of the
+   logits in dB. A candidate replaces the best so far, at first minmax, when it agrees on no fewer
+   images and its SQNR is at least 0.1 dB higher; or when it agrees on more and its SQNR is less
+   than 0.1 dB lower.
+4. With fewer than 16 images nothing is held out or tried: minmax is used, and the result says so.
 """
 
 from __future__ import annotations
@@ -47,16 +49,15 @@ EVERY = 4
 GAIN_DB = 0.1
 CORRECTING_IMAGES = 128
 Batches = Callable[[], Iterable[NDArray[Any]]]
-Told = Callable[[str], None] | None
 
 
 @dataclass(frozen=True)
 class Trial:
     """One candidate: share of equal decisions in [0, 1], SQNR of the logits, and its own time.
 
-    `seconds` leaves out the pass that all methods share. Agreement is None of what decides nothing;
-    agreement and SQNR are None without held-out images, or where the candidate could not be made:
-    `refused` says why.
+    `seconds` leaves out the pass that all methods share. `agreement` is None for a network that is
+    no classifier; it and `sqnr_db` are None without held-out images, or where the candidate could
+    not be made: `refused` is the reason.
     """
 
     name: str
@@ -67,14 +68,15 @@ class Trial:
     refused: str | None = None
 
     def to_json(self) -> dict[str, object]:
+        """The fields, as the passport holds them."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class CalibratedGraph:
-    """A folded FP32 graph ready to be quantized with these ranges.
+    """A folded FP32 graph, perhaps equalised and with corrected biases, and its ranges.
 
-    `reference` is what its layers are to be compared with: the same but for corrected biases.
+    `reference` is the graph that its layers are compared with: the same, with uncorrected biases.
     """
 
     model: ir.Model
@@ -84,7 +86,10 @@ class CalibratedGraph:
 
 @dataclass(frozen=True)
 class CalibrationSearch:
-    """What was tried, in order, on how many images, and what was kept."""
+    """The candidates in the order tried, and the best one.
+
+    `images` gave the ranges, `held_out` images compared them.
+    """
 
     rows: tuple[Trial, ...]
     kept: CalibratedGraph
@@ -93,19 +98,17 @@ class CalibrationSearch:
 
     @property
     def chosen(self) -> Trial:
+        """The row of the best candidate."""
         return next(row for row in self.rows if row.chosen)
 
     @property
     def untested(self) -> bool:
-        """Too few images to hold any out: nothing but minmax was made."""
+        """Whether there were too few images to hold any out, so that only minmax was made."""
         return not self.held_out
 
 
 def split(images: Images) -> tuple[Images, Images | None]:
-    """The images to calibrate with, and every fourth of the list, to judge with, if there are 16.
-
-    The two share no position of the list.
-    """
+    """The images to calibrate with, and the held-out ones, every fourth; None of fewer than 16."""
     count = len(images)
     if count < FEWEST_IMAGES:
         return images, None
@@ -122,17 +125,17 @@ def choose(
     held_out: Batches | None,
     *,
     threads: int,
-    progress: Told = None,
-    decides: bool = True,
+    progress: Callable[[str], None] | None = None,
+    classifies: bool = True,
 ) -> CalibrationSearch:
-    """Try the candidates on a folded FP32 graph, which is left as it is.
+    """Try the candidates on a folded FP32 graph, which is not changed.
 
     `held_in()` and `held_out()` start a new pass over batches of the graph's input; the first is
-    read once for all methods, and once more whenever a graph is equalised or corrected.
-    `progress` is told the name of the candidate under way. What `decides` nothing, as features,
-    is judged by the SQNR of its outputs alone.
+    read once for all methods, and once more whenever a graph is equalised or corrected. `progress`
+    is called with the name of the candidate under way. A network that does not classify is compared
+    by the SQNR of its outputs alone. Raises `ConversionError` where no candidate can be used.
     """
-    bench = _Bench(folded.clone(), dialect, held_in, held_out, threads, progress, decides)
+    bench = _Bench(folded.clone(), dialect, held_in, held_out, threads, progress, classifies)
     seen = bench.observed(bench.folded)
     if held_out is None:
         row = Trial("minmax", None, None, 0.0, chosen=True)
@@ -152,7 +155,10 @@ def choose(
 
 
 def better(candidate: Trial, kept: Trial | None) -> bool:
-    """Rule 3; a candidate that was refused, or gave numbers that are not finite, never is."""
+    """Whether a candidate replaces the best so far, rule 3.
+
+    One that was refused, or whose logits are not finite, does not.
+    """
     if candidate.sqnr_db is None or not np.isfinite(candidate.sqnr_db):
         return False
     if kept is None or kept.sqnr_db is None:
@@ -166,15 +172,15 @@ def better(candidate: Trial, kept: Trial | None) -> bool:
 
 @dataclass
 class _Bench:
-    """What judges the candidates of one `choose`, their rows so far, and the one that is kept."""
+    """The state of one `choose`: the images, the rows so far, and the best candidate."""
 
     folded: ir.Model
     dialect: Dialect
     held_in: Batches
     held_out: Batches | None
     threads: int
-    progress: Told
-    decides: bool = True
+    progress: Callable[[str], None] | None
+    classifies: bool = True
     expected: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     rows: list[Trial] = field(default_factory=list)
     best: Trial | None = None
@@ -218,19 +224,19 @@ class _Bench:
         return model
 
     def logits(self, model: bytes) -> NDArray[np.float32]:
-        """Of the held-out images, by ONNX Runtime; all outputs of one image in one row."""
+        """All outputs for each held-out image, in one row, by ONNX Runtime."""
         batches = () if self.held_out is None else self.held_out()
         with onnxruntime_runtime.load(model, threads=self.threads) as session:
-            answers = [session.run_all(batch).values() for batch in batches]
-        return np.concatenate([_rows(each) for each in answers])
+            outputs = [session.run_all(batch).values() for batch in batches]
+        return np.concatenate([_rows(each) for each in outputs])
 
     def agreement(self, logits: NDArray[np.float32]) -> float | None:
-        if not self.decides:
+        if not self.classifies:
             return None
         return float((logits.argmax(axis=1) == self.expected.argmax(axis=1)).mean())
 
     def attempt(self, name: str, prepare: Callable[[], CalibratedGraph]) -> CalibratedGraph | None:
-        """Make a candidate, judge it, and keep it when it is better; None where it is refused."""
+        """Make a candidate, compare it, and keep it when better; None where it is refused."""
         if self.progress is not None:
             self.progress(name)
         start = time.perf_counter()

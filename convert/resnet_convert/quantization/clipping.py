@@ -1,20 +1,21 @@
-"""Clipping: where to cut the range of a tensor, given its histogram. One function per method.
+"""Clipping: the range of a tensor, given its histogram. One function per method.
 
-minmax      nothing is cut: [min, max].
-percentile  of all values but zero, p % are kept. For u8 a tensor of both signs loses (100 − p)/2 %
-            at either end, as in ONNX Runtime, and one of one sign (100 − p) % at its far end. Zeros
-            do not count (they do in ONNX Runtime): a ReLU makes so many that p would mean little.
-mse         the range with the least Σ (x − dequantize(quantize(x)))², rounding and clipping alike,
+minmax      [min, max]: nothing is clipped.
+percentile  p % of the values that are not zero are within the range. For u8, a tensor of both signs
+            loses (100 − p)/2 % at either end, as in ONNX Runtime, and one of one sign (100 − p) %
+            at its far end. Zeros do not count (they do in ONNX Runtime): behind a ReLU there are so
+            many that p would have little effect.
+mse         the range with the least Σ (x − dequantize(quantize(x)))², of rounding and of clipping,
             over ends down to 1/256 of the largest value: in steps of 2^(1/4), then 2^(1/16).
 entropy     the amplitude T with the least KL(P ‖ Q) = Σ P·ln(P/Q). P is the distribution of the
-            amplitudes up to T, all beyond counted at T; Q is the same without those beyond, spread
-            evenly over the filled bins of each of 128 levels (256 for u8 of one sign).
+            amplitudes up to T, with all beyond counted at T; Q is the same without those beyond,
+            spread evenly over the filled bins of each of 128 levels (256 for u8 of one sign).
             Migacz, "8-bit Inference with TensorRT", GTC 2017; levels over bins in proportion, and
-            zeros left out, as in NVIDIA's pytorch-quantization; an empty bin holds 10⁻⁴ of a value,
-            as in ONNX Runtime.
+            zeros left out, as in NVIDIA's pytorch-quantization; an empty bin counts as 10⁻⁴ of a
+            value, as in ONNX Runtime.
 
-Every range contains zero, lies within [min, max] extended to zero, and is for the grid named by
-`symmetric`: s8, −127…127 around zero, or u8, 256 steps with a zero point.
+Every range contains zero and is within [min, max] extended to zero. With `symmetric` it is for s8,
+−127…127 around zero; otherwise for u8, 256 steps with a zero point.
 """
 
 from __future__ import annotations
@@ -37,7 +38,10 @@ _EMPTY = 1e-4
 
 
 def limits(method: str, seen: Histogram, *, symmetric: bool) -> Limits:
-    """The range of a tensor by a method of `METHODS`; of zeros alone it is (0, 0)."""
+    """The range (low, high) of a tensor by a method of `METHODS`; (0, 0) for zeros alone.
+
+    Raises `UsageError` for an unknown method.
+    """
     if method not in METHODS:
         raise UsageError(
             f"unknown calibration method {method!r}", remedy=f"Use {', '.join(METHODS)}."
@@ -50,13 +54,13 @@ def limits(method: str, seen: Histogram, *, symmetric: bool) -> Limits:
 
 
 def minmax(seen: Histogram, symmetric: bool) -> Limits:
-    """All of it: a symmetric grid takes its larger side."""
+    """The whole range; a symmetric grid is made from its larger side."""
     del symmetric
     return min(0.0, seen.low), max(0.0, seen.high)
 
 
 def percentile(seen: Histogram, symmetric: bool, *, kept: float) -> Limits:
-    """What `kept` percent of the values need; at the upper edge of a bin."""
+    """The range that `kept` percent of the values are in, up to the next edge of a bin."""
     share = 1 - kept / 100
     positive, negative = seen.counts
     total = int(positive.sum() + negative.sum())
@@ -94,13 +98,13 @@ def mse(seen: Histogram, symmetric: bool) -> Limits:
 
 
 def entropy(seen: Histogram, symmetric: bool) -> Limits:
-    """The least divergence of what is left from what there was."""
+    """The range with the least divergence of the clipped distribution from the whole one."""
     amplitudes = seen.counts.sum(axis=0)
     one_signed = seen.low >= 0 or seen.high <= 0
     levels = 256 if one_signed and not symmetric else 128
     used = int(np.flatnonzero(amplitudes)[-1]) + 1
     ends = [*range(levels, used, levels // 8), max(used, levels)]
-    # Of equals the widest, as pytorch-quantization: nothing is cut without a gain.
+    # Of equal ones the widest, as in pytorch-quantization: nothing is clipped without a gain.
     best = min(reversed(ends), key=lambda end: _divergence(amplitudes, end, levels))
     return _around_zero(best * seen.width)
 
@@ -118,7 +122,7 @@ METHODS: Mapping[str, Callable[[Histogram, bool], Limits]] = MappingProxyType(
 
 
 def _least(error: Callable[[float], float], whole: float) -> float:
-    """The end of a range, from `whole` towards zero, with the least error; of equals the widest."""
+    """The end of a range, from `whole` to zero, with the least error; of equal ones the widest."""
     coarse = min(whole * _COARSE, key=error)
     near = coarse * _FINE
     return float(min(near[np.abs(near) <= abs(whole)], key=error))
@@ -131,7 +135,7 @@ def _around_zero(largest: float) -> Limits:
 def _cut(counts: NDArray[np.int64], allowed: float, width: float) -> float:
     """The smallest edge with at most `allowed` values beyond it."""
     beyond = np.append(np.cumsum(counts[::-1])[::-1], 0)
-    # A product like 1e-5 · 1e6 may come out a little below the whole number that it is.
+    # A product such as 1e-5 · 1e6 may be a little below its exact value, a whole number.
     return float(np.argmax(beyond <= allowed * (1 + 1e-9)) * width)
 
 
@@ -149,8 +153,8 @@ def _squared_error(
 ) -> NDArray[np.float64]:
     """∫ (x − q(x))² dx from 0 to each edge, up to a constant.
 
-    With k the step that x goes to and f = x/scale − k, it is scale³·(k/12 + f³/3): beyond the last
-    step f is no longer bounded by a half, and the same formula counts what is clipped.
+    With k the step that x is rounded to and f = x/scale − k, it is scale³·(k/12 + f³/3). Beyond the
+    last step f may exceed a half: the same formula holds for values that are clipped.
     """
     steps = edges / scale
     nearest = np.clip(np.rint(steps), lowest, highest)

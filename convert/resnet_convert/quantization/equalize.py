@@ -1,18 +1,19 @@
-"""Equalise: even out the channels between two convolutions, without changing the network.
+"""Cross-layer equalisation: channels of one size between two convolutions, for the same network.
 
     conv1 ─► relu ─► conv2        W₁ ← S⁻¹·W₁   b₁ ← S⁻¹·b₁   W₂ ← W₂·S       s > 0
 
-relu(x/s) = relu(x)/s, so that what leaves conv2 is the same up to rounding; and between the two a
-tensor with one scale loses less when its channels are of one size. With r₁, r₂ the largest weight
-of a channel in conv1 and of what conv2 reads it with, s = √(r₁·r₂)/r₂ makes both √(r₁·r₂).
-(Nagel et al. 2019, arXiv:1906.04721, section 4.1.)
+relu(x/s) = relu(x)/s, so that the output of conv2 is the same up to rounding; and the tensor
+between the two, which has one scale, loses less when its channels have the same size. With r₁ the
+largest weight of a channel in conv1, and r₂ that of conv2 on the same channel, s = √(r₁·r₂)/r₂
+makes both √(r₁·r₂). Reference: Nagel et al. 2019, arXiv:1906.04721, section 4.1.
 
 Rules:
 1. The ReLU is the only reader of conv1, conv2 the only reader of the ReLU: inside a block, never
-   across an Add. Neither tensor leaves the graph.
-2. conv2 of a bottleneck belongs to two pairs, so pairs take turns until all s are close to 1.
-3. A channel with no weights on a side keeps its scale, and no channel is scaled by more than 2^±8
-   in all: dead channels would otherwise blow up whatever their bias lets through.
+   across an Add. Neither tensor is an output of the graph.
+2. conv2 of a bottleneck belongs to two pairs, so the pairs are equalised in turn until all s are
+   close to 1.
+3. A channel without weights on a side keeps its scale, and no channel is scaled by more than 2^±8
+   in total: otherwise dead channels would multiply whatever their bias lets through.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_convert.graph.initializers import array_of, assign, own_initializer
+from resnet_convert.graph.initializers import array_of, assign, bias_of, own_initializer, set_bias
 from resnet_serve.optional import optional
 
 if TYPE_CHECKING:
@@ -38,14 +39,17 @@ _CLOSE = 1e-3
 
 @dataclass(frozen=True)
 class Equalization:
-    """The pairs of layers that were evened out, and the largest s or 1/s of any channel."""
+    """The pairs of layers that were equalised, and the largest s or 1/s of any channel."""
 
     pairs: tuple[tuple[str, str], ...]
     largest_scale: float
 
 
 def equalize(model: ir.Model) -> Equalization:
-    """Equalise every pair of convolutions of a folded FP32 graph, in place."""
+    """Equalise every pair of convolutions of a folded FP32 graph, in place.
+
+    Raises `ConversionError` for weights or biases that are shared or computed.
+    """
     found = pairs(model.graph)
     weights = {
         node: array_of(own_initializer(node, 1)).astype(np.float64)
@@ -71,16 +75,16 @@ def equalize(model: ir.Model) -> Equalization:
     for node, exact in weights.items():
         assign(own_initializer(node, 1), exact.astype(np.float32))
     for (first, _), scale in zip(found, scales, strict=True):
-        if len(first.inputs) > 2:
-            bias = own_initializer(first, 2)
-            assign(bias, (array_of(bias).astype(np.float64) / scale).astype(np.float32))
+        bias = bias_of(first)
+        if bias is not None:
+            set_bias(model.graph, first, (bias.astype(np.float64) / scale).astype(np.float32))
     largest = max((float(np.abs(np.log(scale)).max()) for scale in scales), default=0.0)
     names = tuple((str(first.name), str(second.name)) for first, second in found)
     return Equalization(names, float(np.exp(largest)))
 
 
 def pairs(graph: ir.Graph) -> list[tuple[ir.Node, ir.Node]]:
-    """The pairs of rule 1, in the graph's order."""
+    """The pairs of convolutions of rule 1, in the graph's order."""
     found = []
     for node in graph:
         relu = _only_reader(node) if node.op_type == "Conv" else None

@@ -1,11 +1,11 @@
-"""Histogram: how often a tensor takes which values, in a size that no number of images changes.
+"""Histogram: the distribution of a tensor's values, in a size that does not grow with the images.
 
     bin of x = ⌊|x| / 2^k⌋, one row for x > 0 and one for x < 0; zeros are counted apart
 
 The width of a bin is a power of two, so that a wider range merges bins in pairs and moves no value:
 the sum of two histograms is the histogram of all their values, in any order.
-Zeros are apart because every grid holds them exactly: half of a tensor behind a ReLU is zeros, and
-they say nothing about where to clip it.
+Zeros are counted apart because every grid holds them exactly: half of a tensor behind a ReLU is
+zeros, and they are no reason to clip it anywhere.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-BINS = 4096  # on either side; from a half to all of them are in use, whatever the largest value
+BINS = 4096  # on either side of zero; at least half of them are in use, whatever the largest value
 _SIDE = BINS.bit_length() - 1
 _FINEST = -100  # the exponent of the narrowest bin; 2^100 still is an FP32 number
 
@@ -37,7 +37,7 @@ class Histogram:
 
     @classmethod
     def of(cls, values: NDArray[Any]) -> Histogram:
-        """Count FP32 (or UINT8) values of any shape."""
+        """The histogram of FP32 (or UINT8) values of any shape."""
         if not values.size:
             return cls()
         flat = np.asarray(values, np.float32).ravel()
@@ -76,7 +76,7 @@ class Histogram:
 
     @property
     def width(self) -> float:
-        """Of a bin."""
+        """The width of a bin."""
         return 2.0**self.exponent
 
     @property

@@ -1,9 +1,9 @@
-"""Mixed precision: keep the fewest layers in higher precision with which INT8 holds its budget.
+"""Mixed precision: the fewest layers to keep in higher precision so that INT8 holds its budget.
 
-Along the ranking of `sensitivity.rank` the most costly layers are kept, none, one, two …, and every
-network so made is judged as a whole, as it would be deployed. The first that holds the budget is
-thinned out: a layer without which it still holds is quantized again. Every attempt is a row of the
-trade: layers kept, decisions regained, latency paid.
+1. In the order of `sensitivity.rank`, the most costly layers are kept: none, one, two, …; every
+   network is evaluated as a whole, as it would be deployed, until one holds the budget.
+2. Of the layers kept then, each that is not needed to hold the budget is quantized again.
+3. Every attempt is a row of the result: layers kept, agreement, SQNR, latency.
 """
 
 from __future__ import annotations
@@ -25,12 +25,15 @@ else:
     ir = optional("onnx_ir", extra="convert")
 
 LIMIT = 8
-_ROUNDING = 1e-9
 
 
 @dataclass(frozen=True)
 class Trade:
-    """One attempt: the layers kept, the most costly first, and all that stay floating with them."""
+    """One attempt.
+
+    `kept` are the layers kept by choice, the most costly first; `floating` all that are floating
+    then, in the graph's order. `within` is whether the network, as `judged`, holds the budgets.
+    """
 
     kept: tuple[str, ...]
     floating: tuple[str, ...]
@@ -38,18 +41,19 @@ class Trade:
     within: bool
 
     def to_json(self) -> dict[str, object]:
+        """The fields, as the passport holds them."""
         return asdict(self)
 
     @property
     def price(self) -> float:
-        """What it costs to run: the latency ratio or, where nobody timed it, floating layers."""
+        """What it costs to run: the latency ratio or, where it was not timed, floating layers."""
         ratio = self.judged.latency_ratio
         return float(len(self.floating)) if ratio is None else ratio
 
 
 @dataclass(frozen=True)
 class MixedPrecisionSearch:
-    """All attempts in the order made; `chosen` is None where no number of layers sufficed."""
+    """All attempts in the order made; `chosen` is None where no number of layers is enough."""
 
     budgets: Budgets
     rows: tuple[Trade, ...]
@@ -57,12 +61,12 @@ class MixedPrecisionSearch:
 
     @property
     def tried(self) -> bool:
-        """Whether there was anything to mend: more than the one look at none kept."""
+        """Whether INT8 alone missed the budget, so that layers were kept."""
         return len(self.rows) > 1
 
     @property
     def frontier(self) -> tuple[Trade, ...]:
-        """The attempts than which none is both cheaper and closer to the reference (Pareto)."""
+        """The attempts that no other beats in price and closeness (Pareto), by price."""
         best: list[Trade] = []
         for row in sorted(self.rows, key=lambda row: (row.price, *_distance(row))):
             if not best or _distance(row) < _distance(best[-1]):
@@ -71,7 +75,7 @@ class MixedPrecisionSearch:
 
     @property
     def summary(self) -> str:
-        """What happened, in one sentence."""
+        """The result in one sentence."""
         if self.chosen is None:
             closest = min(self.rows, key=_distance)
             found = [f"agreement {100 * closest.judged.agreement:.2f} %"]
@@ -86,11 +90,12 @@ class MixedPrecisionSearch:
         if not kept:
             return f"every layer quantized, the budget ({self.budgets}) holds"
         layers = f"{len(kept)} layer{'s' if len(kept) > 1 else ''}"
-        beside = [name for name in self.chosen.floating if name not in kept]
-        along = f", and {', '.join(beside)} beside" if beside else ""
+        others = [name for name in self.chosen.floating if name not in kept]
+        along = f", and with them {', '.join(others)}" if others else ""
         return f"{layers} kept in higher precision ({', '.join(kept)}{along}): the budget holds"
 
     def to_json(self) -> dict[str, object]:
+        """As the passport holds it."""
         return {
             "budgets": asdict(self.budgets),
             "rows": [row.to_json() for row in self.rows],
@@ -102,24 +107,25 @@ def search(
     folded: ir.Model,
     quantize: Quantize,
     costs: Iterable[Cost],
-    judge: Callable[[ir.Model], Evaluation],
+    evaluate: Callable[[ir.Model], Evaluation],
     budgets: Budgets,
     *,
     limit: int = LIMIT,
     progress: Callable[[Trade], None] | None = None,
 ) -> MixedPrecisionSearch:
-    """Find the fewest of the `limit` most costly layers to keep; `folded` stays as it is.
+    """Find the fewest of the `limit` most costly layers to keep; `folded` is not changed.
 
-    `quantize(model, keep)` converts a copy of it in place, as for `sensitivity.rank`; `judge` runs
-    the result over the validation images. A network that holds the budget as it is, is not touched,
-    and `costs` are not looked at: they may be computed as they are read.
+    `quantize(model, keep)` converts a copy of it in place, as for `sensitivity.rank`; `evaluate`
+    runs the result over the validation images. `costs`, the most costly first, are not read where
+    INT8 alone holds the budget: they may be computed as they are read. `progress` is called with
+    every attempt. Raises `UsageError` for a top-1 budget without labels.
     """
     rows: list[Trade] = []
 
     def attempt(kept: tuple[str, ...]) -> Trade:
         model = folded.clone()
         floating = quantize(model, frozenset(kept)).floating
-        judged = judge(model)
+        judged = evaluate(model)
         rows.append(Trade(kept, floating, judged, budgets.hold(judged)))
         if progress is not None:
             progress(rows[-1])
@@ -133,7 +139,7 @@ def search(
             break
     if not chosen.within:
         return MixedPrecisionSearch(budgets, tuple(rows), None)
-    # The last one is needed: without it, the attempt before failed.
+    # The layer kept last is needed: the attempt without it missed the budget.
     for layer in reversed(chosen.kept[:-1]):
         without = attempt(tuple(name for name in chosen.kept if name != layer))
         if without.within:
@@ -142,5 +148,5 @@ def search(
 
 
 def _distance(row: Trade) -> tuple[float, float]:
-    """How far from the reference: decisions first, logits where these are as good."""
+    """How far from the reference: by agreement, then by SQNR."""
     return -row.judged.agreement, -row.judged.sqnr_db

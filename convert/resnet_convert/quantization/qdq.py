@@ -51,10 +51,10 @@ def insert_pair(
     name: str,
     uses: Iterable[tuple[ir.Node, int]],
 ) -> None:
-    """Insert Q and DQ behind `value` and let `uses` (reader, input index) read the result.
+    """Insert Q and DQ behind `value`, and make `uses` (reader, index of the input) read the result.
 
-    `scale` FP32, a scalar; `zero`, a scalar of the stored type: UINT8, INT8 or FP8. The pair's
-    output is called `dequantized_name(name)`.
+    `scale` is an FP32 scalar, `zero` a scalar of the stored type: UINT8, INT8 or FP8. The output of
+    the pair is called `dequantized_name(name)`.
     """
     grid = (
         initializer(graph, f"{name}.scale", scale),
@@ -86,8 +86,10 @@ def insert_constant(
     integers: NDArray[np.generic],
     scale: NDArray[np.float32],
 ) -> ir.Value:
-    """Store `integers` [channels, …] and their `scale` [channels] ahead of `node`; returns the FP32
-    tensor behind a DequantizeLinear over axis 0.
+    """Store `integers` [channels, …] and their FP32 `scale` [channels], dequantized along axis 0.
+
+    The DequantizeLinear goes right in front of `node`. Returns its FP32 output, which is called
+    `dequantized_name(name)`.
     """
     stored = initializer(graph, f"{name}.q", integers)
     scales = initializer(graph, f"{name}.scale", scale)

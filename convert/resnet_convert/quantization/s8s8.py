@@ -1,31 +1,30 @@
-"""Symmetric: Q/DQ pairs for TensorRT, s8 (or FP8) on both sides, over a graph that stays floating.
+"""S8S8: Q/DQ pairs for TensorRT, symmetric s8 (or FP8) on both sides; the rest stays floating.
 
     q = saturate(round(x/scale))       scale = max |x| / 127   (INT8)   or / 448   (FP8 E4M3)
 
 TensorRT fuses Conv + Add + ReLU + the next Q into one INT8 kernel when the Add's other operand is
-INT8 and nothing stands between the three. Hence where the pairs go:
+INT8 and nothing is between the three. So the pairs go as follows:
 1. The input of every Conv and Gemm gets one pair per tensor, which all its quantized readers share.
-2. Of an Add, the shortcut carries a pair and the main path does not. An identity is the operand
-   that no Conv wrote, and shares its block's input pair. Of two Convs, the shortcut is the one with
-   the shorter way to where the branches part; of two equal ways, the second operand.
-3. A pair stands in front of GlobalAveragePool, so that the last block ends in integers too; the
+2. Of an Add, the shortcut (`graph/shortcut.py`) has a pair and the main path has none. An identity
+   shortcut shares the pair of its block's input.
+3. There is a pair in front of GlobalAveragePool, so that the last block ends in integers too; the
    pool itself computes in floating point.
-4. No pair stands between a Conv or an Add and its ReLU, or between the main path and its Add.
-5. MaxPool, Flatten, Slice and zero Pad move values without changing them: a pair behind them takes
-   the scale of what they were given.
+4. There is no pair between a Conv or an Add and its ReLU, or between the main path and its Add.
+5. MaxPool, Flatten, Slice and zero Pad move values without changing them: a pair behind them has
+   the scale of their input.
 6. Weights are stored per output channel (axis 0) as INT8, −127…127, or FP8; biases stay floating.
 7. Zero points are zeros, written out because their type is the type of the grid.
 8. Every scale is a number that FP16 holds, and the integers are computed from it, so that the graph
-   means the same once `halve` has typed its scales FP16. A scale too small for FP16 becomes the
+   computes the same after `halve` has typed its scales FP16. A scale too small for FP16 becomes the
    smallest that does not clip; one too large is refused. A tensor of zeros has scale 1.
-9. FP8: a Conv whose kernel has more than 32 taps, or with fewer than 16 channels on a side, stays
-   floating: TensorRT has no FP8 kernels for it.
+9. FP8: a Conv whose kernel has more than 32 elements, or with fewer than 16 input or output
+   channels, stays floating: TensorRT has no FP8 kernels for it.
 10. A layer that is kept stays floating: it reads its input as it was written, while others may read
-   the same tensor through its pair. The Add that a floating Conv ends in is floating with it, and
+   the same tensor through its pair. The Add that a floating Conv ends in stays floating too, and
    then its shortcut needs no pair.
 Opset 19 is the first whose Q/DQ take FP16 scales and FP8.
-References: TensorRT developer guide, "Q/DQ Layer-Placement Recommendations"; the residual rule as
-in TensorRT Model Optimizer.
+References: TensorRT developer guide, "Q/DQ Layer-Placement Recommendations"; TensorRT Model
+Optimizer for rule 2.
 """
 
 from __future__ import annotations
@@ -38,8 +37,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.graph.initializers import array_of
-from resnet_convert.graph.nodes import WEIGHTED, layers_named, output_major_weight, shortcut, source
+from resnet_convert.graph.nodes import WEIGHTED, layers_named, output_major_weight, source
 from resnet_convert.graph.opset import FOR_FP16_SCALES, raise_opset
+from resnet_convert.graph.shortcut import shortcut
 from resnet_convert.quantization.qdq import Quantization, insert_constant, insert_pair
 from resnet_convert.quantization.ranges import Range
 from resnet_serve.errors import ConversionError
@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 else:
     ir = optional("onnx_ir", extra="convert")
 
-LARGEST: Mapping[str, float] = MappingProxyType({"int8": 127.0, "fp8": 448.0})
+LARGEST: Mapping[str, float] = MappingProxyType({"int8": 127.0, "fp8": 448.0})  # of a grid
 LARGEST_FP8_KERNEL = 32
 FEWEST_FP8_CHANNELS = 16
 _LARGEST_SCALE = 65504.0
@@ -58,7 +58,7 @@ _SMALLEST_SCALE = np.float16(2.0**-24)
 
 
 def activations(model: ir.Model) -> tuple[str, ...]:
-    """The tensors to calibrate (rules 1–3 and 5), in the graph's order; FP8 needs no others."""
+    """The names of the tensors to calibrate (rules 1–3 and 5), in the graph's order."""
     return tuple(dict.fromkeys(source(value) for value in _sites(model.graph, frozenset())))
 
 
@@ -71,8 +71,10 @@ def quantize(
 ) -> Quantization:
     """Insert the pairs into a folded FP32 graph, in place, and raise it to opset 19.
 
-    `ranges` holds what `calibrate.observe` saw of `activations(model)`; `keep` names layers that
-    stay floating.
+    `ranges` are those of `activations(model)`, by tensor name; `precision` is "int8" or "fp8";
+    `keep` names layers that stay floating. Raises `ConversionError` for an unknown name, for a
+    range whose scale FP16 cannot hold (rule 8), and for weights that are shared or have their
+    output channels on another axis than 0.
     """
     graph = model.graph
     weighted = [node for node in graph if node.op_type in WEIGHTED]
@@ -81,7 +83,7 @@ def quantize(
         floating |= {node for node in weighted if not _fits_fp8(node)}
     sites = _sites(graph, floating)
     scales = {
-        value: _scale(_largest(ranges[source(value)]), precision, layer=_reader(uses))
+        value: _scale(_largest(ranges[source(value)]), precision, layer=str(uses[0][0].name))
         for value, uses in sites.items()
     }
     for node in weighted:
@@ -101,7 +103,7 @@ def quantize(
 def _sites(
     graph: ir.Graph, floating: frozenset[ir.Node]
 ) -> dict[ir.Value, list[tuple[ir.Node, int]]]:
-    """The tensors that carry a pair, and who reads each through it."""
+    """The tensors that get a pair, and the operators (with the input) that read it."""
     sites: dict[ir.Value, list[tuple[ir.Node, int]]] = {}
     for node in graph:
         index = _quantized_operand(node, floating)
@@ -129,12 +131,8 @@ def _fits_fp8(node: ir.Node) -> bool:
         return True
     outputs, inputs, *kernel = array_of(output_major_weight(node)).shape
     inputs *= node.attributes.get_int("group") or 1
-    taps = int(np.prod(kernel))
-    return taps <= LARGEST_FP8_KERNEL and min(inputs, outputs) >= FEWEST_FP8_CHANNELS
-
-
-def _reader(uses: list[tuple[ir.Node, int]]) -> str:
-    return str(uses[0][0].name)
+    size = int(np.prod(kernel))
+    return size <= LARGEST_FP8_KERNEL and min(inputs, outputs) >= FEWEST_FP8_CHANNELS
 
 
 def _largest(seen: Range) -> NDArray[np.float64]:
@@ -153,7 +151,7 @@ def _scale(largest: NDArray[np.float64], precision: str, *, layer: str) -> NDArr
     nearest = exact.astype(np.float16)
     # Far down, FP16 is so coarse that its nearest number may lie well below.
     clips = exact * LARGEST[precision] > nearest.astype(np.float64) * (LARGEST[precision] + 0.5)
-    with np.errstate(over="ignore"):  # the number after FP16's largest, which is not taken
+    with np.errstate(over="ignore"):  # above FP16's largest number; not used then
         above = np.nextafter(nearest, np.float16(np.inf))
     scale = np.where(clips, above, nearest)
     scale = np.maximum(scale, _SMALLEST_SCALE).astype(np.float32)
@@ -161,7 +159,7 @@ def _scale(largest: NDArray[np.float64], precision: str, *, layer: str) -> NDArr
 
 
 def _to_grid(steps: NDArray[np.float64], precision: str) -> NDArray[np.generic]:
-    """Multiples of a scale, as the numbers that are stored."""
+    """Multiples of a scale, rounded to the numbers that are stored."""
     largest = LARGEST[precision]
     if precision == "int8":
         return np.clip(np.rint(steps), -largest, largest).astype(np.int8)

@@ -2,11 +2,11 @@
 
     cost of a layer  =  SQNR( FP32 logits, logits with this layer alone on its grids )
 
-The layer's own grids, of its input and its weights, are taken from the converted graph and put
-into the FP32 graph, where everything else stays exact: so a layer answers for itself, and a typed
-dialect costs no emulation. The other way, the gain when one layer alone is kept, ranks by small
-differences of a large noise: beside two ruined layers, which both ways put first, eight layers kept
-bring the digits ResNet-20 to 33 dB along this ranking, and to 30 dB (s8s8) along the other.
+The grids of the layer's input and weights come from the converted graph and go into the FP32 graph,
+where everything else stays exact: so the cost is that of this layer alone, and a typed graph needs
+no emulation. The other way, the gain when one layer alone is kept, ranks by small differences of a
+large noise: with two ruined layers, which both rankings put first, keeping eight layers gives the
+digits ResNet-20 33 dB by this ranking, and 30 dB (s8s8) by the other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from resnet_convert.graph.initializers import array_of, assign, own_initializer
 from resnet_convert.graph.model_file import serialize
-from resnet_convert.graph.nodes import PAIR, WEIGHTED, data_input
+from resnet_convert.graph.nodes import WEIGHTED, data_input, dequantizer, quantizer
 from resnet_convert.graph.opset import raise_opset
 from resnet_convert.quantization.qdq import insert_pair
 from resnet_serve.errors import ConversionError, UsageError
@@ -32,10 +32,11 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 
     class Quantized(Protocol):
-        """What a quantization tells: the layers that stay floating."""
+        """What a quantization returns: the layers that stay floating."""
 
         @property
-        def floating(self) -> tuple[str, ...]: ...
+        def floating(self) -> tuple[str, ...]:
+            """Their names, in the graph's order."""
 
     Quantize = Callable[[ir.Model, frozenset[str]], Quantized]
 else:
@@ -46,7 +47,10 @@ IMAGES = 64
 
 @dataclass(frozen=True)
 class Cost:
-    """What one layer alone loses: SQNR of the logits in dB, and how many of `images` decisions."""
+    """What quantizing one layer alone costs.
+
+    `sqnr_db` of the logits, and in how many (`flips`) of `images` the decision changes.
+    """
 
     layer: str
     sqnr_db: float
@@ -54,6 +58,7 @@ class Cost:
     images: int
 
     def to_json(self) -> dict[str, object]:
+        """The fields, as JSON."""
         return asdict(self)
 
 
@@ -68,9 +73,10 @@ def rank(
 ) -> tuple[Cost, ...]:
     """The cost of every layer that `quantize` quantizes, the most costly first.
 
-    `quantize(model, keep)` brings a folded graph to INT8 or FP8 in place, in either dialect, typed
-    or not; `keep` names the layers to leave floating, here none. The first `images` of `batches`
-    are held and run once per layer; `progress` is told how many layers of how many are done.
+    `quantize(model, keep)` converts a folded graph to INT8 or FP8 in place, in either dialect,
+    typed or not; `keep` names the layers to leave floating, here none. The first `images` of
+    `batches` are kept in memory and run once per layer; `progress(done, total)` counts layers.
+    Raises `UsageError` without images.
     """
     held = _first(batches, images)
     converted = folded.clone()
@@ -78,7 +84,7 @@ def rank(
     quantized = {
         str(node.name): node
         for node in converted.graph
-        if node.op_type in WEIGHTED and _writer(node.inputs[0]) is not None
+        if node.op_type in WEIGHTED and dequantizer(node.inputs[0]) is not None
     }
     exact = _logits(serialize(folded), held, threads)
     decisions = exact.argmax(axis=1)
@@ -119,38 +125,33 @@ def _alone(folded: ir.Model, converted: ir.Model, name: str, twin: ir.Node) -> b
     model = folded.clone()
     graph = model.graph
     node = next(node for node in graph if node.name == name)
-    quantizer = _writer(_quantized(twin, 0).inputs[0])
-    if quantizer is None:
+    quantize = quantizer(_dequantizer(twin, 0).inputs[0])
+    if quantize is None:
         raise ConversionError("its input has no Q/DQ pair", where=f"sensitivity: {name}")
-    scale, zero = (array_of(value) for value in quantizer.inputs[1:] if value is not None)
+    scale, zero = (array_of(value) for value in quantize.inputs[1:] if value is not None)
     value = data_input(node)
     grid = scale.astype(np.float32), np.asarray(zero)
     insert_pair(graph, value, *grid, name=f"{name}.given", uses=[(node, 0)])
-    assign(own_initializer(node, 1), _dequantized(_quantized(twin, 1)))
-    if len(twin.inputs) > 2 and _writer(twin.inputs[2]) is not None and len(node.inputs) > 2:
-        assign(own_initializer(node, 2), _dequantized(_quantized(twin, 2)))
+    assign(own_initializer(node, 1), _dequantized(_dequantizer(twin, 1)))
+    bias = dequantizer(twin.inputs[2]) if len(twin.inputs) > 2 else None
+    if bias is not None and len(node.inputs) > 2:
+        assign(own_initializer(node, 2), _dequantized(bias))
     opset = converted.graph.opset_imports[""]
     if opset > graph.opset_imports[""]:  # FP8 has Q/DQ from 19 on
         raise_opset(model, opset, converted.ir_version or model.ir_version)
     return serialize(model)
 
 
-def _dequantized(dequantizer: ir.Node) -> NDArray[np.float32]:
-    """Stored integers (or FP8 numbers) times the scales of their channels, on axis 0."""
-    stored, scale = (array_of(value) for value in dequantizer.inputs[:2] if value is not None)
+def _dequantized(node: ir.Node) -> NDArray[np.float32]:
+    """The integers (or FP8 numbers) that a DQ reads times the scales of their channels, axis 0."""
+    stored, scale = (array_of(value) for value in node.inputs[:2] if value is not None)
     steps = scale.astype(np.float64).reshape((-1,) + (1,) * (stored.ndim - 1))
     return np.asarray(stored.astype(np.float64) * steps, np.float32)
 
 
-def _quantized(node: ir.Node, index: int) -> ir.Node:
-    """The DequantizeLinear that an operator reads through."""
-    writer = _writer(node.inputs[index])
-    if writer is None:
+def _dequantizer(node: ir.Node, index: int) -> ir.Node:
+    """The DequantizeLinear in front of an input of an operator, which must have one."""
+    found = dequantizer(node.inputs[index])
+    if found is None:
         raise ConversionError(f"input {index} has no DequantizeLinear", where=str(node.name))
-    return writer
-
-
-def _writer(value: ir.Value | None) -> ir.Node | None:
-    """Who wrote a tensor, if it is part of a pair."""
-    writer = None if value is None else value.producer()
-    return writer if writer is not None and writer.op_type in PAIR else None
+    return found

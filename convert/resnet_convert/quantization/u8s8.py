@@ -1,26 +1,26 @@
-"""Quantize: Q/DQ pairs for the CPU dialect, u8 activations and s8 per-channel weights.
+"""U8S8: Q/DQ pairs for CPUs, u8 activations and s8 weights with a scale per channel.
 
     q = saturate(round(x/scale) + zero)         scale = (high − low)/255, zero = round(−low/scale)
 
-Where the pairs go (ONNX Runtime keeps an operator in integers only when every activation around
+Where the pairs go (ONNX Runtime computes an operator in integers only when every activation around
 it is quantized; x86 VNNI multiplies u8 × s8):
 1. Every activation that a Conv, Gemm, Add, pool, Concat, Slice, Pad or Flatten reads or writes
-   gets one pair, right after its producer, whoever reads it: an identity shortcut therefore shares
-   the pair of its block's input, and an Add has integers on both sides.
+   gets one pair, right behind its producer, which all its readers share: so an identity shortcut
+   shares the pair of its block's input, and both operands of an Add are integers.
 2. Except between an operator and its ReLU: the pair goes behind the ReLU. Its range starts at
-   zero, where u8 saturates anyway, so that the ReLU itself is dropped.
-3. MaxPool, Flatten, Slice and zero Pad move values without changing them: their output takes the
-   scale of their input, and they run on the integers. A Pad by anything else has its own range.
+   zero, where u8 saturates, so that the ReLU itself is dropped.
+3. MaxPool, Flatten, Slice and zero Pad move values without changing them: their output has the
+   scale of their input, and they run on the integers. A Pad with another value has its own range.
 4. Weights: symmetric s8 per output channel, −127…127, stored as integers.
 5. Biases: s32 with scale(input)·scale(weight). A channel whose bias would not fit, or whose product
-   of scales FP32 could not hold, gets a coarser weight scale.
-6. Outputs stay FP32, logits or features; who reads one inside the graph reads its pair. Ranges
-   always contain zero, so that padding is exact.
+   of scales is too small for FP32, gets a larger weight scale.
+6. Outputs of the graph stay FP32, logits or features; operators that read one too read its pair.
+   Ranges always contain zero, so that padding is exact.
 7. A layer that is kept has FP32 weights and bias, and reads its input as it was written, or moved
-   (rule 3); others read the same tensor through its pair. (Kept behind a pair, the layer would be
-   quantized by ONNX Runtime after all, which rounds the weights itself.)
-8. What writes such an input computes in FP32, whatever it carries. So a Conv or Gemm there stays
-   floating too, but reads its own input as before. Every other layer runs in integers.
+   (rule 3); others read the same tensor through its pair. (Behind a pair, ONNX Runtime would
+   quantize the kept layer after all, and round its weights itself.)
+8. The operator that writes such an input computes in FP32. So a Conv or Gemm there stays floating
+   too, but reads its own input as before. Every other layer runs in integers.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from resnet_convert.graph.initializers import array_of, own_initializer, remove
+from resnet_convert.graph.initializers import array_of, bias_of, drop_unread, remove
 from resnet_convert.graph.nodes import (
     MOVING,
     WEIGHTED,
@@ -39,6 +39,8 @@ from resnet_convert.graph.nodes import (
     layers_named,
     moves,
     output_major_weight,
+    readers_of,
+    relu_of,
     source,
 )
 from resnet_convert.quantization.qdq import Quantization, insert_constant, insert_pair
@@ -50,7 +52,8 @@ if TYPE_CHECKING:
 else:
     ir = optional("onnx_ir", extra="convert")
 
-QUANTIZED = WEIGHTED | MOVING | {"Add", "Concat", "GlobalAveragePool", "AveragePool", "Relu"}
+# Operators around which every activation gets a pair (rule 1).
+_INTEGER = WEIGHTED | MOVING | {"Add", "Concat", "GlobalAveragePool", "AveragePool", "Relu"}
 LARGEST_BIAS = 2.0**30  # the other half of 32 bits is for the sum of products it is added to
 # The product of two scales stays this far above FP32's subnormal numbers, which lose digits.
 SMALLEST_PRODUCT = float(np.finfo(np.float32).tiny) * 2**24
@@ -70,9 +73,12 @@ def activations(model: ir.Model) -> tuple[str, ...]:
 def quantize(
     model: ir.Model, ranges: Mapping[str, Range], *, keep: frozenset[str] = frozenset()
 ) -> Quantization:
-    """Insert the pairs, in place; `ranges` holds what `calibrate.observe` saw.
+    """Insert the pairs into a folded FP32 graph, in place.
 
-    `keep` names layers that stay floating; ranges that they make superfluous are not looked at.
+    `ranges` are those of `activations(model)`, by tensor name; those that kept layers make
+    superfluous may be missing. `keep` names layers that stay floating; with them stay those that
+    compute for them (rule 8). Raises `ConversionError` for an unknown name, and for weights that
+    are shared or have their output channels on another axis than 0.
     """
     graph = model.graph
     kept = layers_named(graph, keep, where="int8")
@@ -112,28 +118,28 @@ def quantize(
 def _reads_as_written(reader: ir.Node, kept: frozenset[ir.Node]) -> bool:
     """Rule 7: whether an operator is a kept layer, or moves values for one."""
     return reader in kept or (
-        moves(reader) and any(_reads_as_written(use.node, kept) for use in reader.outputs[0].uses())
+        moves(reader)
+        and any(_reads_as_written(each, kept) for each in readers_of(reader.outputs[0]))
     )
 
 
 def _writes_for(node: ir.Node, kept: frozenset[ir.Node]) -> bool:
-    """Rule 8."""
-    readers = [use.node for use in node.outputs[0].uses()]
-    if [reader.op_type for reader in readers] == ["Relu"]:
-        readers = [use.node for use in readers[0].outputs[0].uses()]
-    return any(_reads_as_written(reader, kept) for reader in readers)
+    """Rule 8: whether a layer writes, through its ReLU or not, what a kept one reads."""
+    last = relu_of(node) or node
+    return any(_reads_as_written(reader, kept) for reader in readers_of(last.outputs[0]))
 
 
 def _activations(graph: ir.Graph, kept: frozenset[ir.Node]) -> list[ir.Value]:
+    """The tensors that get a pair (rules 1, 2, 6 and 7)."""
     constants = set(graph.initializers)
     found: dict[str, ir.Value] = {}
     for node in graph:
-        if node.op_type not in QUANTIZED:
+        if node.op_type not in _INTEGER:
             continue
         for value in (*node.inputs, *node.outputs):
             if value is None or value.name in constants:
                 continue
-            readers = [use.node for use in value.uses()]
+            readers = readers_of(value)
             if not readers and value.is_graph_output():
                 continue
             if [reader.op_type for reader in readers] == ["Relu"]:
@@ -144,34 +150,32 @@ def _activations(graph: ir.Graph, kept: frozenset[ir.Node]) -> list[ir.Value]:
 
 
 def _grid(seen: Range) -> _Grid:
+    """Scale and zero point of a range, which is extended to zero."""
     low, high = min(0.0, seen.low), max(0.0, seen.high)
     scale = float(np.float32((high - low) / 255))
-    if scale < SMALLEST_PRODUCT:  # a tensor that is zero, or as good as zero
+    if scale < SMALLEST_PRODUCT:  # a tensor of zeros, or nearly
         scale = 1.0
     return _Grid(scale, int(np.clip(np.rint(-low / scale), 0, 255)))
 
 
 def _quantize_weights(graph: ir.Graph, node: ir.Node, input_scale: float) -> int:
-    """Rules 4 and 5 for one Conv or Gemm; returns how many channels had to be coarsened."""
+    """Rules 4 and 5 for one Conv or Gemm; returns how many channels got a larger scale."""
     weight = output_major_weight(node)
     exact = array_of(weight).astype(np.float64)
     scale = np.abs(exact).reshape(len(exact), -1).max(axis=1) / 127
-    bias = (
-        array_of(own_initializer(node, 2)).astype(np.float64)
-        if len(node.inputs) > 2
-        else np.zeros(len(exact))
-    )
+    found = bias_of(node)
+    bias = np.zeros(len(exact)) if found is None else found.astype(np.float64)
     needed = np.abs(bias) / (input_scale * LARGEST_BIAS)
     needed = np.maximum(needed, SMALLEST_PRODUCT / min(input_scale, 1.0))
     coarsened = int(((needed > scale) & (scale > 0)).sum())
     scale = np.maximum(scale, needed).astype(np.float32)
     shape = (-1,) + (1,) * (exact.ndim - 1)
     integers = np.clip(np.rint(exact / scale.astype(np.float64).reshape(shape)), -127, 127)
-    # The runtime multiplies the two FP32 scales; so do we, to the bit.
+    # The product of the two FP32 scales, rounded to FP32, exactly as the runtime computes it.
     bias_scale = np.float32(input_scale) * scale
     bias_integers = np.rint(bias / bias_scale.astype(np.float64))
     names = (f"{node.name}.weight", f"{node.name}.bias")
-    own = [value for value in node.inputs[1:] if value is not None]
+    own = list(node.inputs[1:])
     constants = (
         insert_constant(graph, node, names[0], integers.astype(np.int8), scale),
         insert_constant(graph, node, names[1], bias_integers.astype(np.int32), bias_scale),
@@ -179,7 +183,5 @@ def _quantize_weights(graph: ir.Graph, node: ir.Node, input_scale: float) -> int
     node.resize_inputs(3)
     for index, value in enumerate(constants, start=1):
         node.replace_input_with(index, value)
-    for value in own:
-        if not value.uses() and value.name is not None:
-            graph.initializers.pop(value.name, None)
+    drop_unread(graph, own)
     return coarsened
