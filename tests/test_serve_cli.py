@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from passports import engine
 
 from resnet_convert.ensembles import compose
 from resnet_convert.pipeline import convert
@@ -143,7 +144,7 @@ def waiting_for_its_plan(repository: Path, name: str = "gpu") -> None:
     data = json.loads(source.read_text(encoding="utf-8"))
     version = repository / name / "1"
     version.mkdir(parents=True)
-    data |= {"engine": {"state": "plan not built"}, "target": "tensorrt"}
+    data |= {"engine": engine().to_json(), "target": "tensorrt"}
     data["latency"]["speedup"] = None
     (version / "passport.json").write_text(json.dumps(data), encoding="utf-8")
 
@@ -181,5 +182,5 @@ def test_up_says_which_member_was_converted_again(repository: Path, tmp_path: Pa
     assert done.stderr.count("\n") == 1
     assert (
         "digits_tencrop version 1: it was proved with digits version 1, which is at version 2. "
-        "Prove it with what is there now: resnet-convert ten-crop …"
+        "Compose it again with the present versions: resnet-convert ten-crop …"
     ) in done.stderr

@@ -26,6 +26,7 @@ from resnet_convert.stage_log import Silent
 from resnet_serve import cuda, durable, listing, passport
 from resnet_serve.cuda import Gpu
 from resnet_serve.errors import ConversionError, HostError, InputFileError, ParityError, UsageError
+from resnet_serve.passport import BuiltEngineFacts, EngineState
 from resnet_serve.triton import config
 from resnet_serve.triton.repository import Repository
 
@@ -94,13 +95,12 @@ def test_a_plan_is_built_inspected_judged_and_deployed(
     plan = (conversion.path / "model.plan").read_bytes()
     assert plan.startswith(PLAN)
     engine = stamped(conversion).engine
-    assert engine is not None
-    assert engine["state"] == "built"
-    assert engine["tensorrt"] == api.version
-    assert engine["gpu"]["name"] == "NumPy"
-    assert engine["plan_sha256"] == durable.sha256(plan)
-    assert engine["inspection"]["residuals_fused"] == 9
-    assert set(engine["latency"]) == {"8"}
+    assert isinstance(engine, BuiltEngineFacts)
+    assert engine.tensorrt == api.version
+    assert engine.gpu.name == "NumPy"
+    assert engine.plan_sha256 == durable.sha256(plan)
+    assert engine.inspection["residuals_fused"] == 9
+    assert set(engine.latency) == {8}
     (row,) = listing.rows(Repository(conversion.request.repository).deployed())
     assert (row["engine"], row["precision"]) == ("built", precision)
     assert row["speedup"] > 0
@@ -180,7 +180,7 @@ def test_an_engine_for_other_gpus_says_so_itself(
     start("fp16", hardware=level)
     engine = stamped(converted(tmp_path, "fp16", hardware_compat=asked)).engine
     assert engine is not None
-    assert engine["hardware_compatibility"] == asked
+    assert engine.hardware_compatibility == asked
 
 
 def test_forced_it_is_stamped(start: Start, tmp_path: Path) -> None:
@@ -228,7 +228,7 @@ def test_prepared_on_one_host_built_on_another(start: Start, tmp_path: Path, api
     host = start("int8")
     assert conversion.path is not None
     assert not (conversion.path / "model.plan").exists()
-    assert stamped(conversion).engine_state == "plan not built"
+    assert stamped(conversion).engine_state is EngineState.NOT_BUILT
     made = built(tmp_path / "models" / "digits", tmp_path)
     assert made.path == conversion.path
     assert host.opened == 1
@@ -237,13 +237,16 @@ def test_prepared_on_one_host_built_on_another(start: Start, tmp_path: Path, api
     assert made.measurements.decisions.top1_agreement == (
         conversion.measurements.decisions.top1_agreement
     )
-    stamp = stamped(conversion)
-    assert stamp.engine is not None
-    assert (stamp.engine_state, stamp.engine["tensorrt"]) == ("built", api.version)
-    assert stamp.engine["gate"]["passed"]
+    engine = stamped(conversion).engine
+    assert isinstance(engine, BuiltEngineFacts)
+    assert engine.tensorrt == api.version
+    assert engine.gate is not None
+    assert engine.gate.passed
+    assert engine.parity is not None
+    assert engine.parity.runtime == "tensorrt"
     plan = (conversion.path / "model.plan").read_bytes()
-    assert stamp.engine["plan_sha256"] == durable.sha256(plan)
-    assert json.loads(json.dumps(passport.json_values(made.to_json())))["state"] == "built"
+    assert engine.plan_sha256 == durable.sha256(plan)
+    assert json.loads(json.dumps(made.to_json()))["state"] == "built"
     again = built(conversion.path, tmp_path)
     assert again.record.built is not None
     assert again.record.built.engine.timing_cache_reused
@@ -270,7 +273,7 @@ def test_a_plan_that_is_refused_is_not_written(
     with pytest.raises(ParityError, match="no plan was written"):
         built(conversion.path, tmp_path)
     assert sorted(path.name for path in conversion.path.iterdir()) == before
-    assert stamped(conversion).engine_state == "plan not built"
+    assert stamped(conversion).engine_state is EngineState.NOT_BUILT
     forced = built(conversion.path, tmp_path, force=True)
     assert not forced.verdict.passed
     assert stamped(conversion).overridden
@@ -301,9 +304,8 @@ def test_a_graph_that_breaks_a_rule_is_refused_before_the_build(
     data = (other.path / "model.onnx").read_bytes()
     (conversion.path / "model.onnx").write_bytes(data)
     stamp = stamped(conversion)
-    facts = {**stamp.data, "model": {**stamp.data["model"], "sha256": durable.sha256(data)}}
-    file = conversion.path / passport.FILE_NAME
-    file.write_text(replace(stamp, data=facts).to_json(), encoding="utf-8")
+    stamp = replace(stamp, model=replace(stamp.model, sha256=durable.sha256(data)))
+    (conversion.path / passport.FILE_NAME).write_bytes(stamp.to_bytes())
     with pytest.raises(ConversionError, match="TensorRT rule T1") as refusal:
         built(conversion.path, tmp_path)
     assert refusal.value.exit_code == 5

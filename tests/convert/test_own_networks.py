@@ -13,6 +13,7 @@ from resnet_convert import convert
 from resnet_convert.ensembles import compose
 from resnet_serve import passport
 from resnet_serve.errors import UsageError
+from resnet_serve.passport import ConvertedPassport
 
 pytestmark = pytest.mark.usefixtures("quick")
 NETWORKS = ("classifiers:VGGLike", "classifiers:InceptionLike")
@@ -50,9 +51,10 @@ def test_it_converts(small: dict[str, Any], module: str, target: str, precision:
     assert done.verdict.passed
     assert done.fold.folded == done.fold.total > 0
     assert done.path is not None
-    data = passport.read(done.path / passport.FILE_NAME).data
-    assert (data["module"], data["architecture"]) == (module, module.partition(":")[2])
-    assert f"--module {module}" in data["command"]
+    stamped = passport.read(done.path / passport.FILE_NAME)
+    assert isinstance(stamped, ConvertedPassport)
+    assert (stamped.module, stamped.architecture) == (module, module.partition(":")[2])
+    assert f"--module {module}" in stamped.command
     if precision == "int8":
         assert done.quantization is not None
         assert not done.quantization.floating

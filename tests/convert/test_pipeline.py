@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shlex
 from collections.abc import Callable
@@ -24,6 +23,7 @@ from resnet_convert.request import Request
 from resnet_serve import passport
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.durable import sha256
+from resnet_serve.passport import ConvertedPassport
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.weights import Weights
 
@@ -110,21 +110,24 @@ def test_int8_runs_in_integers(conversions: Conversions) -> None:
 def test_the_passport_says_it_all(conversions: Conversions) -> None:
     found = conversions("int8")
     document = passport.read(found.path / passport.FILE_NAME)
-    data = document.data
+    assert isinstance(document, ConvertedPassport)
     assert (document.architecture, document.precision) == ("resnet20", "int8")
     assert document.trained
     assert not document.overridden
-    assert data["model"]["sha256"] == found.model_sha256
-    assert data["weights"]["sha256"] == found.weights.sha256
-    assert data["contract"]["input"] == "uint8"
-    assert json.loads(data["contract"]["preprocessing"])["crop"] == [32, 32]
-    assert data["calibration"]["images"] == 128
-    assert data["parity"]["decisions"]["images"] == 100
-    assert set(data["parity"]["numerics"]) == {"1", "8"}
-    assert data["gate"]["passed"] is True
-    assert {layer["name"] for layer in data["parity"]["layers"]} >= {"conv1", "fc"}
-    assert [stage["name"] for stage in data["stages"]][:3] == ["weights", "trace", "fold"]
-    assert shlex.split(data["command"])[0] == "resnet-convert"
+    assert document.model.sha256 == found.model_sha256
+    assert document.weights.sha256 == found.weights.sha256
+    assert document.contract.input == "uint8"
+    assert document.contract.preprocessing.crop == (32, 32)
+    assert document.calibration is not None
+    assert document.calibration.images == 128
+    assert document.parity.decisions is not None
+    assert document.parity.decisions.images == 100
+    assert set(document.parity.numerics) == {1, 8}
+    assert document.gate.passed is True
+    assert document.parity.layers is not None
+    assert {layer["name"] for layer in document.parity.layers} >= {"conv1", "fc"}
+    assert [stage.name for stage in document.stages][:3] == ["weights", "trace", "fold"]
+    assert shlex.split(document.command)[0] == "resnet-convert"
 
 
 def test_progress_is_told(small: dict[str, Any]) -> None:
@@ -151,8 +154,8 @@ def test_few_calibration_images_are_warned_about(
 ) -> None:
     found = convert(**small, precision="int8")
     assert any("only 16 calibration images" in warning for warning in found.warnings)
-    data = passport.read(found.path / passport.FILE_NAME).data
-    assert any("only 16 calibration images" in warning for warning in data["warnings"])
+    stamped = passport.read(found.path / passport.FILE_NAME)
+    assert any("only 16 calibration images" in warning for warning in stamped.warnings)
     assert not any("calibration images" in w for w in conversions("int8").warnings)
 
 

@@ -140,8 +140,8 @@ def test_force_deploys_and_stamps_the_passport(
     assert found.overridden
     document = passport.read(found.path / passport.FILE_NAME)
     assert document.overridden
-    assert document.data["gate"]["passed"] is False
-    assert "--force" in document.data["command"]
+    assert document.gate.passed is False
+    assert "--force" in document.command
 
 
 def test_force_of_what_passes_stamps_nothing(small: dict[str, Any]) -> None:

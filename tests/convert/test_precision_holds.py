@@ -19,6 +19,7 @@ from resnet_convert.graph.initializers import assign
 from resnet_convert.quantization.clipping import METHODS
 from resnet_serve import passport
 from resnet_serve.errors import ParityError
+from resnet_serve.passport import ConvertedPassport
 
 pytestmark = pytest.mark.usefixtures("quick", "traced_once")
 Call = Callable[..., tuple[int, str, str]]
@@ -43,15 +44,19 @@ def ruined(monkeypatch: pytest.MonkeyPatch) -> None:
     after_folding(monkeypatch, lambda model: stretch(model, RUINED, 1024.0))
 
 
-def stamped(conversion: Conversion) -> passport.Passport:
+def stamped(conversion: Conversion) -> ConvertedPassport:
     assert conversion.path is not None
-    return passport.read(conversion.path / passport.FILE_NAME)
+    found = passport.read(conversion.path / passport.FILE_NAME)
+    assert isinstance(found, ConvertedPassport)
+    return found
 
 
 @pytest.mark.parametrize("method", METHODS)
 def test_every_method_calibrates(small: Options, method: str) -> None:
     conversion = convert(**small, precision="int8", calibration_method=method)
-    assert stamped(conversion).data["calibration"]["method"] == method
+    calibration = stamped(conversion).calibration
+    assert calibration is not None
+    assert calibration.method == method
     assert f"--calibration-method {method}" in conversion.request.command() or method == "minmax"
 
 
@@ -66,7 +71,8 @@ def test_auto_keeps_what_loses_least(small: Options, target: str) -> None:
     assert (calibration_search.images, calibration_search.held_out) == (36, 12)
     assert [row.name for row in calibration_search.rows][: len(METHODS)] == list(METHODS)
     assert sum(row.chosen for row in calibration_search.rows) == 1
-    rows = stamped(conversion).data["calibration_search"]
+    rows = stamped(conversion).calibration_search
+    assert rows is not None
     assert [row["name"] for row in rows] == [row.name for row in calibration_search.rows]
     first, chosen = calibration_search.rows[0], calibration_search.chosen
     assert (chosen.agreement, chosen.sqnr_db) >= (first.agreement, first.sqnr_db)
@@ -91,8 +97,9 @@ def test_a_budget_keeps_exactly_the_ruined_layer(small: Options, ruined: None, t
     assert mixed_precision.chosen.kept == (RUINED,)
     assert conversion.verdict.passed
     assert conversion.measurements.decisions.top1_agreement >= 0.99
-    data = stamped(conversion).data
-    assert data["mixed_precision"]["chosen"]["kept"] == [RUINED]
+    found = stamped(conversion).mixed_precision
+    assert found is not None
+    assert found["chosen"]["kept"] == [RUINED]
     assert "--budget-agreement 99" in conversion.request.command()
     assert conversion.precise.quantization is not None
     assert RUINED in conversion.precise.quantization.floating

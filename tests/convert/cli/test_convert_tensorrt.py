@@ -15,6 +15,7 @@ import pytest
 
 from resnet_convert.parity import reference_outputs
 from resnet_serve import passport
+from resnet_serve.passport import EngineFacts, EngineState
 from resnet_serve.triton import config
 from resnet_serve.triton.repository import Repository
 
@@ -54,13 +55,12 @@ def test_prepared_only_is_what_was_asked(call: Call, precision: str) -> None:
     names = {path.name for path in VERSION.iterdir()}
     assert names == {"model.onnx", "reference_outputs.npz", "passport.json", "report.html"}
     stamped = passport.read(VERSION / passport.FILE_NAME)
-    assert stamped.engine is not None
-    assert stamped.engine_state == "plan not built"
-    assert stamped.engine["profiles"] == ["1:2:4"]
-    assert {"tensorrt", "gpu", "plan_sha256", "latency"}.isdisjoint(stamped.engine)
-    assert stamped.data["latency"]["speedup"] is None
-    assert stamped.data["parity"]["runtime"] == "emulation"
-    assert stamped.data["model"]["opset"] == {"int8": 19, "bf16": 22}.get(precision, 17)
+    assert type(stamped.engine) is EngineFacts
+    assert stamped.engine.state is EngineState.NOT_BUILT
+    assert stamped.engine.profiles == ("1:2:4",)
+    assert stamped.latency.speedup is None
+    assert stamped.parity.runtime == "emulation"
+    assert stamped.model.opset == {"int8": 19, "bf16": 22}.get(precision, 17)
     onnx.checker.check_model(str(VERSION / "model.onnx"), full_check=True)
     message = config.parse((VERSION.parent / "config.pbtxt").read_text(encoding="utf-8"))
     assert (message.platform, message.max_batch_size) == ("tensorrt_plan", 4)
@@ -93,7 +93,7 @@ def test_without_that_word_it_ends_with_the_advice(call: Call) -> None:
     assert "tensorrt, which is not installed here" in line
     assert f"resnet-convert build-plan {Path.cwd() / VERSION}" in line
     assert "plan is NOT built" in out
-    assert passport.read(VERSION / passport.FILE_NAME).engine_state == "plan not built"
+    assert passport.read(VERSION / passport.FILE_NAME).engine_state is EngineState.NOT_BUILT
     assert not (VERSION / "model.plan").exists()
 
 
@@ -128,7 +128,7 @@ def without_profiles(version: Path) -> None:
             "does not hold the reference outputs",
         ),
         (lambda v: (v / "passport.json").write_text("{}"), 5, "not a passport"),
-        (without_profiles, 5, "lacks what a plan is built from"),
+        (without_profiles, 5, "not a passport: engine.profiles is missing"),
         (lambda v: (v / "passport.json").unlink(), 5, "no model that resnet-convert deployed"),
     ],
 )
@@ -194,13 +194,13 @@ def test_the_accelerator_builds_in_the_server(call: Call) -> None:
         "model.onnx", "passport.json", "report.html"
     }  # fmt: skip
     stamped = passport.read(VERSION / passport.FILE_NAME)
-    assert (stamped.target, stamped.engine_state) == ("onnxruntime", "built by the server")
+    assert (stamped.target, stamped.engine_state) == ("onnxruntime", EngineState.BY_SERVER)
     message = config.parse((VERSION.parent / "config.pbtxt").read_text(encoding="utf-8"))
     assert message.backend == "onnxruntime"
     (accelerator,) = message.optimization.execution_accelerators.gpu_execution_accelerator
     assert accelerator.name == "tensorrt"
     assert accelerator.parameters["max_workspace_size_bytes"] == str(512 * 2**20)
-    sha256 = stamped.data["model"]["sha256"]
+    sha256 = stamped.model.sha256
     assert accelerator.parameters["trt_engine_cache_prefix"] == sha256[:16]
 
 
@@ -224,11 +224,11 @@ def test_the_command_makes_it_again(call: Call) -> None:
     words = (*DIGITS, *IMAGES, "--batch", "1:2:4", "--batch", "4:8:8", "--prepare-only")
     assert call(*words, "--triton", "26.09", "--workspace", 64)[0] == 0
     first = passport.read(VERSION / passport.FILE_NAME)
-    code, _, err = call(*str(first.data["command"]).split()[1:])
+    code, _, err = call(*first.command.split()[1:])
     assert code == 0, err
     second = Repository("model_repository").deployed()[-1]
     assert second.version == 2
-    assert second.passport.data["model"]["sha256"] == first.data["model"]["sha256"]
-    assert second.passport.data["engine"] == first.data["engine"]
+    assert second.passport.model.sha256 == first.model.sha256
+    assert second.passport.engine == first.engine
     again = reference_outputs.read(second.path / reference_outputs.FILE_NAME)
     assert again.digest() == reference_outputs.read(VERSION / reference_outputs.FILE_NAME).digest()

@@ -26,6 +26,7 @@ from resnet_serve.architectures import find
 from resnet_serve.crops import TenCrop
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.errors import InputFileError, ParityError, UsageError
+from resnet_serve.passport import ComposedPassport, CropFacts
 from resnet_serve.triton import config
 from resnet_serve.triton.repository import Repository
 from resnet_serve.triton.server import Server
@@ -201,12 +202,14 @@ def test_clients_are_told_the_averaged_probabilities(served: Any) -> None:
 def test_passports_name_the_members_and_verify_holds_them_to_it(served: Any) -> None:
     found = {each.name: each for each in Repository(served[0]).deployed()}
     assert {"pair", "mixed_image", "digits_tencrop"} < set(found)
-    pair = found["pair"].passport.data
-    assert [(m["name"], m["version"]) for m in pair["members"]] == [("digits", 1), ("digits8", 1)]
+    pair, ten_crop = found["pair"].passport, found["digits_tencrop"].passport
+    assert isinstance(pair, ComposedPassport)
+    assert isinstance(ten_crop, ComposedPassport)
+    assert [(m.name, m.version) for m in pair.members] == [("digits", 1), ("digits8", 1)]
     model = served[0] / "digits8" / "1" / "model.onnx"
-    assert pair["members"][1]["sha256"] == durable.sha256(model)
-    assert pair["gate"]["passed"]
-    assert found["digits_tencrop"].passport.data["crops"] == {"scales": [36, 40], "per_scale": 10}
+    assert pair.members[1].sha256 == durable.sha256(model)
+    assert pair.gate.passed
+    assert ten_crop.crops == CropFacts(scales=(36, 40), per_scale=10)
     assert not found["mixed_image"].passport.trained
     report = verify.verify(list(found.values()), verify.describe())
     checks = [(each.subject, each.verdict) for each in report.checks if each.model == "pair"]
