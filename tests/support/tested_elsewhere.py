@@ -1,0 +1,272 @@
+"""Modules without a test file of their own name: which tests hold them, and why those.
+
+`tests/test_house.py` refuses a row that is not needed or points nowhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
+    "convert/resnet_convert/build_plan.py": (
+        "tests/contract/test_trt_conversion_contract.py",
+        "needs TensorRT: against a double of the real bindings",
+    ),
+    "convert/resnet_convert/cli/build_plan.py": (
+        "tests/convert/cli/test_convert_tensorrt.py",
+        "a subcommand, run through the whole command",
+    ),
+    "convert/resnet_convert/cli/ensemble.py": (
+        "tests/convert/ensembles/test_compose.py",
+        "a subcommand, run where the members are",
+    ),
+    "convert/resnet_convert/cli/screen.py": (
+        "tests/convert/cli/test_convert.py",
+        "what the command prints",
+    ),
+    "convert/resnet_convert/cli/tables.py": (
+        "tests/convert/cli/test_convert.py",
+        "what the command prints",
+    ),
+    "convert/resnet_convert/conversion.py": (
+        "tests/convert/test_pipeline.py",
+        "the result of the pipeline",
+    ),
+    "convert/resnet_convert/dry_run.py": (
+        "tests/convert/cli/test_convert.py",
+        "the output of --dry-run",
+    ),
+    "convert/resnet_convert/ensembles/composition.py": (
+        "tests/convert/ensembles/test_compose.py",
+        "composing needs members, a reference and a deployment together",
+    ),
+    "convert/resnet_convert/ensembles/deployment.py": (
+        "tests/convert/ensembles/test_compose.py",
+        "composing needs members, a reference and a deployment together",
+    ),
+    "convert/resnet_convert/ensembles/members.py": (
+        "tests/convert/ensembles/test_compose.py",
+        "composing needs members, a reference and a deployment together",
+    ),
+    "convert/resnet_convert/folded.py": (
+        "tests/convert/test_pipeline.py",
+        "the first half of the pipeline",
+    ),
+    "convert/resnet_convert/graph/model_file.py": (
+        "tests/convert/graph/test_trace.py",
+        "the bytes of a traced graph",
+    ),
+    "convert/resnet_convert/graph/nodes.py": (
+        "tests/convert/graph/test_half.py",
+        "the vocabulary that every pass uses",
+    ),
+    "convert/resnet_convert/graph/opset.py": (
+        "tests/convert/graph/test_half.py",
+        "raised by the passes that need a newer opset",
+    ),
+    "convert/resnet_convert/graph/shortcut.py": (
+        "tests/convert/quantization/test_s8s8_depth.py",
+        "the walk that places pairs on shortcuts",
+    ),
+    "convert/resnet_convert/graph/writer.py": (
+        "tests/convert/graph/test_trace.py",
+        "the tracer writes with it",
+    ),
+    "convert/resnet_convert/parity/candidate.py": (
+        "tests/convert/parity/test_compare.py",
+        "what is compared",
+    ),
+    "convert/resnet_convert/parity/evaluator.py": (
+        "tests/convert/quantization/test_calibration_search.py",
+        "it judges the trials of the search",
+    ),
+    "convert/resnet_convert/parity/opening.py": (
+        "tests/convert/parity/test_compare.py",
+        "opens what is compared",
+    ),
+    "convert/resnet_convert/parity/parity_error.py": (
+        "tests/convert/test_pipeline_refused.py",
+        "the refusal of the pipeline",
+    ),
+    "convert/resnet_convert/precision.py": (
+        "tests/convert/test_precision_holds.py",
+        "through whole conversions",
+    ),
+    "convert/resnet_convert/quantization/budgets.py": (
+        "tests/convert/quantization/test_mixed_precision.py",
+        "what the search keeps within",
+    ),
+    "convert/resnet_convert/quantization/dialects.py": (
+        "tests/convert/quantization/test_calibration_search.py",
+        "both dialects, with all that uses them",
+    ),
+    "convert/resnet_convert/quantization/qdq.py": (
+        "tests/convert/quantization/test_u8s8.py",
+        "the pairs that both dialects insert",
+    ),
+    "convert/resnet_convert/quantization/ranges.py": (
+        "tests/convert/quantization/test_calibrate.py",
+        "what calibration returns",
+    ),
+    "convert/resnet_convert/report/svg.py": (
+        "tests/convert/report/test_plots.py",
+        "draws the plots",
+    ),
+    "convert/resnet_convert/request/check.py": (
+        "tests/convert/cli/test_options.py",
+        "refuses options, as the command shows them",
+    ),
+    "convert/resnet_convert/request/default_target.py": (
+        "tests/convert/cli/test_convert_tensorrt.py",
+        "the default of --target, by what the host has",
+    ),
+    "convert/resnet_convert/request/options.py": (
+        "tests/convert/cli/test_options.py",
+        "the options of the command",
+    ),
+    "convert/resnet_convert/request/request.py": (
+        "tests/convert/cli/test_options.py",
+        "what the options become",
+    ),
+    "convert/resnet_convert/stage_log.py": (
+        "tests/convert/test_pipeline.py",
+        "the stages that a conversion reports",
+    ),
+    "convert/resnet_convert/stages.py": (
+        "tests/convert/cli/test_convert.py",
+        "the table that --dry-run prints",
+    ),
+    "convert/resnet_convert/tensorrt/builder.py": (
+        "tests/contract/test_trt_conversion_contract.py",
+        "needs TensorRT: against a double of the real bindings",
+    ),
+    "convert/resnet_convert/tensorrt/engine.py": (
+        "tests/contract/test_trt_engine_contract.py",
+        "needs TensorRT: against a double of the real bindings",
+    ),
+    "resnet_serve/architectures/architecture.py": (
+        "tests/architectures/test_registry.py",
+        "the row type, tested over every row of the table",
+    ),
+    "resnet_serve/architectures/blocks.py": (
+        "tests/architectures/test_resnet.py",
+        "blocks are compared with the paper as parts of whole networks",
+    ),
+    "resnet_serve/architectures/reported.py": (
+        "tests/architectures/test_table.py",
+        "data, shown in the table of the family",
+    ),
+    "resnet_serve/checkpoints/json_files.py": (
+        "tests/checkpoints/test_sidecar_files.py",
+        "each file beside the weights is read through it",
+    ),
+    "resnet_serve/checkpoints/metadata.py": (
+        "tests/checkpoints/test_files.py",
+        "read with the safetensors file that carries it",
+    ),
+    "resnet_serve/checkpoints/network.py": (
+        "tests/weights/test_loading.py",
+        "loading a checkpoint is what it does",
+    ),
+    "resnet_serve/checkpoints/timm_files.py": (
+        "tests/checkpoints/test_sidecar_files.py",
+        "found and read as one of the sidecar files",
+    ),
+    "resnet_serve/checkpoints/transformers_files.py": (
+        "tests/checkpoints/test_sidecar_files.py",
+        "found and read as one of the sidecar files",
+    ),
+    "resnet_serve/composed.py": (
+        "tests/convert/ensembles/test_compose.py",
+        "needs deployed ensembles, which only the converter makes",
+    ),
+    "resnet_serve/cuda/nvidia_smi.py": (
+        "tests/test_verify.py",
+        "read for what verify --host compares",
+    ),
+    "resnet_serve/listing.py": ("tests/test_cli.py", "the output of resnet-serve list"),
+    "resnet_serve/passport/contents.py": (
+        "tests/passport/test_document.py",
+        "dataclasses, tested by reading and writing the document",
+    ),
+    "resnet_serve/precisions.py": (
+        "tests/runtimes/test_runtimes.py",
+        "a table, held together with that of the runtimes",
+    ),
+    "resnet_serve/runtimes/compiled.py": (
+        "tests/runtimes/test_openvino.py",
+        "a dataclass, filled by each runtime",
+    ),
+    "resnet_serve/runtimes/tensorrt_execution.py": (
+        "tests/contract/test_trt_runtime_contract.py",
+        "against a double of the real bindings",
+    ),
+    "resnet_serve/runtimes/tensorrt_signature.py": (
+        "tests/contract/test_trt_runtime_contract.py",
+        "against a double of the real bindings",
+    ),
+    "resnet_serve/triton/backends/batching.py": (
+        "tests/triton/test_backend_batching.py",
+        "the tests of the backends are beside those of the server",
+    ),
+    "resnet_serve/triton/backends/contract.py": (
+        "tests/triton/test_backend_openvino_load.py",
+        "what every backend refuses while it loads",
+    ),
+    "resnet_serve/triton/backends/image/model.py": (
+        "tests/triton/test_backend_image.py",
+        "through the real server",
+    ),
+    "resnet_serve/triton/backends/onnxruntime/autocomplete.py": (
+        "tests/triton/test_backend_onnxruntime_load.py",
+        "through the real server",
+    ),
+    "resnet_serve/triton/backends/onnxruntime/contract.py": (
+        "tests/triton/test_backend_onnxruntime_load.py",
+        "through the real server",
+    ),
+    "resnet_serve/triton/backends/onnxruntime/model.py": (
+        "tests/triton/test_backend_onnxruntime.py",
+        "through the real server",
+    ),
+    "resnet_serve/triton/backends/onnxruntime/options.py": (
+        "tests/triton/test_backend_onnxruntime_load.py",
+        "through the real server",
+    ),
+    "resnet_serve/triton/backends/openvino/contract.py": (
+        "tests/triton/test_backend_openvino_load.py",
+        "through the real server",
+    ),
+    "resnet_serve/triton/backends/openvino/model.py": (
+        "tests/triton/test_backend_openvino.py",
+        "through the real server",
+    ),
+    "resnet_serve/triton/backends/openvino/options.py": (
+        "tests/triton/test_backend_openvino_load.py",
+        "through the real server",
+    ),
+    "resnet_serve/triton/backends/stub.py": (
+        "tests/triton/test_backend_batching.py",
+        "types for mypy; the tests run a stand-in of it",
+    ),
+    "resnet_serve/triton/backends/tensorrt/contract.py": (
+        "tests/triton/test_backend_tensorrt_model.py",
+        "with a scripted engine, for want of a GPU",
+    ),
+    "resnet_serve/triton/backends/tensorrt/model.py": (
+        "tests/triton/test_backend_tensorrt_model.py",
+        "with a scripted engine, for want of a GPU",
+    ),
+    "resnet_serve/triton/detached.py": (
+        "tests/triton/test_server_endings.py",
+        "a detached server is tested by how it ends",
+    ),
+    "resnet_serve/triton/endpoints.py": (
+        "tests/triton/test_server.py",
+        "what a running server listens on",
+    ),
+    "resnet_serve/triton/process.py": (
+        "tests/triton/test_server.py",
+        "the process of a running server",
+    ),
+}
