@@ -72,9 +72,9 @@ def converted(row: Architecture, precision: str, folder: Path) -> dict[str, obje
         found = {
             "sqnr_db": round(numbers.sqnr_db, 1),
             "cosine": round(numbers.cosine, 6),
-            "folded": done.fold.folded,
-            "kept": len(done.fold.kept),
-            "nodes": sum(done.trace.operators.values()),
+            "folded": done.folded.fold.folded,
+            "kept": len(done.folded.fold.kept),
+            "nodes": sum(done.folded.trace.operators.values()),
         }
         outcome = "deployed"
     except ResnetServeError as error:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import argparse
 
-from resnet_convert import stages
+from resnet_convert.folded import prepare
 from resnet_convert.parity import int8_peak
+from resnet_convert.parity.reference import Reference
 from resnet_convert.request import Request
 from resnet_convert.stage_log import Silent, StageLog
 from resnet_serve import host, weights
@@ -20,7 +21,9 @@ def main() -> None:
     parser.add_argument("--arch", default="resnet50")
     arch = parser.parse_args().arch
     loaded = weights.load("random", find(arch))
-    folded = stages.prepare(Request(arch), loaded, loaded.network(), StageLog(Silent()))
+    request = Request(arch=arch)
+    reference = Reference(loaded.network(), loaded, request.input, host.cores())
+    folded = prepare(request, reference, StageLog(Silent()))
     macs = int8_peak.macs(folded.model)
     found = int8_peak.measure(threads=host.cores())
     print(f"{found.gops:.0f} GOP/s on {found.threads} threads ({found.by})")

@@ -15,7 +15,7 @@ import argparse
 import statistics
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +23,10 @@ import numpy as np
 import torch
 from recorded import record
 
-from resnet_convert import stages
+from resnet_convert import precision as precisions
+from resnet_convert.folded import prepare
 from resnet_convert.parity import int8_peak
+from resnet_convert.parity.reference import Reference
 from resnet_convert.parity.throughput import images_per_s
 from resnet_convert.report import svg
 from resnet_convert.request import Request
@@ -113,8 +115,9 @@ def opened(arch: str, stack: ExitStack) -> tuple[list[Runner], int]:
     cores = host.cores()
     loaded = weights.load("random", find(arch))
     network = loaded.network()
-    base = Request(arch, weights="random", calibration="digits")
-    folded = stages.prepare(base, loaded, network, StageLog(Silent()))
+    base = Request(arch=arch, weights="random", calibration="digits")
+    reference = Reference(network, loaded, base.input, cores)
+    folded = prepare(base, reference, StageLog(Silent()))
     images = spread(open_images("digits", None, split="calibration"), 32)
     runners = [
         Runner(
@@ -127,8 +130,9 @@ def opened(arch: str, stack: ExitStack) -> tuple[list[Runner], int]:
     ]
     runners.append(Runner(COMPILED, "fp32", "planes", Compiled(network)))
     for target, precision in WAYS:
-        asked = Request(arch, precision, "random", target=target, calibration="digits")
-        data = stages.finish(folded, asked, loaded, images, StageLog(Silent())).data
+        request = replace(base, precision=precision, target=target)
+        log = StageLog(Silent())
+        data = precisions.bring(folded.model, request, reference, images, log).data
 
         def start(threads: int, what: tuple[str, str, bytes]) -> RunnableModel:
             return stack.enter_context(open_on_cpu(*what, threads))

@@ -17,12 +17,11 @@ from resnet_convert import autoselect, deployment, precision
 from resnet_convert.conversion import Conversion
 from resnet_convert.folded import prepare
 from resnet_convert.head import HEADS
-from resnet_convert.parity.compare import Measurements
 from resnet_convert.parity.evaluator import IMAGES, Evaluator
 from resnet_convert.parity.parity_error import parity_error
 from resnet_convert.parity.reference import Reference
 from resnet_convert.parity.reference_outputs import ReferenceOutputs
-from resnet_convert.proof import prove
+from resnet_convert.proof import cautions, prove
 from resnet_convert.request import Request
 from resnet_convert.request.check import check
 from resnet_convert.request.default_target import default_target
@@ -35,7 +34,6 @@ from resnet_serve.datasets import Images, check_label_count, open_images
 from resnet_serve.datasets.selection import spread
 from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.errors import HostError
-from resnet_serve.host import Host
 from resnet_serve.triton.repository import Repository
 from resnet_serve.weights import Weights, class_names, custom_modules
 
@@ -119,7 +117,7 @@ def _convert(request: Request, build_host: BuildHost | None, log: StageLog) -> C
         precise = precision.bring(folded.model, request, reference, calibration_set, log, evaluator)
     precision.check_rules(precise, request, log)
     proof = prove(request, reference, folded.model, precise, validation_set, build_host, log)
-    log.warn(*_warnings(request, proof.measurements, machine))
+    log.warn(*cautions(request, proof.measurements, machine))
     return Conversion(
         request=request,
         weights=loaded,
@@ -210,26 +208,3 @@ def _untrained(request: Request, loaded: Weights) -> str | None:
     return (
         f"{loaded.architecture.name} is UNTRAINED: good for speed only, its {outputs} mean nothing"
     )
-
-
-def _warnings(request: Request, measurements: Measurements, machine: Host) -> Iterator[str | None]:
-    """What the numbers and the host say against the chosen precision and target."""
-    precision_name, ratio = request.precision, measurements.speedup
-    if ratio is not None and ratio.slower:
-        yield (
-            f"{precision_name} is slower than PyTorch here ({ratio.median:.2f}×): "
-            "keep another precision for this host"
-        )
-    if ratio is not None and ratio.high > 1.5 * ratio.low:
-        yield (
-            f"the speed-up is anywhere in {ratio.low:.1f}–{ratio.high:.1f}×: "
-            "this host is busy; measure again when it is idle"
-        )
-    latencies = measurements.latencies
-    if latencies is not None and request.makes_plan and latencies.reference_on == "CPU":
-        yield "this PyTorch has no CUDA: the engine on the GPU was timed against the CPU"
-    if latencies is not None:
-        yield request.row.note(precision_name)
-    if precision_name == "int8" and not request.for_tensorrt and not machine.fast_int8:
-        yield "this CPU has no VNNI: sums of u8 × s8 products may saturate, and INT8 may be slow"
-    yield request.precision_row.warning

@@ -25,14 +25,14 @@ from resnet_convert.parity.reference import Reference
 from resnet_convert.quantization import calibration_search, mixed_precision
 from resnet_convert.quantization.calibrate import Calibration, observe
 from resnet_convert.quantization.calibration_search import CalibratedGraph, CalibrationSearch
-from resnet_convert.quantization.dialects import S8S8, U8S8, Dialect
+from resnet_convert.quantization.dialects import Dialect, dialect_of
 from resnet_convert.quantization.mixed_precision import MixedPrecisionSearch
 from resnet_convert.quantization.qdq import Quantization
 from resnet_convert.quantization.sensitivity import Cost, rank
 from resnet_convert.request import Request
 from resnet_convert.request.options import AUTO
 from resnet_convert.stage_log import StageLog, StageName
-from resnet_serve import durable
+from resnet_serve import durable, host
 from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import spread
 from resnet_serve.datasets.synthetic import SyntheticImages
@@ -124,7 +124,8 @@ def _quantized(
     log: StageLog,
     evaluator: Evaluator | None,
 ) -> Precise:
-    dialect = S8S8 if request.for_tensorrt else U8S8
+    vnni = host.describe().fast_int8
+    dialect = dialect_of(for_tensorrt=request.for_tensorrt, vnni=vnni)
     calibrated, search = _calibrate(folded, dialect, request, reference, images, log)
     ranges = calibrated.calibration.ranges
     found, keep = None, frozenset[str]()

@@ -20,6 +20,7 @@ from resnet_convert.stage_log import StageLog, StageName
 from resnet_convert.tensorrt.builder import BuildHost, Built, EngineRecord
 from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import spread
+from resnet_serve.host import Host
 from resnet_serve.parity.gate import Verdict
 from resnet_serve.passport import EngineState
 
@@ -85,6 +86,32 @@ def prove(
         rate = measurements.latencies.candidate.images_per_s
         peak = int8_peak.share(folded, rate, threads=reference.threads)
     return Proof(measurements, layers, verdict, engine, peak)
+
+
+def cautions(request: Request, measurements: Measurements, machine: Host) -> Iterator[str | None]:
+    """Warnings that follow from the numbers, the precision, the target and this host."""
+    precision_name, ratio = request.precision, measurements.speedup
+    if ratio is not None and ratio.slower:
+        yield (
+            f"{precision_name} is slower than PyTorch here ({ratio.median:.2f}×): "
+            "keep another precision for this host"
+        )
+    if ratio is not None and ratio.high > 1.5 * ratio.low:
+        yield (
+            f"the speed-up is anywhere in {ratio.low:.1f}–{ratio.high:.1f}×: "
+            "this host is busy; measure again when it is idle"
+        )
+    latencies = measurements.latencies
+    if latencies is not None and request.makes_plan and latencies.reference_on == "CPU":
+        yield "this PyTorch has no CUDA: the engine on the GPU was timed against the CPU"
+    if latencies is not None:
+        yield request.row.note(precision_name)
+    if precision_name == "int8" and not request.for_tensorrt and not machine.fast_int8:
+        yield (
+            "this CPU has no VNNI: the weights have 7 bits, so that sums of products do not "
+            "saturate, and INT8 may be slow"
+        )
+    yield request.precision_row.warning
 
 
 @contextmanager

@@ -85,8 +85,8 @@ def test_how_grey_is_normalised_is_said_when_it_is_assumed(checkpoint: Path) -> 
     assert found.architecture == GREY
     assert found.preprocessing.channels == 1
     assert found.notices == (
-        f"{checkpoint} does not say how its images are normalised: mean 0.449 and std 0.226 "
-        "are assumed; --preprocessing says it",
+        f"{checkpoint} does not record how its images are normalised: mean 0.449 and std 0.226 "
+        "are assumed; set them with --preprocessing FILE",
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
+from this_cpu import LARGEST
 
 from resnet_convert.quantization import s8s8
 from resnet_convert.quantization.calibrate import observe
@@ -30,7 +31,7 @@ def normal(*shape: int, seed: int = 0, scale: float = 1.0) -> NDArray[np.float32
 
 def calibrated(model: ir.Model, *batches: NDArray[Any]) -> Quantization:
     found = observe(model, activations(model), batches, threads=1)
-    return quantize(model, found.ranges)
+    return quantize(model, found.ranges, largest_weight=LARGEST)
 
 
 def node(model: ir.Model, name: str) -> ir.Node:

@@ -17,10 +17,11 @@ import numpy as np
 import onnx_ir as ir
 from numpy.typing import NDArray
 from quantized import array, node
+from this_cpu import U8
 
 from resnet_convert.graph.initializers import assign
 from resnet_convert.quantization.calibrate import observe
-from resnet_convert.quantization.dialects import S8S8, U8S8, Dialect
+from resnet_convert.quantization.dialects import S8S8, Dialect
 from resnet_convert.quantization.qdq import Quantization
 from resnet_convert.quantization.ranges import Range
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
@@ -78,7 +79,7 @@ class Calibrated:
 
 def dialect(name: str, folded: ir.Model, images: Sequence[NDArray[Any]]) -> Calibrated:
     """ "u8s8" or "s8s8", calibrated on batches of the graph's input."""
-    found = {each.name: each for each in (U8S8, S8S8)}[name]
+    found = {"u8s8": U8, "s8s8": S8S8}[name]
     ranges = observe(folded, found.activations(folded), images, threads=1).ranges
     return Calibrated(found, ranges)
 

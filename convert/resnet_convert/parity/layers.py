@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.graph.emulate import emulate
-from resnet_convert.graph.nodes import WEIGHTED
+from resnet_convert.graph.nodes import WEIGHTED, dequantized_name
 from resnet_convert.graph.segments import leading_to, loaded, run, walk
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
@@ -150,7 +150,7 @@ def _entrance(graph: ir.Graph, entry: ir.Value, taken: ir.Value, *, before: ir.N
 
 def _twin(name: str, tensors: _Tensors, available: set[str]) -> str:
     """The activation in the converted graph: as dequantized, where it was quantized."""
-    for twin in (f"{tensors.activation}.dq", tensors.activation):
+    for twin in (dequantized_name(tensors.activation), tensors.activation):
         if twin in available:
             return twin
     raise ConversionError("the converted graph has lost its activation", where=name)

@@ -1,9 +1,10 @@
-"""Dialects: the two ways in which a graph carries INT8, one for CPUs and one for TensorRT.
+"""Dialects: the ways in which a graph carries INT8, for CPUs and for TensorRT.
 
     U8S8   u8 activations × s8 weights, the rest FP32              ONNX Runtime, OpenVINO
+    U8S7   the same with weights of 7 bits, for CPUs without VNNI  ONNX Runtime, OpenVINO
     S8S8   symmetric s8 × s8 (or FP8 × FP8), the rest FP16         TensorRT
 
-Whatever differs between the two is a field here, so that no other module has to ask which target
+Whatever differs between them is a field here, so that no other module has to ask which target
 a graph is for.
 """
 
@@ -11,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from resnet_convert.graph.emulate import emulated
@@ -82,6 +84,7 @@ def _quantize_for_cpus(
     precision: str = "int8",
     *,
     keep: frozenset[str] = frozenset(),
+    largest_weight: int = u8s8.LARGEST_WEIGHT,
 ) -> Quantization:
     if precision != "int8":
         raise ConversionError(
@@ -89,13 +92,20 @@ def _quantize_for_cpus(
             where="quantize",
             remedy="Use --target tensorrt, or --precision int8.",
         )
-    return u8s8.quantize(model, ranges, keep=keep)
+    return u8s8.quantize(model, ranges, keep=keep, largest_weight=largest_weight)
 
 
+_quantize_without_vnni = partial(
+    _quantize_for_cpus, largest_weight=u8s8.LARGEST_WEIGHT_WITHOUT_VNNI
+)
 U8S8 = Dialect("u8s8", False, u8s8.activations, _quantize_for_cpus, None, serialize)
+# The same with weights of 7 bits, whose products do not saturate on a CPU without VNNI.
+U8S7 = Dialect("u8s7", False, u8s8.activations, _quantize_without_vnni, None, serialize)
 S8S8 = Dialect("s8s8", True, s8s8.activations, s8s8.quantize, "fp16", emulated)
 
 
-def dialect_of(*, for_tensorrt: bool) -> Dialect:
-    """The dialect of graphs for TensorRT, or of those for CPUs."""
-    return S8S8 if for_tensorrt else U8S8
+def dialect_of(*, for_tensorrt: bool, vnni: bool) -> Dialect:
+    """The dialect of graphs for TensorRT, or of those for CPUs with or without VNNI."""
+    if for_tensorrt:
+        return S8S8
+    return U8S8 if vnni else U8S7

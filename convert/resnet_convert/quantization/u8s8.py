@@ -11,7 +11,9 @@ it is quantized; x86 VNNI multiplies u8 × s8):
    zero, where u8 saturates, so that the ReLU itself is dropped.
 3. MaxPool, Flatten, Slice and zero Pad move values without changing them: their output has the
    scale of their input, and they run on the integers. A Pad with another value has its own range.
-4. Weights: symmetric s8 per output channel, −127…127, stored as integers.
+4. Weights: symmetric s8 per output channel, −127…127, stored as integers. On a CPU without VNNI
+   −64…64: its u8 × s8 products are added in pairs in 16 bits (VPMADDUBSW), and 2 · 255 · 64 is the
+   most that fits; with larger weights the sums saturate.
 5. Biases: s32 with scale(input)·scale(weight). A channel whose bias would not fit, or whose product
    of scales is too small for FP32, gets a larger weight scale.
 6. Outputs of the graph stay FP32, logits or features; operators that read one too read its pair.
@@ -54,6 +56,8 @@ else:
 
 # Operators around which every activation gets a pair (rule 1).
 _INTEGER = WEIGHTED | MOVING | {"Add", "Concat", "GlobalAveragePool", "AveragePool", "Relu"}
+LARGEST_WEIGHT = 127
+LARGEST_WEIGHT_WITHOUT_VNNI = 64
 LARGEST_BIAS = 2.0**30  # the other half of 32 bits is for the sum of products it is added to
 # The product of two scales stays this far above FP32's subnormal numbers, which lose digits.
 SMALLEST_PRODUCT = float(np.finfo(np.float32).tiny) * 2**24
@@ -71,14 +75,19 @@ def activations(model: ir.Model) -> tuple[str, ...]:
 
 
 def quantize(
-    model: ir.Model, ranges: Mapping[str, Range], *, keep: frozenset[str] = frozenset()
+    model: ir.Model,
+    ranges: Mapping[str, Range],
+    *,
+    keep: frozenset[str] = frozenset(),
+    largest_weight: int = LARGEST_WEIGHT,
 ) -> Quantization:
     """Insert the pairs into a folded FP32 graph, in place.
 
     `ranges` are those of `activations(model)`, by tensor name; those that kept layers make
     superfluous may be missing. `keep` names layers that stay floating; with them stay those that
-    compute for them (rule 8). Raises `ConversionError` for an unknown name, and for weights that
-    are shared or have their output channels on another axis than 0.
+    compute for them (rule 8). `largest_weight` is
+    the largest integer that a weight becomes (rule 4). Raises `ConversionError` for an unknown
+    name, and for weights that are shared or have their output channels on another axis than 0.
     """
     graph = model.graph
     kept = layers_named(graph, keep, where="int8")
@@ -87,7 +96,7 @@ def quantize(
     weighted = [node for node in graph if node.op_type in WEIGHTED]
     floating = {node for node in weighted if node in kept or _writes_for(node, kept)}
     coarsened = sum(
-        _quantize_weights(graph, node, grids[str(data_input(node).name)].scale)
+        _quantize_weights(graph, node, grids[str(data_input(node).name)].scale, largest_weight)
         for node in weighted
         if node not in floating
     )
@@ -158,11 +167,11 @@ def _grid(seen: Range) -> _Grid:
     return _Grid(scale, int(np.clip(np.rint(-low / scale), 0, 255)))
 
 
-def _quantize_weights(graph: ir.Graph, node: ir.Node, input_scale: float) -> int:
+def _quantize_weights(graph: ir.Graph, node: ir.Node, input_scale: float, largest: int) -> int:
     """Rules 4 and 5 for one Conv or Gemm; returns how many channels got a larger scale."""
     weight = output_major_weight(node)
     exact = array_of(weight).astype(np.float64)
-    scale = np.abs(exact).reshape(len(exact), -1).max(axis=1) / 127
+    scale = np.abs(exact).reshape(len(exact), -1).max(axis=1) / largest
     found = bias_of(node)
     bias = np.zeros(len(exact)) if found is None else found.astype(np.float64)
     needed = np.abs(bias) / (input_scale * LARGEST_BIAS)
@@ -170,7 +179,8 @@ def _quantize_weights(graph: ir.Graph, node: ir.Node, input_scale: float) -> int
     coarsened = int(((needed > scale) & (scale > 0)).sum())
     scale = np.maximum(scale, needed).astype(np.float32)
     shape = (-1,) + (1,) * (exact.ndim - 1)
-    integers = np.clip(np.rint(exact / scale.astype(np.float64).reshape(shape)), -127, 127)
+    steps = np.rint(exact / scale.astype(np.float64).reshape(shape))
+    integers = np.clip(steps, -largest, largest)
     # The product of the two FP32 scales, rounded to FP32, exactly as the runtime computes it.
     bias_scale = np.float32(input_scale) * scale
     bias_integers = np.rint(bias / bias_scale.astype(np.float64))

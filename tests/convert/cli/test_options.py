@@ -51,8 +51,8 @@ def test_what_was_asked_for_is_announced_and_stamped(
     assert result["weights"]["source"] == "net.ckpt (state_dict_ema, averaged)"
     assert result["weights"]["sha256"] == digest
     assert result["parity"]["decisions"]["reference_top1"] > 90
-    assert "warning: the averaged copy (EMA) in state_dict_ema was taken" in err
-    assert "warning: net.ckpt holds pickled code, and it was RUN (--trust-pickle)" in err
+    assert "warning: the averaged copy (EMA) in state_dict_ema is used" in err
+    assert "warning: net.ckpt contains pickled code, which was RUN (--trust-pickle)" in err
     assert result["name"] == result["architecture"] == "resnet20"
     assert result["command"] == (
         "resnet-convert --arch resnet20 --weights net.ckpt --validation digits --labels cifar10 "
@@ -71,7 +71,7 @@ def test_an_average_that_was_not_asked_for_is_said_to_be_there(
     torch.save({"model": state, "model_ema": state}, tmp_path / "net.pth.tar")
     code, out, err = call("--arch", "auto", "--weights", "net.pth.tar", *QUICK, "--json")
     assert code == 0, err
-    assert "warning: net.pth.tar holds an averaged copy (EMA) too, in model_ema; --ema" in err
+    assert "warning: net.pth.tar also contains an averaged copy (EMA), in model_ema; --ema" in err
     result = json.loads(out)
     assert result["weights"]["trusted_pickle"] is False
     assert result["weights"]["source"] == "net.pth.tar (model)"
@@ -88,19 +88,19 @@ def test_an_average_that_was_not_asked_for_is_said_to_be_there(
         (
             ("--arch", "auto", "--weights", "imagenet"),
             2,
-            "error: there is nothing to infer a network from in 'imagenet'. Name it with --arch, "
+            "error: no network can be inferred from 'imagenet'. Name it with --arch, "
             "or give --weights a checkpoint.",
         ),
         (
             ("--arch", "resnet20", "--weights", "random", "--ema"),
             2,
-            "error: --ema is for checkpoint files. Leave it out with 'random'.",
+            "error: --ema is for checkpoint files. Omit it with 'random'.",
         ),
         (
             ("--arch", "resnet20", "--weights", "https://example.org/net.pth"),
             2,
             "error: weights from an address need the SHA-256 of the file. Give it with "
-            "--weights-sha256; whoever published the file should say it.",
+            "--weights-sha256; the publisher of the file should state it.",
         ),
         (
             ("--arch", "resnet20", "--weights", "absent.pth"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,7 +22,6 @@ from resnet_serve.architectures import with_head
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.datasets.selection import spread
 from resnet_serve.datasets.synthetic import SyntheticImages
-from resnet_serve.parity.latency import Latency
 from resnet_serve.runtimes import onnxruntime
 from resnet_serve.weights import Weights
 
@@ -89,25 +87,6 @@ def test_an_engine_of_small_batches_gets_small_batches(
     found, _ = compared(SyntheticImages(5, side=32), largest_batch=largest)
     assert {size: n.images for size, n in found.numerics.items()} == images
     assert found.logits.converted.shape == (5, 10)
-
-
-def times(*milliseconds: float) -> Latency:
-    return Latency(1, milliseconds * 10)
-
-
-def with_times(found: Measurements, reference: Latency, converted: Latency) -> Measurements:
-    return replace(found, latencies={"pytorch": reference, "onnxruntime": converted})
-
-
-def test_what_the_numbers_say_against_a_precision(
-    compared: Compared,
-) -> None:
-    found, _ = compared(SyntheticImages(1, side=32))
-    fast = with_times(found, times(4.0), times(2.0))
-    assert fast.warnings("fp32") == []
-    assert any("smaller, not faster" in line for line in fast.warnings("fp16"))
-    slow = with_times(found, times(2.0), times(4.0))
-    assert any("slower than PyTorch here (0.50×)" in line for line in slow.warnings("fp32"))
 
 
 def test_nan_is_not_agreement(compared: Compared, folded_digits: ir.Model) -> None:

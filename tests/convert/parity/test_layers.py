@@ -10,6 +10,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
+from this_cpu import LARGEST
 
 from resnet_convert.graph.half import halve
 from resnet_convert.graph.model_file import serialize, serialize_with_outputs
@@ -63,7 +64,8 @@ def converted(model: ir.Model, precision: str, batch: NDArray[Any]) -> ir.Model:
         s8s8.quantize(copy, found.ranges, precision.removeprefix("symmetric "))
         halve(copy)
     elif precision == "int8":
-        quantize(copy, observe(copy, activations(copy), [batch], threads=1).ranges)
+        ranges = observe(copy, activations(copy), [batch], threads=1).ranges
+        quantize(copy, ranges, largest_weight=LARGEST)
     return copy
 
 

@@ -7,19 +7,20 @@ import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
 from quantized import Graphs, array, normal, residual
+from this_cpu import U8
 
 from resnet_convert.graph.emulate import emulate
 from resnet_convert.graph.model_file import serialize, serialize_with_outputs
 from resnet_convert.quantization import s8s8, u8s8
 from resnet_convert.quantization.bias_correction import BATCH, correct
 from resnet_convert.quantization.calibrate import observe
-from resnet_convert.quantization.dialects import S8S8, U8S8, Dialect
+from resnet_convert.quantization.dialects import S8S8, Dialect
 from resnet_serve.errors import ConversionError, UsageError
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 
 LAYERS = ("conv1", "block_conv1", "block_conv2", "down_conv1", "down_conv2", "down_projection")
 RESPONSES = ("a", "c", "e", "h", "j", "k", "logits")
-DIALECTS = pytest.mark.parametrize("dialect", [U8S8, S8S8], ids=["u8s8", "s8"])
+DIALECTS = pytest.mark.parametrize("dialect", [U8, S8S8], ids=["u8s8", "s8"])
 
 
 def copied(model: ir.Model) -> ir.Model:
@@ -105,7 +106,7 @@ def test_a_layer_without_a_bias_gets_one(graph: Graphs) -> None:
     model = graph(text, w1=normal(4, 4, 3, 3), w2=normal(4, 4, 3, 3, seed=1))
     ready = model.clone()
     seen = observe(ready, u8s8.activations(ready), [images()], threads=1)
-    u8s8.quantize(ready, seen.ranges)
+    U8.quantize(ready, seen.ranges)
     correct(model, ready, [images()], threads=1)
     assert array(model, "conv1.bias").shape == (4,)
     assert np.abs(array(model, "conv2.bias")).max() > 0
@@ -113,7 +114,7 @@ def test_a_layer_without_a_bias_gets_one(graph: Graphs) -> None:
 
 def test_the_quantized_graph_is_only_read(graph: Graphs) -> None:
     model = residual(graph)
-    ready = quantized(model, U8S8)
+    ready = quantized(model, U8)
     before = serialize(ready)
     correct(model.clone(), ready, [images()], threads=1)
     assert serialize(ready) == before

@@ -13,6 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from quantized import Graphs, normal, residual
+from this_cpu import U8
 
 from resnet_convert.graph.emulate import emulated
 from resnet_convert.graph.model_file import serialize
@@ -25,7 +26,7 @@ from resnet_convert.quantization.calibration_search import (
     split,
 )
 from resnet_convert.quantization.clipping import METHODS
-from resnet_convert.quantization.dialects import S8S8, U8S8, Dialect
+from resnet_convert.quantization.dialects import S8S8, Dialect
 from resnet_convert.quantization.qdq import Quantization
 from resnet_convert.quantization.ranges import Range
 from resnet_serve.datasets import pixel_batches
@@ -37,7 +38,7 @@ from resnet_serve.parity import numerics
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.weights import Weights
 
-DIALECTS = pytest.mark.parametrize("dialect", [U8S8, S8S8], ids=["u8s8", "s8"])
+DIALECTS = pytest.mark.parametrize("dialect", [U8, S8S8], ids=["u8s8", "s8"])
 
 
 def images(count: int, seed: int) -> NDArray[np.float32]:
@@ -141,14 +142,14 @@ def test_an_outlier_makes_minmax_lose(graph: Graphs) -> None:
     """One calibration image in 48 is a hundred times too bright: its range is for nobody else."""
     bright = images(48, 1)
     bright[7] *= 100
-    found = choose(residual(graph), U8S8, Passes(bright), Passes(images(16, 3)), threads=1)
+    found = choose(residual(graph), U8, Passes(bright), Passes(images(16, 3)), threads=1)
     rows = {each.name: each for each in found.rows}
     assert found.kept.calibration.method != "minmax"
     assert (found.chosen.sqnr_db or 0) > (rows["minmax"].sqnr_db or 0) + 6
 
 
 def test_too_few_images_mean_minmax_and_say_so(graph: Graphs) -> None:
-    found = choose(residual(graph), U8S8, Passes(images(15, 1)), None, threads=1)
+    found = choose(residual(graph), U8, Passes(images(15, 1)), None, threads=1)
     assert found.untested
     assert found.rows == (Trial("minmax", None, None, 0.0, chosen=True),)
     assert found.kept.calibration.method == "minmax"
@@ -163,9 +164,9 @@ def test_a_candidate_that_cannot_be_made_is_listed_with_its_reason(graph: Graphs
     def picky(model: ir.Model, ranges: Mapping[str, Range], *_: str, **keep: Any) -> Quantization:
         if ranges["image"].high >= bright.max():
             raise ConversionError("too wide", where="image")
-        return U8S8.quantize(model, ranges, **keep)
+        return U8.quantize(model, ranges, **keep)
 
-    dialect = replace(U8S8, quantize=picky)
+    dialect = replace(U8, quantize=picky)
     found = choose(residual(graph), dialect, Passes(bright), Passes(images(16, 3)), threads=1)
     refused = {each.name: each.refused for each in found.rows if each.refused}
     assert refused["minmax"] == "image: too wide"
@@ -177,7 +178,7 @@ def test_where_nothing_can_be_made_the_first_reason_is_given(graph: Graphs) -> N
     def never(*_: object, **__: object) -> Quantization:
         raise ConversionError("cannot", where="conv1")
 
-    dialect = replace(U8S8, quantize=never)
+    dialect = replace(U8, quantize=never)
     with pytest.raises(ConversionError, match="no calibration method") as refusal:
         choose(residual(graph), dialect, Passes(images(32, 1)), Passes(images(16, 3)), threads=1)
     assert "conv1: cannot" in str(refusal.value)
@@ -233,7 +234,7 @@ def test_biases_are_corrected_over_some_of_many_images(
 
     parts = [images(4, seed) for seed in range(12)]
     model = residual(graph)
-    bench = calibration_search._Bench(model, U8S8, Watched(*parts), None, 1, None)
+    bench = calibration_search._Bench(model, U8, Watched(*parts), None, 1, None)
     before = bench.prepared(model, bench.observed(model), "minmax")
     expected = model.clone()
     calibration_search.correct(expected, bench.quantized(before), parts[::3], threads=1)

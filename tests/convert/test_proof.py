@@ -1,0 +1,85 @@
+"""The warnings that follow from a proof's numbers, and the proof of a whole conversion."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from resnet_convert import convert
+from resnet_convert.parity.compare import Measurements
+from resnet_convert.parity.latencies import Latencies
+from resnet_convert.proof import cautions
+from resnet_convert.request import Request
+from resnet_serve import host
+from resnet_serve.parity.latency import Latency
+
+MACHINE = host.describe()
+WITH_VNNI = replace(MACHINE, instruction_sets=("avx512_vnni",))
+WITHOUT_VNNI = replace(MACHINE, instruction_sets=("avx2",))
+
+
+def timed(reference_ms: float, candidate_ms: float, *, rounds: int = 10) -> Measurements:
+    """Measurements that hold times alone."""
+    times = Latencies(
+        "onnxruntime",
+        Latency(1, (reference_ms,) * rounds),
+        Latency(1, (candidate_ms,) * rounds),
+    )
+    return Measurements(
+        images="none",
+        images_sha256="",
+        output_kind="logits",
+        numerics={},
+        logits=None,
+        decisions=None,
+        runtime="onnxruntime",
+        compiled={},
+        latencies=times,
+    )
+
+
+def said(measurements: Measurements, machine: Any = WITH_VNNI, **options: Any) -> list[str]:
+    request = Request(arch="resnet20", target="onnxruntime")
+    found = cautions(replace(request, **options), measurements, machine)
+    return [each for each in found if each is not None]
+
+
+def test_a_fast_fp32_has_no_cautions() -> None:
+    assert said(timed(4.0, 2.0)) == []
+
+
+def test_what_is_slower_than_pytorch_is_named() -> None:
+    assert any("slower than PyTorch here (0.50×)" in each for each in said(timed(2.0, 4.0)))
+
+
+def test_fp16_on_a_cpu_is_not_faster() -> None:
+    assert any("smaller, not faster" in each for each in said(timed(4.0, 2.0), precision="fp16"))
+
+
+def test_a_wide_interval_says_that_the_host_is_busy() -> None:
+    found = timed(4.0, 2.0)
+    assert found.latencies is not None
+    uneven = replace(found.latencies, reference=Latency(1, (1.0, 9.0) * 5))
+    assert any("this host is busy" in each for each in said(replace(found, latencies=uneven)))
+
+
+def test_int8_without_vnni_may_saturate() -> None:
+    assert any("no VNNI" in each for each in said(timed(4.0, 2.0), WITHOUT_VNNI, precision="int8"))
+    assert said(timed(4.0, 2.0), WITH_VNNI, precision="int8") == []
+
+
+def test_an_engine_beside_pytorch_on_the_cpu_is_no_comparison() -> None:
+    found = said(timed(4.0, 2.0), target="tensorrt")
+    assert any("timed against the CPU" in each for each in found)
+
+
+@pytest.mark.usefixtures("quick", "traced_once")
+def test_a_proof_names_the_least_exact_layer(small: dict[str, Any]) -> None:
+    proof = convert(**small, precision="fp16").proof
+    assert proof.verdict.passed
+    assert proof.worst_layer in proof.layers
+    assert proof.worst_layer is not None
+    assert proof.worst_layer.sqnr_db == min(layer.sqnr_db for layer in proof.layers)
+    assert (proof.engine, proof.peak_share) == (None, None)
