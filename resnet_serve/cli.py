@@ -73,8 +73,7 @@ def up(
     """Serve the repository with Triton until Ctrl-C, or in the background with --detach."""
     opened = Repository(repository)
     opened.recover()
-    _require_plans(opened)
-    _require_members(opened)
+    _require_loadable(opened)
     if address not in ("127.0.0.1", "::1", "localhost"):
         console.warn(
             f"listening on {address}: without TLS or authentication, and the wheel's Triton 2.51 "
@@ -102,11 +101,15 @@ def up(
     console.out.print("stopped")
 
 
-def _require_plans(repository: Repository) -> None:
-    """Raise `HostError` for plans that are still to be built, before Triton fails to load them."""
+def _require_loadable(repository: Repository) -> None:
+    """Raise `HostError` for models that Triton could not load, before it starts.
+
+    Their plan is still to be built, or members of a composed model have newer versions.
+    """
     if not repository.path.is_dir():
         return
-    waiting = listing.unbuilt(repository.deployed())
+    found = repository.deployed()
+    waiting = listing.unbuilt(found)
     if waiting:
         more = f" (and of {len(waiting) - 1} more models)" if len(waiting) > 1 else ""
         raise HostError(
@@ -114,13 +117,7 @@ def _require_plans(repository: Repository) -> None:
             where=repository.path,
             remedy=f"On the GPU host: resnet-convert build-plan {waiting[0].path}",
         )
-
-
-def _require_members(repository: Repository) -> None:
-    """Raise `HostError` for composed models whose members have newer versions."""
-    if not repository.path.is_dir():
-        return
-    for wrong in composed.outdated(repository.deployed()):
+    for wrong in composed.outdated(found):
         raise HostError(
             wrong.reason,
             where=f"{wrong.deployed.name} version {wrong.deployed.version}",

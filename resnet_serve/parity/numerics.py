@@ -101,11 +101,6 @@ def compare_all(
     return worst(found)
 
 
-def by_batch(found: Mapping[int, Numerics]) -> dict[str, object]:
-    """What a passport keeps of comparisons at several batch sizes."""
-    return {str(size): each.to_json() for size, each in found.items()}
-
-
 def worst(found: Iterable[Numerics]) -> Numerics:
     """Of several outputs over the same images: in every number the worst of them."""
     each = list(found)
