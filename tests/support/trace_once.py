@@ -8,7 +8,7 @@ import onnx_ir as ir
 import pytest
 from torch import nn
 
-from resnet_convert import stages
+from resnet_convert import folded
 from resnet_convert.graph.trace import Trace, trace
 
 _TRACES: dict[bytes, Trace] = {}
@@ -23,7 +23,7 @@ def trace_once(patch: pytest.MonkeyPatch) -> None:
             _TRACES[key] = trace(network, size)
         return _copy(_TRACES[key])
 
-    patch.setattr(stages, "trace", traced)
+    patch.setattr(folded, "trace", traced)
 
 
 def _copy(traced: Trace) -> Trace:
