@@ -1,4 +1,4 @@
-"""The ResNet family in PyTorch: `registry` is the table, `resnet` the modules."""
+"""The ResNet family in PyTorch: `registry` is the table, `resnet` and `blocks` are the modules."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["ARCHITECTURES", "Architecture", "build", "find", "with_head"]
 
 
 def build(architecture: Architecture | CustomArchitecture) -> nn.Module:
-    """The network of a row, or of a user's factory, in evaluation mode; needs torch."""
+    """The network of a row, or of a custom module, with new weights, in evaluation mode."""
     if not isinstance(architecture, Architecture):
         return architecture.build()
     from resnet_serve.architectures.resnet import ResNet
@@ -25,7 +25,10 @@ def build(architecture: Architecture | CustomArchitecture) -> nn.Module:
 
 
 def with_head(network: nn.Module, head: str) -> nn.Module:
-    """The network answering what `head` says (see `heads`), with its own parameters."""
+    """The network with another head (see `heads`), which shares its parameters.
+
+    Raises `UsageError` for a custom module.
+    """
     from resnet_serve.architectures import heads
 
     return heads.attach(network, head)

@@ -3,8 +3,8 @@
     y = relu(F(x) + shortcut(x))                   F = conv, bn, relu, conv, bn          (2015)
     y = F(h) + shortcut, h = relu(bn(x))           F = conv, bn, relu, conv              (2016b)
 
-A projection of the pre-activated block reads h, an identity reads x (arXiv:1603.05027, figure 4e
-and appendix). Modules are named as torchvision and timm name them (`conv2`, `downsample.0`).
+The shortcut of a pre-activated block is a projection of h, or x itself (arXiv:1603.05027, figure
+4e and appendix). Modules have the names of torchvision and timm (`conv2`, `downsample.0`).
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ else:
 
 
 def conv3x3(inputs: int, outputs: int, stride: int = 1, groups: int = 1) -> nn.Conv2d:
-    """A 3×3 convolution that keeps the size of the image, but for its stride."""
+    """A 3×3 convolution without bias, padded so that only its stride changes the image's size."""
     return nn.Conv2d(inputs, outputs, 3, stride=stride, padding=1, groups=groups, bias=False)
 
 
 def conv1x1(inputs: int, outputs: int, stride: int = 1) -> nn.Conv2d:
-    """A 1×1 convolution."""
+    """A 1×1 convolution without bias."""
     return nn.Conv2d(inputs, outputs, 1, stride=stride, bias=False)
 
 
 class PaddedIdentity(nn.Module):
-    """Shortcut option A: subsample, and pad the missing channels with zeros on both sides."""
+    """Shortcut option A: subsamples, and pads the missing channels with zeros on both sides."""
 
     def __init__(self, inputs: int, outputs: int, stride: int) -> None:
         super().__init__()
@@ -42,14 +42,15 @@ class PaddedIdentity(nn.Module):
         self.after = outputs - inputs - self.before
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N,inputs,H,W] to [N,outputs,H/stride,W/stride]."""
         x = x[:, :, :: self.stride, :: self.stride]
         return functional.pad(x, (0, 0, 0, 0, self.before, self.after))
 
 
 class Block(nn.Module):
-    """One block of a row, from `inputs` channels to `outputs`: BatchNorm after each convolution.
+    """One block of a row, from `inputs` channels to `outputs`, with BatchNorm after convolutions.
 
-    Without a shortcut (plain networks) the input is not added.
+    A plain network has no shortcuts: its blocks do not add the input.
     """
 
     def __init__(self, row: Architecture, inputs: int, width: int, stride: int) -> None:
@@ -76,6 +77,7 @@ class Block(nn.Module):
         self.downsample = _shortcut(row, inputs, self.outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N,inputs,H,W] to [N,outputs,H/stride,W/stride]."""
         residual = self.relu(self.bn1(self.conv1(x)))
         residual = self.bn2(self.conv2(residual))
         if self.bottleneck:
@@ -87,7 +89,7 @@ class Block(nn.Module):
 
 
 class PreactivatedBlock(nn.Module):
-    """One pre-activated block; the `first` of a network reads what its stem has activated."""
+    """One pre-activated block; the input of the `first` in a network is activated already."""
 
     def __init__(
         self, row: Architecture, inputs: int, width: int, stride: int, *, first: bool
@@ -111,6 +113,7 @@ class PreactivatedBlock(nn.Module):
         self.downsample = _shortcut(row, inputs, self.outputs, stride)
 
     def forward(self, x: Tensor) -> Tensor:
+        """[N,inputs,H,W] to [N,outputs,H/stride,W/stride]."""
         activated = x if self.bn1 is None else self.relu(self.bn1(x))
         residual = self.conv2(self.relu(self.bn2(self.conv1(activated))))
         if self.bottleneck:

@@ -1,9 +1,9 @@
-"""Published ImageNet weights: where they are, how to know they are whole, how they see an image.
+"""Catalog: torchvision's published ImageNet weights, with their address, hash and preprocessing.
 
-Facts read from torchvision 0.28 (`torchvision/models/resnet.py`, BSD-3-Clause): the URL carries
-the first eight digits of the file's SHA-256, `_file_size` its size in MiB, `transforms` its
-preprocessing, `acc@1`/`acc@5` its accuracy on ImageNet-1K at one crop. The first wide ResNets are
-stored in half precision, at half the size.
+From torchvision 0.28 (`torchvision/models/resnet.py`, BSD-3-Clause): the URL contains the first
+eight digits of the file's SHA-256, `_file_size` is its size in MiB, `transforms` its preprocessing,
+`acc@1`/`acc@5` its accuracy on ImageNet-1K at one crop. The first wide ResNets are stored in half
+precision, at half the size.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _BASE_URL = "https://download.pytorch.org/models/"
 
 @dataclass(frozen=True)
 class Published:
-    """One published checkpoint of an ImageNet architecture."""
+    """One published checkpoint; `resize` is in pixels, `top1` and `top5` are in percent."""
 
     architecture: str
     version: str
@@ -33,10 +33,12 @@ class Published:
 
     @property
     def url(self) -> str:
+        """The address of the file."""
         return self.base_url + self.file_name
 
     @property
     def sha256_prefix(self) -> str:
+        """The first eight digits of the file's SHA-256."""
         return self.file_name.removesuffix(".pth").rpartition("-")[2]
 
     def __str__(self) -> str:
@@ -44,11 +46,12 @@ class Published:
 
     @property
     def record(self) -> Mapping[str, object]:
-        """What was published of its accuracy, for the passport."""
+        """Its published accuracy and its address, as the training record of a passport."""
         return {"published_top1": self.top1, "published_top5": self.top5, "url": self.url}
 
     @property
     def preprocessing(self) -> Preprocessing:
+        """The preprocessing of these weights."""
         return Preprocessing(resize=self.resize)
 
 
@@ -85,7 +88,10 @@ CATALOG: Mapping[tuple[str, str], Published] = MappingProxyType(
 
 
 def published(architecture: str, version: str | None = None) -> Published:
-    """The checkpoint of `version` ("v1", "v2"), or the newest one torchvision publishes."""
+    """The checkpoint of `version` ("v1", "v2"), or torchvision's newest one.
+
+    Raises `UsageError` where there is none.
+    """
     versions = [key[1] for key in CATALOG if key[0] == architecture]
     if not versions:
         raise UsageError(
@@ -96,11 +102,11 @@ def published(architecture: str, version: str | None = None) -> Published:
     if wanted not in versions:
         raise UsageError(
             f"there are no ImageNet weights {wanted!r} for {architecture}",
-            remedy=f"There is {', '.join(f'imagenet:{v}' for v in versions)}.",
+            remedy=f"Use {', '.join(f'imagenet:{v}' for v in versions)}.",
         )
     return CATALOG[architecture, wanted]
 
 
 def recognised(sha256: str) -> Published | None:
-    """The published checkpoint that a file of this SHA-256 is, whatever it is called."""
+    """The published checkpoint with this SHA-256, under any file name, or None."""
     return next((row for row in CATALOG.values() if sha256.startswith(row.sha256_prefix)), None)

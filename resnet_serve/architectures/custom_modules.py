@@ -1,9 +1,9 @@
-"""Custom modules: an image classifier of the user's own, `--module package.module:factory`.
+"""Custom modules: an image classifier of the user, `--module package.module:factory`.
 
-    import ─► factory() ─► nn.Module ─► asked once with a black image ─► its classes
+    import ─► factory() ─► nn.Module ─► run once on a black image ─► its classes
 
-The factory is the user's code and runs as such. What it returns is any module from FP32
-[N,C,H,W] to logits [N,classes]; tracing, folding, precision and parity work on its graph.
+The factory is the user's code, and is run. It returns a module from FP32 [N,C,H,W] to logits
+[N,classes]; tracing, folding, precision and parity work on its graph.
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ _FORM = "Give it as package.module:factory, or path/to/file.py:factory."
 
 @dataclass(frozen=True)
 class CustomArchitecture:
-    """What is known of a network without its code: the part that passports and reports need."""
+    """A custom module's row: what passports and reports need, and the factory to build it.
+
+    `spec` is the value of `--module`, `channels` are those of its images.
+    """
 
     name: str
     spec: str
@@ -42,28 +45,28 @@ class CustomArchitecture:
 
     @property
     def summary(self) -> str:
-        """Whose it is."""
-        return f"the user's own, {self.spec}"
+        """One line about it."""
+        return f"custom module {self.spec}"
 
     def build(self) -> nn.Module:
-        """A new network, in evaluation mode."""
+        """A new network in evaluation mode; raises `InputFileError` where the factory fails."""
         return make(self.factory, self.spec)
 
 
 def name_of(spec: str) -> str:
-    """What `package.module:factory` is called when nothing else names it: `factory`."""
+    """The default name of `package.module:factory`: `factory`."""
     return spec.rpartition(":")[2].rpartition(".")[2]
 
 
 def find_factory(spec: str) -> Callable[[], nn.Module]:
     """Import the factory (or module class) that `spec` names.
 
-    The working directory is looked in first, as `python -m` does. Raises `UsageError` for what
-    cannot be imported or called.
+    The working directory is searched first, as with `python -m`. Raises `UsageError` for a spec
+    that names nothing callable, and `InputFileError` for code that fails.
     """
     place, _, attribute = spec.rpartition(":")
     if not place or not all(part.isidentifier() for part in attribute.split(".")):
-        raise UsageError(f"--module {spec!r} names no factory", remedy=_FORM)
+        raise UsageError(f"--module {spec!r} does not name a factory", remedy=_FORM)
     found: Any = _from_file(Path(place), spec) if place.endswith(".py") else _imported(place, spec)
     for part in attribute.split("."):
         if not hasattr(found, part):
@@ -72,14 +75,17 @@ def find_factory(spec: str) -> Callable[[], nn.Module]:
     if not callable(found):
         raise UsageError(
             f"--module {spec}: {attribute} is a {type(found).__name__}, which cannot be called",
-            remedy="Name a function that takes nothing and returns the network.",
+            remedy="Name a function without arguments that returns the network.",
         )
     factory: Callable[[], nn.Module] = found
     return factory
 
 
 def make(factory: Callable[[], nn.Module], spec: str) -> nn.Module:
-    """Call the factory; the network in evaluation mode, on the CPU, in FP32."""
+    """Call the factory: the network in evaluation mode, on the CPU, in FP32.
+
+    Raises `InputFileError` where it fails or returns something else than a module.
+    """
     try:
         network = factory()
     except Exception as error:  # the user's code may raise anything
@@ -97,17 +103,20 @@ def describe(
     network: nn.Module,
     preprocessing: Preprocessing,
 ) -> CustomArchitecture:
-    """Ask the network once, with one black image of the preprocessing's size."""
+    """The row of a network, which is run once on one black image of the preprocessing's size.
+
+    Raises `InputFileError` unless it returns logits [1,classes].
+    """
     size = (1, preprocessing.channels, *preprocessing.crop)
     try:
         with torch.inference_mode():
             logits = network(torch.zeros(size))
     except Exception as error:  # the user's code may raise anything
-        raise _failed(f"cannot take an image FP32 {list(size)}", error, spec) from error
+        raise _failed(f"fails for an image FP32 {list(size)}", error, spec) from error
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != 1:
-        answer = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
+        found = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise InputFileError(
-            f"answers {answer} for one image, a classifier answers logits [1, classes]",
+            f"returns {found} for one image; a classifier returns logits [1, classes]",
             where=spec,
             remedy="Wrap it in a module that returns the logits alone.",
         )
@@ -136,9 +145,9 @@ def _from_file(path: Path, spec: str) -> Any:
         raise UsageError(f"--module {spec}: there is no file {path}", remedy=_FORM)
     described = importlib.util.spec_from_file_location(path.stem, path)
     if described is None or described.loader is None:
-        raise UsageError(f"--module {spec}: {path} is no Python file", remedy=_FORM)
+        raise UsageError(f"--module {spec}: {path} is not a Python file", remedy=_FORM)
     module = importlib.util.module_from_spec(described)
-    # Dataclasses and pickles of the module look it up by its name.
+    # Dataclasses and pickles look a module up by its name.
     sys.modules.setdefault(path.stem, module)
     try:
         described.loader.exec_module(module)
@@ -148,6 +157,6 @@ def _from_file(path: Path, spec: str) -> Any:
 
 
 def _failed(what: str, error: Exception, spec: str) -> InputFileError:
-    said = next(iter(str(error).splitlines()), "")
-    reason = f"{type(error).__name__}: {said}" if said else type(error).__name__
+    message = next(iter(str(error).splitlines()), "")
+    reason = f"{type(error).__name__}: {message}" if message else type(error).__name__
     return InputFileError(f"{what} ({reason})", where=f"--module {spec}")

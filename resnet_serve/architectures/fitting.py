@@ -1,4 +1,4 @@
-"""Does a state dict fit a network of the family? Strictly, or with a word on what it looks like."""
+"""Fitting: whether a state dict fits a network of the family, and which network it looks like."""
 
 from __future__ import annotations
 
@@ -17,15 +17,18 @@ else:
     torch = optional("torch", extra="convert")
 
 
-MOST_KEYS = 10  # that a refusal lists
-# Checkpoints from before PyTorch 0.4.1 have no batch counters, and evaluation needs none.
+MOST_KEYS = 10  # listed in an error
+# Checkpoints from before PyTorch 0.4.1 have no batch counters, and evaluation does not need them.
 _COUNTER = "num_batches_tracked"
 _STATISTICS = (".running_mean", ".running_var")
 _STAGES = ("layer1", "layer2", "layer3", "layer4")
 
 
 def fitting(state: dict[str, Tensor], architecture: Architecture, path: Path) -> dict[str, Tensor]:
-    """The state if it fits the architecture exactly; otherwise says what the file looks like."""
+    """The state dict in the order of the architecture, which it must fit exactly.
+
+    Raises `InputFileError` with the network that it looks like, and for values that are not finite.
+    """
     with torch.device("meta"):
         wanted = build(architecture).state_dict()
     details = disagreements(state, wanted)
@@ -41,7 +44,7 @@ def fitting(state: dict[str, Tensor], architecture: Architecture, path: Path) ->
 
 
 def disagreements(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
-    """Every name or shape that is not as a network wants it, in words; none when it fits."""
+    """Every missing, unexpected or differently shaped tensor, as text; empty where it fits."""
     missing = [name for name in wanted if name not in state and not name.endswith(_COUNTER)]
     extra = [name for name in state if name not in wanted]
     wrong = [
@@ -53,31 +56,31 @@ def disagreements(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> 
 
 
 def listed(details: Sequence[str]) -> str:
-    """At most ten of what `disagreements` found, and how many there are beyond."""
+    """At most ten disagreements, and the number of the others."""
     more = f"; and {len(details) - MOST_KEYS} more" if len(details) > MOST_KEYS else ""
     return "; ".join(details[:MOST_KEYS]) + more
 
 
 def inferred(state: Mapping[str, Tensor], path: Path) -> Architecture:
-    """The row that the names and shapes of a state dict fit, with its classes and channels.
+    """The row that a state dict fits by names and shapes, with its classes and channels.
 
-    Where several fit, the first of `candidates`. Raises `InputFileError` when none does.
+    It is the first of `candidates`. Raises `InputFileError` where none fits.
     """
     found = candidates(state)
     if not found:
         raise InputFileError(
-            f"cannot tell its architecture: {looks_like(state)}",
+            f"its architecture cannot be inferred: {looks_like(state)}",
             where=path,
-            remedy="Give --arch; the refusal then lists the keys that disagree.",
+            remedy="Give --arch; the error then lists the tensors that do not fit.",
         )
     return found[0]
 
 
 def candidates(state: Mapping[str, Tensor]) -> tuple[Architecture, ...]:
-    """Every row that the names and shapes fit, in the table's order: torchvision's come first.
+    """Every row that fits by names and shapes, in the order of the table: torchvision's first.
 
-    Several fit where they differ in arithmetic alone: resnet50 (v1.5) and resnet50v1, or resnet20
-    and plain20.
+    Several fit where only the arithmetic differs: resnet50 (v1.5) and resnet50v1, or resnet20 and
+    plain20.
     """
     classes, channels = _size(state, "fc.weight", 0), _channels(state)
     if not (classes and channels):
@@ -91,21 +94,21 @@ def candidates(state: Mapping[str, Tensor]) -> tuple[Architecture, ...]:
         for row in ARCHITECTURES.values()
         if (row.block, row.depths) == (block, depths)
     )
-    # Counting parameters is free; building a network, even without its numbers, is not.
+    # Comparing parameter counts is fast; building a network is not, even on the meta device.
     return tuple(r for r in rows if r.parameters == parameters and _shapes(r) == shapes)
 
 
 def looks_like(state: Mapping[str, Tensor]) -> str:
-    """Say which network of the family a state dict is, from its names and shapes alone."""
+    """The network of the family that fits a state dict by names and shapes, as text."""
     found = candidates(state)
     if not found:
-        return f"this is none of the family ({len(state)} tensors)"
+        return f"this is not a network of the family ({len(state)} tensors)"
     others = ", ".join(row.name for row in found[1:])
     return f"this is a {described(found[0])}" + (f" (or {others})" if others else "")
 
 
 def described(architecture: Architecture) -> str:
-    """`resnet34 with 100 classes`, and the channels of its images where they are not three."""
+    """`resnet34 with 100 classes`, and the channels of its images unless they are three."""
     channels = architecture.channels
     images = f" and {channels}-channel images" if channels != 3 else ""
     classes = "class" if architecture.classes == 1 else "classes"
@@ -133,17 +136,17 @@ def _channels(state: Mapping[str, Tensor]) -> int:
 
 
 def _size(state: Mapping[str, Tensor], name: str, dimension: int) -> int:
-    """One side of a layer's weight; 0 when there is no such layer or side."""
+    """One dimension of a layer's weight; 0 where there is no such layer or dimension."""
     shape = state[name].shape if name in state else ()
     return shape[dimension] if len(shape) > dimension else 0
 
 
 def check_finite(state: Mapping[str, Tensor], path: Path | str) -> None:
-    """Raises `InputFileError` naming the first tensor with a NaN or an infinity."""
+    """Raise `InputFileError` with the name of the first tensor that has a NaN or an infinity."""
     for name, tensor in state.items():
         if not torch.isfinite(tensor).all():
             raise InputFileError(
-                f"{name} holds values that are not finite (NaN or infinity)",
+                f"{name} contains values that are not finite (NaN or infinity)",
                 where=path,
-                remedy="The training has diverged; take an earlier checkpoint.",
+                remedy="The training has diverged; use an earlier checkpoint.",
             )

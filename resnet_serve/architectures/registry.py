@@ -1,8 +1,8 @@
 """The family as one table: name → block, depth, width, stem, shortcut, classes, image size.
 
-A network is a row, not a function: `resnet.py` builds any of them; everything else (help texts,
-suggestions, the table of docs/family.md, the tests) reads the rows. Of networks whose tensors have
-the same names and shapes, the first row is the one that a checkpoint is taken for.
+A network is a row: `resnet.py` builds any of them, and everything else (help texts, suggestions,
+the table in docs/family.md, the tests) uses the rows. Where tensors have the same names and shapes
+in several networks, a checkpoint is read as the first of them.
 """
 
 from __future__ import annotations
@@ -145,7 +145,7 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
 
 
 def find(name: str) -> Architecture:
-    """The row called `name`; an unknown name is answered with the nearest ones."""
+    """The row with this name; raises `UsageError` with the nearest name for an unknown one."""
     try:
         return ARCHITECTURES[name]
     except KeyError:
@@ -153,19 +153,19 @@ def find(name: str) -> Architecture:
         hint = f"Did you mean {near}? " if near else ""
         raise UsageError(
             f"unknown architecture {name!r}",
-            remedy=f"{hint}There are {', '.join(ARCHITECTURES)}.",
+            remedy=f"{hint}Known are {', '.join(ARCHITECTURES)}.",
         ) from None
 
 
 def _nearest(name: str) -> str | None:
-    """The most similar name of about the same length; of equals, that of the nearest depth."""
+    """The most similar name of about the same length; among equals, that of the nearest depth."""
     digits = re.search(r"\d{1,6}", name)
     depth = int(digits.group()) if digits else 0
 
     def distance(known: Architecture) -> tuple[float, int]:
-        likeness = difflib.SequenceMatcher(None, known.name, name).ratio()
+        similarity = difflib.SequenceMatcher(None, known.name, name).ratio()
         longer = abs(len(known.name) - len(name))
-        return 1 - likeness + 0.02 * longer, abs(known.depth - depth)
+        return 1 - similarity + 0.02 * longer, abs(known.depth - depth)
 
     nearest = min(ARCHITECTURES.values(), key=distance)
     return nearest.name if distance(nearest)[0] < 0.4 else None

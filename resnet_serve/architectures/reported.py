@@ -1,7 +1,7 @@
-"""Accuracies that others have published for the networks of the family, each with its source.
+"""Published accuracies for the networks of the family, each with its source.
 
-They belong to trained weights, not to an architecture: what the table shows is what a network of
-this shape has been brought to, by whom, and under which test. Nothing here was measured by us.
+An accuracy belongs to trained weights, not to an architecture: the table shows what a network of
+this shape has reached, who reports it, and under which test. None of them was measured here.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ HE_2016 = "arXiv:1603.05027, table {}"
 
 @dataclass(frozen=True)
 class Reported:
-    """Top-1 and top-5 accuracy in percent, the test that gave them, and where it is written."""
+    """Top-1 and top-5 accuracy in percent, the test, and the publication."""
 
     top1: float
     top5: float | None
@@ -29,7 +29,7 @@ class Reported:
 
 
 def _errors(top1: float, top5: float | None, test: str, source: str) -> Reported:
-    """The papers give errors."""
+    """From errors in percent, which the papers give."""
     return Reported(
         round(100 - top1, 2), None if top5 is None else round(100 - top5, 2), test, source
     )

@@ -1,9 +1,9 @@
-"""The reference: a row of the family as a PyTorch module (He et al. 2016, arXiv:1512.03385).
+"""ResNet: a row of the family as a PyTorch module (He et al. 2016, arXiv:1512.03385).
 
     stem ─► stages of blocks ─► (pre-activated: BatchNorm, ReLU) ─► average pooling ─► classifier
 
-Modules and parameters are named as torchvision names them (`layer3.4.conv2`), and the deep stem as
-timm does (`conv1.3`), so that their state dicts load strictly.
+Modules and parameters have torchvision's names (`layer3.4.conv2`), and those of the deep stem
+timm's (`conv1.3`), so that their state dicts load strictly.
 """
 
 from __future__ import annotations
@@ -60,16 +60,17 @@ class ResNet(nn.Module):
         self.avgpool = nn.AdaptiveAvgPool2d((1, 1))
         self.fc = nn.Linear(channels, architecture.classes)
         for module in self.modules():
-            # Of a network on the meta device only names and shapes are wanted.
+            # A network on the meta device is for names and shapes alone.
             if isinstance(module, nn.Conv2d) and not module.weight.is_meta:
                 nn.init.kaiming_normal_(module.weight, mode="fan_out", nonlinearity="relu")
 
     def forward(self, x: Tensor) -> Tensor:
+        """FP32 [N,channels,H,W] to logits [N,classes]."""
         logits: Tensor = self.fc(self.pooled(self.maps(x)[-1]))
         return logits
 
     def maps(self, x: Tensor) -> list[Tensor]:
-        """What every stage answers, [N,channels,H,W] each; the last one as it is pooled."""
+        """The output of every stage, [N,channels,H,W]; the last one is the map to be pooled."""
         x = self.conv1(x)
         if self.bn1 is not None:
             x = self.relu(self.bn1(x))
@@ -89,7 +90,7 @@ class ResNet(nn.Module):
 
 
 def _stem(row: Architecture) -> nn.Module:
-    """All of the stem before its BatchNorm, which torchvision and timm call `bn1`."""
+    """The stem without its last BatchNorm, which is `bn1` in torchvision and timm."""
     outputs = row.widths[0]
     if row.stem == "cifar":
         return conv3x3(row.channels, outputs)

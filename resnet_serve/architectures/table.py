@@ -1,10 +1,9 @@
-"""The table of the family in README.md and docs/family.md, written from the registry.
+"""The tables of the family in README.md and docs/family.md, written from the registry.
 
     python -m resnet_serve.architectures.table README.md
 
-Between the markers of a document, the first of which names the columns, stands what the rows say,
-what the networks are counted to cost (multiply-adds of convolutions and classifier, 10⁹ of them)
-and what was published.
+The table is between two markers in the document, of which the first names its columns: fields of
+the rows, counted multiply-adds (convolutions and classifier, in 10⁹) and published accuracies.
 """
 
 from __future__ import annotations
@@ -58,13 +57,16 @@ def _unchanged(x: torch.Tensor) -> torch.Tensor:
 
 
 def table(columns: Sequence[str]) -> str:
-    """The family as a Markdown table with these of `COLUMNS`, one network to a line."""
+    """The family as a Markdown table with these columns of `COLUMNS`, one network per line."""
     rows = [[COLUMNS[name](row) for name in columns] for row in ARCHITECTURES.values()]
     return "\n".join(map(_line, (columns, ["---"] * len(columns), *rows)))
 
 
 def updated(document: str, path: Path) -> str:
-    """The document with the table of today between its markers."""
+    """The document with the current table between its markers.
+
+    Raises `InputFileError` for a document without markers, or with unknown columns.
+    """
     begin = BEGIN.search(document)
     columns = begin[1].split(", ") if begin is not None else []
     if begin is None or END not in document[begin.end() :] or set(columns) - set(COLUMNS):
@@ -83,14 +85,14 @@ def _block(row: Architecture) -> str:
 
 
 def _reported(row: Architecture) -> Reported:
-    return REPORTED.get(row.name, _UNREAD)
+    return REPORTED.get(row.name, _UNKNOWN)
 
 
 def _percent(value: float | None, found: Reported) -> str:
     return f"{value:.2f}" if value is not None and found.source else ""
 
 
-_UNREAD = Reported(0, None, "", "")
+_UNKNOWN = Reported(0, None, "", "")
 COLUMNS: Mapping[str, Callable[[Architecture], str]] = MappingProxyType(
     {
         "network": lambda row: f"`{row.name}`",

@@ -1,11 +1,11 @@
-"""Untrained networks that numbers can be taken from: `--weights random[:seed]`.
+"""Untrained networks that behave numerically like trained ones: `--weights random[:seed]`.
 
-Freshly initialised, a deep residual network is far from any trained one: its BatchNorms have seen
-nothing, and its residual branches are as loud as the shortcuts they are added to, so that errors
-pile up over the blocks. Here the branches are quiet, and the statistics are those of smooth noise.
-A BatchNorm that the signal cannot get past takes away the mean that the ReLU before it gave, and
-so magnifies differences, errors among them, in every layer (arXiv:1902.08129); an offset keeps
-most units active, which all but ends that.
+A newly initialised deep residual network does not: its BatchNorms have no statistics, and its
+residual branches are as large as the shortcuts that they are added to, so that errors grow from
+block to block. Here the branches are scaled down, and the statistics are those of smooth noise.
+A BatchNorm without a shortcut around it removes the mean that the ReLU before it added, and so
+magnifies differences, including errors, in every layer (arXiv:1902.08129); an offset keeps most
+units active, which nearly removes this effect.
 """
 
 from __future__ import annotations
@@ -23,34 +23,36 @@ if TYPE_CHECKING:
 else:
     torch = optional("torch", extra="convert")
 
-# Trained residual functions respond less than their shortcuts (arXiv:1512.03385, figure 7), and
-# training starts them at zero for that (arXiv:1706.02677, section 5.1). In deep stages they are
-# quieter still, one over the root of the depth (arXiv:2002.10444).
+# Trained residual functions have smaller responses than their shortcuts (arXiv:1512.03385, figure
+# 7), and training may start them at zero (arXiv:1706.02677, section 5.1). In deep stages they are
+# smaller still, one over the root of the depth (arXiv:2002.10444).
 RESIDUAL_SCALE = 0.25
-OFFSET = 1.0  # in standard deviations of what a BatchNorm gives
+OFFSET = 1.0  # in standard deviations of a BatchNorm's output
 PASSES = 4
 BATCH = 8
 
 
 def seed_of(option: str) -> int:
-    """The number in `random:NUMBER`; 0 without one."""
+    """The seed in `random:SEED`, 0 by default; raises `UsageError` for another text."""
     if (option and not option.isdecimal()) or len(option) > 18:
-        raise UsageError(f"the seed in 'random:{option}' must be a whole number of 0 to 18 digits")
+        raise UsageError(
+            f"the seed in 'random:{option}' must be a whole number of at most 18 digits"
+        )
     return int(option or 0)
 
 
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
-    """Random numbers that follow from `seed`; those of the caller go on as before."""
+    """Draw torch's random numbers from `seed`, and restore the caller's generator afterwards."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         yield
 
 
-def quieten(network: nn.Module) -> None:
-    """Scale what the residual branches add to their shortcuts, so that no stage adds up to more.
+def scale_residuals(network: nn.Module) -> None:
+    """Scale down the residual branches, so that the sum over a stage does not grow.
 
-    Where no identity stands beside a BatchNorm it gets an offset: those of plain blocks, and of
+    BatchNorms without an identity shortcut around them get an offset: those of plain blocks, and of
     projections that keep the shape (option C).
     """
     from resnet_serve.architectures.blocks import Block, PreactivatedBlock
@@ -78,10 +80,11 @@ def _offset(shortcut: nn.Module | None) -> None:
             module.bias.fill_(OFFSET)
 
 
-def settle(network: nn.Module, size: tuple[int, int, int]) -> None:
-    """Let a network's BatchNorms see smooth noise [C,H,W], and return to evaluation mode.
+def estimate_statistics(network: nn.Module, size: tuple[int, int, int]) -> None:
+    """Set the statistics of the BatchNorms from smooth noise of `size` [C,H,W].
 
-    Without that, activations would not have the ranges that INT8 calibration meets in practice.
+    Otherwise activations would not have the ranges that INT8 calibration meets in practice. The
+    network is in evaluation mode afterwards.
     """
     channels, height, width = size
     network.train()

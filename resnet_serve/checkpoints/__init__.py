@@ -1,8 +1,10 @@
-"""From a checkpoint as people have it to the tensors of one network.
+"""From a checkpoint file to the tensors of one network.
 
-    file ─ files ─► what was saved ─ parts ─► one state dict ─ keys ─► clean names
-           (pickled)                                          (metadata)
+    file ─ files ─► saved object ─ state_dicts ─► one state dict ─ keys ─► clean names ─ naming ─►
+           (pickled)                                              (metadata, sidecar_files)
 
-`files` reads without running code, `parts` finds the network among what a training saved beside
-it, `keys` takes wrappers' prefixes off. The digits checkpoint that is shipped lies here too.
+`files` reads without running code, `state_dicts` finds the network in what a training saved,
+`keys` removes wrappers' prefixes, and `naming` translates other libraries' names to torchvision's.
+`reading` does all of this, but the last step, for one checkpoint. The digits checkpoint of the
+package is in this folder too.
 """

@@ -1,7 +1,7 @@
-"""Read a checkpoint file without running anything in it: safetensors, PyTorch's zip, shards.
+"""Read a checkpoint file without running code in it: safetensors, PyTorch's formats, shards.
 
-`weights_only=True` always comes first. A pickle that needs code is refused with the names of what
-it would call; only `trust_pickle` runs it, and what was read says so.
+`weights_only=True` is always tried first. A pickle that needs code is refused with the names of
+what it would call; it is run only with `trust_pickle`, and `Contents` records that.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ else:
 
 INDEX_SUFFIX = ".index.json"
 SHARDS = (".safetensors", ".bin")  # as transformers writes them
-# As model hubs call them, what runs no code first.
+# The names of model hubs; those that run no code come first.
 IN_FOLDERS = (
     "model.safetensors",
     f"model.safetensors{INDEX_SUFFIX}",
@@ -41,7 +41,10 @@ IN_FOLDERS = (
 
 @dataclass(frozen=True)
 class Contents:
-    """What a file holds: a state dict, or the containers a training saved it in."""
+    """The object in a file, a state dict or the containers around it, and the file's metadata.
+
+    `trusted_pickle` says that pickled code was run.
+    """
 
     loaded: object
     metadata: Mapping[str, str] = field(default_factory=dict)
@@ -49,9 +52,9 @@ class Contents:
 
 
 def located(path: Path) -> Path:
-    """The checkpoint that is meant: the file itself, or the one in a folder of a model hub.
+    """The checkpoint at `path`: the file itself, or the one in a folder of a model hub.
 
-    Raises `InputFileError` for what is no file, or none of ours to read.
+    Raises `InputFileError` where there is no such file, and for one that may not be read.
     """
     if path.is_dir():
         found = [path / name for name in IN_FOLDERS if (path / name).is_file()]
@@ -59,24 +62,24 @@ def located(path: Path) -> Path:
             raise InputFileError(
                 "is a folder without a checkpoint",
                 where=path,
-                remedy=f"Name the file; in a folder {', '.join(IN_FOLDERS)} are looked for.",
+                remedy=f"Give the file; in a folder, {', '.join(IN_FOLDERS)} are searched.",
             )
         path = found[0]
     if not path.is_file():
         raise InputFileError(
             "no such checkpoint",
             where=path,
-            remedy="--weights takes imagenet, digits, random, a file, a folder or an address.",
+            remedy="Give --weights imagenet, digits, random, a file, a folder or an address.",
         )
     try:
-        path.open("rb").close()  # safetensors calls every refusal "no such file"
+        path.open("rb").close()  # safetensors reports every error as "no such file"
     except OSError as error:
         raise InputFileError(f"cannot be read ({error.strerror})", where=path) from error
     return path
 
 
 def read(path: Path, *, trust_pickle: bool = False) -> Contents:
-    """Read any of the formats; raises `InputFileError` in one line for what is none of them."""
+    """Read a file of any of the formats; raises `InputFileError` for any other file."""
     if path.name.endswith(INDEX_SUFFIX):
         return _sharded(path, trust_pickle)
     if path.suffix == ".safetensors":
@@ -85,9 +88,9 @@ def read(path: Path, *, trust_pickle: bool = False) -> Contents:
 
 
 def digest(path: Path) -> str:
-    """The SHA-256 of a file; of an index, that over its own and its shards' in the order of names.
+    """The SHA-256 of a file; for an index, over its own and its shards' in the order of names.
 
-    Raises `InputFileError` for an index that cannot be followed.
+    Raises `InputFileError` for an index that cannot be read or whose shards are missing.
     """
     if not path.name.endswith(INDEX_SUFFIX):
         return durable.sha256(path)
@@ -102,30 +105,30 @@ def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return tensors, dict(file.metadata() or {})
     except (OSError, safetensors.SafetensorError) as error:
-        raise InputFileError(f"not a whole safetensors file ({error})", where=path) from error
+        raise InputFileError(f"not a complete safetensors file ({error})", where=path) from error
 
 
 def _weight_map(path: Path) -> dict[str, str]:
-    """Tensor name → file name, of an index whose every shard lies beside it."""
+    """Tensor name → file name, from an index whose shards are all in its folder."""
     try:
         index = json.loads(path.read_text(encoding="utf-8"))
         weight_map = dict(index["weight_map"])
         if not weight_map or not all(isinstance(name, str) for name in weight_map.values()):
-            raise ValueError("its weight_map maps no names to files")
+            raise ValueError("its weight_map does not map names to files")
     except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
         raise InputFileError(f"not an index of shards ({error})", where=path) from error
     names = sorted(set(weight_map.values()))
     for name in names:
-        # Of both kinds of paths: an index may come from another system.
+        # Checked for both kinds of paths: an index may come from another system.
         if not name == PurePosixPath(name).name == PureWindowsPath(name).name:
             raise InputFileError(
                 f"names a shard outside its own folder: {name!r}",
                 where=path,
-                remedy="Shards lie beside their index; take the checkpoint from its source again.",
+                remedy="Shards must be in the folder of their index; download them again.",
             )
         if not name.endswith(SHARDS):
             raise InputFileError(
-                f"names a shard that ends in none of {', '.join(SHARDS)}: {name!r}", where=path
+                f"names a shard that is not {' or '.join(SHARDS)}: {name!r}", where=path
             )
     missing = [name for name in names if not path.with_name(name).is_file()]
     if missing:
@@ -148,18 +151,19 @@ def _sharded(path: Path, trust_pickle: bool) -> Contents:
         trusted |= shard.trusted_pickle
         if not isinstance(shard.loaded, Mapping):
             raise InputFileError(
-                "is no shard (a mapping of parameter names to tensors)", where=path.with_name(name)
+                "is not a shard (a mapping of parameter names to tensors)",
+                where=path.with_name(name),
             )
         for tensor_name, tensor in shard.loaded.items():
             if weight_map.get(tensor_name) != name:
                 raise InputFileError(
-                    f"holds {tensor_name}, which {path.name} does not expect there",
+                    f"contains {tensor_name}, which {path.name} does not expect there",
                     where=path.with_name(name),
                 )
             tensors[tensor_name] = tensor
-    lost = [name for name in weight_map if name not in tensors]
-    if lost:
-        raise InputFileError(f"its shards do not hold {shortened(lost)}", where=path)
+    absent = [name for name in weight_map if name not in tensors]
+    if absent:
+        raise InputFileError(f"its shards do not contain {shortened(absent)}", where=path)
     return Contents(tensors, metadata, trusted)
 
 
@@ -172,32 +176,33 @@ def _torch(path: Path, trust_pickle: bool) -> Contents:
             raise _refused(path, error, code=code) from error
     try:
         return Contents(_load(path, weights_only=False), trusted_pickle=True)
-    except Exception as error:  # it is somebody's program
+    except Exception as error:  # the pickle may run any program
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputFileError(
             f"its pickled code was run and failed ({reason})",
             where=path,
-            remedy="Run where the packages that saved it are installed, or save a state_dict().",
+            remedy="Install the packages that saved it, or save the network's state_dict().",
         ) from error
 
 
 def _load(path: Path, *, weights_only: bool) -> object:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # asides; what matters is raised
+        warnings.simplefilter("ignore", UserWarning)  # errors are raised, not warned of
         return torch.load(path, map_location="cpu", weights_only=weights_only)
 
 
 def _refused(path: Path, error: Exception, *, code: bool) -> InputFileError:
-    """torch's own words advise to load with code execution; ours do not."""
+    """The error for a file that torch refuses; torch's own message recommends to run the code."""
     if code:
         wanted = pickled.wanted(path)
-        what = f": it wants {shortened(wanted)}" if wanted else ""
+        what = f": it needs {shortened(wanted)}" if wanted else ""
         return InputFileError(
-            f"holds pickled code, which is not run{what}",
+            f"contains pickled code, which is not run{what}",
             where=path,
-            remedy=f"{SAVE_STATE} Only if you trust its author with this account: --trust-pickle.",
+            remedy=f"{SAVE_STATE} Only if you trust its author to run programs as you, use "
+            "--trust-pickle.",
         )
-    reason = "it is none, or it is cut short"
+    reason = "it is not one, or it is truncated"
     if "TorchScript" in str(error):
         reason = "it is a TorchScript archive"
     elif isinstance(error, RuntimeError) and "weights_only" not in str(error):

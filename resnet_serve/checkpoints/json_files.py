@@ -1,4 +1,4 @@
-"""JSON beside weights, read as a stranger's: a mapping, or a refusal that names the file."""
+"""JSON files beside weights, which are checked: a mapping of fields, or an error with its file."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IN_PIXELS = "Give --preprocessing FILE with resize and crop in pixels."
 
 
 def mapping(path: Path) -> dict[str, Any]:
-    """The fields of a file; raises `InputFileError` for what cannot be read or is no mapping."""
+    """The fields of a file; raises `InputFileError` for one that is not a JSON mapping."""
     try:
         data = json.loads(path.read_text(encoding="utf-8-sig"))
     except OSError as error:
@@ -23,7 +23,7 @@ def mapping(path: Path) -> dict[str, Any]:
         raise InputFileError(
             f"is not valid JSON ({error})",
             where=path,
-            remedy="It says how the weights see images: mend it, move it, or give --preprocessing.",
+            remedy="It has the preprocessing: correct it, move it, or give --preprocessing.",
         ) from error
     if not isinstance(data, dict):
         raise InputFileError("is JSON, but not a mapping of fields", where=path)
@@ -31,22 +31,25 @@ def mapping(path: Path) -> dict[str, Any]:
 
 
 def preprocessing(data: Mapping[str, Any], path: Path) -> Preprocessing:
-    """Our own fields, checked; a refusal names the file they came from."""
+    """The `Preprocessing` of its own fields; raises `InputFileError` with the file's path."""
     try:
         return Preprocessing.from_json(data)
     except InputFileError as error:
         raise InputFileError(error.what, where=path, remedy=error.remedy) from error
 
 
-def share_of(value: object, path: Path) -> float:
-    """`crop_pct`: the part of the resized image's side that the crop keeps."""
+def fraction_of(value: object, path: Path) -> float:
+    """A `crop_pct`: the fraction of the resized image's side that the crop keeps.
+
+    Raises `InputFileError` unless it is between 0.1 and 10.
+    """
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
     if not 0.1 <= number <= 10:
-        raise InputFileError(f"crop_pct {value!r} is no share of an image", where=path)
+        raise InputFileError(f"crop_pct {value!r} is not a fraction of an image", where=path)
     return float(number)
 
 
 def names_in(values: Iterable[object]) -> tuple[str, ...] | None:
-    """Class names, each on one line; None for none, or where one is blank or no text."""
+    """Class names, each on one line; None where there are none, or one is blank or not a text."""
     names = [" ".join(each.split()) if isinstance(each, str) else "" for each in values]
     return tuple(names) if all(names) and names else None

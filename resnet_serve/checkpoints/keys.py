@@ -1,10 +1,10 @@
-"""Clean names: the prefixes that wrappers leave on a state dict's names, taken off.
+"""Clean names: removes the prefixes that wrappers put before the names of a state dict.
 
     _orig_mod.module.layer1.0.conv1.weight  ─►  layer1.0.conv1.weight
 
-`DataParallel` and averaged models write `module.`, `torch.compile` `_orig_mod.`, a Lightning
-module the name of the attribute that holds the network. Pure: no tensor is looked at, none is
-dropped, and no two names become one.
+`DataParallel` and averaged models write `module.`, `torch.compile` `_orig_mod.`, and a Lightning
+module the name of the network's attribute. No tensor is read or dropped, and no two names become
+one.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ WRAPPERS = frozenset(
         *("backbone", "encoder", "classifier", "student", "online"),
     )
 )
-# What training modules keep in the same state dict, and inference has no use for.
-_BESIDE = re.compile(
+# Names in a training's state dict that inference does not need.
+_TRAINING_ONLY = re.compile(
     r"criterion|loss(_fn|_func|_function)?|acc(uracy)?|metrics?|n_averaged|num_updates|decay"
     r"|\w+_(loss|acc|accuracy|metrics?|auroc|f1)"
 )
@@ -32,23 +32,23 @@ _BESIDE = re.compile(
 
 @dataclass(frozen=True)
 class Cleaned(Generic[Value]):
-    """The network's tensors by clean name, and what was saved beside them under its own name.
+    """The network's tensors by clean name; `training_only` are the others, by their own name.
 
-    `prefix` is what was taken off every name of `tensors`, its last dot included.
+    `prefix` is what was removed from every name of `tensors`, its last dot included.
     """
 
     tensors: dict[str, Value]
     prefix: str
-    beside: dict[str, Value]
+    training_only: dict[str, Value]
 
 
 def clean(state: Mapping[str, Value]) -> Cleaned[Value]:
-    """Take off, as often as there is one, a wrapper's prefix that every relevant name carries.
+    """Remove a wrapper's prefix that all names have, as often as there is one.
 
-    The names of losses, metrics and counters are not relevant. Idempotent.
+    The names of losses, metrics and counters need not have it. Idempotent.
     """
-    beside = {name: value for name, value in state.items() if is_beside(name)}
-    names = [name for name in state if name not in beside]
+    others = {name: value for name, value in state.items() if is_training_only(name)}
+    names = [name for name in state if name not in others]
     if not names:
         return Cleaned(dict(state), "", {})
     prefix = ""
@@ -60,9 +60,9 @@ def clean(state: Mapping[str, Value]) -> Cleaned[Value]:
         if heads or head not in WRAPPERS or not whole:
             break
         prefix = longer
-    return Cleaned({name.removeprefix(prefix): state[name] for name in names}, prefix, beside)
+    return Cleaned({name.removeprefix(prefix): state[name] for name in names}, prefix, others)
 
 
-def is_beside(name: str) -> bool:
+def is_training_only(name: str) -> bool:
     """Whether a tensor of this name belongs to a loss, a metric or a counter."""
-    return any(_BESIDE.fullmatch(component) for component in name.split("."))
+    return any(_TRAINING_ONLY.fullmatch(component) for component in name.split("."))

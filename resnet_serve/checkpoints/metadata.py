@@ -1,6 +1,6 @@
-"""What a safetensors checkpoint carries beside its tensors: preprocessing, labels, training record.
+"""The metadata of our safetensors checkpoints: preprocessing, labels, training record.
 
-Written and read here, so that both sides agree; every value is JSON, as the format wants strings.
+Written and read here, so that both agree; every value is JSON, as the format allows only texts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def written(
     trained: bool,
     training: Mapping[str, Any],
 ) -> dict[str, str]:
-    """The metadata of a checkpoint to be saved."""
+    """The metadata of a checkpoint to be saved: texts by name."""
     return {
         "architecture": architecture,
         "preprocessing": preprocessing.to_json(),
@@ -34,20 +34,23 @@ def written(
 
 
 @dataclass(frozen=True)
-class Found:
-    """The metadata of a checkpoint, read as a stranger's: each field may be missing or nonsense."""
+class Metadata:
+    """The metadata of the checkpoint at `path`, in which each field may be missing.
+
+    Every method raises `InputFileError` for a field that cannot be used.
+    """
 
     path: Path
     metadata: Mapping[str, str]
 
     def labels(self, classes: int) -> tuple[str, ...] | None:
-        """The class names, if there are any; they must be as many as the classifier has outputs."""
+        """The class names, or None; they must be as many as the classifier has `classes`."""
         names = self._field("labels", None)
         if names is None:
             return None
         if not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
             raise self._broken("labels", "not a list of names")
-        labels = tuple(" ".join(name.split()) for name in names)  # served one a line
+        labels = tuple(" ".join(name.split()) for name in names)  # one per line in labels.txt
         if not labels or "" in labels:
             raise self._broken("labels", "a name is empty")
         if len(labels) != classes:
@@ -55,6 +58,7 @@ class Found:
         return labels
 
     def preprocessing(self) -> Preprocessing | None:
+        """The preprocessing of the weights, or None."""
         if "preprocessing" not in self.metadata:
             return None
         try:
@@ -63,9 +67,11 @@ class Found:
             raise self._broken("preprocessing", error.what) from error
 
     def trained(self) -> bool:
+        """Whether the weights are trained, which is the default."""
         return self._field("trained", True) is not False
 
     def training(self) -> Mapping[str, Any]:
+        """The record of the training; empty where there is none."""
         record = self._field("training", {})
         if not isinstance(record, dict):
             raise self._broken("training", "not a mapping")

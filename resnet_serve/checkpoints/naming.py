@@ -1,12 +1,12 @@
-"""Other libraries' names for the same networks, read as torchvision's.
+"""Naming: other libraries' names of the same networks, translated to torchvision's.
 
     resnet.encoder.stages.0.layers.2.layer.0.convolution.weight  ─►  layer1.2.conv1.weight
 
-Restated from the published code of each: transformers `models/resnet/modeling_resnet.py`, timm
+The rules follow the published code of each: transformers `models/resnet/modeling_resnet.py`, timm
 `models/resnetv2.py`, kuangliu/pytorch-cifar `models/resnet.py` (akamaster/pytorch_resnet_cifar10
-names alike), weiaicunzai/pytorch-cifar100 `models/resnet.py`, OpenMMLab's `backbone` and `head`.
-A name that no rule knows stays as it is, and the strict fit that follows refuses it. This is for
-networks of the family; a network of its user's own (`--module`) keeps its own names.
+uses the same names), weiaicunzai/pytorch-cifar100 `models/resnet.py`, OpenMMLab's `backbone` and
+`head`. A name without a rule is not changed, and the strict fit that follows refuses it. This is
+for networks of the family; a custom module (`--module`) keeps its own names.
 """
 
 from __future__ import annotations
@@ -28,16 +28,18 @@ Rule = tuple[re.Pattern[str], str | Callable[[re.Match[str]], str]]
 
 @dataclass(frozen=True)
 class Naming:
-    """One library's names: those that give it away, and what the beginnings of names become."""
+    """One library's names: `marks` are those that identify it, `rules` translate the prefixes."""
 
     library: str
     marks: tuple[str, ...]
     rules: tuple[Rule, ...]
 
-    def is_of(self, names: Iterable[str]) -> bool:
+    def matches(self, names: Iterable[str]) -> bool:
+        """Whether a state dict with these names is the library's."""
         return set(self.marks) <= set(names)
 
     def renamed(self, name: str) -> str:
+        """The name in torchvision's terms; unchanged where no rule matches."""
         for pattern, replacement in self.rules:
             found, count = pattern.subn(replacement, name, count=1)
             if count:
@@ -47,24 +49,24 @@ class Naming:
 
 @dataclass(frozen=True)
 class Renamed:
-    """Tensors by torchvision's names, and what to tell the checkpoint's user."""
+    """Tensors by torchvision's names, and notices for the user."""
 
     tensors: dict[str, Tensor]
     notices: tuple[str, ...]
 
 
 def of_family(checkpoint: Checkpoint) -> Checkpoint:
-    """The checkpoint by torchvision's names; its notices say where they were others.
+    """The checkpoint with torchvision's names, and a notice where they were translated.
 
-    Raises `InputFileError` for a network below a prefix that not every tensor carries: what is
-    outside may be its classifier.
+    Raises `InputFileError` for a network under a prefix that not every tensor has: the others may
+    be its classifier.
     """
     found = read(checkpoint.tensors)
     root = next((name.removesuffix(ANCHOR) for name in found.tensors if name.endswith(ANCHOR)), "")
     outside = [name for name in found.tensors if not name.startswith(root)]
     if outside:
         raise InputFileError(
-            f"holds a network below {root!r} and, outside it, {shortened(outside)}",
+            f"contains a network under {root!r} and other tensors: {shortened(outside)}",
             where=checkpoint.path,
             remedy=SAVE_STATE,
         )
@@ -72,13 +74,13 @@ def of_family(checkpoint: Checkpoint) -> Checkpoint:
 
 
 def read(tensors: Mapping[str, Tensor]) -> Renamed:
-    """The tensors by torchvision's names, where they have another library's; else as they are.
+    """The tensors by torchvision's names; those without another library's names are unchanged.
 
-    No tensor is dropped, and where two names would become one all stay as they are.
+    No tensor is dropped. Where two names would become one, no name is changed.
     """
     notices: list[str] = []
     found = dict(tensors)
-    naming = next((each for each in NAMINGS if each.is_of(found)), None)
+    naming = next((each for each in NAMINGS if each.matches(found)), None)
     if naming is not None:
         names = {name: naming.renamed(name) for name in found}
         if len(set(names.values())) == len(names):
@@ -87,18 +89,20 @@ def read(tensors: Mapping[str, Tensor]) -> Renamed:
     head = _sequential_head(found)
     if head:
         found = {re.sub(rf"^fc\.{head}\.", "fc.", name): t for name, t in found.items()}
-        notices.append(f"fc.{head} is taken for the classifier; what has no parameters is left out")
+        notices.append(
+            f"fc.{head} is used as the classifier; layers of fc without parameters are ignored"
+        )
     return Renamed(found, tuple(notices))
 
 
 def _linear(name: str, tensor: Tensor) -> Tensor:
-    """A classifier that is written as a 1×1 convolution [classes,C,1,1], as [classes,C]."""
+    """A classifier that is stored as a 1×1 convolution [classes,C,1,1], as [classes,C]."""
     pointwise = name == "fc.weight" and tensor.ndim == 4 and tensor.shape[2:] == (1, 1)
     return tensor.flatten(1) if pointwise else tensor
 
 
 def _sequential_head(tensors: Mapping[str, Tensor]) -> str:
-    """The place in `fc` of its only layer with parameters, which is linear: after dropout."""
+    """The number in `fc` of its only layer with parameters, a linear one after dropout."""
     inside = {name for name in tensors if name.startswith("fc.")}
     place = next((name.split(".")[1] for name in inside if name.count(".") == 2), "")
     linear = inside == {f"fc.{place}.weight", f"fc.{place}.bias"} and place.isdecimal()
@@ -113,7 +117,10 @@ _HUGGING_FACE = r"resnet\.encoder\.stages\.(\d{1,3})\.layers\.(\d{1,3})\."
 
 
 def _timm_v2(mark: str, *stem: Rule, place: int) -> Naming:
-    """With the stem that `mark` tells; `place` is that of the convolution in a projection."""
+    """timm's names with the stem that `mark` identifies.
+
+    `place` is the number of the convolution in a projection.
+    """
     block = r"stages\.(\d{1,3})\.blocks\.(\d{1,3})\."
     return Naming(
         "timm (resnetv2)",
@@ -131,7 +138,7 @@ def _timm_v2(mark: str, *stem: Rule, place: int) -> Naming:
     )
 
 
-# torch.nn.Sequential(conv, norm, relu, conv, norm, …): every third is a convolution.
+# torch.nn.Sequential(conv, norm, relu, conv, norm, …): every third module is a convolution.
 _IN_SEQUENCE = r"conv(\d)_x\.(\d{1,3})\.residual_function\.(\d{1,3})\."
 
 NAMINGS = (

@@ -1,4 +1,4 @@
-"""Which network of the family a checkpoint is: what its user, its metadata and its tensors say."""
+"""The network of the family that a checkpoint is, from options, metadata, files and tensors."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from resnet_serve.architectures import Architecture
 from resnet_serve.architectures.fitting import candidates, inferred
 from resnet_serve.checkpoints.reading import Checkpoint
-from resnet_serve.checkpoints.sidecar_files import CONFIG_FILE, Beside
+from resnet_serve.checkpoints.sidecar_files import CONFIG_FILE, Sidecar
 from resnet_serve.errors import InputFileError
 from resnet_serve.preprocessing import CHANNELS
 
@@ -17,33 +17,34 @@ if TYPE_CHECKING:
 
 
 def network_of(
-    found: Checkpoint, described: Beside, given: Architecture | None
+    found: Checkpoint, described: Sidecar, given: Architecture | None
 ) -> tuple[Architecture, tuple[str, ...]]:
-    """The network with the file's own stem and classifier, and what to say of how it was told.
+    """The network, with the file's own stem and classifier, and notices on how it was determined.
 
-    Raises `InputFileError` where nothing is `given` and tensors alone do not tell.
+    `given` is the architecture from the options. Raises `InputFileError` where none is given and
+    the checkpoint does not determine it.
     """
     doubts = "; ".join(described.doubts)
     if given is not None:
         architecture = _fitted(given, found.tensors)
-        said = f"{doubts}: it is taken for a {architecture.name} all the same"
-        return architecture, (said,) if doubts else ()
+        notice = f"{doubts}: it is read as a {architecture.name} nevertheless"
+        return architecture, (notice,) if doubts else ()
     if doubts:
         raise InputFileError(
-            f"{doubts}: its tensors alone do not tell what it computes",
+            f"{doubts}: its tensors alone do not show what it computes",
             where=found.path.with_name(CONFIG_FILE),
-            remedy="Give --arch if that is what it computes, or --module with its own code.",
+            remedy="Give --arch if it computes the same, or --module with its own code.",
         )
     architecture, twins = _inferred(found, described)
     return architecture, () if twins is None else (twins,)
 
 
-def _inferred(found: Checkpoint, described: Beside) -> tuple[Architecture, str | None]:
-    """What the file, or those beside it, say it is, or what it looks like.
+def _inferred(found: Checkpoint, described: Sidecar) -> tuple[Architecture, str | None]:
+    """The network that the file or its sidecar files name, or else the first that fits.
 
-    And the networks that look the same, in words.
+    And a notice where other networks fit too.
     """
-    # Where nothing fits, `inferred` refuses.
+    # Where nothing fits, `inferred` raises the error.
     row, *others = candidates(found.tensors) or (inferred(found.tensors, found.path),)
     named = found.metadata.get("architecture", described.architecture)
     for each in (row, *others):
@@ -55,8 +56,8 @@ def _inferred(found: Checkpoint, described: Beside) -> tuple[Architecture, str |
     if not others:
         return row, None
     return row, (
-        f"{found.path} is taken for a {row.name}, and has the same tensors as "
-        f"{', '.join(each.name for each in others)}: --arch says which it is"
+        f"{found.path} is read as a {row.name}, but has the same tensors as "
+        f"{', '.join(each.name for each in others)}: choose with --arch"
     )
 
 
@@ -67,5 +68,5 @@ def _fitted(architecture: Architecture, state: Mapping[str, Tensor]) -> Architec
         architecture = architecture.with_channels(stem.shape[1])
     head = state.get("fc.weight")
     classes = head.shape[0] if head is not None and head.ndim == 2 else 0
-    # A file without a classifier is for `fitting` to refuse, in its words.
+    # `fitting` raises the error for a file without a classifier.
     return architecture.with_classes(classes) if classes else architecture

@@ -1,7 +1,7 @@
-"""What a pickle would call if it were loaded, read from its bytes without running any of it.
+"""The functions that a pickle would call, read from its bytes without running it.
 
 A pickle is a program (Python's `pickletools`): GLOBAL and STACK_GLOBAL name the functions and
-classes it wants. Tensors need a handful of them, which are not worth a word; all others are code.
+classes that it needs. Tensors need a few of them; all others are code.
 """
 
 from __future__ import annotations
@@ -32,7 +32,10 @@ def is_pickle(path: Path) -> bool:
 
 
 def wanted(path: Path) -> tuple[str, ...]:
-    """The globals that a checkpoint wants beyond those of tensors, sorted; () when unreadable."""
+    """The globals that a checkpoint needs beyond those of tensors, sorted.
+
+    For a damaged file those before the damage.
+    """
     found: set[str] = set()
     try:
         for data in _pickles(path):
@@ -40,12 +43,12 @@ def wanted(path: Path) -> tuple[str, ...]:
                 if not _HARMLESS.fullmatch(name):
                     found.add(_printable(name))
     except (OSError, ValueError, LookupError, zipfile.BadZipFile, RuntimeError):
-        pass  # what was found up to the damage is still worth naming
+        pass  # those found before the damage are still reported
     return tuple(sorted(found))
 
 
 def _pickles(path: Path) -> Iterator[IO[bytes]]:
-    """The pickles of a zip archive, or those that a plain file begins with."""
+    """The pickles in a zip archive, or those at the start of a plain file."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
             for name in archive.namelist():
@@ -54,7 +57,7 @@ def _pickles(path: Path) -> Iterator[IO[bytes]]:
         return
     with path.open("rb") as file:
         while file.peek(1)[:1] == pickle.PROTO:
-            yield file  # a legacy checkpoint holds several, one after another
+            yield file  # a legacy checkpoint has several, one after another
 
 
 def _globals(data: IO[bytes]) -> Iterator[str]:
@@ -84,6 +87,6 @@ def _globals(data: IO[bytes]) -> Iterator[str]:
 
 
 def _printable(name: str) -> str:
-    """A name from a stranger's file, fit for one line on a screen."""
+    """A name from an untrusted file, safe to print on one line."""
     shown = "".join(letter if letter.isprintable() else "?" for letter in name)
     return shown if len(shown) <= _LONGEST_NAME else f"{shown[:_LONGEST_NAME]}…"

@@ -1,4 +1,4 @@
-"""`--preprocessing FILE`: how weights see images, in our words, timm's or transformers'."""
+"""`--preprocessing FILE`: the preprocessing of weights in our fields, timm's or transformers'."""
 
 from __future__ import annotations
 
@@ -14,7 +14,11 @@ _OURS = {field.name for field in fields(Preprocessing)}
 
 
 def override(path: Path, base: Preprocessing) -> Preprocessing:
-    """The fields that a file gives over those of `base`; a library's file says all of them."""
+    """The preprocessing of a file; fields that it does not set are those of `base`.
+
+    The files of timm and transformers set all fields. Raises `InputFileError` for a file of
+    another kind and for unknown fields.
+    """
     data = json_files.mapping(path)
     if transformers_files.is_processor(data):
         return transformers_files.preprocessing(data, path)
@@ -23,9 +27,9 @@ def override(path: Path, base: Preprocessing) -> Preprocessing:
     unknown = sorted(set(data) - _OURS)
     if unknown or not data:
         raise InputFileError(
-            f"does not know {unknown[0]!r}" if unknown else "says nothing",
+            f"has an unknown field {unknown[0]!r}" if unknown else "has no fields",
             where=path,
-            remedy=f"Fields are {', '.join(sorted(_OURS))}, or those of timm's pretrained_cfg or "
-            "of transformers' preprocessor_config.json.",
+            remedy=f"Its fields are {', '.join(sorted(_OURS))}, or those of timm's pretrained_cfg "
+            "or of transformers' preprocessor_config.json.",
         )
     return json_files.preprocessing({**asdict(base), **data}, path)

@@ -1,6 +1,6 @@
-"""One checkpoint, from a path or an address to the tensors of its network, checked and announced.
+"""Reading: one checkpoint, from a path or an address to the checked tensors of its network.
 
-The options of `resnet-convert` that say how a checkpoint is to be read, and what reading it found.
+`Reading` holds the options of `resnet-convert` for it, `Checkpoint` is the result.
 """
 
 from __future__ import annotations
@@ -24,7 +24,10 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 @dataclass(frozen=True)
 class Reading:
-    """How a checkpoint is to be read: the options of the same names."""
+    """The options for reading a checkpoint, such as `--ema` and `--trust-pickle`.
+
+    `sha256` is the expected SHA-256 of the file, `preprocessing` the path of a file.
+    """
 
     ema: bool = False
     trust_pickle: bool = False
@@ -33,7 +36,7 @@ class Reading:
 
     @property
     def of_files(self) -> str | None:
-        """The first option given that means nothing without a checkpoint file."""
+        """The first option given that applies to checkpoint files only, or None."""
         given = {
             "--ema": self.ema,
             "--trust-pickle": self.trust_pickle,
@@ -42,22 +45,25 @@ class Reading:
         return next((flag for flag, value in given.items() if value), None)
 
     def check(self, spec: str, *, inferring: bool = False) -> None:
-        """Refuse, before anything is read, what does not go with the weights that are named."""
+        """Raise `UsageError`, before anything is read, for options that do not fit the weights.
+
+        `spec` is the value of `--weights`; `inferring` says that no architecture is given.
+        """
         if inferring and not is_file(spec):
             raise UsageError(
-                f"there is nothing to infer a network from in {spec!r}",
+                f"no network can be inferred from {spec!r}",
                 remedy="Name it with --arch, or give --weights a checkpoint.",
             )
         if self.of_files is not None and not is_file(spec):
             raise UsageError(
-                f"{self.of_files} is for checkpoint files", remedy=f"Leave it out with {spec!r}."
+                f"{self.of_files} is for checkpoint files", remedy=f"Omit it with {spec!r}."
             )
         if self.sha256 is not None and not _SHA256.fullmatch(self.sha256):
-            raise UsageError(f"--weights-sha256 takes 64 hexadecimal digits, not {self.sha256!r}")
+            raise UsageError(f"--weights-sha256 needs 64 hexadecimal digits, not {self.sha256!r}")
         if self.sha256 is None and is_address(spec):
             raise UsageError(
                 "weights from an address need the SHA-256 of the file",
-                remedy="Give it with --weights-sha256; whoever published the file should say it.",
+                remedy="Give it with --weights-sha256; the publisher of the file should state it.",
             )
 
 
@@ -66,9 +72,10 @@ AS_IT_IS = Reading()
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """The network in a file: tensors by clean name, what was stored with them, where they lay.
+    """The network in a file: its tensors by clean name, and the file's metadata and SHA-256.
 
-    `source` is what to call it in a passport; `notices` what its user should be told.
+    `source` names the file, and the place of the network in it, in a passport. `notices` are
+    sentences for the user. `trusted_pickle` says that pickled code was run.
     """
 
     path: Path
@@ -81,7 +88,11 @@ class Checkpoint:
 
 
 def read(spec: str, reading: Reading = AS_IT_IS, progress: Progress | None = None) -> Checkpoint:
-    """Read a file, or fetch it first; raises `InputFileError` for what is no checkpoint."""
+    """Read the checkpoint at a path or an address, which is downloaded first.
+
+    Raises `UsageError` for options that do not fit, `InputFileError` for a file that is not a
+    checkpoint or has another SHA-256, and `HostError` for a download that fails.
+    """
     reading.check(spec)
     path = Path(spec)
     if reading.sha256 is not None and is_address(spec):
@@ -93,18 +104,18 @@ def read(spec: str, reading: Reading = AS_IT_IS, progress: Progress | None = Non
         raise InputFileError(
             f"has SHA-256 {digest}, expected {reading.sha256.lower()}",
             where=path,
-            remedy="It is damaged, or not the file that was meant.",
+            remedy="It is damaged, or not the intended file.",
         )
     contents = files.read(path, trust_pickle=reading.trust_pickle)
     choice = state_dicts.choose(contents.loaded, path, ema=reading.ema)
-    part, notices = choice.part, choice.notices
+    chosen, notices = choice.network, choice.notices
     if contents.trusted_pickle:
-        notices += (f"{path} holds pickled code, and it was RUN (--trust-pickle)",)
-    place = ", ".join(filter(None, (part.place, "averaged" if part.averaged else "")))
+        notices += (f"{path} contains pickled code, which was RUN (--trust-pickle)",)
+    place = ", ".join(filter(None, (chosen.place, "averaged" if chosen.averaged else "")))
     return Checkpoint(
         path=path,
         source=f"{spec} ({place})" if place else spec,
-        tensors=part.tensors,
+        tensors=chosen.tensors,
         metadata=contents.metadata,
         sha256=digest,
         notices=notices,
@@ -113,17 +124,17 @@ def read(spec: str, reading: Reading = AS_IT_IS, progress: Progress | None = Non
 
 
 def is_file(spec: str) -> bool:
-    """Whether weights are a file or an address, and not known by name."""
+    """Whether the value of `--weights` is a file or an address, and not a name."""
     return spec != "digits" and spec.partition(":")[0] not in ("imagenet", "random")
 
 
 def is_address(spec: str) -> bool:
-    """Whether a checkpoint has to be fetched."""
+    """Whether the value of `--weights` is an address, so that the file has to be downloaded."""
     return spec.lower().startswith(("https://", "http://"))
 
 
 def cached(url: str, sha256: str) -> Path:
-    """Where the file of an address is kept: beside torch's own, under its hash and its name."""
+    """The path of a downloaded file: with torch's own checkpoints, named by hash and address."""
     name = urllib.parse.unquote(urllib.parse.urlsplit(url).path).replace("\\", "/")
     plain = re.sub(r"[^\w.-]", "_", name.rpartition("/")[2]) or "checkpoint"
     return torch_hub_checkpoints() / f"{sha256.lower()[:16]}-{plain[-80:]}"

@@ -1,4 +1,4 @@
-"""What lies beside weights and belongs to them: how they see images, and what their classes are."""
+"""Sidecar files: the JSON files of timm and transformers in the folder of a checkpoint."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ CONFIG_FILE = "config.json"
 
 
 @dataclass(frozen=True)
-class Beside:
-    """What a library's files beside a checkpoint say of it.
+class Sidecar:
+    """The content of a checkpoint's sidecar files; every field may be missing.
 
-    `architecture` and `strided` are as in `Architecture`; tensors show neither for certain.
-    `doubts` are reasons, in words, why the network computes otherwise than one of the family.
+    `architecture` and `strided` are as in `Architecture`; tensors do not show them with certainty.
+    `doubts` are reasons, as text, why the network may not compute as one of the family.
     """
 
     preprocessing: Preprocessing | None = None
@@ -30,32 +30,32 @@ class Beside:
     doubts: tuple[str, ...] = ()
 
     def labels_of(self, classes: int) -> tuple[str, ...] | None:
-        """The names if they are as many as the classes; else they are another classifier's."""
+        """The class names, or None where they are not as many as the `classes`."""
         return self.labels if self.labels and len(self.labels) == classes else None
 
 
-def read(checkpoint: Path, *, overridden: bool = False) -> Beside:
-    """timm's or transformers' files beside a checkpoint, where there are such.
+def read(checkpoint: Path, *, overridden: bool = False) -> Sidecar:
+    """The sidecar files of timm or transformers in the folder of a checkpoint, where there are any.
 
-    A `config.json` of another library is none of ours; one that is no JSON is refused, because
-    what it would have said is not known. Where preprocessing is `overridden`, nothing is refused.
+    A `config.json` of another library is ignored. Raises `InputFileError` for a file that cannot
+    be read, unless the preprocessing is `overridden` by an option.
     """
     path = checkpoint.with_name(CONFIG_FILE)
     config = (_unless(overridden, json_files.mapping, path) or {}) if path.is_file() else {}
     if timm_files.is_config(config):
-        return Beside(
+        return Sidecar(
             _unless(overridden, timm_files.preprocessing, config, path),
             timm_files.labels(config),
             architecture=timm_files.architecture(config),
             doubts=timm_files.doubts(config),
         )
     if not transformers_files.is_config(config):
-        return Beside()
+        return Sidecar()
     processor = checkpoint.with_name(transformers_files.PROCESSOR_FILE)
     preprocessing = None
     if processor.is_file():
         preprocessing = _unless(overridden, _of_processor, processor)
-    return Beside(
+    return Sidecar(
         preprocessing,
         transformers_files.labels(config),
         strided=transformers_files.strided(config),

@@ -1,11 +1,11 @@
-"""timm's `config.json`: the preprocessing and the class names of its weights, and what they are of.
+"""timm's `config.json`: architecture, preprocessing and class names of its weights.
 
-timm keeps with each of its weights (`pretrained_cfg`) mean, std, interpolation, the input size and
-the share of the resized image that the centre crop keeps:
+timm stores with all weights (`pretrained_cfg`) mean, std, interpolation, the input size and the
+fraction of the resized image that the centre crop keeps:
 
     resize = ⌊input size / crop_pct⌋        (timm/data/transforms_factory.py, crop_mode "center")
 
-What timm leaves out has timm's defaults (timm/data/config.py): bicubic, 0.875, ImageNet's mean.
+Missing fields have timm's defaults (timm/data/config.py): bicubic, 0.875, ImageNet's mean.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from resnet_serve.errors import InputFileError
 from resnet_serve.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 _CROP_PCT = 0.875
-# Arguments that change shapes, which are checked, or the training alone.
+# Arguments that change shapes, which are checked anyway, or the training alone.
 _HARMLESS = {"num_classes", "in_chans", "drop_rate", "drop_path_rate", "drop_block_rate"}
 
 
@@ -32,42 +32,45 @@ def is_config(config: Mapping[str, Any]) -> bool:
 
 
 def architecture(config: Mapping[str, Any]) -> str | None:
-    """What timm calls the network, without the tag of its weights."""
+    """timm's name of the network, without the tag of its weights."""
     name = config.get("architecture")
     return name.partition(".")[0] if isinstance(name, str) else None
 
 
 def doubts(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """What tensors do not show: a network with other arithmetic between the same layers."""
+    """Reasons, as text, why the network may compute something else with the same tensors."""
     found = []
     name = architecture(config)
     if name is not None and name not in ARCHITECTURES:
-        found.append(f"timm calls it {name!r}, which is none of the family")
+        found.append(f"timm calls it {name!r}, which is not in the family")
     arguments = config.get("model_args")
     if isinstance(arguments, dict):
         found += [f"timm builds it with {name!r}" for name in sorted(arguments.keys() - _HARMLESS)]
     pooling = config.get("global_pool", "avg")
     if pooling != "avg":
-        found.append(f"it pools by {pooling!r}")
+        found.append(f"its pooling is {pooling!r}")
     return tuple(found)
 
 
 def labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Its class names, each on one line."""
+    """Its class names, each on one line, or None."""
     names = config.get("label_names")
     return json_files.names_in(names) if isinstance(names, list) else None
 
 
 def preprocessing(config: Mapping[str, Any], path: Path) -> Preprocessing:
-    """What timm's evaluation transform does; raises `InputFileError` where we have no such step."""
+    """The preprocessing of timm's evaluation transform.
+
+    Raises `InputFileError` for a transform that `Preprocessing` cannot express.
+    """
     found = config.get("pretrained_cfg", config)
     found = found if isinstance(found, dict) else {}
     mode = found.get("crop_mode") or "center"
-    share = json_files.share_of(found.get("crop_pct") or _CROP_PCT, path)
+    fraction = json_files.fraction_of(found.get("crop_pct") or _CROP_PCT, path)
     size = found.get("input_size") or (3, 224, 224)
     if mode not in ("center", "squash"):
         raise InputFileError(
-            f"the crop_mode {mode!r} has no counterpart here", where=path, remedy=IN_PIXELS
+            f"the crop_mode {mode!r} is not supported here", where=path, remedy=IN_PIXELS
         )
     if (
         not isinstance(size, list | tuple)
@@ -77,16 +80,16 @@ def preprocessing(config: Mapping[str, Any], path: Path) -> Preprocessing:
         raise InputFileError("input_size must be [channels, height, width]", where=path)
     _, height, width = size
     # timm resizes both sides for "squash"; for "center" the shorter one, if the crop is square.
-    exact = mode == "squash" and share == 1
+    exact = mode == "squash" and fraction == 1
     if (mode == "squash" and not exact) or (mode == "center" and height != width):
         raise InputFileError(
-            f"crop_mode {mode!r} of {height} × {width} at {share:g} has no counterpart here",
+            f"crop_mode {mode!r} of {height} × {width} at {fraction:g} is not supported here",
             where=path,
             remedy=IN_PIXELS,
         )
     return json_files.preprocessing(
         {
-            "resize": math.floor(height / share),
+            "resize": math.floor(height / fraction),
             "crop": [height, width],
             "interpolation": found.get("interpolation") or "bicubic",
             "resize_mode": "exact" if exact else "shorter",

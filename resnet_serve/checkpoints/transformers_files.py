@@ -1,6 +1,6 @@
-"""Hugging Face transformers' `config.json` and `preprocessor_config.json`, beside its weights.
+"""Hugging Face transformers' `config.json` and `preprocessor_config.json`.
 
-The image processors that its residual networks are published with (transformers
+The image processors of its published residual networks (transformers
 `models/*/image_processing_*.py`):
 
     ConvNext    shorter side to ⌊size / crop_pct⌋, centre crop of size; from 384 on both sides to it
@@ -36,7 +36,7 @@ def is_processor(data: Mapping[str, Any]) -> bool:
 
 
 def labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:
-    """Its class names, in the order of their numbers, each on one line."""
+    """Its class names, in the order of their numbers, each on one line, or None."""
     names = config.get("id2label")
     if not isinstance(names, dict):
         return None
@@ -44,28 +44,34 @@ def labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def strided(config: Mapping[str, Any]) -> str | None:
-    """Which convolution of a bottleneck halves the image: "1x1" (v1) or "3x3" (v1.5)."""
+    """The convolution of a bottleneck that halves the image: "1x1" (v1) or "3x3" (v1.5).
+
+    None for basic blocks.
+    """
     if config.get("layer_type", "bottleneck") != "bottleneck":
         return None
     return "1x1" if config.get("downsample_in_bottleneck") is True else "3x3"
 
 
 def doubts(config: Mapping[str, Any]) -> tuple[str, ...]:
-    """What tensors do not show: a network with other arithmetic between the same layers."""
+    """Reasons, as text, why the network may compute something else with the same tensors."""
     found = []
     if config.get("hidden_act", "relu") != "relu":
         found.append(f"its activation is {config['hidden_act']!r}")
     if config.get("downsample_in_first_stage", False) is not False:
-        found.append("its first stage halves the image too")
+        found.append("its first stage also halves the image")
     return tuple(found)
 
 
 def preprocessing(data: Mapping[str, Any], path: Path) -> Preprocessing:
-    """What the image processor does; raises `InputFileError` where we have no such step."""
+    """The preprocessing of the image processor.
+
+    Raises `InputFileError` for a processor that `Preprocessing` cannot express.
+    """
     if data.get("do_resize", True) is not True or data.get("do_rescale", True) is not True:
-        raise _refused("does not resize, or does not bring pixels to [0, 1]", path)
+        raise _refused("does not resize, or does not scale pixels to [0, 1]", path)
     if not 254.9 < 1 / _number(data.get("rescale_factor", 1 / 255), "rescale_factor", path) < 255.1:
-        raise _refused("brings pixels to another range than [0, 1]", path)
+        raise _refused("scales pixels to another range than [0, 1]", path)
     normalised = data.get("do_normalize", True) is True
     resample = data.get("resample", 3 if _is_convnext(data) else 2)
     return json_files.preprocessing(
@@ -85,8 +91,8 @@ def _geometry(data: Mapping[str, Any], path: Path) -> dict[str, object]:
         side = _side(size, "shortest_edge", path, default=_WARPED_FROM)
         if side >= _WARPED_FROM:
             return {"resize": side, "crop": [side, side], "resize_mode": "exact"}
-        share = json_files.share_of(data.get("crop_pct") or _CROP_PCT, path)
-        return {"resize": int(side / share), "crop": [side, side], "resize_mode": "shorter"}
+        fraction = json_files.fraction_of(data.get("crop_pct") or _CROP_PCT, path)
+        return {"resize": int(side / fraction), "crop": [side, side], "resize_mode": "shorter"}
     shortest = isinstance(size, dict) and "shortest_edge" in size
     cropped = data.get("do_center_crop") is True
     if shortest and cropped:
@@ -98,20 +104,20 @@ def _geometry(data: Mapping[str, Any], path: Path) -> dict[str, object]:
     elif not shortest and not cropped:
         height, width = _side(size, "height", path), _side(size, "width", path)
         return {"resize": min(height, width), "crop": [height, width], "resize_mode": "exact"}
-    raise _refused("resizes and crops in a way that has no counterpart here", path)
+    raise _refused("resizes and crops in a way that is not supported here", path)
 
 
 def _side(size: object, name: str, path: Path, default: int | None = None) -> int:
     """One side in pixels; older files have one number for all of them."""
     value = size.get(name) if isinstance(size, dict) else (default if size is None else size)
     if type(value) is not int or value < 1:
-        raise _refused(f"says no {name} in pixels", path)
+        raise _refused(f"has no {name} in pixels", path)
     return value
 
 
 def _number(value: object, name: str, path: Path) -> float:
     if not isinstance(value, int | float) or not value > 0:
-        raise _refused(f"says no {name}", path)
+        raise _refused(f"has no {name}", path)
     return value
 
 

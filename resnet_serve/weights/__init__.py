@@ -1,4 +1,4 @@
-"""Weights: from what a user names to a state dict that loads strictly into a network.
+"""Weights: from the value of `--weights` to a state dict that loads strictly into a network.
 
 | module | role |
 |---|---|

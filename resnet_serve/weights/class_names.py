@@ -1,8 +1,8 @@
-"""The names of the classes: built in for ImageNet-1k and CIFAR, else from a file.
+"""The names of the classes: built in for ImageNet-1k and CIFAR, or from a file.
 
-Order is the order of the logits: that of torchvision's checkpoints for ImageNet-1k, that of the
-data sets' own `meta` files for CIFAR-10 and CIFAR-100 (Krizhevsky 2009; the fine labels, which are
-in alphabetical order).
+Names are in the order of the logits: for ImageNet-1k as in torchvision's checkpoints, for CIFAR-10
+and CIFAR-100 as in the data sets' `meta` files (Krizhevsky 2009; the fine labels, in alphabetical
+order).
 """
 
 from __future__ import annotations
@@ -16,18 +16,21 @@ BUILT_IN = ("imagenet1k", "cifar10", "cifar100")
 
 
 def built_in(name: str) -> tuple[str, ...]:
-    """The names of one of `BUILT_IN`."""
+    """The class names of a data set in `BUILT_IN`."""
     text = resources.files("resnet_serve").joinpath(f"labels/{name}.txt").read_text("utf-8")
     return tuple(text.splitlines())
 
 
 def resolve(source: str | Path) -> tuple[str, ...]:
-    """`--labels`: one of `BUILT_IN`, or a file (`./cifar10` for a file of that name)."""
+    """The class names for `--labels`: a name in `BUILT_IN`, or a file with one name per line.
+
+    `./cifar10` is a file of that name. Raises `InputFileError` for a file that cannot be read.
+    """
     return built_in(str(source)) if str(source) in BUILT_IN else read_labels(Path(source))
 
 
-def usual(classes: int) -> tuple[str, ...]:
-    """What a network's classes are called when nobody says it: 1,000 are ImageNet's."""
+def default(classes: int) -> tuple[str, ...]:
+    """The class names where none are given: ImageNet's for 1,000 classes, otherwise numbers."""
     if classes == 1000:
         return built_in("imagenet1k")
     return tuple(f"class {index}" for index in range(classes))

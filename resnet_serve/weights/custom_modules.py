@@ -1,7 +1,7 @@
-"""The weights of a foreign network (`--module`): its own, random ones, or those of a checkpoint.
+"""The weights of a custom module (`--module`): its own, random ones, or those of a checkpoint.
 
-Without `--weights` the network is taken as its factory returns it. A checkpoint must fit strictly;
-what its names carry in front (`module.`, `model.`) is taken off as for the family.
+Without `--weights` the network keeps the weights that its factory gives it. A checkpoint must fit
+strictly; wrappers' prefixes of its names (`module.`, `model.`) are removed as for the family.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class _Found:
-    """Where a network's tensors came from; `network` has them loaded."""
+class _Loaded:
+    """A network with its weights loaded, and the source of the weights."""
 
     network: nn.Module
     source: str
     sha256: str
     trained: bool = True
     preprocessing: Preprocessing | None = None
-    stored: metadata.Found | None = None
+    stored: metadata.Metadata | None = None
     notices: tuple[str, ...] = ()
     trusted_pickle: bool = False
 
@@ -48,7 +48,9 @@ def load(
 ) -> Weights:
     """The network that `module` names, with the weights of `spec` or, for None, its own.
 
-    `preprocessing` is what is known of it already, from a passport.
+    `labels` name the classes. `preprocessing` is given where a passport has it already. Raises
+    `UsageError` for a module that cannot be imported and for weights of the family, and
+    `InputFileError` for a checkpoint that does not fit.
     """
     factory = custom_modules.find_factory(module)
     option = (spec or "").partition(":")
@@ -57,15 +59,15 @@ def load(
     elif spec is None:
         network = custom_modules.make(factory, module)
         check_finite(network.state_dict(), module)
-        found = _Found(network, own(module), digest(network.state_dict()))
+        found = _Loaded(network, own(module), digest(network.state_dict()))
     elif option[0] == "random":
         with untrained.seeded(untrained.seed_of(option[2])):
             network = custom_modules.make(factory, module)
-        found = _Found(network, f"{spec} (untrained)", "", trained=False)
+        found = _Loaded(network, f"{spec} (untrained)", "", trained=False)
     else:
         raise UsageError(
-            f"{spec!r} are weights of the family, not of {module}",
-            remedy="Give --weights a checkpoint, or leave it out for the module's own.",
+            f"{spec!r} names weights of the family, not of {module}",
+            remedy="Give --weights a checkpoint, or omit it for the module's own weights.",
         )
     notices = found.notices
     if preprocessing is None:
@@ -73,7 +75,7 @@ def load(
     described = custom_modules.describe(module, factory, found.network, preprocessing)
     if not found.trained:
         with untrained.seeded(0):
-            untrained.settle(found.network, (described.channels, *preprocessing.crop))
+            untrained.estimate_statistics(found.network, (described.channels, *preprocessing.crop))
     if labels is not None:
         check_label_count(labels, described.classes)
     stored = found.stored
@@ -83,7 +85,7 @@ def load(
         preprocessing=preprocessing,
         labels=labels
         or (stored and stored.labels(described.classes))
-        or class_names.usual(described.classes),
+        or class_names.default(described.classes),
         source=found.source,
         sha256=found.sha256 or digest(found.network.state_dict()),
         trained=found.trained,
@@ -94,13 +96,13 @@ def load(
 
 
 def own(module: str) -> str:
-    """What the weights are called that a factory returns its network with."""
+    """The name of a module's own weights, as a source of weights."""
     return f"as {module} returns it"
 
 
-def _of_file(network: nn.Module, spec: str, reading: Reading, progress: Progress | None) -> _Found:
+def _of_file(network: nn.Module, spec: str, reading: Reading, progress: Progress | None) -> _Loaded:
     checkpoint = read(spec, reading, progress)
-    # The network's own names are cleaned alike: its `model.` is no wrapper's, but looks like one.
+    # The network's own names are cleaned in the same way: they too may start with `model.`.
     wanted = keys.clean(network.state_dict())
     details = disagreements(checkpoint.tensors, wanted.tensors)
     if details:
@@ -113,9 +115,9 @@ def _of_file(network: nn.Module, spec: str, reading: Reading, progress: Progress
     state: dict[str, Tensor] = dict(network.state_dict())
     state |= {f"{wanted.prefix}{name}": tensor for name, tensor in checkpoint.tensors.items()}
     network.load_state_dict(state, strict=True)
-    stored = metadata.Found(checkpoint.path, checkpoint.metadata)
+    stored = metadata.Metadata(checkpoint.path, checkpoint.metadata)
     described = sidecar_files.read(checkpoint.path, overridden=reading.preprocessing is not None)
-    return _Found(
+    return _Loaded(
         network,
         checkpoint.source,
         checkpoint.sha256,
@@ -128,7 +130,7 @@ def _of_file(network: nn.Module, spec: str, reading: Reading, progress: Progress
 
 
 def _preprocessing(
-    found: _Found, reading: Reading, module: str
+    found: _Loaded, reading: Reading, module: str
 ) -> tuple[Preprocessing, tuple[str, ...]]:
     base, notices = found.preprocessing or Preprocessing(), found.notices
     if reading.preprocessing is not None:
@@ -136,7 +138,7 @@ def _preprocessing(
     if found.preprocessing is None:
         height, width = base.crop
         notices += (
-            f"nothing says how {module} sees images: {height} × {width} pixels and ImageNet's "
-            "mean and std are assumed; --preprocessing FILE says it",
+            f"the preprocessing of {module} is unknown: {height} × {width} pixels and ImageNet's "
+            "mean and std are assumed; set it with --preprocessing FILE",
         )
     return base, notices

@@ -1,8 +1,8 @@
-"""Weights: from what the user names to a state dict that fits, its preprocessing and labels.
+"""Loading: from the value of `--weights` to a state dict that fits, its preprocessing and labels.
 
-`imagenet[:v1|:v2]`, `digits`, `random[:seed]`, a file, or an address with its SHA-256. What does
-not fit strictly is answered with what the file looks like; `checkpoints/` reads the files, and
-`source` names the part that was taken.
+`imagenet[:v1|:v2]`, `digits`, `random[:seed]`, a file, or an address with its SHA-256.
+`checkpoints/` reads the files. A state dict must fit strictly; the error for one that does not
+names the network that it looks like.
 """
 
 from __future__ import annotations
@@ -38,9 +38,11 @@ else:
 
 @dataclass(frozen=True)
 class Weights:
-    """A state dict that loads strictly into `architecture`, and all that belongs to it.
+    """A state dict that loads strictly into `architecture`, and what belongs to it.
 
-    `notices` are what its user should be told of how it was read.
+    `labels` are the class names in the order of the logits. `source` and `sha256` identify the
+    file, or the state dict where there is none. `training` is the stored record of the training.
+    `notices` are sentences for the user on how it was read.
     """
 
     architecture: Architecture | CustomArchitecture
@@ -55,7 +57,7 @@ class Weights:
     trusted_pickle: bool = False
 
     def network(self) -> nn.Module:
-        """The PyTorch reference: FP32, evaluation mode, no gradients."""
+        """The PyTorch reference with these weights: FP32, evaluation mode, no gradients."""
         network = build(self.architecture)
         network.load_state_dict(dict(self.state), strict=True)
         return network.requires_grad_(False)
@@ -69,10 +71,12 @@ def load(
     reading: Reading = AS_IT_IS,
     progress: Progress | None = None,
 ) -> Weights:
-    """Resolve `--weights`; without an architecture it is inferred from a file's names and shapes.
+    """Load the weights that `--weights` names.
 
-    `labels` name the classes: those of a checkpoint's own classifier, or as many as a random
-    network is to have.
+    Without an architecture it is inferred from a file's names and shapes. `labels` name the
+    classes of a checkpoint's classifier; a random network gets as many classes as there are
+    labels. Raises `UsageError`, `InputFileError` for a file that does not fit, and `HostError` for
+    a download that fails.
     """
     reading.check(spec, inferring=architecture is None)
     kind, _, option = spec.partition(":")
@@ -87,10 +91,10 @@ def load(
     if reading.preprocessing is not None:
         own = preprocessing_files.override(reading.preprocessing, loaded.preprocessing)
         loaded = replace(loaded, preprocessing=own)
-    taken, given = loaded.architecture.channels, loaded.preprocessing.channels
-    if taken != given:
+    needed, given = loaded.architecture.channels, loaded.preprocessing.channels
+    if needed != given:
         raise InputFileError(
-            f"the network takes images of {_planes(taken)}, its preprocessing gives "
+            f"the network needs images of {_planes(needed)}, its preprocessing gives "
             f"{_planes(given)}",
             where=reading.preprocessing or loaded.source,
             remedy="Give --preprocessing FILE with as many numbers in mean and std.",
@@ -103,13 +107,13 @@ def _planes(channels: int) -> str:
 
 
 def default_spec(architecture: Architecture) -> str:
-    """What `--weights` means when it is not given."""
+    """The default of `--weights` for an architecture; raises `UsageError` where there is none."""
     if architecture.family == "ImageNet":
         return "imagenet"
     if architecture.name == "resnet20":
         return "digits"
     raise UsageError(
-        f"there are no weights to fall back on for {architecture.name}",
+        f"there are no default weights for {architecture.name}",
         remedy="Give --weights a file, or 'random' for an untrained network.",
     )
 
@@ -159,14 +163,14 @@ def _random(architecture: Architecture, option: str, labels: tuple[str, ...] | N
     size = architecture.image_size
     with untrained.seeded(seed):
         network = build(architecture)
-        untrained.quieten(network)
-        untrained.settle(network, (architecture.channels, size, size))
+        untrained.scale_residuals(network)
+        untrained.estimate_statistics(network, (architecture.channels, size, size))
     state = network.state_dict()
     return Weights(
         architecture=architecture,
         state=state,
-        preprocessing=_usual_preprocessing(architecture),
-        labels=labels or class_names.usual(architecture.classes),
+        preprocessing=_default_preprocessing(architecture),
+        labels=labels or class_names.default(architecture.classes),
         source=f"random:{seed} (untrained)",
         sha256=digest(state),
         trained=False,
@@ -175,7 +179,7 @@ def _random(architecture: Architecture, option: str, labels: tuple[str, ...] | N
 
 
 def digest(state: Mapping[str, Tensor]) -> str:
-    """SHA-256 over all tensors of a state, in its order: of networks that come from no file."""
+    """SHA-256 over the bytes of all tensors in their order, for weights that are not in a file."""
     return durable.sha256(b"".join(t.contiguous().numpy().tobytes() for t in state.values()))
 
 
@@ -194,20 +198,20 @@ def _file(
     state = fitting(dict(found.tensors), architecture, found.path)
     if labels is not None:
         check_label_count(labels, architecture.classes)
-    stored = metadata.Found(found.path, found.metadata)
+    stored = metadata.Metadata(found.path, found.metadata)
     preprocessing, training = stored.preprocessing() or described.preprocessing, stored.training()
     published = catalog.recognised(found.sha256)
     if published is not None and preprocessing is None:
         preprocessing, training = published.preprocessing, published.record
         if not overridden:
-            notices += (f"{found.path} is torchvision's {published}: so are its images prepared",)
+            notices += (f"{found.path} is torchvision's {published}, whose preprocessing is used",)
     if preprocessing is None:
-        preprocessing = _usual_preprocessing(architecture)
+        preprocessing = _default_preprocessing(architecture)
         if (architecture.channels == 1 or architecture.bare_stem) and not overridden:
             notices += (
-                f"{found.path} does not say how its images are normalised: mean "
+                f"{found.path} does not record how its images are normalised: mean "
                 f"{preprocessing.mean[0]:.3f} and std {preprocessing.std[0]:.3f} are assumed; "
-                "--preprocessing says it",
+                "set them with --preprocessing FILE",
             )
     return Weights(
         architecture=architecture,
@@ -216,7 +220,7 @@ def _file(
         labels=labels
         or stored.labels(architecture.classes)
         or described.labels_of(architecture.classes)
-        or class_names.usual(architecture.classes),
+        or class_names.default(architecture.classes),
         source=found.source,
         sha256=found.sha256,
         trained=stored.trained(),
@@ -226,20 +230,20 @@ def _file(
     )
 
 
-def _usual_preprocessing(architecture: Architecture) -> Preprocessing:
+def _default_preprocessing(architecture: Architecture) -> Preprocessing:
     side = architecture.image_size
-    usual = Preprocessing(resize=side, crop=(side, side), resize_mode="exact")
-    usual = Preprocessing() if architecture.family == "ImageNet" else usual
+    found = Preprocessing(resize=side, crop=(side, side), resize_mode="exact")
+    found = Preprocessing() if architecture.family == "ImageNet" else found
     if architecture.bare_stem:  # as timm trained all of them
-        usual = replace(usual, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
-    # Grey training scripts have no one convention; ImageNet's numbers, averaged over the channels.
+        found = replace(found, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
+    # Training scripts for grey images share no convention: ImageNet's mean and std, averaged.
     if architecture.channels == 1:
-        return replace(usual, mean=(fmean(usual.mean),), std=(fmean(usual.std),))
-    return usual
+        return replace(found, mean=(fmean(found.mean),), std=(fmean(found.std),))
+    return found
 
 
 def save(path: Path, weights: Weights) -> None:
-    """Write a safetensors checkpoint that carries its preprocessing, labels and training record."""
+    """Write a safetensors checkpoint with its preprocessing, labels and training record."""
     from safetensors.torch import save as serialize
 
     described = metadata.written(

@@ -40,10 +40,10 @@ def test_the_working_directory_is_looked_in(
 @pytest.mark.parametrize(
     ("spec", "error", "said"),
     [
-        ("classifiers", UsageError, "names no factory"),
-        ("classifiers:", UsageError, "names no factory"),
-        (":VGGLike", UsageError, "names no factory"),
-        ("classifiers:a-b", UsageError, "names no factory"),
+        ("classifiers", UsageError, "does not name a factory"),
+        ("classifiers:", UsageError, "does not name a factory"),
+        (":VGGLike", UsageError, "does not name a factory"),
+        ("classifiers:a-b", UsageError, "does not name a factory"),
         ("no_such_module:made", InputFileError, "No module named 'no_such_module'"),
         ("no/such/file.py:made", UsageError, "there is no file"),
         ("classifiers:missing", UsageError, "has no 'missing'"),
@@ -80,9 +80,9 @@ def test_what_makes_no_network(name: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("network", "size", "said"),
     [
-        (classifiers.two_answers(), 32, "answers tuple for one image"),
-        (nn.Identity(), 32, r"answers \[1, 3, 32, 32\] for one image"),
-        (nn.Sequential(nn.Flatten(), nn.Linear(9, 2)), 32, "cannot take an image FP32"),
+        (classifiers.two_answers(), 32, "returns tuple for one image"),
+        (nn.Identity(), 32, r"returns \[1, 3, 32, 32\] for one image"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(9, 2)), 32, "fails for an image FP32"),
     ],
 )
 def test_what_is_no_classifier(network: nn.Module, size: int, said: str) -> None:

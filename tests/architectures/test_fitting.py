@@ -47,7 +47,7 @@ def test_a_file_from_before_the_batch_counters_is_inferred_too() -> None:
 def test_what_lacks_a_tensor_is_not_guessed(name: str) -> None:
     state = state_of(find("resnet18"))
     del state[name]
-    with pytest.raises(InputFileError, match="this is none of the family") as caught:
+    with pytest.raises(InputFileError, match="this is not a network of the family") as caught:
         inferred(state, FILE)
     assert "--arch" in str(caught.value)
     assert "\n" not in str(caught.value)

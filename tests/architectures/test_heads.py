@@ -72,5 +72,5 @@ def test_parameters_are_shared_under_their_own_names(network: nn.Module) -> None
 
 
 def test_what_is_no_resnet_is_refused() -> None:
-    with pytest.raises(UsageError, match="where a Sequential has its features is not known"):
+    with pytest.raises(UsageError, match="the features of a Sequential are not known"):
         with_head(nn.Sequential(), "features")

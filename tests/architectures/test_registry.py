@@ -167,7 +167,7 @@ def test_other_images_change_the_first_convolution_alone(row: Architecture) -> N
 
 
 def test_images_without_channels_are_refused() -> None:
-    with pytest.raises(UsageError, match="resnet18 cannot take images of 0 channels"):
+    with pytest.raises(UsageError, match="resnet18 cannot have images of 0 channels"):
         find("resnet18").with_channels(0)
 
 
@@ -199,7 +199,7 @@ def test_an_unknown_name_is_answered_with_the_nearest(given: str, meant: str) ->
 
 @pytest.mark.parametrize("given", ["vgg16", "", "mobilenetv3"])
 def test_a_name_like_none_is_answered_with_the_list_alone(given: str) -> None:
-    with pytest.raises(UsageError, match="There are resnet18, resnet34, ") as caught:
+    with pytest.raises(UsageError, match="Known are resnet18, resnet34, ") as caught:
         find(given)
     assert "Did you mean" not in str(caught.value)
     assert all(name in str(caught.value) for name in ARCHITECTURES)

@@ -21,7 +21,7 @@ from resnet_serve.errors import UsageError
 def test_what_a_branch_adds_last_is_scaled_and_nothing_else(name: str, last: str) -> None:
     network = build(find(name))
     before = {key: tensor.clone() for key, tensor in network.state_dict().items()}
-    untrained.quieten(network)
+    untrained.scale_residuals(network)
     after = network.state_dict()
     key = f"{last}.weight"
     assert torch.equal(after[key], before[key] * untrained.RESIDUAL_SCALE)
@@ -37,7 +37,7 @@ def test_batchnorms_without_an_identity_beside_them_get_an_offset(
     name: str, where: str, count: int
 ) -> None:
     network = build(find(name))
-    untrained.quieten(network)
+    untrained.scale_residuals(network)
     given = {key for key, t in network.state_dict().items() if torch.all(t == untrained.OFFSET)}
     offset = {key for key in given if key.endswith(".bias")}
     assert len(offset) == count
@@ -51,14 +51,14 @@ def test_batchnorms_without_an_identity_beside_them_get_an_offset(
 def test_the_branches_of_a_deep_stage_are_quieter(name: str, last: str, scale: float) -> None:
     network = build(find(name))
     before = network.state_dict()[f"{last}.weight"].clone()
-    untrained.quieten(network)
+    untrained.scale_residuals(network)
     assert torch.allclose(network.state_dict()[f"{last}.weight"], before * scale)
 
 
 def test_settling_fills_the_statistics() -> None:
     with untrained.seeded(0):
         network = build(find("resnet20"))
-        untrained.settle(network, (3, 32, 32))
+        untrained.estimate_statistics(network, (3, 32, 32))
     assert not network.training
     assert network.state_dict()["layer2.1.bn1.running_mean"].abs().max() > 0
     assert network.state_dict()["layer2.1.bn1.num_batches_tracked"] == untrained.PASSES
@@ -80,5 +80,5 @@ def test_seeds(option: str, seed: int) -> None:
 
 @pytest.mark.parametrize("option", ["x", "-1", "1.5", "1" * 19])
 def test_what_is_no_seed(option: str) -> None:
-    with pytest.raises(UsageError, match="0 to 18 digits"):
+    with pytest.raises(UsageError, match="at most 18 digits"):
         untrained.seed_of(option)

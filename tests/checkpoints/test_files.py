@@ -66,7 +66,7 @@ def test_a_shard_outside_the_folder_of_its_index_is_refused(tmp_path: Path, name
     path = index_of(tmp_path / "in", {"a": name})
     assert refused(path) == (
         f"{path}: names a shard outside its own folder: {name!r}. "
-        "Shards lie beside their index; take the checkpoint from its source again."
+        "Shards must be in the folder of their index; download them again."
     )
 
 
@@ -74,7 +74,7 @@ def test_a_shard_outside_the_folder_of_its_index_is_refused(tmp_path: Path, name
 def test_a_shard_of_another_kind_is_refused(tmp_path: Path, name: str) -> None:
     (tmp_path / "x.pth").write_bytes(b"x")
     assert refused(index_of(tmp_path, {"a": name})).endswith(
-        f": names a shard that ends in none of .safetensors, .bin: {name!r}"
+        f": names a shard that is not .safetensors or .bin: {name!r}"
     )
 
 
@@ -110,16 +110,16 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
     with pytest.raises(InputFileError) as caught:
         files.located(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}: is a folder without a checkpoint. Name the file; in a folder "
+        f"{tmp_path}: is a folder without a checkpoint. Give the file; in a folder, "
         "model.safetensors, model.safetensors.index.json, pytorch_model.bin, "
-        "pytorch_model.bin.index.json are looked for."
+        "pytorch_model.bin.index.json are searched."
     )
 
 
 def test_pickled_code_in_one_shard_is_refused_unless_it_is_trusted(pickled_shards: Path) -> None:
     shard = pickled_shards.with_name("pytorch_model-00002-of-00002.bin")
     torch.save({"c": argparse.Namespace(x=1)}, shard)
-    assert refused(pickled_shards).startswith(f"{shard}: holds pickled code, which is not run")
+    assert refused(pickled_shards).startswith(f"{shard}: contains pickled code, which is not run")
     assert files.read(pickled_shards, trust_pickle=True).trusted_pickle
 
 
@@ -127,7 +127,7 @@ def test_a_shard_that_holds_no_mapping_is_refused(pickled_shards: Path) -> None:
     shard = pickled_shards.with_name("pytorch_model-00001-of-00002.bin")
     torch.save([torch.ones(2)], shard)
     assert refused(pickled_shards) == (
-        f"{shard}: is no shard (a mapping of parameter names to tensors)"
+        f"{shard}: is not a shard (a mapping of parameter names to tensors)"
     )
 
 
@@ -146,11 +146,11 @@ def test_an_index_that_is_none_is_refused(tmp_path: Path, weight_map: object) ->
 
 def test_shards_and_index_must_agree(sharded: Path) -> None:
     names = {"a": "model-1.safetensors", "c": "model-2.safetensors"}
-    assert "holds b, which model.safetensors.index.json does not" in refused(
+    assert "contains b, which model.safetensors.index.json does not" in refused(
         index_of(sharded.parent, names)
     )
     names |= {"b": "model-1.safetensors", "d": "model-2.safetensors"}
-    assert "its shards do not hold d" in refused(index_of(sharded.parent, names))
+    assert "its shards do not contain d" in refused(index_of(sharded.parent, names))
 
 
 @pytest.mark.parametrize("suffix", ["pth.tar", "pt", "pth", "ckpt", "bin", "tar"])
@@ -166,9 +166,9 @@ def test_pickled_code_is_refused_by_name_and_read_only_when_trusted(tmp_path: Pa
     path = tmp_path / "net.pth"
     torch.save({"model": FIRST, "args": argparse.Namespace(lr=0.1)}, path)
     assert refused(path) == (
-        f"{path}: holds pickled code, which is not run: it wants argparse.Namespace. "
+        f"{path}: contains pickled code, which is not run: it needs argparse.Namespace. "
         "Save the network's state_dict() and give that file. "
-        "Only if you trust its author with this account: --trust-pickle."
+        "Only if you trust its author to run programs as you, use --trust-pickle."
     )
     found = files.read(path, trust_pickle=True)
     assert found.trusted_pickle
@@ -186,6 +186,6 @@ def test_trusted_code_that_fails_says_so_in_one_line(tmp_path: Path) -> None:
     path.write_bytes(b"\x80\x02cno_such_package\nNetwork\n.")
     assert refused(path, trust_pickle=True) == (
         f"{path}: its pickled code was run and failed (ModuleNotFoundError: No module named "
-        "'no_such_package'). Run where the packages that saved it are installed, or save a "
+        "'no_such_package'). Install the packages that saved it, or save the network's "
         "state_dict()."
     )

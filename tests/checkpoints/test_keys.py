@@ -20,16 +20,16 @@ STATES = st.sets(NAMES, max_size=8).map(lambda names: {name: object() for name i
 def test_nothing_is_dropped_renamed_twice_or_merged(state: dict[str, object]) -> None:
     found = clean(state)
     back = {f"{found.prefix}{name}": value for name, value in found.tensors.items()}
-    assert not back.keys() & found.beside.keys()
-    assert back | found.beside == state
-    assert len(found.tensors) + len(found.beside) == len(state)
+    assert not back.keys() & found.training_only.keys()
+    assert back | found.training_only == state
+    assert len(found.tensors) + len(found.training_only) == len(state)
 
 
 @given(STATES)
 def test_cleaning_twice_is_cleaning_once(state: dict[str, object]) -> None:
     once = clean(state).tensors
     again = clean(once)
-    assert (again.tensors, again.prefix, again.beside) == (once, "", {})
+    assert (again.tensors, again.prefix, again.training_only) == (once, "", {})
 
 
 @given(st.lists(st.sampled_from(sorted(WRAPPERS)), max_size=6))
@@ -37,7 +37,7 @@ def test_any_order_of_wrappers_comes_off(wrappers: list[str]) -> None:
     prefix = "".join(f"{wrapper}." for wrapper in wrappers)
     found = clean({f"{prefix}{name}": name for name in NETWORK})
     assert found.tensors == {name: name for name in NETWORK}
-    assert (found.prefix, found.beside) == (prefix, {})
+    assert (found.prefix, found.training_only) == (prefix, {})
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def test_any_order_of_wrappers_comes_off(wrappers: list[str]) -> None:
 )
 def test_losses_metrics_and_counters_do_not_hold_a_prefix_on(beside: str) -> None:
     found = clean({**{f"module.{name}": 1 for name in NETWORK}, beside: 2})
-    assert (set(found.tensors), found.beside) == (set(NETWORK), {beside: 2})
+    assert (set(found.tensors), found.training_only) == (set(NETWORK), {beside: 2})
 
 
 @pytest.mark.parametrize("other", ["head.weight", "modules.fc.weight", "module", "conv1.weight"])

@@ -105,7 +105,7 @@ def test_what_is_outside_a_backbone_is_not_guessed_to_be_its_classifier(
     with pytest.raises(InputFileError) as caught:
         family(tmp_path, state | {name: torch.ones(2, 2) for name in strangers})
     assert str(caught.value) == (
-        f"{tmp_path / 'net.pth'}: holds a network below 'backbone.' and, outside it, {said} "
+        f"{tmp_path / 'net.pth'}: contains a network under 'backbone.' and other tensors: {said} "
         "Save the network's state_dict() and give that file."
     )
 
@@ -117,7 +117,7 @@ def test_a_classifier_behind_dropout_is_the_classifier(tmp_path: Path, place: in
     found = family(tmp_path, state)
     assert found.tensors.keys() == named().keys()
     assert found.notices == (
-        f"fc.{place} is taken for the classifier; what has no parameters is left out",
+        f"fc.{place} is used as the classifier; layers of fc without parameters are ignored",
     )
 
 

@@ -44,8 +44,11 @@ def test_transformers_words_are_understood_too(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("data", "message"),
     [
-        ({"size": 3}, "does not know 'size'. Fields are crop, interpolation, mean, resize"),
-        ({}, "says nothing"),
+        (
+            {"size": 3},
+            "has an unknown field 'size'. Its fields are crop, interpolation, mean, resize",
+        ),
+        ({}, "has no fields"),
         ([1], "is JSON, but not a mapping of fields"),
         ({"resize": -1}, "whole numbers of pixels"),
         ({"std": [0, 1, 1]}, "std above 0"),

@@ -65,20 +65,20 @@ def test_an_address_without_a_hash_is_refused(scheme: str) -> None:
         read(f"{scheme}://example.org/net.pth")
     assert str(caught.value) == (
         "weights from an address need the SHA-256 of the file. "
-        "Give it with --weights-sha256; whoever published the file should say it."
+        "Give it with --weights-sha256; the publisher of the file should state it."
     )
 
 
 @pytest.mark.parametrize("given", ["", "abc", "g" * 64, "0" * 63, "0" * 65, "sha256:" + "0" * 64])
 def test_a_hash_that_is_none_is_refused(given: str) -> None:
-    with pytest.raises(UsageError, match="takes 64 hexadecimal digits"):
+    with pytest.raises(UsageError, match="needs 64 hexadecimal digits"):
         read("net.pth", Reading(sha256=given))
 
 
 def test_a_local_file_is_held_to_its_hash_before_it_is_read(tmp_path: Path) -> None:
     path = tmp_path / "net.pth"
     path.write_bytes(b"no checkpoint at all")
-    with pytest.raises(InputFileError, match="It is damaged, or not the file that was meant"):
+    with pytest.raises(InputFileError, match="It is damaged, or not the intended file"):
         read(str(path), Reading(sha256="0" * 64))
 
 
@@ -94,7 +94,7 @@ def test_a_local_file_is_held_to_its_hash_before_it_is_read(tmp_path: Path) -> N
 def test_options_of_files_are_refused_without_one(spec: str, reading: Reading, flag: str) -> None:
     with pytest.raises(UsageError) as caught:
         reading.check(spec)
-    assert str(caught.value) == f"{flag} is for checkpoint files. Leave it out with {spec!r}."
+    assert str(caught.value) == f"{flag} is for checkpoint files. Omit it with {spec!r}."
 
 
 @pytest.mark.parametrize(

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 from library_configs import A1, CONVNEXT, RESNET_50, VIT, written
 
-from resnet_serve.checkpoints.sidecar_files import Beside, read
+from resnet_serve.checkpoints.sidecar_files import Sidecar, read
 from resnet_serve.errors import InputFileError
 from resnet_serve.preprocessing import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
 
-def beside(folder: Path, data: object, processor: object = None) -> Beside:
+def beside(folder: Path, data: object, processor: object = None) -> Sidecar:
     written(folder, data)
     if processor is not None:
         written(folder, processor, "preprocessor_config.json")
@@ -47,8 +47,8 @@ def test_squash_at_full_size_resizes_both_sides(tmp_path: Path) -> None:
     "data", [{}, {"architectures": ["ViTForImageClassification"]}, {"model_type": "vit"}]
 )
 def test_the_config_of_another_library_is_none_of_ours(tmp_path: Path, data: object) -> None:
-    assert beside(tmp_path, data) == Beside()
-    assert read(tmp_path / "elsewhere" / "net.pth") == Beside()
+    assert beside(tmp_path, data) == Sidecar()
+    assert read(tmp_path / "elsewhere" / "net.pth") == Sidecar()
 
 
 @pytest.mark.parametrize(("classes", "taken"), [(2, ("a", "b c")), (3, None)])
@@ -61,13 +61,13 @@ def test_class_names_are_taken_when_they_are_as_many(
 @pytest.mark.parametrize(
     ("config", "message"),
     [
-        ({"crop_mode": "border"}, "the crop_mode 'border' has no counterpart here"),
-        ({"crop_mode": "squash", "crop_pct": 0.9}, "'squash' of 224 × 224 at 0.9 has no"),
-        ({"input_size": [3, 96, 128]}, "'center' of 96 × 128 at 0.875 has no counterpart"),
+        ({"crop_mode": "border"}, "the crop_mode 'border' is not supported here"),
+        ({"crop_mode": "squash", "crop_pct": 0.9}, "'squash' of 224 × 224 at 0.9 is not supported"),
+        ({"input_size": [3, 96, 128]}, "'center' of 96 × 128 at 0.875 is not supported"),
         ({"input_size": [224, 224]}, "input_size must be [channels, height, width]"),
         ({"input_size": [3, 0, 0]}, "input_size must be"),
-        ({"crop_pct": "0.9"}, "crop_pct '0.9' is no share"),
-        ({"crop_pct": 1e-9}, "crop_pct 1e-09 is no share"),
+        ({"crop_pct": "0.9"}, "crop_pct '0.9' is not a fraction"),
+        ({"crop_pct": 1e-9}, "crop_pct 1e-09 is not a fraction"),
         ({"interpolation": "random"}, "unknown interpolation 'random'"),
         ({"mean": [0.5]}, "mean"),
         ({"mean": "abc"}, "mean and std must be numbers"),
@@ -122,14 +122,14 @@ def test_transformers_config_says_where_bottlenecks_stride(
         (A1 | {"model_args": {"num_classes": 3, "drop_rate": 0.1}, "global_pool": "avg"}, ()),
         (
             A1 | {"architecture": "resnetaa50d"},
-            ("timm calls it 'resnetaa50d', which is none of the family",),
+            ("timm calls it 'resnetaa50d', which is not in the family",),
         ),
         (
             A1 | {"model_args": {"act_layer": "gelu", "output_stride": 8}, "global_pool": "max"},
             (
                 "timm builds it with 'act_layer'",
                 "timm builds it with 'output_stride'",
-                "it pools by 'max'",
+                "its pooling is 'max'",
             ),
         ),
         (RESNET_50, ()),
@@ -137,7 +137,7 @@ def test_transformers_config_says_where_bottlenecks_stride(
         (RESNET_50 | {"hidden_act": "gelu"}, ("its activation is 'gelu'",)),
         (
             RESNET_50 | {"downsample_in_first_stage": True},
-            ("its first stage halves the image too",),
+            ("its first stage also halves the image",),
         ),
     ],
 )
@@ -201,14 +201,14 @@ def test_image_processors_are_read_as_transformers_reads_them(
     ("change", "message"),
     [
         ({"do_resize": False}, "does not resize"),
-        ({"do_rescale": False}, "does not bring pixels to [0, 1]"),
+        ({"do_rescale": False}, "does not scale pixels to [0, 1]"),
         ({"rescale_factor": 1 / 127.5}, "another range than [0, 1]"),
-        ({"rescale_factor": "1/255"}, "says no rescale_factor"),
-        ({"rescale_factor": 0}, "says no rescale_factor"),
-        ({"size": {"longest_edge": 224}}, "says no shortest_edge in pixels"),
-        ({"size": True}, "says no shortest_edge in pixels"),
-        ({"crop_pct": 0.01}, "crop_pct 0.01 is no share"),
-        ({"crop_pct": [1]}, "crop_pct [1] is no share"),
+        ({"rescale_factor": "1/255"}, "has no rescale_factor"),
+        ({"rescale_factor": 0}, "has no rescale_factor"),
+        ({"size": {"longest_edge": 224}}, "has no shortest_edge in pixels"),
+        ({"size": True}, "has no shortest_edge in pixels"),
+        ({"crop_pct": 0.01}, "crop_pct 0.01 is not a fraction"),
+        ({"crop_pct": [1]}, "crop_pct [1] is not a fraction"),
         ({"resample": 99}, "unknown interpolation '99'"),
         ({"resample": [3]}, "unknown interpolation '[3]'"),
         ({"image_mean": [0.5]}, "mean and std"),
@@ -234,5 +234,5 @@ def test_a_processor_without_counterpart_is_refused_with_the_file(
 def test_a_processor_whose_images_have_no_one_shape_or_are_padded_is_refused(
     tmp_path: Path, change: dict[str, object]
 ) -> None:
-    with pytest.raises(InputFileError, match=r"no counterpart here\. Give --preprocessing FILE"):
+    with pytest.raises(InputFileError, match=r"not supported here\. Give --preprocessing FILE"):
         beside(tmp_path, RESNET_50, VIT | change)

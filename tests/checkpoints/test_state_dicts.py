@@ -31,7 +31,7 @@ def under(prefix: str, state: State) -> dict[str, Tensor]:
 
 
 def is_the(state: State, choice: Choice) -> bool:
-    found = choice.part.tensors
+    found = choice.network.tensors
     return found.keys() == state.keys() and all(torch.equal(found[n], state[n]) for n in state)
 
 
@@ -66,7 +66,7 @@ def refused(loaded: object, *, ema: bool = False) -> str:
 def test_every_wrapper_gives_the_network_and_says_where_it_was(loaded: object, place: str) -> None:
     choice = choose(loaded, FILE)
     assert is_the(NETWORK, choice)
-    assert (choice.part.place, choice.part.averaged) == (place, False)
+    assert (choice.network.place, choice.network.averaged) == (place, False)
 
 
 AVERAGED: list[tuple[Wrap, str]] = [
@@ -105,17 +105,17 @@ def test_the_averaged_copy_is_taken_when_it_is_asked_for_and_never_unasked(
     plain, averaged = choose(loaded, FILE), choose(loaded, FILE, ema=True)
     assert is_the(NETWORK, plain)
     assert plain.notices == (
-        f"net.pth holds an averaged copy (EMA) too, in {place}; --ema takes it",
+        f"net.pth also contains an averaged copy (EMA), in {place}; --ema uses it",
     )
     assert is_the(AVERAGE, averaged)
-    assert averaged.part.averaged
-    assert averaged.notices == (f"the averaged copy (EMA) in {place} was taken",)
+    assert averaged.network.averaged
+    assert averaged.notices == (f"the averaged copy (EMA) in {place} is used",)
 
 
 def test_what_is_left_out_is_said() -> None:
     loaded = under("model.", NETWORK) | {"criterion.weight": torch.ones(10)}
     assert choose(loaded, FILE).notices == (
-        "left out of net.pth, being no part of the network: criterion.weight",
+        "ignored in net.pth, as not part of the network: criterion.weight",
     )
 
 
@@ -125,36 +125,36 @@ def test_what_is_left_out_is_said() -> None:
         (
             {"model_ema": AVERAGE},
             False,
-            "net.pth: holds only an averaged copy (EMA) of the network, in model_ema. "
-            "Give --ema to take it.",
+            "net.pth: contains only an averaged copy (EMA) of the network, in model_ema. "
+            "Give --ema to use it.",
         ),
         (
             {"model": NETWORK},
             True,
-            "net.pth: holds no averaged copy (EMA) of the network. Leave out --ema.",
+            "net.pth: contains no averaged copy (EMA) of the network. Omit --ema.",
         ),
         (
             {"ema": AVERAGE, "state_dict_ema": NETWORK},
             True,
-            "net.pth: holds more than one network: ema, state_dict_ema. "
+            "net.pth: contains more than one network: ema, state_dict_ema. "
             "Save the state_dict() of the one you mean and give that file.",
         ),
         (
             {"model": NETWORK, "state_dict": AVERAGE},
             False,
-            "net.pth: holds more than one network: model, state_dict. "
+            "net.pth: contains more than one network: model, state_dict. "
             "Save the state_dict() of the one you mean and give that file.",
         ),
         (
             {"state_dict": under("student.", NETWORK) | under("teacher.", AVERAGE)},
             False,
-            "net.pth: holds more than one network: state_dict.student, state_dict.teacher. "
+            "net.pth: contains more than one network: state_dict.student, state_dict.teacher. "
             "Save the state_dict() of the one you mean and give that file.",
         ),
         (
             {"epoch": 3},
             False,
-            "net.pth: holds no state dict (a mapping of parameter names to tensors). "
+            "net.pth: contains no state dict (a mapping of parameter names to tensors). "
             "Save the network's state_dict() and give that file.",
         ),
     ],

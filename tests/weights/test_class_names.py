@@ -65,6 +65,6 @@ def test_anything_else_is_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 def test_a_thousand_classes_are_imagenet_s_and_others_are_numbered() -> None:
-    assert class_names.usual(1000) == class_names.built_in("imagenet1k")
-    assert class_names.usual(2) == ("class 0", "class 1")
-    assert class_names.usual(10)[9] == "class 9"
+    assert class_names.default(1000) == class_names.built_in("imagenet1k")
+    assert class_names.default(2) == ("class 0", "class 1")
+    assert class_names.default(10)[9] == "class 9"

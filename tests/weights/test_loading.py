@@ -176,7 +176,7 @@ def test_the_averaged_copy_is_taken_on_request_and_announced(
     found = weights.load(str(path), RESNET20, reading=Reading(ema=True))
     assert same(dict(found.state), state)
     assert found.source == f"{path} (model_ema, averaged)"
-    assert found.notices == ("the averaged copy (EMA) in model_ema was taken",)
+    assert found.notices == ("the averaged copy (EMA) in model_ema is used",)
 
 
 def test_a_trusted_pickle_is_stamped_and_said(tmp_path: Path, state: dict[str, Tensor]) -> None:
@@ -184,7 +184,7 @@ def test_a_trusted_pickle_is_stamped_and_said(tmp_path: Path, state: dict[str, T
     torch.save({"model": build(RESNET20), "epoch": 1}, path)
     found = weights.load(str(path), RESNET20, reading=Reading(trust_pickle=True))
     assert found.trusted_pickle
-    assert found.notices == (f"{path} holds pickled code, and it was RUN (--trust-pickle)",)
+    assert found.notices == (f"{path} contains pickled code, which was RUN (--trust-pickle)",)
     assert found.source == f"{path} (model)"
     torch.save(state, path)
     harmless = weights.load(str(path), RESNET20, reading=Reading(trust_pickle=True))
@@ -200,7 +200,7 @@ def test_the_classifier_of_the_file_decides_the_class_count(
     for architecture in (RESNET20, None):
         found = weights.load(str(tmp_path / "net.pth"), architecture)
         assert found.architecture == RESNET20.with_classes(classes)
-        assert found.labels == class_names.usual(classes)
+        assert found.labels == class_names.default(classes)
 
 
 def test_twins_are_told_apart_by_the_file_or_said(
@@ -216,6 +216,12 @@ def test_twins_are_told_apart_by_the_file_or_said(
     assert (named.architecture.name, named.notices) == ("plain20", ())
 
 
+def counted(row: Architecture) -> Architecture:
+    """The row with its number of parameters, by which networks are recognised."""
+    with torch.device("meta"):
+        return replace(row, parameters=sum(p.numel() for p in build(row).parameters()))
+
+
 @pytest.mark.parametrize(("in_bottleneck", "name"), [(False, "resnet50"), (True, "resnet50v1")])
 def test_a_folder_of_transformers_says_all_that_is_to_know(
     tmp_path: Path, in_bottleneck: bool, name: str
@@ -223,7 +229,7 @@ def test_a_folder_of_transformers_says_all_that_is_to_know(
     theirs = other_libraries.hugging_face(thin(find("resnet50")).with_classes(2)).state_dict()
     row = thin(find(name)).with_classes(2)
     with pytest.MonkeyPatch.context() as patch:
-        rows = {each: thin(find(each)) for each in ("resnet50", "resnet50v1")}
+        rows = {each: counted(thin(find(each))) for each in ("resnet50", "resnet50v1")}
         patch.setattr(fitting, "ARCHITECTURES", rows)
         save_file(theirs, tmp_path / "model.safetensors")
         written(tmp_path, RESNET_50 | {"downsample_in_bottleneck": in_bottleneck})
@@ -242,15 +248,15 @@ def test_a_network_that_computes_otherwise_between_the_same_layers_is_refused_or
 ) -> None:
     save_file(state, tmp_path / "model.safetensors")
     written(tmp_path, A1 | {"architecture": "resnetaa20"})
-    doubt = "timm calls it 'resnetaa20', which is none of the family"
+    doubt = "timm calls it 'resnetaa20', which is not in the family"
     with pytest.raises(InputFileError) as caught:
         weights.load(str(tmp_path / "model.safetensors"), None)
     assert str(caught.value) == (
-        f"{tmp_path / 'config.json'}: {doubt}: its tensors alone do not tell what it computes. "
-        "Give --arch if that is what it computes, or --module with its own code."
+        f"{tmp_path / 'config.json'}: {doubt}: its tensors alone do not show what it computes. "
+        "Give --arch if it computes the same, or --module with its own code."
     )
     loaded = weights.load(str(tmp_path / "model.safetensors"), RESNET20)
-    assert loaded.notices == (f"{doubt}: it is taken for a resnet20 all the same",)
+    assert loaded.notices == (f"{doubt}: it is read as a resnet20 nevertheless",)
 
 
 def test_a_published_file_is_known_by_its_hash_whatever_it_is_called(
@@ -264,7 +270,7 @@ def test_a_published_file_is_known_by_its_hash_whatever_it_is_called(
     loaded = weights.load(str(path), None)
     assert loaded.preprocessing == Preprocessing(resize=232)
     assert loaded.training["published_top1"] == 70.0
-    assert loaded.notices == (f"{path} is torchvision's resnet18 V2: so are its images prepared",)
+    assert loaded.notices == (f"{path} is torchvision's resnet18 V2, whose preprocessing is used",)
     with path.open("ab") as file:
         file.write(b"more")
     assert weights.load(str(path), None).preprocessing == Preprocessing(resize=256)
@@ -304,13 +310,13 @@ def test_how_timm_s_resnetv2_see_images_is_said_when_it_is_assumed(tmp_path: Pat
     )
     assert loaded.notices == (
         "the names are those of timm (resnetv2), read as torchvision's",
-        f"{path} does not say how its images are normalised: mean 0.500 and std 0.500 are "
-        "assumed; --preprocessing says it",
+        f"{path} does not record how its images are normalised: mean 0.500 and std 0.500 are "
+        "assumed; set them with --preprocessing FILE",
     )
 
 
 def test_without_an_architecture_there_must_be_a_file() -> None:
-    with pytest.raises(UsageError, match="nothing to infer a network from in 'digits'"):
+    with pytest.raises(UsageError, match="no network can be inferred from 'digits'"):
         weights.load("digits", None)
 
 
@@ -533,5 +539,5 @@ def test_the_default_weights(name: str, spec: str) -> None:
 
 
 def test_an_architecture_without_default_weights_says_what_to_give() -> None:
-    with pytest.raises(UsageError, match=r"fall back on for resnet56.*'random'"):
+    with pytest.raises(UsageError, match=r"no default weights for resnet56.*'random'"):
         weights.default_spec(find("resnet56"))
