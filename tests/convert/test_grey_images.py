@@ -96,7 +96,7 @@ def test_channels_of_network_and_preprocessing_must_agree(checkpoint: Path) -> N
     with pytest.raises(InputFileError) as caught:
         weights.load(str(checkpoint), None, reading=Reading(preprocessing=colour))
     assert str(caught.value) == (
-        f"{colour}: the network takes images of 1 channel, its preprocessing gives 3 channels. "
+        f"{colour}: the network needs images of 1 channel, its preprocessing gives 3 channels. "
         "Give --preprocessing FILE with as many numbers in mean and std."
     )
 
