@@ -1,4 +1,4 @@
-"""Head: which answers of the network are served, and what makes no sense without classes."""
+"""Head: which outputs of the network are served, and the options that need classes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from types import MappingProxyType
 from resnet_serve.errors import UsageError
 
 CLASSIFIER = "classifier"
-# What each head answers, in the words of the gate.
+# What the outputs of each head are called in the gate.
 HEADS: Mapping[str, str] = MappingProxyType(
     {CLASSIFIER: "logits", "features": "features", "pyramid": "maps"}
 )
@@ -17,7 +17,11 @@ HEADS: Mapping[str, str] = MappingProxyType(
 def check_head(
     head: str, *, without_classes: Mapping[str, bool], not_yet: Mapping[str, bool]
 ) -> None:
-    """Refuse an unknown head, and with features every option that is given of these two kinds."""
+    """Raise `UsageError` for an unknown head, and for options that a head without classes lacks.
+
+    Of each option, whether it was given: those `without_classes` need classes, those `not_yet`
+    are not built for other heads.
+    """
     if head not in HEADS:
         raise UsageError(f"unknown head {head!r}", remedy=f"Use {', '.join(HEADS)}.")
     if head == CLASSIFIER:
@@ -25,12 +29,12 @@ def check_head(
     for option, given in without_classes.items():
         if given:
             raise UsageError(
-                f"--head {head} decides among no classes: {option} means nothing there",
+                f"--head {head} has no classes, and {option} needs them",
                 remedy="Leave it out.",
             )
     for option, given in not_yet.items():
         if given:
             raise UsageError(
-                f"--head {head} is not made with {option}",
+                f"--head {head} is not available with {option}",
                 remedy="Use --target onnxruntime, openvino or auto.",
             )

@@ -76,10 +76,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/convert/parity/test_compare.py",
         "what is compared",
     ),
-    "convert/resnet_convert/parity/evaluator.py": (
-        "tests/convert/quantization/test_calibration_search.py",
-        "it judges the trials of the search",
-    ),
     "convert/resnet_convert/parity/opening.py": (
         "tests/convert/parity/test_compare.py",
         "opens what is compared",
@@ -112,10 +108,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/convert/report/test_plots.py",
         "draws the plots",
     ),
-    "convert/resnet_convert/request/check.py": (
-        "tests/convert/cli/test_options.py",
-        "refuses options, as the command shows them",
-    ),
     "convert/resnet_convert/request/default_target.py": (
         "tests/convert/cli/test_convert_tensorrt.py",
         "the default of --target, by what the host has",
@@ -124,17 +116,9 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/convert/cli/test_options.py",
         "the options of the command",
     ),
-    "convert/resnet_convert/request/request.py": (
-        "tests/convert/cli/test_options.py",
-        "what the options become",
-    ),
     "convert/resnet_convert/stage_log.py": (
         "tests/convert/test_pipeline.py",
         "the stages that a conversion reports",
-    ),
-    "convert/resnet_convert/stages.py": (
-        "tests/convert/cli/test_convert.py",
-        "the table that --dry-run prints",
     ),
     "convert/resnet_convert/tensorrt/builder.py": (
         "tests/contract/test_trt_conversion_contract.py",

@@ -18,11 +18,13 @@ from resnet_convert.dry_run import Status, Step
 from resnet_convert.ensembles.deployment import ComposedModel
 from resnet_convert.parity.candidate import EMULATION
 from resnet_convert.request import Request
+from resnet_convert.stage_log import StageName
 from resnet_serve import console
 from resnet_serve.parity.gate import Verdict
 from resnet_serve.parity.latency import Latency
 from resnet_serve.passport import EngineState
 
+_WIDTH = max(map(len, StageName)) + 1
 _COLOURS: dict[Status, str] = {"here": "green", "download": "yellow", "missing": "bold red"}
 
 
@@ -39,7 +41,7 @@ class _Lines:
 
     def finish(self, summary: str) -> None:
         seconds = time.perf_counter() - self._started
-        console.err.print(f"{self._stage:<10}{seconds:6.1f} s  {summary}", soft_wrap=True)
+        console.err.print(f"{self._stage:<{_WIDTH}}{seconds:6.1f} s  {summary}", soft_wrap=True)
 
 
 class _Bars:
@@ -66,7 +68,7 @@ def progress() -> Iterator[_Lines | _Bars]:
         return
     columns = (
         SpinnerColumn(finished_text="[green]✓[/]"),
-        TextColumn("{task.description:<10}"),
+        TextColumn(f"{{task.description:<{_WIDTH}}}"),
         BarColumn(bar_width=20),
         TimeElapsedColumn(),
         TextColumn("{task.fields[summary]}"),

@@ -15,7 +15,7 @@ from resnet_convert.quantization.mixed_precision import MixedPrecisionSearch
 
 
 def all_of(conversion: Conversion) -> Iterator[Table]:
-    """The tables of a conversion that tried something."""
+    """The tables of the searches that a conversion made."""
     if conversion.autoselection is not None:
         yield autoselect_table(conversion.autoselection)
     if conversion.precise.calibration_search is not None:
@@ -25,8 +25,8 @@ def all_of(conversion: Conversion) -> Iterator[Table]:
 
 
 def autoselect_table(autoselection: Autoselection) -> Table:
-    """Who ran, how they fared, and who is out for what."""
-    table = _table(f"What this host has, for {autoselection.aim}")
+    """Every entrant: its numbers, or why it was not timed."""
+    table = _table(f"The runtimes of this host, for {autoselection.aim}")
     for column in ("entrant", "agree", "batch 1", "× PyTorch", "images/s", ""):
         table.add_column(column, overflow="fold")
     for each in autoselection.results:
@@ -36,7 +36,7 @@ def autoselect_table(autoselection: Autoselection) -> Table:
         speed = "" if ratio is None else f"{ratio.median:.1f} [{ratio.low:.1f}–{ratio.high:.1f}]"
         rate = "" if each.images_per_s is None else f"{each.images_per_s:,.0f}"
         mark = (
-            Text("taken", "green")
+            Text("selected", "green")
             if each is autoselection.winner
             else Text(each.problem or "", "yellow")
         )
@@ -45,14 +45,14 @@ def autoselect_table(autoselection: Autoselection) -> Table:
 
 
 def calibration_table(calibration_search: CalibrationSearch) -> Table:
-    """Every way of choosing the ranges, judged on images that gave none."""
+    """Every calibration method, judged on held-out images."""
     table = _table(f"Ranges, judged on {calibration_search.held_out} held-out images")
     for column in ("method", "agree", "SQNR", "time", ""):
         table.add_column(column, overflow="fold")
     for row in calibration_search.rows:
         mark = Text(row.refused or "", "yellow")
         if row.chosen:
-            mark = Text("taken", "green")
+            mark = Text("selected", "green")
         table.add_row(
             row.name,
             "" if row.agreement is None else f"{100 * row.agreement:.2f} %",
@@ -64,7 +64,7 @@ def calibration_table(calibration_search: CalibrationSearch) -> Table:
 
 
 def mixed_precision_table(mixed_precision: MixedPrecisionSearch) -> Table:
-    """Layers kept, decisions regained, latency paid."""
+    """Layers kept, agreement regained, latency paid."""
     table = _table(f"Layers kept in higher precision, for {mixed_precision.budgets}")
     for column in ("kept", "agree", "top-1 lost", "SQNR", "latency", ""):
         table.add_column(column, overflow="fold")
@@ -72,7 +72,7 @@ def mixed_precision_table(mixed_precision: MixedPrecisionSearch) -> Table:
         judged = row.judged
         mark = Text("within", "green") if row.within else Text("misses", "yellow")
         if row is mixed_precision.chosen:
-            mark = Text("taken", "bold green")
+            mark = Text("selected", "bold green")
         lost, ratio = judged.top1_points_lost, judged.latency_ratio
         table.add_row(
             ", ".join(row.kept) or "none",

@@ -2,9 +2,9 @@
 
     probabilities = mean of softmax(logits_k)        logits = log(max(probabilities, tiny))
 
-The second output is there because softmax(log p) = p: whoever takes the answer for a classifier's
-logits, as every client does, gets the averaged probabilities back. `tiny`, the smallest normal
-FP32, keeps it finite where every member is sure that it is another class.
+The second output exists because softmax(log p) = p: a client that reads it as a classifier's
+logits, as every client does, gets the averaged probabilities. `tiny`, the smallest normal
+FP32, keeps it finite where every member gives a class the probability zero.
 """
 
 from __future__ import annotations

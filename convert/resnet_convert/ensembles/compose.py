@@ -2,7 +2,7 @@
 
     open members ─► average (ONNX) ─► parity in process ─► Triton ensembles of the members' models
 
-Nothing of a member is copied or changed: it goes on serving under its own name. The gate is that of
+Members are neither copied nor changed: they keep serving under their own names. The gate is that of
 a conversion, on averaged probabilities, with the loosest of the members' budgets.
 """
 
@@ -43,7 +43,7 @@ def ensemble(
     force: bool = False,
     command: str = "",
 ) -> ComposedModel:
-    """Deploy `name` and `<name>_image`, which answer with the members' averaged probabilities.
+    """Deploy `name` and `<name>_image`, whose output is the average of the members' probabilities.
 
     Members that prepare their images differently make `<name>_image` alone. Raises `UsageError` for
     members that do not fit together, `ParityError` (nothing deployed) when the gate does not hold.

@@ -1,7 +1,7 @@
 """Members: deployed models that are to be composed, as their passports and files describe them.
 
-A member is taken at its newest version, its file held against the passport's hash, and its PyTorch
-reference built again from the weights that the passport names.
+Of a member the newest version is used. Its file must have the hash that its passport states; its
+PyTorch reference is built again from the weights that the passport names.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ def _open(repository: Repository, deployed: Deployed) -> Member:
         )
     if passport.head != CLASSIFIER:
         raise UsageError(
-            f"{name} answers {passport.head}, and averages are of classifiers",
+            f"{name} has the head {passport.head}, and only classifiers can be averaged",
             remedy="Convert it with --head classifier under another name.",
         )
     file = deployed.path / MODEL_FILE

@@ -7,7 +7,7 @@ runtime, or in an emulation that rounds as its types say, and is timed against t
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import partial
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -43,7 +43,7 @@ class Evaluator:
     emulating: bool = False
     _first: bytes | None = field(default=None, repr=False)
 
-    @property
+    @cached_property
     def batches(self) -> list[NDArray[Any]]:
         """All images as the graphs take them, 8 at a time."""
         pixels = self.recorded.pixels

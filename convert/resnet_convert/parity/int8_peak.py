@@ -62,7 +62,7 @@ CONVOLUTIONS = (
 
 
 @dataclass(frozen=True)
-class Ceiling:
+class Peak:
     """The best rate found, in 10⁹ operations per second, and by which convolution."""
 
     gops: float
@@ -82,7 +82,7 @@ def share(model: ir.Model, images_per_s: float, *, threads: int) -> float | None
     return images_per_s / measure(threads=threads).images_per_s(found)
 
 
-def measure(*, threads: int) -> Ceiling:
+def measure(*, threads: int) -> Peak:
     """Time every convolution in turn, `RUNS` rounds, and take the best median; a few seconds."""
     sessions = {
         each: onnxruntime_runtime.load(_model(each), threads=threads) for each in CONVOLUTIONS
@@ -106,7 +106,7 @@ def measure(*, threads: int) -> Ceiling:
     for session in sessions.values():
         session.close()
     best = max(rates, key=lambda each: rates[each])
-    return Ceiling(rates[best], best, threads)
+    return Peak(rates[best], best, threads)
 
 
 def macs(model: ir.Model) -> int:
@@ -115,10 +115,10 @@ def macs(model: ir.Model) -> int:
     for node in model.graph:
         if node.op_type not in ("Conv", "Gemm"):
             continue
-        weight, answer = node.inputs[1], node.outputs[0].shape
-        if weight is None or weight.shape is None or answer is None:
+        weight, shape = node.inputs[1], node.outputs[0].shape
+        if weight is None or weight.shape is None or shape is None:
             raise ConversionError("has no shape", where=str(node.name))
-        sides = [int(side) for side in list(answer)[2:] if isinstance(side, int)]
+        sides = [int(side) for side in list(shape)[2:] if isinstance(side, int)]
         total += math.prod(int(side) for side in weight.shape if isinstance(side, int)) * math.prod(
             sides
         )
@@ -129,7 +129,7 @@ def _model(each: Convolution) -> bytes:
     """One QLinearConv, u8 in and out."""
     sides = [each.batch, each.channels, each.side, each.side]
     entry = ir.Value(name="x", shape=ir.Shape(sides), type=ir.TensorType(ir.DataType.UINT8))
-    graph = ir.Graph([entry], [], nodes=[], opset_imports={"": OPSET}, name="ceiling")
+    graph = ir.Graph([entry], [], nodes=[], opset_imports={"": OPSET}, name="int8_peak")
     kernel = (each.channels, each.channels, each.kernel, each.kernel)
     # Seven bits: on a CPU without VNNI larger products would saturate; the time is the same.
     weight = np.random.default_rng(1).integers(-64, 65, kernel).astype(np.int8)

@@ -1,9 +1,10 @@
-"""Look inside: what each layer answers, and which layer loses precision, in PyTorch's names.
+"""Layers: how far each layer of the converted graph is from the reference, in PyTorch's names.
 
 `std` is the standard deviation of a layer's response after BatchNorm and before the ReLU, the
 quantity of figure 7 in He et al. 2016. `sqnr_db` compares the layer's activation in the converted
 graph with the one in the folded FP32 graph *given the same input*: every converted layer is fed
-what the FP32 layer was fed, so that a layer answers for its own loss and not for those before it.
+what the FP32 layer was fed, so that a layer's number is its own loss and not
+that of the layers before it.
 """
 
 from __future__ import annotations
@@ -38,14 +39,15 @@ class Layer:
     sqnr_db: float
 
     def to_json(self) -> dict[str, object]:
+        """The fields, by name."""
         return asdict(self)
 
 
 @dataclass(frozen=True)
 class _Tensors:
-    """The names in the folded graph: what a layer takes, answers, and ends in behind its ReLU."""
+    """Tensors of the folded graph: a layer's input, its response, and its activation after ReLU."""
 
-    taken: str
+    input: str
     response: str
     activation: str
 
@@ -55,7 +57,8 @@ def inspect(
 ) -> tuple[Layer, ...]:
     """Run both graphs over the batches, a segment of layers at a time, in the graph's order.
 
-    A typed graph (FP16, BF16, Q/DQ over FP16) is emulated: it rounds as it would on its GPU.
+    A typed graph (FP16, BF16, Q/DQ over FP16) is emulated: it rounds as it would on its GPU. Raises
+    `ConversionError` where the converted graph lacks a layer's activation.
     """
     layers = _layers(folded)
     alone = converted.clone()
@@ -111,39 +114,39 @@ def _separate(converted: ir.Model, layers: Mapping[str, _Tensors]) -> dict[str, 
     entrances: dict[ir.Value, ir.Value] = {}
     for node in list(graph):
         tensors = layers.get(str(node.name))
-        taken = node.inputs[0] if node.inputs else None
-        if tensors is None or taken is None or taken.is_graph_input():
+        given = node.inputs[0] if node.inputs else None
+        if tensors is None or given is None or given.is_graph_input():
             continue
-        if tensors.taken not in entries:
+        if tensors.input not in entries:
             entry = ir.Value(
-                name=f"{tensors.taken}.given",
-                shape=taken.shape,
+                name=f"{tensors.input}.given",
+                shape=given.shape,
                 type=ir.TensorType(ir.DataType.FLOAT),
             )
             graph.inputs.append(entry)
-            entries[tensors.taken] = entry
+            entries[tensors.input] = entry
         # Two layers may read one tensor differently: one through its Q/DQ pair, one as it is.
-        if taken not in entrances:
-            entry = entries[tensors.taken]
-            entrances[taken] = _entrance(graph, entry, taken, before=node)
-        node.replace_input_with(0, entrances[taken])
+        if given not in entrances:
+            entry = entries[tensors.input]
+            entrances[given] = _entrance(graph, entry, given, before=node)
+        node.replace_input_with(0, entrances[given])
     return {str(entry.name): name for name, entry in entries.items()}
 
 
-def _entrance(graph: ir.Graph, entry: ir.Value, taken: ir.Value, *, before: ir.Node) -> ir.Value:
-    """`entry` as `taken` was: in its type, and dequantized from the same grid if it was."""
+def _entrance(graph: ir.Graph, entry: ir.Value, given: ir.Value, *, before: ir.Node) -> ir.Value:
+    """`entry` as `given` was: in its type, and dequantized from the same grid if it was."""
     steps: list[ir.Node] = []
     value = entry
-    if taken.dtype is not None and taken.dtype != ir.DataType.FLOAT:
-        steps.append(ir.node("Cast", [value], {"to": taken.dtype}))
+    if given.dtype is not None and given.dtype != ir.DataType.FLOAT:
+        steps.append(ir.node("Cast", [value], {"to": given.dtype}))
         value = steps[-1].outputs[0]
-    producer = taken.producer()
+    producer = given.producer()
     if producer is not None and producer.op_type == "DequantizeLinear":
         grid = producer.inputs[1:]
         steps.append(ir.node("QuantizeLinear", [value, *grid]))
         steps.append(ir.node("DequantizeLinear", [steps[-1].outputs[0], *grid]))
     for number, step in enumerate(steps):
-        step.name = step.outputs[0].name = f"{taken.name}.given.{number}"
+        step.name = step.outputs[0].name = f"{given.name}.given.{number}"
     graph.insert_before(before, steps)
     return steps[-1].outputs[0] if steps else entry
 

@@ -20,7 +20,11 @@ def parity_error(
     remedy: str,
     layer: Layer | None = None,
 ) -> ParityError:
-    """`what` says what was not done; `name_of` names an image, `layer` is the least exact one."""
+    """The `ParityError` of a verdict.
+
+    `what` says what was not done, `name_of` gives the name of an image, `layer` is the one with
+    the smallest SQNR.
+    """
     checks = "; ".join(f"{c.name} {c.found}, allowed {c.allowed}" for c in verdict.failures)
     changed = found.decisions.changed if found.decisions else ()
     worst = changed[0] if changed else found.numerics[max(found.numerics)].worst
