@@ -16,8 +16,8 @@ from resnet_serve import host
 from resnet_serve.parity.latency import Latency
 
 MACHINE = host.describe()
-WITH_VNNI = replace(MACHINE, instruction_sets=("avx512_vnni",))
-WITHOUT_VNNI = replace(MACHINE, instruction_sets=("avx2",))
+WITH_VNNI = replace(MACHINE, instruction_sets=("AVX512-VNNI",))
+WITHOUT_VNNI = replace(MACHINE, instruction_sets=("AVX2",))
 
 
 def timed(reference_ms: float, candidate_ms: float, *, rounds: int = 10) -> Measurements:
