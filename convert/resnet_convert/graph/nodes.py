@@ -98,13 +98,14 @@ def layers_named(
     return frozenset(known[name] for name in names)
 
 
-def output_major_weight(node: ir.Node) -> ir.Value:
+def output_major_weight(node: ir.Node, *, where: str) -> ir.Value:
     """The weights of a Conv or Gemm, with the output channels on axis 0.
 
-    Raises `ConversionError` for a Gemm with transposed weights, and for shared weights.
+    Raises `ConversionError`, with the stage `where`, for a Gemm with its weights the other way
+    round, and for shared weights.
     """
     if node.op_type == "Gemm" and not node.attributes.get_int("transB"):
-        raise ConversionError("needs weights [classes, features]", where=str(node.name))
+        raise ConversionError("needs weights [classes, features]", where=f"{where}: {node.name}")
     return own_initializer(node, 1)
 
 

@@ -129,7 +129,7 @@ def _fits_fp8(node: ir.Node) -> bool:
     """Rule 9."""
     if node.op_type != "Conv":
         return True
-    outputs, inputs, *kernel = array_of(output_major_weight(node)).shape
+    outputs, inputs, *kernel = array_of(output_major_weight(node, where="fp8")).shape
     inputs *= node.attributes.get_int("group") or 1
     size = int(np.prod(kernel))
     return size <= LARGEST_FP8_KERNEL and min(inputs, outputs) >= FEWEST_FP8_CHANNELS
@@ -169,7 +169,7 @@ def _to_grid(steps: NDArray[np.float64], precision: str) -> NDArray[np.generic]:
 
 def _quantize_weights(graph: ir.Graph, node: ir.Node, precision: str) -> None:
     """Rule 6 for one Conv or Gemm."""
-    weight = output_major_weight(node)
+    weight = output_major_weight(node, where=precision)
     exact = array_of(weight).astype(np.float64)
     largest = np.abs(exact).reshape(len(exact), -1).max(axis=1)
     scale = _scale(largest, precision, layer=str(node.name))

@@ -85,9 +85,9 @@ def quantize(
 
     `ranges` are those of `activations(model)`, by tensor name; those that kept layers make
     superfluous may be missing. `keep` names layers that stay floating; with them stay those that
-    compute for them (rule 8). `largest_weight` is
-    the largest integer that a weight becomes (rule 4). Raises `ConversionError` for an unknown
-    name, and for weights that are shared or have their output channels on another axis than 0.
+    compute for them (rule 8). `largest_weight` is the largest integer of the weights (rule 4).
+    Raises `ConversionError` for an unknown name, and for weights that are shared or have their
+    output channels on another axis than 0.
     """
     graph = model.graph
     kept = layers_named(graph, keep, where="int8")
@@ -169,7 +169,7 @@ def _grid(seen: Range) -> _Grid:
 
 def _quantize_weights(graph: ir.Graph, node: ir.Node, input_scale: float, largest: int) -> int:
     """Rules 4 and 5 for one Conv or Gemm; returns how many channels got a larger scale."""
-    weight = output_major_weight(node)
+    weight = output_major_weight(node, where="int8")
     exact = array_of(weight).astype(np.float64)
     scale = np.abs(exact).reshape(len(exact), -1).max(axis=1) / largest
     found = bias_of(node)

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from quantized import Graphs, normal, residual
 from this_cpu import U8
 
-from resnet_convert.graph.emulate import emulated
 from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.quantization import calibration_search
@@ -107,8 +106,8 @@ def test_what_is_kept_is_what_was_judged(graph: Graphs, dialect: Dialect) -> Non
     with onnxruntime_runtime.load(serialize(model), threads=1) as session:
         expected = session.run(judges)
     ready = found.kept.model
-    dialect.quantize(ready, found.kept.calibration.ranges)
-    with onnxruntime_runtime.load(emulated(ready), threads=1) as session:
+    dialect.convert(ready, found.kept.calibration.ranges)
+    with onnxruntime_runtime.load(dialect.serialize(ready), threads=1) as session:
         logits = session.run(judges)
     assert numerics.compare(expected, logits).sqnr_db == pytest.approx(found.chosen.sqnr_db)
     assert found.chosen.agreement == (expected.argmax(1) == logits.argmax(1)).mean()

@@ -1,8 +1,7 @@
-"""The rules of symmetric.py, one by one, on graphs that are read at a glance."""
+"""The rules of s8s8.py, one by one, on graphs that are read at a glance."""
 
 from __future__ import annotations
 
-import re
 from typing import Any
 
 import numpy as np
@@ -17,7 +16,6 @@ from quantized import Graphs, Run, array, node, normal, residual, symmetric_resi
 from resnet_convert.graph.emulate import emulated
 from resnet_convert.graph.half import halve
 from resnet_convert.graph.pixels import take_pixels
-from resnet_convert.graph.shortcut import shortcut
 from resnet_convert.lint.rules import check
 from resnet_convert.lint.tensorrt import RULES
 from resnet_convert.quantization.calibrate import observe
@@ -89,37 +87,6 @@ def test_biases_stay_as_they_were(graph: Graphs) -> None:
     for index in range(1, 8):
         np.testing.assert_array_equal(array(model, f"b{index}"), array(exact, f"b{index}"))
     assert not any(name in model.graph.initializers for name in ("w1", "w7"))
-
-
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("a = Conv (x, w) y = Add (a, x)", 1),
-        ("a = Conv (x, w) y = Add (x, a)", 0),
-        ("a = Conv (x, w) b = Conv (a, w) c = Conv (x, w) y = Add (b, c)", 1),
-        ("a = Conv (x, w) b = Conv (a, w) c = Conv (x, w) y = Add (c, b)", 0),
-        ("a = Conv (x, w) b = Conv (x, w) y = Add (a, b)", 1),
-        ("a = Conv (x, w) r = Relu (a) y = Add (x, r)", None),
-        ("a = Conv (x, w) y = Add (a, a)", None),
-        ("a = Conv (x, w) y = Add (a, w)", None),
-        # The branches part behind a block that both have in common.
-        (
-            "s = Conv (x, w) t = Relu (s) a = Conv (t, w) b = Relu (a) c = Conv (b, w) "
-            "p = AveragePool <kernel_shape = [1,1]> (t) d = Conv (p, w) y = Add (d, c)",
-            0,
-        ),
-    ],
-)
-def test_which_operand_is_the_shortcut(graph: Graphs, text: str, expected: int | None) -> None:
-    named = re.sub(r"y = Add", "[add] y = Add", text)
-    model = graph(f"(float[N,3,4,4] x) => (float[N,3,4,4] y) {{ {named} }}", w=normal(3, 3, 1, 1))
-    assert shortcut(node(model, "add")) == expected
-
-
-def test_a_shortcut_is_the_same_behind_its_pair(graph: Graphs) -> None:
-    exact, model = residual(graph), symmetric_residual(graph)
-    for name in ("block_add", "down_add"):
-        assert shortcut(node(model, name)) == shortcut(node(exact, name))
 
 
 OPTION_A = """(float[N,4,8,8] image) => (float[N,512] y) {

@@ -1,20 +1,50 @@
-"""Which operand is the shortcut: the same answer as over the whole graph, at a cost per block."""
+"""Which operand is the shortcut: the result of a search in the whole graph, at a cost per block."""
 
 from __future__ import annotations
 
+import re
 from collections import deque
-from collections.abc import Callable
 
 import numpy as np
 import onnx_ir as ir
 import pytest
+from quantized import Graphs, node, normal, residual, symmetric_residual
 
+from resnet_convert.graph import shortcut as module
 from resnet_convert.graph.shortcut import shortcut
-from resnet_convert.quantization import s8s8
-from resnet_convert.quantization.s8s8 import activations
 
-Graphs = Callable[..., ir.Model]
 WEIGHT = np.ones((3, 3, 1, 1), np.float32)
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("a = Conv (x, w) y = Add (a, x)", 1),
+        ("a = Conv (x, w) y = Add (x, a)", 0),
+        ("a = Conv (x, w) b = Conv (a, w) c = Conv (x, w) y = Add (b, c)", 1),
+        ("a = Conv (x, w) b = Conv (a, w) c = Conv (x, w) y = Add (c, b)", 0),
+        ("a = Conv (x, w) b = Conv (x, w) y = Add (a, b)", 1),
+        ("a = Conv (x, w) r = Relu (a) y = Add (x, r)", None),
+        ("a = Conv (x, w) y = Add (a, a)", None),
+        ("a = Conv (x, w) y = Add (a, w)", None),
+        # The branches part behind a block that both have in common.
+        (
+            "s = Conv (x, w) t = Relu (s) a = Conv (t, w) b = Relu (a) c = Conv (b, w) "
+            "p = AveragePool <kernel_shape = [1,1]> (t) d = Conv (p, w) y = Add (d, c)",
+            0,
+        ),
+    ],
+)
+def test_which_operand_is_the_shortcut(graph: Graphs, text: str, expected: int | None) -> None:
+    named = re.sub(r"y = Add", "[add] y = Add", text)
+    model = graph(f"(float[N,3,4,4] x) => (float[N,3,4,4] y) {{ {named} }}", w=normal(3, 3, 1, 1))
+    assert shortcut(node(model, "add")) == expected
+
+
+def test_a_shortcut_is_the_same_behind_its_pair(graph: Graphs) -> None:
+    exact, model = residual(graph), symmetric_residual(graph)
+    for name in ("block_add", "down_add"):
+        assert shortcut(node(model, name)) == shortcut(node(exact, name))
 
 
 def projected(graph: Graphs, blocks: int) -> ir.Model:
@@ -32,23 +62,23 @@ def projected(graph: Graphs, blocks: int) -> ir.Model:
     return graph(text, **weights)
 
 
-def test_placing_the_pairs_costs_the_same_per_block_however_deep(
+def test_the_cost_per_block_is_the_same_however_deep_the_network(
     graph: Graphs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    looked = [0]
-    origin = s8s8._origin
+    visited = [0]
+    before_pair = module.before_pair
 
     def counted(value: ir.Value | None) -> ir.Value | None:
-        looked[0] += 1
-        return origin(value)
+        visited[0] += 1
+        return before_pair(value)
 
     def cost(blocks: int) -> int:
-        model = projected(graph, blocks)
-        looked[0] = 0
-        assert len(activations(model)) == 2 * blocks
-        return looked[0]
+        adds = [node for node in projected(graph, blocks).graph if node.op_type == "Add"]
+        visited[0] = 0
+        assert [shortcut(add) for add in adds] == [1] * blocks
+        return visited[0]
 
-    monkeypatch.setattr(s8s8, "_origin", counted)
+    monkeypatch.setattr(module, "before_pair", counted)
     assert cost(60) - cost(40) == cost(40) - cost(20) > 0
 
 
@@ -72,7 +102,7 @@ def by_the_whole_graph(add: ir.Node) -> int:
 
 
 @pytest.mark.parametrize("seed", range(30))
-def test_the_answer_is_that_of_the_whole_graph(seed: int, graph: Graphs) -> None:
+def test_the_result_is_that_of_the_whole_graph(seed: int, graph: Graphs) -> None:
     random = np.random.default_rng(seed)
     lines = ["t0 = Relu (x)"]
     for n in range(1, 16):
