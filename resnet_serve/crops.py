@@ -1,10 +1,10 @@
-"""Ten crops of one image, at one scale or several: what the classifier's answers are averaged over.
+"""Ten crops of one image at one or more scales, over which a classifier's outputs are averaged.
 
-    image ─ resize to each scale ─► corners, centre ─► and those of the mirror image
+    image ─ resize to each scale ─► four corners and centre ─► the same of the mirrored image
 
-Ten-crop testing is Krizhevsky et al. 2012; scores averaged over scales are He et al. 2015, section
-3.4. The geometry is torchvision's `TenCrop`: top left, top right, bottom left, bottom right,
-centre, then the same five of the mirrored image, scale after scale.
+Ten-crop testing is from Krizhevsky et al. 2012, the average over scales from He et al. 2015,
+section 3.4. The geometry is torchvision's `TenCrop`: top left, top right, bottom left, bottom
+right, centre, then the same five of the mirrored image, for each scale.
 """
 
 from __future__ import annotations
@@ -26,14 +26,17 @@ FILE_NAME = "crops.json"
 
 @dataclass(frozen=True)
 class TenCrop:
-    """The crops of `preprocessing`, from images whose shorter side is resized to each scale."""
+    """The crops of `preprocessing`, from images whose shorter side is resized to each scale.
+
+    `scales` are in pixels. Raises `UsageError` for scales that cannot be used.
+    """
 
     preprocessing: Preprocessing
     scales: tuple[int, ...]
 
     def __post_init__(self) -> None:
         if not self.scales or len(set(self.scales)) < len(self.scales):
-            raise UsageError("ten crops need one scale or several, each once")
+            raise UsageError("ten crops need one or more scales, each of them once")
         height, width = self.preprocessing.crop
         exact = self.preprocessing.resize_mode == "exact"
         # In "exact" mode the resized image has the shape of the crop, and grows with it.
@@ -65,12 +68,12 @@ class TenCrop:
         )
 
     def to_json(self) -> str:
-        """What `crops.json` holds; the preprocessing is stored in a file of its own."""
+        """The text of `crops.json`; the preprocessing is stored in a file of its own."""
         return json.dumps({"scales": list(self.scales)})
 
     @classmethod
     def from_json(cls, text: str, preprocessing: Preprocessing) -> TenCrop:
-        """Read what `to_json` wrote; raises `InputFileError`."""
+        """Read the text of `to_json`; raises `InputFileError`."""
         try:
             scales = json.loads(text)["scales"]
             whole = all(type(scale) is int for scale in scales)
@@ -91,6 +94,6 @@ def _ten(picture: Image.Image, crop: tuple[int, int]) -> Iterator[Image.Image]:
 def _places(picture: Image.Image, crop: tuple[int, int]) -> tuple[tuple[int, int], ...]:
     """Left and top of the five crops."""
     right, bottom = picture.width - crop[1], picture.height - crop[0]
-    # Of the mirrored image too: where a side is odd, this is not the mirror of the first centre.
+    # For the mirrored image too: with an odd side it is not the mirror of the first centre.
     centre = (crop_start(picture.width, crop[1]), crop_start(picture.height, crop[0]))
     return (0, 0), (right, 0), (0, bottom), (right, bottom), centre

@@ -1,4 +1,4 @@
-"""Fetch one file, whole or not at all: size and SHA-256 are checked before it gets its name."""
+"""Download one file: it gets its name only after its size and SHA-256 were checked."""
 
 from __future__ import annotations
 
@@ -34,10 +34,11 @@ def fetch(
     progress: Progress | None = None,
     timeout_s: float = 30,
 ) -> Path:
-    """Return `destination`, downloading it from `url` unless a file with the right hash is there.
+    """Download `url` to `destination`, unless it is there already; returns `destination`.
 
-    `progress(done_bytes, total_bytes)` is called as the bytes come. Raises `HostError` when the
-    address cannot be reached and `InputFileError` when what came is not the file.
+    `sha256_prefix` is the beginning of the file's SHA-256, which an existing file is checked
+    against too. `progress(done_bytes, total_bytes)` is called during the download. Raises
+    `HostError` when the download fails and `InputFileError` for a file of another size or hash.
     """
     if destination.is_file():
         check(destination, sha256_prefix)
@@ -52,7 +53,7 @@ def fetch(
             aside.replace(destination)
             durable.sync_directory(destination.parent)
     except (OSError, http.client.HTTPException) as error:  # urllib's own errors are OSErrors
-        reason = " ".join(str(error).split()) or type(error).__name__  # may quote the server
+        reason = " ".join(str(error).split()) or type(error).__name__  # it may quote the server
         raise HostError(
             f"cannot be downloaded ({reason})",
             where=url,
@@ -95,19 +96,22 @@ def _read(response: Any) -> bytes:
     try:
         chunk: bytes = response.read(_CHUNK)
     except (OSError, http.client.HTTPException) as error:
-        # The network's errors must not be taken for the disk's, which are OSErrors too.
+        # To tell errors of the network from those of the disk, which are OSErrors too.
         raise ConnectionError(str(error) or type(error).__name__) from error
     return chunk
 
 
 def check(path: Path, sha256_prefix: str, *, name: str | None = None) -> str:
-    """The SHA-256 of a file; raises when it does not begin with `sha256_prefix`."""
+    """The SHA-256 of a file; raises `InputFileError` unless it begins with `sha256_prefix`.
+
+    `name` is the file's name in the error, by default its path.
+    """
     with path.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if not found.startswith(sha256_prefix.lower()):
         raise InputFileError(
             f"has SHA-256 {found[:16]}…, expected {sha256_prefix}…",
             where=name or path,
-            remedy="The file is damaged or not the one it is named after; delete it and try again.",
+            remedy="The file is damaged or another one; delete it and try again.",
         )
     return found

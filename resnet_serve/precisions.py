@@ -1,6 +1,6 @@
-"""The precisions: one row each, with what follows from it everywhere.
+"""The precisions: one row each, with everything that depends on a precision.
 
-A new precision is one row here and the graph pass that makes it.
+A new precision is one row here, and the graph pass that produces it.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ class Precision:
 
     `budget` is what the gate allows it to lose. `quantized` precisions have Q/DQ pairs in the graph
     and need calibration images. `typed_for_tensorrt` and `typed_for_cpu` are the floating type of
-    the tensors that are not quantized, by target; None where they stay FP32. `warning` is said of
-    every conversion to this precision.
+    the tensors that are not quantized, by target; None where they stay FP32. `warning` is shown
+    for every conversion to this precision.
     """
 
     name: str
@@ -31,16 +31,15 @@ class Precision:
     warning: str | None = None
 
 
-# FP32 differs by rounding only. FP16 carries 11 bits, BF16 8. The INT8 budget follows MLPerf (99 %
-# of FP32 accuracy), made stricter: half a point where the labels are known. FP8 has the same.
+# FP32 differs by rounding only. FP16 has 11 significant bits, BF16 8. The INT8 budget follows
+# MLPerf (99 % of FP32 accuracy), made stricter: half a point where labels are given. FP8 has the
+# same.
 _QUANTIZED_BUDGET = Budget(cosine=0.97, sqnr_db=15, agreement=0.97, top1_points=0.5)
 PRECISIONS: Mapping[str, Precision] = MappingProxyType(
     {
         row.name: row
         for row in (
-            Precision(
-                "fp32", Budget(cosine=0.99999, sqnr_db=60, agreement=0.999, top1_points=0.1)
-            ),
+            Precision("fp32", Budget(cosine=0.99999, sqnr_db=60, agreement=0.999, top1_points=0.1)),
             Precision(
                 "fp16",
                 Budget(cosine=0.9999, sqnr_db=40, agreement=0.99, top1_points=0.2),

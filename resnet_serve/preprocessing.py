@@ -1,8 +1,8 @@
-"""From an image file to the pixels a network was trained on.
+"""Preprocessing: from an image file to the pixels that a network was trained on.
 
-Preprocessing belongs to the *weights*, not to the architecture, and travels with every model: it
-is stored in the checkpoint, folded into the graph, written into the repository and read by the
-clients, so that training, conversion and serving see the same pixels.
+Preprocessing belongs to the *weights*, not to the architecture: it is stored in the checkpoint,
+folded into the graph, written into the repository and read by the clients, so that training,
+conversion and serving get the same pixels.
 
     bytes ─ decode ─► RGB image ─ resize, crop ─► UINT8 [H,W,3] ─ (x/255 − mean)/std ─► FP32 [3,H,W]
 
@@ -32,9 +32,9 @@ IMAGENET_MEAN = (0.485, 0.456, 0.406)
 CHANNELS = (3, 1)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 
-# 178 million pixels is what Pillow itself calls a decompression bomb; a classifier needs far less.
+# Pillow itself refuses 178 million pixels as a decompression bomb; a classifier needs far fewer.
 MAX_PIXELS = 64_000_000
-# Named one by one, because Pillow's list includes decoders that start other programs (EPS).
+# Listed here, because Pillow's own list includes decoders that start other programs (EPS).
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF", "PPM")
 _RESAMPLING = {
     "nearest": Image.Resampling.NEAREST,
@@ -60,15 +60,16 @@ _READABLE = f"Give one of {', '.join(FORMATS)}."
 
 
 class ImageError(InputFileError):
-    """An image that cannot be decoded, or is too large to be decoded safely."""
+    """This image cannot be decoded, or is too large to be decoded safely."""
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How the weights want their images: geometry in pixels, mean and std in units of [0, 1].
+    """The preprocessing of weights: geometry in pixels, mean and std in units of [0, 1].
 
-    Mean and std of one number each are for networks that take grey images: UINT8 [H,W,1], by the
-    luma of ITU-R 601, as Pillow's mode "L".
+    `resize` is the shorter side before the centre crop, `crop` is (height, width). Mean and std of
+    one number each are for networks of grey images: UINT8 [H,W,1], by the luma of ITU-R 601, as
+    Pillow's mode "L". Raises `InputFileError` for values that cannot be used.
     """
 
     resize: int = 256
@@ -97,10 +98,12 @@ class Preprocessing:
 
     @property
     def height(self) -> int:
+        """Height of the network's input in pixels."""
         return self.crop[0]
 
     @property
     def width(self) -> int:
+        """Width of the network's input in pixels."""
         return self.crop[1]
 
     @property
@@ -111,8 +114,8 @@ class Preprocessing:
     def pixels(self, image: Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize and centre-crop to UINT8 [H,W,channels].
 
-        An array is taken as an RGB image, UINT8 [H,W,3], or as a grey one, [H,W]. Raises
-        `ImageError` for other arrays, and for shapes so long that resizing them would not fit.
+        An array is an RGB image, UINT8 [H,W,3], or a grey one, [H,W]. Raises `ImageError` for
+        other arrays, and for images so long that they would be too large when resized.
         """
         picture = self.resized(image)
         left = crop_start(picture.width, self.width)
@@ -122,12 +125,12 @@ class Preprocessing:
     def resized(
         self, image: Image.Image | NDArray[np.uint8], shorter: int | None = None
     ) -> Image.Image:
-        """Resize, without the crop, to RGB or grey; takes and refuses what `pixels` does.
+        """Resize to RGB or grey, without the crop; arguments and errors as for `pixels`.
 
         `shorter` is another length of the shorter side, in pixels. With `resize_mode="exact"` the
-        result has the shape of the crop, whatever the image's.
+        result has the shape of the crop, not of the image.
         """
-        picture = to_rgb(_from_array(image) if isinstance(image, np.ndarray) else image)
+        picture = to_rgb(from_array(image) if isinstance(image, np.ndarray) else image)
         if self.channels == 1:
             picture = picture.convert("L")
         resampling = _RESAMPLING[self.interpolation]
@@ -147,22 +150,26 @@ class Preprocessing:
         return picture if size == picture.size else picture.resize(size, resampling)
 
     def array(self, picture: Image.Image) -> NDArray[np.uint8]:
-        """UINT8 [H,W,C] of a picture that has the crop's size."""
+        """UINT8 [H,W,C] of a picture that already has the size of the crop."""
         return np.asarray(picture, dtype=np.uint8).reshape(self.height, self.width, self.channels)
 
     def normalize(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        """UINT8 […,H,W,C] to FP32 […,C,H,W]: (x/255 − mean)/std, the reference arithmetic."""
+        """UINT8 […,H,W,C] to FP32 […,C,H,W]: (x/255 − mean)/std in FP32."""
         mean = np.asarray(self.mean, dtype=np.float32)
         std = np.asarray(self.std, dtype=np.float32)
         scaled = (pixels.astype(np.float32) / np.float32(255) - mean) / std
         return np.ascontiguousarray(np.moveaxis(scaled, -1, -3))
 
     def to_json(self) -> str:
+        """Its fields as JSON text."""
         return json.dumps(asdict(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, text: str | Mapping[str, Any]) -> Preprocessing:
-        """Read what `to_json` wrote; an unknown field is an error, a missing one its default."""
+        """Read the text of `to_json`, or its fields; a missing field has its default.
+
+        Raises `InputFileError` for unknown fields and values that cannot be used.
+        """
         try:
             data = json.loads(text) if isinstance(text, str) else dict(text)
             unknown = sorted(set(data) - {field.name for field in fields(cls)})
@@ -179,11 +186,11 @@ class Preprocessing:
 
 
 def decode(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
-    """Decode one of FORMATS into an upright RGB image; of an animation, the first frame.
+    """Decode a file in one of `FORMATS` to an upright RGB image; of an animation, the first frame.
 
-    The size in the header is checked before a pixel is decoded. CMYK, palette, grayscale, 16-bit
-    and alpha images are brought to 8-bit RGB (alpha is dropped); the EXIF orientation is applied.
-    Raises `ImageError` and nothing else, whatever the bytes are.
+    The size in the header is checked before any pixel is decoded. CMYK, palette, grayscale, 16-bit
+    and alpha images are converted to 8-bit RGB (alpha is dropped); the EXIF orientation is applied.
+    Raises `ImageError`, and no other error, for bytes that cannot be decoded.
     """
     name = "image" if isinstance(source, bytes) else str(source)
     try:
@@ -194,7 +201,7 @@ def decode(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image
         raise ImageError("the image is empty (0 bytes)", where=name)
     try:
         with warnings.catch_warnings():
-            warnings.filterwarnings("ignore", module="PIL")  # asides; what matters is raised
+            warnings.filterwarnings("ignore", module="PIL")  # errors are raised, not warned of
             return _decoded(data, max_pixels)
     except Image.DecompressionBombError as error:
         raise ImageError(f"too large to decode ({error})", where=name) from error
@@ -202,25 +209,33 @@ def decode(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image
         raise ImageError("not an image", where=name, remedy=_READABLE) from error
     except ImageError as error:
         raise ImageError(error.what, where=name, remedy=error.remedy) from error
-    except Exception as error:  # a decoder that is given hostile bytes raises anything
+    except Exception as error:  # a decoder may raise anything for hostile bytes
         raise ImageError(f"damaged image ({error})", where=name) from error
 
 
 def _decoded(data: bytes, max_pixels: int) -> Image.Image:
     image = Image.open(io.BytesIO(data), formats=FORMATS)
-    if image.width * image.height > max_pixels:
-        raise ImageError(
-            f"{image.width} × {image.height} pixels are more than the {max_pixels:,} allowed",
-            remedy="Scale it down first.",
-        )
+    check_size(image, max_pixels)
     image.load()
     upright = _UPRIGHT.get(image.getexif().get(_EXIF_ORIENTATION, 1))
     picture = to_rgb(image)
     return picture if upright is None else picture.transpose(upright)
 
 
+def check_size(image: Image.Image, max_pixels: int = MAX_PIXELS) -> None:
+    """Raise `ImageError` for an image of more pixels than are allowed."""
+    if image.width * image.height > max_pixels:
+        raise ImageError(
+            f"{image.width} × {image.height} pixels are more than the {max_pixels:,} allowed",
+            remedy="Scale it down first.",
+        )
+
+
 def to_rgb(image: Image.Image) -> Image.Image:
-    """8-bit RGB from any mode; 16-bit greys keep their upper byte instead of being clipped."""
+    """8-bit RGB from any mode; 16-bit greys keep their upper byte instead of being clipped.
+
+    Raises `ImageError` for modes that have no conversion, such as floating-point pixels.
+    """
     if image.mode == "RGB":
         return image
     if image.mode.startswith("I;16") or image.mode == "I":
@@ -233,20 +248,21 @@ def to_rgb(image: Image.Image) -> Image.Image:
     try:
         return image.convert("RGB")
     except ValueError as error:
-        raise ImageError(f"{image.mode} pixels cannot be brought to RGB ({error})") from error
+        raise ImageError(f"{image.mode} pixels cannot be converted to RGB ({error})") from error
 
 
-def _from_array(array: NDArray[Any]) -> Image.Image:
+def from_array(array: NDArray[Any]) -> Image.Image:
+    """The picture of an array, UINT8 [H,W,3] in RGB or [H,W]; raises `ImageError` for others."""
     colour = array.ndim == 3 and array.shape[-1] == 3
     if array.dtype != np.uint8 or not (colour or array.ndim == 2) or array.size == 0:
         raise ImageError(
-            f"an array must be UINT8 [H,W,3], this is {array.dtype} {list(array.shape)}"
+            f"an array must be UINT8 [H,W,3] in RGB; this is {array.dtype} {list(array.shape)}"
         )
     return Image.fromarray(array)
 
 
 def crop_start(side: int, crop: int) -> int:
-    """Where torchvision's centre crop begins; a negative start is padded with black."""
+    """The first pixel of torchvision's centre crop; before 0, the crop is padded with black."""
     return -((crop - side) // 2) if crop > side else round((side - crop) / 2)
 
 

@@ -74,8 +74,8 @@ def test_the_centre_is_what_the_preprocessing_alone_takes() -> None:
     ("preprocessing", "scales", "said"),
     [
         (SHORTER, (31,), "the scale 31 is smaller than the crop of 32 × 24 pixels"),
-        (SHORTER, (), "one scale or several"),
-        (SHORTER, (40, 40), "each once"),
+        (SHORTER, (), "one or more scales"),
+        (SHORTER, (40, 40), "each of them once"),
         (SHORTER, (9000,), "more than 64,000,000 pixels"),
         (EXACT, (32,), "all ten are the same. Give --scales above 32"),
     ],

@@ -1,4 +1,4 @@
-"""Images to calibrate and to validate with.
+"""Images for calibration and validation.
 
 | module | role |
 |---|---|

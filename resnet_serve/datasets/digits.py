@@ -1,7 +1,7 @@
 """The handwritten digits of scikit-learn: real, labelled images that every host has.
 
-As they are (`Digits`), and the same ones under noise and a covered patch (`HardDigits`), where a
-network makes enough mistakes for a loss of accuracy to be seen.
+Unchanged (`Digits`), and with noise and a covered patch (`HardDigits`), where a network makes
+enough mistakes for a loss of accuracy to be measurable.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ sklearn_datasets = optional("sklearn.datasets", extra="digits")
 sklearn_model_selection = optional("sklearn.model_selection", extra="digits")
 
 HELD_OUT = 500
-NOISE = 48.0  # standard deviation, in greys of 0 to 255
+NOISE = 48.0  # standard deviation, in grey levels of 0 to 255
 PATCH = 3  # of the 8 × 8 pixels
 
 
 class Digits:
     """scikit-learn's 1,797 handwritten digits (UCI, 8×8 greys), split once, stratified and fixed.
 
-    1,297 to train and calibrate with, 500 held out; the held-out part is never trained on.
+    1,297 are for training and calibration, 500 are held out and never used for training.
     """
 
     LABELS = tuple(str(digit) for digit in range(10))
@@ -55,20 +55,27 @@ class Digits:
         return len(self._data[0])
 
     def name_of(self, index: int) -> str:
+        """The name of image `index` in reports."""
         return f"digit {self._data[2][index]}"
 
     def image(self, index: int) -> Image.Image:
+        """Image `index` in RGB."""
         return Image.fromarray(self._data[0][index]).convert("RGB")
 
     @property
     def labels(self) -> NDArray[np.int64]:
+        """The digits [N]."""
         return self._data[1]
 
     def digest(self) -> str:
+        """SHA-256 of the images."""
         return hashlib.sha256(self._data[0].tobytes()).hexdigest()
 
     def export(self, folder: Path, count: int) -> list[Path]:
-        """Write the first `count` images as PNG files `<label>/<number>.png`; returns the paths."""
+        """Write the first `count` images as PNG files `<label>/<number>.png`; returns the paths.
+
+        Raises `HostError` for a folder that cannot be written.
+        """
         paths = []
         for index in range(min(count, len(self))):
             greys, labels, numbers = self._data
@@ -83,10 +90,10 @@ class Digits:
 
 
 class HardDigits(Digits):
-    """The digits with a 3 × 3 patch covered by grey, and Gaussian noise over all of it.
+    """The digits with a 3 × 3 patch covered by grey, and Gaussian noise everywhere.
 
-    The same `draw` gives the same images; training takes another every epoch. The held-out part
-    at draw 0 is what `digits-hard` validates with.
+    The same `draw` gives the same images; training uses another in every epoch. `digits-hard` is
+    the held-out part at draw 0.
     """
 
     def __init__(self, *, held_out: bool, draw: int = 0) -> None:

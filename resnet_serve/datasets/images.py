@@ -1,6 +1,6 @@
-"""Images to calibrate and to validate with: folders of files, and the built-in handwritten digits.
+"""Images for calibration and validation: folders of files, and the built-in handwritten digits.
 
-The same five verbs for every source: `len`, `name_of`, `image`, `labels`, `digest`.
+Every source has the same five verbs: `len`, `name_of`, `image`, `labels`, `digest`.
 """
 
 from __future__ import annotations
@@ -32,28 +32,35 @@ class Images(Protocol):
 
     @property
     def name(self) -> str:
-        """What to call the whole list in a report."""
+        """The name of the whole list in reports."""
+        ...
 
     def __len__(self) -> int: ...
 
     def name_of(self, index: int) -> str:
-        """What to call image `index` in a report: its path or its number."""
+        """The name of image `index` in reports: its path or its number."""
+        ...
 
     def image(self, index: int) -> Image.Image:
-        """Image `index` in RGB; raises `ImageError` naming it."""
+        """Image `index` in RGB; raises `ImageError` with its name."""
+        ...
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
         """Class indices [N], or None when the images are not labelled."""
+        ...
 
     def digest(self) -> str:
         """SHA-256 over the names of the images, their order and their contents."""
+        ...
 
 
 def open_images(source: str, labels: Sequence[str] | None = None, *, split: str) -> Images:
-    """`digits`, `digits-hard`, or a folder: of images, or of one folder of images per class.
+    """Open `digits`, `digits-hard`, a folder of images, or a folder with a subfolder per class.
 
-    `split` is "calibration" (digits: the training part) or "validation" (the held-out part).
+    `labels` are the class names in the order of the logits. `split` is "calibration" (the training
+    part of the digits) or "validation" (the held-out part). Raises `InputFileError` for a folder
+    that cannot be used.
     """
     if source in DIGITS:
         return DIGITS[source](held_out=split == "validation")
@@ -71,8 +78,8 @@ def open_images(source: str, labels: Sequence[str] | None = None, *, split: str)
 class ImageFolder:
     """A folder of image files; one level of subfolders names the classes.
 
-    `skipped` is everything else that was found: other files, images beside the class folders,
-    folders below them. Hidden files and folders are not looked at.
+    `skipped` is everything else in it: other files, images next to the class folders, folders
+    inside them. Hidden files and folders are ignored.
     """
 
     name: str
@@ -82,7 +89,11 @@ class ImageFolder:
 
     @classmethod
     def scan(cls, folder: Path, labels: Sequence[str] | None = None) -> ImageFolder:
-        """List the images, sorted. Subfolders are classes: by name in `labels`, else in order."""
+        """List the images, sorted. Subfolders are classes: by name in `labels`, or in their order.
+
+        Raises `InputFileError` for a folder that cannot be read or has no images, and for
+        subfolders that are not in `labels`.
+        """
         try:
             entries = _visible(folder)
             classes = [entry for entry in entries if entry.is_dir()]
@@ -90,17 +101,17 @@ class ImageFolder:
                 images, skipped = _split(entries)
                 found = cls(str(folder), images, None, skipped)
             else:
-                beside = tuple(entry for entry in entries if not entry.is_dir())
-                found = cls._classes(folder, classes, beside, labels)
+                others = tuple(entry for entry in entries if not entry.is_dir())
+                found = cls._classes(folder, classes, others, labels)
         except OSError as error:
             raise InputFileError(
                 f"cannot be read ({error.strerror})", where=error.filename or folder
             ) from error
         if not found.files:
             raise InputFileError(
-                "holds no images",
+                "contains no images",
                 where=folder,
-                remedy=f"Images end in {', '.join(IMAGE_SUFFIXES)}.",
+                remedy=f"Images have the suffix {', '.join(IMAGE_SUFFIXES)}.",
             )
         return found
 
@@ -109,17 +120,17 @@ class ImageFolder:
         cls,
         folder: Path,
         classes: Sequence[Path],
-        beside: Sequence[Path],
+        skipped_files: Sequence[Path],
         labels: Sequence[str] | None,
     ) -> ImageFolder:
         numbers = {label: index for index, label in enumerate(labels or [])}
         files: list[Path] = []
         indices: list[int] = []
-        skipped: list[Path] = list(beside)
+        skipped: list[Path] = list(skipped_files)
         for position, subfolder in enumerate(classes):
             if labels is not None and subfolder.name not in numbers:
                 raise InputFileError(
-                    f"the folder {subfolder.name!r} is none of the model's {len(labels)} labels",
+                    f"the folder {subfolder.name!r} is not one of the model's {len(labels)} labels",
                     where=folder,
                     remedy="Name the folders as in --labels.",
                 )
@@ -139,16 +150,20 @@ class ImageFolder:
         return len(self.files)
 
     def name_of(self, index: int) -> str:
+        """The path of image `index`."""
         return str(self.files[index])
 
     def image(self, index: int) -> Image.Image:
+        """Image `index` in RGB; raises `ImageError`."""
         return decode(self.files[index])
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
+        """Class indices [N], or None without class folders."""
         return None if self.indices is None else np.asarray(self.indices, dtype=np.int64)
 
     def digest(self) -> str:
+        """SHA-256 over the relative paths and the contents; raises `InputFileError`."""
         total = hashlib.sha256()
         for path in self.files:
             total.update(os.fsencode(path.relative_to(self.name)) + b"\0")
@@ -165,14 +180,17 @@ def _visible(folder: Path) -> list[Path]:
 
 def _split(entries: Sequence[Path]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
     images = tuple(p for p in entries if p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES)
-    taken = set(images)
-    return images, tuple(p for p in entries if p not in taken)
+    found = set(images)
+    return images, tuple(p for p in entries if p not in found)
 
 
 def pixel_batches(
     images: Images, preprocessing: Preprocessing, batch_size: int
 ) -> Iterator[NDArray[np.uint8]]:
-    """Stream UINT8 [n,H,W,3] batches; memory does not grow with the number of images."""
+    """The images as batches UINT8 [n,H,W,channels], one at a time, of `batch_size` or fewer.
+
+    Raises `ImageError` with the name of an image that cannot be decoded.
+    """
     count = len(images)
     for start in range(0, count, batch_size):
         batch = []
@@ -189,7 +207,10 @@ def pixel_batches(
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """Class names in the order of the network's outputs: one a line, or a JSON list of them."""
+    """Class names in the order of the logits, from a file with one per line or a JSON list.
+
+    Raises `InputFileError` for another file, and for an empty name.
+    """
     try:
         text = path.read_text(encoding="utf-8-sig").strip()
     except OSError as error:
@@ -205,13 +226,13 @@ def read_labels(path: Path) -> tuple[str, ...]:
             raise InputFileError(
                 "is JSON, but not a list of names",
                 where=path,
-                remedy='Write ["first class", "second class", …], or one name a line.',
+                remedy='Write ["first class", "second class", …], or one name per line.',
             )
     else:
         names = text.splitlines()
     names = [" ".join(name.split()) for name in names]
     if not names:
-        raise InputFileError("holds no labels", where=path)
+        raise InputFileError("contains no labels", where=path)
     if "" in names:
         raise InputFileError(
             f"label {names.index('') + 1} is empty",
@@ -222,7 +243,7 @@ def read_labels(path: Path) -> tuple[str, ...]:
 
 
 def check_label_count(labels: Sequence[str], classes: int) -> None:
-    """The labels file must name exactly the classes of the network."""
+    """Raise `UsageError` unless there are as many labels as classes."""
     if len(labels) != classes:
         raise UsageError(
             f"{len(labels)} labels for a network of {classes} classes",

@@ -1,4 +1,4 @@
-"""Some of many images, spread evenly over the list, so that every class folder has its share."""
+"""Some of many images, spread evenly over the list, so that every class folder is represented."""
 
 from __future__ import annotations
 
@@ -21,34 +21,38 @@ class Selection:
 
     @property
     def name(self) -> str:
+        """The name of the list in reports."""
         return f"{self.images.name}, evenly chosen"
 
     @property
     def skipped(self) -> tuple[object, ...]:
-        """What the list itself passed over."""
+        """The files that the list itself skipped."""
         return tuple(getattr(self.images, "skipped", ()))
 
     def __len__(self) -> int:
         return len(self.chosen)
 
     def name_of(self, index: int) -> str:
+        """The name of image `index` of the selection in reports."""
         return self.images.name_of(self.chosen[index])
 
     def image(self, index: int) -> Image.Image:
+        """Image `index` of the selection in RGB."""
         return self.images.image(self.chosen[index])
 
     @property
     def labels(self) -> NDArray[np.int64] | None:
+        """Class indices of the selection [N], or None."""
         labels = self.images.labels
         return None if labels is None else labels[list(self.chosen)]
 
     def digest(self) -> str:
-        """SHA-256 over the whole list and the positions taken from it."""
+        """SHA-256 over the whole list and the chosen positions."""
         return hashlib.sha256(f"{self.images.digest()} {self.chosen}".encode()).hexdigest()
 
 
 def spread(images: Images, limit: int | None) -> Images:
-    """At most `limit` of the images, at even distances; all of them when there are no more."""
+    """At most `limit` of the images, at even distances; all of them when there are fewer."""
     chosen = positions(len(images), limit)
     return images if len(chosen) == len(images) else Selection(images, chosen)
 

@@ -1,7 +1,7 @@
-"""Images that nobody took: smooth colour noise, for numerics where no real image was given.
+"""Synthetic images: smooth colour noise, for numerics where no real images are given.
 
-Good for comparing the arithmetic of two networks; says nothing about accuracy, and nothing is ever
-calibrated on them.
+They serve to compare the arithmetic of two networks, not their accuracy, and are never used for
+calibration.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from PIL import Image
 
 
 class SyntheticImages:
-    """`count` RGB images of `side` pixels, the same ones for the same seed."""
+    """`count` RGB images of `side` × `side` pixels, the same ones for the same seed."""
 
     labels = None
 
@@ -25,12 +25,15 @@ class SyntheticImages:
         return self._count
 
     def name_of(self, index: int) -> str:
+        """The name of image `index` in reports."""
         return f"synthetic image {index}"
 
     def image(self, index: int) -> Image.Image:
+        """Image `index` in RGB."""
         generator = np.random.default_rng((self._seed, index))
         coarse = generator.integers(0, 256, size=(8, 8, 3), dtype=np.uint8)
         return Image.fromarray(coarse).resize((self._side, self._side), Image.Resampling.BICUBIC)
 
     def digest(self) -> str:
+        """SHA-256 of the images."""
         return hashlib.sha256(f"{self.name} {self._side} {self._seed}".encode()).hexdigest()

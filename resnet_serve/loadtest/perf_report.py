@@ -1,8 +1,8 @@
-"""What perf_analyzer reports: its CSV, its printed report and its complaints.
+"""The reports of perf_analyzer: its CSV, its printed report and its error messages.
 
 The CSV (`-f`, `--verbose-csv`) has throughput, latency and the server's times. The printed report
-has what the CSV lacks: the requests counted, the throughput of each window, and the queue time,
-which for an ensemble the CSV books as network time.
+has what the CSV lacks: the number of requests, the throughput of each window, and the queue time,
+which the CSV counts as network time for an ensemble.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ WINDOWS = 3
 
 @dataclass(frozen=True)
 class Level:
-    """One concurrency: images per second, latency, and where a mean request's time goes.
+    """The results at one concurrency: images per second, latency, and the parts of a mean request.
 
-    `client_network_ms` is what remains of the mean latency after queue and compute: serialising,
-    sending, the wire, receiving. For an ensemble, queue and compute are sums over its models.
+    `client_network_ms` is the mean latency minus queue and compute: serialising, network,
+    receiving. For an ensemble, queue and compute are sums over its models.
     """
 
     concurrency: int
@@ -47,7 +47,7 @@ class Level:
 
     @property
     def spread(self) -> float:
-        """(max − min) / mean throughput over the windows; how far a repetition may differ."""
+        """(max − min) / mean throughput over the windows, as a measure of repeatability."""
         windows = self.window_throughputs_per_s
         return (max(windows) - min(windows)) * len(windows) / sum(windows)
 
@@ -64,10 +64,10 @@ _US_COLUMNS = {
 }
 
 
-def read_level(table: str, said: str) -> Level:
-    """Read one level from the CSV (`table`) and from what perf_analyzer printed (`said`).
+def read_level(table: str, printed: str) -> Level:
+    """One level, from the CSV (`table`) and the printed report (`printed`) of perf_analyzer.
 
-    Raises `ResnetServeError` naming what is missing, as another release might word it differently.
+    Raises `ResnetServeError` with what is missing, as other releases may print other words.
     """
     try:
         rows = list(csv.DictReader(io.StringIO(table)))
@@ -76,13 +76,13 @@ def read_level(table: str, said: str) -> Level:
         row = rows[0]
         concurrency, throughput = int(row["Concurrency"]), float(row["Inferences/Second"])
         ms = {name: float(row[column]) / 1000 for name, column in _US_COLUMNS.items()}
-        requests = int(_printed(r"Request count: (\d+)", said)[0])
-        windows = _printed(r"Pass \[\d+\] throughput: (\S+) infer/sec", said)
-        queue_ms = float(_printed(r"Avg request latency: .*?queue (\d+) usec", said)[0]) / 1000
+        requests = int(_printed(r"Request count: (\d+)", printed)[0])
+        windows = _printed(r"Pass \[\d+\] throughput: (\S+) infer/sec", printed)
+        queue_ms = float(_printed(r"Avg request latency: .*?queue (\d+) usec", printed)[0]) / 1000
     except (csv.Error, KeyError, ValueError, TypeError) as error:
         raise ResnetServeError(
             f"cannot read the report of perf_analyzer ({error})",
-            remedy="Another release may write it differently; take the one from PATH away.",
+            remedy="Another release may write it differently; remove the one on PATH.",
         ) from error
     compute_ms = sum(ms[f"compute_{part}_ms"] for part in ("input", "infer", "output"))
     return Level(
@@ -90,24 +90,24 @@ def read_level(table: str, said: str) -> Level:
         requests=requests,
         throughput_per_s=throughput,
         window_throughputs_per_s=tuple(float(window) for window in windows[-WINDOWS:]),
-        # Client and server average over slightly different requests: a remainder may dip below 0.
+        # Client and server average over slightly different requests: it may be slightly below 0.
         client_network_ms=max(0.0, ms["mean_ms"] - queue_ms - compute_ms),
         queue_ms=queue_ms,
         **ms,
     )
 
 
-def _printed(pattern: str, said: str) -> list[str]:
-    found = re.findall(pattern, said)
+def _printed(pattern: str, text: str) -> list[str]:
+    found = re.findall(pattern, text)
     if not found:
-        raise ValueError(f"nothing printed like {pattern!r}")
+        raise ValueError(f"nothing printed matches {pattern!r}")
     return [str(group) for group in found]
 
 
-def last_words(complained: str) -> str:
-    """The reason in perf_analyzer's complaint: a thread's error, `error: …`, or its last line."""
+def last_words(messages: str) -> str:
+    """The reason in perf_analyzer's messages: a thread's error, `error: …`, or the last line."""
     for pattern in (r"Thread \[\d+\] had error: (.+)", r"error: (.+)"):
-        if found := re.findall(pattern, complained):
+        if found := re.findall(pattern, messages):
             return str(found[-1]).removeprefix("[request id: <id_unknown>] ").strip()
-    lines = [line.strip() for line in complained.splitlines() if line.strip()]
+    lines = [line.strip() for line in messages.splitlines() if line.strip()]
     return lines[-1] if lines else ""

@@ -1,7 +1,7 @@
-"""The wheels that carry perf_analyzer: which one this host can run, fetched by pip, checked.
+"""The wheels that contain perf_analyzer: the one for this host, downloaded by pip and checked.
 
-pip does the fetching so that the user's own mirror, proxy and wheel folder apply; the SHA-256
-pinned here decides whether what came is the published file.
+pip downloads it, so that the user's own mirror, proxy and wheel folder apply; the SHA-256 pinned
+here proves that the file is the published one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _PIP_TIMEOUT_S = 900
 
 @dataclass(frozen=True)
 class Wheel:
-    """A release of tritonclient that carries the program, and the oldest glibc that runs it."""
+    """A release of tritonclient that contains the program, and the oldest glibc that runs it."""
 
     version: str
     glibc: tuple[int, int]
@@ -39,10 +39,11 @@ class Wheel:
 
     @property
     def file_name(self) -> str:
+        """The name of the wheel's file."""
         return f"tritonclient-{self.version}-py3-none-manylinux1_x86_64.whl"
 
 
-# Newest glibc first. 2.60.0 is linked statically but for libc; 2.51.0 is the last for glibc < 2.38.
+# Newest glibc first. 2.60.0 needs no other library; 2.51.0 is the last for glibc < 2.38.
 WHEELS = (
     Wheel(
         "2.60.0",
@@ -60,7 +61,10 @@ WHEELS = (
 
 
 def for_host(machine: str, system: str, libc: tuple[str, str]) -> Wheel:
-    """The wheel for a host (`platform.machine()`, `.system()`, `.libc_ver()`), or `HostError`."""
+    """The wheel for a host (`platform.machine()`, `.system()`, `.libc_ver()`).
+
+    Raises `HostError` where there is none.
+    """
     remedy = f"Run the load test from a Linux x86-64 host, or put a {_NAME} on PATH."
     if system != "Linux" or machine != "x86_64":
         raise HostError(
@@ -81,12 +85,16 @@ def for_host(machine: str, system: str, libc: tuple[str, str]) -> Wheel:
 
 
 def for_this_host() -> Wheel:
-    """The wheel for this host, or `HostError`."""
+    """The wheel for this host; raises `HostError` where there is none."""
     return for_host(platform.machine(), platform.system(), platform.libc_ver())
 
 
 def download(wheel: Wheel, scratch: Path, progress: Progress | None) -> Path:
-    """The wheel's path below `scratch`, its SHA-256 checked. pip's own temporary files go there."""
+    """Download the wheel with pip into `scratch`, and return its path.
+
+    `progress(done_bytes, total_bytes)` is called meanwhile. Raises `HostError` when pip fails, and
+    `InputFileError` for a file with another SHA-256.
+    """
     arriving, arrived = scratch / "arriving", scratch / "arrived"
     arriving.mkdir()
     requirement = f"tritonclient=={wheel.version}"
@@ -94,8 +102,8 @@ def download(wheel: Wheel, scratch: Path, progress: Progress | None) -> Path:
     command += ["--no-deps", "--only-binary=:all:", "--platform", "manylinux1_x86_64"]
     command += ["--no-input", "--disable-pip-version-check", "--retries", "2"]
     environment = {**os.environ, "TMPDIR": str(arriving)}
-    said = scratch / "pip.txt"
-    with said.open("wb") as file, _started(command, environment, arriving, file) as pip:
+    log = scratch / "pip.txt"
+    with log.open("wb") as file, _started(command, environment, arriving, file) as pip:
         deadline_s = time.monotonic() + _PIP_TIMEOUT_S
         while pip.poll() is None and time.monotonic() < deadline_s:
             if progress is not None:
@@ -104,9 +112,10 @@ def download(wheel: Wheel, scratch: Path, progress: Progress | None) -> Path:
         status = pip.poll()
     files = sorted(arrived.glob("*.whl")) if arrived.is_dir() else []
     if status != 0 or not files:
+        reason = _pip_reason(log.read_text(errors="replace"), status)
         raise HostError(
-            f"{_NAME} cannot be fetched: {_pip_reason(said.read_text(errors='replace'), status)}",
-            remedy=f"Put a {_NAME} on PATH, or fetch {wheel.file_name} elsewhere and run again "
+            f"{_NAME} cannot be downloaded: {reason}",
+            remedy=f"Put a {_NAME} on PATH, or download {wheel.file_name} elsewhere and retry "
             "with PIP_NO_INDEX=1 PIP_FIND_LINKS=<its folder>.",
         )
     found = durable.sha256(files[0])
@@ -114,7 +123,7 @@ def download(wheel: Wheel, scratch: Path, progress: Progress | None) -> Path:
         raise InputFileError(
             f"has SHA-256 {found[:16]}…, expected {wheel.sha256[:16]}…",
             where=files[0].name,
-            remedy="pip was given another file than the one published; check its index settings.",
+            remedy="pip got another file than the published one; check its index settings.",
         )
     if progress is not None:
         progress(wheel.size_bytes, wheel.size_bytes)
@@ -123,7 +132,7 @@ def download(wheel: Wheel, scratch: Path, progress: Progress | None) -> Path:
 
 @contextlib.contextmanager
 def _started(
-    command: list[str], environment: dict[str, str], folder: Path, said: IO[bytes]
+    command: list[str], environment: dict[str, str], folder: Path, log: IO[bytes]
 ) -> Iterator[subprocess.Popen[bytes]]:
     process = subprocess.Popen(
         command,
@@ -131,7 +140,7 @@ def _started(
         cwd=folder,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
-        stderr=said,
+        stderr=log,
     )
     try:
         yield process
@@ -142,28 +151,27 @@ def _started(
 
 def _size_bytes(folder: Path) -> int:
     total = 0
-    for directory, _, names in os.walk(folder):  # which passes over what vanishes meanwhile
+    for directory, _, names in os.walk(folder):  # it skips what is deleted meanwhile
         for name in names:
             with contextlib.suppress(OSError):
                 total += (Path(directory) / name).stat().st_size
     return total
 
 
-def _pip_reason(said: str, status: int | None) -> str:
+def _pip_reason(log: str, status: int | None) -> str:
     if status is None:
         return f"pip did not finish within {_PIP_TIMEOUT_S} s"
-    if "No module named pip" in said:
-        return f"there is no pip beside {sys.executable} (`python -m ensurepip` adds it)"
-    if "after connection broken" in said:
+    if "No module named pip" in log:
+        return f"there is no pip for {sys.executable} (`python -m ensurepip` installs it)"
+    if "after connection broken" in log:
         return "the package index cannot be reached"
-    errors = [
-        line.removeprefix("ERROR: ") for line in said.splitlines() if line.startswith("ERROR")
-    ]
-    lines = errors or said.split("\n")
+    errors = [line.removeprefix("ERROR: ") for line in log.splitlines() if line.startswith("ERROR")]
+    lines = errors or log.split("\n")
     return next((line.strip() for line in lines if line.strip()), f"pip failed ({status})")
 
 
 def extract(wheel_file: Path, wheel: Wheel, program: Path) -> None:
+    """Write the program in the wheel to `program`; raises `InputFileError` where it is missing."""
     entry = f"tritonclient-{wheel.version}.data/data/bin/{_NAME}"
     try:
         with (
@@ -173,5 +181,5 @@ def extract(wheel_file: Path, wheel: Wheel, program: Path) -> None:
         ):
             shutil.copyfileobj(source, target)
     except (zipfile.BadZipFile, KeyError) as error:
-        raise InputFileError(f"holds no {_NAME} ({error})", where=wheel_file.name) from error
+        raise InputFileError(f"contains no {_NAME} ({error})", where=wheel_file.name) from error
     program.chmod(0o755)

@@ -1,9 +1,9 @@
-"""Whether two networks decide alike: top-k agreement and, with labels, paired accuracy.
+"""Whether two networks decide equally: top-k agreement and, with labels, paired accuracy.
 
-Both networks see the same images, so the difference is tested on the pairs: with `gained` images
-that only the converted network gets right and `lost` that only the reference does,
-McNemar's exact test asks whether gained ~ Binomial(gained + lost, ½) (McNemar 1947), and the
-interval of the difference is Newcombe's for paired proportions (Newcombe 1998, method 10).
+Both networks get the same images, so the difference is tested on the pairs: `gained` images only
+the converted network classifies correctly, `lost` images only the reference. McNemar's exact test
+is of gained ~ Binomial(gained + lost, ½) (McNemar 1947), and the interval of the difference is
+Newcombe's for paired proportions (Newcombe 1998, method 10).
 """
 
 from __future__ import annotations
@@ -19,7 +19,10 @@ _Z95 = 1.959963984540054
 
 @dataclass(frozen=True)
 class Decisions:
-    """Agreement in [0, 1]; accuracies and their difference in points (hundredths)."""
+    """Agreement in [0, 1]; accuracies in percent, and their difference in percentage points.
+
+    Accuracies are None without labels. `changed` are the images with another top-1 class.
+    """
 
     images: int
     top1_agreement: float
@@ -38,6 +41,7 @@ class Decisions:
         return f"{100 * self.top1_agreement:.2f} % of {self.images} decisions agree"
 
     def to_json(self) -> dict[str, object]:
+        """Its fields by name."""
         return asdict(self)
 
 
@@ -48,8 +52,8 @@ def decide(
 ) -> Decisions:
     """Compare decisions on logits [N,classes]; `labels` [N] adds accuracy.
 
-    Top-5 agreement asks whether the reference's decision is among the converted network's five.
-    `changed` lists the images whose top-1 differs, the reference's surest decision first.
+    Top-5 agreement: the reference's class is among the five best of the converted network.
+    `changed` is sorted by the reference's margin, its most certain decision first.
     """
     ours, theirs = converted.argmax(axis=1), reference.argmax(axis=1)
     same = ours == theirs
@@ -90,11 +94,11 @@ def decide(
 def mcnemar_exact(gained: int, lost: int) -> float:
     """Two-sided exact p-value that gains and losses are equally likely."""
     n = gained + lost
-    ways = total = 1  # of none; each next binomial coefficient follows from the one before
+    ways = total = 1  # for 0; each binomial coefficient follows from the one before
     for i in range(min(gained, lost)):
         ways = ways * (n - i) // (i + 1)
         total += ways
-    # Whole numbers of any size divide to the nearest float, so that no term underflows.
+    # Integers of any size divide to the nearest float, so that no term underflows.
     tail: float = total / 2**n
     return min(1.0, 2 * tail)
 

@@ -1,7 +1,7 @@
-"""The gate: nothing is deployed that was not shown equal to the reference, within a stated budget.
+"""The gate: only what equals the reference within a stated budget is deployed.
 
-A budget belongs to a precision (`precisions.py`). The verdict lists every check with what was found and what was
-allowed, so that a refusal says by how much and on which image.
+A budget belongs to a precision (`precisions.py`). The verdict lists every check with the value
+found and the value allowed.
 """
 
 from __future__ import annotations
@@ -15,9 +15,11 @@ from resnet_serve.parity.numerics import Numerics
 
 @dataclass(frozen=True)
 class Budget:
-    """What a precision may cost: smallest cosine of any image, SQNR, agreement, points of top-1.
+    """What a precision may cost, in the limits of the checks.
 
-    The cosine sees one bad image among many good ones, the SQNR a scale that the cosine ignores.
+    `cosine` is the smallest of any image, `agreement` a fraction in [0, 1], `top1_points` the loss
+    of accuracy in percentage points. The cosine detects one bad image among many good ones, the
+    SQNR a change of scale, which the cosine does not detect.
     """
 
     cosine: float
@@ -28,7 +30,10 @@ class Budget:
 
 @dataclass(frozen=True)
 class Check:
-    """One comparison with its limit; `found` and `allowed` are texts for people."""
+    """One comparison with its limit; `found` and `allowed` are texts.
+
+    A check that is not `binding` is shown, but does not fail the conversion.
+    """
 
     name: str
     found: str
@@ -45,13 +50,16 @@ class Verdict:
 
     @property
     def passed(self) -> bool:
+        """Whether every binding check passed."""
         return all(check.passed for check in self.checks if check.binding)
 
     @property
     def failures(self) -> tuple[Check, ...]:
+        """The binding checks that failed."""
         return tuple(check for check in self.checks if check.binding and not check.passed)
 
     def to_json(self) -> dict[str, object]:
+        """The verdict and every check, for a passport."""
         return {"passed": self.passed, "checks": [asdict(check) for check in self.checks]}
 
 
@@ -63,10 +71,11 @@ def judge(
     trained: bool,
     of: str = "logits",
 ) -> Verdict:
-    """Hold the measurements against the budget.
+    """Check the measurements against the budget.
 
-    `numerics` is by batch size. An untrained network decides by chance, so that its decisions are
-    shown but do not bind; what is no classifier has none. `of` says what was compared.
+    `numerics` is by batch size. The decisions of an untrained network are random, so their checks
+    are not binding; a network without a classifier has no decisions. `of` names the compared
+    outputs.
     """
     checks = []
     for batch_size, result in numerics.items():

@@ -1,9 +1,9 @@
-"""How fast models are beside each other: interleaved rounds, medians, a bootstrapped ratio.
+"""Latency of models on one host: interleaved rounds, medians, a bootstrapped ratio.
 
-The models take turns within every round, so that a machine that slows down slows all of them;
-the ratio is taken round by round and its interval from 2,000 resamples of the rounds. Before each
-timed run the model runs untimed for a few milliseconds: the threads of the one before spin for a
-while after their work, and would take the cores from this one.
+The models run in turn within every round, so that a slower machine slows all of them. The ratio is
+computed per round, and its interval from 2,000 resamples of the rounds. Before each timed run the
+model runs untimed for a few milliseconds: the threads of the previous model spin for a while after
+their work, and would use the cores.
 """
 
 from __future__ import annotations
@@ -30,17 +30,21 @@ class Latency:
 
     @property
     def median_ms(self) -> float:
+        """Median over the rounds, in milliseconds per batch."""
         return float(np.median(self.samples_ms))
 
     @property
     def p95_ms(self) -> float:
+        """95th percentile over the rounds, in milliseconds per batch."""
         return float(np.percentile(self.samples_ms, 95))
 
     @property
     def images_per_s(self) -> float:
+        """Images per second at the median."""
         return 1000 * self.batch_size / self.median_ms
 
     def to_json(self) -> dict[str, object]:
+        """Its statistics, for a passport."""
         return {
             "batch_size": self.batch_size,
             "median_ms": self.median_ms,
@@ -60,10 +64,11 @@ class Ratio:
 
     @property
     def slower(self) -> bool:
-        """Slower beyond doubt: the whole interval is below one."""
+        """Whether it is slower with certainty: the whole interval is below one."""
         return self.high < 1
 
     def to_json(self) -> dict[str, object]:
+        """Median and interval by name."""
         return asdict(self)
 
 
@@ -78,8 +83,8 @@ def measure(
 ) -> dict[str, Latency]:
     """Time the models in turn for about `seconds`, at least `min_rounds` rounds each.
 
-    A model with a row in `timers` measures itself: the call runs it once and returns milliseconds
-    (on a GPU between two events of its stream, where the clock of the host would add its own).
+    A model with an entry in `timers` measures itself: the call runs it once and returns
+    milliseconds, on a GPU between two events of its stream, without the host's overhead.
     """
     for run in models.values():
         for _ in range(WARM_UP_RUNS):
@@ -105,7 +110,7 @@ def _timed(run: Callable[[], object]) -> float:
 
 
 def speedup(reference: Latency, model: Latency, *, seed: int = 0) -> Ratio:
-    """How many times faster `model` is, from rounds measured together."""
+    """How many times faster `model` is than `reference`, from rounds measured together."""
     ratios = np.asarray(reference.samples_ms) / np.asarray(model.samples_ms)
     low, high = _bootstrap(ratios, seed)
     return Ratio(median=float(np.median(ratios)), low=low, high=high)

@@ -1,4 +1,4 @@
-"""How far two sets of answers are apart: max |Δ|, cosine, SQNR.
+"""The distance between the outputs of two networks: max |Δ|, cosine, SQNR.
 
 SQNR = 10·log10( Σ reference² / Σ (reference − converted)² )   in dB
 """
@@ -12,15 +12,16 @@ from dataclasses import asdict, dataclass, field, replace
 import numpy as np
 from numpy.typing import NDArray
 
-EXACT_DB = 200.0  # what identical signals count as; float32 itself stops near 150
+EXACT_DB = 200.0  # the SQNR of identical signals; float32 itself ends near 150
 
 
 @dataclass(frozen=True)
 class Numerics:
     """The distance over `images` rows; `cosine` is the smallest of any row, `worst` its index.
 
-    Of several outputs every number is that of the output it is worst for; `output` names the one
-    of the smallest SQNR.
+    `max_abs` is the largest |Δ|, `relative` the same divided by the reference's largest value.
+    With several outputs every number is from the output where it is worst; `output` names the one
+    with the smallest SQNR.
     """
 
     images: int
@@ -32,12 +33,13 @@ class Numerics:
     output: str = "logits"
 
     def to_json(self) -> dict[str, object]:
+        """Its fields by name."""
         return asdict(self)
 
 
 @dataclass
 class Comparison:
-    """The distance of one output, added up batch by batch, so that nothing has to be kept."""
+    """The distance of one output, accumulated batch by batch, so that no batch has to be kept."""
 
     output: str = "logits"
     _max_abs: float = 0.0
@@ -47,7 +49,7 @@ class Comparison:
     _cosines: list[float] = field(default_factory=list)
 
     def add(self, reference: NDArray[np.float32], converted: NDArray[np.float32]) -> None:
-        """Add [N,…] and [N,…] of the next images; `ValueError` for shapes that differ."""
+        """Add the outputs [N,…] of the next images; raises `ValueError` for different shapes."""
         if reference.shape != converted.shape:
             raise ValueError(f"shapes differ: {reference.shape} and {converted.shape}")
         a = reference.reshape(len(reference), -1).astype(np.float64)
@@ -66,7 +68,7 @@ class Comparison:
         self._cosines += np.where(finite, cosines, -np.inf).tolist()
 
     def result(self) -> Numerics:
-        """Over all images so far; a NaN or infinity on either side is an infinite distance."""
+        """The distance over all images so far; infinite for a NaN or infinity on either side."""
         images, worst = len(self._cosines), 0
         smallest = min(self._cosines, default=1.0)
         if images:
@@ -85,7 +87,7 @@ class Comparison:
 
 
 def compare(reference: NDArray[np.float32], converted: NDArray[np.float32]) -> Numerics:
-    """Compare [N,…] with [N,…]; a NaN or infinity on either side is an infinite distance."""
+    """The distance between two outputs [N,…]; infinite for a NaN or infinity on either side."""
     comparison = Comparison()
     comparison.add(reference, converted)
     return comparison.result()
@@ -94,7 +96,7 @@ def compare(reference: NDArray[np.float32], converted: NDArray[np.float32]) -> N
 def compare_all(
     reference: Mapping[str, NDArray[np.float32]], converted: Mapping[str, NDArray[np.float32]]
 ) -> Numerics:
-    """Compare every output of the reference with the converted one of its name."""
+    """The worst distance over all outputs [N,…] of the reference, which are matched by name."""
     found = [
         replace(compare(each, converted[name]), output=name) for name, each in reference.items()
     ]
@@ -102,7 +104,7 @@ def compare_all(
 
 
 def worst(found: Iterable[Numerics]) -> Numerics:
-    """Of several outputs over the same images: in every number the worst of them."""
+    """The worst of several outputs over the same images, for every number of its own."""
     each = list(found)
     furthest = min(each, key=lambda n: n.cosine)
     return Numerics(
@@ -117,7 +119,7 @@ def worst(found: Iterable[Numerics]) -> Numerics:
 
 
 def decibels(signal: float, noise: float) -> float:
-    """10·log10(signal/noise) of two energies; no noise at all counts as 200 dB, NaN as −∞."""
+    """10·log10(signal/noise) of two energies, within ±200 dB; 200 dB without noise, −∞ for NaN."""
     if not (math.isfinite(signal) and math.isfinite(noise)):
         return -math.inf
     if noise <= 0:

@@ -68,7 +68,7 @@ def test_an_empty_class_keeps_its_number(classes: Path) -> None:
 
 
 def test_a_folder_that_is_no_label_is_refused(classes: Path) -> None:
-    with pytest.raises(InputFileError, match=r"'dog' is none of the model's 2 labels.*--labels"):
+    with pytest.raises(InputFileError, match=r"'dog' is not one of the model's 2 labels.*--labels"):
         ImageFolder.scan(classes, ["cat", "ant"])
 
 
@@ -107,7 +107,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path, content: list[str]) 
     for name in content:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
-    with pytest.raises(InputFileError, match=r"holds no images.*\.jpg, \.jpeg, \.png") as caught:
+    with pytest.raises(InputFileError, match=r"contains no images.*\.jpg, \.jpeg, \.png") as caught:
         ImageFolder.scan(tmp_path)
     assert caught.value.where == str(tmp_path)
 
@@ -257,13 +257,13 @@ def test_labels_are_one_a_line_or_a_json_list(tmp_path: Path, content: bytes) ->
 @pytest.mark.parametrize(
     ("content", "message"),
     [
-        (b"", "holds no labels"),
-        (b" \n\n", "holds no labels"),
-        (b"[]", "holds no labels"),
+        (b"", "contains no labels"),
+        (b" \n\n", "contains no labels"),
+        (b"[]", "contains no labels"),
         (b"cat\n\ndog\n", "label 2 is empty"),
         (b'["cat", ""]', "label 2 is empty"),
         (b'["cat", 3]', "not a list of names"),
-        (b'{"0": ["n01440764", "tench"]}', "not a list of names.*one name a line"),
+        (b'{"0": ["n01440764", "tench"]}', "not a list of names.*one name per line"),
         (b'["cat", ', "not valid JSON"),
         (b"[" * 100_000, "not valid JSON"),
         (b"\xff\xfec\x00a\x00t\x00", "not text in UTF-8"),

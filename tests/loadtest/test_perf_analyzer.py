@@ -142,7 +142,7 @@ class TestReal:
         assert "toy, toy_image, toy_preprocess" in str(caught.value)
 
     def test_a_batch_that_does_not_fit(self, server: Server, program: perf_program.Program) -> None:
-        with pytest.raises(UsageError, match="the model takes 1 to 4"):
+        with pytest.raises(UsageError, match="the model accepts 1 to 4"):
             measure("toy", server.grpc, [1], program=lambda: program, batch_size=5)
 
     def test_the_http_port_is_not_the_grpc_port(self, server: Server) -> None:
@@ -152,7 +152,7 @@ class TestReal:
     def test_a_server_that_goes_away(self, program: perf_program.Program, tmp_path: Path) -> None:
         with Server(deploy_toy(tmp_path / "repository"), port=0) as short_lived:
             address = short_lived.grpc
-            with pytest.raises(HostError, match=r"toy at concurrency 1: the server .* went away"):
+            with pytest.raises(HostError, match=r"toy at concurrency 1: the server .* ended"):
                 measure(
                     "toy",
                     address,

@@ -99,8 +99,8 @@ def test_a_python_without_pip(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_a_wheel_without_the_program(tmp_path: Path) -> None:
     file = write_wheel(tmp_path, TINY, None)
-    with pytest.raises(InputFileError, match="holds no perf_analyzer"):
+    with pytest.raises(InputFileError, match="contains no perf_analyzer"):
         perf_wheel.extract(file, TINY, tmp_path / "perf_analyzer")
     file.write_bytes(b"not a zip file")
-    with pytest.raises(InputFileError, match="holds no perf_analyzer"):
+    with pytest.raises(InputFileError, match="contains no perf_analyzer"):
         perf_wheel.extract(file, TINY, tmp_path / "perf_analyzer")

@@ -12,14 +12,21 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
 from resnet_client.errors import BadImageError
-from resnet_serve.preprocessing import MAX_PIXELS, ImageError, Preprocessing, decode, to_rgb
+from resnet_serve.preprocessing import (
+    ImageError,
+    Preprocessing,
+    check_size,
+    decode,
+    from_array,
+    to_rgb,
+)
 
 ImageLike: TypeAlias = (
     str | os.PathLike[str] | bytes | bytearray | memoryview | NDArray[np.uint8] | Image.Image
@@ -42,7 +49,7 @@ def picture(image: ImageLike) -> Image.Image:
         if isinstance(image, _BYTES):
             return decode(bytes(image))
         if isinstance(image, np.ndarray):
-            return _from_array(image)
+            return to_rgb(from_array(image))
         if isinstance(image, Image.Image):
             return _upright(image)
         raise ImageError(
@@ -72,22 +79,9 @@ def encoded(image: ImageLike) -> bytes:
     return file.getvalue()
 
 
-def _from_array(array: NDArray[Any]) -> Image.Image:
-    colour = array.ndim == 3 and array.shape[-1] == 3
-    if array.dtype != np.uint8 or not (colour or array.ndim == 2) or array.size == 0:
-        raise ImageError(
-            f"an array must be UINT8 [H,W,3] in RGB; this is {array.dtype} {list(array.shape)}"
-        )
-    return to_rgb(Image.fromarray(array))
-
-
 def _upright(image: Image.Image) -> Image.Image:
     """The picture that `decode` would make of its file."""
-    if image.width * image.height > MAX_PIXELS:
-        raise ImageError(
-            f"{image.width} × {image.height} pixels are more than the {MAX_PIXELS:,} allowed",
-            remedy="Scale it down first.",
-        )
+    check_size(image)
     return to_rgb(ImageOps.exif_transpose(image))
 
 
