@@ -14,6 +14,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
+# PyTorch's idle threads sleep instead of spinning: on a busy machine spinning takes the cores from
+# the threads that are waited for. Read once, when PyTorch is first imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 settings.register_profile(
     "resnet-serve",
     deadline=None,  # a loaded machine is not a failure
