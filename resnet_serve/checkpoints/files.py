@@ -194,8 +194,8 @@ def _load(path: Path, *, weights_only: bool) -> object:
 def _refused(path: Path, error: Exception, *, code: bool) -> InputFileError:
     """The error for a file that torch refuses; torch's own message recommends to run the code."""
     if code:
-        wanted = pickled.wanted(path)
-        what = f": it needs {shortened(wanted)}" if wanted else ""
+        needed = pickled.needed(path)
+        what = f": it needs {shortened(needed)}" if needed else ""
         return InputFileError(
             f"contains pickled code, which is not run{what}",
             where=path,

@@ -1,4 +1,4 @@
-"""JSON files beside weights, which are checked: a mapping of fields, or an error with its file."""
+"""JSON files next to weights, which are checked: a mapping of fields, or an error with its file."""
 
 from __future__ import annotations
 

@@ -31,7 +31,7 @@ def is_pickle(path: Path) -> bool:
         return zipfile.is_zipfile(path) or file.read(1) == pickle.PROTO
 
 
-def wanted(path: Path) -> tuple[str, ...]:
+def needed(path: Path) -> tuple[str, ...]:
     """The globals that a checkpoint needs beyond those of tensors, sorted.
 
     For a damaged file those before the damage.

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from resnet_serve.checkpoints.pickled import wanted
+from resnet_serve.checkpoints.pickled import needed
 
 
 class Trap:
@@ -40,8 +40,8 @@ def test_the_globals_are_named_and_nothing_is_run(
         pickle_protocol=protocol,
         _use_new_zipfile_serialization=zipped,
     )
-    assert set(wanted(tmp_path / "net.pth")) >= {"argparse.Namespace"}
-    assert any(name.endswith(".exec") for name in wanted(tmp_path / "net.pth"))
+    assert set(needed(tmp_path / "net.pth")) >= {"argparse.Namespace"}
+    assert any(name.endswith(".exec") for name in needed(tmp_path / "net.pth"))
     assert not (tmp_path / "sprung").exists()
 
 
@@ -51,23 +51,23 @@ def test_tensors_of_every_type_want_nothing(tmp_path: Path, zipped: bool) -> Non
     content = OrderedDict({str(kind): torch.zeros(2).to(kind) for kind in types})
     content["parameter"] = torch.nn.Parameter(torch.zeros(2))
     torch.save(content, tmp_path / "net.pth", _use_new_zipfile_serialization=zipped)
-    assert wanted(tmp_path / "net.pth") == ()
+    assert needed(tmp_path / "net.pth") == ()
 
 
 def test_numpy_scalars_are_named(tmp_path: Path) -> None:
     torch.save({"best": np.float64(0.9)}, tmp_path / "net.pth")
-    assert any("scalar" in name for name in wanted(tmp_path / "net.pth"))
+    assert any("scalar" in name for name in needed(tmp_path / "net.pth"))
 
 
 @pytest.mark.parametrize("content", [b"", b"\x80", b"\x80\x02", b"PK\x03\x04", b"\x80\x04\x95" * 9])
 def test_damage_is_no_reason_to_fail(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "net.pth").write_bytes(content)
-    assert wanted(tmp_path / "net.pth") == ()
+    assert needed(tmp_path / "net.pth") == ()
 
 
 def test_a_stranger_s_name_cannot_rewrite_the_screen(tmp_path: Path) -> None:
     name = "evil\x1b[2J" + "x" * 500
     (tmp_path / "net.pth").write_bytes(b"\x80\x02c" + f"os\n{name}\n".encode() + pickle.STOP)
-    (found,) = wanted(tmp_path / "net.pth")
+    (found,) = needed(tmp_path / "net.pth")
     assert found.startswith("os.evil?[2Jxxx")
     assert len(found) <= 81

@@ -164,28 +164,16 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/convert/ensembles/test_compose.py",
         "needs deployed ensembles, which only the converter makes",
     ),
-    "resnet_serve/cuda/nvidia_smi.py": (
-        "tests/test_verify.py",
-        "read for what verify --host compares",
-    ),
     "resnet_serve/listing.py": ("tests/test_cli.py", "the output of resnet-serve list"),
     "resnet_serve/passport/contents.py": (
         "tests/passport/test_document.py",
         "dataclasses, tested by reading and writing the document",
-    ),
-    "resnet_serve/precisions.py": (
-        "tests/runtimes/test_runtimes.py",
-        "a table, held together with that of the runtimes",
     ),
     "resnet_serve/runtimes/compiled.py": (
         "tests/runtimes/test_openvino.py",
         "a dataclass, filled by each runtime",
     ),
     "resnet_serve/runtimes/tensorrt_execution.py": (
-        "tests/contract/test_trt_runtime_contract.py",
-        "against a double of the real bindings",
-    ),
-    "resnet_serve/runtimes/tensorrt_signature.py": (
         "tests/contract/test_trt_runtime_contract.py",
         "against a double of the real bindings",
     ),
