@@ -12,11 +12,16 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from resnet_convert.conversion import Conversion
-    from resnet_convert.pipeline import convert
+    from resnet_convert.pipeline import convert, run
     from resnet_convert.request import Request
 
-__all__ = ["Conversion", "Request", "convert"]
-_HOMES = {"Conversion": "conversion", "Request": "request", "convert": "pipeline"}
+__all__ = ["Conversion", "Request", "convert", "run"]
+_HOMES = {
+    "Conversion": "conversion",
+    "Request": "request",
+    "convert": "pipeline",
+    "run": "pipeline",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -19,7 +19,7 @@ from gpu_host import PLAN, GpuHost
 from trace_once import trace_once
 from trt_double import Double, installed
 
-from resnet_convert import Conversion, convert
+from resnet_convert import Conversion, Request, convert, run
 from resnet_convert.build_plan import PlanBuild, build_plan
 from resnet_convert.parity import latencies
 from resnet_convert.stage_log import Silent
@@ -201,7 +201,8 @@ def test_a_container_that_could_not_load_the_plan_is_said_before_the_work(
 
     tag = "26.09" if api.version.startswith("10") else "26.05"
     with pytest.raises(HostError, match=rf"would not load in .*tritonserver:{tag}-py3"):
-        converted(tmp_path, "fp16", triton=tag, progress=Told())
+        options = {**DIGITS, "precision": "fp16", "repository": tmp_path / "models"}
+        run(Request(**options, triton=tag), Told())
     assert told == []
 
 

@@ -1,8 +1,7 @@
-"""Everything this host has, side by side: who is out, who is fastest, and what is deployed."""
+"""The runtimes of this host compared: which are not timed, which is the fastest and deployed."""
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,13 +13,13 @@ from budgets import change_budgets
 
 from resnet_convert import autoselect, convert
 from resnet_convert.autoselect import Autoselection, Entrant, EntrantResult
-from resnet_convert.parity import throughput
+from resnet_convert.parity import opening, throughput
 from resnet_convert.request import Request
 from resnet_serve import host, passport
 from resnet_serve.errors import HostError, ParityError
 from resnet_serve.parity.latency import Latency, Ratio
 from resnet_serve.precisions import PRECISIONS
-from resnet_serve.runtimes import TARGETS
+from resnet_serve.runtimes import TARGETS, Target
 
 pytestmark = pytest.mark.usefixtures("quick", "traced_once", "quick_autoselect")
 NOTHING: Any = None
@@ -54,9 +53,9 @@ def test_entrants_are_the_cpu_targets_in_what_is_allowed() -> None:
 
 def test_the_winner_is_written_into_the_request() -> None:
     found = Autoselection("latency", (result("onnxruntime", "int8", 4.0),), NOTHING)
-    settled = found.applied_to(INT8)
-    assert (settled.target, settled.precision, settled.instances) == ("onnxruntime", "int8", 1)
-    assert not settled.autoselects
+    selected = found.applied_to(INT8)
+    assert (selected.target, selected.precision, selected.instances) == ("onnxruntime", "int8", 1)
+    assert not selected.autoselects
 
 
 def test_when_int8_loses_it_is_said() -> None:
@@ -66,7 +65,7 @@ def test_when_int8_loses_it_is_said() -> None:
     assert Autoselection("latency", (fp32,), NOTHING).advice() is None
 
 
-def test_everybody_runs_and_the_fastest_is_deployed(small: dict[str, Any]) -> None:
+def test_every_entrant_runs_and_the_fastest_is_deployed(small: dict[str, Any]) -> None:
     conversion = convert(**small, precision="auto", target="auto")
     found = conversion.autoselection
     assert found is not None
@@ -105,7 +104,7 @@ def test_the_winners_graph_is_made_once_and_its_warnings_are_kept(
     assert len(few) == 1
 
 
-def test_who_does_not_keep_parity_is_out(
+def test_an_entrant_that_misses_parity_is_not_timed(
     small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     change_budgets(monkeypatch, ["int8"], sqnr_db=500.0)
@@ -117,7 +116,9 @@ def test_who_does_not_keep_parity_is_out(
     assert found.winner.entrant.precision != "int8"
 
 
-def test_nobody_left_is_an_error(small: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_entrant_left_is_an_error(
+    small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     change_budgets(monkeypatch, PRECISIONS, sqnr_db=500.0)
     with pytest.raises(ParityError, match="nothing on this host keeps parity"):
         convert(**small, precision="fp32", target="auto")
@@ -127,14 +128,14 @@ def test_nobody_left_is_an_error(small: dict[str, Any], monkeypatch: pytest.Monk
 def test_a_runtime_that_is_not_here_is_out_and_said(
     small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    honest = autoselect.open_on_cpu
+    honest = opening.open_on_cpu
 
     def missing(target: str, *rest: Any) -> Any:
         if target == "openvino":
             raise HostError("this needs openvino, which is not installed here")
         return honest(target, *rest)
 
-    monkeypatch.setattr(autoselect, "open_on_cpu", missing)
+    monkeypatch.setattr(opening, "open_on_cpu", missing)
     found = convert(**small, precision="fp32", target="auto").autoselection
     assert found is not None
     problems = {each.entrant.target: each.problem for each in found.results}
@@ -157,13 +158,8 @@ def test_throughput_compares_the_splits(
     assert conversion.serving.instances == found.winner.entrant.instances
 
 
-def test_one_way_is_no_contest(small: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    honest = importlib.util.find_spec
-
-    def without(name: str, package: str | None = None) -> Any:
-        return None if name == "openvino" else honest(name, package)
-
-    monkeypatch.setattr(autoselect, "find_spec", without)
+def test_one_entrant_is_no_choice(small: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Target, "installed", property(lambda row: row.name != "openvino"))
     conversion = convert(**small, precision="fp32", target="auto")
     assert conversion.autoselection is None
     assert conversion.target.name == "onnxruntime"
@@ -178,8 +174,8 @@ def test_the_table_is_shown(call: Call) -> None:
         "--validation", "digits", "--validation-images", 8,
     )  # fmt: skip
     assert code == 0, err
-    assert "What this host has, for latency" in out
-    assert "taken" in out
+    assert "The runtimes of this host, for latency" in out
+    assert "selected" in out
 
 
 def test_the_dry_run_names_it(call: Call) -> None:
@@ -188,8 +184,8 @@ def test_the_dry_run_names_it(call: Call) -> None:
     )
     assert code == 0
     steps = {step["stage"]: step for step in json.loads(out)}
-    assert steps["autoselection"]["does"] == "3 ways, for latency"
-    assert steps["autoselection"]["needs"] == "onnxruntime, openvino"
+    assert steps["autoselect"]["does"] == "3 entrants, for latency"
+    assert steps["autoselect"]["needs"] == "onnxruntime, openvino"
 
 
 @pytest.mark.parametrize(

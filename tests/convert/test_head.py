@@ -264,7 +264,7 @@ def test_each_client_says_which_is_the_other(url: str) -> None:
 def test_features_that_differ_are_not_deployed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from resnet_convert.parity import candidate
+    from resnet_convert.parity import opening
     from resnet_serve.runtimes import open_on_cpu
 
     def spoiled(name: str, precision: str, data: bytes, threads: int) -> Any:
@@ -275,7 +275,7 @@ def test_features_that_differ_are_not_deployed(
         weight.raw_data = (np.frombuffer(weight.raw_data, np.float32) * 1.5).tobytes()
         return open_on_cpu(name, precision, model.SerializeToString(), threads)
 
-    monkeypatch.setattr(candidate, "open_on_cpu", spoiled)
+    monkeypatch.setattr(opening, "open_on_cpu", spoiled)
     with pytest.raises(ParityError, match="SQNR of the features, batch 8"):
         convert(
             arch="resnet20",

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from resnet_convert.cli import convert as cli
 from resnet_convert.conversion import Conversion
-from resnet_convert.pipeline import convert
+from resnet_convert.pipeline import convert, run
 from resnet_convert.request import Request
 from resnet_serve import passport
 from resnet_serve.datasets.digits import Digits
@@ -60,7 +60,7 @@ def test_the_deployed_file_is_the_one_that_was_proved(
 ) -> None:
     found = conversions(precision, taken)
     file = found.path / "model.onnx"
-    assert sha256(file) == found.model_sha256
+    assert sha256(file) == found.precise.sha256
     assert file.stat().st_size == found.model_bytes
     proto = onnx.load(file)
     onnx.checker.check_model(proto, full_check=True)
@@ -114,7 +114,7 @@ def test_the_passport_says_it_all(conversions: Conversions) -> None:
     assert (document.architecture, document.precision) == ("resnet20", "int8")
     assert document.trained
     assert not document.overridden
-    assert document.model.sha256 == found.model_sha256
+    assert document.model.sha256 == found.precise.sha256
     assert document.weights.sha256 == found.weights.sha256
     assert document.contract.input == "uint8"
     assert document.contract.preprocessing.crop == (32, 32)
@@ -132,7 +132,7 @@ def test_the_passport_says_it_all(conversions: Conversions) -> None:
 
 def test_progress_is_told(small: dict[str, Any]) -> None:
     recorder = Recorder()
-    convert(**small, precision="int8", progress=recorder)
+    run(Request(**{**small, "precision": "int8"}), recorder)
     assert recorder.stages == [
         *("weights", "trace", "fold", "pixels", "calibrate", "quantize", "lint"),
         *("parity", "latency", "deploy"),
@@ -210,8 +210,7 @@ WORD = st.text(st.sampled_from("abcXYZ 019'\"$\\;*äé-_./"), min_size=1, max_si
 def test_the_command_makes_the_same_request_again(request_: Request) -> None:
     asked: list[Request] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(Request, "check", lambda _: None)
-        patch.setattr(cli, "convert", lambda request, _: asked.append(request))
+        patch.setattr(cli.pipeline, "run", lambda request, _: asked.append(request))
         program, *words = shlex.split(request_.command())
         CliRunner().invoke(cli.app, words)
     assert program == "resnet-convert"

@@ -13,9 +13,10 @@ import pytest
 from budgets import change_budgets
 from recorder import Recorder
 
-from resnet_convert import precision, stages
-from resnet_convert.pipeline import convert
+from resnet_convert import folded, precision
+from resnet_convert.pipeline import convert, run
 from resnet_convert.quantization import u8s8
+from resnet_convert.request import Request
 from resnet_serve import passport
 from resnet_serve.errors import (
     ConversionError,
@@ -33,7 +34,7 @@ def sabotaged(
     monkeypatch: pytest.MonkeyPatch, stage: str, layer: str, change: Callable[[Any], Any]
 ) -> None:
     """After a stage of the pipeline, change one constant of the graph."""
-    place = {"halve": precision, "quantize": u8s8}.get(stage, stages)
+    place = {"halve": precision, "quantize": u8s8}.get(stage, folded)
     honest = getattr(place, stage)
 
     def sabotage(model: ir.Model, *rest: Any, **more: Any) -> Any:
@@ -194,7 +195,7 @@ def test_a_place_that_cannot_be_written_is_found_before_the_work(
 ) -> None:
     recorder = Recorder()
     with pytest.raises(HostError, match="read-only"):
-        convert(**small | {"repository": read_only_disk / "models"}, progress=recorder)
+        run(Request(**small | {"repository": read_only_disk / "models"}), recorder)
     assert recorder.stages == []
 
 
@@ -221,7 +222,7 @@ def test_ctrl_c_at_every_stage_leaves_nothing(
 ) -> None:
     recorder = Recorder(moment)
     with pytest.raises(KeyboardInterrupt):
-        convert(**small, precision="int8", progress=recorder)
+        run(Request(**{**small, "precision": "int8"}), recorder)
     assert recorder.stages[-1] == moment[0]
     assert untouched(small["repository"])
 
@@ -230,6 +231,6 @@ def test_ctrl_c_keeps_what_is_served(small: dict[str, Any]) -> None:
     convert(**small)
     before = {p: p.stat().st_mtime_ns for p in small["repository"].rglob("*")}
     with pytest.raises(KeyboardInterrupt):
-        convert(**small, progress=Recorder(("deploy", "stage")))
+        run(Request(**small), Recorder(("deploy", "stage")))
     assert {p: p.stat().st_mtime_ns for p in small["repository"].rglob("*")} == before
     assert os.listdir(small["repository"].parent) == ["models"]

@@ -13,7 +13,7 @@ import pytest
 from quantized import array
 from sabotage import stretch
 
-from resnet_convert import Conversion, convert, stages
+from resnet_convert import Conversion, convert, folded
 from resnet_convert.graph.fold import Fold
 from resnet_convert.graph.initializers import assign
 from resnet_convert.quantization.clipping import METHODS
@@ -28,14 +28,14 @@ RUINED = "layer2.1.conv2"
 
 
 def after_folding(monkeypatch: pytest.MonkeyPatch, change: Callable[[ir.Model], None]) -> None:
-    honest = stages.fold
+    honest = folded.fold
 
     def changed(model: ir.Model) -> Fold:
         found = honest(model)
         change(model)
         return found
 
-    monkeypatch.setattr(stages, "fold", changed)
+    monkeypatch.setattr(folded, "fold", changed)
 
 
 @pytest.fixture

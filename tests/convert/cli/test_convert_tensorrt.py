@@ -169,7 +169,7 @@ def test_the_dry_run_of_an_engine(call: Call) -> None:
     steps = {step["stage"]: step for step in json.loads(out)}
     assert list(steps) == [
         "weights", "trace", "fold", "pixels", "calibrate", "quantize", "half", "lint", "engine",
-        "parity", "latency", "deploy",
+        "inspect", "parity", "latency", "deploy",
     ]  # fmt: skip
     assert steps["engine"]["status"] == "missing"
     code, out, _ = call(*DIGITS, "--prepare-only", "--dry-run", "--json")
