@@ -30,14 +30,16 @@ from resnet_serve.passport.contents import (
 from resnet_serve.passport.engine import EngineFacts, EngineState
 from resnet_serve.passport.facts import Facts, MalformedFactsError
 from resnet_serve.passport.proof import GateFacts, LatencyFacts, ParityFacts, SpeedFacts
+from resnet_serve.runtimes import TARGETS
 
 FILE_NAME = "passport.json"
 FORMAT = 1
 _WRITTEN = ("format", "created", "versions")
 _PACKAGES = (
-    "torch", "onnx", "onnx-ir", "onnxruntime", "openvino", "tensorrt-cu13", "tensorrt-cu12",
-    "numpy", "pillow", "resnet-serve",
-)  # fmt: skip
+    *("torch", "onnx", "onnx-ir"),
+    *(name for row in TARGETS.values() for name in row.distributions),
+    *("numpy", "pillow", "resnet-serve"),
+)
 
 
 def versions() -> dict[str, str]:

@@ -26,6 +26,7 @@ from resnet_serve.optional import optional
 from resnet_serve.parity.gate import Check
 from resnet_serve.parity.latency import Latency
 from resnet_serve.parity.numerics import EXACT_DB, Numerics
+from resnet_serve.runtimes import TARGETS
 
 if TYPE_CHECKING:
     import jinja2
@@ -36,12 +37,7 @@ else:
 
 CHANGED_SHOWN = 20
 FP32_BYTES = 4
-_RUNTIME_NAMES = {
-    "pytorch": "PyTorch",
-    "onnxruntime": "ONNX Runtime",
-    "openvino": "OpenVINO",
-    "tensorrt": "TensorRT",
-}
+_RUNTIME_NAMES = {"pytorch": "PyTorch", **{row.name: row.title for row in TARGETS.values()}}
 
 
 @dataclass(frozen=True)
