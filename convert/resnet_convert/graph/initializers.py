@@ -1,7 +1,7 @@
 """Constants of a graph: read, replace, add and remove them.
 
-ONNX calls a constant with a name an initializer. A copy of a model made by `ir.Model.clone()`
-shares its arrays with the original, so no pass writes into an array: it assigns a new one.
+ONNX calls a constant with a name an initializer. A model and its `clone()` share their arrays, so no
+pass writes into one: `array_of` returns it read-only, and `assign` replaces it.
 """
 
 from __future__ import annotations
@@ -21,13 +21,15 @@ else:
 
 
 def array_of(value: ir.Value) -> NDArray[np.float32]:
-    """The array of an initializer, in its own shape and type; it is not to be written into.
+    """The array of an initializer, read-only, in its own shape and type.
 
     Raises `ConversionError` for a tensor that is computed.
     """
     if value.const_value is None:
         raise ConversionError(f"{value.name!r} is not a constant", where="graph")
-    return np.asarray(value.const_value.numpy())
+    array: NDArray[np.float32] = np.asarray(value.const_value.numpy()).view()
+    array.setflags(write=False)
+    return array
 
 
 def own_initializer(node: ir.Node, index: int) -> ir.Value:
