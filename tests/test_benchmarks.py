@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
-import subprocess
-import sys
 from pathlib import Path
 
+import in_process
 import pytest
 
 FOLDER = Path(__file__).parent.parent / "benchmarks"
@@ -16,10 +15,10 @@ RESULTS = sorted((FOLDER / "results").glob("*.json"))
 
 
 @pytest.mark.parametrize("path", COMMANDS, ids=lambda path: path.stem)
-def test_it_starts_and_says_what_it_measures(path: Path) -> None:
-    done = subprocess.run(
-        [sys.executable, path, "--help"], check=False, capture_output=True, text=True, timeout=120
-    )
+def test_it_starts_and_says_what_it_measures(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = in_process.script(path, ["--help"], capsys)
     assert done.returncode == 0, done.stderr
     assert "usage:" in done.stdout
 

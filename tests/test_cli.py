@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from passports import engine
+from patience import PATIENCE_S
 
 from resnet_convert.ensembles import compose
 from resnet_convert.pipeline import convert
@@ -51,7 +52,7 @@ def serve(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
         env=environment(folder),
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=PATIENCE_S,
         check=False,
     )
 
@@ -80,13 +81,13 @@ def test_up_serves_until_it_is_told_to_stop(
     lines = [foreground.stdout.readline() for _ in range(4)]
     assert [line.split()[0] for line in lines] == ["gRPC", "HTTP", "Metrics", "Ctrl-C"]
     host, port = lines[0].split()[1].split(":")
-    socket.create_connection((host, int(port)), timeout=5).close()
+    socket.create_connection((host, int(port)), timeout=PATIENCE_S).close()
     foreground.send_signal(number)
-    out, err = foreground.communicate(timeout=30)
+    out, err = foreground.communicate(timeout=PATIENCE_S)
     assert foreground.returncode == 0, err
     assert "stopped" in out
     with pytest.raises(OSError, match="refused"):
-        socket.create_connection((host, int(port)), timeout=5)
+        socket.create_connection((host, int(port)), timeout=PATIENCE_S)
 
 
 def test_detach_list_and_down(tmp_path: Path, repository: Path) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import typer
+from patience import PATIENCE_S
 
 from resnet_serve import console, errors
 
@@ -170,7 +171,7 @@ def test_an_app_that_returns_is_0() -> None:
 )
 def test_a_real_command(arguments: list[str], code: int, out: str, err: str) -> None:
     with command(*arguments) as process:
-        shown = process.communicate(timeout=60)
+        shown = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == code
     assert shown[0] == out
     assert err in shown[1]
@@ -182,7 +183,7 @@ def test_a_real_ctrl_c() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         process.send_signal(signal.SIGINT)
-        _, shown = process.communicate(timeout=60)
+        _, shown = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert shown.strip() == "error: interrupted"
 

@@ -22,7 +22,7 @@ def test_the_demo_does_the_main_job(tmp_path: Path) -> None:
         env={**os.environ, "COLUMNS": "120", "PYTHONPATH": os.pathsep.join(sys.path)},
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=840,
         check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr

@@ -1,4 +1,8 @@
-"""Every command in the README and in docs/ is executed, in order, as a reader would."""
+"""Every command in the README and in docs/ is executed, in order, as a reader would.
+
+In this process, but for the server, the README's Python and `make`; latencies are looked at for a
+moment only.
+"""
 
 from __future__ import annotations
 
@@ -11,19 +15,19 @@ import sys
 import tomllib
 from pathlib import Path
 
+import in_process
 import pytest
 import typer
+from trace_once import trace_once
 
+from resnet_convert import autoselect
+from resnet_convert.parity import evaluator, latencies
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.triton.server import running, stop_detached
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-PROGRAMS = {
-    "resnet-convert": "resnet_convert.cli.convert",
-    "resnet-serve": "resnet_serve.cli",
-    "resnet-classify": "resnet_client.cli",
-}
+QUICK_SECONDS = 0.1
 
 
 def blocks(document: Path, language: str) -> list[str]:
@@ -56,17 +60,26 @@ def desk(tmp_path: Path) -> Path:
 
 
 def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
+    """A process of its own."""
     environment = {**os.environ, "XDG_STATE_HOME": str(folder / "state")}
     return subprocess.run(
-        words, cwd=folder, env=environment, capture_output=True, text=True, timeout=240, check=False
+        words, cwd=folder, env=environment, capture_output=True, text=True, timeout=840, check=False
     )
 
 
 @pytest.mark.triton
 @pytest.mark.perf_analyzer
 @pytest.mark.parametrize("document", with_commands(), ids=lambda path: path.name)
-def test_every_command_works(document: Path, desk: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_every_command_works(
+    document: Path,
+    desk: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(desk / "state"))
+    for timed in (latencies, evaluator, autoselect):
+        monkeypatch.setattr(timed, "LATENCY_SECONDS", QUICK_SECONDS)
+    trace_once(monkeypatch)
     for name, content in files(document):
         (desk / name).write_text(content, encoding="utf-8")
     for line in commands(document):
@@ -79,7 +92,10 @@ def test_every_command_works(document: Path, desk: Path, monkeypatch: pytest.Mon
                 arguments += ["--port", "0"]
             if program == "resnet-classify":
                 arguments += ["--url", served_at(desk)]
-            done = run([sys.executable, "-m", PROGRAMS[program], *arguments], desk)
+            if program == "resnet-serve" and arguments[0] == "up":
+                done = run([sys.executable, "-m", in_process.MODULES[program], *arguments], desk)
+            else:
+                done = in_process.command(program, arguments, capsys, desk)
         assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         assert "Traceback" not in done.stderr
 
@@ -108,7 +124,7 @@ def test_every_command_for_a_gpu_host_can_be_typed(document: Path, line: str) ->
         assert extras is not None
         assert set(extras[1].split(",")) <= set(project["optional-dependencies"])
         return
-    group = typer.main.get_command(importlib.import_module(PROGRAMS[program]).app)
+    group = typer.main.get_command(importlib.import_module(in_process.MODULES[program]).app)
     with group.make_context(program, list(arguments)) as context:
         if context._protected_args or context.args:
             name, command, rest = group.resolve_command(

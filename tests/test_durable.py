@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from resnet_serve import durable
 from resnet_serve.errors import HostError
@@ -44,7 +45,7 @@ def test_kill_9_leaves_the_old_file_or_the_new_one(
     target = tmp_path / "model.onnx"
     target.write_bytes(b"old")
     killed = subprocess.run(
-        [sys.executable, "-c", KILLED, str(target), str(fsync)], timeout=30, check=False
+        [sys.executable, "-c", KILLED, str(target), str(fsync)], timeout=PATIENCE_S, check=False
     )
     assert killed.returncode == -signal.SIGKILL
     assert target.read_bytes() == content

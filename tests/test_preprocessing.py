@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from patience import PATIENCE_S
 from PIL import Image, ImageOps
 
 from resnet_serve import preprocessing
@@ -264,7 +265,7 @@ def test_it_imports_on_python_3_10(tmp_path: Path) -> None:
             ["python3.10", "-I", "-c", program, str(tmp_path), str(root)],
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=PATIENCE_S,
             check=False,
         )
     except FileNotFoundError:

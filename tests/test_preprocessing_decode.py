@@ -238,10 +238,10 @@ def test_a_bomb_is_refused_quickly_and_without_memory(tmp_path: Path) -> None:
         "from pathlib import Path\n"
         "from resnet_serve.preprocessing import ImageError, decode\n"
         "used = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss\n"
-        "before, started = used(), time.perf_counter()\n"
+        "before, started = used(), time.process_time()\n"
         "try: decode(Path(sys.argv[1]))\n"
         "except ImageError as error: print(error)\n"
-        "print(used() - before, time.perf_counter() - started)"
+        "print(used() - before, time.process_time() - started)"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, str(path)], capture_output=True, text=True, check=True

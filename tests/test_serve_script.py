@@ -20,6 +20,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from dockerfile import read
+from patience import PATIENCE_S
 from PIL import Image
 from toy_repository import deploy_toy
 from tritonclient.utils import InferenceServerException
@@ -73,7 +74,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         )
     try:
         assert health(http) != 0, "not ready before it serves"
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + PATIENCE_S
         while health(http) != 0:
             assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < deadline, (folder / "log").read_text()
@@ -81,7 +82,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         yield Served(http, grpc, process)
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(60) == 0, "exec: the signal reaches the server itself"
+        assert process.wait(PATIENCE_S) == 0, "exec: the signal reaches the server itself"
 
 
 @pytest.mark.triton

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from passports import converted, engine, plan
+from patience import PATIENCE_S
 from rich.console import Console
 
 from resnet_serve import durable, host, passport, verify
@@ -331,7 +332,7 @@ def run(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProc
         env={**environment, **variables},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import image_files
 import pytest
+from patience import PATIENCE_S
 from served_digits import Pictures
 
 from resnet_client.cli import main
@@ -30,7 +31,7 @@ def run(
         input=stdin,
         capture_output=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE_S,
         env={**os.environ, **(environment or {})},
     )
 
@@ -158,7 +159,7 @@ def test_a_reader_that_leaves_is_no_error(url: str, pictures: Pictures) -> None:
     assert process.stdout is not None and process.stderr is not None
     process.stdout.readline()
     process.stdout.close()
-    assert process.wait(30) == 0
+    assert process.wait(PATIENCE_S) == 0
     assert process.stderr.read() == b""
     process.stderr.close()
 
@@ -181,11 +182,11 @@ def test_ctrl_c_does_not_wait_for_the_server(tmp_path: Path) -> None:
             [*COMMAND, str(tmp_path), "--url", f"127.0.0.1:{silent.getsockname()[1]}"],
             stderr=subprocess.PIPE,
         )
-        silent.settimeout(30)
+        silent.settimeout(PATIENCE_S)
         connection, _ = silent.accept()
         with connection:
             process.send_signal(signal.SIGINT)
-            _, said = process.communicate(timeout=20)
+            _, said = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert said == b"error: interrupted\n"
 

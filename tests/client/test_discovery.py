@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
+from patience import PATIENCE_S
 from scripted_triton import Reluctant, Scripted, Started, features_config, start
 
 from resnet_client.discovery import only_classifier
@@ -31,16 +32,16 @@ def test_the_only_classifier_without_its_companions(serving: Callable[[Any], str
     other = features_config(8, "{}")
     del other.parameters["preprocessing"]
     served = {"cats": OURS, "cats_image": OURS, "cats_preprocess": OURS, "bert": other}
-    assert only_classifier(serving(Scripted(**served)), timeout_s=10) == "cats"
+    assert only_classifier(serving(Scripted(**served)), timeout_s=PATIENCE_S) == "cats"
 
 
 def test_several_are_named(serving: Callable[[Any], str]) -> None:
     with pytest.raises(ModelError, match=r"serves cats, dogs\. Name one with --model"):
-        only_classifier(serving(Scripted(cats=OURS, dogs=OURS)), timeout_s=10)
+        only_classifier(serving(Scripted(cats=OURS, dogs=OURS)), timeout_s=PATIENCE_S)
 
 
 def test_none_and_a_restricted_list(serving: Callable[[Any], str]) -> None:
     with pytest.raises(ModelError, match="serves no classifier that resnet-convert deployed"):
-        only_classifier(serving(Scripted()), timeout_s=10)
+        only_classifier(serving(Scripted()), timeout_s=PATIENCE_S)
     with pytest.raises(ModelError, match=r"restricts the list.*`resnet-serve list`"):
-        only_classifier(serving(Reluctant()), timeout_s=10)
+        only_classifier(serving(Reluctant()), timeout_s=PATIENCE_S)

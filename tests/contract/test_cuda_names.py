@@ -21,6 +21,7 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from resnet_serve.cuda import open_device, with_cuda_python, with_pycuda
 from resnet_serve.errors import HostError
@@ -50,7 +51,7 @@ def run(command: list[str], **environment: str) -> str:
         command,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=PATIENCE_S,
         check=False,
         env={**os.environ, **environment},
     )
@@ -149,7 +150,7 @@ def ask(names: set[str]) -> tuple[dict[str, int | None], list[int], list[str]]:
         input=json.dumps(sorted(names)),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
         env={**os.environ, "PYTHONPATH": str(cuda_python())},
     )

@@ -29,13 +29,13 @@ def test_mcnemar_equals_the_binomial_test(gained: int, lost: int) -> None:
 
 def test_mcnemar_of_very_many_disagreements() -> None:
     """An untrained network disagrees on most of 50,000 validation images."""
-    started = time.perf_counter()
+    started = time.process_time()
     assert mcnemar_exact(25_000, 25_000) == 1
     assert mcnemar_exact(24_800, 25_200) == pytest.approx(
         binomtest(24_800, 50_000, 0.5).pvalue, rel=1e-6
     )
     assert mcnemar_exact(0, 50_000) == 0
-    assert time.perf_counter() - started < 10
+    assert time.process_time() - started < 10
 
 
 @pytest.mark.parametrize(

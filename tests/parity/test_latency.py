@@ -9,6 +9,7 @@ import time
 import numpy as np
 import pytest
 
+from resnet_serve.parity import latency
 from resnet_serve.parity.latency import (
     SETTLE_S,
     WARM_UP_RUNS,
@@ -32,16 +33,37 @@ def test_models_take_turns_within_every_round() -> None:
     assert all(times.batch_size == 2 for times in found.values())
 
 
-def test_what_the_model_before_leaves_behind_is_not_timed() -> None:
+class Clock:
+    """A clock on which time passes by sleeping, and a little by looking at it."""
+
+    now_s = 0.0
+
+    def perf_counter(self) -> float:
+        self.now_s += 1e-6
+        return self.now_s
+
+    def sleep(self, seconds: float) -> None:
+        self.now_s += seconds
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """What `measure` reads instead of the time of this machine, which may be busy."""
+    made = Clock()
+    monkeypatch.setattr(latency, "time", made)
+    return made
+
+
+def test_what_the_model_before_leaves_behind_is_not_timed(clock: Clock) -> None:
     """Threads of the one before spin on: the first milliseconds of a turn are slow, not counted."""
     last, turn_began = "", 0.0
 
     def run(name: str) -> None:
         nonlocal last, turn_began
-        now = time.perf_counter()
+        now = clock.perf_counter()
         if name != last:
             last, turn_began = name, now
-        time.sleep(0.002 if now < turn_began + 0.8 * SETTLE_S else 0)
+        clock.sleep(0.002 if now < turn_began + 0.8 * SETTLE_S else 0)
 
     models = {name: (lambda name=name: run(name)) for name in ("a", "b")}
     found = measure(models, batch_size=1, seconds=0, min_rounds=9)
@@ -50,11 +72,11 @@ def test_what_the_model_before_leaves_behind_is_not_timed() -> None:
 
 def test_it_measures_milliseconds() -> None:
     found = measure({"sleep": lambda: time.sleep(0.005)}, batch_size=1, seconds=0, min_rounds=3)
-    assert 5 <= found["sleep"].median_ms < 50
+    assert 5 <= found["sleep"].median_ms < 1000
 
 
-def test_rounds_go_on_for_about_the_time_given_and_no_longer() -> None:
-    models = {"sleep": lambda: time.sleep(0.002)}
+def test_rounds_go_on_for_about_the_time_given_and_no_longer(clock: Clock) -> None:
+    models = {"sleep": lambda: clock.sleep(0.002)}
     some = measure(models, batch_size=1, seconds=0.1, min_rounds=1)
     assert 5 < len(some["sleep"].samples_ms) <= 60
     capped = measure(models, batch_size=1, seconds=60, min_rounds=1, max_rounds=5)

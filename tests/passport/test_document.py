@@ -15,6 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from passports import NUMERICS, composed, converted
+from patience import PATIENCE_S
 
 from resnet_serve import passport
 from resnet_serve.errors import InputFileError
@@ -70,7 +71,7 @@ def test_the_facts_are_without_the_date_and_the_versions() -> None:
 
 def test_it_is_dated_now_with_a_time_zone() -> None:
     age = datetime.now(UTC) - converted().created
-    assert timedelta(seconds=-1) < age < timedelta(seconds=60)
+    assert timedelta(seconds=-1) < age < timedelta(seconds=PATIENCE_S)
 
 
 def test_a_date_without_a_zone_is_utc(tmp_path: Path) -> None:

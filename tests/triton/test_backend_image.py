@@ -18,8 +18,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from patience import PATIENCE_S, until
 from PIL import Image
-from tiny_repository import onnx_model, until, write
+from tiny_repository import onnx_model, write
 from tritonclient.utils import InferenceServerException
 
 from resnet_serve.preprocessing import ImageError, Preprocessing, decode
@@ -111,7 +112,7 @@ def infer(
     given = triton.InferInput("image", [len(images), 1], "BYTES")
     given.set_data_from_numpy(np.array(images, dtype=np.object_).reshape(-1, 1))
     wanted = [triton.InferRequestedOutput(output, class_count=class_count)]
-    return client.infer(model, [given], outputs=wanted, client_timeout=30).as_numpy(output)
+    return client.infer(model, [given], outputs=wanted, client_timeout=PATIENCE_S).as_numpy(output)
 
 
 def label(client: triton.InferenceServerClient, image: bytes) -> str:

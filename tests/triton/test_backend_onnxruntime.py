@@ -15,7 +15,8 @@ import numpy as np
 import onnxruntime
 import pytest
 import tritonclient.grpc as triton
-from tiny_repository import FIXED, config, mean_model, onnx_model, parameter, tensor, until, write
+from patience import PATIENCE_S, until
+from tiny_repository import FIXED, config, mean_model, onnx_model, parameter, tensor, write
 from tritonclient.utils import InferenceServerException
 
 import resnet_serve
@@ -148,7 +149,7 @@ def infer(
     given = triton.InferInput("x", list(x.shape), TYPES[x.dtype.name])
     given.set_data_from_numpy(x)
     wanted = [triton.InferRequestedOutput(name) for name in outputs] or None
-    result = client.infer(model, [given], outputs=wanted, client_timeout=30)
+    result = client.infer(model, [given], outputs=wanted, client_timeout=PATIENCE_S)
     return {each.name: result.as_numpy(each.name) for each in result.get_response().outputs}
 
 

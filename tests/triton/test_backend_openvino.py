@@ -14,7 +14,8 @@ import openvino
 import pytest
 import tritonclient.grpc as triton
 from openvino_repository import SIDE, network, openvino_config
-from tiny_repository import FIXED, mean_model, onnx_model, parameter, tensor, until, write
+from patience import PATIENCE_S, until
+from tiny_repository import FIXED, mean_model, onnx_model, parameter, tensor, write
 from tritonclient.utils import InferenceServerException
 
 from resnet_serve.preprocessing import Preprocessing
@@ -169,7 +170,7 @@ def infer(
     given = triton.InferInput(name, list(x.shape), TYPES[x.dtype.name])
     given.set_data_from_numpy(x)
     wanted = [triton.InferRequestedOutput(name) for name in outputs] or None
-    result = client.infer(model, [given], outputs=wanted, client_timeout=30)
+    result = client.infer(model, [given], outputs=wanted, client_timeout=PATIENCE_S)
     return {each.name: result.as_numpy(each.name) for each in result.get_response().outputs}
 
 

@@ -10,6 +10,7 @@ import pytest
 from gpu_classifiers import DIGITS, IMAGENET, SHA256, gpu_classifiers, on_gpus
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import PATIENCE_S
 
 from resnet_serve.errors import UsageError
 from resnet_serve.runtimes import TARGETS
@@ -161,7 +162,7 @@ def refusal_of_the_server(message: Any, folder: Path, *, backends: bool) -> str:
         env=server.environment(),
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=PATIENCE_S,
         check=False,
     )
     return ended.stdout + ended.stderr

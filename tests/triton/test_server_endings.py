@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from tiny_repository import IMAGE, Processes, fill, labels_of, until
+from patience import PATIENCE_S, until
+from tiny_repository import IMAGE, Processes, fill, labels_of
 
 from resnet_serve.errors import UsageError
 from resnet_serve.triton import detached
@@ -121,7 +122,7 @@ def test_nothing_is_left(ended: dict[str, Ended], way: str) -> None:
         assert was.processes.named(program)
     assert was.regions
     number = WAYS_TO_END[way]
-    status = was.parent.process.wait(timeout=20)
+    status = was.parent.process.wait(timeout=PATIENCE_S)
     assert status == (1 if number is None else -number)
     assert was.processes.gone()
     assert until(lambda: not shared_memory() & was.regions)
@@ -134,7 +135,7 @@ def test_nothing_is_left_of_a_start_that_is_ended(tmp_path: Path, number: signal
     assert until(lambda: bool(Processes.of(started.repository).named("bin/tritonserver ")))
     processes = Processes.of(started.repository)
     started.process.send_signal(number)
-    assert started.process.wait(timeout=20) == -number
+    assert started.process.wait(timeout=PATIENCE_S) == -number
     assert processes.gone()
     assert until(lambda: not [path for path in (tmp_path / "tmp").iterdir() if path.is_dir()])
 
@@ -142,7 +143,7 @@ def test_nothing_is_left_of_a_start_that_is_ended(tmp_path: Path, number: signal
 def test_detached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     started = launch(tmp_path, "--detach")
-    assert started.process.wait(timeout=20) == 0
+    assert started.process.wait(timeout=PATIENCE_S) == 0
     found = running(started.repository)
     assert found is not None
     processes = Processes.of(started.repository)

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import os
-import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import onnx
 import onnx.parser
 import pytest
 import tritonclient.grpc as triton
+from patience import PATIENCE_S, until
 
 from resnet_serve.errors import HostError
 from resnet_serve.triton.server import Running, Server
@@ -111,7 +111,9 @@ def labels_of(server: Server | Running, image: np.ndarray) -> list[str]:
         given = triton.InferInput("x", [1, *image.shape], "FP32")
         given.set_data_from_numpy(image[None])
         wanted = [triton.InferRequestedOutput("y", class_count=3)]
-        best = client.infer("mean", [given], outputs=wanted, client_timeout=30).as_numpy("y")
+        best = client.infer("mean", [given], outputs=wanted, client_timeout=PATIENCE_S).as_numpy(
+            "y"
+        )
     return [entry.decode().split(":")[2] for entry in best[0]]
 
 
@@ -178,13 +180,3 @@ def supervisors() -> set[int]:
     children = Path(f"/proc/{ours}/task").glob("*/children")
     pids = {int(pid) for each in children for pid in each.read_text().split()}
     return {pid for pid in pids if "triton.supervisor" in _command(pid) and _group(pid)}
-
-
-def until(condition: Callable[[], bool], timeout_s: float = 10) -> bool:
-    """Whether `condition` comes true in time."""
-    deadline = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True

@@ -15,6 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from patience import PATIENCE_S
 from PIL import Image
 
 from resnet_convert.pipeline import convert
@@ -226,7 +227,7 @@ def test_ctrl_c_says_so_and_leaves_nothing(tmp_path: Path) -> None:
     process = start(tmp_path)
     wait_for(process, "trace")
     process.send_signal(signal.SIGINT)
-    _, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=PATIENCE_S)
     assert process.returncode == 130
     assert "interrupted" in err
     assert "Traceback" not in err
@@ -245,7 +246,7 @@ def test_kill_leaves_the_repository_as_it_was(tmp_path: Path) -> None:
     process = start(tmp_path)
     wait_for(process, "parity")
     process.kill()
-    process.communicate(timeout=60)
+    process.communicate(timeout=PATIENCE_S)
     assert snapshot(tmp_path) == before
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from resnet_convert.parity.throughput import images_per_s
 from resnet_serve.runtimes import RunnableModel
 
+SECONDS = 0.1
 BATCH = np.zeros((4, 2, 2, 3), np.uint8)
 
 
@@ -44,10 +45,10 @@ class Broken(Sleeper):
 def test_every_instance_runs_at_the_same_time_and_every_image_counts() -> None:
     instances = [Sleeper(), Sleeper()]
     started = time.perf_counter()
-    rate = images_per_s(instances, BATCH, seconds=0.1)
+    rate = images_per_s(instances, BATCH, seconds=SECONDS)
     elapsed_s = time.perf_counter() - started
     images = len(BATCH) * sum(each.runs for each in instances)
-    assert rate * elapsed_s == pytest.approx(images, rel=0.2)
+    assert images / elapsed_s <= rate <= images / SECONDS
     assert all(len(each.threads) == 1 for each in instances)
     assert instances[0].threads.isdisjoint(instances[1].threads)
 

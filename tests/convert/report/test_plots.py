@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from patience import PATIENCE_S
 
 from resnet_convert.parity.layers import Layer
 from resnet_convert.report import plots
@@ -53,7 +54,7 @@ def test_global_state_stays_and_pyplot_is_never_imported() -> None:
         "assert dict(matplotlib.rcParams.copy()) == before\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
-    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE_S)
 
 
 def test_layers_are_named_as_in_pytorch() -> None:
