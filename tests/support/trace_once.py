@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import replace
 
 import onnx_ir as ir
@@ -11,19 +12,27 @@ from torch import nn
 from resnet_convert import folded
 from resnet_convert.graph.trace import Trace, trace
 
-_TRACES: dict[bytes, Trace] = {}
+Key = tuple[str, tuple[int, int, int], str]
+_TRACES: dict[Key, Trace] = {}
 
 
 def trace_once(patch: pytest.MonkeyPatch) -> None:
     """From here on every conversion gets its own copy of its network's one trace."""
 
     def traced(network: nn.Module, size: tuple[int, int, int]) -> Trace:
-        key = type(network).__name__.encode() + network.conv1.weight.numpy().tobytes()
+        key = type(network).__name__, size, _digest(network)
         if key not in _TRACES:
             _TRACES[key] = trace(network, size)
         return _copy(_TRACES[key])
 
     patch.setattr(folded, "trace", traced)
+
+
+def _digest(network: nn.Module) -> str:
+    found = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        found.update(name.encode() + tensor.numpy().tobytes())
+    return found.hexdigest()
 
 
 def _copy(traced: Trace) -> Trace:
