@@ -2,11 +2,11 @@
 
     python benchmarks/accuracy.py
 
-Four networks, trained by examples/train_digits.py where benchmarks/checkpoints/ has none (about
-25 minutes on two cores), on the digits and on hard ones (noise, a covered patch), where they make
-mistakes enough for a loss to show. Every way is held against PyTorch's FP32 on the same 500
-held-out images: accuracy, equal decisions, McNemar's exact test. `tensorrt` graphs run on ONNX
-Runtime, rounded where their types say; nothing here ran on a GPU.
+Four networks, trained by examples/train_digits.py where benchmarks/checkpoints/ has none (about 25
+minutes on two cores), on the digits and on hard ones (noise, a covered patch), on which they make
+enough mistakes for a loss to show. Each precision and method is compared with PyTorch's FP32 on
+the same 500 held-out images: accuracy, equal decisions, McNemar's exact test. `tensorrt` graphs
+run on ONNX Runtime, rounded where their types require it; nothing here ran on a GPU.
 """
 
 from __future__ import annotations
@@ -61,6 +61,7 @@ class Trained:
 
     @property
     def path(self) -> Path:
+        """The checkpoint, which may not exist yet."""
         return CHECKPOINTS / f"{self.task}-{self.arch}.safetensors"
 
     def load(self) -> Weights:
@@ -70,8 +71,8 @@ class Trained:
             return weights.load("digits", architecture)
         if not self.path.is_file():
             CHECKPOINTS.mkdir(exist_ok=True)
-            command = [sys.executable, TRAINER, "--arch", self.arch, "--size", str(self.size)]
-            command += ["--epochs", str(self.epochs), "--output", self.path]
+            command = [sys.executable, str(TRAINER), "--arch", self.arch, "--size", str(self.size)]
+            command += ["--epochs", str(self.epochs), "--output", str(self.path)]
             command += ["--hard"] if self.task == "digits-hard" else []
             subprocess.run(command, check=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
         return weights.load(str(self.path), architecture)
@@ -115,6 +116,7 @@ WAYS = (
 
 
 def main() -> None:
+    """Measure every network in every way; write results when nothing was left out."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--arch", help="only this network; nothing is written")
     parser.add_argument("--task", choices=("digits", "digits-hard"), help="only this task")
@@ -181,6 +183,7 @@ def compared(trained: Trained) -> Iterator[dict[str, object]]:
                 [runtime.run(pixels) for pixels, _ in recorded.outputs(recorded)]
             )
         found = accuracy.decide(recorded.logits, logits, validation.labels)
+        assert found.interval_points is not None, "the digits have labels"
         calibration_search = made.calibration_search
         row = {
             "task": trained.task,
@@ -218,7 +221,7 @@ def lost(axes: Axes, rows: list[dict[str, object]]) -> str:
     networks = list(dict.fromkeys(str(r["network"]) for r in rows))
     marks = dict(zip(networks, "osD^", strict=True))
     for row in rows:
-        place = ways.index((row["precision"], row["target"], row["method"]))
+        place = float(ways.index((row["precision"], row["target"], row["method"])))
         place += 0.16 * (networks.index(str(row["network"])) - 1.5)
         points, low, high = (float(str(row[name])) for name in ("points", "low", "high"))
         color = svg.CONVERTED if points >= -0.5 else svg.NOTABLE

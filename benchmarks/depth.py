@@ -2,11 +2,12 @@
 
     python benchmarks/depth.py
 
-Every case is a process of its own, so that its peak memory is its own; a ResNet-20 goes through
-before the clock starts, because the first trace of a process costs seconds whatever the depth, and
-would hide how the rest grows. The weights are random, their BatchNorm settled; INT8 is calibrated
-on 32 real digits, and parity is over 32 others. The goal: a layer of ResNet-1202 costs at most 1.5
-times one of ResNet-110. CPU seconds stand beside the clock's, which a busy host stretches.
+Each case runs in its own process, so that its peak memory can be measured. A ResNet-20 is
+converted first and not timed: the first trace of a process takes seconds at any depth, which would
+hide how the rest grows. The weights are random, with BatchNorm statistics from noise; INT8 is
+calibrated on 32 real digits, and parity is over 32 others. The goal: a layer of ResNet-1202 costs
+at most 1.5 times one of ResNet-110. CPU seconds are recorded too, because elapsed time is longer
+on a busy host.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ Row = dict[str, Any]
 
 
 def main() -> None:
+    """Measure every network in both precisions, and write the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--repeats", type=int, default=3, help="of each case but the deepest")
     parser.add_argument("--case", nargs=2, metavar=("ARCH", "PRECISION"), help="one; prints JSON")
@@ -72,6 +74,7 @@ def main() -> None:
 
 
 def in_a_process(arch: str, precision: str) -> Row:
+    """The row of one case, measured in a process of its own."""
     command = [sys.executable, str(Path(__file__)), "--case", arch, precision]
     # A waiting thread sleeps, so that CPU seconds are work.
     environment = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
@@ -165,6 +168,7 @@ def median(rows: list[Row]) -> Row:
 
 
 def shown(row: Row) -> Row:
+    """Print a row as it comes; returns it."""
     print(
         f"{row['network']:<11} {row['precision']:<5} {row['total_s']:7.1f} s  "
         f"{row['ms_per_layer']:6.1f} ms a layer  {row['peak_mib']:6.0f} MiB  "

@@ -2,9 +2,10 @@
 
     python benchmarks/family.py
 
-Whether each converts, keeps parity and is deployed, and how exact it is. ImageNet networks see 64
-pixels here to save hours; INT8 is calibrated with synthetic images of another seed than those it is
-judged by. Untrained: the decisions mean nothing, the numbers of the logits do.
+Whether each converts, meets parity and is deployed, and how exact it is. ImageNet networks get
+images of 64 pixels here to save hours; INT8 is calibrated with synthetic images of another seed
+than those it is measured on. Untrained: only the numerics of the logits mean something, not the
+decisions.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ CALIBRATION_IMAGES = 32
 
 
 def main() -> None:
+    """Convert every network; write results when nothing was left out."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("names", nargs="*", metavar="NAME", help="these alone; nothing is written")
     parser.add_argument("--precision", choices=PRECISIONS, help="this alone; nothing is written")

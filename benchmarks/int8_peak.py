@@ -1,4 +1,4 @@
-"""The fastest this CPU multiplies integers, and what that allows a network.
+"""The highest rate at which this CPU multiplies integers, and the limit that it sets a network.
 
 python benchmarks/int8_peak.py --arch resnet50
 """
@@ -17,6 +17,7 @@ from resnet_serve.architectures import find
 
 
 def main() -> None:
+    """Print the peak of this CPU, and the images per second that it allows."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--arch", default="resnet50")
     arch = parser.parse_args().arch

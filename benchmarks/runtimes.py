@@ -1,12 +1,12 @@
-"""Every runtime and precision of this CPU beside PyTorch, eager and compiled, on ResNet-50.
+"""Every runtime and precision of this CPU compared with PyTorch, eager and compiled, on ResNet-50.
 
     python benchmarks/runtimes.py
 
-Latency: all of them take turns within every round, so that a machine that drifts drifts for all;
-ratios are taken round by round, against the better of PyTorch's two memory formats at that batch.
+Latency: the runtimes alternate within every round, so that changes of the machine affect all of
+them; ratios are per round, against the better of PyTorch's two memory formats at that batch.
 Throughput: full batches, as one instance of all cores and as one instance per core, in rounds too.
-The network is untrained: speed only. INT8 is also held against this CPU's integer peak, measured in
-the same run. Results go to benchmarks/results/ with the date and the hardware.
+The network is untrained: speed only. INT8 is also compared with this CPU's integer peak, measured
+in the same run. Results go to benchmarks/results/ with the date and the hardware.
 """
 
 from __future__ import annotations
@@ -76,10 +76,12 @@ class Compiled(RunnableModel):
         self._run = torch.compile(network.eval())
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
+        """The logits of a batch."""
         with torch.inference_mode():
             return np.asarray(self._run(torch.from_numpy(batch)))
 
     def describe(self) -> dict[str, object]:
+        """The name alone."""
         return {"runtime": "torch.compile"}
 
     def close(self) -> None:
@@ -87,6 +89,7 @@ class Compiled(RunnableModel):
 
 
 def main() -> None:
+    """Measure latency and throughput of every runtime, and write the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--arch", default="resnet50")
     parser.add_argument("--batches", default="1,8,32")
@@ -158,6 +161,7 @@ def batches(size: int) -> Mapping[str, NDArray[Any]]:
 
 
 def latencies(runners: list[Runner], size: int, seconds: float) -> Iterator[Row]:
+    """A row per runtime: all take turns for `seconds`, at this batch size."""
     given = batches(size)
     calls: dict[str, Callable[[], object]] = {
         each.name: partial(each.model.run, given[each.takes]) for each in runners
@@ -190,9 +194,9 @@ def throughputs(runners: list[Runner]) -> Iterator[Row]:
     fields |= {(e.name, len(e.per_core)): (e, e.per_core) for e in runners if len(e.per_core) > 1}
     rates: dict[tuple[str, int], list[float]] = {key: [] for key in fields}
     for _ in range(THROUGHPUT_ROUNDS):
-        for key, (each, instances) in fields.items():
+        for key, (each, models) in fields.items():
             batch = given[each.takes]
-            rates[key].append(images_per_s(instances, batch, seconds=THROUGHPUT_SECONDS))
+            rates[key].append(images_per_s(models, batch, seconds=THROUGHPUT_SECONDS))
     best = max(((name, 1) for name in EAGER), key=lambda key: statistics.median(rates[key]))
     for (name, instances), found in rates.items():
         ratios = [mine / theirs for mine, theirs in zip(found, rates[best], strict=True)]

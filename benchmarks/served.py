@@ -2,10 +2,9 @@
 
     python benchmarks/served.py
 
-Rounds alternate between ONNX Runtime in process and perf_analyzer against Triton, so that a
-machine that drifts drifts for both; the ratio is taken round by round. The network is untrained:
-speed only.
-Results go to benchmarks/results/ with the date and the hardware.
+Rounds alternate between ONNX Runtime in process and perf_analyzer against Triton, so that changes
+of the machine affect both; ratios are per round. The network is untrained: speed only. Results go
+to benchmarks/results/ with the date and the hardware.
 """
 
 from __future__ import annotations
@@ -41,6 +40,7 @@ def in_process(model: Path, threads: int, seconds: float) -> float:
 
 
 def main() -> None:
+    """Measure in rounds, in process and served, and write the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--seconds", type=float, default=6)
@@ -84,6 +84,7 @@ def main() -> None:
 
 
 def write(rows: list[dict[str, float]], threads: int) -> None:
+    """Print the medians and write the results."""
     levels = sorted({row["concurrency"] for row in rows})
     medians = {
         str(int(level)): float(np.median([r["ratio"] for r in rows if r["concurrency"] == level]))

@@ -1,8 +1,8 @@
 """The main job, end to end, on this machine: what `make demo` runs.
 
-A ResNet-20 really trained on handwritten digits goes through every stage in FP32, FP16 and INT8,
-is served by a real Triton, classifies images it has never seen, and is load-tested; then an
-untrained ResNet-50 shows the speed of a full-size network. Everything lands in demo_output/.
+A ResNet-20 that was trained on handwritten digits is converted to FP32, FP16 and INT8, served by a
+real Triton, used to classify images that it has not seen, and load-tested; then an untrained
+ResNet-50 shows the speed of a full-size network. Everything is written to demo_output/.
 """
 
 from __future__ import annotations
@@ -57,18 +57,19 @@ class Row:
 
 
 def program(name: str) -> str:
-    """One of our commands as a person types it from here."""
+    """One of our commands as a user types it from here."""
     path = Path(sys.executable).parent / name
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
 
 
 def title(letter: str, text: str) -> None:
+    """Print the heading of a part of the demo."""
     console.print()
     console.print(Rule(f"[bold]{letter}. {text}", align="left"))
 
 
 def command(line: str) -> None:
-    """Run one of our commands as a person would, in this environment."""
+    """Print and run one of our commands in this environment."""
     console.print(f"[bold cyan]$ {line}")
     name, *arguments = shlex.split(line)
     subprocess.run([sys.executable, "-m", MODULES[name], *arguments], check=True)
@@ -91,6 +92,7 @@ def serving() -> Iterator[Server]:
 
 
 def convert_digits() -> None:
+    """Convert the trained ResNet-20 to each precision, by the command."""
     record = weights.load("digits", find("resnet20")).training
     console.print(
         f"ResNet-20, trained by examples/train_digits.py on {record['trained_on']} digits; "
@@ -105,12 +107,14 @@ def convert_digits() -> None:
 
 
 def classify(server: Server) -> None:
+    """Classify digits from files, by the command."""
     Digits(held_out=True).export(IMAGES, SHOWN_IMAGES)
     console.print(f"{IMAGES}/<the truth>/<its number>.png: digits the network has never seen")
     command(f"resnet-classify {IMAGES} --url {server.grpc} --model digits_int8 --top 3")
 
 
 def load_test(server: Server, model: str, concurrency: str, seconds: float) -> loadtest.LoadTest:
+    """Load-test one model; write the CSV and the plot, and print the table."""
     with console.status(f"perf_analyzer on {model}") as status:
 
         def started(level: int, bound_s: float) -> None:
@@ -128,7 +132,7 @@ def load_test(server: Server, model: str, concurrency: str, seconds: float) -> l
 
 
 def in_process() -> list[Row]:
-    """PyTorch and ONNX Runtime in turn, on the same cores and the same image."""
+    """PyTorch and ONNX Runtime alternating, on the same cores and the same image."""
     loaded = weights.load("random", find("resnet50"))
     threads = host.cores()
     pixels = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), dtype=np.uint8)
@@ -146,7 +150,7 @@ def in_process() -> list[Row]:
         f"ONNX Runtime {precision}": lambda model=model: model.run(pixels)  # type: ignore[misc]
         for precision, model in models.items()
     }
-    with console.status("PyTorch and ONNX Runtime in turn, 12 s"):
+    with console.status("timing PyTorch and ONNX Runtime, 12 s"):
         times = latency.measure(runs, batch_size=1, seconds=12)
     for model in models.values():
         model.close()
@@ -167,6 +171,7 @@ def in_process() -> list[Row]:
 
 
 def resnet50() -> list[Row]:
+    """Convert an untrained ResNet-50 and measure it in process and served."""
     console.print("[yellow]This ResNet-50 is UNTRAINED: it is here for speed only.")
     for precision in ("fp32", "int8"):
         calibration = " --calibration digits --calibration-images 32" if precision == "int8" else ""
@@ -185,6 +190,7 @@ def resnet50() -> list[Row]:
 
 
 def speed_table(rows: list[Row]) -> Table:
+    """The rows as a table, with ratios to the first."""
     table = Table(
         "ResNet-50, 224 px (untrained)",
         "precision",
@@ -206,6 +212,7 @@ def speed_table(rows: list[Row]) -> Table:
 
 
 def summary(rows: list[Row], seconds: float) -> None:
+    """Print what this run has measured, and the next command."""
     if rows:
         console.print(speed_table(rows))
     digits = Table(
@@ -240,6 +247,7 @@ def summary(rows: list[Row], seconds: float) -> None:
 
 
 def main() -> None:
+    """The demo; exits with the code of the first command that fails."""
     parser = argparse.ArgumentParser(description="The main job, end to end, on this machine.")
     parser.add_argument("--digits-only", action="store_true", help="leave the ResNet-50 out")
     digits_only = parser.parse_args().digits_only

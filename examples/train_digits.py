@@ -1,9 +1,9 @@
 """Train a network on handwritten digits: He et al. 2016, section 4.2, in small.
 
-SGD with momentum 0.9, weight decay 1e-4, learning rate 0.1 with cosine decay, random shifts.
-The 500 held-out digits are never trained on; the accuracy on them is written into the checkpoint.
-The defaults train the ResNet-20 that this repository ships; `--hard` trains under noise and a
-covered patch, drawn anew every epoch.
+SGD with momentum 0.9, weight decay 1e-4, learning rate 0.1 with cosine decay, random shifts. The
+500 held-out digits are not used for training; the accuracy on them is written to the checkpoint.
+The defaults train the ResNet-20 that this repository ships; `--hard` adds noise and a covered
+patch, drawn again every epoch.
 
     python examples/train_digits.py --output digits-resnet20.safetensors
     python examples/train_digits.py --arch resnet18 --size 64 --hard --output hard.safetensors
@@ -25,11 +25,12 @@ from resnet_serve.datasets import pixel_batches
 from resnet_serve.datasets.digits import Digits, HardDigits
 from resnet_serve.preprocessing import Preprocessing
 
-GREYS = {"mean": (0.3, 0.3, 0.3), "std": (0.35, 0.35, 0.35)}
+MEAN, STD = (0.3, 0.3, 0.3), (0.35, 0.35, 0.35)
 LARGEST_SHIFT = 3 / 32  # of the side
 
 
 def tensors(images: Digits, preprocessing: Preprocessing) -> tuple[torch.Tensor, torch.Tensor]:
+    """Normalised images [N,3,H,W] FP32, and labels [N]."""
     pixels = np.concatenate(list(pixel_batches(images, preprocessing, 256)))
     return torch.from_numpy(preprocessing.normalize(pixels)), torch.tensor(images.labels)
 
@@ -50,11 +51,13 @@ def shifted(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
 
 @torch.no_grad()
 def accuracy(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
+    """The share of right decisions, between 0 and 1."""
     decisions = torch.cat([network(part).argmax(1) for part in torch.split(images, 250)])
     return (decisions == labels).double().mean().item()
 
 
 def main() -> None:
+    """Train, report an epoch a line, and save the checkpoint with its training record."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--arch", default="resnet20")
     parser.add_argument("--epochs", type=int, default=40)
@@ -68,7 +71,9 @@ def main() -> None:
     torch.manual_seed(options.seed)
     generator = torch.Generator().manual_seed(options.seed)
     size = options.size
-    preprocessing = Preprocessing(resize=size, crop=(size, size), resize_mode="exact", **GREYS)
+    preprocessing = Preprocessing(
+        resize=size, crop=(size, size), resize_mode="exact", mean=MEAN, std=STD
+    )
     architecture = find(options.arch).with_classes(len(Digits.LABELS))
     network = build(architecture).train()
     kind = HardDigits if options.hard else Digits

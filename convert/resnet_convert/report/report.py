@@ -1,4 +1,4 @@
-"""Report: one conversion as one HTML page that needs nothing else, for whoever decides on it.
+"""Report: one conversion as one self-contained HTML page.
 
 The page is the template `report.html.j2`, which words the facts, filled with the rows that this
 module derives and the figures of `plots.py`. Everything a conversion was given (labels, paths) is
