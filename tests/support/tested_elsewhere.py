@@ -52,10 +52,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/convert/test_pipeline.py",
         "the first half of the pipeline",
     ),
-    "convert/resnet_convert/graph/model_file.py": (
-        "tests/convert/graph/test_trace.py",
-        "the bytes of a traced graph",
-    ),
     "convert/resnet_convert/graph/nodes.py": (
         "tests/convert/graph/test_half.py",
         "the vocabulary that every pass uses",
@@ -63,10 +59,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "convert/resnet_convert/graph/opset.py": (
         "tests/convert/graph/test_half.py",
         "raised by the passes that need a newer opset",
-    ),
-    "convert/resnet_convert/graph/shortcut.py": (
-        "tests/convert/quantization/test_s8s8_depth.py",
-        "the walk that places pairs on shortcuts",
     ),
     "convert/resnet_convert/graph/writer.py": (
         "tests/convert/graph/test_trace.py",
@@ -119,14 +111,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "convert/resnet_convert/stage_log.py": (
         "tests/convert/test_pipeline.py",
         "the stages that a conversion reports",
-    ),
-    "convert/resnet_convert/tensorrt/builder.py": (
-        "tests/contract/test_trt_conversion_contract.py",
-        "needs TensorRT: against a double of the real bindings",
-    ),
-    "convert/resnet_convert/tensorrt/engine.py": (
-        "tests/contract/test_trt_engine_contract.py",
-        "needs TensorRT: against a double of the real bindings",
     ),
     "resnet_serve/architectures/architecture.py": (
         "tests/architectures/test_registry.py",
