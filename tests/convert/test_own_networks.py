@@ -49,15 +49,15 @@ def test_it_converts(small: dict[str, Any], module: str, target: str, precision:
         **small,
     )
     assert done.verdict.passed
-    assert done.fold.folded == done.fold.total > 0
+    assert done.folded.fold.folded == done.folded.fold.total > 0
     assert done.path is not None
     stamped = passport.read(done.path / passport.FILE_NAME)
     assert isinstance(stamped, ConvertedPassport)
     assert (stamped.module, stamped.architecture) == (module, module.partition(":")[2])
     assert f"--module {module}" in stamped.command
     if precision == "int8":
-        assert done.quantization is not None
-        assert not done.quantization.floating
+        assert done.precise.quantization is not None
+        assert not done.precise.quantization.floating
 
 
 def test_the_command_line_takes_one_and_names_its_layers(call: Call, small: dict[str, Any]) -> None:

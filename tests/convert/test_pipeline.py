@@ -42,13 +42,15 @@ def test_end_to_end(conversions: Conversions, precision: str, taken: str) -> Non
     assert found.version == 1
     assert found.measurements.decisions.converted_top1 >= 98
     assert found.measurements.decisions.top1_agreement == 1
-    assert (found.fold.folded, found.fold.total) == (19, 19)
-    assert [layer.name for layer in found.layers][:2] == ["conv1", "layer1.0.conv1"]
-    assert len(found.layers) == 20
+    assert (found.folded.fold.folded, found.folded.fold.total) == (19, 19)
+    assert [layer.name for layer in found.proof.layers][:2] == ["conv1", "layer1.0.conv1"]
+    assert len(found.proof.layers) == 20
     assert (
-        (found.calibration is not None) == (found.quantization is not None) == (precision == "int8")
+        (found.precise.calibration is not None)
+        == (found.precise.quantization is not None)
+        == (precision == "int8")
     )
-    assert (found.half is not None) == (precision == "fp16")
+    assert (found.precise.half is not None) == (precision == "fp16")
     repository = Path(found.request.repository)
     assert sorted(os.listdir(repository)) == sorted(MODELS)
     assert os.listdir(repository.parent) == ["models"], "no staging is left"
@@ -61,7 +63,7 @@ def test_the_deployed_file_is_the_one_that_was_proved(
     found = conversions(precision, taken)
     file = found.path / "model.onnx"
     assert sha256(file) == found.precise.sha256
-    assert file.stat().st_size == found.model_bytes
+    assert file.stat().st_size == len(found.precise.data)
     proto = onnx.load(file)
     onnx.checker.check_model(proto, full_check=True)
     image = proto.graph.input[0]
@@ -146,7 +148,7 @@ def test_a_second_conversion_is_version_2(small: dict[str, Any]) -> None:
     first, second = convert(**small), convert(**small)
     assert (first.version, second.version) == (1, 2)
     assert (first.path / "model.onnx").read_bytes() == (second.path / "model.onnx").read_bytes()
-    assert sha256(first.path / "model.onnx") == second.model_sha256, "the same every time"
+    assert sha256(first.path / "model.onnx") == second.precise.sha256, "the same every time"
 
 
 def test_few_calibration_images_are_warned_about(
@@ -173,7 +175,7 @@ def test_images_that_are_not_are_counted(tmp_path: Path, small: dict[str, Any]) 
     (folder / "0" / "notes.txt").write_text("no image")
     found = convert(**small | {"precision": "int8", "calibration": str(folder)})
     assert any("1 files in" in warning for warning in found.warnings)
-    assert found.calibration.images == 12
+    assert found.precise.calibration.images == 12
 
 
 WORD = st.text(st.sampled_from("abcXYZ 019'\"$\\;*äé-_./"), min_size=1, max_size=12).map(

@@ -6,7 +6,6 @@ import inspect
 import types
 from collections.abc import Callable, Iterator
 from dataclasses import fields
-from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 import typer
@@ -61,11 +60,10 @@ def _hints() -> dict[str, Any]:
 
 
 def _parsed(kind: Any) -> Any:
-    """The type that the command line parses: a path where a field takes a path or its text."""
+    """The type that the command line parses: of several, the one that is named first."""
     if get_origin(kind) is tuple:
         return list[str] | None
     if get_origin(kind) in (Union, types.UnionType):
-        kinds = get_args(kind)
-        if Path in kinds:
-            return Path | None if type(None) in kinds else Path
+        first, *others = get_args(kind)
+        return first | None if type(None) in others else first
     return kind

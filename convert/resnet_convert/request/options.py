@@ -14,7 +14,7 @@ from typer import Option
 
 from resnet_convert.head import CLASSIFIER
 from resnet_convert.quantization.clipping import METHODS
-from resnet_convert.tensorrt.engine import HARDWARE
+from resnet_convert.tensorrt.build_options import HARDWARE
 from resnet_serve.architectures import ARCHITECTURES
 from resnet_serve.datasets import DIGITS
 from resnet_serve.precisions import PRECISIONS
@@ -97,7 +97,7 @@ class Options:
         ),
     ] = None
     labels: Annotated[
-        Path | str | None,
+        str | Path | None,
         Option(
             metavar="FILE|" + "|".join(BUILT_IN),
             help="Class names: a file, one per line or a JSON list, or those of a data set.",

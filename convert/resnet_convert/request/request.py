@@ -12,7 +12,7 @@ from typing import Any
 from resnet_convert.head import CLASSIFIER
 from resnet_convert.quantization.budgets import Budgets
 from resnet_convert.request.options import AUTO, Options
-from resnet_convert.tensorrt.engine import BuildOptions
+from resnet_convert.tensorrt.build_options import BuildOptions
 from resnet_serve import precisions
 from resnet_serve.architectures import Architecture, find
 from resnet_serve.architectures.custom_modules import name_of

@@ -1,4 +1,4 @@
-"""What TensorRT built, read from both shapes of the inspector's JSON and held to the graph."""
+"""What TensorRT built, compared with the graph: precisions, fused additions, reformats."""
 
 from __future__ import annotations
 
@@ -9,19 +9,18 @@ import pytest
 from engine_json import information
 
 from resnet_convert.graph.half import halve
-from resnet_convert.tensorrt.inspection import asked_precisions, inspect, read
-from resnet_serve.errors import ConversionError
+from resnet_convert.tensorrt.inspection import inspect, requested_precisions
 
 MAJORS = (10, 11)
 
 
 @pytest.mark.parametrize("major", MAJORS)
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16"])
-def test_an_engine_as_asked_passes(folded_digits: ir.Model, precision: str, major: int) -> None:
+def test_an_engine_as_requested_passes(folded_digits: ir.Model, precision: str, major: int) -> None:
     if precision != "fp32":
         halve(folded_digits, precision)
     found = inspect(information(folded_digits, precision, major=major), folded_digits)
-    assert set(asked_precisions(folded_digits).values()) == {precision}
+    assert set(requested_precisions(folded_digits).values()) == {precision}
     assert found.wrong == ()
     assert found.check().passed
     assert found.check().found == f"19 of 19 convolutions {precision.upper()}"
@@ -65,63 +64,3 @@ def test_additions_and_reformats_are_counted_and_said(folded_digits: ir.Model, m
     (said,) = found.warnings()
     assert "9 of 9 residual additions" in said
     assert found.to_json()["kinds"] == {"CaskConvolution": 19, "PointWiseV2": 9, "Reformat": 3}
-
-
-def test_a_name_is_not_found_inside_a_longer_one(folded_digits: ir.Model) -> None:
-    layer = next(iter(read(information(folded_digits, "fp32", major=10))))
-    assert layer.origins == ("conv1", "relu")
-    assert layer.holds("conv1")
-    assert not layer.holds("conv")
-    assert not layer.holds("layer1.0.conv1")
-
-
-def test_names_are_read_from_the_layer_where_there_is_no_metadata() -> None:
-    text = json.dumps(
-        {
-            "Layers": [
-                {
-                    "Name": "layer1.0.conv1.weight.dq + layer1.0.conv1 + PWN(layer1.0.relu)",
-                    "LayerType": "fusion",
-                    "Inputs": [{"Name": "x", "Format/Datatype": "Int8"}],
-                    "Outputs": [{"Name": "y", "Format/Datatype": "Half"}],
-                    "TacticName": "sm80_xmma",
-                }
-            ]
-        }
-    )
-    (layer,) = read(text)
-    assert layer.holds("layer1.0.conv1")
-    assert layer.holds("layer1.0.relu")
-    assert not layer.holds("layer1.0.conv1.weight")
-    assert layer.precision == "int8"
-
-
-@pytest.mark.parametrize(
-    ("text", "kind"),
-    [
-        ("Row major linear FP16 format", "fp16"),
-        ("Two wide channel vectorized row major FP16 format", "fp16"),
-        ("Thirty-two wide channel vectorized row major Int8 format.", "int8"),
-        ("Row major linear UInt8 format", "uint8"),
-        ("BFloat16", "bf16"),
-        ("Half", "fp16"),
-        ("FP8", "fp8"),
-        ("Float", "fp32"),
-        ("Row major linear FP32", "fp32"),
-    ],
-)
-def test_types_as_tensorrt_words_them(text: str, kind: str) -> None:
-    layers = [{"Name": "a", "LayerType": "x", "Inputs": [{"Name": "i", "Format/Datatype": text}]}]
-    (layer,) = read(json.dumps({"Layers": layers}))
-    assert layer.inputs == (kind,)
-
-
-def test_an_engine_that_tells_names_only_is_refused(folded_digits: ir.Model) -> None:
-    with pytest.raises(ConversionError, match=r"names of its layers only.*detailed"):
-        inspect('{"Layers": ["conv1 + relu"], "Bindings": []}', folded_digits)
-
-
-@pytest.mark.parametrize("text", ["", "[]", "{}", '{"Layers": 3}', "null"])
-def test_what_is_no_answer_is_refused(folded_digits: ir.Model, text: str) -> None:
-    with pytest.raises(ConversionError, match="cannot be read"):
-        inspect(text, folded_digits)
