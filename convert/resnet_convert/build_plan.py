@@ -23,8 +23,8 @@ from resnet_convert.parity.opening import open_engine
 from resnet_convert.parity.parity_error import parity_error
 from resnet_convert.parity.reference_outputs import ReferenceOutputs
 from resnet_convert.stage_log import Progress, StageLog, StageName, StageTime
+from resnet_convert.tensorrt.build_options import BuildOptions
 from resnet_convert.tensorrt.builder import BuildHost, EngineRecord
-from resnet_convert.tensorrt.engine import BuildOptions
 from resnet_serve import durable, host, passport, precisions
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional

@@ -175,7 +175,7 @@ def test_an_engine_for_other_gpus_says_so_itself(
     start: Start, tmp_path: Path, asked: str, level: str
 ) -> None:
     start("fp16")
-    with pytest.raises(ConversionError, match=rf"is none, asked was {re.escape(asked)}"):
+    with pytest.raises(ConversionError, match=rf"is none, requested was {re.escape(asked)}"):
         converted(tmp_path, "fp16", hardware_compat=asked)
     start("fp16", hardware=level)
     engine = stamped(converted(tmp_path, "fp16", hardware_compat=asked)).engine

@@ -12,9 +12,9 @@ import pytest
 from memory_device import GPU
 from trt_double import Double, installed
 
-from resnet_convert.tensorrt.engine import BuildOptions, Engine, build, check_gpu
-from resnet_serve.cuda import Gpu
-from resnet_serve.errors import ConversionError, HostError, UsageError
+from resnet_convert.tensorrt.build_options import BuildOptions
+from resnet_convert.tensorrt.engine import Engine, build
+from resnet_serve.errors import ConversionError, HostError
 from resnet_serve.runtimes.profiles import Profile
 
 OPTIONS = BuildOptions((Profile(1, 8, 32),))
@@ -272,28 +272,3 @@ def test_no_usable_gpu(building: Build) -> None:
 def test_a_profile_tensorrt_refuses(building: Build) -> None:
     with pytest.raises(ConversionError, match="refuses the batch profile 1:8:32"):
         building(behaviours={"IBuilderConfig.add_optimization_profile": -1})
-
-
-@pytest.mark.parametrize(
-    ("precision", "capability", "needed"),
-    [("fp8", "8.6", "8.9"), ("bf16", "7.5", "8.0"), ("fp16", "7.0", "7.5")],
-)
-def test_a_gpu_without_the_kernels(precision: str, capability: str, needed: str) -> None:
-    gpu = Gpu("Tesla", capability, "580.1", 16.0)
-    with pytest.raises(HostError, match=f"{precision} engines need compute capability {needed}"):
-        check_gpu(gpu, precision)
-    check_gpu(Gpu("H100", "9.0", "580.1", 80.0), precision)
-    check_gpu(Gpu("B200", "10.0", "580.1", 180.0), precision)
-
-
-@pytest.mark.parametrize(
-    "wrong", [{"level": 6}, {"level": -1}, {"workspace_mib": 0}, {"hardware": "volta"}]
-)
-def test_options_out_of_range(wrong: dict[str, Any]) -> None:
-    with pytest.raises(UsageError):
-        BuildOptions(OPTIONS.profiles, **wrong)
-
-
-def test_options_survive_the_passport() -> None:
-    options = BuildOptions((Profile(1, 2, 3), Profile(3, 4, 9)), 7, 2, "same", True)
-    assert BuildOptions.from_json(options.to_json()) == options

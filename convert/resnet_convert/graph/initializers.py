@@ -1,7 +1,7 @@
 """Constants of a graph: read, replace, add and remove them.
 
-ONNX calls a constant with a name an initializer. A model and its `clone()` share their arrays, so no
-pass writes into one: `array_of` returns it read-only, and `assign` replaces it.
+ONNX calls a constant with a name an initializer. A model and its `clone()` share their arrays, so
+no pass writes into one: `array_of` returns it read-only, and `assign` replaces it.
 """
 
 from __future__ import annotations

@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING
 from resnet_convert.graph.emulate import emulated
 from resnet_convert.parity.candidate import EMULATION, Candidate
 from resnet_convert.stage_log import StageLog
+from resnet_convert.tensorrt.build_options import BuildOptions
 from resnet_convert.tensorrt.builder import BuildHost, Built
-from resnet_convert.tensorrt.engine import BuildOptions
-from resnet_convert.tensorrt.inspection import asked_precisions, check_precision
+from resnet_convert.tensorrt.inspection import check_precision, requested_precisions
 from resnet_serve import runtimes
 from resnet_serve.parity.gate import Check
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
@@ -86,7 +86,7 @@ def inspect_compiled(
     compiled = runtimes.compiled(target, precision, data)
     if compiled.convolutions is None:
         return compiled.operators, None
-    requested = asked_precisions(model)
+    requested = requested_precisions(model)
     if precision == "bf16":  # typed when it is compiled: the graph says FP32
         requested = dict.fromkeys(requested, precision)
     found = {name: (kind, compiled.convolutions.get(name)) for name, kind in requested.items()}

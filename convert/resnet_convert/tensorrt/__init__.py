@@ -2,9 +2,12 @@
 
 | module | role |
 |---|---|
-| `engine` | ONNX bytes to a plan: profiles, timing cache, compatibility |
+| `build_options` | what decides a plan besides the graph and the GPU |
+| `engine` | ONNX bytes to a plan: profiles, precision checks, errors |
+| `timing_cache` | kernel times, kept for the next build |
 | `progress` | the builder's progress, and Ctrl-C |
-| `inspection` | the engine's layers, held against the graph |
+| `engine_layers` | the engine's layers, from its inspector's JSON |
+| `inspection` | the engine's layers, compared with the graph |
 | `builder` | a host that can build plans: version guard, build, inspect, load |
 
 Imports `graph/`.

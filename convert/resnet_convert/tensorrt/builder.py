@@ -1,8 +1,8 @@
-"""Build: on a GPU host the typed ONNX becomes a plan, inspected and loaded; elsewhere it waits.
+"""Builder: on a GPU host, the plan of a typed ONNX, built, inspected and loaded.
 
     typed ONNX ─► version guard ─► engine ─► inspection ─► loaded, ready for the parity gate
 
-`resnet-convert --target tensorrt` and `resnet-convert build-plan` both go this way.
+`resnet-convert --target tensorrt` and `resnet-convert build-plan` both use it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from resnet_convert.stage_log import StageLog, StageName
 from resnet_convert.tensorrt import engine as engine_builder
 from resnet_convert.tensorrt import inspection as inspector
-from resnet_convert.tensorrt.engine import BuildOptions, Engine
+from resnet_convert.tensorrt.build_options import BuildOptions
+from resnet_convert.tensorrt.engine import Engine
 from resnet_convert.tensorrt.inspection import Inspection
 from resnet_serve import cuda, durable
 from resnet_serve.errors import ConversionError, HostError
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Built:
-    """A plan, and what was found in it."""
+    """A built engine and its inspection."""
 
     engine: Engine
     inspection: Inspection
@@ -40,7 +41,11 @@ class Built:
 
 @dataclass(frozen=True)
 class EngineRecord:
-    """An engine that was built, or the options of one that is still to be built."""
+    """An engine that was built, or the options of one that is still to be built.
+
+    `triton` is the Triton release that will serve it, None where it is not known. `latencies` are
+    the engine's own times by batch size.
+    """
 
     state: EngineState
     options: BuildOptions
@@ -49,7 +54,7 @@ class EngineRecord:
     latencies: Mapping[int, Latency] = field(default_factory=dict)
 
     def facts(self) -> EngineFacts:
-        """What the passport keeps of it."""
+        """The record as the passport holds it."""
         built = self.built
         found: dict[str, object] = {
             "state": self.state,
@@ -79,17 +84,25 @@ class BuildHost:
     tensorrt: str
 
     def close(self) -> None:
-        """Let the GPU go."""
+        """Release the GPU."""
         self.device.close()
 
     @classmethod
     def open(cls) -> BuildHost:
-        """Raises `HostError` saying what is missing: TensorRT, the driver, or the GPU."""
+        """Open this host's GPU.
+
+        Raises `HostError` naming what is missing: TensorRT, the driver, or the GPU.
+        """
         tensorrt = tensorrt_runtime.version()
         return cls(cuda.open_device(), tensorrt)
 
     def guard(self, options: BuildOptions, precision: str, triton: str | None) -> str | None:
-        """Refuse what would be built in vain; the sentence to warn with, if any."""
+        """Check, before the long build, that the plan could run and be served.
+
+        Returns a sentence to show as a warning, if any. Raises `HostError` for a precision that
+        the GPU has no kernels for, and what `releases.check_build` raises for a Triton release
+        that could not load the plan.
+        """
         engine_builder.check_gpu(self.device.describe(), precision)
         if triton is None:
             return None
@@ -107,7 +120,12 @@ class BuildHost:
         *,
         timing_cache: Path | None = None,
     ) -> Iterator[tuple[Built, TensorRtModel]]:
-        """Build `data` (the serialized `model`), inspect the plan, and keep it loaded meanwhile."""
+        """Build `data` (the serialized `model`) and inspect the plan, loaded within the context.
+
+        `timing_cache` is the directory of the timing caches, by default the user's. Raises
+        `ConversionError` for a graph that TensorRT refuses and for an engine that is not as
+        requested, and `HostError` where the GPU's memory runs out.
+        """
         with log.stage(StageName.ENGINE) as say:
             engine = engine_builder.build(
                 data,
@@ -134,11 +152,11 @@ class BuildHost:
 
 
 def _check_hardware(loaded: TensorRtModel, options: BuildOptions) -> None:
-    """The flag is read back from the engine: it has been ignored before (pytorch/TensorRT#3941)."""
+    """Read the flag back from the engine: TensorRT has ignored it (pytorch/TensorRT#3941)."""
     found = loaded.describe()["hardware_compatibility"]
     if found != options.hardware:
         raise ConversionError(
-            f"the engine's hardware compatibility is {found or 'none'}, asked was "
+            f"the engine's hardware compatibility is {found or 'none'}, requested was "
             f"{options.hardware or 'none'}",
             where="tensorrt: inspect",
             remedy="Build it without --hardware-compat, on the GPU that will serve it.",
@@ -147,7 +165,7 @@ def _check_hardware(loaded: TensorRtModel, options: BuildOptions) -> None:
 
 @contextmanager
 def open_build_host() -> Iterator[tuple[BuildHost | None, HostError | None]]:
-    """The build_host of this host, or why there is none."""
+    """This host's GPU and TensorRT, closed at the end; or None, and the error that says why."""
     try:
         build_host = BuildHost.open()
     except HostError as missing:

@@ -12,20 +12,20 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from resnet_convert.tensorrt.build_options import BuildOptions
 from resnet_convert.tensorrt.progress import BuildProgress, make_monitor
-from resnet_serve import durable
+from resnet_convert.tensorrt.timing_cache import TimingCache
 from resnet_serve.cuda import Gpu
-from resnet_serve.errors import ConversionError, HostError, UsageError
+from resnet_serve.errors import ConversionError, HostError
 from resnet_serve.optional import optional
-from resnet_serve.runtimes.profiles import Profile, covering
+from resnet_serve.runtimes.profiles import Profile
 from resnet_serve.runtimes.tensorrt import make_log, version
-from resnet_serve.user_cache import user_cache
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -35,63 +35,19 @@ else:
     trt = optional("tensorrt", extra="tensorrt")
 
 MIB = 2**20
-LEVELS = range(6)
-HARDWARE = ("ampere+", "same")  # any Ampere or newer; any GPU of the same compute capability
-# Where the tensor cores begin to take a type (TensorRT support matrix).
+# The least compute capability with kernels for a precision (TensorRT support matrix).
 LEAST_CAPABILITY = {"bf16": (8, 0), "fp8": (8, 9)}
+LEAST_CAPABILITY_OF_ALL = (7, 5)
 _OUT_OF_MEMORY = re.compile(r"out of memory|OutOfMemory|insufficient memory|cudaErrorMemory", re.I)
 
 
 @dataclass(frozen=True)
-class BuildOptions:
-    """What decides a plan besides the graph and the GPU.
-
-    `workspace_mib` None leaves TensorRT the whole device. `hardware` is None for this very GPU.
-    """
-
-    profiles: tuple[Profile, ...]
-    workspace_mib: int | None = None
-    level: int = 3
-    hardware: str | None = None
-    version_compatible: bool = False
-
-    def __post_init__(self) -> None:
-        covering(self.profiles)
-        if self.workspace_mib is not None and self.workspace_mib < 1:
-            raise UsageError(f"a workspace of {self.workspace_mib} MiB is none")
-        if self.level not in LEVELS:
-            raise UsageError(
-                f"the optimization level is {LEVELS[0]} to {LEVELS[-1]}, not {self.level}"
-            )
-        if self.hardware is not None and self.hardware not in HARDWARE:
-            raise UsageError(
-                f"unknown hardware compatibility {self.hardware!r}",
-                remedy=f"Use {' or '.join(HARDWARE)}.",
-            )
-
-    def to_json(self) -> dict[str, object]:
-        return {
-            "profiles": [str(profile) for profile in self.profiles],
-            "workspace_mib": self.workspace_mib,
-            "level": self.level,
-            "hardware_compatibility": self.hardware,
-            "version_compatible": self.version_compatible,
-        }
-
-    @classmethod
-    def from_json(cls, data: Mapping[str, Any]) -> BuildOptions:
-        return cls(
-            profiles=tuple(Profile.parse(text) for text in data["profiles"]),
-            workspace_mib=data["workspace_mib"],
-            level=data["level"],
-            hardware=data["hardware_compatibility"],
-            version_compatible=data["version_compatible"],
-        )
-
-
-@dataclass(frozen=True)
 class Engine:
-    """A built plan and what built it."""
+    """A built plan, and what it was built by.
+
+    `seconds` is the time of the build. `timing_cache_reused` is whether kernel times of an earlier
+    build were used; `notes` are sentences to show as warnings.
+    """
 
     plan: bytes
     tensorrt: str
@@ -103,8 +59,8 @@ class Engine:
 
 
 def check_gpu(gpu: Gpu, precision: str) -> None:
-    """Refuse, before minutes of work, a precision that this GPU has no kernels for."""
-    least = LEAST_CAPABILITY.get(precision, (7, 5))
+    """Raise `HostError` for a precision that this GPU has no kernels for, before the long build."""
+    least = LEAST_CAPABILITY.get(precision, LEAST_CAPABILITY_OF_ALL)
     found = tuple(int(part) for part in gpu.compute_capability.split("."))
     if found < least:
         raise HostError(
@@ -122,10 +78,11 @@ def build(
     cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Engine:
-    """Build the plan of a typed ONNX on this host's GPU; minutes, cancelled by Ctrl-C.
+    """Build the plan of a typed ONNX file on this host's GPU, in minutes; Ctrl-C cancels it.
 
-    Raises `ConversionError` naming the layer for a graph that TensorRT cannot take, and `HostError`
-    when the GPU's memory runs out. The timing cache is kept per TensorRT build and GPU in `cache`.
+    `cache` is the directory of the timing caches, by default the user's. `progress(done, total)`
+    is called as the build proceeds. Raises `ConversionError` naming the layer for a graph that
+    TensorRT refuses, and `HostError` where TensorRT cannot use the GPU, or its memory runs out.
     """
     started = time.perf_counter()
     log = make_log()
@@ -136,7 +93,7 @@ def build(
     _configure(config, options)
     _add_profiles(builder, network, config, options.profiles)
     timing = TimingCache.of(gpu, cache)
-    reused, notes = timing.give(config)
+    reused, notes = timing.load_into(config)
     shown = BuildProgress(progress)
     monitor = make_monitor(shown)
     config.progress_monitor = monitor
@@ -148,7 +105,7 @@ def build(
         tensorrt=version(),
         gpu=gpu,
         seconds=time.perf_counter() - started,
-        timing_cache_sha256=timing.take(config),
+        timing_cache_sha256=timing.save_from(config),
         timing_cache_reused=reused,
         notes=notes,
     )
@@ -157,11 +114,11 @@ def build(
 def _builder(log: Log) -> trt.Builder:
     try:
         return trt.Builder(log)
-    except TypeError as error:  # what the binding makes of the null that TensorRT returned
-        said = f" ({log.last_error})" if log.last_error else ""
+    except TypeError as error:  # the Python binding's error for a null pointer from TensorRT
+        reason = f" ({log.last_error})" if log.last_error else ""
         raise HostError(
-            f"TensorRT {version()} cannot use this host's GPU{said}",
-            remedy="Check the driver with nvidia-smi; `resnet-serve doctor` shows what is here.",
+            f"TensorRT {version()} cannot use this host's GPU{reason}",
+            remedy="Check the driver with nvidia-smi, and the versions with `resnet-serve doctor`.",
         ) from error
 
 
@@ -178,7 +135,7 @@ def _parse(network: trt.INetworkDefinition, model: bytes, log: Log) -> None:
     raise ConversionError(
         f"TensorRT {version()} refuses it: {' '.join(first.desc().split())}{more}",
         where=f"tensorrt: {layer}",
-        remedy="Take --target onnxruntime for this network, and please report the layer.",
+        remedy="Use --target onnxruntime for this network, and please report the layer.",
     )
 
 
@@ -186,9 +143,9 @@ def _configure(config: trt.IBuilderConfig, options: BuildOptions) -> None:
     if options.workspace_mib is not None:
         config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib * MIB)
     config.builder_optimization_level = options.level
-    # Without the details the inspector gives names only, and no precision could be proved.
+    # Otherwise the engine inspector gives names only, and precisions cannot be checked.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
-    # On by default: FP32 would silently carry 10 bits.
+    # TF32 is on by default: FP32 convolutions would have 10 bits of mantissa.
     config.clear_flag(trt.BuilderFlag.TF32)
     if options.version_compatible:
         config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
@@ -223,7 +180,7 @@ def _run(
     config: trt.IBuilderConfig,
     shown: BuildProgress,
 ) -> trt.IHostMemory | None:
-    """Build in a second thread: this one stays free to take Ctrl-C and pass it on."""
+    """Build in a second thread, so that this one can receive Ctrl-C and cancel the build."""
     with ThreadPoolExecutor(1, thread_name_prefix="tensorrt-build") as pool:
         building = pool.submit(builder.build_serialized_network, network, config)
         try:
@@ -239,42 +196,10 @@ def _failure(errors: list[str]) -> HostError | ConversionError:
         if _OUT_OF_MEMORY.search(line):
             return HostError(
                 f"GPU memory ran out while TensorRT built the engine ({line})",
-                remedy="Give --workspace a limit, a smaller --batch, or free the GPU.",
+                remedy="Limit --workspace, use a smaller --batch, or free the GPU.",
             )
     return ConversionError(
         errors[-1] if errors else "TensorRT returned no plan and logged no reason",
         where="tensorrt: build",
         remedy="Try --optimization-level 2, or a smaller --batch.",
     )
-
-
-@dataclass(frozen=True)
-class TimingCache:
-    """What TensorRT measured of its kernels, kept for the next build of this TensorRT and GPU."""
-
-    path: Path
-
-    @classmethod
-    def of(cls, gpu: Gpu, folder: Path | None) -> TimingCache:
-        name = re.sub(r"[^A-Za-z0-9]+", "-", f"{gpu.name} sm{gpu.compute_capability}").strip("-")
-        root = folder or user_cache() / "timing"
-        return cls(root / f"tensorrt-{version()}-{name}.cache")
-
-    def give(self, config: trt.IBuilderConfig) -> tuple[bool, tuple[str, ...]]:
-        """Hand the kept cache to a build; whether it was taken, and what is to be said."""
-        kept = self.path.read_bytes() if self.path.is_file() else b""
-        if kept and config.set_timing_cache(config.create_timing_cache(kept), False):
-            return True, ()
-        if not config.set_timing_cache(config.create_timing_cache(b""), False):
-            raise HostError("TensorRT takes no timing cache", where=self.path)
-        refused = f"TensorRT refused the timing cache {self.path}; it is made anew"
-        return False, (refused,) if kept else ()
-
-    def take(self, config: trt.IBuilderConfig) -> str:
-        """Keep the cache of a finished build; returns its SHA-256."""
-        found = config.get_timing_cache()
-        if found is None:
-            raise HostError("TensorRT returned no timing cache", where=self.path)
-        data = bytes(found.serialize())
-        durable.write(self.path, data)
-        return durable.sha256(data)

@@ -1,9 +1,11 @@
-"""How far a TensorRT build is: its nested phases as one number, and the way to stop it.
+"""Progress: how far a TensorRT build is, its nested phases as one number, and how to cancel it.
 
-TensorRT reports phases within phases, each with its number of steps, from several threads. A
-phase's share is its finished steps, plus the share of the phase inside its current step:
+TensorRT reports phases within phases, each with its number of steps, from several threads. The
+share of a phase is its finished steps, plus the share of the phase inside its current step:
 
     share(p) = (done(p) + max over children share(c)) / steps(p)
+
+Reference: TensorRT Python API, IProgressMonitor.
 """
 
 from __future__ import annotations
@@ -31,7 +33,10 @@ class _Phase:
 
 
 class BuildProgress:
-    """Phases in, `show(done, TOTAL)` out; never goes backwards."""
+    """Collects the phases of a build and calls `show(done, TOTAL)`; `done` never decreases.
+
+    Its methods may be called from any thread.
+    """
 
     def __init__(self, show: Callable[[int, int], None] | None = None) -> None:
         self._show = show
@@ -41,11 +46,12 @@ class BuildProgress:
         self._cancelled = False
 
     def start(self, name: str, parent: str | None, steps: int) -> None:
+        """A phase of so many steps begins, inside the current step of `parent`, if any."""
         with self._lock:
             self._phases[name] = _Phase(parent, max(1, steps))
 
     def step(self, name: str) -> bool:
-        """One more step of a phase is done; False asks TensorRT to stop."""
+        """One more step of a phase is done; returns False where the build is cancelled."""
         with self._lock:
             if name in self._phases:
                 self._phases[name].done += 1
@@ -53,6 +59,7 @@ class BuildProgress:
             return not self._cancelled
 
     def finish(self, name: str) -> None:
+        """A phase ends, whether all of its steps were reported or not."""
         with self._lock:
             phase = self._phases.get(name)
             if phase is not None and phase.parent is not None:
@@ -62,7 +69,7 @@ class BuildProgress:
             self._update()
 
     def cancel(self) -> None:
-        """Let the next finished step be the last."""
+        """Make the next finished step the last one."""
         with self._lock:
             self._cancelled = True
 
@@ -81,7 +88,7 @@ class BuildProgress:
 
 
 def make_monitor(progress: BuildProgress) -> trt.IProgressMonitor:
-    """The object that TensorRT tells; it must live as long as the build."""
+    """The progress monitor for a build; TensorRT does not keep it alive, so the caller must."""
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
