@@ -1,1 +1,10 @@
-"""The HTML report of a conversion: `report` fills the template, `plots` draws, `svg` writes SVG."""
+"""The HTML report of a conversion.
+
+| module | role |
+|---|---|
+| `report` | rows for the template `report.html.j2`, and the page |
+| `plots` | one function per figure |
+| `svg` | a matplotlib figure as an element of the page |
+
+Reads a finished conversion; nothing but `deployment` and the command lines imports it.
+"""

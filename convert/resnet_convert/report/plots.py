@@ -1,7 +1,7 @@
 """The report's figures: one function per figure, numbers in, inline SVG out.
 
-Each draws on the axes it is given and returns, in words, what it shows: the title that a screen
-reader reads. Labels stand at what they name; there are no legends.
+Each draws on the axes that `svg.figure` gives it and returns a sentence on what it shows: the title
+for screen readers. Labels are next to what they name; there are no legends.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ else:
     matplotlib = optional("matplotlib", extra="convert")
 
 SCATTER_POINTS = 3000
-SCATTER_EXTREMES = 100  # of them, the largest errors: thinning must not hide an outlier
+SCATTER_EXTREMES = 100  # of them, the largest errors: thinning keeps every outlier
 WORST_LAYERS = 5
 LABELS_AT = 1.03  # of the axes' width
 LOG_FROM = 8  # times between the fastest and the slowest sample
-# Inches. The first two stand side by side; all come out at the page's scale.
+# Inches. The first two are side by side; all are drawn at the page's scale.
 SQUARE, BESIDE_SQUARE, FULL_WIDTH, BAND = (4.3, 3.9), (5.9, 3.9), (10.4, 3.1), (10.4, 2.1)
 
 Logits = NDArray[np.float32]
 
 
 def number(value: float) -> str:
-    """Three significant digits, or as many as an integer has; infinities and NaN as signs."""
+    """Three significant digits, or all of an integer's; `∞`, `−∞` and `NaN` as such."""
     if not math.isfinite(value):
         return "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
     text = f"{value:,.0f}" if abs(value) >= 100 else f"{value:.3g}"
@@ -98,7 +98,7 @@ def _finite(reference: Logits, converted: Logits) -> tuple[NDArray[Any], NDArray
 
 @svg.figure(BESIDE_SQUARE)
 def error_histogram(axes: Axes, reference: Logits, converted: Logits) -> str:
-    """The distribution of converted − reference over all logits, on a logarithmic count."""
+    """The distribution of converted − reference over all logits, with a logarithmic count."""
     x, y = _finite(reference, converted)
     error = y - x
     largest = float(np.abs(error).max()) or 1e-9
@@ -186,9 +186,9 @@ def layer_sqnr(axes: Axes, layers: Sequence[Layer]) -> str:
 
 
 def _leaders(points: Mapping[int, tuple[float, float]]) -> list[tuple[int, float]]:
-    """A height for each point's label in the right margin; the shortest leaders never cross.
+    """A height for each point's label in the right margin, so that the lines to them are shortest.
 
-    Points and heights are in fractions of the axes.
+    The shortest lines do not cross. Points and heights are in fractions of the axes.
     """
     heights = np.linspace(0.94, 0.22, WORST_LAYERS)[: len(points)]
     aspect = FULL_WIDTH[1] / FULL_WIDTH[0]
@@ -216,7 +216,7 @@ def _layer_axis(axes: Axes, layers: Sequence[Layer]) -> None:
     for stage, members in itertools.groupby(layers, key=lambda layer: layer.name.split(".")[0]):
         count = len(list(members))
         end = start + count
-        # The stem's and the classifier's name stand outside, where they cannot meet a stage's.
+        # The names of stem and classifier are outside, where they do not overlap with a stage's.
         side = "right" if start == 0 else "left" if end == len(layers) else "center"
         place = {"right": end + 0.2, "left": end - 0.2, "center": start + (count + 1) / 2}[side]
         axes.text(place, 1.04, stage, transform=axes.get_xaxis_transform(), ha=side, color=SOFT)
@@ -227,7 +227,7 @@ def _layer_axis(axes: Axes, layers: Sequence[Layer]) -> None:
 
 @svg.figure(BAND)
 def latency_distributions(axes: Axes, latencies: Mapping[str, Latency]) -> str:
-    """Every sample of every runtime (keys are names to show), with quartiles and median."""
+    """Every sample of every runtime, with quartiles and median; the keys are the names to show."""
     for row, (name, latency) in enumerate(latencies.items()):
         samples = np.asarray(latency.samples_ms)
         colour = SOFT if row == 0 else CONVERTED
@@ -258,9 +258,9 @@ def latency_distributions(axes: Axes, latencies: Mapping[str, Latency]) -> str:
 
 
 @svg.figure(BAND)
-def trade(axes: Axes, mixed_precision: MixedPrecisionSearch) -> str:
-    """Agreement over price of every attempt of a mixed_precision; what no other beats is joined."""
-    rows, frontier = mixed_precision.rows, mixed_precision.frontier
+def mixed_precision(axes: Axes, search: MixedPrecisionSearch) -> str:
+    """Agreement over price of every attempt; a line joins those that no other beats."""
+    rows, frontier = search.rows, search.frontier
     axes.plot(
         [row.price for row in frontier],
         [100 * row.judged.agreement for row in frontier],
@@ -269,21 +269,21 @@ def trade(axes: Axes, mixed_precision: MixedPrecisionSearch) -> str:
         drawstyle="steps-post",
     )
     for row in rows:
-        taken = row is mixed_precision.chosen
+        selected = row is search.chosen
         at = (row.price, 100 * row.judged.agreement)
-        axes.plot(*at, "o", ms=8 if taken else 5, color=NOTABLE if taken else CONVERTED)
+        axes.plot(*at, "o", ms=8 if selected else 5, color=NOTABLE if selected else CONVERTED)
         axes.annotate(
-            f"{len(row.kept)} kept" + (", taken" if taken else ""),
+            f"{len(row.kept)} kept" + (", selected" if selected else ""),
             at,
             (6, 6),
             textcoords="offset points",
-            color=NOTABLE if taken else SOFT,
+            color=NOTABLE if selected else SOFT,
         )
     timed = all(row.judged.latency_ratio is not None for row in rows)
     axes.set(
-        xlabel="latency, times that of INT8 everywhere" if timed else "layers that stay floating",
+        xlabel="latency, relative to INT8 everywhere" if timed else "layers that stay floating",
         ylabel="decisions that agree, %",
     )
     axes.margins(0.08, 0.25)
     points = ", ".join(f"{len(r.kept)} kept {100 * r.judged.agreement:.2f} %" for r in rows)
-    return f"Decisions that agree over what it costs; {points}"
+    return f"Agreement over cost of every attempt; {points}"

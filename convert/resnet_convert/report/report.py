@@ -1,8 +1,8 @@
 """Report: one conversion as one self-contained HTML page.
 
-The page is the template `report.html.j2`, which words the facts, filled with the rows that this
-module derives and the figures of `plots.py`. Everything a conversion was given (labels, paths) is
-escaped; only the figures go in as they are.
+The page is the template `report.html.j2`, which has the texts, filled with the rows of this module
+and the figures of `plots.py`. Every text of the conversion (labels, paths) is escaped; only the
+figures are inserted as they are.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ from resnet_serve.optional import optional
 from resnet_serve.parity.gate import Check
 from resnet_serve.parity.latency import Latency
 from resnet_serve.parity.numerics import EXACT_DB, Numerics
+from resnet_serve.passport import EngineState
 from resnet_serve.runtimes import TARGETS
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ _RUNTIME_NAMES = {"pytorch": "PyTorch", **{row.name: row.title for row in TARGET
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table: its name, its value, what to say beside it, and a bar in percent."""
+    """One row of a table: its name, value and note, and a bar from `start`, both in percent."""
 
     name: str
     value: str
@@ -53,7 +54,7 @@ class Row:
 
 
 def render(conversion: Conversion, *, created: datetime | None = None) -> str:
-    """The page. `created` is the moment it states (now when None); the rest is the conversion's."""
+    """The page of a conversion, as HTML; `created` is the date on it, now when None."""
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
@@ -70,7 +71,8 @@ def render(conversion: Conversion, *, created: datetime | None = None) -> str:
         conversion=conversion,
         found=conversion.measurements,
         decisions=conversion.measurements.decisions,
-        answers=HEADS[conversion.request.head],
+        outputs=HEADS[conversion.request.head],
+        states=EngineState,
         created=(created or datetime.now(UTC)).astimezone(UTC),
         versions={"Python": conversion.host.python, **passport.versions()},
         command=list(_command(conversion)),
@@ -96,7 +98,7 @@ def render(conversion: Conversion, *, created: datetime | None = None) -> str:
 
 
 def _verdict(conversion: Conversion) -> str:
-    """The one sentence that a reader in a hurry takes away."""
+    """The conversion in one sentence."""
     found = conversion.measurements
     verb = "did not pass parity and was forced" if conversion.overridden else "passed parity"
     cosine = min(n.cosine for n in found.numerics.values())
@@ -126,7 +128,7 @@ def _command(conversion: Conversion) -> Iterator[str]:
 
 
 def _images(conversion: Conversion) -> str:
-    """The validation images, counted once."""
+    """The validation images, with their number."""
     found = conversion.measurements
     images = f"{found.count:,}"
     if found.images.startswith(f"{images} "):
@@ -146,7 +148,7 @@ def _timeline(conversion: Conversion) -> Iterator[Row]:
 
 
 def _mark(check: Check) -> tuple[str, str]:
-    """CSS class and words of a check's outcome."""
+    """CSS class and text of a check's outcome."""
     if not check.binding:
         return "neutral", "– not binding (untrained)"
     return ("good", "✓ passed") if check.passed else ("bad", "✗ not met")
@@ -201,7 +203,7 @@ def _operators(conversion: Conversion) -> Iterator[Row]:
 
 
 def _compiled_precision(conversion: Conversion) -> str:
-    """`53 of 53 convolutions INT8`, or how many there are where nothing was asked of them."""
+    """`53 of 53 convolutions INT8`, or how many there are where their precision is not checked."""
     for check in conversion.verdict.checks:
         if check.name == PRECISION_CHECK:
             return f"{check.found}."
@@ -210,7 +212,7 @@ def _compiled_precision(conversion: Conversion) -> str:
 
 
 def _changed(conversion: Conversion) -> Iterator[tuple[int, str, str, str, str]]:
-    """Index and name of an image, both decisions and, where it is known, the right answer."""
+    """Index and name of an image, both decisions and, where it is known, its label."""
     found, names = conversion.measurements, conversion.weights.labels
     decisions, logits = found.decisions, found.logits
     if decisions is None or logits is None:
@@ -242,32 +244,32 @@ def _figures(conversion: Conversion) -> dict[str, str]:
     }
     search = conversion.precise.mixed_precision
     if search is not None and search.tried:
-        figures["trade"] = plots.trade(search)
+        figures["mixed_precision"] = plots.mixed_precision(search)
     return figures
 
 
 def percent(share: float) -> str:
-    """A share of one, in percent; the sign stays on its number's line."""
+    """A share of one, in percent, with two decimals; no line break before the sign."""
     text = f"{100 * share:.2f}" if np.isfinite(share) else number(share)
     return f"{text}\N{NO-BREAK SPACE}%"
 
 
 def times(ratio: float) -> str:
-    """How many times: one decimal, two below one, none where they would be noise."""
+    """A ratio as `1.5×`: one decimal, two below one, none from 100 on."""
     digits = 0 if ratio >= 100 else 1 if ratio >= 1 else 2
     return f"{ratio:,.{digits}f}×"
 
 
 def points(value: float) -> str:
-    """Percentage points with their sign; zero has none."""
+    """Percentage points with their sign; zero has no sign."""
     return f"{value:+.2f}".replace("-", "−") if round(value, 2) else "0.00"
 
 
 def size(in_bytes: int) -> str:
-    """A file's size in decimal units."""
+    """A file's size in decimal units: kB, or MB from 10⁶ bytes on."""
     return f"{number(in_bytes / 1e6)} MB" if in_bytes >= 1e6 else f"{in_bytes / 1e3:.0f} kB"
 
 
 def count(quantity: int, one: str, many: str = "") -> str:
-    """1 core, 2 cores."""
+    """A quantity with its noun: `1 core`, `2 cores`; `many` for an irregular plural."""
     return f"{quantity:,} {one if quantity == 1 else many or one + 's'}"

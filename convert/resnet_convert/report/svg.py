@@ -1,8 +1,8 @@
-"""From matplotlib to an SVG that lives inside a page.
+"""SVG: a figure drawn by matplotlib as an element of an HTML page.
 
-Colours leave as CSS variables with a default, so that the page's light and dark style reach into
-the figure; text stays text, in the page's font. The same numbers give the same bytes, and nothing
-of matplotlib's global state or of the user's matplotlibrc is left changed or looked at.
+Colours become CSS variables with a default, so that the page's light and dark styles apply to the
+figure; text stays text, in the page's font. The same numbers give the same bytes: matplotlib's
+global state and the user's matplotlibrc are neither read nor changed.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 else:
     matplotlib = optional("matplotlib", extra="convert")
 
-# Blue and vermilion of Okabe & Ito (2008), told apart with every kind of colour vision: what is
-# the reference's is grey, what is the converted model's is blue, what deserves a look is vermilion.
+# Blue and vermilion of Okabe & Ito (2008), distinct with every kind of colour vision: the reference
+# is grey, the converted model blue, and what needs attention vermilion.
 INK, SOFT, RULE = "#1b1f24", "#5d6773", "#d8dee4"
 CONVERTED, NOTABLE = "#0072b2", "#c04d00"
 _VARIABLES = {INK: "ink", SOFT: "soft", RULE: "rule", CONVERTED: "converted", NOTABLE: "notable"}
@@ -54,7 +54,10 @@ _Painter = Callable[Concatenate["Axes", _P], str]
 
 
 def figure(size_in: tuple[float, float]) -> Callable[[_Painter[_P]], Callable[_P, str]]:
-    """Make a painter (draws on axes, returns the figure's title) return a finished inline SVG."""
+    """Decorator: a function that draws on axes and returns a title becomes one that returns an SVG.
+
+    `size_in` is the figure's width and height in inches; the SVG is an element for a page.
+    """
 
     def finish(paint: _Painter[_P]) -> Callable[_P, str]:
         style: Any = _STYLE | {"svg.hashsalt": paint.__name__}
@@ -77,7 +80,10 @@ def figure(size_in: tuple[float, float]) -> Callable[[_Painter[_P]], Callable[_P
 
 
 def inline(text: str, title: str) -> str:
-    """Matplotlib's SVG file as an element of a page, without ids that two figures would share."""
+    """Matplotlib's SVG file as an element of a page, with a title for screen readers.
+
+    Ids that nothing refers to are removed: two figures on a page would share them.
+    """
     body = text[text.index("<svg") :]
     view = re.search(r'viewBox="[^"]*"', body)
     head = (
@@ -100,12 +106,12 @@ def inline(text: str, title: str) -> str:
 
 
 def _rounded(attribute: re.Match[str]) -> str:
-    """A hundredth of a point is finer than any screen."""
+    """Two decimals: a hundredth of a point is finer than any screen."""
     return re.sub(r"\d+\.\d{3,}", lambda number: f"{float(number.group()):.2f}", attribute.group())
 
 
 def _styled_once(group: re.Match[str]) -> str:
-    """Thousands of markers that look the same: the look moves to their group."""
+    """Move the style of markers that all look the same to their group: there are thousands."""
     attributes, markers = group.groups()
     styles = set(re.findall(r' style="[^"]*"', markers))
     if len(styles) != 1:

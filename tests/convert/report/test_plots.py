@@ -1,4 +1,4 @@
-"""The figures: the same bytes twice, nothing global touched, and what they promise to show."""
+"""The figures: the same bytes twice, no global state changed, and what they should show."""
 
 from __future__ import annotations
 
@@ -15,6 +15,8 @@ from hypothesis import strategies as st
 from patience import PATIENCE_S
 
 from resnet_convert.parity.layers import Layer
+from resnet_convert.quantization.budgets import Budgets, Evaluation
+from resnet_convert.quantization.mixed_precision import MixedPrecisionSearch, Trade
 from resnet_convert.report import plots
 from resnet_serve.parity.latency import Latency
 
@@ -49,12 +51,33 @@ def test_global_state_stays_and_pyplot_is_never_imported() -> None:
     code = (
         "import sys, matplotlib, numpy as np\n"
         "before = dict(matplotlib.rcParams.copy())\n"
-        "from resnet_convert import plots\n"
+        "from resnet_convert.report import plots\n"
         "plots.error_histogram(np.ones((3, 2), np.float32), np.zeros((3, 2), np.float32))\n"
         "assert dict(matplotlib.rcParams.copy()) == before\n"
         "assert 'matplotlib.pyplot' not in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=PATIENCE_S)
+
+
+@pytest.mark.parametrize("timed", [True, False])
+def test_the_search_shows_every_attempt_and_the_selected_one(timed: bool) -> None:
+    rows = tuple(
+        Trade(
+            tuple(NAMES.split()[:kept]),
+            tuple(NAMES.split()[: kept + 1]),
+            Evaluation(
+                0.9 + 0.04 * kept, 20.0 + kept, latency_ratio=1 + kept / 8 if timed else None
+            ),
+            within=kept == 2,
+        )
+        for kept in range(3)
+    )
+    figure = plots.mixed_precision(MixedPrecisionSearch(Budgets(agreement=0.97), rows, rows[2]))
+    assert figure.count("kept</text>") == 2
+    assert "2 kept, selected</text>" in figure
+    assert "Agreement over cost of every attempt; 0 kept 90.00 %, 1 kept 94.00 %" in figure
+    assert ("latency, relative to INT8" in figure) == timed
+    assert ("layers that stay floating" in figure) != timed
 
 
 def test_layers_are_named_as_in_pytorch() -> None:
@@ -76,7 +99,7 @@ def test_thinning_keeps_the_largest_errors() -> None:
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])
-def test_a_network_that_answers_no_numbers_is_still_drawn(value: float) -> None:
+def test_logits_that_are_not_finite_are_still_drawn(value: float) -> None:
     broken = np.full_like(LOGITS, value)
     ElementTree.fromstring(plots.logit_scatter(LOGITS, broken))
     ElementTree.fromstring(plots.error_histogram(LOGITS, broken))
