@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 from passports import engine
 from patience import PATIENCE_S
+from quick import quicken
 
 from resnet_convert.ensembles import compose
 from resnet_convert.pipeline import convert
@@ -25,14 +26,16 @@ pytestmark = pytest.mark.triton
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("served") / "models"
-    convert(
-        arch="resnet20",
-        weights="digits",
-        validation="digits",
-        validation_images=16,
-        name="digits",
-        repository=path,
-    )
+    with pytest.MonkeyPatch.context() as patch:
+        quicken(patch, cores=None)
+        convert(
+            arch="resnet20",
+            weights="digits",
+            validation="digits",
+            validation_images=16,
+            name="digits",
+            repository=path,
+        )
     return path
 
 

@@ -1,7 +1,7 @@
 """Every command in the README and in docs/ is executed, in order, as a reader would.
 
-In this process, but for the server, the README's Python and `make`; latencies are looked at for a
-moment only.
+In this process, but for the server, the README's Python and `make`; latencies are timed for a
+moment only, and reports have no figures.
 """
 
 from __future__ import annotations
@@ -18,16 +18,14 @@ from pathlib import Path
 import in_process
 import pytest
 import typer
+from quick import quicken
 from trace_once import trace_once
 
-from resnet_convert import autoselect
-from resnet_convert.parity import evaluator, latencies
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.triton.server import running, stop_detached
 
 ROOT = Path(__file__).parent.parent
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
-QUICK_SECONDS = 0.1
 
 
 def blocks(document: Path, language: str) -> list[str]:
@@ -77,8 +75,7 @@ def test_every_command_works(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(desk / "state"))
-    for timed in (latencies, evaluator, autoselect):
-        monkeypatch.setattr(timed, "LATENCY_SECONDS", QUICK_SECONDS)
+    quicken(monkeypatch, cores=None)
     trace_once(monkeypatch)
     for name, content in files(document):
         (desk / name).write_text(content, encoding="utf-8")

@@ -29,12 +29,13 @@ def pictures(tmp_path_factory: pytest.TempPathFactory) -> Pictures:
 @pytest.fixture(scope="session")
 def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """`resnet20`, trained on the digits, with its companions."""
+    from quick import quicken
+
     from resnet_convert import convert
-    from resnet_convert.parity import latencies
 
     repository = tmp_path_factory.mktemp("converted")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(latencies, "LATENCY_SECONDS", 0.1)  # these tests say nothing about speed
+        quicken(patch, cores=None)
         convert(
             arch="resnet20",
             weights="digits",

@@ -16,6 +16,7 @@ from typing import Any
 
 import pytest
 from gpu_host import PLAN, GpuHost
+from quick import quicken
 from trace_once import trace_once
 from trt_double import Double, installed
 
@@ -49,6 +50,7 @@ def start(
 ) -> Iterator[Start]:
     """From here on this host seems to have a GPU and this version of TensorRT."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    quicken(monkeypatch, cores=None)
     monkeypatch.setattr(latencies, "LATENCY_SECONDS", 0.0)
     monkeypatch.setattr(latencies, "ENGINE_SECONDS", 0.0)
     trace_once(monkeypatch)

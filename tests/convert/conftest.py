@@ -14,6 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
+from quick import quicken
 from thin import SHALLOW_ROWS
 from thin_traces import thin_trace
 from torch import nn
@@ -24,8 +25,7 @@ from resnet_convert.cli.convert import main
 from resnet_convert.graph.fold import fold
 from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.trace import Trace, trace
-from resnet_convert.parity import latencies
-from resnet_serve import host, weights
+from resnet_serve import weights
 from resnet_serve.architectures import Architecture, find
 from resnet_serve.datasets import pixel_batches
 from resnet_serve.datasets.digits import Digits
@@ -48,13 +48,8 @@ def one_torch_thread() -> Iterator[None]:
 
 @pytest.fixture
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Conversions on one core that look at latency for a moment only."""
-    _quicken(monkeypatch)
-
-
-def _quicken(patch: pytest.MonkeyPatch) -> None:
-    patch.setattr(host, "cores", lambda: 1)
-    patch.setattr(latencies, "LATENCY_SECONDS", 0.1)
+    """Conversions on one core that look at latency for a moment only and draw no figures."""
+    quicken(monkeypatch)
 
 
 @pytest.fixture
@@ -84,7 +79,8 @@ def convert_digits() -> Callable[..., Conversion]:
     def conversion(repository: Path, precision: str = "fp32", **options: Any) -> Conversion:
         calibrated = {"calibration": "digits", "calibration_images": CALIBRATION_IMAGES}
         with pytest.MonkeyPatch.context() as patch:
-            _quicken(patch)
+            quicken(patch)
+            trace_once(patch)
             return convert(
                 arch="resnet20",
                 weights="digits",

@@ -16,12 +16,12 @@ import torch
 import tritonclient.grpc as triton
 from numpy.typing import NDArray
 from PIL import Image
+from quick import quicken
 
 from resnet_client import Classifier
 from resnet_convert import Conversion, convert
 from resnet_convert.ensembles import compose, members
-from resnet_convert.parity import latencies
-from resnet_serve import composed, durable, host, listing, passport, verify, weights
+from resnet_serve import composed, durable, listing, passport, verify, weights
 from resnet_serve.architectures import find
 from resnet_serve.crops import TenCrop
 from resnet_serve.datasets.digits import Digits
@@ -64,8 +64,7 @@ def converted(
 @contextmanager
 def one_core() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(host, "cores", lambda: 1)
-        patch.setattr(latencies, "LATENCY_SECONDS", 0.1)
+        quicken(patch)
         yield
 
 

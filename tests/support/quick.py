@@ -1,0 +1,30 @@
+"""Conversions whose speed and report do not matter: one core, a moment of timing, no figures."""
+
+from __future__ import annotations
+
+import pytest
+
+from resnet_convert import autoselect
+from resnet_convert.parity import evaluator, latencies
+from resnet_convert.report import plots
+from resnet_serve import host
+
+SECONDS = 0.1
+# Of every report; tests/convert/report draws them all, and `make demo` too.
+FIGURES = (
+    "logit_scatter",
+    "error_histogram",
+    "layer_response",
+    "layer_sqnr",
+    "latency_distributions",
+)
+
+
+def quicken(patch: pytest.MonkeyPatch, *, cores: int | None = 1) -> None:
+    """From here on conversions are quick; `cores` None keeps those of this host."""
+    if cores is not None:
+        patch.setattr(host, "cores", lambda: cores)
+    for timed in (latencies, evaluator, autoselect):
+        patch.setattr(timed, "LATENCY_SECONDS", SECONDS)
+    for name in FIGURES:
+        patch.setattr(plots, name, lambda *_: "")
