@@ -161,3 +161,12 @@ def test_ci_calls_make_test_and_nothing_else() -> None:
     lines = (ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
     work = [line for line in lines if line and not line.startswith(("#", "set "))]
     assert work == ["exec make test"]
+
+
+def test_the_workflow_runs_targets_of_the_makefile_and_nothing_else() -> None:
+    workflow = (ROOT / ".github" / "workflows" / "ci.yml").read_text(encoding="utf-8")
+    makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
+    runs = re.findall(r"run: (.+)", workflow)
+    assert [line.partition(" ")[0] for line in runs] == ["make"] * len(runs) != []
+    for line in runs:
+        assert re.search(rf"^{line.removeprefix('make ')}:", makefile, re.MULTILINE), line
