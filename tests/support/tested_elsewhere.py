@@ -52,18 +52,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/convert/test_pipeline.py",
         "the first half of the pipeline",
     ),
-    "convert/resnet_convert/graph/nodes.py": (
-        "tests/convert/graph/test_half.py",
-        "the vocabulary that every pass uses",
-    ),
-    "convert/resnet_convert/graph/opset.py": (
-        "tests/convert/graph/test_half.py",
-        "raised by the passes that need a newer opset",
-    ),
-    "convert/resnet_convert/graph/writer.py": (
-        "tests/convert/graph/test_trace.py",
-        "the tracer writes with it",
-    ),
     "convert/resnet_convert/parity/candidate.py": (
         "tests/convert/parity/test_compare.py",
         "what is compared",
@@ -80,25 +68,9 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/convert/test_precision_holds.py",
         "through whole conversions",
     ),
-    "convert/resnet_convert/quantization/budgets.py": (
-        "tests/convert/quantization/test_mixed_precision.py",
-        "what the search keeps within",
-    ),
-    "convert/resnet_convert/quantization/dialects.py": (
-        "tests/convert/quantization/test_calibration_search.py",
-        "both dialects, with all that uses them",
-    ),
-    "convert/resnet_convert/quantization/qdq.py": (
-        "tests/convert/quantization/test_u8s8.py",
-        "the pairs that both dialects insert",
-    ),
     "convert/resnet_convert/quantization/ranges.py": (
         "tests/convert/quantization/test_calibrate.py",
         "what calibration returns",
-    ),
-    "convert/resnet_convert/report/svg.py": (
-        "tests/convert/report/test_plots.py",
-        "draws the plots",
     ),
     "convert/resnet_convert/request/default_target.py": (
         "tests/convert/cli/test_convert_tensorrt.py",

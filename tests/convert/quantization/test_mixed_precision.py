@@ -13,7 +13,6 @@ from sabotage import Calibrated, dialect, logits, stretch, stretchable
 from resnet_convert.graph.model_file import serialize
 from resnet_convert.lint.rules import check
 from resnet_convert.lint.tensorrt import RULES
-from resnet_convert.quantization import mixed_precision
 from resnet_convert.quantization.mixed_precision import (
     Budgets,
     Evaluation,
@@ -26,7 +25,6 @@ from resnet_convert.quantization.sensitivity import Cost, rank
 from resnet_serve.datasets import pixel_batches
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.datasets.selection import spread
-from resnet_serve.errors import UsageError
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.weights import Weights
 
@@ -201,32 +199,3 @@ def test_the_frontier_holds_what_no_other_beats() -> None:
     # Where nobody timed them, the number of floating layers is the price.
     untimed = (row(None, 0.9, "ab"), row(None, 0.9, "a"), row(None, 0.8))
     assert MixedPrecisionSearch(BUDGETS, untimed, None).frontier == (untimed[2], untimed[1])
-
-
-@pytest.mark.parametrize(
-    ("budgets", "agreement", "lost", "holds"),
-    [
-        (Budgets(), 0.0, 100.0, True),
-        (Budgets(agreement=0.99), 0.99, None, True),
-        (Budgets(agreement=0.99), 0.9899, None, False),
-        (Budgets(top1_points=0.5), 0.5, 0.5, True),
-        (Budgets(top1_points=0.5), 1.0, 0.51, False),
-        (Budgets(top1_points=0.5, agreement=0.99), 0.98, -1.0, False),
-    ],
-)
-def test_budgets(budgets: Budgets, agreement: float, lost: float | None, holds: bool) -> None:
-    assert budgets.hold(Evaluation(agreement, 20.0, lost)) == holds
-
-
-def test_top1_without_labels_is_refused() -> None:
-    with pytest.raises(UsageError, match="labels"):
-        Budgets(top1_points=0.5).hold(Evaluation(1.0, 20.0))
-
-
-def test_a_judgement_counts_points_lost() -> None:
-    reference = np.eye(4, dtype=np.float32)
-    converted = reference[[0, 1, 2, 2]]
-    found = Evaluation.of(reference, converted, np.arange(4))
-    assert (found.agreement, found.top1_points_lost) == (0.75, 25.0)
-    assert Evaluation.of(reference, converted).top1_points_lost is None
-    assert mixed_precision.LIMIT == 8
