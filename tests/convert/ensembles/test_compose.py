@@ -227,12 +227,12 @@ def test_versions_of_members_are_pinned_and_a_newer_one_is_noticed(repository: P
     assert composed.outdated(opened.deployed()) == []
     shutil.copytree(repository / "digits8" / "1", repository / "digits8" / "2")
     (wrong,) = composed.outdated(opened.deployed())
-    assert wrong.said == "it was proved with digits8 version 1, which is at version 2"
+    assert wrong.reason == "it was proved with digits8 version 1, which is at version 2"
     compose.ensemble("pair", ["digits", "digits8"], repository=repository)
     assert composed.outdated(opened.deployed()) == []
     shutil.rmtree(repository / "digits8")
     (wrong,) = composed.outdated(opened.deployed())
-    assert wrong.said.endswith("digits8 version 2, which is gone")
+    assert wrong.reason.endswith("digits8 version 2, which is gone")
 
 
 def test_nothing_is_deployed_unless_the_decisions_agree(repository: Path) -> None:
