@@ -1,4 +1,4 @@
-"""Fixtures for tests that hold our TensorRT code to the real bindings, 10.16 and 11.4 alike.
+"""Fixtures for tests of our TensorRT code against the real bindings, 10.16 and 11.4.
 
     def test_builds(double):
         trt = double({"INetworkDefinition.num_inputs": 1})
@@ -6,7 +6,7 @@
             engine.build(...)
         trt.order("IBuilderConfig.add_optimization_profile", "Builder.build_serialized_network")
 
-Whatever takes `api` or `double` runs once per version of the bindings. No GPU is needed.
+Tests with `api` or `double` run once per version of the bindings. No GPU is needed.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from trt_double import Double
 
 @pytest.fixture(scope="session", params=VERSIONS)
 def api(request: pytest.FixtureRequest) -> Api:
-    """What one version of the bindings contains; fails, never skips, where it cannot be had."""
+    """One version of the bindings; fails, and does not skip, where it is not available."""
     return describe(request.param)
 
 

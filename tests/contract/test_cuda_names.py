@@ -1,7 +1,7 @@
-"""Our use of cuda-python and pycuda, held to the real packages; no GPU is needed for that.
+"""Our use of cuda-python and pycuda, checked against the real packages; no GPU is needed.
 
-cuda-bindings imports without a driver, so its names and signatures are asked of itself. pycuda
-does not build without CUDA: what its extension module exports is read from its C++ source.
+cuda-bindings imports without a driver, so that its names and signatures are read from the module.
+pycuda does not build without CUDA: the names of its extension module are read from its C++ source.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "-
 
 
 def kept(name: str, make: Callable[[Path], None]) -> Path:
-    """`CACHE/name`, made aside and renamed: another test process sees all of it or nothing."""
+    """`CACHE/name`, renamed when it is complete: other test processes see all of it or none."""
     CACHE.mkdir(parents=True, exist_ok=True)
     with (CACHE / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -271,7 +271,7 @@ def parameters(function: str) -> int | None:
 
 
 def unknown(tree: ast.AST) -> set[str]:
-    """What the file asks of pycuda and pycuda does not have."""
+    """The names that the file uses of pycuda and pycuda does not have."""
     top = {name.partition(".")[0] for name in mentions(tree, "drv")}
     wrong = top - exported()
     for node in ast.walk(tree):
@@ -318,7 +318,7 @@ def test_a_name_that_pycuda_lacks_is_seen(source: str, wrong: set[str]) -> None:
 
 
 def test_pycuda_has_no_graphs_of_its_own() -> None:
-    """Should it gain them, `driver_graphs` can go."""
+    """If it gets them, `driver_graphs` can be removed."""
     assert not [name for name in exported() if "graph" in name.lower()]
 
 

@@ -1,7 +1,7 @@
 """Every TensorRT name, argument and type in our sources exists in the real bindings, both of them.
 
-What our code mentions is read from its AST, what exists from the wheels: no list is kept by hand
-and nothing is allowed to be missing from one version.
+The names in our code are read from its AST, those that exist from the wheels: no list is kept by
+hand, and no name may be missing from either version.
 """
 
 from __future__ import annotations
@@ -124,7 +124,7 @@ def test_every_name_exists_in_the_bindings(module: Module, api: Api) -> None:
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
 def test_no_name_is_built_at_run_time(module: Module) -> None:
-    """What `getattr(trt.BuilderFlag, name)` asks for, no test could know."""
+    """No test could check what `getattr(trt.BuilderFlag, name)` needs."""
     assert dynamic_names(module.tree, module.alias) == []
 
 
@@ -139,7 +139,7 @@ def test_a_misspelt_name_is_found(module: Module, name: str, api: Api) -> None:
 
 @dataclass(frozen=True)
 class Checked:
-    """What one run of mypy said of our modules, of their broken copies and of the probes."""
+    """mypy's lines, of one run, on our modules, their broken copies and the probes."""
 
     said: Mapping[Path, list[Message]]
     copies: Mapping[Path, tuple[Module, Access]]
@@ -176,7 +176,7 @@ def checked(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Checked:
 
 
 def test_the_stubs_have_no_hole(checked: Checked) -> None:
-    """A name that the stubs themselves lack would be Any, and would let everything pass."""
+    """A name that is missing in the stubs would be Any, and everything would pass."""
     assert checked.errors(checked.stub) == []
 
 

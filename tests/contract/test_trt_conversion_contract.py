@@ -1,7 +1,7 @@
-"""Whole conversions to TensorRT on a host that seems to have a GPU: the order, the gate, the files.
+"""Whole conversions to TensorRT on a host with a double of it: the order, the gate, the files.
 
-Names and signatures are the real bindings'; numbers come from the ONNX graph itself. What an engine
-computes, and how fast, only a GPU can say.
+Names and signatures are those of the real bindings; numbers come from the ONNX graph itself. What
+an engine computes, and how fast, needs a GPU.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ Start = Callable[..., GpuHost]
 def start(
     double: Callable[..., Double], api: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> Iterator[Start]:
-    """From here on this host seems to have a GPU and this version of TensorRT."""
+    """Give this host a double of a GPU and of this version of TensorRT."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     quicken(monkeypatch, cores=None)
     monkeypatch.setattr(latencies, "LATENCY_SECONDS", 0.0)
@@ -298,7 +298,7 @@ def test_a_model_that_is_not_its_passports(start: Start, tmp_path: Path) -> None
 def test_a_graph_that_breaks_a_rule_is_refused_before_the_build(
     start: Start, tmp_path: Path
 ) -> None:
-    """A u8 graph for ONNX Runtime, put where the TensorRT one belongs."""
+    """A u8 graph for ONNX Runtime in the place of the one for TensorRT."""
     conversion = prepared(tmp_path, "int8")
     other = converted(tmp_path, "int8", target="onnxruntime", name="cpu")
     start("int8")

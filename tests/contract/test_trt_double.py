@@ -1,4 +1,4 @@
-"""The double refuses what the bindings refuse, answers what they would, and forgets nothing."""
+"""The double refuses what the bindings refuse, returns what they would, and records every call."""
 
 from __future__ import annotations
 

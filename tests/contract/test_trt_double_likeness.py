@@ -1,7 +1,7 @@
-"""The double and the real bindings, asked the same: what runs without a GPU must come out alike.
+"""The same code on the double and on the real bindings: what runs without a GPU must be equal.
 
-Enums, Dims, loggers, constructors and refused calls are code of the bindings themselves, so they do
-run. Whatever the double does of its own is compared here with what it stands for.
+Enums, Dims, loggers, constructors and refused calls are code of the bindings themselves, so they
+run without a GPU. The double is compared with them here.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The TensorRT runtime against the real bindings' names and signatures, on memory of NumPy's.
+"""The TensorRT runtime against the real bindings' names and signatures, on NumPy's memory.
 
 The double refuses what the bindings of each version do not have; the scripted engine refuses what
-TensorRT leaves undefined. Neither knows whether an engine would be fast, or right.
+TensorRT leaves undefined. Neither shows whether an engine is fast, or right.
 """
 
 from __future__ import annotations

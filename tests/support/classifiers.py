@@ -1,4 +1,4 @@
-"""Classifiers that are no ResNets, as `--module` finds them: VGG-like and Inception-like."""
+"""Classifiers that are not ResNets, for `--module`: like VGG and like Inception."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class InceptionLike(nn.Module):
 
 
 class VGGLike(nn.Module):
-    """All of it below `model.`, as a Lightning module's network would be."""
+    """The network as attribute `model`, as in a Lightning module."""
 
     def __init__(self, classes: int = 10) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class VGGLike(nn.Module):
 
 
 def seeded_vgg() -> nn.Module:
-    """The same network every time."""
+    """The network with the same random weights every time."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(1)
         return VGGLike()
@@ -95,7 +95,7 @@ ready_made = 3
 
 
 def backbone_and_head() -> nn.Module:
-    """Named as networks of the family are by others: `backbone.layer1…`, `head.fc`, `fc.1`."""
+    """Networks of the family in other libraries' names: `backbone.layer1…`, `head.fc`, `fc.1`."""
     torch.manual_seed(5)
     network = nn.Sequential()
     network.add_module("backbone", build(find("resnet20")))

@@ -1,7 +1,7 @@
-"""The engine inspector's JSON for a graph of ours, in the shapes of TensorRT 10.x and 11.x.
+"""The engine inspector's JSON for one of our graphs, in the forms of TensorRT 10.x and 11.x.
 
-The layers are what TensorRT's documents show for such graphs: convolution, addition and ReLU fused
-into one layer, named after its ONNX nodes. No real engine was read to make it.
+The layers are as TensorRT's documents show them for such graphs: convolution, addition and ReLU
+fused into one layer, named after its ONNX nodes. They were not read from a real engine.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def information(
     fuse: bool = True,
     reformats: int = 0,
 ) -> str:
-    """The JSON; `but` gives single convolutions another precision."""
+    """The JSON; `but` gives some convolutions another precision, by name."""
     layers = []
     for node in model.graph:
         if node.op_type != "Conv":

@@ -1,10 +1,10 @@
-"""A host that seems to have a GPU: what stands for TensorRT builds, inspects and runs our graphs.
+"""A host that appears to have a GPU: a double of TensorRT builds, inspects and runs our graphs.
 
     host = GpuHost(trt_version="11.4.0.106", precision="fp16")
     trt = double(host.behaviours())         # then installed(trt), and cuda.open_device = host.open
 
-The plan's logits are those of the parsed ONNX, rounded as its types say; the inspector's answer is
-made from the same ONNX. So the whole conversion runs, and only the GPU is not there.
+The plan's logits are those of the parsed ONNX, rounded as its types say; the inspector's JSON is
+made from the same ONNX. So the whole conversion runs without a GPU.
 """
 
 from __future__ import annotations

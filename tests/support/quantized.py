@@ -1,4 +1,4 @@
-"""Small graphs to quantize, and a look into what came of them."""
+"""Small graphs to quantize, and access to the nodes and arrays of the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Somebody who watches a conversion, and may press Ctrl-C."""
+"""A progress callback that records a conversion, and can raise what Ctrl-C raises."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from resnet_convert.stage_log import Silent
 
 
 class Recorder(Silent):
-    """Notes what it is told; raises KeyboardInterrupt at `moment`, as Ctrl-C would."""
+    """Records stages and summaries; raises KeyboardInterrupt at `moment`, (stage, event)."""
 
     def __init__(self, moment: tuple[str, str] | None = None) -> None:
         self.moment = moment

@@ -30,7 +30,7 @@ from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 def stretch(model: ir.Model, layer: str, factor: float, channel: int | None = None) -> None:
     """Scale one input channel of `layer` by `factor`, where its producer writes it, in place.
 
-    Without a `channel`, the one that means most to the layer: the largest weights on both sides.
+    Without a `channel`, the most important one: with the largest weights on both sides.
     """
     assert factor > 0
     assert np.log2(factor) % 1 == 0, "only a power of two is exact"
@@ -54,7 +54,7 @@ def stretch(model: ir.Model, layer: str, factor: float, channel: int | None = No
 
 
 def stretchable(model: ir.Model) -> list[str]:
-    """The layers whose input only they read, and a Conv with its ReLU writes."""
+    """The layers that are the only reader of a Conv and its ReLU."""
     found = []
     for layer in model.graph:
         if layer.op_type != "Conv" or layer.inputs[0].producer() is None:
@@ -85,6 +85,6 @@ def dialect(name: str, folded: ir.Model, images: Sequence[NDArray[Any]]) -> Cali
 
 
 def logits(data: bytes, batches: Iterable[NDArray[Any]]) -> NDArray[np.float32]:
-    """What ONNX Runtime answers for the batches."""
+    """The logits [N,classes] of all batches, by ONNX Runtime."""
     with onnxruntime_runtime.load(data, threads=1) as session:
         return np.concatenate([session.run(batch) for batch in batches])

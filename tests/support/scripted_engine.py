@@ -1,10 +1,10 @@
-"""What the double of TensorRT does where a plan runs: an engine's rules, over a `MemoryDevice`.
+"""What the double of TensorRT does when a plan runs: the rules of an engine, on a `MemoryDevice`.
 
     engine = ScriptedEngine(device, profiles=("1:4:8",))
     trt = double(engine.behaviours())
 
-Execution is queued in the stream it is given, and refuses what TensorRT leaves undefined: shapes
-or addresses that are not set, the default stream, a captured context that was changed.
+Execution is queued in the given stream, and refused where TensorRT leaves it undefined: shapes or
+addresses that are not set, the default stream, a captured context that was changed.
 """
 
 from __future__ import annotations

@@ -11,12 +11,12 @@ _DEEPEST = 1000  # from which on a network has a test of its own
 
 
 def thin(row: Architecture) -> Architecture:
-    """The row at a quarter of ImageNet's channels; 16 are what TensorRT's rules ask for."""
+    """The row with a quarter of ImageNet's channels: 16, the least that FP8 needs."""
     return replace(row, widths=(16, 32, 64, 128)[: len(row.widths)])
 
 
 def kind(row: Architecture) -> tuple[object, ...]:
-    """What makes a graph another one, but for its depth."""
+    """All that distinguishes one graph from another, except its depth."""
     grouped = row.groups > 1
     arithmetic = row.strided, row.preactivation, row.bare_stem, grouped
     return row.block, row.stem, row.shortcut, len(row.widths), *arithmetic

@@ -1,4 +1,4 @@
-"""Most conversions of the tests begin with the same trace: it is made once, and copied."""
+"""One trace for all conversions of a network in the tests: it is made once, and copied."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TRACES: dict[Key, Trace] = {}
 
 
 def trace_once(patch: pytest.MonkeyPatch) -> None:
-    """From here on every conversion gets its own copy of its network's one trace."""
+    """Give every conversion from now on its own copy of the trace of its network."""
 
     def traced(network: nn.Module, size: tuple[int, int, int]) -> Trace:
         key = type(network).__name__, size, _digest(network)

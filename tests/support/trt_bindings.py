@@ -4,9 +4,9 @@
     api.classes["IBuilderConfig"].methods["set_flag"]      # its overloads
     api.member("BuilderFlag", "TF32")                       # raises KeyError where there is none
 
-The wheel holds the bindings without TensorRT itself. Empty libraries compiled here stand for it, so
-that the module imports on a host without a GPU: names, signatures and enum values are the real
-ones, and nothing in it can be run. Wheels and libraries are kept in pytest's cache directory.
+The wheel contains the bindings without TensorRT itself. Empty libraries compiled here replace it,
+so that the module imports on a host without a GPU: names, signatures and enum values are the real
+ones, and nothing can be run. Wheels and libraries are kept in pytest's cache directory.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ _TIMEOUT_S = 240
 
 
 class BindingsError(Exception):
-    """The bindings cannot be had here; says what is missing. Never a skip: it proves nothing."""
+    """The bindings are not available here: a failure, since skipped tests would prove nothing."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class Property:
 
 @dataclass(frozen=True)
 class ClassApi:
-    """One class. `constructors` is empty for what only TensorRT itself can make."""
+    """One class. `constructors` is empty where only TensorRT itself makes instances."""
 
     name: str
     bases: tuple[str, ...]
@@ -86,7 +86,7 @@ class ClassApi:
 
     @property
     def interface(self) -> bool:
-        """Whether it is made to be derived from in Python: an I… that anybody may construct."""
+        """Whether Python code may derive from it: an I… with a constructor without parameters."""
         return self.name.startswith("I") and any(not s.parameters for s in self.constructors)
 
     def members(self) -> set[str]:
@@ -103,7 +103,7 @@ class Api:
     values: dict[str, tuple[str, int | None]]
 
     def ancestry(self, name: str) -> Iterator[ClassApi]:
-        """The class and what it inherits from, nearest first."""
+        """The class and its bases, nearest first."""
         yield self.classes[name]
         for base in self.classes[name].bases:
             yield from self.ancestry(base)
@@ -116,18 +116,18 @@ class Api:
         raise KeyError(f"{class_name}.{name}")
 
     def names(self) -> set[str]:
-        """Of the module itself."""
+        """The names of the module itself."""
         top = {name for name in self.classes if "." not in name}
         return {*top, *self.functions, *self.values, "__version__"}
 
 
 @cache
 def describe(version: str) -> Api:
-    """What the bindings of that version contain; raises `BindingsError`."""
+    """The contents of the bindings of that version; raises `BindingsError`."""
     text = run(version, [str(Path(__file__).with_name("trt_dump.py"))])
     raw = json.loads(text)
     if raw["version"] != version:
-        raise BindingsError(f"asked for TensorRT bindings {version}, got {raw['version']}")
+        raise BindingsError(f"requested TensorRT bindings {version}, got {raw['version']}")
     names = raw["classes"].keys()
     functions = {}
     values = {}
@@ -143,7 +143,7 @@ def describe(version: str) -> Api:
 
 
 def run(version: str, arguments: list[str]) -> str:
-    """What a Python process prints that can `import tensorrt_bindings`, the real one."""
+    """The output of a Python process that can `import tensorrt_bindings`, the real one."""
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "LD_LIBRARY_PATH": str(libraries(version.partition(".")[0])),
@@ -197,7 +197,7 @@ def _property(entry: dict[str, Any], names: Any) -> Property:
 
 
 def bindings(version: str) -> Path:
-    """The folder that holds `tensorrt_bindings` of that version, installed by pip if it must be."""
+    """The folder with `tensorrt_bindings` of that version; pip installs it where it is missing."""
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
     pip += ["--disable-pip-version-check", "--no-input"]
     wheel = f"tensorrt-cu13-bindings=={version}"
@@ -228,7 +228,7 @@ def libraries(major: str) -> Path:
 
 
 def _kept(name: str, make: Callable[[Path], None]) -> Path:
-    """`CACHE/name`, made aside and renamed, so that no other test process sees half of it."""
+    """`CACHE/name`, renamed when it is complete, so that other test processes see all or none."""
     target = CACHE / name
     with _locked():
         if not target.is_dir():

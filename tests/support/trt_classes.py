@@ -1,9 +1,9 @@
-"""The classes of a double, made from the description: the members of the bindings and no others.
+"""The classes of a double, made from the description: with the members of the bindings only.
 
-What Python does by itself is left to Python: an unknown attribute is an AttributeError because the
-classes have slots, a property without a setter refuses to be set. What pybind11 does is done here:
-a call that fits no signature is a TypeError, so is a class derived in Python whose `__init__` does
-not call its base's, and so is making what only TensorRT makes.
+Python itself raises AttributeError for an unknown attribute, because the classes have slots, and
+for setting a property without a setter. As pybind11 does, the classes raise TypeError for a call
+that fits no signature, for a class derived in Python whose `__init__` does not call its base's, and
+for making an instance that only TensorRT can make.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BINDINGS = "tensorrt_bindings.tensorrt"
 
 
 class Recorder(World, Protocol):
-    """Who is told of every call, and answers it."""
+    """Records every call, and returns its result."""
 
     def answer(self, owner: str, name: str, self_: Any, call: Bound, returns: str) -> Any: ...
 
@@ -42,14 +42,14 @@ class Bound:
 
 @dataclass
 class State:
-    """What an object of a double remembers: properties, and what a Dims or a buffer holds."""
+    """The state of an object of a double: properties, and the content of a Dims or a buffer."""
 
     values: dict[str, Any] = field(default_factory=dict)
     content: tuple[int, ...] = ()
 
 
 class Pybind(type):
-    """pybind11's metaclass: who derives in Python must call the base's constructor."""
+    """pybind11's metaclass: classes derived in Python must call the base's constructor."""
 
     def __call__(cls, *args: Any, **kwargs: Any) -> Any:
         made = super().__call__(*args, **kwargs)
@@ -61,15 +61,15 @@ class Pybind(type):
 
 
 class Object(metaclass=Pybind):
-    """What every object of a double is."""
+    """The base of every object of a double."""
 
     __slots__ = ("_state",)
 
 
 class Buffer(bytearray, metaclass=Pybind):
-    """An object with the buffer protocol, which before Python 3.12 only such a base can give.
+    """An object with the buffer protocol, which before Python 3.12 needs such a base.
 
-    Of the bytearray nothing else is left: IHostMemory has no length and no items.
+    Everything else of bytearray is hidden: IHostMemory has no length and no items.
     """
 
     __slots__ = ("_state",)
@@ -93,7 +93,7 @@ _OURS = (Buffer, bytearray, object)
 
 
 class Enum(Object):
-    """A py::enum_: has a number and is none, so that shifting by it needs `int(…)`."""
+    """A py::enum_: it has a number but is not one, so that shifting by it needs `int(…)`."""
 
     __slots__ = ()
     __members__: dict[str, Enum] = {}  # noqa: RUF012
@@ -130,7 +130,7 @@ class Enum(Object):
 
 
 def make_class(described: ClassApi, bases: tuple[type, ...], recorder: Recorder) -> type:
-    """One class of the double, without what is nested in it. `bases` are the double's own."""
+    """One class of the double, without its nested classes. `bases` are the double's own."""
     root: type = Enum if described.enum else Buffer if described.buffer else Object
     body: dict[str, Any] = {
         "__slots__": (),
@@ -163,7 +163,7 @@ def make_class(described: ClassApi, bases: tuple[type, ...], recorder: Recorder)
 def bind(
     name: str, signatures: tuple[Signature, ...], args: Any, kwargs: Any, world: World
 ) -> Bound:
-    """Fit a call to the first overload that takes it; the TypeError of pybind11 where none does."""
+    """Fit a call to the first overload that accepts it; pybind11's TypeError where none does."""
     for signature in signatures:
         arguments = _fitted(signature, args, kwargs, world)
         if arguments is not None:

@@ -1,7 +1,7 @@
 """A recording double of `tensorrt`: the bindings' classes, signatures and numbers, and no GPU.
 
     double = Double(describe("11.4.0.106"), {
-        "OnnxParser.parse": False,                             # a method's answer, always
+        "OnnxParser.parse": False,                             # what a method returns, always
         "ICudaEngine.get_tensor_name": lambda self, i: "image",  # or what it does, self first
         "ICudaEngine.num_io_tensors": 2,                       # a property
         "ITensor.shape": (-1, 3, 224, 224),                    # given out as a Dims
@@ -14,9 +14,9 @@
     double.each("IExecutionContext.set_input_shape", "IExecutionContext.execute_async_v3")
     assert double.named("IBuilderConfig.set_flag")[0].arguments["flag"] == double.module.…
 
-Where a test says nothing, a call succeeds: True, 0, "", [], or a double of the annotated class.
-Nothing exists that the real bindings of that version do not have, and a behaviour for such a name
-is refused. `double.new("ICudaEngine")` makes what only TensorRT could.
+Without a behaviour a call succeeds: it returns True, 0, "", [], or a double of the annotated class.
+There are no names that the real bindings of that version do not have, and a behaviour for such a
+name is refused. `double.new("ICudaEngine")` makes an object that only TensorRT could.
 """
 
 from __future__ import annotations
@@ -70,7 +70,7 @@ class Call:
 
 
 class Double:
-    """See the module. `module` is what stands for `tensorrt`, `calls` the record, in order."""
+    """See the module. `module` replaces `tensorrt`; `calls` are recorded in order."""
 
     def __init__(self, api: Api, behaviours: Mapping[str, Any] | None = None) -> None:
         self.api = api
@@ -88,7 +88,7 @@ class Double:
         self.module = self._module()
 
     def new(self, name: str, content: Any = None) -> Any:
-        """An object as TensorRT hands it out; `content` is what a Dims or a buffer holds."""
+        """An object as TensorRT returns it; `content` is that of a Dims or a buffer."""
         made = self.classes[name].__new__(self.classes[name])
         made._state = State(content=() if content is None else tuple(content))
         if isinstance(made, Buffer):
@@ -108,7 +108,7 @@ class Double:
             assert max(places[before]) < min(places[after]), f"{before} came after {after}"
 
     def each(self, first: str, then: str) -> None:
-        """Assert that each `then` has a `first` of its own: between it and the `then` before."""
+        """Assert that there is a `first` before each `then`, and after the `then` before it."""
         since, found = -1, self._places(then)
         assert found, f"{then} was never called"
         for place in found:
@@ -127,7 +127,7 @@ class Double:
         return self.api.classes[name].interface and name != "ILogger"
 
     def answer(self, owner: str, name: str, self_: Any, call: Bound, returns: str) -> Any:
-        """Record a call and answer it as the test said, or neutrally."""
+        """Record a call and return what its behaviour returns, or a neutral result."""
         if not name.startswith("__") or name == "__init__":
             self.calls.append(Call(owner, name, call.arguments, self_))
         key = self._key(owner, name, self_)
@@ -203,7 +203,7 @@ class Double:
     def _module(self) -> ModuleType:
         module = ModuleType("tensorrt", f"A double of TensorRT {self.api.version}.")
         vars(module)["__version__"] = self.api.version
-        # Without one, whoever asks whether TensorRT is installed (torch does) gets a ValueError.
+        # Without it, a check whether TensorRT is installed (torch makes one) raises ValueError.
         module.__spec__ = ModuleSpec("tensorrt", None)
         for name, cls in self.classes.items():
             if "." not in name:
@@ -236,7 +236,7 @@ def _itemsize(trt_type: Any) -> float:
 
 @contextmanager
 def installed(double: Double) -> Iterator[Double]:
-    """While it lasts, `import tensorrt` and our modules' `optional("tensorrt")` give the double."""
+    """Within it, `import tensorrt` and our modules' `optional("tensorrt")` give the double."""
     before = sys.modules.get("tensorrt")
     kept = [(stand_in, vars(stand_in)["_module"]) for stand_in in _stand_ins()]
     sys.modules["tensorrt"] = double.module
@@ -248,7 +248,7 @@ def installed(double: Double) -> Iterator[Double]:
         del sys.modules["tensorrt"]
         if before is not None:
             sys.modules["tensorrt"] = before
-        for stand_in in _stand_ins():  # those of modules imported meanwhile too
+        for stand_in in _stand_ins():  # also those of modules imported since
             stand_in._module = None
         for stand_in, module in kept:
             stand_in._module = module

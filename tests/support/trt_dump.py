@@ -1,7 +1,7 @@
-"""Runs in a process of its own: imports the TensorRT bindings, writes what they contain as JSON.
+"""Runs in its own process: imports the TensorRT bindings, writes their contents as JSON.
 
-pybind11 keeps signatures in docstrings and nowhere else, so they are what is written: of every
-class its bases and members, of the module its functions and values. `trt_bindings` reads it.
+pybind11 keeps signatures in docstrings only, so the docstrings are written: of every class its
+bases and members, of the module its functions and values. `trt_bindings` reads them.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """mypy over our TensorRT code and over broken copies of it, with the bindings' stubs as `tensorrt`.
 
-One run checks everything: the real modules and one copy for each misspelt attribute. Packages that
-are not ours are not followed: what is checked is our use of TensorRT, and the run stays short.
+One run checks everything: the real modules, and one copy for each misspelt attribute. Other
+packages are not followed: the check is of our use of TensorRT, and the run stays short.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ show_column_numbers = True
 show_error_context = False
 follow_imports = skip
 ignore_missing_imports = True
-# Packages that are not followed are Any here; the project's own run of mypy sees what they are.
+# Packages that are not followed are Any here; the project's own run of mypy reads them.
 disallow_subclassing_any = False
 disallow_any_generics = False
 disallow_untyped_decorators = False
@@ -64,7 +64,7 @@ class Message:
 
 
 def check(stubs: Path, files: list[Path], folder: Path) -> Mapping[Path, list[Message]]:
-    """What mypy says of each file; those in `folder` and in the stubs, and of our own sources."""
+    """mypy's lines by file: those in `folder` and in the stubs, and our own sources."""
     roots = [stubs, ROOT, ROOT / "convert", ROOT / "clients" / "python"]
     configuration = folder / "mypy.ini"
     python = f"{sys.version_info.major}.{sys.version_info.minor}"

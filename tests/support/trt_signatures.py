@@ -1,4 +1,4 @@
-"""What the signatures in pybind11's docstrings say, as data.
+"""The signatures in pybind11's docstrings, as data.
 
     parse("set_flag(self: tensorrt_bindings.tensorrt.IBuilderConfig, flag: …) -> None", classes)
 

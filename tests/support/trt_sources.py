@@ -2,7 +2,7 @@
 
     for module in tensorrt_modules(): chains(module.tree, module.alias)
 
-The copies with one misspelt name are what the contract tests must see refused.
+The contract tests must refuse every copy with a misspelt name.
 """
 
 from __future__ import annotations

@@ -1,10 +1,10 @@
-"""The bindings' description as a stub package `tensorrt`, for mypy to hold our code to.
+"""The bindings' description as a stub package `tensorrt`, to check our code with mypy.
 
     write_stubs(describe("10.16.1.11"), folder)     # then mypy with MYPYPATH=folder
 
-The types are those of the docstrings, and three things that they do not say: what pybind11 converts
-by itself (a tuple is taken for a Dims), that a float is never taken for an int, and which calls
-answer None when TensorRT fails, so that code which forgets to ask does not pass.
+The types are those of the docstrings, with three things that are not in them: what pybind11
+converts (a tuple is accepted as a Dims), that a float is never accepted as an int, and which calls
+return None when TensorRT fails, so that code which does not check for it is refused.
 """
 
 from __future__ import annotations

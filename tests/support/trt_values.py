@@ -1,8 +1,8 @@
-"""Which Python values the bindings take for a type of theirs, and what a double answers with.
+"""Which Python values the bindings accept for each of their types, and what a double returns.
 
-pybind11 tries each argument against the parameter's type and refuses the call when one does not
-fit. The rules here are its rules, as far as our code meets them: an int is what has `__index__` or
-`__int__` and is no float, a Dims is also any sequence of ints, an enum is that enum alone.
+pybind11 checks each argument against the parameter's type and refuses the call when one does not
+fit. These are its rules, as far as our code needs them: an int is what has `__index__` or `__int__`
+and is not a float, a Dims is also any sequence of ints, an enum is only that enum.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class World(Protocol):
 
 
 def accepts(text: str, value: object, world: World) -> bool:
-    """Whether pybind11 takes the value where a docstring says this type."""
+    """Whether pybind11 accepts the value where a docstring has this type."""
     return _accepts(_parsed(text), value, world)
 
 
@@ -93,7 +93,7 @@ def _accepts_plain(name: str, value: Any) -> bool:
 
 
 def neutral(text: str, world: World) -> Any:
-    """What a double answers with when a test said nothing: success, nothing, a new double."""
+    """What a double returns without a behaviour: success, an empty value, or a new double."""
     node = _parsed(text)
     while isinstance(node, ast.BinOp):
         node = node.left
@@ -106,7 +106,7 @@ def neutral(text: str, world: World) -> Any:
 
 
 def shaped(text: str, value: Any, world: World) -> Any:
-    """A test's value as the bindings hand it out: a tuple as a Dims, bytes as an IHostMemory."""
+    """A test's value as the bindings return it: a tuple as a Dims, bytes as an IHostMemory."""
     within = re.fullmatch(r"list\[(.*)\]", text)
     if within and isinstance(value, (list, tuple)):
         return [shaped(within[1], item, world) for item in value]
