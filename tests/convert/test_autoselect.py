@@ -82,7 +82,7 @@ def test_every_entrant_runs_and_the_fastest_is_deployed(small: dict[str, Any]) -
     assert len(stamped.autoselect["results"]) == len(found.results)
     assert json.dumps(stamped.autoselect)
     report = (conversion.path / "report.html").read_text(encoding="utf-8")
-    assert "Everything this CPU has, for latency" in report
+    assert "Every runtime and precision on this CPU, for latency" in report
     assert str(found.results[-1].entrant) in report
 
 

@@ -138,22 +138,22 @@ def test_what_fp16_cannot_hold_stays_fp32(small: Options, monkeypatch: pytest.Mo
         conversion = convert(**options, precision="fp16")
         assert conversion.precise.half is not None
         assert "layer1.0.conv1" in conversion.precise.half.fp32_nodes
-        assert any("layer1.0.conv1 answers up to" in line for line in conversion.warnings)
+        assert any("layer1.0.conv1 has outputs up to" in line for line in conversion.warnings)
         assert conversion.verdict.passed
 
 
-def test_the_dry_run_names_the_repair(call: Call) -> None:
+def test_the_dry_run_names_the_search(call: Call) -> None:
     code, out, _ = call(*DIGITS, *INT8, "--budget-agreement", 99, "--dry-run", "--json")
     assert code == 0
     steps = {step["stage"]: step["does"] for step in json.loads(out)}
-    assert steps["mixed_precision"] == "the fewest layers floating, for agreement ≥ 99 %"
+    assert steps["mixed precision"] == "the fewest layers floating, for agreement ≥ 99 %"
 
 
 DIGITS = ("--arch", "resnet20", "--weights", "digits", "--name", "d")
 INT8 = ("--precision", "int8", "--calibration", "digits", "--calibration-images", 32)
 
 
-def test_the_repair_is_shown(call: Call, ruined: None) -> None:
+def test_the_search_is_shown(call: Call, ruined: None) -> None:
     code, out, err = call(
         *DIGITS, *INT8, "--validation", "digits", "--validation-images", 60,
         "--budget-agreement", 99, "--budget-top1", 1,
@@ -164,8 +164,8 @@ def test_the_repair_is_shown(call: Call, ruined: None) -> None:
     assert RUINED in shown
     report = Path("model_repository/d/1/report.html").read_text(encoding="utf-8")
     assert "What was tried" in report
-    assert "held, taken" in report
-    assert "Decisions that agree over what it costs" in report
+    assert "held, selected" in report
+    assert "agreement over cost" in report
 
 
 def test_what_was_tried_is_shown(call: Call, ruined: None) -> None:
@@ -178,8 +178,8 @@ def test_what_was_tried_is_shown(call: Call, ruined: None) -> None:
     assert "Ranges, judged on 8 held-out images" in out
     assert "equalised" in out
     report = Path("model_repository/d/1/report.html").read_text(encoding="utf-8")
-    assert "Ways to the ranges, judged on 8 images that gave none" in report
-    assert "The trade" not in report
+    assert "Calibration methods, compared on 8 held-out images" in report
+    assert "Mixed precision search" not in report
     assert "every layer quantized, the budget" in err
 
 
@@ -193,7 +193,7 @@ def test_what_was_tried_is_shown(call: Call, ruined: None) -> None:
         (
             ("--precision", "fp8", "--target", "tensorrt", "--calibration", "digits",
              "--calibration-method", "auto"),
-            "auto tries INT8",
+            "auto compares INT8 networks",
         ),
     ],
 )  # fmt: skip
