@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
 import onnx
 import onnx.parser
+from numpy.typing import NDArray
 
+from resnet_client import Prediction
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import config
@@ -31,6 +34,11 @@ class Pictures:
     folder: Path
     paths: tuple[Path, ...]
     labels: tuple[str, ...]
+
+
+def logits(predictions: Iterable[Prediction]) -> NDArray[np.float64]:
+    """All logits in the order of the classes."""
+    return np.array([p.logit for p in sorted(predictions, key=lambda p: p.index)])
 
 
 def only(converted: Path, repository: Path, name: str) -> Path:

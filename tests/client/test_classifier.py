@@ -2,13 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import io
 import itertools
-import shutil
-import socket
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,45 +14,20 @@ import image_files
 import numpy as np
 import pytest
 import tritonclient.grpc as grpcclient
-from patience import PATIENCE_S
 from PIL import Image
-from served_digits import MEANS, Pictures, edit, only
+from served_digits import MEANS, Pictures, logits
 
 from resnet_client import (
     BadImageError,
     Classifier,
-    ClientError,
-    DeadlineError,
     ModelError,
     Prediction,
-    UnavailableError,
-    UsageError,
 )
-from resnet_client.discovery import only_classifier
-from resnet_serve.errors import HostError
 from resnet_serve.preprocessing import Preprocessing, decode
-from resnet_serve.triton.endpoints import claim_ports
-from resnet_serve.triton.server import Server
 
 pytestmark = pytest.mark.triton
 
 MODES = ("client", "server")
-
-
-def logits(predictions: Any) -> np.ndarray:
-    """All logits in the order of the classes."""
-    return np.array([p.logit for p in sorted(predictions, key=lambda p: p.index)])
-
-
-def three_ports() -> int:
-    """The first of three free ports in a row, so that a server can come back where it was."""
-    for _ in range(50):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = int(free.getsockname()[1])
-        with contextlib.suppress(HostError, OverflowError):
-            claim_ports("127.0.0.1", port)
-            return port
-    pytest.skip("no three free ports in a row")
 
 
 @pytest.fixture(params=MODES)
@@ -321,112 +292,3 @@ def test_models_that_are_not_ours_are_refused(url: str, pictures: Pictures) -> N
         pytest.raises(ModelError, match="serves 'means_preprocess' without 'means_pre"),
     ):
         classifier.classify(pictures.paths[0])
-
-
-@pytest.mark.parametrize(
-    ("options", "reason"),
-    [
-        ({"url": "http://127.0.0.1:8001"}, "is not an address. Give host:port"),
-        ({"url": "127.0.0.1"}, "is not an address"),
-        ({"url": "127.0.0.1:99999"}, "is not an address"),
-        ({"decode": "gpu"}, "decode is 'client' or 'server'"),
-        ({"timeout_s": 0}, "timeout of 0 s"),
-        ({"timeout_s": float("nan")}, "timeout of nan s"),
-        ({"version": "latest"}, "a version is a number"),
-    ],
-)
-def test_impossible_options_are_refused_at_once(options: dict[str, Any], reason: str) -> None:
-    with pytest.raises(UsageError, match=reason) as caught:
-        Classifier(**options)
-    assert caught.value.exit_code == 2
-
-
-def test_impossible_arguments_are_refused(url: str, pictures: Pictures) -> None:
-    path = pictures.paths[0]
-    with Classifier(url, "resnet20") as classifier:
-        with pytest.raises(UsageError, match="top must be at least 1"):
-            classifier.classify(path, top=0)
-        with pytest.raises(UsageError, match="a batch of 9: 'resnet20' accepts 1 to 8 images"):
-            classifier.classify_many([path], batch_size=9)
-        with pytest.raises(UsageError, match="needs several images"):
-            classifier.classify_many(str(path))
-
-
-def test_nothing_listens(pictures: Pictures) -> None:
-    with socket.socket() as bound:  # bound and not listening: nobody else can take the port
-        bound.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{bound.getsockname()[1]}"
-        with (
-            Classifier(address, "resnet20") as classifier,
-            pytest.raises(UnavailableError) as caught,
-        ):
-            classifier.classify(pictures.paths[0])
-    assert str(caught.value) == f"no server answers at {address}. Start it with: resnet-serve up"
-    assert caught.value.exit_code == 4
-
-
-def test_the_port_of_another_protocol(server: Server, pictures: Pictures) -> None:
-    with (
-        Classifier(server.http, "resnet20") as classifier,
-        pytest.raises(UnavailableError, match=r"does not speak gRPC\. Triton's gRPC port is 8001"),
-    ):
-        classifier.classify(pictures.paths[0])
-
-
-def test_the_deadline_holds(url: str, pictures: Pictures) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as silent:
-        address = f"127.0.0.1:{silent.getsockname()[1]}"
-        started = time.monotonic()
-        with (
-            Classifier(address, "resnet20", timeout_s=0.3) as classifier,
-            pytest.raises(DeadlineError, match=f"no response from {address} within 0.3 s"),
-        ):
-            classifier.classify(pictures.paths[0])
-        assert 0.25 < time.monotonic() - started < PATIENCE_S
-    with (
-        Classifier(url, "resnet20", timeout_s=1e-6) as classifier,
-        pytest.raises(DeadlineError) as caught,
-    ):
-        classifier.classify(pictures.paths[0])
-    assert caught.value.exit_code == 4
-
-
-def test_closed_means_closed(url: str, pictures: Pictures) -> None:
-    with Classifier(url, "resnet20") as classifier:
-        assert classifier.classify(pictures.paths[0])
-    with pytest.raises(ClientError, match="this Classifier is closed"):
-        classifier.classify(pictures.paths[0])
-    with pytest.raises(ClientError, match="this Classifier is closed"):
-        list(classifier.classify_many(pictures.paths[:3]))
-    classifier.close()
-
-
-def test_a_server_that_returns_with_a_new_version(
-    converted: Path, pictures: Pictures, tmp_path: Path
-) -> None:
-    repository = only(converted, tmp_path / "models", "resnet20")
-    path = pictures.paths[0]
-    port = three_ports()
-    with Server(repository, port=port) as server:
-        address = server.grpc
-        assert only_classifier(address, timeout_s=PATIENCE_S) == "resnet20"
-        classifier = Classifier(address, "resnet20")
-        before = logits(classifier.classify(path, top=10))
-    with pytest.raises(UnavailableError, match="no server answers"):
-        classifier.classify(path)
-
-    for name in ("resnet20", "resnet20_preprocess", "resnet20_image"):
-        shutil.copytree(repository / name / "1", repository / name / "2")
-    edit(repository / "resnet20/config.pbtxt", lambda text: text.replace("bilinear", "nearest"))
-    stored = repository / "resnet20_preprocess/2/preprocessing.json"
-    edit(stored, lambda text: text.replace("bilinear", "nearest"))
-    with Server(repository, port=port) as server:
-        assert server.grpc == address
-        after = logits(classifier.classify(path, top=10))
-        many = list(classifier.classify_many(pictures.paths[:12], top=10))
-        with Classifier(address, "resnet20", decode="server") as other:
-            expected = logits(other.classify(path, top=10))
-    classifier.close()
-    assert np.abs(after - before).max() > 0.01
-    assert np.abs(after - expected).max() < 1e-3
-    assert np.abs(logits(many[0].predictions) - expected).max() < 1e-3
