@@ -54,6 +54,56 @@ def one_layer(graph: Graphs, w: NDArray[Any], b: NDArray[Any]) -> ir.Model:
     )
 
 
+BLOCK = """(float[N,4,6,6] image) => (float[N,5] logits) {
+    [conv1] a = Conv <pads = [1,1,1,1]> (image, w1, b1)
+    [relu] b = Relu (a)
+    [block_conv1] c = Conv <pads = [1,1,1,1]> (b, w2, b2)
+    [block_relu] d = Relu (c)
+    [block_conv2] e = Conv <pads = [1,1,1,1]> (d, w3, b3)
+    [block_add] f = Add (e, b)
+    [block_relu_1] g = Relu (f)
+    [avgpool] h = GlobalAveragePool (g)
+    [flatten] i = Flatten (h)
+    [fc] logits = Gemm <transB = 1> (i, w4, b4)
+}"""
+
+
+def block(graph: Graphs) -> ir.Model:
+    """A stem, an identity block and a classifier."""
+    constants = {f"w{n}": normal(4, 4, 3, 3, seed=n, scale=0.3) for n in (1, 2, 3)}
+    constants |= {f"b{n}": normal(4, seed=10 + n) for n in (1, 2, 3)}
+    constants |= {"w4": normal(5, 4, seed=20), "b4": normal(5, seed=21)}
+    return graph(BLOCK, **constants)
+
+
+MOVED = """(float[N,4,8,8] image) => (float[N,1024] y) {
+    [conv1] a = Conv <pads = [1,1,1,1]> (image, w, b)
+    [relu] r = Relu (a)
+    [maxpool] m = MaxPool <kernel_shape = [3,3], strides = [2,2], pads = [1,1,1,1]> (r)
+    [slice] s = Slice (m, starts, ends, axes, steps)
+    [pad] p = Pad (s, pads, value)
+    [conv2] c = Conv (p, v)
+    [flatten] f = Flatten (c)
+    [flatten_1] y = Flatten (f)
+}"""
+
+
+def moved(graph: Graphs, value: float = 0.0) -> ir.Model:
+    """A MaxPool, a Slice and a Pad by `value` between two convolutions, and two Flattens."""
+    constants = {
+        "w": normal(4, 4, 3, 3, scale=0.3),
+        "b": normal(4),
+        "v": normal(128, 8, 1, 1, seed=2, scale=0.3),
+        "starts": np.array([0]),
+        "ends": np.array([2**62]),
+        "axes": np.array([3]),
+        "steps": np.array([2]),
+        "pads": np.array([0, 2, 0, 0, 0, 2, 0, 0]),
+        "value": np.float32(value),
+    }
+    return graph(MOVED, **constants)
+
+
 RESIDUAL = """(float[N,{channels},{side},{side}] image) => (float[N,5] logits) {{
     [conv1] a = Conv <pads = [1,1,1,1]> (image, w1, b1)
     [relu] b = Relu (a)

@@ -1,18 +1,19 @@
-"""The rules of quantize.py, one by one, and what ONNX Runtime really compiles from them."""
+"""The rules of u8s8.py, one by one, and what ONNX Runtime compiles from them."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import numpy as np
 import onnx_ir as ir
 import pytest
+import quantized
 import torch
 from numpy.typing import NDArray
-from quantized import Graphs, Run, array, calibrated, node, normal, operators, residual
+from quantized import Graphs, Run, array, calibrated, node, normal, operators
+from this_cpu import LARGEST
 
 from resnet_convert.graph.fold import fold
 from resnet_convert.graph.model_file import serialize
+from resnet_convert.graph.nodes import readers_of
 from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.graph.trace import trace
 from resnet_convert.quantization.calibrate import observe
@@ -26,29 +27,10 @@ from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.weights import Weights
 
-BLOCK = """(float[N,4,6,6] image) => (float[N,5] logits) {
-    [conv1] a = Conv <pads = [1,1,1,1]> (image, w1, b1)
-    [relu] b = Relu (a)
-    [block_conv1] c = Conv <pads = [1,1,1,1]> (b, w2, b2)
-    [block_relu] d = Relu (c)
-    [block_conv2] e = Conv <pads = [1,1,1,1]> (d, w3, b3)
-    [block_add] f = Add (e, b)
-    [block_relu_1] g = Relu (f)
-    [avgpool] h = GlobalAveragePool (g)
-    [flatten] i = Flatten (h)
-    [fc] logits = Gemm <transB = 1> (i, w4, b4)
-}"""
-
-
-def block_constants() -> dict[str, NDArray[np.float32]]:
-    constants = {f"w{n}": normal(4, 4, 3, 3, seed=n, scale=0.3) for n in (1, 2, 3)}
-    constants |= {f"b{n}": normal(4, seed=10 + n) for n in (1, 2, 3)}
-    return constants | {"w4": normal(5, 4, seed=20), "b4": normal(5, seed=21)}
-
 
 @pytest.fixture
 def block(graph: Graphs) -> ir.Model:
-    return graph(BLOCK, **block_constants())
+    return quantized.block(graph)
 
 
 def pair(model: ir.Model, tensor: str) -> tuple[ir.Node, ir.Node]:
@@ -61,7 +43,7 @@ def pair(model: ir.Model, tensor: str) -> tuple[ir.Node, ir.Node]:
 
 
 def readers(value: ir.Value) -> set[str]:
-    return {str(use.node.name) for use in value.uses()}
+    return {str(reader.name) for reader in readers_of(value)}
 
 
 def test_one_pair_behind_every_producer_and_none_before_a_relu(block: ir.Model) -> None:
@@ -118,55 +100,24 @@ def test_an_add_has_integers_on_both_sides_and_behind(block: ir.Model) -> None:
 
 def test_a_relu_is_dropped_only_where_the_grid_saturates_at_zero(graph: Graphs, run: Run) -> None:
     x = normal(8, 4, 6, 6)
-    ranges = observe(
-        graph(BLOCK, **block_constants()),
-        activations(graph(BLOCK, **block_constants())),
-        [x],
-        threads=1,
-    ).ranges
-    model = graph(BLOCK, **block_constants())
-    found = quantize(model, {**ranges, "d": Range(-0.5, ranges["d"].high)})
+    model, exact = quantized.block(graph), quantized.block(graph)
+    ranges = observe(model, activations(model), [x], threads=1).ranges
+    below_zero = {**ranges, "d": Range(-0.5, ranges["d"].high)}
+    found = quantize(model, below_zero, largest_weight=LARGEST)
     assert found.dropped_relus == 2
     assert [n.name for n in model.graph if n.op_type == "Relu"] == ["block_relu"]
     assert array(model, "d.zero") > 0
-    exact = run(graph(BLOCK, **block_constants()), x)
-    assert numerics.compare(exact, run(model, x)).sqnr_db > 20
-
-
-MOVED = """(float[N,4,8,8] image) => (float[N,1024] y) {
-    [conv1] a = Conv <pads = [1,1,1,1]> (image, w, b)
-    [relu] r = Relu (a)
-    [maxpool] m = MaxPool <kernel_shape = [3,3], strides = [2,2], pads = [1,1,1,1]> (r)
-    [slice] s = Slice (m, starts, ends, axes, steps)
-    [pad] p = Pad (s, pads, value)
-    [conv2] c = Conv (p, v)
-    [flatten] f = Flatten (c)
-    [flatten_1] y = Flatten (f)
-}"""
-
-
-def moved_constants(value: float = 0.0) -> dict[str, NDArray[Any]]:
-    return {
-        "w": normal(4, 4, 3, 3, scale=0.3),
-        "b": normal(4),
-        "v": normal(128, 8, 1, 1, seed=2, scale=0.3),
-        "starts": np.array([0]),
-        "ends": np.array([2**62]),
-        "axes": np.array([3]),
-        "steps": np.array([2]),
-        "pads": np.array([0, 2, 0, 0, 0, 2, 0, 0]),
-        "value": np.float32(value),
-    }
+    assert numerics.compare(run(exact, x), run(model, x)).sqnr_db > 20
 
 
 def test_what_moves_values_shares_the_grid_of_its_input(graph: Graphs, run: Run) -> None:
-    model = graph(MOVED, **moved_constants())
+    model = quantized.moved(graph)
     x = normal(8, 4, 8, 8)
     calibrated(model, x)
     grids = {(float(array(model, f"{t}.scale")), int(array(model, f"{t}.zero"))) for t in "rmsp"}
     assert len(grids) == 1
     assert float(array(model, "f.scale")) == float(array(model, "c.scale"))
-    exact = run(graph(MOVED, **moved_constants()), x)
+    exact = run(quantized.moved(graph), x)
     assert numerics.compare(exact, run(model, x)).sqnr_db > 25
     compiled = onnxruntime_runtime.compiled(serialize(model)).operators
     assert compiled["QLinearConv"] == 2
@@ -174,12 +125,11 @@ def test_what_moves_values_shares_the_grid_of_its_input(graph: Graphs, run: Run)
 
 
 def test_a_pad_by_something_else_than_zero_has_a_range_of_its_own(graph: Graphs, run: Run) -> None:
-    constants = moved_constants(value=-40.0)
-    model = graph(MOVED, **constants)
+    model = quantized.moved(graph, value=-40.0)
     x = normal(8, 4, 8, 8)
     calibrated(model, x)
     assert float(array(model, "p.scale")) > 2 * float(array(model, "s.scale"))
-    exact = run(graph(MOVED, **constants), x)
+    exact = run(quantized.moved(graph, value=-40.0), x)
     assert numerics.compare(exact, run(model, x)).sqnr_db > 25
 
 
@@ -209,12 +159,12 @@ def test_concatenations_and_pools_stay_in_integers(graph: Graphs, run: Run) -> N
 
 
 def test_weights_are_symmetric_integers_per_channel(block: ir.Model) -> None:
-    exact = block_constants()["w2"]
+    exact = array(block, "w2")
     calibrated(block, normal(8, 4, 6, 6))
     integers, scale = array(block, "block_conv1.weight.q"), array(block, "block_conv1.weight.scale")
     assert (integers.dtype, scale.dtype, scale.shape) == (np.int8, np.float32, (4,))
     assert not array(block, "block_conv1.weight.zero").any()
-    assert np.abs(integers.astype(int)).max(axis=(1, 2, 3)).tolist() == [127] * 4
+    assert np.abs(integers.astype(int)).max(axis=(1, 2, 3)).tolist() == [LARGEST] * 4
     step = scale[:, None, None, None]
     assert (np.abs(integers * step - exact) <= 0.5001 * step).all()
     dequantizer = node(block, "block_conv1.weight.dq")
@@ -225,6 +175,11 @@ def test_weights_are_symmetric_integers_per_channel(block: ir.Model) -> None:
 
 
 def test_the_scale_of_a_bias_is_the_product_to_the_bit(block: ir.Model) -> None:
+    exact = {
+        "conv1": array(block, "b1"),
+        "block_conv1": array(block, "b2"),
+        "fc": array(block, "b4"),
+    }
     calibrated(block, normal(8, 4, 6, 6))
     for layer, taken in (("conv1", "image"), ("block_conv1", "b"), ("fc", "i")):
         product = array(block, f"{taken}.scale") * array(block, f"{layer}.weight.scale")
@@ -232,8 +187,8 @@ def test_the_scale_of_a_bias_is_the_product_to_the_bit(block: ir.Model) -> None:
         assert array(block, f"{layer}.bias.scale").tobytes() == product.tobytes()
         integers = array(block, f"{layer}.bias.q")
         assert integers.dtype == np.int32
-        bias = block_constants()[{"conv1": "b1", "block_conv1": "b2", "fc": "b4"}[layer]]
-        np.testing.assert_allclose(integers * product.astype(np.float64), bias, atol=product.max())
+        found = integers * product.astype(np.float64)
+        np.testing.assert_allclose(found, exact[layer], atol=product.max())
 
 
 def test_logits_and_input_stay_fp32(block: ir.Model) -> None:
@@ -337,115 +292,3 @@ def assert_integer_graph(model: ir.Model, *, convolutions: int, additions: int) 
     assert compiled["QGemm"] == 1
     for name in ("Conv", "FusedConv", "Add", "Relu", "Gemm", "DynamicQuantizeLinear"):
         assert not compiled[name], name
-
-
-def keeping(model: ir.Model, x: NDArray[Any], *names: str) -> Quantization:
-    ranges = observe(model, activations(model), [x], threads=1).ranges
-    return quantize(model, ranges, keep=frozenset(names))
-
-
-def test_a_kept_layer_is_floating_and_so_is_who_writes_for_it(block: ir.Model) -> None:
-    found = keeping(block, normal(8, 4, 6, 6), "block_conv2")
-    assert found.floating == ("block_conv1", "block_conv2")
-    assert (found.layers, found.activations, found.dropped_relus) == (2, 6, 2)
-    assert not any(n.name == "d.q" for n in block.graph)
-    np.testing.assert_array_equal(array(block, "w3"), block_constants()["w3"])
-    np.testing.assert_array_equal(array(block, "b3"), block_constants()["b3"])
-    # Behind it the Add has integers on both sides, as before.
-    add = node(block, "block_add")
-    assert [value.producer().name for value in add.inputs] == ["e.dq", "b.dq"]
-
-
-def test_a_kept_layer_reads_as_written_beside_a_pair(block: ir.Model) -> None:
-    found = keeping(block, normal(8, 4, 6, 6), "block_conv1")
-    assert found.floating == ("conv1", "block_conv1")
-    # The ReLU stays: whoever reads past the pair has no grid that saturates at zero.
-    assert found.dropped_relus == 2
-    assert node(block, "block_conv1").inputs[0].producer() is node(block, "relu")
-    assert readers(node(block, "b.dq").outputs[0]) == {"block_add"}
-
-
-def test_the_stem_and_the_classifier_can_be_kept(block: ir.Model) -> None:
-    found = keeping(block, normal(8, 4, 6, 6), "conv1", "fc")
-    assert found.floating == ("conv1", "fc")
-    left = {str(n.name) for n in block.graph if n.op_type == "QuantizeLinear"}
-    # What the pool answers is moved to the classifier, and read there as it is.
-    assert left == {"b.q", "d.q", "e.q", "g.q"}
-    assert node(block, "flatten").inputs[0].producer() is node(block, "avgpool")
-
-
-def test_what_only_kept_layers_read_has_no_pair(graph: Graphs) -> None:
-    model = residual(graph)
-    x = normal(8, 4, 6, 6)
-    assert keeping(model, x, "down_conv1").floating == ("down_conv1",)
-    model = residual(graph)
-    assert keeping(model, x, "down_conv1", "down_projection").floating == (
-        "down_conv1",
-        "down_projection",
-    )
-    assert node(model, "down_conv1").inputs[0].producer() is node(model, "block_relu_1")
-    assert not any(n.name == "g.q" for n in model.graph)
-
-
-def test_a_maxpool_moves_for_a_kept_layer(graph: Graphs) -> None:
-    """As in the first block of the ImageNet networks: the stem's result is read as written."""
-    model = graph(MOVED, **moved_constants())
-    found = keeping(model, normal(8, 4, 8, 8), "conv2")
-    assert found.floating == ("conv1", "conv2")
-    assert [str(n.name) for n in model.graph if n.op_type == "QuantizeLinear"] == [
-        "image.q",
-        "c.q",
-        "f.q",
-    ]
-
-
-def test_all_kept_is_fp32_but_for_the_additions(block: ir.Model, graph: Graphs, run: Run) -> None:
-    x = normal(8, 4, 6, 6)
-    names = ("conv1", "block_conv1", "block_conv2", "fc")
-    assert keeping(block, x, *names).layers == 0
-    assert numerics.compare(run(graph(BLOCK, **block_constants()), x), run(block, x)).sqnr_db > 35
-
-
-@pytest.mark.parametrize(
-    ("name", "nearest"), [("block_conv9", "block_conv"), ("relu", "conv1"), ("", "fc")]
-)
-def test_an_unknown_layer_is_refused_with_the_nearest(
-    block: ir.Model, name: str, nearest: str
-) -> None:
-    before = serialize(block)
-    with pytest.raises(ConversionError, match=f"no layer '{name}' to keep") as refusal:
-        keeping(block, normal(8, 4, 6, 6), "fc", name)
-    assert nearest in str(refusal.value.remedy)
-    assert serialize(block) == before
-
-
-@pytest.mark.parametrize(
-    ("keep", "convolutions", "additions"),
-    [
-        (["fc"], 0, 0),
-        (["conv1"], 1, 0),
-        (["layer1.0.conv1"], 2, 0),
-        (["layer2.1.conv1"], 1, 1),
-        (["layer2.1.conv2"], 2, 0),
-        (["layer3.0.conv1", "layer3.0.conv2"], 2, 1),
-    ],
-)
-def test_the_other_layers_still_run_in_integers(
-    keep: list[str],
-    convolutions: int,
-    additions: int,
-    folded_digits: ir.Model,
-    digits: Weights,
-    digits_pixels: NDArray[np.uint8],
-    run: Run,
-) -> None:
-    take_pixels(folded_digits, digits.preprocessing)
-    exact = run(folded_digits, digits_pixels)
-    found = keeping(folded_digits, digits_pixels, *keep)
-    assert set(keep) <= set(found.floating)
-    compiled = onnxruntime_runtime.compiled(serialize(folded_digits)).operators
-    assert compiled["Conv"] + compiled["FusedConv"] == convolutions
-    assert compiled["QLinearConv"] == 19 - convolutions
-    assert compiled["QLinearAdd"] == 9 - additions
-    assert compiled["QGemm"] == ("fc" not in keep)
-    assert numerics.compare(exact, run(folded_digits, digits_pixels)).sqnr_db > 20
