@@ -28,6 +28,15 @@ settings.register_profile(
 settings.load_profile("resnet-serve")
 
 NOBODY = 65534
+# Who asks for one of these converts whole networks, checks them with mypy, or types commands.
+SLOW_FIXTURES = {"small", "convert_digits", "conversions", "family", "narrow", "start", "checked"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark as slow what uses a slow fixture, so that `make check` leaves it out."""
+    for item in items:
+        if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
+            item.add_marker("slow")
 
 
 @pytest.fixture(scope="module")

@@ -1,10 +1,10 @@
-"""Every network of the family at a second, odd image size, and the deep ones once."""
+"""Every kind of network at a second, odd image size, and the deep kinds once."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from thin import DEEP_ROWS, SHALLOW_ROWS, thin
+from thin import DEEP_KINDS, SHALLOW_KINDS, thin
 from torch import nn
 
 from resnet_convert.graph.fold import fold
@@ -27,16 +27,17 @@ def converts(row: Architecture, side: int) -> None:
     assert all(n.relative < 1e-5 for n in (*numbers.values(), *traced.numerics.values()))
 
 
-@pytest.mark.parametrize("row", SHALLOW_ROWS, ids=lambda row: row.name)
-def test_every_network_converts_at_an_odd_image_size_of_one_channel(row: Architecture) -> None:
+@pytest.mark.parametrize("row", SHALLOW_KINDS, ids=lambda row: row.name)
+def test_every_kind_converts_at_an_odd_image_size_of_one_channel(row: Architecture) -> None:
     """Odd sides are where ceilings, strides and subsampled identities could disagree.
 
-    The even size of three channels is test_trace.py's and test_fold.py's.
+    The even size of three channels is test_trace.py's and test_fold.py's, for every network.
     """
     converts(thin(row).with_channels(1), 75 if row.family == "ImageNet" else 33)
 
 
-@pytest.mark.parametrize("row", DEEP_ROWS, ids=lambda row: row.name)
+@pytest.mark.slow
+@pytest.mark.parametrize("row", DEEP_KINDS, ids=lambda row: row.name)
 def test_the_deep_ones_convert(row: Architecture) -> None:
     converts(thin(row), 33)
 

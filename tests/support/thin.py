@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from resnet_serve.architectures import ARCHITECTURES, Architecture
 
-_SHALLOW = 56  # layers, up to which every test takes every network
+_SHALLOW = 56  # layers, up to which a network is traced and folded whatever its kind
 _DEEPEST = 1000  # from which on a network has a test of its own
 
 
@@ -22,12 +22,13 @@ def kind(row: Architecture) -> tuple[object, ...]:
     return row.block, row.stem, row.shortcut, len(row.widths), *arithmetic
 
 
-def shallowest(more_than: int = 0) -> list[Architecture]:
-    """One network of every kind, the shallowest of those that have more layers than this."""
-    deeper = [row for row in ARCHITECTURES.values() if more_than < row.depth < _DEEPEST]
-    by_depth = sorted(deeper, key=lambda row: row.depth, reverse=True)
+def shallowest(more_than: int = 0, up_to: int = _DEEPEST) -> list[Architecture]:
+    """One network of every kind, the shallowest of those with so many layers."""
+    rows = [row for row in ARCHITECTURES.values() if more_than < row.depth <= up_to]
+    by_depth = sorted(rows, key=lambda row: row.depth, reverse=True)
     return list({kind(row): row for row in by_depth}.values())
 
 
 SHALLOW_ROWS = [row for row in ARCHITECTURES.values() if row.depth <= _SHALLOW]
-DEEP_ROWS = shallowest(_SHALLOW)
+SHALLOW_KINDS = shallowest(up_to=_SHALLOW)
+DEEP_KINDS = shallowest(more_than=_SHALLOW)
