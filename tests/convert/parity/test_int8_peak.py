@@ -11,7 +11,7 @@ import torch
 from resnet_convert.graph.fold import fold
 from resnet_convert.graph.trace import trace
 from resnet_convert.parity import int8_peak
-from resnet_convert.parity.int8_peak import CONVOLUTIONS, Ceiling, Convolution
+from resnet_convert.parity.int8_peak import CONVOLUTIONS, Peak, Convolution
 from resnet_serve.architectures import build, find
 from resnet_serve.runtimes import onnxruntime
 
@@ -29,7 +29,7 @@ def test_multiply_adds_are_the_published_ones(arch: str, gigamacs: float) -> Non
 def test_operations_are_two_per_multiply_add() -> None:
     assert Convolution(2, 3, 1).operations == 2 * 2 * 2 * 9
     assert Convolution(2, 3, 3, batch=5).operations == 5 * 9 * Convolution(2, 3, 1).operations
-    found = Ceiling(gops=100.0, by=CONVOLUTIONS[0], threads=1)
+    found = Peak(gops=100.0, by=CONVOLUTIONS[0], threads=1)
     assert found.images_per_s(5e9) == 10.0
 
 
@@ -49,7 +49,7 @@ def test_the_share_is_of_the_images_the_peak_allows(
     folded_digits: ir.Model, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(int8_peak, "WORTH_IT", 1.0)
-    peak = Ceiling(2 * int8_peak.macs(folded_digits) * 200 / 1e9, CONVOLUTIONS[0], 1)
+    peak = Peak(2 * int8_peak.macs(folded_digits) * 200 / 1e9, CONVOLUTIONS[0], 1)
     monkeypatch.setattr(int8_peak, "measure", lambda threads: peak)
     assert int8_peak.share(folded_digits, 50.0, threads=1) == pytest.approx(0.25)
 
