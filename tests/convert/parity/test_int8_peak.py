@@ -11,7 +11,7 @@ import torch
 from resnet_convert.graph.fold import fold
 from resnet_convert.graph.trace import trace
 from resnet_convert.parity import int8_peak
-from resnet_convert.parity.int8_peak import CONVOLUTIONS, Peak, Convolution
+from resnet_convert.parity.int8_peak import CONVOLUTIONS, Convolution, Peak
 from resnet_serve.architectures import build, find
 from resnet_serve.runtimes import onnxruntime
 
