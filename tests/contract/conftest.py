@@ -11,12 +11,13 @@ Tests with `api` or `double` run once per version of the bindings. No GPU is nee
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
 from trt_bindings import VERSIONS, Api, describe
 from trt_double import Double
+from trt_loaded import Loaded, loading
 
 
 @pytest.fixture(scope="session", params=VERSIONS)
@@ -36,3 +37,10 @@ def double(api: Api) -> Callable[[Mapping[str, Any]], Double]:
         return Double(api, behaviours or {})
 
     return make
+
+
+@pytest.fixture
+def loaded(double: Callable[..., Double]) -> Iterator[Loaded]:
+    """Loads a scripted engine, see `trt_loaded.loading`; closed when the test ends."""
+    with loading(double) as load:
+        yield load

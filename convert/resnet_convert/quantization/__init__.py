@@ -3,7 +3,7 @@
 | module | role |
 |---|---|
 | `ranges`, `calibrate`, `histogram`, `clipping` | ranges of activations, over images, by method |
-| `dialects` | the two ways in which a graph carries INT8, one for CPUs and one for TensorRT |
+| `dialects` | the ways in which a graph carries INT8, for CPUs and for TensorRT |
 | `u8s8` | Q/DQ pairs for CPUs: u8 activations, s8 weights |
 | `s8s8` | Q/DQ pairs for TensorRT: symmetric INT8 or FP8 over a floating graph |
 | `qdq` | how a pair and a quantized constant are inserted |

@@ -188,6 +188,7 @@ class _Bench:
 
     @property
     def kept(self) -> CalibratedGraph:
+        """The best candidate; raises `ConversionError` where none can be used."""
         if self._kept is None:
             reason = self.rows[0].refused or "its logits are not finite"
             raise ConversionError(
@@ -198,20 +199,24 @@ class _Bench:
         return self._kept
 
     def observed(self, model: ir.Model) -> Observations:
+        """The histograms of a graph over the images that give ranges."""
         return observe_histograms(
             model, self.dialect.activations(model), self.held_in(), threads=self.threads
         )
 
     def prepared(self, model: ir.Model, seen: Observations, method: str) -> CalibratedGraph:
+        """A graph with its ranges by a method."""
         calibration = seen.calibration(method, symmetric=self.dialect.symmetric)
         return CalibratedGraph(model, calibration, reference=model)
 
     def equalised(self, method: str) -> CalibratedGraph:
+        """The folded graph, equalised, with new ranges by a method."""
         model = self.folded.clone()
         equalize(model)
         return self.prepared(model, self.observed(model), method)
 
     def corrected(self, before: CalibratedGraph) -> CalibratedGraph:
+        """A candidate with corrected biases, and the same ranges."""
         model = before.model.clone()
         step = max(1, before.calibration.images // CORRECTING_IMAGES)
         batches = islice(self.held_in(), 0, None, step)
@@ -219,6 +224,7 @@ class _Bench:
         return replace(before, model=model)
 
     def quantized(self, prepared: CalibratedGraph) -> ir.Model:
+        """A candidate as it would be deployed."""
         model = prepared.model.clone()
         self.dialect.convert(model, prepared.calibration.ranges)
         return model
@@ -231,6 +237,7 @@ class _Bench:
         return np.concatenate([_rows(each) for each in outputs])
 
     def agreement(self, logits: NDArray[np.float32]) -> float | None:
+        """The share of held-out images with the same decision as in FP32."""
         if not self.classifies:
             return None
         return float((logits.argmax(axis=1) == self.expected.argmax(axis=1)).mean())

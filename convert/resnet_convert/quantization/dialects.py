@@ -11,7 +11,7 @@ a graph is for.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
@@ -23,6 +23,7 @@ from resnet_convert.quantization.qdq import Quantization
 from resnet_convert.quantization.ranges import Range
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
+from resnet_serve.precisions import PRECISIONS
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -95,13 +96,30 @@ def _quantize_for_cpus(
     return u8s8.quantize(model, ranges, keep=keep, largest_weight=largest_weight)
 
 
-_quantize_without_vnni = partial(
-    _quantize_for_cpus, largest_weight=u8s8.LARGEST_WEIGHT_WITHOUT_VNNI
+# What is not quantized has the type that the precisions' table gives it.
+_INT8 = PRECISIONS["int8"]
+U8S8 = Dialect(
+    "u8s8",
+    symmetric=False,
+    activations=u8s8.activations,
+    quantize=_quantize_for_cpus,
+    rest=_INT8.typed_for_cpu,
+    serialize=serialize,
 )
-U8S8 = Dialect("u8s8", False, u8s8.activations, _quantize_for_cpus, None, serialize)
 # The same with weights of 7 bits, whose products do not saturate on a CPU without VNNI.
-U8S7 = Dialect("u8s7", False, u8s8.activations, _quantize_without_vnni, None, serialize)
-S8S8 = Dialect("s8s8", True, s8s8.activations, s8s8.quantize, "fp16", emulated)
+U8S7 = replace(
+    U8S8,
+    name="u8s7",
+    quantize=partial(_quantize_for_cpus, largest_weight=u8s8.LARGEST_WEIGHT_WITHOUT_VNNI),
+)
+S8S8 = Dialect(
+    "s8s8",
+    symmetric=True,
+    activations=s8s8.activations,
+    quantize=s8s8.quantize,
+    rest=_INT8.typed_for_tensorrt,
+    serialize=emulated,
+)
 
 
 def dialect_of(*, for_tensorrt: bool, vnni: bool) -> Dialect:
