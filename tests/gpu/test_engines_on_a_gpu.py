@@ -46,7 +46,7 @@ def test_a_plan_is_built_inspected_and_held_to_the_gate(
 @pytest.mark.timeout(900)
 @pytest.mark.parametrize("precision", ["fp16", "int8"])
 def test_a_residual_addition_is_part_of_its_convolution(engines: Engines, precision: str) -> None:
-    engine = engines("resnet50", precision).engine
+    engine = engines("resnet50", precision).proof.engine
     assert engine is not None
     assert engine.built is not None
     inspection = engine.built.inspection
