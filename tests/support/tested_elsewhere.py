@@ -133,56 +133,52 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/contract/test_trt_runtime_contract.py",
         "against a double of the real bindings",
     ),
-    "resnet_serve/triton/backends/batching.py": (
-        "tests/triton/test_backend_batching.py",
-        "the tests of the backends are beside those of the server",
-    ),
     "resnet_serve/triton/backends/contract.py": (
-        "tests/triton/test_backend_openvino_load.py",
+        "tests/triton/backends/test_openvino_load.py",
         "what every backend refuses while it loads",
     ),
     "resnet_serve/triton/backends/image/model.py": (
-        "tests/triton/test_backend_image.py",
+        "tests/triton/backends/test_image.py",
         "through the real server",
     ),
     "resnet_serve/triton/backends/onnxruntime/autocomplete.py": (
-        "tests/triton/test_backend_onnxruntime_load.py",
+        "tests/triton/backends/test_onnxruntime_load.py",
         "through the real server",
     ),
     "resnet_serve/triton/backends/onnxruntime/contract.py": (
-        "tests/triton/test_backend_onnxruntime_load.py",
+        "tests/triton/backends/test_onnxruntime_load.py",
         "through the real server",
     ),
     "resnet_serve/triton/backends/onnxruntime/model.py": (
-        "tests/triton/test_backend_onnxruntime.py",
+        "tests/triton/backends/test_onnxruntime.py",
         "through the real server",
     ),
     "resnet_serve/triton/backends/onnxruntime/options.py": (
-        "tests/triton/test_backend_onnxruntime_load.py",
+        "tests/triton/backends/test_onnxruntime_load.py",
         "through the real server",
     ),
     "resnet_serve/triton/backends/openvino/contract.py": (
-        "tests/triton/test_backend_openvino_load.py",
+        "tests/triton/backends/test_openvino_load.py",
         "through the real server",
     ),
     "resnet_serve/triton/backends/openvino/model.py": (
-        "tests/triton/test_backend_openvino.py",
+        "tests/triton/backends/test_openvino.py",
         "through the real server",
     ),
     "resnet_serve/triton/backends/openvino/options.py": (
-        "tests/triton/test_backend_openvino_load.py",
+        "tests/triton/backends/test_openvino_load.py",
         "through the real server",
     ),
     "resnet_serve/triton/backends/stub.py": (
-        "tests/triton/test_backend_batching.py",
+        "tests/triton/backends/test_batching.py",
         "types for mypy; the tests run a stand-in of it",
     ),
     "resnet_serve/triton/backends/tensorrt/contract.py": (
-        "tests/triton/test_backend_tensorrt_model.py",
+        "tests/triton/backends/test_tensorrt_model.py",
         "with a scripted engine, for want of a GPU",
     ),
     "resnet_serve/triton/backends/tensorrt/model.py": (
-        "tests/triton/test_backend_tensorrt_model.py",
+        "tests/triton/backends/test_tensorrt_model.py",
         "with a scripted engine, for want of a GPU",
     ),
     "resnet_serve/triton/detached.py": (
