@@ -7,43 +7,13 @@ from typing import Any
 
 import pytest
 from meta_networks import shapes_only
-from published import PARAMETERS
+from published import PAPER, PARAMETERS, TIMM
 from torch import nn
 
 from resnet_serve.architectures import ARCHITECTURES, Architecture, find
 from resnet_serve.errors import UsageError
 
 ROWS = pytest.mark.parametrize("row", ARCHITECTURES.values(), ids=lambda row: row.name)
-TIMM = {  # timm's results-imagenet.csv, `param_count`, millions
-    "resnet50c": 25.58,
-    "resnet101c": 44.57,
-    "resnet152c": 60.21,
-    "resnet18d": 11.71,
-    "resnet26d": 16.01,
-    "resnet34d": 21.82,
-    "resnet50d": 25.58,
-    "resnet101d": 44.57,
-    "resnet152d": 60.21,
-    "resnet200d": 64.69,
-    "resnet26": 16.00,
-    "resnext50d_32x4d": 25.05,
-    "resnext101_32x4d": 44.18,
-    "resnext101_32x16d": 194.03,
-    "resnetv2_18": 11.69,
-    "resnetv2_34": 21.80,
-    "resnetv2_50": 25.55,
-    "resnetv2_101": 44.54,
-    "resnetv2_18d": 11.71,
-    "resnetv2_34d": 21.82,
-}
-PAPER = {  # He et al. 2016, table 6, millions
-    "resnet20": 0.27,
-    "resnet32": 0.46,
-    "resnet44": 0.66,
-    "resnet56": 0.85,
-    "resnet110": 1.7,
-    "resnet1202": 19.4,
-}
 TWINS = {  # without a parameter more or less
     "resnet50v1": "resnet50",
     "resnet101v1": "resnet101",
