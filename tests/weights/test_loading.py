@@ -24,7 +24,6 @@ from resnet_serve.weights import class_names
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RESNET20 = find("resnet20")
-REQUIRED = {"architecture", "preprocessing", "labels", "training"}
 
 
 # --- what loads -------------------------------------------------------------------------------

@@ -24,9 +24,6 @@ pytestmark = pytest.mark.usefixtures("one_thread")
 RESNET20 = find("resnet20")
 
 
-# --- what loads -------------------------------------------------------------------------------
-
-
 def test_a_network_that_computes_otherwise_between_the_same_layers_is_refused_or_said(
     tmp_path: Path, state: dict[str, Tensor]
 ) -> None:
