@@ -32,7 +32,7 @@ from trt_stubs import write_stubs
 
 MODULES = tensorrt_modules()
 CHAINS = sorted({(m, name) for m in MODULES for name in chains(m.tree, m.alias)}, key=str)
-MUST_USE = ("convert/resnet_convert/engine.py", "resnet_serve/runtimes/tensorrt.py")
+MUST_USE = ("convert/resnet_convert/tensorrt/engine.py", "resnet_serve/runtimes/tensorrt.py")
 SAMPLE = """
 from typing import TYPE_CHECKING
 
