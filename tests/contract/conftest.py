@@ -12,12 +12,21 @@ Tests with `api` or `double` run once per version of the bindings. No GPU is nee
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
 from typing import Any
 
 import pytest
+from gpu_host import GpuHost
+from quick import quicken
+from tensorrt_conversions import Start
+from trace_once import trace_once
 from trt_bindings import VERSIONS, Api, describe
-from trt_double import Double
+from trt_double import Double, installed
 from trt_loaded import Loaded, loading
+
+from resnet_convert.parity import latencies
+from resnet_serve import cuda
 
 
 @pytest.fixture(scope="session", params=VERSIONS)
@@ -44,3 +53,24 @@ def loaded(double: Callable[..., Double]) -> Iterator[Loaded]:
     """Loads a scripted engine, see `trt_loaded.loading`; closed when the test ends."""
     with loading(double) as load:
         yield load
+
+
+@pytest.fixture
+def start(
+    double: Callable[..., Double], api: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Iterator[Start]:
+    """Give this host a double of a GPU and of this version of TensorRT."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    quicken(monkeypatch, cores=None)
+    monkeypatch.setattr(latencies, "LATENCY_SECONDS", 0.0)
+    monkeypatch.setattr(latencies, "ENGINE_SECONDS", 0.0)
+    trace_once(monkeypatch)
+    with ExitStack() as stack:
+
+        def seem(precision: str, **host: Any) -> GpuHost:
+            found = GpuHost(api.version, precision, **host)
+            monkeypatch.setattr(cuda, "open_device", found.open)
+            stack.enter_context(installed(double(found.behaviours())))
+            return found
+
+        yield seem

@@ -6,74 +6,22 @@ an engine computes, and how fast, needs a GPU.
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
-from gpu_host import PLAN, GpuHost
-from quick import quicken
-from trace_once import trace_once
-from trt_double import Double, installed
+from gpu_host import PLAN
+from tensorrt_conversions import DIGITS, Start, converted, stamped
 
-from resnet_convert import Conversion, Request, convert, run
-from resnet_convert.build_plan import PlanBuild, build_plan
-from resnet_convert.parity import latencies
+from resnet_convert import Request, run
 from resnet_convert.stage_log import Silent
-from resnet_serve import cuda, durable, listing, passport
+from resnet_serve import cuda, durable, listing
 from resnet_serve.cuda import Gpu
-from resnet_serve.errors import ConversionError, HostError, InputFileError, ParityError, UsageError
-from resnet_serve.passport import BuiltEngineFacts, EngineState
+from resnet_serve.errors import ConversionError, HostError, ParityError
+from resnet_serve.passport import BuiltEngineFacts
 from resnet_serve.triton import config
 from resnet_serve.triton.repository import Repository
-
-DIGITS: dict[str, Any] = {
-    "arch": "resnet20",
-    "weights": "digits",
-    "target": "tensorrt",
-    "calibration": "digits",
-    "calibration_images": 64,
-    "validation": "digits",
-    "validation_images": 40,
-    "name": "digits",
-}
-Start = Callable[..., GpuHost]
-
-
-@pytest.fixture
-def start(
-    double: Callable[..., Double], api: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> Iterator[Start]:
-    """Give this host a double of a GPU and of this version of TensorRT."""
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    quicken(monkeypatch, cores=None)
-    monkeypatch.setattr(latencies, "LATENCY_SECONDS", 0.0)
-    monkeypatch.setattr(latencies, "ENGINE_SECONDS", 0.0)
-    trace_once(monkeypatch)
-    with ExitStack() as stack:
-
-        def seem(precision: str, **host: Any) -> GpuHost:
-            found = GpuHost(api.version, precision, **host)
-            monkeypatch.setattr(cuda, "open_device", found.open)
-            stack.enter_context(installed(double(found.behaviours())))
-            return found
-
-        yield seem
-
-
-def converted(tmp_path: Path, precision: str, **options: Any) -> Conversion:
-    return convert(
-        **{**DIGITS, "precision": precision, "repository": tmp_path / "models", **options}
-    )
-
-
-def stamped(conversion: Conversion) -> passport.Passport:
-    assert conversion.path is not None
-    return passport.read(conversion.path / passport.FILE_NAME)
 
 
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
@@ -216,116 +164,3 @@ def test_fp8_needs_a_gpu_that_has_it(
     monkeypatch.setattr(type(host.device), "describe", lambda self: old)
     with pytest.raises(HostError, match=r"fp8 engines need .* 8\.9, the NVIDIA A100"):
         converted(tmp_path, "fp8")
-
-
-def prepared(tmp_path: Path, precision: str = "int8", **options: Any) -> Conversion:
-    return converted(tmp_path, precision, prepare_only=True, **options)
-
-
-def built(directory: Path, tmp_path: Path, **options: Any) -> PlanBuild:
-    return build_plan(directory, Silent(), timing_cache=tmp_path / "timing", **options)
-
-
-def test_prepared_on_one_host_built_on_another(start: Start, tmp_path: Path, api: Any) -> None:
-    conversion = prepared(tmp_path)
-    host = start("int8")
-    assert conversion.path is not None
-    assert not (conversion.path / "model.plan").exists()
-    assert stamped(conversion).engine_state is EngineState.NOT_BUILT
-    made = built(tmp_path / "models" / "digits", tmp_path)
-    assert made.path == conversion.path
-    assert host.opened == 1
-    assert made.verdict.passed
-    assert made.measurements.decisions.images == 40
-    assert made.measurements.decisions.top1_agreement == (
-        conversion.measurements.decisions.top1_agreement
-    )
-    engine = stamped(conversion).engine
-    assert isinstance(engine, BuiltEngineFacts)
-    assert engine.tensorrt == api.version
-    assert engine.gate is not None
-    assert engine.gate.passed
-    assert engine.parity is not None
-    assert engine.parity.runtime == "tensorrt"
-    plan = (conversion.path / "model.plan").read_bytes()
-    assert engine.plan_sha256 == durable.sha256(plan)
-    assert json.loads(json.dumps(made.to_json()))["state"] == "built"
-    again = built(conversion.path, tmp_path)
-    assert again.record.built is not None
-    assert again.record.built.engine.timing_cache_reused
-
-
-def test_what_was_prepared_can_be_overridden_where_it_is_built(
-    start: Start, tmp_path: Path
-) -> None:
-    conversion = prepared(tmp_path, workspace=100)
-    start("int8")
-    assert conversion.path is not None
-    made = built(conversion.path, tmp_path, level=5)
-    assert (made.record.options.level, made.record.options.workspace_mib) == (5, 100)
-
-
-@pytest.mark.parametrize("host", [{"fell_back": {"conv1": "fp16"}}, {"wrong_by": 3.0}])
-def test_a_plan_that_is_refused_is_not_written(
-    start: Start, tmp_path: Path, host: dict[str, Any]
-) -> None:
-    conversion = prepared(tmp_path)
-    start("int8", **host)
-    assert conversion.path is not None
-    before = sorted(path.name for path in conversion.path.iterdir())
-    with pytest.raises(ParityError, match="no plan was written"):
-        built(conversion.path, tmp_path)
-    assert sorted(path.name for path in conversion.path.iterdir()) == before
-    assert stamped(conversion).engine_state is EngineState.NOT_BUILT
-    forced = built(conversion.path, tmp_path, force=True)
-    assert not forced.verdict.passed
-    assert stamped(conversion).overridden
-
-
-def test_a_model_that_is_not_its_passports(start: Start, tmp_path: Path) -> None:
-    conversion = prepared(tmp_path, "fp16")
-    start("fp16")
-    assert conversion.path is not None
-    model = conversion.path / "model.onnx"
-    model.write_bytes(model.read_bytes()[:-1])
-    with pytest.raises(InputFileError, match="SHA-256 differs"):
-        built(conversion.path, tmp_path)
-    model.unlink()
-    with pytest.raises(InputFileError, match="no such file"):
-        built(conversion.path, tmp_path)
-
-
-def test_a_graph_that_breaks_a_rule_is_refused_before_the_build(
-    start: Start, tmp_path: Path
-) -> None:
-    """A u8 graph for ONNX Runtime in the place of the one for TensorRT."""
-    conversion = prepared(tmp_path, "int8")
-    other = converted(tmp_path, "int8", target="onnxruntime", name="cpu")
-    start("int8")
-    assert conversion.path is not None
-    assert other.path is not None
-    data = (other.path / "model.onnx").read_bytes()
-    (conversion.path / "model.onnx").write_bytes(data)
-    stamp = stamped(conversion)
-    stamp = replace(stamp, model=replace(stamp.model, sha256=durable.sha256(data)))
-    (conversion.path / passport.FILE_NAME).write_bytes(stamp.to_bytes())
-    with pytest.raises(ConversionError, match="TensorRT rule T1") as refusal:
-        built(conversion.path, tmp_path)
-    assert refusal.value.exit_code == 5
-    assert "--target tensorrt" in str(refusal.value)
-
-
-def test_a_model_for_another_target(start: Start, tmp_path: Path) -> None:
-    other = converted(tmp_path, "fp32", target="onnxruntime", name="cpu")
-    start("fp32")
-    assert other.path is not None
-    with pytest.raises(UsageError, match=r"converted for onnxruntime.*--target tensorrt"):
-        built(other.path, tmp_path)
-
-
-def test_a_directory_that_is_no_model(start: Start, tmp_path: Path) -> None:
-    start("fp32")
-    with pytest.raises(InputFileError, match="no such directory"):
-        built(tmp_path / "nowhere", tmp_path)
-    with pytest.raises(InputFileError, match="no model that resnet-convert deployed"):
-        built(tmp_path, tmp_path)
