@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "convert/resnet_convert/build_plan.py": (
-        "tests/contract/test_trt_conversion_contract.py",
+        "tests/contract/test_trt_build_plan_contract.py",
         "needs TensorRT: against a double of the real bindings",
     ),
     "convert/resnet_convert/cli/build_plan.py": (
