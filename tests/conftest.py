@@ -28,8 +28,11 @@ settings.register_profile(
 settings.load_profile("resnet-serve")
 
 NOBODY = 65534
-# Who asks for one of these converts whole networks, checks them with mypy, or types commands.
-SLOW_FIXTURES = {"small", "convert_digits", "conversions", "family", "narrow", "start", "checked"}
+# Tests that use one of these convert whole networks, or run mypy over many files.
+SLOW_FIXTURES = {
+    *("small", "convert_digits", "conversions", "call", "start"),
+    *("family", "narrow", "_folded_digits", "checked"),
+}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
