@@ -110,9 +110,13 @@ def test_an_entrant_that_misses_parity_is_not_timed(
     change_budgets(monkeypatch, ["int8"], sqnr_db=500.0)
     found = convert(**small, precision="auto", target="auto").autoselection
     assert found is not None
-    out = {each.entrant.precision: each.problem for each in found.results if each.problem}
-    assert set(out) == {"int8"}
-    assert "no parity: SQNR of the logits" in str(out["int8"])
+    problems = {
+        each.entrant.precision: each.problem
+        for each in found.results
+        if each.problem and "instructions" not in each.problem  # a CPU may have no BF16
+    }
+    assert set(problems) == {"int8"}
+    assert "no parity: SQNR of the logits" in str(problems["int8"])
     assert found.winner.entrant.precision != "int8"
 
 

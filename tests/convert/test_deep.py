@@ -7,7 +7,7 @@ from collections import Counter
 import numpy as np
 import pytest
 import torch
-from this_cpu import LARGEST
+from this_cpu import LARGEST, VNNI
 from torch import nn
 
 from resnet_convert.graph.fold import fold
@@ -63,4 +63,6 @@ def test_a_thousand_layers_are_traced_folded_and_quantized(network: nn.Module) -
     assert operators["QuantizeLinear"] == quantization.activations
     with onnxruntime_runtime.load(serialize(model), threads=1) as converted:
         logits = np.concatenate([converted.run(batch) for batch in batches])
-    assert numerics.compare(expected, logits).sqnr_db > 15
+    # A bit less of the weights is up to 6 dB.
+    least_db = 15 if VNNI else 12
+    assert numerics.compare(expected, logits).sqnr_db > least_db
