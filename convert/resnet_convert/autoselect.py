@@ -209,7 +209,7 @@ class _Entered:
             return EntrantResult(entrant, error.what), None
         except ResnetServeError as error:
             return EntrantResult(entrant, str(error)), None
-        budget = self._asked(entrant).precision_row.budget
+        budget = self._request_for(entrant).precision_row.budget
         verdict = found.verdict(budget, trained=self.reference.weights.trained)
         if candidate.check is not None:
             verdict = Verdict((*verdict.checks, candidate.check))
@@ -235,14 +235,14 @@ class _Entered:
             return compare(self.reference, candidate, images, Silent())
         return compare(recorded, candidate, recorded, Silent())
 
-    def _asked(self, entrant: Entrant) -> Request:
+    def _request_for(self, entrant: Entrant) -> Request:
         return replace(self.request, target=entrant.target, precision=entrant.precision)
 
     def _graph(self, entrant: Entrant) -> Precise:
         if entrant.precision not in self.graphs:
             log = StageLog(Silent())
             self.graphs[entrant.precision] = precision.bring(
-                self.folded, self._asked(entrant), self.reference, self.calibration, log
+                self.folded, self._request_for(entrant), self.reference, self.calibration, log
             )
             self.logs[entrant.precision] = log
         return self.graphs[entrant.precision]

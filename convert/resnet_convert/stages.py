@@ -17,7 +17,6 @@ from types import MappingProxyType
 from resnet_convert.request import Request
 from resnet_convert.request.options import AUTO
 from resnet_convert.stage_log import StageName
-from resnet_serve.runtimes import TARGETS
 
 
 @dataclass(frozen=True)
@@ -65,11 +64,6 @@ def _deployed(request: Request) -> str:
     return f"{request.model_name if known else 'it'} as the next version"
 
 
-def cpu_packages() -> tuple[str, ...]:
-    """The imports of the CPU runtimes."""
-    return tuple(row.package for row in TARGETS.values() if not row.gpu)
-
-
 STAGES: Mapping[StageName, Stage] = MappingProxyType(
     {
         row.name: row
@@ -90,8 +84,7 @@ STAGES: Mapping[StageName, Stage] = MappingProxyType(
             Stage(
                 StageName.AUTOSELECT,
                 lambda request: f"the fastest that keeps parity, for {request.optimize}",
-                cpu_packages(),
-                lambda request: request.autoselects,
+                applies=lambda request: request.autoselects,
             ),
             Stage(
                 StageName.CALIBRATE,

@@ -9,6 +9,7 @@ import numpy as np
 import onnx_ir as ir
 import pytest
 import torch
+from batch_norms import CONV_BN, normal, statistics
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
@@ -25,27 +26,6 @@ SEARCH = (Phase.explicit, Phase.reuse, Phase.generate)  # to shrink an example, 
 
 def operators(model: ir.Model) -> list[str]:
     return [node.op_type for node in model.graph]
-
-
-def normal(*shape: int, seed: int = 0) -> NDArray[np.float32]:
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-def statistics(channels: int, **changes: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-    random = np.random.default_rng(7)
-    values = {
-        "gamma": random.normal(1, 0.3, channels),
-        "beta": random.normal(0, 1, channels),
-        "mean": random.normal(0, 1, channels),
-        "var": random.uniform(0.1, 3, channels),
-    } | changes
-    return {name: np.asarray(value, np.float32) for name, value in values.items()}
-
-
-CONV_BN = """(float[N,3,5,5] x) => (float[N,4,5,5] y) {
-    [stem] c = Conv <pads = [1,1,1,1]> (x, w)
-    [bn] y = BatchNormalization (c, gamma, beta, mean, var)
-}"""
 
 
 @settings(max_examples=40, phases=SEARCH)

@@ -8,33 +8,12 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
-from numpy.typing import NDArray
+from batch_norms import CONV_BN, normal, statistics
 
 from resnet_convert.graph.fold import fold
 from resnet_serve.errors import ConversionError
 
 Graphs = Callable[..., ir.Model]
-
-
-def normal(*shape: int, seed: int = 0) -> NDArray[np.float32]:
-    return np.random.default_rng(seed).normal(size=shape).astype(np.float32)
-
-
-def statistics(channels: int, **changes: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
-    random = np.random.default_rng(7)
-    values = {
-        "gamma": random.normal(1, 0.3, channels),
-        "beta": random.normal(0, 1, channels),
-        "mean": random.normal(0, 1, channels),
-        "var": random.uniform(0.1, 3, channels),
-    } | changes
-    return {name: np.asarray(value, np.float32) for name, value in values.items()}
-
-
-CONV_BN = """(float[N,3,5,5] x) => (float[N,4,5,5] y) {
-    [stem] c = Conv <pads = [1,1,1,1]> (x, w)
-    [bn] y = BatchNormalization (c, gamma, beta, mean, var)
-}"""
 
 
 @pytest.mark.parametrize(

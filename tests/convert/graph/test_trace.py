@@ -11,6 +11,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 import torch
+from small_classifier import SIZE, Classifier
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -113,25 +114,6 @@ def test_any_other_batch_size_runs_too(digits: Weights, run: Callable[..., Any])
         with torch.inference_mode():
             expected = network(images).numpy()
         np.testing.assert_allclose(run(model, images.numpy()), expected, atol=1e-4)
-
-
-class Classifier(nn.Module):
-    """A convolution, then `body`, then the mean and a linear layer."""
-
-    def __init__(self, body: Callable[[Any, Tensor], Tensor], **modules: nn.Module) -> None:
-        super().__init__()
-        torch.manual_seed(1)
-        self.conv = nn.Conv2d(3, 4, 3, padding=1)
-        self.head = nn.Linear(4, 5)
-        for name, module in modules.items():
-            self.add_module(name, module)
-        self.body = body
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.head(self.body(self, self.conv(x)).mean((2, 3)))
-
-
-SIZE = (3, 8, 8)
 
 
 def overwritten_then_read(_: Any, x: Tensor) -> Tensor:
