@@ -26,6 +26,7 @@ from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.weights import class_names
+from resnet_serve.weights.assumptions import Assumption
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,7 @@ class Weights:
 
     `labels` are the class names in the order of the logits. `source` and `sha256` identify the
     file, or the state dict where there is none. `training` is the stored record of the training.
-    `notices` are sentences for the user on how it was read.
+    `notices` are sentences for the user on how it was read, `assumptions` what no file said.
     """
 
     architecture: Architecture | CustomArchitecture
@@ -54,6 +55,7 @@ class Weights:
     trained: bool
     training: Mapping[str, Any]
     notices: tuple[str, ...] = ()
+    assumptions: tuple[Assumption, ...] = ()
     trusted_pickle: bool = False
 
     def network(self) -> nn.Module:
