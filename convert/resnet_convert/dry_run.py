@@ -13,8 +13,8 @@ from resnet_convert.stage_log import StageName
 from resnet_convert.stages import Stage, planned
 from resnet_serve import host
 from resnet_serve.architectures import catalog
-from resnet_serve.checkpoints.reading import cached, is_address
-from resnet_serve.datasets import DIGITS
+from resnet_serve.checkpoints.reading import SHIPPED, cached, is_address
+from resnet_serve.datasets import built_in
 from resnet_serve.download import torch_hub_checkpoints
 
 Status = Literal["here", "download", "missing"]
@@ -77,8 +77,8 @@ def _weights(request: Request) -> Step:
     if kind == "random":
         present = find_spec("torch") is not None
         return replace(step, does="untrained, for speed only", needs="torch", status=_here(present))
-    if kind == "digits":
-        return replace(step, does="trained on handwritten digits", needs="shipped")
+    if spec in SHIPPED:
+        return replace(step, does=f"trained on {SHIPPED[spec]}", needs="shipped")
     if sha256 is not None and is_address(spec):
         path = cached(spec, sha256)
         if path.is_file():
@@ -90,8 +90,9 @@ def _weights(request: Request) -> Step:
 def _images(stage: str, does: str, source: str | None) -> Step:
     if source is None:
         return Step(stage, f"{does} (no images given: numerics only)", "synthetic images", "here")
-    if source in DIGITS:
-        return Step(stage, does, "scikit-learn", _here(find_spec("sklearn") is not None))
+    named = built_in.find(source)
+    if named is not None:
+        return Step(stage, does, named.needs, _here(named.here()))
     return Step(stage, does, source, _here(Path(source).is_dir()))
 
 

@@ -5,6 +5,6 @@
 
 `files` reads without running code, `state_dicts` finds the network in what a training saved,
 `keys` removes wrappers' prefixes, and `naming` translates other libraries' names to torchvision's.
-`reading` does all of this, but the last step, for one checkpoint. The digits checkpoint of the
-package is in this folder too.
+`reading` does all of this, but the last step, for one checkpoint. The checkpoints of
+the package, `SHIPPED` there, are in this folder too.
 """

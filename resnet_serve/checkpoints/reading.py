@@ -10,6 +10,7 @@ import urllib.parse
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from resnet_serve.checkpoints import files, state_dicts
@@ -19,6 +20,8 @@ from resnet_serve.errors import InputFileError, UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
+# The networks that are files of this package, and what each was trained on.
+SHIPPED: Mapping[str, str] = MappingProxyType({"digits": "handwritten digits"})
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -125,7 +128,7 @@ def read(spec: str, reading: Reading = AS_IT_IS, progress: Progress | None = Non
 
 def is_file(spec: str) -> bool:
     """Whether the value of `--weights` is a file or an address, and not a name."""
-    return spec != "digits" and spec.partition(":")[0] not in ("imagenet", "random")
+    return spec not in SHIPPED and spec.partition(":")[0] not in ("imagenet", "random")
 
 
 def is_address(spec: str) -> bool:

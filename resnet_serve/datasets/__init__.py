@@ -3,15 +3,17 @@
 | module | role |
 |---|---|
 | `images` | the protocol `Images`, folders of files, label files, batches of pixels |
+| `built_in` | the data sets that have a name |
 | `digits` | scikit-learn's handwritten digits, held-out and hard variants |
+| `fashion_mnist` | Fashion-MNIST: the whole data set, or the sample that is shipped |
 | `synthetic` | random images where only numerics are compared |
 | `selection` | evenly chosen images of a larger set |
 """
 
 from __future__ import annotations
 
+from resnet_serve.datasets.built_in import DATA_SETS
 from resnet_serve.datasets.images import (
-    DIGITS,
     IMAGE_SUFFIXES,
     ImageFolder,
     Images,
@@ -22,7 +24,7 @@ from resnet_serve.datasets.images import (
 )
 
 __all__ = [
-    "DIGITS",
+    "DATA_SETS",
     "IMAGE_SUFFIXES",
     "ImageFolder",
     "Images",

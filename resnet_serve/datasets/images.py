@@ -1,4 +1,4 @@
-"""Images for calibration and validation: folders of files, and the built-in handwritten digits.
+"""Images for calibration and validation: folders of files, and the data sets that have a name.
 
 Every source has the same five verbs: `len`, `name_of`, `image`, `labels`, `digest`.
 """
@@ -8,10 +8,9 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 from typing import Protocol
 
 import numpy as np
@@ -19,12 +18,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnet_serve import durable
-from resnet_serve.datasets.digits import Digits, HardDigits
+from resnet_serve.datasets import built_in
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.preprocessing import ImageError, Preprocessing, decode
 
 IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
-DIGITS: Mapping[str, type[Digits]] = MappingProxyType({"digits": Digits, "digits-hard": HardDigits})
 
 
 class Images(Protocol):
@@ -56,14 +54,15 @@ class Images(Protocol):
 
 
 def open_images(source: str, labels: Sequence[str] | None = None, *, split: str) -> Images:
-    """Open `digits`, `digits-hard`, a folder of images, or a folder with a subfolder per class.
+    """Open one of `built_in.DATA_SETS`, a folder of images, or one with a subfolder per class.
 
     `labels` are the class names in the order of the logits. `split` is "calibration" (the training
-    part of the digits) or "validation" (the held-out part). Raises `InputFileError` for a folder
-    that cannot be used.
+    part of a built-in set) or "validation" (the held-out part). Raises `InputFileError` for a
+    folder that cannot be used, and `HostError` for a data set that this host does not have.
     """
-    if source in DIGITS:
-        return DIGITS[source](held_out=split == "validation")
+    named = built_in.find(source)
+    if named is not None:
+        return named.opened(split == "validation")
     path = Path(source)
     if not path.is_dir():
         raise InputFileError(

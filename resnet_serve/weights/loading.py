@@ -1,8 +1,8 @@
 """Loading: from the value of `--weights` to a state dict that fits, its preprocessing and labels.
 
-`imagenet[:v1|:v2]`, `digits`, `random[:seed]`, a file, or an address with its SHA-256.
-`checkpoints/` reads the files. A state dict must fit strictly; the error for one that does not
-names the network that it looks like.
+`imagenet[:v1|:v2]`, `digits`, `random[:seed]`, a file, or an address with its
+SHA-256. `checkpoints/` reads the files. A state dict must fit strictly; the error for one that does
+not names the network that it looks like.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def load(
     elif kind == "random":
         loaded = _random(architecture, option, labels)
     else:
-        loaded = _digits(architecture, labels)
+        loaded = _shipped(spec, architecture, labels)
     if reading.preprocessing is not None:
         own = preprocessing_files.override(reading.preprocessing, loaded.preprocessing)
         loaded = replace(loaded, preprocessing=own)
@@ -148,15 +148,17 @@ def _imagenet(
     )
 
 
-def _digits(architecture: Architecture, labels: tuple[str, ...] | None) -> Weights:
-    name = f"digits-{architecture.name}.safetensors"
-    with resources.as_file(resources.files("resnet_serve") / "checkpoints" / name) as path:
+def _shipped(name: str, architecture: Architecture, labels: tuple[str, ...] | None) -> Weights:
+    """The network of `SHIPPED` that is part of this package."""
+    file_name = f"{name}-{architecture.name}.safetensors"
+    with resources.as_file(resources.files("resnet_serve") / "checkpoints" / file_name) as path:
         if not path.is_file():
             raise UsageError(
-                f"there is no digits checkpoint of {architecture.name}",
-                remedy="There is one of resnet20; examples/train_digits.py trains it.",
+                f"there is no {name} checkpoint of {architecture.name}",
+                remedy="There is one of resnet20; "
+                f"examples/train_{name.replace('-', '_')}.py trains it.",
             )
-        return replace(_file(str(path), architecture, labels), source="digits")
+        return replace(_file(str(path), architecture, labels), source=name)
 
 
 def _random(architecture: Architecture, option: str, labels: tuple[str, ...] | None) -> Weights:

@@ -16,7 +16,7 @@ from resnet_convert.head import CLASSIFIER
 from resnet_convert.quantization.clipping import METHODS
 from resnet_convert.tensorrt.build_options import HARDWARE
 from resnet_serve.architectures import ARCHITECTURES
-from resnet_serve.datasets import DIGITS
+from resnet_serve.datasets import DATA_SETS
 from resnet_serve.precisions import PRECISIONS
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton.releases import RELEASES
@@ -28,7 +28,7 @@ ACCELERATORS = ("tensorrt",)
 AIMS = ("latency", "throughput")
 CHECKPOINTS = "Checkpoints"
 ENGINES = "TensorRT engines"
-IMAGES = "|".join(("DIR", *DIGITS))
+IMAGES = "|".join(("DIR", *DATA_SETS))
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,8 @@ class Options:
     weights: Annotated[
         str | None,
         Option(
-            help="imagenet[:v1|:v2], digits, random[:seed] (untrained), a file (.safetensors, "
+            help="imagenet[:v1|:v2], digits, random[:seed] (untrained), a file "
+            "(.safetensors, "
             ".index.json of shards, .pt, .pth, .pth.tar, .ckpt, .bin), a folder of a model hub, or "
             "an https address with --weights-sha256. Default: imagenet, for resnet20 digits.",
             show_default=False,
