@@ -1,9 +1,8 @@
-"""Train a network on handwritten digits: He et al. 2016, section 4.2, in small.
+"""Train a network on handwritten digits, under random shifts; `training.py` is how.
 
-SGD with momentum 0.9, weight decay 1e-4, learning rate 0.1 with cosine decay, random shifts. The
-500 held-out digits are not used for training; the accuracy on them is written to the checkpoint.
-The defaults train the ResNet-20 that this repository ships; `--hard` adds noise and a covered
-patch, drawn again every epoch.
+The 500 held-out digits are not used for training; the accuracy on them is written to the
+checkpoint. The defaults train the ResNet-20 that this repository ships; `--hard` adds noise and a
+covered patch, drawn again every epoch.
 
     python examples/train_digits.py --output digits-resnet20.safetensors
     python examples/train_digits.py --arch resnet18 --size 64 --hard --output hard.safetensors
@@ -18,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import nn
+from training import OPTIMIZER, accuracy, fit
 
 from resnet_serve import weights
 from resnet_serve.architectures import build, find
@@ -49,13 +49,6 @@ def shifted(batch: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     )
 
 
-@torch.no_grad()
-def accuracy(network: nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
-    """The share of right decisions, between 0 and 1."""
-    decisions = torch.cat([network(part).argmax(1) for part in torch.split(images, 250)])
-    return (decisions == labels).double().mean().item()
-
-
 def main() -> None:
     """Train, report an epoch a line, and save the checkpoint with its training record."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -79,34 +72,21 @@ def main() -> None:
     kind = HardDigits if options.hard else Digits
     images, labels = tensors(kind(held_out=False), preprocessing)
     held_out, held_out_labels = tensors(kind(held_out=True), preprocessing)
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    plain = [p for p in network.parameters() if p.ndim <= 1]
-    optimizer = torch.optim.SGD(
-        [{"params": decayed, "weight_decay": 1e-4}, {"params": plain, "weight_decay": 0.0}],
-        lr=0.1,
-        momentum=0.9,
-        nesterov=True,
-    )
-    steps = options.epochs * (len(images) // options.batch_size)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, 0.1, total_steps=steps)
+    epochs = (images for _ in range(options.epochs))
+    if options.hard:
+        draws = (HardDigits(held_out=False, draw=epoch) for epoch in range(options.epochs))
+        epochs = (tensors(draw, preprocessing)[0] for draw in draws)
     started = time.perf_counter()
-    for epoch in range(options.epochs):
-        if options.hard:
-            images, _ = tensors(HardDigits(held_out=False, draw=epoch), preprocessing)
-        order = torch.randperm(len(images), generator=generator)
-        total = 0.0
-        whole_batches = order[: len(order) // options.batch_size * options.batch_size]
-        for part in torch.split(whole_batches, options.batch_size):
-            loss = nn.functional.cross_entropy(
-                network(shifted(images[part], generator)), labels[part], label_smoothing=0.05
-            )
-            optimizer.zero_grad()
-            loss.backward()  # type: ignore[no-untyped-call]  # torch leaves it untyped
-            optimizer.step()
-            schedule.step()
-            total += loss.item() * len(part)
-        print(f"epoch {epoch + 1:3d}/{options.epochs}  loss {total / len(images):.4f}", flush=True)
-    network.eval()
+    fit(
+        network,
+        epochs,
+        labels,
+        count=options.epochs,
+        batch_size=options.batch_size,
+        generator=generator,
+        augment=shifted,
+    )
+    seconds = time.perf_counter() - started
     record = {
         "dataset": "scikit-learn handwritten digits (UCI, test part), 8×8 greys"
         + (", under noise and a covered patch" if options.hard else ""),
@@ -116,16 +96,13 @@ def main() -> None:
         "epochs": options.epochs,
         "batch_size": options.batch_size,
         "seed": options.seed,
-        "optimizer": "SGD, Nesterov momentum 0.9, weight decay 1e-4, one cycle to 0.1",
+        "optimizer": OPTIMIZER,
         "torch": torch.__version__,
         "command": f"python examples/train_digits.py --arch {options.arch} "
         f"--epochs {options.epochs} --seed {options.seed} --size {size}"
         + (" --hard" if options.hard else ""),
     }
-    print(
-        f"held-out accuracy {record['held_out_accuracy']:.4f}, "
-        f"{time.perf_counter() - started:.0f} s"
-    )
+    print(f"held-out accuracy {record['held_out_accuracy']:.4f}, {seconds:.0f} s")
     weights.save(
         options.output,
         weights.Weights(
