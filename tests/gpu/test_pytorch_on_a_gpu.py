@@ -1,0 +1,101 @@
+"""PyTorch on a real GPU: the reference there, and how well the CPU's emulation predicts its errors.
+
+A conversion for TensorRT on a host without a GPU is held to the gate by an emulation on the CPU
+(`resnet_convert.graph.emulate`). Here the same network is computed in the same type on the GPU.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from resnet_convert.graph.emulate import emulated
+from resnet_convert.graph.fold import fold
+from resnet_convert.graph.half import halve
+from resnet_convert.graph.trace import trace
+from resnet_serve import weights
+from resnet_serve.architectures import find
+from resnet_serve.datasets.digits import Digits
+from resnet_serve.parity import numerics
+from resnet_serve.runtimes import onnxruntime, pytorch
+
+pytestmark = pytest.mark.gpu
+torch = pytest.importorskip("torch")
+IMAGES = 256
+GPU = "cuda"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def gpu() -> None:
+    if not torch.cuda.is_available():
+        pytest.skip("this PyTorch sees no GPU")
+
+
+@pytest.fixture(scope="module")
+def digits() -> weights.Weights:
+    return weights.load("digits", find("resnet20"))
+
+
+@pytest.fixture(scope="module")
+def planes(digits: weights.Weights) -> NDArray[np.float32]:
+    images = Digits(held_out=True)
+    shown = [digits.preprocessing.pixels(images.image(index)) for index in range(IMAGES)]
+    return digits.preprocessing.normalize(np.stack(shown))
+
+
+@pytest.fixture(scope="module")
+def exact(digits: weights.Weights, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    return pytorch.load(digits.network(), threads=4).run(planes)
+
+
+def test_the_reference_is_the_same_on_the_gpu(
+    digits: weights.Weights, planes: NDArray[np.float32], exact: NDArray[np.float32]
+) -> None:
+    """FP32 without TF32: 23 bits of every product."""
+    on_gpu = pytorch.load(digits.network(), threads=4, device="cuda")
+    np.testing.assert_allclose(on_gpu.run(planes), exact, atol=2e-4)
+    assert on_gpu.timed(planes[:1]) > 0
+    assert on_gpu.describe()["device"] == "cuda"
+
+
+@pytest.mark.parametrize("precision", ["fp16", "bf16"])
+def test_the_emulation_predicts_the_errors_of_the_gpu(
+    digits: weights.Weights,
+    planes: NDArray[np.float32],
+    exact: NDArray[np.float32],
+    precision: str,
+) -> None:
+    predicted = _emulated(digits, planes, precision)
+    found = _on_gpu(digits, planes, precision)
+    errors = {name: _rms(each - exact) for name, each in (("cpu", predicted), ("gpu", found))}
+    print(precision, errors, numerics.compare(found, predicted))
+    # Sums are rounded in another order; the size of the error is what the gate judges.
+    assert 0.25 < errors["cpu"] / errors["gpu"] < 4
+    # Both are near the exact logits, and so near each other.
+    assert _rms(found - predicted) < 4 * errors["gpu"]
+    assert (found.argmax(1) == predicted.argmax(1)).mean() > 0.99
+
+
+def _emulated(
+    digits: weights.Weights, planes: NDArray[np.float32], precision: str
+) -> NDArray[np.float32]:
+    model = trace(digits.network(), (3, 32, 32)).model
+    fold(model)
+    halve(model, precision)
+    with onnxruntime.load(emulated(model), threads=4) as session:
+        return session.run(planes)
+
+
+def _on_gpu(digits: weights.Weights, planes: NDArray[Any], precision: str) -> NDArray[np.float32]:
+    dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}[precision]
+    network = copy.deepcopy(digits.network()).to(GPU, dtype)
+    with torch.inference_mode():
+        return network(torch.from_numpy(planes).to(GPU, dtype)).float().cpu().numpy()
+
+
+def _rms(difference: NDArray[np.float32]) -> float:
+    return float(np.sqrt(np.mean(np.square(difference, dtype=np.float64))))
