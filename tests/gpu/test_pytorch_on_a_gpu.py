@@ -94,7 +94,8 @@ def _on_gpu(digits: weights.Weights, planes: NDArray[Any], precision: str) -> ND
     dtype = {"fp16": torch.float16, "bf16": torch.bfloat16}[precision]
     network = copy.deepcopy(digits.network()).to(GPU, dtype)
     with torch.inference_mode():
-        return network(torch.from_numpy(planes).to(GPU, dtype)).float().cpu().numpy()
+        logits = network(torch.from_numpy(planes).to(GPU, dtype))
+    return np.asarray(logits.float().cpu(), np.float32)
 
 
 def _rms(difference: NDArray[np.float32]) -> float:
