@@ -84,17 +84,56 @@ def find_factory(spec: str) -> Callable[[], nn.Module]:
 def make(factory: Callable[[], nn.Module], spec: str) -> nn.Module:
     """Call the factory: the network in evaluation mode, on the CPU, in FP32.
 
+    `DataParallel` and `torch.compile` are taken off, as they do not change what it computes.
     Raises `InputFileError` where it fails or returns something else than a module.
     """
     try:
         network = factory()
     except Exception as error:  # the user's code may raise anything
         raise _failed(f"{spec} fails", error, spec) from error
+    if isinstance(network, torch.jit.ScriptModule | torch.export.ExportedProgram):
+        scripted = isinstance(network, torch.jit.ScriptModule)
+        kind = "a TorchScript module" if scripted else "an ExportedProgram"
+        raise InputFileError(
+            f"returned {kind}, which has no Python code to trace",
+            where=spec,
+            remedy="Return the Python module that it was made from; its state_dict can be saved "
+            "and given with --weights.",
+        )
     if not isinstance(network, torch.nn.Module):
         raise InputFileError(
-            f"returned a {type(network).__name__}, not a torch.nn.Module", where=spec
+            f"returned a {type(network).__name__}, not a torch.nn.Module",
+            where=spec,
+            remedy="Return the network itself.",
+        )
+    network = _unwrapped(network)
+    if any(torch.nn.parameter.is_lazy(each) for each in network.parameters()):
+        raise InputFileError(
+            "returned a network with lazy layers, which have no weights yet",
+            where=spec,
+            remedy="Call it once on a tensor of images in the factory.",
+        )
+    if any(each.is_meta for each in (*network.parameters(), *network.buffers())):
+        raise InputFileError(
+            "returned a network on the meta device, which has no weights",
+            where=spec,
+            remedy="Make it on the CPU, or call .to_empty(device='cpu') and load its weights.",
         )
     return network.eval().cpu().float()
+
+
+def _unwrapped(network: nn.Module) -> nn.Module:
+    """The module inside `DataParallel`, `DistributedDataParallel` and `torch.compile`."""
+    wrappers = (torch.nn.DataParallel, torch.nn.parallel.DistributedDataParallel)
+    while True:
+        inner = network._modules.get("_orig_mod")
+        if isinstance(network, wrappers):
+            inner = network.module
+        elif type(network).__name__ != "OptimizedModule":
+            return network
+        if not isinstance(inner, torch.nn.Module):
+            return network
+        network = inner
 
 
 def describe(

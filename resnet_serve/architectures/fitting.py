@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -43,16 +43,37 @@ def fitting(state: dict[str, Tensor], architecture: Architecture, path: Path) ->
     )
 
 
-def disagreements(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> list[str]:
-    """Every missing, unexpected or differently shaped tensor, as text; empty where it fits."""
-    missing = [name for name in wanted if name not in state and not name.endswith(_COUNTER)]
+def disagreements(
+    state: Mapping[str, Tensor],
+    wanted: Mapping[str, Tensor],
+    *,
+    counters: Collection[str] | None = None,
+) -> list[str]:
+    """Every missing, unexpected or different tensor, as text; empty where it fits.
+
+    A tensor is different by its shape, or where one holds integers and the other fractions.
+    `counters` may be missing, by default all of BatchNorm's name for them.
+    """
+    if counters is None:
+        counters = {name for name in wanted if name.endswith(_COUNTER)}
+    missing = [name for name in wanted if name not in state and name not in counters]
     extra = [name for name in state if name not in wanted]
+    shared = [name for name in wanted if name in state]
     wrong = [
         f"{name} is {tuple(state[name].shape)}, not {tuple(wanted[name].shape)}"
-        for name in wanted
-        if name in state and state[name].shape != wanted[name].shape
+        for name in shared
+        if state[name].shape != wanted[name].shape
+    ]
+    wrong += [
+        f"{name} is {_dtype(state[name])}, not {_dtype(wanted[name])}"
+        for name in shared
+        if state[name].is_floating_point() != wanted[name].is_floating_point()
     ]
     return wrong + [f"{n} is missing" for n in missing] + [f"{n} is unexpected" for n in extra]
+
+
+def _dtype(tensor: Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
 
 
 def listed(details: Sequence[str]) -> str:
@@ -144,9 +165,18 @@ def _size(state: Mapping[str, Tensor], name: str, dimension: int) -> int:
 def check_finite(state: Mapping[str, Tensor], path: Path | str) -> None:
     """Raise `InputFileError` with the name of the first tensor that has a NaN or an infinity."""
     for name, tensor in state.items():
-        if not torch.isfinite(tensor).all():
+        if torch.isfinite(tensor).all():
+            continue
+        # FP16 has no numbers above 65504: larger ones, often variances, became infinite.
+        if tensor.dtype == torch.float16 and not tensor.isnan().any():
             raise InputFileError(
-                f"{name} contains values that are not finite (NaN or infinity)",
+                f"{name} contains infinities: FP16 overflowed when it was saved (its largest "
+                "number is 65504)",
                 where=path,
-                remedy="The training has diverged; use an earlier checkpoint.",
+                remedy="Save the FP32 weights, before .half().",
             )
+        raise InputFileError(
+            f"{name} contains values that are not finite (NaN or infinity)",
+            where=path,
+            remedy="The training has diverged; use an earlier checkpoint.",
+        )

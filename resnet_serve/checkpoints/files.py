@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 
 from resnet_serve import durable
 from resnet_serve.checkpoints import pickled
-from resnet_serve.checkpoints.state_dicts import SAVE_STATE, shortened
+from resnet_serve.checkpoints.states.containers import shortened
+from resnet_serve.checkpoints.states.selection import SAVE_STATE
 from resnet_serve.errors import InputFileError
 from resnet_serve.optional import optional
 

@@ -17,7 +17,9 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from resnet_serve.checkpoints.reading import Checkpoint
-from resnet_serve.checkpoints.state_dicts import ANCHOR, SAVE_STATE, shortened
+from resnet_serve.checkpoints.state_dicts import ANCHOR
+from resnet_serve.checkpoints.states.containers import shortened
+from resnet_serve.checkpoints.states.selection import SAVE_STATE
 from resnet_serve.errors import InputFileError
 
 if TYPE_CHECKING:

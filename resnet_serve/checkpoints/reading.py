@@ -8,12 +8,13 @@ from __future__ import annotations
 import re
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from resnet_serve.checkpoints import files, state_dicts
+from resnet_serve.checkpoints.states import matching, tensor_kinds, training_forms
 from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
 from resnet_serve.errors import InputFileError, UsageError
 
@@ -29,13 +30,15 @@ _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 class Reading:
     """The options for reading a checkpoint, such as `--ema` and `--trust-pickle`.
 
-    `sha256` is the expected SHA-256 of the file, `preprocessing` the path of a file.
+    `sha256` is the expected SHA-256 of the file, `preprocessing` the path of a file, and `key` the
+    place of the network among several in the file.
     """
 
     ema: bool = False
     trust_pickle: bool = False
     sha256: str | None = None
     preprocessing: Path | None = None
+    key: str | None = None
 
     @property
     def of_files(self) -> str | None:
@@ -44,6 +47,7 @@ class Reading:
             "--ema": self.ema,
             "--trust-pickle": self.trust_pickle,
             "--weights-sha256": self.sha256 is not None,
+            "--weights-key": self.key is not None,
         }
         return next((flag for flag, value in given.items() if value), None)
 
@@ -90,8 +94,17 @@ class Checkpoint:
     trusted_pickle: bool
 
 
-def read(spec: str, reading: Reading = AS_IT_IS, progress: Progress | None = None) -> Checkpoint:
+def read(
+    spec: str,
+    reading: Reading = AS_IT_IS,
+    progress: Progress | None = None,
+    *,
+    wanted: matching.Wanted | None = None,
+) -> Checkpoint:
     """Read the checkpoint at a path or an address, which is downloaded first.
+
+    `wanted` are the entries of a custom module, which are taken by their own names; without it, the
+    network is one of the family.
 
     Raises `UsageError` for options that do not fit, `InputFileError` for a file that is not a
     checkpoint or has another SHA-256, and `HostError` for a download that fails.
@@ -110,20 +123,31 @@ def read(spec: str, reading: Reading = AS_IT_IS, progress: Progress | None = Non
             remedy="It is damaged, or not the intended file.",
         )
     contents = files.read(path, trust_pickle=reading.trust_pickle)
-    choice = state_dicts.choose(contents.loaded, path, ema=reading.ema)
-    chosen, notices = choice.network, choice.notices
+    chosen, notices = _network(contents.loaded, path, reading, wanted)
     if contents.trusted_pickle:
         notices += (f"{path} contains pickled code, which was RUN (--trust-pickle)",)
+    tensor_kinds.check(chosen.tensors, path)
     place = ", ".join(filter(None, (chosen.place, "averaged" if chosen.averaged else "")))
     return Checkpoint(
         path=path,
         source=f"{spec} ({place})" if place else spec,
-        tensors=chosen.tensors,
+        tensors={name: tensor.detach() for name, tensor in chosen.tensors.items()},
         metadata=contents.metadata,
         sha256=digest,
         notices=notices,
         trusted_pickle=contents.trusted_pickle,
     )
+
+
+def _network(
+    loaded: object, path: Path, reading: Reading, wanted: matching.Wanted | None
+) -> tuple[state_dicts.StateDict | matching.Match, tuple[str, ...]]:
+    """The network in the object of a file, and notices for the user."""
+    if wanted is not None:
+        return matching.match(loaded, wanted, path, ema=reading.ema, key=reading.key)
+    choice = state_dicts.choose(loaded, path, ema=reading.ema, key=reading.key)
+    form = training_forms.plain(choice.network.tensors, path)
+    return replace(choice.network, tensors=form.tensors), choice.notices + form.notices
 
 
 def is_file(spec: str) -> bool:

@@ -1,26 +1,32 @@
 """The weights of a custom module (`--module`): its own, random ones, or those of a checkpoint.
 
-Without `--weights` the network keeps the weights that its factory gives it. A checkpoint must fit
-strictly; wrappers' prefixes of its names (`module.`, `model.`) are removed as for the family.
+Without `--weights` the network keeps the weights that its factory gives it. Every entry of the
+module's state dict must come from a checkpoint (`checkpoints/states/matching.py`).
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resnet_serve.architectures import custom_modules, untrained
-from resnet_serve.architectures.fitting import check_finite, disagreements, listed
-from resnet_serve.checkpoints import keys, metadata, preprocessing_files, sidecar_files
+from resnet_serve.architectures.fitting import check_finite
+from resnet_serve.checkpoints import metadata, preprocessing_files, sidecar_files
 from resnet_serve.checkpoints.reading import AS_IT_IS, Reading, is_file, read
+from resnet_serve.checkpoints.states import matching, tensor_kinds
 from resnet_serve.datasets import check_label_count
 from resnet_serve.download import Progress
 from resnet_serve.errors import InputFileError, UsageError
+from resnet_serve.optional import optional
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.weights import Weights, class_names, digest
 
 if TYPE_CHECKING:
-    from torch import Tensor, nn
+    import torch
+    from torch import nn
+else:
+    torch = optional("torch", extra="convert")
 
 
 @dataclass(frozen=True)
@@ -55,14 +61,14 @@ def load(
     factory = custom_modules.find_factory(module)
     option = (spec or "").partition(":")
     if spec is not None and is_file(spec):
-        found = _of_file(custom_modules.make(factory, module), spec, reading, progress)
+        found = _of_file(_made(factory, module), spec, reading, progress)
     elif spec is None:
-        network = custom_modules.make(factory, module)
+        network = _made(factory, module)
         check_finite(network.state_dict(), module)
         found = _Loaded(network, own(module), digest(network.state_dict()))
     elif option[0] == "random":
         with untrained.seeded(untrained.seed_of(option[2])):
-            network = custom_modules.make(factory, module)
+            network = _made(factory, module)
         found = _Loaded(network, f"{spec} (untrained)", "", trained=False)
     else:
         raise UsageError(
@@ -95,26 +101,39 @@ def load(
     )
 
 
+def _made(factory: Callable[[], nn.Module], module: str) -> nn.Module:
+    """The network of the factory; raises `InputFileError` for tensors that are not plain."""
+    network = custom_modules.make(factory, module)
+    state: dict[str, object] = network.state_dict()
+    odd = [name for name, value in state.items() if not isinstance(value, torch.Tensor)]
+    if odd:
+        raise InputFileError(
+            f"its state_dict() has entries that are no tensors: {', '.join(odd[:3])}",
+            where=module,
+            remedy="Return a network without get_extra_state().",
+        )
+    tensor_kinds.check(network.state_dict(), module)
+    return network
+
+
 def own(module: str) -> str:
     """The name of a module's own weights, as a source of weights."""
     return f"as {module} returns it"
 
 
 def _of_file(network: nn.Module, spec: str, reading: Reading, progress: Progress | None) -> _Loaded:
-    checkpoint = read(spec, reading, progress)
-    # The network's own names are cleaned in the same way: they too may start with `model.`.
-    wanted = keys.clean(network.state_dict())
-    details = disagreements(checkpoint.tensors, wanted.tensors)
-    if details:
-        raise InputFileError(
-            f"does not fit {type(network).__name__}: {listed(details)}",
-            where=checkpoint.path,
-            remedy="Give the checkpoint of this --module.",
-        )
+    checkpoint = read(spec, reading, progress, wanted=_wanted(network))
     check_finite(checkpoint.tensors, checkpoint.path)
-    state: dict[str, Tensor] = dict(network.state_dict())
-    state |= {f"{wanted.prefix}{name}": tensor for name, tensor in checkpoint.tensors.items()}
-    network.load_state_dict(state, strict=True)
+    # What the file may lack are counters of training alone.
+    network.load_state_dict({**network.state_dict(), **checkpoint.tensors}, strict=True)
+    loaded = network.state_dict()
+    for name, tensor in checkpoint.tensors.items():
+        if not torch.equal(loaded[name], tensor.to(loaded[name].dtype)):
+            raise InputFileError(
+                f"{type(network).__name__} changes {name} when it is loaded",
+                where=checkpoint.path,
+                remedy="Its load_state_dict() must take every tensor as it is in the file.",
+            )
     stored = metadata.Metadata(checkpoint.path, checkpoint.metadata)
     described = sidecar_files.read(checkpoint.path, overridden=reading.preprocessing is not None)
     return _Loaded(
@@ -127,6 +146,29 @@ def _of_file(network: nn.Module, spec: str, reading: Reading, progress: Progress
         checkpoint.notices,
         checkpoint.trusted_pickle,
     )
+
+
+def _wanted(network: nn.Module) -> matching.Wanted:
+    """The entries of the network that a file must hold."""
+    tensors = network.state_dict()
+    norms = (torch.nn.modules.batchnorm._NormBase,)
+    counters = {
+        f"{name}.num_batches_tracked".removeprefix(".")
+        for name, module in network.named_modules()
+        if isinstance(module, norms) and module.track_running_stats
+    }
+    by_place: dict[object, list[str]] = {}
+    for name, tensor in tensors.items():
+        if tensor.numel():
+            where = (tensor.data_ptr(), tensor.shape, tensor.stride())
+            by_place.setdefault(where, []).append(name)
+    tied = {
+        name: tuple(other for other in names if other != name)
+        for names in by_place.values()
+        for name in names
+        if len(names) > 1
+    }
+    return matching.Wanted(type(network).__name__, tensors, counters, tied)
 
 
 def _preprocessing(

@@ -119,6 +119,85 @@ def test_what_is_left_out_is_said() -> None:
     )
 
 
+BOTH: list[tuple[object, str, str]] = [
+    ({"student": NETWORK, "teacher": AVERAGE}, "student", "teacher"),
+    ({"a": {"student": NETWORK}, "b": AVERAGE, "epoch": 1}, "a.student", "b"),
+    ({"models": [NETWORK, AVERAGE], "epoch": 3}, "models.0", "models.1"),
+    (
+        {"state_dict": under("student.", NETWORK) | under("teacher.", AVERAGE)},
+        "state_dict.student",
+        "state_dict.teacher",
+    ),
+    (under("encoder_q.", NETWORK) | under("encoder_k.", AVERAGE), "encoder_q", "encoder_k"),
+    ({**NETWORK, **under("teacher.", AVERAGE)}, ".", "teacher"),
+]
+
+
+@pytest.mark.parametrize(("loaded", "first", "second"), BOTH)
+def test_of_two_networks_the_one_of_the_key_is_taken(
+    loaded: object, first: str, second: str
+) -> None:
+    text = refused(loaded)
+    assert text.startswith("net.pth: contains more than one network: ")
+    proposed = text.partition("--weights-key ")[2]
+    assert proposed in (first, second), "the remedy names one of them"
+    for key, state in ((first, NETWORK), (second, AVERAGE)):
+        assert is_the(state, choose(loaded, FILE, key=key))
+        ending = key.rpartition(".")[2] or key
+        assert is_the(state, choose(loaded, FILE, key=ending))
+
+
+def test_a_key_without_a_network_is_refused_with_those_there_are() -> None:
+    with pytest.raises(InputFileError) as caught:
+        choose({"student": NETWORK, "teacher": AVERAGE}, FILE, key="pupil")
+    assert str(caught.value) == (
+        "net.pth: contains no network 'pupil'; it contains student, teacher. "
+        "Choose one, such as --weights-key student"
+    )
+
+
+@pytest.mark.parametrize(
+    ("loaded", "others"),
+    [
+        ({**NETWORK, "epoch": 12, "arch": "resnet20"}, "epoch, arch"),
+        ({"model": NETWORK, "criterion": {"weight": torch.ones(3)}}, "criterion"),
+        ({"model": NETWORK, "discriminator": {"a.weight": torch.ones(3)}}, "discriminator"),
+    ],
+)
+def test_what_else_is_in_a_file_is_said(loaded: object, others: str) -> None:
+    choice = choose(loaded, FILE)
+    assert is_the(NETWORK, choice)
+    assert choice.notices == (f"ignored in net.pth, as not part of the network: {others}",)
+
+
+def test_the_state_of_an_optimizer_is_no_network() -> None:
+    kept = {"state": {0: {"step": torch.ones(())}}, "param_groups": [{"lr": 0.1}]}
+    named = {"state": {"layer1.0.conv1.weight": {"exp_avg": torch.ones(1)}}}
+    for optimizer in (kept, named):
+        choice = choose({"model": NETWORK, "optimizer": optimizer}, FILE)
+        assert is_the(NETWORK, choice)
+        assert choice.notices == ()
+
+
+def test_a_layer_that_may_come_after_the_classifier_is_not_left_out() -> None:
+    state = {"layer1.0.conv1.weight": torch.ones(1), "fc.weight": torch.ones(512, 64)}
+    with pytest.raises(InputFileError, match=r"metric.weight \[10, 512\] may be a layer after fc"):
+        choose({**state, "metric.weight": torch.ones(10, 512)}, FILE)
+    for beside in (torch.ones(10, 64), torch.ones(512), torch.ones(10, 512, dtype=torch.int64)):
+        assert len(choose({**state, "metric.weight": beside}, FILE).network.tensors) == 2
+
+
+def test_containers_that_refer_to_each_other_end() -> None:
+    loaded: dict[str, object] = {"model": NETWORK}
+    loaded["module"] = loaded
+    assert is_the(NETWORK, choose(loaded, FILE))
+    wide: object = {"x": torch.ones(1)}
+    for _ in range(8):
+        wide = {str(number): wide for number in range(50)}
+    with pytest.raises(InputFileError):
+        choose(wide, FILE)
+
+
 @pytest.mark.parametrize(
     ("loaded", "ema", "text"),
     [
@@ -137,19 +216,19 @@ def test_what_is_left_out_is_said() -> None:
             {"ema": AVERAGE, "state_dict_ema": NETWORK},
             True,
             "net.pth: contains more than one network: ema, state_dict_ema. "
-            "Save the state_dict() of the one you mean and give that file.",
+            "Choose one, such as --weights-key ema",
         ),
         (
             {"model": NETWORK, "state_dict": AVERAGE},
             False,
             "net.pth: contains more than one network: model, state_dict. "
-            "Save the state_dict() of the one you mean and give that file.",
+            "Choose one, such as --weights-key model",
         ),
         (
             {"state_dict": under("student.", NETWORK) | under("teacher.", AVERAGE)},
             False,
             "net.pth: contains more than one network: state_dict.student, state_dict.teacher. "
-            "Save the state_dict() of the one you mean and give that file.",
+            "Choose one, such as --weights-key state_dict.student",
         ),
         (
             {"epoch": 3},

@@ -8,6 +8,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
+    "resnet_serve/checkpoints/states/containers.py": (
+        "tests/checkpoints/test_state_dicts.py",
+        "the containers of what trainings save, each with its network",
+    ),
+    "resnet_serve/checkpoints/states/selection.py": (
+        "tests/checkpoints/test_state_dicts.py",
+        "chooses among the networks of a file",
+    ),
     "convert/resnet_convert/build_plan.py": (
         "tests/contract/test_trt_build_plan_contract.py",
         "needs TensorRT: against a double of the real bindings",

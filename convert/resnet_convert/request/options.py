@@ -130,6 +130,16 @@ class Options:
             rich_help_panel=CHECKPOINTS,
         ),
     ] = None
+    weights_key: Annotated[
+        str | None,
+        Option(
+            metavar="KEY",
+            help="Which network of a checkpoint that holds several: student, or a dot for "
+            "the names without a prefix.",
+            show_default=False,
+            rich_help_panel=CHECKPOINTS,
+        ),
+    ] = None
     preprocessing: Annotated[
         Path | str | None,
         Option(

@@ -60,7 +60,7 @@ class Request(Options):
     def reading(self) -> Reading:
         """How the checkpoint is read."""
         own = None if self.preprocessing is None else Path(self.preprocessing)
-        return Reading(self.ema, self.trust_pickle, self.weights_sha256, own)
+        return Reading(self.ema, self.trust_pickle, self.weights_sha256, own, self.weights_key)
 
     @property
     def classifies(self) -> bool:

@@ -1,0 +1,10 @@
+"""The tensors of one network among what a file holds, before they are loaded.
+
+| module | role |
+|---|---|
+| `containers` | every mapping with tensors in what a training saved |
+| `selection` | one of several networks, by the options |
+| `matching` | the entries of a custom module (`--module`) in a file, exactly |
+| `training_forms` | weights as a training keeps them: pruned, reparametrised, LoRA, … |
+| `tensor_kinds` | tensors that are not plain numbers: sparse, quantized, meta, … |
+"""
