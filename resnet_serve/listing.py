@@ -10,7 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from resnet_serve.passport import ConvertedPassport, EngineState
+from resnet_serve.passport import CheckpointFacts, ConvertedPassport, EngineState, Passport
 from resnet_serve.triton import versions
 from resnet_serve.triton.versions import Deployed
 
@@ -68,6 +68,7 @@ def rows(found: Sequence[Deployed], *, now: datetime | None = None) -> list[dict
                 "architecture": passport.architecture,
                 "precision": passport.precision,
                 "trained": passport.trained,
+                "assumed": _assumed(passport),
                 "gate_overridden": passport.overridden,
                 "head": passport.head if isinstance(passport, ConvertedPassport) else CLASSIFIER,
                 "top1": decisions and decisions.converted_top1,
@@ -80,6 +81,14 @@ def rows(found: Sequence[Deployed], *, now: datetime | None = None) -> list[dict
             }
         )
     return listed
+
+
+def _assumed(passport: Passport) -> list[str]:
+    """What no file said of a converted network's weights, by subject."""
+    weights = passport.weights
+    if not isinstance(weights, CheckpointFacts):
+        return []  # a composed model: its members have them
+    return [each.subject for each in weights.assumptions]
 
 
 def unbuilt(found: Sequence[Deployed]) -> list[Deployed]:

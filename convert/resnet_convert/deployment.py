@@ -164,6 +164,7 @@ def stamp(conversion: Conversion) -> ConvertedPassport:
             trained=loaded.trained,
             trusted_pickle=loaded.trusted_pickle,
             training=loaded.training,
+            assumptions=loaded.assumptions,
         ),
         model=OnnxFacts(
             file=MODEL_FILE,

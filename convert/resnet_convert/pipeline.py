@@ -95,6 +95,8 @@ def _convert(request: Request, build_host: BuildHost | None, log: StageLog) -> C
         loaded = _load_weights(request, log.progress)
         calibration_set, validation_set = _images(request, loaded)
         say(_weights_summary(loaded))
+    for each in loaded.assumptions:
+        log.progress.note(str(each))
     if request.arch == AUTO:
         request = replace(request, arch=loaded.architecture.name)
     log.warn(*loaded.notices, _untrained(request, loaded))
@@ -147,22 +149,23 @@ def _build_host(request: Request) -> Iterator[tuple[BuildHost | None, HostError 
 def _load_weights(request: Request, progress: Progress) -> Weights:
     labels = None if request.labels is None else class_names.resolve(request.labels)
     if request.module is not None:
-        return custom_modules.load(
+        loaded = custom_modules.load(
             request.module,
             request.weights,
             labels=labels,
             reading=request.reading,
             progress=progress.advance,
         )
-    loaded = weights.load(
-        request.weights_spec,
-        request.architecture,
-        labels=labels,
-        reading=request.reading,
-        progress=progress.advance,
-    )
-    check_label_count(loaded.labels, loaded.architecture.classes)
-    return loaded
+    else:
+        loaded = weights.load(
+            request.weights_spec,
+            request.architecture,
+            labels=labels,
+            reading=request.reading,
+            progress=progress.advance,
+        )
+        check_label_count(loaded.labels, loaded.architecture.classes)
+    return loaded if request.classifies else loaded.without_classes()
 
 
 def _images(request: Request, loaded: Weights) -> tuple[Images | None, Images]:
@@ -195,9 +198,11 @@ def _evaluator(request: Request, reference: Reference, images: Images) -> Evalua
 
 def _weights_summary(loaded: Weights) -> str:
     architecture = loaded.architecture
+    assumed = ", ".join(each.subject for each in loaded.assumptions)
     return (
         f"{architecture.name}, {architecture.parameters:,} parameters, "
         f"{architecture.classes} classes, from {loaded.source}"
+        + (f"; assumed: {assumed}" if assumed else "")
     )
 
 

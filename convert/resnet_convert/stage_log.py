@@ -40,6 +40,9 @@ class Progress(Protocol):
     def advance(self, done: int, total: int) -> None:
         """Within the stage, `done` of `total` bytes or images are through."""
 
+    def note(self, text: str) -> None:
+        """Something to know about the stage before, as one line."""
+
     def finish(self, summary: str) -> None:
         """The stage is done; `summary` is one line on its result."""
 
@@ -51,6 +54,9 @@ class Silent:
         """Nothing."""
 
     def advance(self, done: int, total: int) -> None:
+        """Nothing."""
+
+    def note(self, text: str) -> None:
         """Nothing."""
 
     def finish(self, summary: str) -> None:

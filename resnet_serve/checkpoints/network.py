@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resnet_serve.architectures import Architecture
@@ -16,49 +17,61 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 
-def network_of(
-    found: Checkpoint, described: Sidecar, given: Architecture | None
-) -> tuple[Architecture, tuple[str, ...]]:
-    """The network, with the file's own stem and classifier, and notices on how it was determined.
+@dataclass(frozen=True)
+class Identified:
+    """The network of a checkpoint, with the file's own stem and classifier, and how it is known.
 
-    `given` is the architecture from the options. Raises `InputFileError` where none is given and
-    the checkpoint does not determine it.
+    `recorded` says that the file or one beside it names the network, so that its arithmetic is
+    known. `twins` are other networks with the same tensors, where nothing chooses between them;
+    `notices` are sentences for the user.
+    """
+
+    architecture: Architecture
+    recorded: bool = False
+    notices: tuple[str, ...] = ()
+    twins: tuple[str, ...] = ()
+
+
+def network_of(found: Checkpoint, described: Sidecar, given: Architecture | None) -> Identified:
+    """The network of a checkpoint; `given` is the architecture from the options.
+
+    Raises `InputFileError` where none is given and the checkpoint does not determine it.
     """
     doubts = "; ".join(described.doubts)
     if given is not None:
         architecture = _fitted(given, found.tensors)
         notice = f"{doubts}: it is read as a {architecture.name} nevertheless"
-        return architecture, (notice,) if doubts else ()
+        return Identified(architecture, _recorded(found, described), (notice,) if doubts else ())
     if doubts:
         raise InputFileError(
             f"{doubts}: its tensors alone do not show what it computes",
             where=found.path.with_name(CONFIG_FILE),
             remedy="Give --arch if it computes the same, or --module with its own code.",
         )
-    architecture, twins = _inferred(found, described)
-    return architecture, () if twins is None else (twins,)
+    return _inferred(found, described)
 
 
-def _inferred(found: Checkpoint, described: Sidecar) -> tuple[Architecture, str | None]:
+def _recorded(found: Checkpoint, described: Sidecar) -> bool:
+    named = found.metadata.get("architecture", described.architecture)
+    return named is not None or described.strided is not None
+
+
+def _inferred(found: Checkpoint, described: Sidecar) -> Identified:
     """The network that the file or its sidecar files name, or else the first that fits.
 
-    And a notice where other networks fit too.
+    Then other networks that fit too are its twins.
     """
     # Where nothing fits, `inferred` raises the error.
     row, *others = candidates(found.tensors) or (inferred(found.tensors, found.path),)
+    recorded = _recorded(found, described)
     named = found.metadata.get("architecture", described.architecture)
     for each in (row, *others):
         if each.name == named:
-            return each, None
+            return Identified(each, recorded)
     for each in (row, *others):
         if each.strided == described.strided:
-            return each, None
-    if not others:
-        return row, None
-    return row, (
-        f"{found.path} is read as a {row.name}, but has the same tensors as "
-        f"{', '.join(each.name for each in others)}: choose with --arch"
-    )
+            return Identified(each, recorded)
+    return Identified(row, recorded, twins=tuple(each.name for each in others))
 
 
 def _fitted(architecture: Architecture, state: Mapping[str, Tensor]) -> Architecture:

@@ -9,6 +9,7 @@ from typing import Any
 from resnet_serve.parity.numerics import Numerics
 from resnet_serve.passport.facts import Facts
 from resnet_serve.preprocessing import Preprocessing
+from resnet_serve.weights.assumptions import Assumption
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,13 +23,15 @@ class WeightsFacts(Facts):
 class CheckpointFacts(WeightsFacts):
     """The checkpoint: what it is called, its SHA-256, what is known of its training.
 
-    `trusted_pickle` says that code in it was run (`--trust-pickle`).
+    `trusted_pickle` says that code in it was run (`--trust-pickle`). `assumptions` are what no file
+    says and the conversion took for granted.
     """
 
     source: str
     sha256: str
     trusted_pickle: bool
     training: Mapping[str, Any]
+    assumptions: tuple[Assumption, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -5,6 +5,7 @@
 | `loading` | `--weights`: published files, the digits network, random, checkpoints |
 | `custom_modules` | the weights of a network of the user's own (`--module`) |
 | `class_names` | class names: built-in data sets, or a file |
+| `defaults` | what is taken where no file says it |
 | `assumptions` | what no file says and the conversion takes for granted |
 
 Imports `checkpoints/` and `architectures/`, and is imported by neither.

@@ -20,7 +20,8 @@ from resnet_serve.download import Progress
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional
 from resnet_serve.preprocessing import Preprocessing
-from resnet_serve.weights import Weights, class_names, digest
+from resnet_serve.weights import Weights, class_names, defaults, digest
+from resnet_serve.weights.assumptions import Assumption
 
 if TYPE_CHECKING:
     import torch
@@ -75,28 +76,29 @@ def load(
             f"{spec!r} names weights of the family, not of {module}",
             remedy="Give --weights a checkpoint, or omit it for the module's own weights.",
         )
-    notices = found.notices
+    assumptions: tuple[Assumption, ...] = ()
     if preprocessing is None:
-        preprocessing, notices = _preprocessing(found, reading, module)
+        preprocessing, assumptions = _preprocessing(found, reading)
     described = custom_modules.describe(module, factory, found.network, preprocessing)
     if not found.trained:
         with untrained.seeded(0):
             untrained.estimate_statistics(found.network, (described.channels, *preprocessing.crop))
     if labels is not None:
         check_label_count(labels, described.classes)
-    stored = found.stored
+    names = labels or (found.stored and found.stored.labels(described.classes))
+    if names is None:
+        assumptions += defaults.labels_assumed(described.classes)
     return Weights(
         architecture=described,
         state=found.network.state_dict(),
         preprocessing=preprocessing,
-        labels=labels
-        or (stored and stored.labels(described.classes))
-        or class_names.default(described.classes),
+        labels=names or class_names.default(described.classes),
         source=found.source,
         sha256=found.sha256 or digest(found.network.state_dict()),
         trained=found.trained,
-        training=stored.training() if stored else {},
-        notices=notices,
+        training=found.stored.training() if found.stored else {},
+        notices=found.notices,
+        assumptions=assumptions,
         trusted_pickle=found.trusted_pickle,
     )
 
@@ -172,15 +174,11 @@ def _wanted(network: nn.Module) -> matching.Wanted:
 
 
 def _preprocessing(
-    found: _Loaded, reading: Reading, module: str
-) -> tuple[Preprocessing, tuple[str, ...]]:
-    base, notices = found.preprocessing or Preprocessing(), found.notices
+    found: _Loaded, reading: Reading
+) -> tuple[Preprocessing, tuple[Assumption, ...]]:
+    base = found.preprocessing or Preprocessing()
     if reading.preprocessing is not None:
-        return preprocessing_files.override(reading.preprocessing, base), notices
-    if found.preprocessing is None:
-        height, width = base.crop
-        notices += (
-            f"the preprocessing of {module} is unknown: {height} × {width} pixels and ImageNet's "
-            "mean and std are assumed; set it with --preprocessing FILE",
-        )
-    return base, notices
+        return preprocessing_files.override(reading.preprocessing, base), ()
+    if found.preprocessing is not None:
+        return base, ()
+    return base, (defaults.preprocessing_assumed(base, "torchvision's V1 table"),)

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
-from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from resnet_serve import durable
@@ -25,8 +24,8 @@ from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional
 from resnet_serve.preprocessing import Preprocessing
-from resnet_serve.weights import class_names
-from resnet_serve.weights.assumptions import Assumption
+from resnet_serve.weights import class_names, defaults
+from resnet_serve.weights.assumptions import Assumption, Subject
 
 if TYPE_CHECKING:
     import torch
@@ -63,6 +62,12 @@ class Weights:
         network = build(self.architecture)
         network.load_state_dict(dict(self.state), strict=True)
         return network.requires_grad_(False)
+
+    def without_classes(self) -> Weights:
+        """The same for outputs that rank no classes: nothing is assumed of classes then."""
+        of_classes = (Subject.LABELS, Subject.ACTIVATION)
+        kept = tuple(each for each in self.assumptions if each.subject not in of_classes)
+        return replace(self, assumptions=kept)
 
 
 def load(
@@ -173,7 +178,7 @@ def _random(architecture: Architecture, option: str, labels: tuple[str, ...] | N
     return Weights(
         architecture=architecture,
         state=state,
-        preprocessing=_default_preprocessing(architecture),
+        preprocessing=defaults.preprocessing(architecture),
         labels=labels or class_names.default(architecture.classes),
         source=f"random:{seed} (untrained)",
         sha256=digest(state),
@@ -197,53 +202,44 @@ def _file(
     found = naming.of_family(read(spec, reading, progress))
     overridden = reading.preprocessing is not None
     described = sidecar_files.read(found.path, overridden=overridden)
-    architecture, notices = network_of(found, described, architecture)
-    notices = found.notices + notices
+    published = catalog.recognised(found.sha256)
+    identified = network_of(found, described, architecture)
+    architecture = identified.architecture
+    notices = found.notices + identified.notices
+    assumptions = defaults.network_assumed(architecture.name, identified.twins)
     state = fitting(dict(found.tensors), architecture, found.path)
     if labels is not None:
         check_label_count(labels, architecture.classes)
+    if not identified.recorded and published is None:
+        assumptions += (defaults.arithmetic_assumed(architecture.name),)
     stored = metadata.Metadata(found.path, found.metadata)
     preprocessing, training = stored.preprocessing() or described.preprocessing, stored.training()
-    published = catalog.recognised(found.sha256)
     if published is not None and preprocessing is None:
         preprocessing, training = published.preprocessing, published.record
         if not overridden:
             notices += (f"{found.path} is torchvision's {published}, whose preprocessing is used",)
     if preprocessing is None:
-        preprocessing = _default_preprocessing(architecture)
-        if (architecture.channels == 1 or architecture.bare_stem) and not overridden:
-            notices += (
-                f"{found.path} does not record how its images are normalised: mean "
-                f"{preprocessing.mean[0]:.3f} and std {preprocessing.std[0]:.3f} are assumed; "
-                "set them with --preprocessing FILE",
-            )
+        preprocessing = defaults.preprocessing(architecture)
+        if not overridden:
+            table = defaults.table_of(architecture)
+            assumptions += (defaults.preprocessing_assumed(preprocessing, table),)
+    names = labels or stored.labels(architecture.classes)
+    names = names or described.labels_of(architecture.classes)
+    if names is None and published is None:
+        assumptions += defaults.labels_assumed(architecture.classes)
     return Weights(
         architecture=architecture,
         state=state,
         preprocessing=preprocessing,
-        labels=labels
-        or stored.labels(architecture.classes)
-        or described.labels_of(architecture.classes)
-        or class_names.default(architecture.classes),
+        labels=names or class_names.default(architecture.classes),
         source=found.source,
         sha256=found.sha256,
         trained=stored.trained(),
         training=training,
         notices=notices,
+        assumptions=assumptions,
         trusted_pickle=found.trusted_pickle,
     )
-
-
-def _default_preprocessing(architecture: Architecture) -> Preprocessing:
-    side = architecture.image_size
-    found = Preprocessing(resize=side, crop=(side, side), resize_mode="exact")
-    found = Preprocessing() if architecture.family == "ImageNet" else found
-    if architecture.bare_stem:  # as timm trained all of them
-        found = replace(found, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)
-    # Training scripts for grey images share no convention: ImageNet's mean and std, averaged.
-    if architecture.channels == 1:
-        return replace(found, mean=(fmean(found.mean),), std=(fmean(found.std),))
-    return found
 
 
 def save(path: Path, weights: Weights) -> None:

@@ -20,6 +20,7 @@ from resnet_serve.checkpoints.reading import Reading
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.errors import InputFileError
 from resnet_serve.preprocessing import Preprocessing
+from resnet_serve.weights.assumptions import Subject
 
 GREY = find("resnet20").with_channels(1)
 
@@ -84,9 +85,10 @@ def test_how_grey_is_normalised_is_said_when_it_is_assumed(checkpoint: Path) -> 
     found = weights.load(str(checkpoint), find("resnet20"))
     assert found.architecture == GREY
     assert found.preprocessing.channels == 1
-    assert found.notices == (
-        f"{checkpoint} does not record how its images are normalised: mean 0.449 and std 0.226 "
-        "are assumed; set them with --preprocessing FILE",
+    said = {each.subject: str(each) for each in found.assumptions}
+    assert said[Subject.PREPROCESSING] == (
+        "preprocessing assumed: both sides to 32 × 32, bilinear, mean 0.449 and std 0.226 "
+        "(no table has grey images); state it with --preprocessing FILE"
     )
 
 

@@ -12,6 +12,7 @@ class Recorder(Silent):
         self.moment = moment
         self.stages: list[str] = []
         self.summaries: list[str] = []
+        self.notes: list[str] = []
 
     def stage(self, name: str) -> None:
         self.stages.append(name)
@@ -20,6 +21,9 @@ class Recorder(Silent):
     def advance(self, done: int, total: int) -> None:
         assert 0 < done <= total
         self._now("advance")
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def finish(self, summary: str) -> None:
         self.summaries.append(summary)

@@ -15,6 +15,7 @@ from resnet_serve.architectures import custom_modules as module_architecture
 from resnet_serve.checkpoints.reading import Reading
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.weights import custom_modules
+from resnet_serve.weights.assumptions import Assumption, Subject
 
 MODULE = "classifiers:VGGLike"
 
@@ -305,4 +306,10 @@ def test_labels_are_as_many_as_it_answers(reading: Reading) -> None:
 def test_without_a_word_on_images_imagenet_s_are_assumed_and_that_is_said() -> None:
     loaded = custom_modules.load(MODULE, "random")
     assert loaded.preprocessing.crop == (224, 224)
-    assert any("--preprocessing" in notice for notice in loaded.notices)
+    assert loaded.assumptions == (
+        Assumption(
+            Subject.PREPROCESSING,
+            "256 to 224 × 224, bilinear, ImageNet's mean and std (torchvision's V1 table)",
+            "--preprocessing FILE",
+        ),
+    )

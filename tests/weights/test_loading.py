@@ -21,6 +21,7 @@ from resnet_serve.architectures import Architecture, build, find, fitting
 from resnet_serve.checkpoints.reading import Reading
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.weights import class_names
+from resnet_serve.weights.assumptions import Subject
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RESNET20 = find("resnet20")
@@ -181,11 +182,16 @@ def test_twins_are_told_apart_by_the_file_or_said(
     torch.save(state, tmp_path / "net.pth")
     silent = weights.load(str(tmp_path / "net.pth"), None)
     assert silent.architecture.name == "resnet20"
-    assert any("the same tensors as plain20" in notice for notice in silent.notices)
+    said = {each.subject: str(each) for each in silent.assumptions}
+    assert said[Subject.NETWORK] == (
+        "network assumed: resnet20, although plain20 has the same tensors; "
+        "state it with --arch NAME"
+    )
     plain = replace(random20, architecture=find("plain20"))
     weights.save(tmp_path / "plain.safetensors", plain)
     named = weights.load(str(tmp_path / "plain.safetensors"), None)
     assert (named.architecture.name, named.notices) == ("plain20", ())
+    assert named.assumptions == ()
 
 
 def counted(row: Architecture) -> Architecture:

@@ -19,6 +19,7 @@ from resnet_serve.architectures import catalog, find
 from resnet_serve.checkpoints.reading import Reading
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.preprocessing import Preprocessing
+from resnet_serve.weights.assumptions import Subject
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 RESNET20 = find("resnet20")
@@ -89,10 +90,9 @@ def test_how_timm_s_resnetv2_see_images_is_said_when_it_is_assumed(tmp_path: Pat
     assert loaded.preprocessing == Preprocessing(
         interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3
     )
-    assert loaded.notices == (
-        "the names are those of timm (resnetv2), read as torchvision's",
-        f"{path} does not record how its images are normalised: mean 0.500 and std 0.500 are "
-        "assumed; set them with --preprocessing FILE",
+    assert loaded.notices == ("the names are those of timm (resnetv2), read as torchvision's",)
+    assert "preprocessing assumed: 256 to 224 × 224, bicubic, mean 0.500 and std 0.500" in str(
+        {each.subject: str(each) for each in loaded.assumptions}[Subject.PREPROCESSING]
     )
 
 

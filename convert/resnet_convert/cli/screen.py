@@ -39,6 +39,9 @@ class _Lines:
 
     def advance(self, done: int, total: int) -> None: ...
 
+    def note(self, text: str) -> None:
+        _note(text)
+
     def finish(self, summary: str) -> None:
         seconds = time.perf_counter() - self._started
         console.err.print(f"{self._stage:<{_WIDTH}}{seconds:6.1f} s  {summary}", soft_wrap=True)
@@ -56,8 +59,16 @@ class _Bars:
     def advance(self, done: int, total: int) -> None:
         self._bars.update(self._task, completed=done, total=total or None)
 
+    def note(self, text: str) -> None:
+        _note(text)
+
     def finish(self, summary: str) -> None:
         self._bars.update(self._task, completed=1, total=1, summary=summary)
+
+
+def _note(text: str) -> None:
+    """A line of its own; while bars are shown it goes above them."""
+    console.err.print(Text(f"  {text}", "yellow"), soft_wrap=True)
 
 
 @contextmanager
@@ -191,6 +202,9 @@ def sentence(conversion: Conversion) -> Panel:
         f"{speed}{kept}.\n"
     )
     text.append(f"Report: {conversion.path}/report.html\n")
+    if conversion.weights.assumptions:
+        subjects = ", ".join(each.subject for each in conversion.weights.assumptions)
+        text.append(f"Assumed, because no file says it: {subjects}.\n", "yellow")
     if conversion.engine_state is EngineState.NOT_BUILT:
         text.append("Its TensorRT plan is NOT built: there is no engine yet.\n", "bold yellow")
     elif conversion.engine_state is EngineState.BY_SERVER:

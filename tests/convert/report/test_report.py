@@ -136,6 +136,7 @@ def test_is_balanced_html_without_repeated_ids(page: str) -> None:
 def test_has_every_section_in_order(page: str) -> None:
     assert Outline(page).headings == [
         "Key facts",
+        "Assumptions",
         "Warnings",
         "Stages",
         "Parity",
