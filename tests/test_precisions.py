@@ -17,6 +17,7 @@ def test_budgets_are_ordered_from_exact_to_approximate() -> None:
         assert tighter.sqnr_db > looser.sqnr_db
         assert tighter.agreement > looser.agreement
         assert tighter.top1_points < looser.top1_points
+        assert tighter.margin_points < looser.margin_points
 
 
 @pytest.mark.parametrize("name", PRECISIONS)

@@ -209,7 +209,7 @@ class _Entered:
             return EntrantResult(entrant, error.what), None
         except ResnetServeError as error:
             return EntrantResult(entrant, str(error)), None
-        budget = self._request_for(entrant).precision_row.budget
+        budget = self._request_for(entrant).gate_budget
         verdict = found.verdict(budget, trained=self.reference.weights.trained)
         if candidate.check is not None:
             verdict = Verdict((*verdict.checks, candidate.check))

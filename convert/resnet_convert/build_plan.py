@@ -189,7 +189,7 @@ def _build(
     ) as (candidate, built):
         with log.stage(StageName.PARITY) as say:
             found = compare(recorded, candidate, recorded, log.progress)
-            budget = precisions.find(stamped.precision).budget
+            budget = stamped.gate.budget or precisions.find(stamped.precision).budget
             verdict = found.verdict(budget, trained=stamped.trained)
             if candidate.check is not None:
                 verdict = Verdict((candidate.check, *verdict.checks))

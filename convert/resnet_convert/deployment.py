@@ -202,7 +202,7 @@ def stamp(conversion: Conversion) -> ConvertedPassport:
         if precise.mixed_precision is None
         else precise.mixed_precision.to_json(),
         compiled_operators=found.compiled,
-        gate=GateFacts.decided(conversion.verdict),
+        gate=GateFacts.decided(conversion.verdict, request.gate_budget),
         warnings=conversion.warnings,
         stages=tuple(
             StageFacts(name=stage.name, seconds=round(stage.seconds, 3), summary=stage.summary)

@@ -69,9 +69,7 @@ def prove(
                 reference.inputs(spread(images, INSPECTED_IMAGES)),
                 threads=reference.threads,
             )
-            verdict = measurements.verdict(
-                request.precision_row.budget, trained=reference.weights.trained
-            )
+            verdict = measurements.verdict(request.gate_budget, trained=reference.weights.trained)
             if candidate.check is not None:
                 verdict = Verdict((candidate.check, *verdict.checks))
             say(_parity_summary(measurements, verdict))
@@ -170,6 +168,9 @@ def _parity_summary(measurements: Measurements, verdict: Verdict) -> str:
     decisions, text = measurements.decisions, measurements.summary
     if decisions is not None and decisions.converted_top1 is not None:
         text += f", top-1 {decisions.reference_top1:.2f} → {decisions.converted_top1:.2f} %"
+    unshown = ", ".join(check.name for check in verdict.unshown)
+    if unshown:
+        text += f"; {measurements.count:,} images do not show: {unshown}"
     return f"{'passed' if verdict.passed else 'NOT MET'}: {text}"
 
 

@@ -1,17 +1,24 @@
 """The distance between the outputs of two networks: max |Δ|, cosine, SQNR.
 
 SQNR = 10·log10( Σ reference² / Σ (reference − converted)² )   in dB
+
+A smallest cosine and a largest |Δ| get worse with every image; they name the worst image and are
+not compared with a limit. What is, means the same for any number of images: the SQNR, a ratio of
+sums, and the 5 % quantile of the images' cosines, with its bounds (`bounds.py`).
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_serve.parity.bounds import rank_above, rank_below, share_shown
+
+TAIL = 0.05  # the share of images that may be further away than a limit
 EXACT_DB = 200.0  # the SQNR of identical signals; float32 itself ends near 150
 
 
@@ -20,6 +27,9 @@ class Numerics:
     """The distance over `images` rows; `cosine` is the smallest of any row, `worst` its index.
 
     `max_abs` is the largest |Δ|, `relative` the same divided by the reference's largest value.
+    `cosine_low` and `cosine_high` bound the 5 % quantile of the cosines from below and from above,
+    each with 95 % confidence; fewer than 59 images have no lower bound, and there it is the
+    smallest. `scale` is Σ reference·converted / Σ reference², one where nothing grew or shrank.
     With several outputs every number is from the output where it is worst; `output` names the one
     with the smallest SQNR.
     """
@@ -31,6 +41,14 @@ class Numerics:
     sqnr_db: float
     worst: int
     output: str = "logits"
+    cosine_low: float | None = None
+    cosine_high: float | None = None
+    scale: float | None = None
+
+    @property
+    def shown_share(self) -> float:
+        """The share of all images whose cosine is shown to be `cosine_low` or more: up to 95 %."""
+        return min(1 - TAIL, share_shown(self.images))
 
     def to_json(self) -> dict[str, object]:
         """Its fields by name."""
@@ -46,6 +64,7 @@ class Comparison:
     _largest: float = 0.0
     _signal: float = 0.0
     _noise: float = 0.0
+    _product: float = 0.0
     _cosines: list[float] = field(default_factory=list)
 
     def add(self, reference: NDArray[np.float32], converted: NDArray[np.float32]) -> None:
@@ -65,6 +84,7 @@ class Comparison:
             self._largest = max(self._largest, float(np.abs(a).max(initial=0.0)))
             self._signal += float(np.square(a).sum())
             self._noise += float(np.square(delta).sum())
+            self._product += float((a * b).sum())
         self._cosines += np.where(finite, cosines, -np.inf).tolist()
 
     def result(self) -> Numerics:
@@ -74,7 +94,10 @@ class Comparison:
         if images:
             worst = self._cosines.index(smallest)
         if smallest == -math.inf:
-            return Numerics(images, math.inf, math.inf, -1.0, -math.inf, worst, self.output)
+            return Numerics(
+                images, math.inf, math.inf, -1.0, -math.inf, worst, self.output, -1.0, -1.0, 0.0
+            )
+        low, high = _quantile(self._cosines)
         return Numerics(
             images=images,
             max_abs=self._max_abs,
@@ -83,6 +106,9 @@ class Comparison:
             sqnr_db=decibels(self._signal, self._noise),
             worst=worst,
             output=self.output,
+            cosine_low=low,
+            cosine_high=high,
+            scale=self._product / self._signal if self._signal else None,
         )
 
 
@@ -115,7 +141,23 @@ def worst(found: Iterable[Numerics]) -> Numerics:
         sqnr_db=min(n.sqnr_db for n in each),
         worst=furthest.worst,
         output=min(each, key=lambda n: n.sqnr_db).output,
+        cosine_low=min(n.cosine if n.cosine_low is None else n.cosine_low for n in each),
+        cosine_high=min(n.cosine if n.cosine_high is None else n.cosine_high for n in each),
+        scale=max(
+            (n.scale for n in each if n.scale is not None),
+            key=lambda scale: abs(scale - 1),
+            default=None,
+        ),
     )
+
+
+def _quantile(cosines: Sequence[float]) -> tuple[float, float]:
+    """The bounds of the 5 % quantile; the smallest where there are too few for a lower one."""
+    ranked, n = sorted(cosines), len(cosines)
+    if not n:
+        return 1.0, 1.0
+    low, high = max(1, rank_below(n, TAIL)), min(n, rank_above(n, TAIL))
+    return min(1.0, ranked[low - 1]), min(1.0, ranked[high - 1])
 
 
 def decibels(signal: float, noise: float) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from typing import Any, Protocol, Self
 
 from resnet_serve.parity.accuracy import Decisions
-from resnet_serve.parity.gate import Check, Verdict
+from resnet_serve.parity.gate import Budget, Check, Verdict
 from resnet_serve.parity.latency import Latency, Ratio
 from resnet_serve.parity.numerics import Numerics
 from resnet_serve.passport.facts import Facts
@@ -73,16 +73,25 @@ class ParityFacts(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class GateFacts(Facts):
-    """Every check of the gate; `overridden` where the model was deployed although one failed."""
+    """Every check of the gate; `overridden` where the model was deployed although one failed.
+
+    `budget` is what was allowed, where it was recorded.
+    """
 
     passed: bool
     checks: tuple[Check, ...]
     overridden: bool
+    budget: Budget | None = None
 
     @classmethod
-    def decided(cls, verdict: Verdict) -> Self:
+    def decided(cls, verdict: Verdict, budget: Budget | None = None) -> Self:
         """The facts of a model that is deployed with this verdict."""
-        return cls(passed=verdict.passed, checks=verdict.checks, overridden=not verdict.passed)
+        return cls(
+            passed=verdict.passed,
+            checks=verdict.checks,
+            overridden=not verdict.passed,
+            budget=budget,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from scipy.stats import binomtest
 
 from resnet_serve.parity.accuracy import (
     decide,
+    margin_interval,
     mcnemar_exact,
     newcombe_interval,
     wilson_interval,
@@ -198,3 +199,49 @@ def test_the_numbers_belong_together(images: int, classes: int, seed: int) -> No
     low, high = found.interval_points
     assert low <= found.difference_points + 1e-9
     assert high >= found.difference_points - 1e-9
+
+
+def test_changed_decisions_lose_what_the_reference_gave_for_them() -> None:
+    reference = np.log([[0.9, 0.1, 1e-9], [0.4, 0.39, 0.21], [0.2, 0.7, 0.1], [0.2, 0.7, 0.1]])
+    converted = np.eye(3)[[1, 1, 1, 0]]
+    found = decide(reference.astype(np.float32), converted.astype(np.float32))
+    lost = 100 * (0.8 + 0.01 + 0.0 + 0.5) / 4
+    assert found.margin_points == pytest.approx(lost, abs=1e-4)
+    given = decide(np.exp(reference).astype(np.float32), converted, probabilities=True)
+    assert given.margin_points == pytest.approx(lost, abs=1e-4)
+
+
+def test_without_changed_decisions_nothing_is_lost() -> None:
+    logits = np.eye(5, dtype=np.float32)
+    found = decide(logits, logits)
+    assert found.margin_points == 0
+    assert found.margin_interval is not None
+    assert found.margin_interval[0] == 0
+    assert found.margin_interval[1] > 25
+
+
+def test_the_bounds_of_the_margin_hold_as_often_as_they_say() -> None:
+    """Mostly zeros and a few numbers up to one, as changed decisions are."""
+    generator = np.random.default_rng(0)
+    n, draws = 400, 3000
+    lost = generator.uniform(0, 1, (draws, n)) * (generator.uniform(size=(draws, n)) < 0.04)
+    bounds = np.array([margin_interval(float(total), n) for total in lost.sum(axis=1)])
+    assert (bounds[:, 0] <= 0.02).mean() > 0.94
+    assert (bounds[:, 1] >= 0.02).mean() > 0.94
+
+
+def test_a_margin_that_is_no_number_counts_whole() -> None:
+    reference = np.array([[np.nan, 1.0], [1.0, 0.0]], np.float32)
+    assert decide(reference, np.array([[0, 1], [1, 0]], np.float32)).margin_points == 50
+
+
+def test_the_reference_has_an_exact_interval() -> None:
+    labels = np.arange(10) % 5
+    logits = np.eye(5, dtype=np.float32)[np.where(np.arange(10) < 7, labels, (labels + 1) % 5)]
+    found = decide(logits, logits, labels)
+    expected = binomtest(7, 10).proportion_ci(0.95, method="exact")
+    assert found.reference_interval == pytest.approx(
+        (100 * expected.low, 100 * expected.high), abs=1e-6
+    )
+    assert found.lost_interval is not None
+    assert found.lost_interval[0] <= 0 <= found.lost_interval[1]

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from resnet_serve.parity.numerics import EXACT_DB, compare, decibels
+from resnet_serve.parity.numerics import EXACT_DB, compare, decibels, worst
 
 LOGITS = hnp.arrays(
     np.float32,
@@ -119,3 +119,39 @@ def test_decibels(signal: float, noise: float, expected: float) -> None:
 def test_to_json_is_plain_data() -> None:
     a = np.ones((2, 2), np.float32)
     assert json.loads(json.dumps(compare(a, a).to_json()))["images"] == 2
+
+
+def outliers(images: int, every: int) -> tuple[np.ndarray, np.ndarray]:
+    a = np.ones((images, 4), np.float32)
+    b = a.copy()
+    b[::every] = [1, 0, 0, 0]  # a cosine of one half
+    return a, b
+
+
+@pytest.mark.parametrize("images", [100, 1000, 100_000])
+def test_a_share_of_outliers_means_the_same_for_any_number_of_images(images: int) -> None:
+    rare = compare(*outliers(images, 100))
+    assert (rare.cosine, rare.cosine_low) == (pytest.approx(0.5), pytest.approx(1))
+    common = compare(*outliers(images, 10))
+    assert common.cosine_low == pytest.approx(0.5)
+    assert common.shown_share == 0.95
+
+
+def test_few_images_bound_the_quantile_by_the_smallest_and_say_so() -> None:
+    found = compare(*outliers(16, 16))
+    assert found.cosine_low == found.cosine == pytest.approx(0.5)
+    assert found.cosine_high == pytest.approx(1)  # one of 16 may well be beyond the quantile
+    assert found.shown_share == pytest.approx(0.829, abs=1e-3)
+
+
+def test_the_scale_is_what_all_outputs_grew_by() -> None:
+    a = np.random.default_rng(0).normal(size=(50, 10)).astype(np.float32)
+    assert compare(a, 3 * a).scale == pytest.approx(3)
+    assert compare(np.zeros_like(a), a).scale is None
+
+
+def test_the_worst_of_outputs_keeps_its_bounds() -> None:
+    a = np.random.default_rng(0).normal(size=(50, 10)).astype(np.float32)
+    each = [compare(a, a + np.float32(0.1)), compare(a, -2 * a)]
+    assert worst(each).cosine_low == each[1].cosine_low == pytest.approx(-1)
+    assert worst(each).scale == pytest.approx(-2)

@@ -53,6 +53,7 @@ def test_what_is_deployed_without_passing_is_overridden(passed: bool) -> None:
             "allowed": "≥ 0.97",
             "passed": passed,
             "binding": True,
+            "note": "",
         }
     ]
     assert GateFacts.from_json(found.to_json()) == found

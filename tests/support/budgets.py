@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from resnet_serve import precisions
 
 
-def change_budgets(patch: pytest.MonkeyPatch, names: Iterable[str], **changes: float) -> None:
+def change_budgets(patch: pytest.MonkeyPatch, names: Iterable[str], **changes: Any) -> None:
     """Change fields of the budgets of these precisions."""
     table = dict(precisions.PRECISIONS)
     for name in names:

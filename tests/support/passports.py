@@ -93,7 +93,7 @@ def converted(**changes: Any) -> ConvertedPassport:
         "mixed_precision": None,
         "compiled_operators": {"Conv": 21},
         "gate": GateFacts(
-            passed=True, checks=(Check("cosine", "0.998", "≥ 0.97", passed=True),), overridden=False
+            passed=True, checks=(Check("cosine", "0.998", "≥ 0.98", passed=True),), overridden=False
         ),
         "warnings": (),
         "stages": (StageFacts(name="trace", seconds=1.5, summary="21 convolutions"),),

@@ -20,7 +20,7 @@ from resnet_convert.parity.candidate import EMULATION
 from resnet_convert.request import Request
 from resnet_convert.stage_log import StageName
 from resnet_serve import console
-from resnet_serve.parity.gate import Verdict
+from resnet_serve.parity.gate import UNTRAINED, Verdict
 from resnet_serve.parity.latency import Latency
 from resnet_serve.passport import EngineState
 
@@ -176,7 +176,9 @@ def _add_checks(table: Table, verdict: Verdict) -> None:
     for check in verdict.checks:
         mark = Text("✓ passed", "green") if check.passed else Text("✗ not met", "bold red")
         if not check.binding:
-            mark = Text("not binding: untrained", "yellow")
+            mark = Text(f"not binding: {check.note or UNTRAINED}", "yellow")
+        elif check.passed and check.note:
+            mark = Text(f"✓ passed; {check.note}", "yellow")
         table.add_row(check.name, check.found, check.allowed, mark)
 
 

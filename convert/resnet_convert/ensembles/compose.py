@@ -115,7 +115,12 @@ def _compose(
             images,
             log.progress,
         )
-        budget = loosest([member.passport.precision for member in composition.members])
+        budget = loosest(
+            [
+                member.passport.gate.budget or find(member.passport.precision).budget
+                for member in composition.members
+            ]
+        )
         verdict = found.verdict(budget, trained=composition.trained)
         say(f"{'passed' if verdict.passed else 'NOT MET'}: {found.summary}")
     if not verdict.passed and not force:
@@ -142,14 +147,14 @@ def _compose(
     return replace(made, version=version, path=path, stages=tuple(log.stages))
 
 
-def loosest(precisions: Sequence[str]) -> Budget:
+def loosest(rows: Sequence[Budget]) -> Budget:
     """What the average may cost: in each respect as much as the member that may cost most."""
-    rows = [find(precision).budget for precision in precisions]
     return Budget(
         cosine=min(row.cosine for row in rows),
         sqnr_db=min(row.sqnr_db for row in rows),
         agreement=min(row.agreement for row in rows),
         top1_points=max(row.top1_points for row in rows),
+        margin_points=max(row.margin_points for row in rows),
     )
 
 

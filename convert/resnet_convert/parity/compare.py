@@ -21,6 +21,7 @@ from resnet_convert.stage_log import Progress
 from resnet_serve.parity import accuracy, latency, numerics
 from resnet_serve.parity.gate import Budget, Verdict, judge
 from resnet_serve.runtimes import RunnableModel
+from resnet_serve.triton.composed_config import PROBABILITIES
 
 SINGLES = 8
 ImagesT = TypeVar("ImagesT", bound=ComparedImages)
@@ -116,7 +117,12 @@ def compare(
         logits=logits,
         decisions=None
         if logits is None
-        else accuracy.decide(logits.reference, logits.converted, logits.labels),
+        else accuracy.decide(
+            logits.reference,
+            logits.converted,
+            logits.labels,
+            probabilities=reference.output_kind == PROBABILITIES,
+        ),
         runtime=candidate.runtime,
         compiled=dict(candidate.compiled),
     )

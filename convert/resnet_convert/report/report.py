@@ -23,7 +23,7 @@ from resnet_convert.report import plots
 from resnet_convert.report.plots import number
 from resnet_serve import passport
 from resnet_serve.optional import optional
-from resnet_serve.parity.gate import Check
+from resnet_serve.parity.gate import UNTRAINED, Check
 from resnet_serve.parity.latency import Latency
 from resnet_serve.parity.numerics import EXACT_DB, Numerics
 from resnet_serve.passport import EngineState
@@ -150,7 +150,9 @@ def _timeline(conversion: Conversion) -> Iterator[Row]:
 def _mark(check: Check) -> tuple[str, str]:
     """CSS class and text of a check's outcome."""
     if not check.binding:
-        return "neutral", "– not binding (untrained)"
+        return "neutral", f"– not binding ({check.note or UNTRAINED})"
+    if check.passed and check.note:
+        return "neutral", f"✓ passed; {check.note}"
     return ("good", "✓ passed") if check.passed else ("bad", "✗ not met")
 
 

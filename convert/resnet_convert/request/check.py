@@ -75,10 +75,10 @@ def _check_quantization(request: Request) -> None:
             f"unknown calibration method {method!r}",
             remedy=f"Use auto, {', '.join(METHODS)}.",
         )
-    if not quantizes and (method != DEFAULTS["calibration_method"] or request.budgeted):
+    if not quantizes and method != DEFAULTS["calibration_method"]:
         raise UsageError(
-            f"{request.precision} has no ranges to choose and no layers to keep",
-            remedy="Use --calibration-method and the budgets with --precision int8.",
+            f"{request.precision} has no ranges to choose",
+            remedy="Use --calibration-method with --precision int8.",
         )
     if request.precision == "fp8" and method == AUTO:
         raise UsageError(

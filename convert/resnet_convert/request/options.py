@@ -178,8 +178,8 @@ class Options:
         float | None,
         Option(
             min=0,
-            help="Points of top-1 that INT8 may lose; as few layers as possible stay floating so "
-            "that it holds.",
+            help="Points of top-1 that may be lost, measured; the gate's other limits follow. In "
+            "INT8 as few layers as possible stay floating so that it holds.",
             show_default=False,
         ),
     ] = None

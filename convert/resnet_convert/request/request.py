@@ -18,6 +18,7 @@ from resnet_serve.architectures import Architecture, find
 from resnet_serve.architectures.custom_modules import name_of
 from resnet_serve.checkpoints.reading import Reading
 from resnet_serve.errors import UsageError
+from resnet_serve.parity.gate import Budget
 from resnet_serve.precisions import Precision
 from resnet_serve.runtimes import Target, target
 from resnet_serve.runtimes.profiles import Profile, covering
@@ -123,6 +124,14 @@ class Request(Options):
         """What INT8 may cost; layers are kept in higher precision until it holds."""
         share = None if self.budget_agreement is None else self.budget_agreement / 100
         return Budgets(self.budget_top1, share)
+
+    @property
+    def gate_budget(self) -> Budget:
+        """What the gate allows: the precision's budget, with what the user allows."""
+        asked = self.budgets
+        return self.precision_row.budget.allowing(
+            top1_points=asked.top1_points, agreement=asked.agreement
+        )
 
     @property
     def budgeted(self) -> bool:

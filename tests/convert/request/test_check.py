@@ -23,7 +23,7 @@ REFUSED: dict[str, dict[str, Any]] = {
     "INT8 needs calibration images": {"arch": "resnet20", "precision": "int8"},
     "0 images are too few": {**INT8, "calibration_images": 0},
     "unknown calibration method": {**INT8, "calibration_method": "best"},
-    "has no ranges to choose": {"arch": "resnet20", "budget_agreement": 99.0},
+    "has no ranges to choose": {"arch": "resnet20", "calibration_method": "mse"},
     "--budget-agreement is 0 to 100": {**INT8, "budget_agreement": 101.0},
     "--budget-top1 needs images": {**INT8, "budget_top1": 1.0},
     "compares what a CPU can run": {
