@@ -87,7 +87,7 @@ def rank_above(n: int, quantile: float, confidence: float = CONFIDENCE) -> int:
 
 
 def share_shown(n: int, *, confidence: float = CONFIDENCE) -> float:
-    """Of which share of all images n good ones and no bad one are evidence."""
+    """The share of all images of which n good ones and no bad one show it."""
     return (1 - confidence) ** (1 / n) if n else 0.0
 
 

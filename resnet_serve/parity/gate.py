@@ -77,7 +77,7 @@ class Budget:
             cosine=max(-1.0, 1 - energy * (1 - self.cosine)),
             margin_points=energy * self.margin_points,
             sqnr_db=self.sqnr_db - 10 * math.log10(energy),
-            given=tuple(name for name, value in given.items() if value is not None),
+            given=(*self.given, *(name for name, value in given.items() if value is not None)),
         )
 
 
