@@ -27,7 +27,12 @@ from source_tree import (
 ALLOWED = {
     "resnet_serve": ("resnet_serve",),
     "resnet_convert": ("resnet_convert", "resnet_serve"),
-    "resnet_client": ("resnet_client", "resnet_serve.preprocessing", "resnet_serve.errors"),
+    "resnet_client": (
+        "resnet_client",
+        "resnet_serve.activation",
+        "resnet_serve.preprocessing",
+        "resnet_serve.errors",
+    ),
 }
 # The converter from the bottom up. A folder or module imports from the lines above its own alone.
 FLOORS = (

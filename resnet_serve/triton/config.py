@@ -14,6 +14,7 @@ from typing import Any, TypeAlias
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from resnet_serve.activation import Activation
 from resnet_serve.errors import UsageError
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import Target
@@ -21,7 +22,7 @@ from resnet_serve.triton.gpu_serving import GpuServing
 
 LABELS_FILE = "labels.txt"
 INPUT, OUTPUT, PIXELS = "image", "logits", "pixels"
-PREPROCESSING = "preprocessing"
+PREPROCESSING, ACTIVATION = "preprocessing", "activation"
 Features: TypeAlias = Mapping[str, Sequence[int]]  # name and dimensions of every output
 LARGEST_BATCH = 2**31 - 1  # max_batch_size is an int32
 NEWEST = -1  # version of a step
@@ -72,12 +73,14 @@ def classifier(
     serving: Serving,
     classes: int = 0,
     features: Features | None = None,
+    activation: Activation | None = None,
     precision: str = "fp32",
     gpu: GpuServing | None = None,
 ) -> Any:
     """The tensor model: pixels (or normalised planes) in, FP32 logits out, with labels.
 
-    A model without logits has `features` instead of `classes`. `precision` is the one that the
+    A model without logits has `features` instead of `classes`. Clients read `activation`; the
+    logits are served as they are. `precision` is the one that the
     backend computes in, where it chooses that when it loads the file (OpenVINO's BF16).
 
     With `gpu` it is served on GPUs. `serving` then describes the models around it, and its
@@ -97,7 +100,7 @@ def classifier(
     else:
         _on_gpu(config, target, serving, gpu, image)
         batches, count = list(gpu.tuned_batches), 1
-    _parameters(config, {PREPROCESSING: preprocessing.to_json()})
+    _parameters(config, {PREPROCESSING: preprocessing.to_json(), **activated(activation)})
     for batch_size in batches:
         warmup = config.model_warmup.add(
             name=f"batch {batch_size}", batch_size=batch_size, count=count
@@ -132,6 +135,7 @@ def image_ensemble(
     serving: Serving,
     classes: int = 0,
     features: Features | None = None,
+    activation: Activation | None = None,
 ) -> Any:
     """Image in, labels (or features) out: preprocess, then classifier."""
     names = features or (OUTPUT,)
@@ -142,7 +146,13 @@ def image_ensemble(
     config = ensemble(name, steps, serving)
     config.input.add(name=INPUT, data_type=model_config_pb2.TYPE_STRING, dims=[1])
     _outputs(config, classes, features)
+    _parameters(config, activated(activation))
     return config
+
+
+def activated(activation: Activation | None) -> dict[str, str]:
+    """The parameter that tells clients how the logits are to be read; none without logits."""
+    return {} if activation is None else {ACTIVATION: activation.to_text()}
 
 
 def ensemble(name: str, steps: Sequence[Step], serving: Serving) -> Any:

@@ -9,6 +9,7 @@ import pytest
 
 from resnet_client.contract import read
 from resnet_client.errors import ModelError
+from resnet_serve.activation import SOFTMAX, Activation, Kind
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import config
@@ -16,13 +17,14 @@ from resnet_serve.triton import config
 GEOMETRY = Preprocessing(resize=20, crop=(16, 24))
 
 
-def classifier(kind: str) -> Any:
+def classifier(kind: str, classes: int = 7, activation: Activation | None = None) -> Any:
     return config.classifier(
         "resnet18",
         target=TARGETS["onnxruntime"],
         input_kind=kind,
         preprocessing=GEOMETRY,
-        classes=7,
+        classes=classes,
+        activation=activation,
         serving=config.Serving(max_batch_size=4, instances=1, threads=1),
     )
 
@@ -93,3 +95,54 @@ def test_other_configurations_are_refused(changes: dict[str, Any], reason: str) 
 def test_a_tensor_model_decodes_nothing() -> None:
     with pytest.raises(ModelError, match=r"expects UINT8 \[16, 24, 3\], not encoded images"):
         read("resnet18_image", "1", classifier("uint8"), "server")
+
+
+@pytest.mark.parametrize(
+    ("activation", "classes"),
+    [
+        (SOFTMAX, 7),
+        (Activation(Kind.SIGMOID, (0.5,)), 7),
+        (Activation(Kind.SIGMOID, (0.3,), "cat"), 1),
+        (Activation(Kind.NONE), 1),
+    ],
+)
+@pytest.mark.parametrize("encoded", [False, True])
+def test_the_activation_is_the_deployed_one(
+    activation: Activation, classes: int, encoded: bool
+) -> None:
+    made = classifier("uint8", classes, activation)
+    if encoded:
+        made = config.image_ensemble(
+            "a_image",
+            preprocess_name="a_preprocess",
+            classifier_name="a",
+            classes=classes,
+            activation=activation,
+            serving=config.Serving(max_batch_size=4, instances=1, threads=1),
+        )
+    found = read("a", "1", config.parse(config.to_text(made)), "client")
+    assert found.activation == activation
+
+
+def test_several_classes_without_a_stated_activation_are_a_softmax() -> None:
+    assert read("resnet18", "1", classifier("uint8"), "client").activation == SOFTMAX
+
+
+@pytest.mark.parametrize(
+    ("classes", "text", "message"),
+    [
+        (1, None, "has one output, and its configuration does not say"),
+        (1, SOFTMAX.to_text(), "do not fit its softmax"),
+        (7, Activation(Kind.SIGMOID, (0.5, 0.4)).to_text(), "has 7 outputs, which do not fit"),
+        (7, '{"kind": "relu"}', "unreadable activation"),
+        (7, "softmax", "unreadable activation"),
+    ],
+)
+def test_an_activation_that_cannot_be_is_refused(
+    classes: int, text: str | None, message: str
+) -> None:
+    made = classifier("uint8", classes)
+    if text is not None:
+        made.parameters["activation"].string_value = text
+    with pytest.raises(ModelError, match=message):
+        read("resnet18", "1", made, "client")

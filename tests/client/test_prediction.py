@@ -12,6 +12,7 @@ from hypothesis.extra import numpy as arrays
 
 from resnet_client.errors import ServerError
 from resnet_client.prediction import predictions
+from resnet_serve.activation import Activation, Kind
 
 
 def as_triton(logits: np.ndarray, labels: list[str]) -> list[bytes]:
@@ -57,3 +58,55 @@ def test_outputs_that_are_not_numbers_are_refused(value: str) -> None:
 def test_what_is_not_the_extensions_is_refused(text: bytes) -> None:
     with pytest.raises(ServerError, match=r"not value:index\[:label\]"):
         predictions([text], 1)
+
+
+@given(
+    arrays.arrays(np.float32, st.integers(2, 20), elements=st.floats(-20, 20, width=32)),
+    st.floats(0.01, 0.99),
+)
+def test_a_sigmoid_has_every_label_from_its_threshold_on(logits: np.ndarray, cut: float) -> None:
+    labels = [f"label {index}" for index in range(len(logits))]
+    found = predictions(as_triton(logits, labels), None, Activation(Kind.SIGMOID, (cut,)))
+    written = np.array([float(f"{value:f}") for value in logits])
+    exact = 1 / (1 + np.exp(-written))
+    order = [index for index in np.argsort(-logits, kind="stable") if exact[index] >= cut]
+    assert [each.index for each in found] == order
+    np.testing.assert_allclose([each.probability for each in found], exact[order])
+    assert all(each.above_threshold for each in found)
+
+
+def test_each_label_is_held_to_its_own_threshold() -> None:
+    rows = [b"1.0:2:dog", b"0.0:0:cat", b"-1.0:1:cow"]
+    activation = Activation(Kind.SIGMOID, (0.5, 0.2, 0.9))
+    assert [p.label for p in predictions(rows, None, activation)] == ["cat", "cow"]
+    best = predictions(rows, 2, activation)
+    assert [(p.label, p.above_threshold) for p in best] == [("dog", False), ("cat", True)]
+
+
+@pytest.mark.parametrize(
+    ("row", "activation", "label", "index", "probability"),
+    [
+        (b"2.0:0:dog", Activation(Kind.SIGMOID, (0.5,)), "dog", 1, 0.8808),
+        (b"-2.0:0:dog", Activation(Kind.SIGMOID, (0.5,)), "not dog", 0, 0.8808),
+        (b"-2.0:0:dog", Activation(Kind.SIGMOID, (0.5,), "cat"), "cat", 0, 0.8808),
+        (b"-2.0:0:dog", Activation(Kind.SIGMOID, (0.1,), "cat"), "dog", 1, 0.1192),
+        (b"0.0:0:dog", Activation(Kind.SIGMOID, (0.5,), "cat"), "dog", 1, 0.5),
+    ],
+)
+def test_one_output_is_the_positive_or_the_negative(
+    row: bytes, activation: Activation, label: str, index: int, probability: float
+) -> None:
+    (outcome,) = predictions([row], None, activation)
+    assert (outcome.label, outcome.index, outcome.above_threshold) == (label, index, True)
+    assert outcome.probability == pytest.approx(probability, abs=1e-4)
+    first, second = predictions([row], 5, activation)
+    assert first == outcome
+    assert second.above_threshold is False
+    assert (first.probability or 0) + (second.probability or 0) == pytest.approx(1)
+
+
+def test_raw_scores_have_no_probability() -> None:
+    rows = [f"{7 - index}.5:{index}:score {index}".encode() for index in range(7)]
+    found = predictions(rows, None, Activation(Kind.NONE))
+    assert [p.logit for p in found] == [7.5, 6.5, 5.5, 4.5, 3.5]
+    assert {p.probability for p in found} == {p.above_threshold for p in found} == {None}

@@ -65,3 +65,29 @@ def test_json_has_the_predictions_or_the_error() -> None:
     assert [each["label"] for each in good["predictions"]] == ["cat", "a dog"]
     bad = json.loads(screen.json_line("x.png", "resnet18", (), BadImageError("is empty")))
     assert bad == {"image": "x.png", "model": "resnet18", "error": "is empty"}
+
+
+def test_raw_scores_are_no_percentages() -> None:
+    age = (Prediction("age", 0, None, 31.25),)
+    text = screen.block("x.png", age, stream=Terminal())
+    assert "%" not in text
+    assert "█" not in text
+    assert text.splitlines()[1] == "  age     31.2500"
+    (shown,) = json.loads(screen.json_line("x.png", "age", age, None))["predictions"]
+    assert shown == {"label": "age", "index": 0, "logit": 31.25}
+
+
+def test_labels_below_their_threshold_are_marked() -> None:
+    both = (
+        Prediction("cat", 0, 0.5, 0.0, above_threshold=True),
+        Prediction("dog", 1, 0.4, -0.4, above_threshold=False),
+    )
+    assert screen.block("x.png", both, stream=io.StringIO()).splitlines() == [
+        "x.png",
+        "  cat   50.0%",
+        "  dog   40.0%  below its threshold",
+    ]
+    found = json.loads(screen.json_line("x.png", "pets", both, None))["predictions"]
+    assert [each["above_threshold"] for each in found] == [True, False]
+    text = screen.block("x.png", (), stream=io.StringIO())
+    assert text.splitlines() == ["x.png", "  no label reaches its threshold"]

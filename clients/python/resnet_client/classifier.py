@@ -78,9 +78,11 @@ class Classifier(Served):
     ) -> None:
         super().__init__(url, model, decode=decode, timeout_s=timeout_s, version=version)
 
-    def classify(self, image: ImageLike, top: int = 5) -> list[Prediction]:
+    def classify(self, image: ImageLike, top: int | None = None) -> list[Prediction]:
         """The `top` best classes of one image, best first.
 
+        Where `top` is None: the best five classes, of a network with sigmoid outputs every label
+        from its threshold on, which may be none, and of one with a single output the outcome.
         Raises `BadImageError` for an image that cannot be decoded, and the other errors of
         resnet_client.errors where the request fails.
         """
@@ -90,7 +92,7 @@ class Classifier(Served):
         return list(found.predictions)
 
     def classify_many(
-        self, images: Iterable[ImageLike], top: int = 5, batch_size: int | None = None
+        self, images: Iterable[ImageLike], top: int | None = None, batch_size: int | None = None
     ) -> Iterator[Classification]:
         """Classify a stream of images in batches, several at once; results in the images' order.
 
@@ -107,7 +109,9 @@ class Classifier(Served):
             raise UsageError(f"a batch of {size}: {self.model!r} accepts 1 to {most} images")
         return self._stream(iter(images), top, size)
 
-    def _stream(self, images: Iterator[ImageLike], top: int, size: int) -> Iterator[Classification]:
+    def _stream(
+        self, images: Iterator[ImageLike], top: int | None, size: int
+    ) -> Iterator[Classification]:
         pool = ThreadPoolExecutor(_BATCHES_IN_FLIGHT, thread_name_prefix="resnet-client")
         batches: deque[Future[list[Classification]]] = deque()
         try:
@@ -120,7 +124,7 @@ class Classifier(Served):
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
 
-    def _classify_batch(self, images: Sequence[ImageLike], top: int) -> list[Classification]:
+    def _classify_batch(self, images: Sequence[ImageLike], top: int | None) -> list[Classification]:
         for _ in range(VERSION_CHANGES):
             contract = self._contract()
             elements = [_prepared(contract, image) for image in images]
@@ -140,7 +144,7 @@ class Classifier(Served):
         raise self._changing()
 
     def _request(
-        self, contract: Contract, elements: Sequence[_Element], top: int
+        self, contract: Contract, elements: Sequence[_Element], top: int | None
     ) -> list[tuple[Prediction, ...] | BadImageError]:
         batch = np.stack([element.tensor for element in elements])
         try:
@@ -163,7 +167,7 @@ class Classifier(Served):
             return [BadImageError(reason, where=elements[0].name)]
         if version != contract.version:
             raise _VersionChangedError
-        return [predictions(row, top) for row in rows]
+        return [predictions(row, top, contract.activation) for row in rows]
 
 
 def _prepared(contract: Contract, image: ImageLike) -> _Element | BadImageError:
@@ -173,7 +177,7 @@ def _prepared(contract: Contract, image: ImageLike) -> _Element | BadImageError:
         return error
 
 
-def _checked_top(top: int) -> int:
-    if top < 1:
+def _checked_top(top: int | None) -> int | None:
+    if top is not None and top < 1:
         raise UsageError(f"top must be at least 1, not {top}")
     return top

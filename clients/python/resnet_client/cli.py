@@ -79,8 +79,8 @@ def _parser() -> argparse.ArgumentParser:
         "--top",
         metavar="N",
         type=_whole_number,
-        default=5,
-        help="how many classes to show (default: %(default)s)",
+        help="how many classes to show (default: 5; where each label has a threshold, all from "
+        "there on)",
     )
     parser.add_argument(
         "--decode",

@@ -3,6 +3,7 @@
     resnet50         image  UINT8 [H,W,3], or FP32 [3,H,W] normalised   parameters["preprocessing"]
     resnet50_image   image  BYTES [1], an encoded image file            the server does the rest
     both             logits FP32 [classes], or the outputs of another head
+                     how the logits are read                            parameters["activation"]
 
 `prepare` is the client's part: one image in, one element of the request's batch out. A model of
 encoded images gets the files unchanged, even with decode="client".
@@ -19,12 +20,14 @@ from numpy.typing import NDArray
 
 from resnet_client.errors import ModelError
 from resnet_client.images import ImageLike, encoded, pixels
+from resnet_serve.activation import SOFTMAX, Activation
 from resnet_serve.preprocessing import Preprocessing
 
 Prepare: TypeAlias = Callable[[ImageLike], NDArray[Any]]
 Decode: TypeAlias = Literal["client", "server"]
 OUTPUT = "logits"
 PREPROCESSING = "preprocessing"
+ACTIVATION = "activation"
 _HEADS = frozenset({"features", "c2", "c3", "c4", "c5"})
 
 
@@ -33,7 +36,7 @@ class Contract:
     """One version of one served model, from its configuration.
 
     `prepare` makes one element of a batch from an image; `encoded` says that it is a file's bytes.
-    `classes` is 0 for a model without a classifier.
+    `classes` is 0 for a model without a classifier, whose `activation` means nothing.
     """
 
     model: str
@@ -43,6 +46,7 @@ class Contract:
     max_batch_size: int
     prepare: Prepare
     encoded: bool
+    activation: Activation = SOFTMAX
 
 
 def read(
@@ -62,14 +66,16 @@ def read(
     takes_files = (datatype, shape) == ("BYTES", [1])
     if decode == "server" and not takes_files:
         raise _unsupported(model, f"expects {datatype} {shape}, not encoded images")
+    classes = _classes(model, config) if classifies else _no_classes(model, config)
     return Contract(
         model=model,
         version=version,
         input=image.name,
-        classes=_classes(model, config) if classifies else _no_classes(model, config),
+        classes=classes,
         max_batch_size=config.max_batch_size,
         prepare=_file if takes_files else _pixels(model, datatype, shape, config),
         encoded=takes_files,
+        activation=_activation(model, classes, config) if classifies else SOFTMAX,
     )
 
 
@@ -107,6 +113,25 @@ def _classes(model: str, config: Any) -> int:
         where=f"model {model!r}",
         remedy="Use resnet_client.Extractor for them.",
     )
+
+
+def _activation(model: str, classes: int, config: Any) -> Activation:
+    """Softmax where the configuration has none: a classifier of several classes."""
+    stated = ACTIVATION in config.parameters
+    try:
+        text = config.parameters[ACTIVATION].string_value if stated else SOFTMAX.to_text()
+        activation = Activation.from_text(text)
+    except Exception as error:
+        raise _unsupported(model, f"has an unreadable activation ({error})") from error
+    if activation.fits(classes):
+        return activation
+    if not stated:
+        raise ModelError(
+            "has one output, and its configuration does not say how it is to be read",
+            where=f"model {model!r}",
+            remedy="Deploy it again with resnet-convert --activation sigmoid, or none.",
+        )
+    raise _unsupported(model, f"has {classes} outputs, which do not fit its {activation}")
 
 
 def _no_classes(model: str, config: Any) -> int:

@@ -18,7 +18,10 @@ _BOLD, _COLOUR, _PLAIN = "\x1b[1m", "\x1b[36m", "\x1b[0m"
 
 
 def block(name: str, predictions: Sequence[Prediction], *, stream: TextIO) -> str:
-    """One image as text: its name, then a line per class, best first."""
+    """One image as text: its name, then a line per class, best first.
+
+    Scores without probabilities are shown as numbers, and labels below their threshold are marked.
+    """
     terminal = stream.isatty()
     colour = terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     bars = terminal and (stream.encoding or "").lower().replace("-", "") == "utf8"
@@ -27,19 +30,26 @@ def block(name: str, predictions: Sequence[Prediction], *, stream: TextIO) -> st
     heading = printable(name)
     lines = [f"{_BOLD}{heading}{_PLAIN}" if colour else heading]
     for label, prediction in zip(labels, predictions, strict=True):
-        line = f"  {label:<{width}}  {prediction.probability:6.1%}"
-        if bars and (drawn := bar(prediction.probability)):
+        share = prediction.probability
+        value = f"{prediction.logit:10.4f}" if share is None else f"{share:6.1%}"
+        line = f"  {label:<{width}}  {value}"
+        if bars and share is not None and (drawn := bar(share)):
             line += f"  {_COLOUR}{drawn}{_PLAIN}" if colour else f"  {drawn}"
+        if prediction.above_threshold is False:
+            line += "  below its threshold"
         lines.append(line)
-    return "\n".join(lines)
+    return "\n".join(lines if predictions else [*lines, "  no label reaches its threshold"])
 
 
 def json_line(
     name: str, model: str, predictions: Sequence[Prediction], error: ClientError | None
 ) -> str:
-    """One image as one JSON object: its predictions, or the error in their place."""
+    """One image as one JSON object: its predictions, or the error in their place.
+
+    A prediction has a `probability` and an `above_threshold` only where the model has.
+    """
     outcome = (
-        {"predictions": [asdict(prediction) for prediction in predictions]}
+        {"predictions": [_without_none(asdict(prediction)) for prediction in predictions]}
         if error is None
         else {"error": str(error)}
     )
@@ -57,6 +67,10 @@ def printable(text: str) -> str:
     return "".join(
         character if character.isprintable() else ascii(character)[1:-1] for character in text
     )
+
+
+def _without_none(fields: dict[str, object]) -> dict[str, object]:
+    return {key: value for key, value in fields.items() if value is not None}
 
 
 def _shortened(label: str) -> str:
