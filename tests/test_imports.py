@@ -46,7 +46,7 @@ FLOORS = (
     ("folded",),
     ("precision",),
     ("autoselect", "proof"),
-    ("conversion",),
+    ("conversion", "validation"),
     ("report",),
     ("deployment", "dry_run", "ensembles"),
     ("pipeline", "build_plan"),

@@ -13,6 +13,7 @@ from resnet_convert.precision import Precise
 from resnet_convert.proof import Proof
 from resnet_convert.request import Request
 from resnet_convert.stage_log import StageTime
+from resnet_serve.activation import Activation
 from resnet_serve.datasets import Images
 from resnet_serve.errors import HostError
 from resnet_serve.host import Host
@@ -81,6 +82,11 @@ class Conversion:
     def features(self) -> dict[str, tuple[int, ...]] | None:
         """The outputs of a model that has no logits."""
         return None if self.request.classifies else self.outputs
+
+    @property
+    def activation(self) -> Activation | None:
+        """How clients read the logits; None for a model that has none."""
+        return self.weights.activation if self.request.classifies else None
 
     @property
     def engine_state(self) -> EngineState | None:

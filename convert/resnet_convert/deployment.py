@@ -49,6 +49,7 @@ def deploy(conversion: Conversion, repository: Repository) -> tuple[int, Path]:
         preprocessing=loaded.preprocessing,
         classes=classes,
         features=conversion.features,
+        activation=conversion.activation,
         serving=serving,
         precision=conversion.request.precision,
         gpu=gpu_serving(conversion),
@@ -66,6 +67,7 @@ def deploy(conversion: Conversion, repository: Repository) -> tuple[int, Path]:
         classifier_name=name,
         classes=classes,
         features=conversion.features,
+        activation=conversion.activation,
         serving=serving,
     )
     version = repository.deploy(
@@ -177,6 +179,7 @@ def stamp(conversion: Conversion) -> ConvertedPassport:
         contract=TensorContractFacts(
             input=request.input,
             preprocessing=loaded.preprocessing,
+            activation=conversion.activation,
             max_batch_size=conversion.serving.max_batch_size,
             instances=conversion.serving.instances,
             threads=conversion.serving.threads,

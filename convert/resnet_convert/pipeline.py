@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
-from resnet_convert import autoselect, deployment, precision
+from resnet_convert import autoselect, deployment, precision, validation
 from resnet_convert.conversion import Conversion
 from resnet_convert.folded import prepare
 from resnet_convert.head import HEADS
@@ -35,7 +35,7 @@ from resnet_serve.datasets.selection import spread
 from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.errors import HostError
 from resnet_serve.triton.repository import Repository
-from resnet_serve.weights import Weights, class_names, custom_modules
+from resnet_serve.weights import Weights, activations, class_names, custom_modules
 
 OptionsT = ParamSpec("OptionsT")
 ResultT = TypeVar("ResultT")
@@ -92,7 +92,7 @@ def _convert(request: Request, build_host: BuildHost | None, log: StageLog) -> C
     """Everything but the deployment."""
     machine = host.describe()
     with log.stage(StageName.WEIGHTS) as say:
-        loaded = _load_weights(request, log.progress)
+        loaded = _decided(request, _load_weights(request, log.progress))
         calibration_set, validation_set = _images(request, loaded)
         say(_weights_summary(loaded))
     for each in loaded.assumptions:
@@ -168,6 +168,18 @@ def _load_weights(request: Request, progress: Progress) -> Weights:
     return loaded if request.classifies else loaded.without_classes()
 
 
+def _decided(request: Request, loaded: Weights) -> Weights:
+    """The weights with their activation, where they have logits."""
+    if not request.classifies:
+        return loaded
+    return activations.decide(
+        loaded,
+        kind=request.activation,
+        threshold=request.threshold,
+        images=validation.labelling(request.validation),
+    )
+
+
 def _images(request: Request, loaded: Weights) -> tuple[Images | None, Images]:
     """Calibration and validation images; synthetic ones replace missing validation images only."""
     calibration = None
@@ -176,8 +188,11 @@ def _images(request: Request, loaded: Weights) -> tuple[Images | None, Images]:
         calibration = spread(given, request.calibration_images)
     if request.validation is not None:
         # Of images that are only to be embedded, the folders need not be the network's classes.
-        labels = loaded.labels if request.classifies else None
-        given = open_images(request.validation, labels, split="validation")
+        given = (
+            validation.open_validation(request.validation, loaded.labels, loaded.activation)
+            if request.classifies
+            else open_images(request.validation, None, split=validation.SPLIT)
+        )
         return calibration, spread(given, request.validation_images)
     return calibration, SyntheticImages(side=max(loaded.preprocessing.crop))
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from resnet_serve.activation import Activation
 from resnet_serve.errors import InputFileError
 from resnet_serve.preprocessing import Preprocessing
 
@@ -22,9 +23,11 @@ def written(
     labels: tuple[str, ...],
     trained: bool,
     training: Mapping[str, Any],
+    activation: Activation | None = None,
 ) -> dict[str, str]:
     """The metadata of a checkpoint to be saved: texts by name."""
     return {
+        **({} if activation is None else {"activation": activation.to_text()}),
         "architecture": architecture,
         "preprocessing": preprocessing.to_json(),
         "labels": json.dumps(labels),
@@ -53,9 +56,21 @@ class Metadata:
         labels = tuple(" ".join(name.split()) for name in names)  # one per line in labels.txt
         if not labels or "" in labels:
             raise self._broken("labels", "a name is empty")
-        if len(labels) != classes:
+        if not (len(labels) == classes or (classes == 1 and len(labels) == 2)):
             raise self._broken("labels", f"{len(labels)} names for {classes} classes")
         return labels
+
+    def activation(self, classes: int) -> Activation | None:
+        """How the logits are to be read, or None; it must fit a classifier of so many `classes`."""
+        if "activation" not in self.metadata:
+            return None
+        try:
+            found = Activation.from_text(self.metadata["activation"])
+        except InputFileError as error:
+            raise self._broken("activation", error.what) from error
+        if not found.fits(classes):
+            raise self._broken("activation", f"{found} does not fit {classes} outputs")
+        return found
 
     def preprocessing(self) -> Preprocessing | None:
         """The preprocessing of the weights, or None."""

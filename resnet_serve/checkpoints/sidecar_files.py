@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
+from resnet_serve.activation import Kind
 from resnet_serve.checkpoints import json_files, timm_files, transformers_files
 from resnet_serve.errors import InputFileError
 from resnet_serve.preprocessing import Preprocessing
@@ -28,6 +29,7 @@ class Sidecar:
     architecture: str | None = None
     strided: str | None = None
     doubts: tuple[str, ...] = ()
+    activation: Kind | None = None
 
     def labels_of(self, classes: int) -> tuple[str, ...] | None:
         """The class names, or None where they are not as many as the `classes`."""
@@ -60,6 +62,7 @@ def read(checkpoint: Path, *, overridden: bool = False) -> Sidecar:
         transformers_files.labels(config),
         strided=transformers_files.strided(config),
         doubts=transformers_files.doubts(config),
+        activation=transformers_files.activation(config),
     )
 
 

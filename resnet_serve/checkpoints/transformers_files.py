@@ -13,12 +13,19 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from resnet_serve.activation import Kind
 from resnet_serve.checkpoints import json_files
 from resnet_serve.checkpoints.json_files import IN_PIXELS
 from resnet_serve.errors import InputFileError
 from resnet_serve.preprocessing import Preprocessing
 
 PROCESSOR_FILE = "preprocessor_config.json"
+# `problem_type` chooses the loss: cross entropy, binary cross entropy per label, squared error.
+_ACTIVATIONS = {
+    "single_label_classification": Kind.SOFTMAX,
+    "multi_label_classification": Kind.SIGMOID,
+    "regression": Kind.NONE,
+}
 _CROP_PCT = 224 / 256
 _WARPED_FROM = 384
 _STANDARD = (0.5, 0.5, 0.5)  # IMAGENET_STANDARD_MEAN and _STD, the processors' own
@@ -41,6 +48,12 @@ def labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:
     if not isinstance(names, dict):
         return None
     return json_files.names_in(names.get(str(number)) for number in range(len(names)))
+
+
+def activation(config: Mapping[str, Any]) -> Kind | None:
+    """The activation that belongs to the loss of its training, or None where it is not stated."""
+    problem = config.get("problem_type")
+    return _ACTIVATIONS.get(problem) if isinstance(problem, str) else None
 
 
 def strided(config: Mapping[str, Any]) -> str | None:

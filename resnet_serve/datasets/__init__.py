@@ -3,6 +3,7 @@
 | module | role |
 |---|---|
 | `images` | the protocol `Images`, folders of files, label files, batches of pixels |
+| `image_labels` | folders whose images have any number of labels |
 | `built_in` | the data sets that have a name |
 | `digits` | scikit-learn's handwritten digits, held-out and hard variants |
 | `fashion_mnist` | Fashion-MNIST: the whole data set, or the sample that is shipped |

@@ -241,9 +241,17 @@ def read_labels(path: Path) -> tuple[str, ...]:
     return tuple(names)
 
 
+def enough_labels(labels: Sequence[str], classes: int) -> bool:
+    """Whether there is a label per class; one output may have two, negative and positive."""
+    return len(labels) == classes or (classes == 1 and len(labels) == 2)
+
+
 def check_label_count(labels: Sequence[str], classes: int) -> None:
-    """Raise `UsageError` unless there are as many labels as classes."""
-    if len(labels) != classes:
+    """Raise `UsageError` unless there are as many labels as classes.
+
+    A network with one output may have two: the negative, then the positive.
+    """
+    if not enough_labels(labels, classes):
         raise UsageError(
             f"{len(labels)} labels for a network of {classes} classes",
             remedy="Give a --labels file with one line per class.",

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from resnet_serve.activation import Activation
 from resnet_serve.parity.numerics import Numerics
 from resnet_serve.passport.facts import Facts
 from resnet_serve.preprocessing import Preprocessing
@@ -60,9 +61,10 @@ class AverageFacts(ModelFacts):
 
 @dataclass(frozen=True, kw_only=True)
 class ContractFacts(Facts):
-    """What a client has to keep to."""
+    """What a client has to keep to; `activation` is how it reads logits, None without them."""
 
     max_batch_size: int
+    activation: Activation | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

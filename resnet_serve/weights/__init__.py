@@ -6,6 +6,8 @@
 | `custom_modules` | the weights of a network of the user's own (`--module`) |
 | `class_names` | class names: built-in data sets, or a file |
 | `defaults` | what is taken where no file says it |
+| `activations` | softmax, sigmoid or none: decided, assumed or asked for |
+| `stated_activation` | what the files say of it |
 | `assumptions` | what no file says and the conversion takes for granted |
 
 Imports `checkpoints/` and `architectures/`, and is imported by neither.

@@ -22,6 +22,7 @@ from resnet_serve.optional import optional
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.weights import Weights, class_names, defaults, digest
 from resnet_serve.weights.assumptions import Assumption
+from resnet_serve.weights.stated_activation import of_files
 
 if TYPE_CHECKING:
     import torch
@@ -40,6 +41,7 @@ class _Loaded:
     trained: bool = True
     preprocessing: Preprocessing | None = None
     stored: metadata.Metadata | None = None
+    described: sidecar_files.Sidecar | None = None
     notices: tuple[str, ...] = ()
     trusted_pickle: bool = False
 
@@ -88,6 +90,12 @@ def load(
     names = labels or (found.stored and found.stored.labels(described.classes))
     if names is None:
         assumptions += defaults.labels_assumed(described.classes)
+    stored = found.stored
+    config = found.described
+    activation, activation_from = of_files(
+        (stored.activation(described.classes) if stored else None, f"the metadata of {spec}"),
+        (config.activation if config else None, f"{sidecar_files.CONFIG_FILE} beside {spec}"),
+    )
     return Weights(
         architecture=described,
         state=found.network.state_dict(),
@@ -97,6 +105,8 @@ def load(
         sha256=found.sha256 or digest(found.network.state_dict()),
         trained=found.trained,
         training=found.stored.training() if found.stored else {},
+        activation=activation,
+        activation_from=activation_from,
         notices=found.notices,
         assumptions=assumptions,
         trusted_pickle=found.trusted_pickle,
@@ -145,6 +155,7 @@ def _of_file(network: nn.Module, spec: str, reading: Reading, progress: Progress
         stored.trained(),
         stored.preprocessing() or described.preprocessing,
         stored,
+        described,
         checkpoint.notices,
         checkpoint.trusted_pickle,
     )

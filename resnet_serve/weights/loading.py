@@ -14,17 +14,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from resnet_serve import durable
+from resnet_serve.activation import SOFTMAX, Activation
 from resnet_serve.architectures import Architecture, build, catalog, untrained
 from resnet_serve.architectures.fitting import fitting
 from resnet_serve.checkpoints import metadata, naming, preprocessing_files, sidecar_files
 from resnet_serve.checkpoints.network import network_of
 from resnet_serve.checkpoints.reading import AS_IT_IS, Reading, is_file, read
+from resnet_serve.checkpoints.sidecar_files import CONFIG_FILE
 from resnet_serve.datasets import check_label_count
 from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional
 from resnet_serve.preprocessing import Preprocessing
-from resnet_serve.weights import class_names, defaults
+from resnet_serve.weights import class_names, defaults, stated_activation
 from resnet_serve.weights.assumptions import Assumption, Subject
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class Weights:
     `labels` are the class names in the order of the logits. `source` and `sha256` identify the
     file, or the state dict where there is none. `training` is the stored record of the training.
     `notices` are sentences for the user on how it was read, `assumptions` what no file said.
+    `activation_from` is the file or option that states the activation, None until it is decided.
     """
 
     architecture: Architecture | CustomArchitecture
@@ -53,6 +56,8 @@ class Weights:
     sha256: str
     trained: bool
     training: Mapping[str, Any]
+    activation: Activation = SOFTMAX
+    activation_from: str | None = None
     notices: tuple[str, ...] = ()
     assumptions: tuple[Assumption, ...] = ()
     trusted_pickle: bool = False
@@ -150,6 +155,7 @@ def _imagenet(
         sha256=durable.sha256(path),
         trained=True,
         training=row.record,
+        activation_from=f"torchvision's {row}",
     )
 
 
@@ -163,7 +169,8 @@ def _shipped(name: str, architecture: Architecture, labels: tuple[str, ...] | No
                 remedy="There is one of resnet20; "
                 f"examples/train_{name.replace('-', '_')}.py trains it.",
             )
-        return replace(_file(str(path), architecture, labels), source=name)
+        loaded = _file(str(path), architecture, labels)
+        return replace(loaded, source=name, activation_from=f"the training of {name}")
 
 
 def _random(architecture: Architecture, option: str, labels: tuple[str, ...] | None) -> Weights:
@@ -213,7 +220,13 @@ def _file(
     if not identified.recorded and published is None:
         assumptions += (defaults.arithmetic_assumed(architecture.name),)
     stored = metadata.Metadata(found.path, found.metadata)
+    activation, activation_from = stated_activation.of_files(
+        (stored.activation(architecture.classes), f"the metadata of {found.path}"),
+        (described.activation, f"{CONFIG_FILE} beside {found.path}"),
+    )
     preprocessing, training = stored.preprocessing() or described.preprocessing, stored.training()
+    if published is not None and activation_from is None:
+        activation_from = f"torchvision's {published}"
     if published is not None and preprocessing is None:
         preprocessing, training = published.preprocessing, published.record
         if not overridden:
@@ -236,6 +249,8 @@ def _file(
         sha256=found.sha256,
         trained=stored.trained(),
         training=training,
+        activation=activation,
+        activation_from=activation_from,
         notices=notices,
         assumptions=assumptions,
         trusted_pickle=found.trusted_pickle,
@@ -252,6 +267,7 @@ def save(path: Path, weights: Weights) -> None:
         labels=weights.labels,
         trained=weights.trained,
         training=weights.training,
+        activation=None if weights.activation_from is None else weights.activation,
     )
     tensors = {name: tensor.contiguous() for name, tensor in weights.state.items()}
     durable.write(path, serialize(tensors, described))

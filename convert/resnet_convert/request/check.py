@@ -7,6 +7,7 @@ from resnet_convert.quantization.clipping import METHODS
 from resnet_convert.request.options import ACCELERATORS, AIMS, AUTO, INPUTS
 from resnet_convert.request.request import DEFAULTS, Request, flag
 from resnet_serve import host
+from resnet_serve.activation import Kind
 from resnet_serve.errors import UsageError
 from resnet_serve.triton import releases
 from resnet_serve.triton.repository import check_name
@@ -32,9 +33,15 @@ def check(request: Request) -> None:
         raise UsageError(f"unknown aim {request.optimize!r}", remedy=f"Use {' or '.join(AIMS)}.")
     check_head(
         request.head,
-        without_classes={"--labels": request.labels is not None, "a budget": request.budgeted},
+        without_classes={
+            "--labels": request.labels is not None,
+            "--activation": request.activation is not None,
+            "--threshold": request.threshold is not None,
+            "a budget": request.budgeted,
+        },
         not_yet={"TensorRT": request.for_tensorrt},
     )
+    _check_activation(request)
     _check_quantization(request)
     _check_autoselect(request)
     _check_accelerator(request)
@@ -65,6 +72,23 @@ def _check_network(request: Request) -> None:
             remedy="Leave out one of them.",
         )
     request.reading.check(request.weights or "random")
+
+
+def _check_activation(request: Request) -> None:
+    if request.activation is not None and request.activation not in list(Kind):
+        raise UsageError(
+            f"unknown activation {request.activation!r}", remedy=f"Use {', '.join(Kind)}."
+        )
+    if request.threshold is not None and request.activation not in (None, Kind.SIGMOID):
+        raise UsageError(
+            f"--threshold is for sigmoids, and the activation is {request.activation}",
+            remedy="Use --activation sigmoid, or leave --threshold out.",
+        )
+    if request.activation == Kind.NONE and request.budgeted:
+        raise UsageError(
+            "a budget is of decisions, and --activation none makes none",
+            remedy="Leave the budget out.",
+        )
 
 
 def _check_quantization(request: Request) -> None:

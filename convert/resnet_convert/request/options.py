@@ -93,7 +93,8 @@ class Options:
         str | None,
         Option(
             metavar=IMAGES,
-            help="Images for the parity gate; with one folder per class, accuracy is compared too.",
+            help="Images for the parity gate; with one folder per class, or image_labels.json "
+            "or .csv in the folder, accuracy is compared too.",
             show_default=False,
         ),
     ] = None
@@ -103,6 +104,23 @@ class Options:
             metavar="FILE|" + "|".join(BUILT_IN),
             help="Class names: a file, one per line or a JSON list, or those of a data set.",
             show_default=False,
+        ),
+    ] = None
+    activation: Annotated[
+        str | None,
+        Option(
+            help="How the logits are read: softmax (one class), sigmoid (each label has a "
+            "threshold; one output is yes or no) or none (plain numbers).",
+            show_default="what the checkpoint says; several outputs: softmax",
+        ),
+    ] = None
+    threshold: Annotated[
+        str | None,
+        Option(
+            metavar="NUMBER|FILE",
+            help="From which probability on a sigmoid's label holds: one number, or a JSON file "
+            "with one per label.",
+            show_default="0.5",
         ),
     ] = None
     ema: Annotated[
