@@ -16,6 +16,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/checkpoints/test_state_dicts.py",
         "chooses among the networks of a file",
     ),
+    "resnet_serve/weights/stated_activation.py": (
+        "tests/weights/test_activations.py",
+        "what files state is half of the decision",
+    ),
     "convert/resnet_convert/build_plan.py": (
         "tests/contract/test_trt_build_plan_contract.py",
         "needs TensorRT: against a double of the real bindings",
