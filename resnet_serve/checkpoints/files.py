@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING
 
 from resnet_serve import durable
 from resnet_serve.checkpoints import pickled
+from resnet_serve.checkpoints.pickles import contents
+from resnet_serve.checkpoints.pickles.machine import PickleError
+from resnet_serve.checkpoints.states import containers
 from resnet_serve.checkpoints.states.containers import shortened
 from resnet_serve.checkpoints.states.selection import SAVE_STATE
 from resnet_serve.errors import InputFileError
@@ -44,12 +47,14 @@ IN_FOLDERS = (
 class Contents:
     """The object in a file, a state dict or the containers around it, and the file's metadata.
 
-    `trusted_pickle` says that pickled code was run.
+    `trusted_pickle` says that pickled code was run. `placeholders` names the classes and functions
+    of a pickle that were not looked up, so that only its tensors were read.
     """
 
     loaded: object
     metadata: Mapping[str, str] = field(default_factory=dict)
     trusted_pickle: bool = False
+    placeholders: tuple[str, ...] = ()
 
 
 def located(path: Path) -> Path:
@@ -146,10 +151,12 @@ def _sharded(path: Path, trust_pickle: bool) -> Contents:
     tensors: dict[str, object] = {}
     metadata: dict[str, str] = {}
     trusted = False
+    placeholders: set[str] = set()
     for name in sorted(set(weight_map.values())):
         shard = read(path.with_name(name), trust_pickle=trust_pickle)
         metadata |= shard.metadata
         trusted |= shard.trusted_pickle
+        placeholders.update(shard.placeholders)
         if not isinstance(shard.loaded, Mapping):
             raise InputFileError(
                 "is not a shard (a mapping of parameter names to tensors)",
@@ -165,7 +172,7 @@ def _sharded(path: Path, trust_pickle: bool) -> Contents:
     absent = [name for name in weight_map if name not in tensors]
     if absent:
         raise InputFileError(f"its shards do not contain {shortened(absent)}", where=path)
-    return Contents(tensors, metadata, trusted)
+    return Contents(tensors, metadata, trusted, tuple(sorted(placeholders)))
 
 
 def _torch(path: Path, trust_pickle: bool) -> Contents:
@@ -173,7 +180,9 @@ def _torch(path: Path, trust_pickle: bool) -> Contents:
         return Contents(_load(path, weights_only=True))
     except Exception as error:  # torch.load raises anything from KeyError to RuntimeError
         code = isinstance(error, pickle.UnpicklingError) and pickled.is_pickle(path)
-        if not (code and trust_pickle):
+        if code and not trust_pickle:
+            return _tensors_of(path, error)
+        if not code:
             raise _refused(path, error, code=code) from error
     try:
         return Contents(_load(path, weights_only=False), trusted_pickle=True)
@@ -184,6 +193,17 @@ def _torch(path: Path, trust_pickle: bool) -> Contents:
             where=path,
             remedy="Install the packages that saved it, or save the network's state_dict().",
         ) from error
+
+
+def _tensors_of(path: Path, error: Exception) -> Contents:
+    """The tensors of a pickle that needs code, which is not run."""
+    try:
+        found = contents.recovered(path)
+    except PickleError:
+        raise _refused(path, error, code=True) from error
+    if not containers.found(found.loaded):
+        raise _refused(path, error, code=True) from error
+    return Contents(found.loaded, placeholders=found.placeholders)
 
 
 def _load(path: Path, *, weights_only: bool) -> object:

@@ -20,7 +20,8 @@ _LONGEST_NAME = 80
 _HARMLESS = re.compile(
     r"collections\.OrderedDict|torch\._utils\._rebuild_\w+|torch\.Size|torch\.\w+Storage"
     r"|torch(\.storage)?\.(Typed|Untyped)Storage|torch\.(b?float|u?int|complex|bool)\d*"
-    r"|torch\.device|torch\.serialization\._get_layout|_codecs\.encode"
+    r"|torch\.float8_\w+|torch\.device|torch\.serialization\._get_layout|_codecs\.encode"
+    r"|(__builtin__|builtins)\.(set|frozenset|bytes|bytearray|dict|list|tuple)"
 )
 _STRINGS = {"SHORT_BINUNICODE", "BINUNICODE", "BINUNICODE8", "UNICODE"}
 
@@ -40,11 +41,16 @@ def needed(path: Path) -> tuple[str, ...]:
     try:
         for data in _pickles(path):
             for name in _globals(data):
-                if not _HARMLESS.fullmatch(name):
-                    found.add(_printable(name))
+                if not is_harmless(name):
+                    found.add(printable(name))
     except (OSError, ValueError, LookupError, zipfile.BadZipFile, RuntimeError):
         pass  # those found before the damage are still reported
     return tuple(sorted(found))
+
+
+def is_harmless(name: str) -> bool:
+    """Whether a global is one of those that plain tensors need."""
+    return _HARMLESS.fullmatch(name) is not None
 
 
 def _pickles(path: Path) -> Iterator[IO[bytes]]:
@@ -86,7 +92,7 @@ def _globals(data: IO[bytes]) -> Iterator[str]:
             previous = text
 
 
-def _printable(name: str) -> str:
+def printable(name: str) -> str:
     """A name from an untrusted file, safe to print on one line."""
     shown = "".join(letter if letter.isprintable() else "?" for letter in name)
     return shown if len(shown) <= _LONGEST_NAME else f"{shown[:_LONGEST_NAME]}…"

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from resnet_serve.checkpoints import files, state_dicts
-from resnet_serve.checkpoints.states import matching, tensor_kinds, training_forms
+from resnet_serve.checkpoints.states import containers, matching, tensor_kinds, training_forms
 from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
 from resnet_serve.errors import InputFileError, UsageError
 
@@ -126,6 +126,11 @@ def read(
     chosen, notices = _network(contents.loaded, path, reading, wanted)
     if contents.trusted_pickle:
         notices += (f"{path} contains pickled code, which was RUN (--trust-pickle)",)
+    if contents.placeholders:
+        notices += (
+            f"{path} is a pickle that needs {containers.shortened(contents.placeholders)}: its "
+            "tensors were read, none of that was imported or run",
+        )
     tensor_kinds.check(chosen.tensors, path)
     place = ", ".join(filter(None, (chosen.place, "averaged" if chosen.averaged else "")))
     return Checkpoint(

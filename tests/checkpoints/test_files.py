@@ -118,6 +118,8 @@ def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
 
 def test_pickled_code_in_one_shard_is_refused_unless_it_is_trusted(pickled_shards: Path) -> None:
     shard = pickled_shards.with_name("pytorch_model-00002-of-00002.bin")
+    torch.save({**SECOND, "args": argparse.Namespace(x=1)}, shard)
+    assert "contains args, which pytorch_model.bin.index.json does not" in refused(pickled_shards)
     torch.save({"c": argparse.Namespace(x=1)}, shard)
     assert refused(pickled_shards).startswith(f"{shard}: contains pickled code, which is not run")
     assert files.read(pickled_shards, trust_pickle=True).trusted_pickle
@@ -162,18 +164,29 @@ def test_a_pickled_state_dict_may_have_any_suffix(tmp_path: Path, suffix: str) -
     assert not found.trusted_pickle
 
 
-def test_pickled_code_is_refused_by_name_and_read_only_when_trusted(tmp_path: Path) -> None:
+def test_the_tensors_of_a_pickle_that_needs_code_are_read_without_it(tmp_path: Path) -> None:
     path = tmp_path / "net.pth"
     torch.save({"model": FIRST, "args": argparse.Namespace(lr=0.1)}, path)
+    found = files.read(path)
+    assert isinstance(found.loaded, dict)
+    assert torch.equal(found.loaded["model"]["a"], FIRST["a"])
+    assert found.loaded["args"] == {"lr": 0.1}
+    assert found.placeholders == ("argparse.Namespace",)
+    assert not found.trusted_pickle
+    trusted = files.read(path, trust_pickle=True)
+    assert trusted.trusted_pickle
+    assert isinstance(trusted.loaded, dict)
+    assert trusted.loaded["args"].lr == 0.1
+
+
+def test_pickled_code_without_tensors_is_refused_by_name(tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    torch.save({"args": argparse.Namespace(lr=0.1)}, path)
     assert refused(path) == (
         f"{path}: contains pickled code, which is not run: it needs argparse.Namespace. "
         "Save the network's state_dict() and give that file. "
         "Only if you trust its author to run programs as you, use --trust-pickle."
     )
-    found = files.read(path, trust_pickle=True)
-    assert found.trusted_pickle
-    assert isinstance(found.loaded, dict)
-    assert found.loaded["args"].lr == 0.1
 
 
 def test_trust_is_not_stamped_where_it_was_not_needed(tmp_path: Path) -> None:

@@ -8,6 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
+    "resnet_serve/checkpoints/pickles/rebuilt.py": (
+        "tests/checkpoints/pickles/test_archive.py",
+        "compared with what torch rebuilds from the same files",
+    ),
     "resnet_serve/checkpoints/states/containers.py": (
         "tests/checkpoints/test_state_dicts.py",
         "the containers of what trainings save, each with its network",

@@ -11,6 +11,7 @@ import pytest
 import torch
 from meta_networks import state_of
 from safetensors.torch import save_file
+from state_dicts import same
 from torch import Tensor
 
 from resnet_serve import weights
@@ -163,11 +164,15 @@ def test_the_bomb_of_these_tests_does_go_off(tmp_path: Path) -> None:
     assert (tmp_path / "trace").exists()
 
 
-def test_a_whole_pickled_network_is_refused(tmp_path: Path) -> None:
-    torch.save(build(RESNET20), tmp_path / "net.pt")
-    text = refused(tmp_path / "net.pt")
-    assert "pickled code" in text
-    assert "resnet_serve.architectures.blocks.Block" in text
+@pytest.mark.parametrize("zipped", [True, False])
+def test_a_whole_pickled_network_gives_its_tensors(tmp_path: Path, zipped: bool) -> None:
+    network = build(RESNET20)
+    torch.save(network, tmp_path / "net.pt", _use_new_zipfile_serialization=zipped)
+    loaded = weights.load(str(tmp_path / "net.pt"), RESNET20)
+    assert same(loaded.state, network.state_dict())
+    assert not loaded.trusted_pickle
+    (said,) = [notice for notice in loaded.notices if "none of that was imported" in notice]
+    assert "resnet_serve.architectures.blocks.Block" in said
 
 
 @pytest.mark.parametrize(
