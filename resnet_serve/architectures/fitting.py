@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_serve.architectures import ARCHITECTURES, Architecture, build
 from resnet_serve.errors import InputFileError
 from resnet_serve.optional import optional
+from resnet_serve.preprocessing import CHANNELS
 
 if TYPE_CHECKING:
     import torch
@@ -17,6 +18,7 @@ else:
     torch = optional("torch", extra="convert")
 
 
+OWN = "If it is a network of your own, give --module package.module:factory with its code."
 MOST_KEYS = 10  # listed in an error
 # Checkpoints from before PyTorch 0.4.1 have no batch counters, and evaluation does not need them.
 _COUNTER = "num_batches_tracked"
@@ -36,10 +38,13 @@ def fitting(state: dict[str, Tensor], architecture: Architecture, path: Path) ->
         check_finite(state, path)
         counter = torch.zeros((), dtype=torch.int64)
         return {name: state.get(name, counter) for name in wanted}
+    _check_channels(state, path)
+    fits = candidates(state)
+    remedy = f"Give --arch {fits[0].name}." if fits else OWN
     raise InputFileError(
         f"does not fit {described(architecture)}: {looks_like(state)} ({listed(details)})",
         where=path,
-        remedy="Give the matching --arch, and --labels with one line per class.",
+        remedy=remedy,
     )
 
 
@@ -88,13 +93,38 @@ def inferred(state: Mapping[str, Tensor], path: Path) -> Architecture:
     It is the first of `candidates`. Raises `InputFileError` where none fits.
     """
     found = candidates(state)
-    if not found:
+    if found:
+        return found[0]
+    _check_channels(state, path)
+    nearest = next(_alike(state), None)
+    if nearest is None:
+        names = ", ".join(list(state)[:5])
         raise InputFileError(
-            f"its architecture cannot be inferred: {looks_like(state)}",
+            f"its architecture cannot be inferred: {looks_like(state)}: {names}, …",
             where=path,
-            remedy="Give --arch; the error then lists the tensors that do not fit.",
+            remedy=OWN,
         )
-    return found[0]
+    with torch.device("meta"):
+        details = disagreements(state, build(nearest).state_dict())
+    raise InputFileError(
+        f"its architecture cannot be inferred: {looks_like(state)}; of {described(nearest)}, the "
+        f"nearest, {len(details)} differ: {listed(details)}",
+        where=path,
+        remedy=OWN,
+    )
+
+
+def _check_channels(state: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse a first convolution for images that no file holds."""
+    channels = _channels(state)
+    if channels and channels not in CHANNELS:
+        kinds = " or ".join(str(number) for number in sorted(CHANNELS))
+        raise InputFileError(
+            f"its first convolution takes images of {channels} channels; images here have {kinds}",
+            where=path,
+            remedy="Give --module with a network of 3 channels that makes the others of them, as "
+            "torch.cat([x, x.mean(1, keepdim=True)], 1) makes a fourth.",
+        )
 
 
 def candidates(state: Mapping[str, Tensor]) -> tuple[Architecture, ...]:
@@ -103,20 +133,23 @@ def candidates(state: Mapping[str, Tensor]) -> tuple[Architecture, ...]:
     Several fit where only the arithmetic differs: resnet50 (v1.5) and resnet50v1, or resnet20 and
     plain20.
     """
-    classes, channels = _size(state, "fc.weight", 0), _channels(state)
-    if not (classes and channels):
-        return ()
     shapes = {name: t.shape for name, t in state.items() if not name.endswith(_COUNTER)}
-    depths = tuple(depth for depth in map(len, _blocks(shapes)) if depth)
-    block = "bottleneck" if "layer1.0.conv3.weight" in shapes else "basic"
     parameters = sum(shape.numel() for n, shape in shapes.items() if not n.endswith(_STATISTICS))
-    rows = (
-        row.with_classes(classes).with_channels(channels)
-        for row in ARCHITECTURES.values()
-        if (row.block, row.depths) == (block, depths)
-    )
+    rows = _alike(state)
     # Comparing parameter counts is fast; building a network is not, even on the meta device.
     return tuple(r for r in rows if r.parameters == parameters and _shapes(r) == shapes)
+
+
+def _alike(state: Mapping[str, Tensor]) -> Iterator[Architecture]:
+    """The rows with as many blocks of the same kind per stage, and the file's own ends."""
+    classes, channels = _size(state, "fc.weight", 0), _channels(state)
+    if not classes or channels not in CHANNELS:
+        return
+    depths = tuple(depth for depth in map(len, _blocks(state)) if depth)
+    block = "bottleneck" if "layer1.0.conv3.weight" in state else "basic"
+    for row in ARCHITECTURES.values():
+        if (row.block, row.depths) == (block, depths):
+            yield row.with_classes(classes).with_channels(channels)
 
 
 def looks_like(state: Mapping[str, Tensor]) -> str:

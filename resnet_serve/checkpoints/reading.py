@@ -39,6 +39,7 @@ class Reading:
     sha256: str | None = None
     preprocessing: Path | None = None
     key: str | None = None
+    classifier: bool = True
 
     @property
     def of_files(self) -> str | None:

@@ -21,6 +21,7 @@ from resnet_serve.checkpoints import metadata, naming, preprocessing_files, side
 from resnet_serve.checkpoints.network import network_of
 from resnet_serve.checkpoints.reading import AS_IT_IS, Reading, is_file, read
 from resnet_serve.checkpoints.sidecar_files import CONFIG_FILE
+from resnet_serve.checkpoints.states import classifier
 from resnet_serve.datasets import check_label_count
 from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
 from resnet_serve.errors import InputFileError, UsageError
@@ -207,6 +208,7 @@ def _file(
     progress: Progress | None = None,
 ) -> Weights:
     found = naming.of_family(read(spec, reading, progress))
+    found = classifier.completed(found, needed=reading.classifier)
     overridden = reading.preprocessing is not None
     described = sidecar_files.read(found.path, overridden=overridden)
     published = catalog.recognised(found.sha256)

@@ -49,8 +49,30 @@ def test_what_lacks_a_tensor_is_not_guessed(name: str) -> None:
     del state[name]
     with pytest.raises(InputFileError, match="this is not a network of the family") as caught:
         inferred(state, FILE)
-    assert "--arch" in str(caught.value)
+    assert "--module" in str(caught.value)
+    assert "--arch" not in str(caught.value), "the next command must not end here again"
     assert "\n" not in str(caught.value)
+    if name.startswith("layer"):
+        assert f"of resnet18 with 1000 classes, the nearest, 1 differ: {name} is missing" in str(
+            caught.value
+        )
+
+
+def test_where_nothing_is_alike_the_names_in_the_file_are_listed() -> None:
+    tensors = state_of(find("resnet18")).values()
+    state = {f"blocks.{number}.weight": tensor for number, tensor in enumerate(tensors)}
+    with pytest.raises(InputFileError) as caught:
+        inferred(state, FILE)
+    assert "tensors): blocks.0.weight, blocks.1.weight, " in str(caught.value)
+    assert "--module" in str(caught.value)
+
+
+@pytest.mark.parametrize("channels", [2, 4, 6])
+def test_images_of_other_channels_are_refused_with_the_number(channels: int) -> None:
+    state = state_of(find("resnet18").with_channels(channels))
+    for read in (inferred, lambda state, path: fitting(state, find("resnet18"), path)):
+        with pytest.raises(InputFileError, match=f"images of {channels} channels"):
+            read(state, FILE)
 
 
 def test_a_mismatch_lists_ten_keys_and_counts_the_rest() -> None:

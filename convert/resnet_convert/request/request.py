@@ -61,7 +61,14 @@ class Request(Options):
     def reading(self) -> Reading:
         """How the checkpoint is read."""
         own = None if self.preprocessing is None else Path(self.preprocessing)
-        return Reading(self.ema, self.trust_pickle, self.weights_sha256, own, self.weights_key)
+        return Reading(
+            ema=self.ema,
+            trust_pickle=self.trust_pickle,
+            sha256=self.weights_sha256,
+            preprocessing=own,
+            key=self.weights_key,
+            classifier=self.classifies,
+        )
 
     @property
     def classifies(self) -> bool:
