@@ -7,6 +7,13 @@
 The division folds exactly into the stem's weights. The mean stays a subtraction before the
 convolution: its zero padding stands for *normalised* zeros, so that folding the mean into the
 bias would be wrong along the border.
+
+A mean of zero has nothing to subtract, and the pixels are divided by 255 instead:
+
+    w ∗ (x/255/s)   =   (w/s) ∗ (x · 1/255)
+
+A subtraction of zeros, or no operator at all, leaves the integers 0…255. Their INT8 pair has scale 1
+and changes nothing: OpenVINO removes it, and with it the stem's INT8.
 """
 
 from __future__ import annotations
@@ -49,21 +56,20 @@ def take_pixels(model: ir.Model, preprocessing: Preprocessing) -> None:
         shape=ir.Shape(["batch", preprocessing.height, preprocessing.width, channels]),
         type=ir.TensorType(ir.DataType.UINT8),
     )
-    mean = initializer(
-        graph,
-        "pixels.mean",
-        (255.0 * np.asarray(preprocessing.mean, np.float64))
-        .astype(np.float32)
-        .reshape(1, -1, 1, 1),
-    )
+    centre: NDArray[np.float64] = 255.0 * np.asarray(preprocessing.mean, np.float64)
+    scale: NDArray[np.float64] = 255.0 * np.asarray(preprocessing.std, np.float64)
+    if centre.any():
+        moved = "Sub", initializer(graph, "pixels.mean", _planes(centre))
+    else:
+        moved = "Mul", initializer(graph, "pixels.unit", _planes(np.full_like(centre, 1 / 255)))
+        scale = scale / 255.0
     # The Cast comes first: TensorRT has no arithmetic in UINT8, and ONNX Runtime is as fast.
     numbers = _node("Cast", [pixels], "pixels.float", to=ir.DataType.FLOAT)
     planes = _node("Transpose", numbers.outputs, "pixels.planes", perm=[0, 3, 1, 2])
-    centred = _node("Sub", [planes.outputs[0], mean], _CENTRED)
+    centred = _node(moved[0], [planes.outputs[0], moved[1]], _CENTRED)
     numbers.outputs[0].shape = pixels.shape
     for node in (planes, centred):
         node.outputs[0].shape = normalised.shape
-    scale: NDArray[np.float64] = 255.0 * np.asarray(preprocessing.std, np.float64)
     for stem in stems:
         weight = own_initializer(stem, 1)
         scaled = array_of(weight).astype(np.float64) / scale[None, :, None, None]
@@ -112,6 +118,10 @@ def _check(stems: Sequence[ir.Node], channels: int) -> None:
                 where=f"pixels: {stem.name}",
                 remedy=_REMEDY,
             )
+
+
+def _planes(values: NDArray[np.float64]) -> NDArray[np.float32]:
+    return values.astype(np.float32).reshape(1, -1, 1, 1)
 
 
 def _node(op_type: str, inputs: Any, name: str, **attributes: Any) -> ir.Node:
