@@ -12,7 +12,7 @@ A mean of zero has nothing to subtract, and the pixels are divided by 255 instea
 
     w ∗ (x/255/s)   =   (w/s) ∗ (x · 1/255)
 
-A subtraction of zeros, or no operator at all, leaves the integers 0…255. Their INT8 pair has scale 1
+A subtraction of zeros leaves the integers 0…255. Their INT8 pair has scale 1
 and changes nothing: OpenVINO removes it, and with it the stem's INT8.
 """
 
