@@ -180,7 +180,7 @@ def main() -> None:
             validation=f"{place}/test",
         )
         packed |= record(request).pack("cifar10")
-    np.savez_compressed(FILE, **packed)  # type: ignore[arg-type]
+    np.savez_compressed(FILE, **packed)
     print(f"written to {FILE}")
 
 
