@@ -25,6 +25,7 @@ from resnet_convert.proof import cautions, prove
 from resnet_convert.request import Request
 from resnet_convert.request.check import check
 from resnet_convert.request.default_target import default_target
+from resnet_convert.request.implied_network import implied_network
 from resnet_convert.request.options import AUTO
 from resnet_convert.stage_log import Progress, Silent, StageLog, StageName
 from resnet_convert.tensorrt.builder import BuildHost, open_build_host
@@ -61,12 +62,13 @@ def convert(*options: Any, **named: Any) -> Conversion:
 
 def run(request: Request, progress: Progress | None = None) -> Conversion:
     """The conversion of one request; raises as `convert`."""
+    request, implied = implied_network(request)
     request, note = default_target(request)
     check(request)
     repository = Repository(request.repository)
     repository.check_writable()
     log = StageLog(progress or Silent())
-    log.warn(note)
+    log.warn(implied, note)
     with _build_host(request) as (build_host, missing):
         if build_host is not None:
             log.warn(build_host.guard(request.build_options, request.precision, request.triton))

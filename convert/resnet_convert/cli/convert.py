@@ -16,6 +16,7 @@ from resnet_convert.cli.options import JsonOption, takes_options
 from resnet_convert.request import Request
 from resnet_convert.request.check import check
 from resnet_convert.request.default_target import default_target
+from resnet_convert.request.implied_network import implied_network
 from resnet_serve import __version__, console, durable
 from resnet_serve.errors import HostError
 
@@ -65,6 +66,7 @@ def command(
         return
     request = Request(**{**options, "batch": tuple(options["batch"] or ())})
     if dry_run_only:
+        request, implied = implied_network(request)
         request = default_target(request)[0]
         check(request)
         steps = dry_run.plan(request)
@@ -72,6 +74,8 @@ def command(
             typer.echo(json.dumps([step.to_json() for step in steps], indent=2))
         else:
             console.out.print(screen.plan_table(request, steps))
+        if implied is not None:
+            console.warn(implied)
         return
     with screen.progress() as shown:
         conversion = pipeline.run(request, shown)

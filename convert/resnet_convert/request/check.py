@@ -61,7 +61,8 @@ def check(request: Request) -> None:
 def _check_network(request: Request) -> None:
     if request.module is None and request.arch is None:
         raise UsageError(
-            "no network is named", remedy="Give --arch (--help lists them), or --module."
+            "no network is named",
+            remedy="Give --arch (--help lists them), --module, or a file with --weights.",
         )
     if request.module is None:
         request.reading.check(request.weights_spec, inferring=request.architecture is None)

@@ -38,8 +38,8 @@ class Options:
     arch: Annotated[
         str | None,
         Option(
-            help="The network; this or --module is required. auto infers it from a checkpoint's "
-            f"names and shapes; else {', '.join(ARCHITECTURES)}.",
+            help="The network. auto infers it from a checkpoint's names and shapes, as --weights "
+            f"FILE alone does; else {', '.join(ARCHITECTURES)}.",
             show_default=False,
         ),
     ] = None

@@ -67,6 +67,19 @@ def test_the_screen_ends_with_what_comes_next(call: Call, tmp_path: Path) -> Non
     assert (tmp_path / "r.html").read_text().startswith("<!doctype html>")
 
 
+def test_a_checkpoint_alone_is_inferred_and_that_is_said(call: Call, tmp_path: Path) -> None:
+    path = tmp_path / "net.pth"
+    torch.save(weights.load("digits", find("resnet20")).state, path)
+    code, out, err = call("--weights", path, "--dry-run")
+    assert code == 0
+    assert "--arch auto" in out
+    assert f"warning: no network is named: it is inferred from {path} (--arch auto)" in err
+    code, out, err = call("--weights", path, "--json")
+    assert code == 0
+    assert json.loads(out)["command"].startswith("resnet-convert --arch resnet20 --weights ")
+    assert f"warning: no network is named: it is inferred from {path}" in err
+
+
 def test_dry_run_touches_nothing(call: Call, tmp_path: Path) -> None:
     code, out, _ = call("--arch", "resnet50", "--precision", "fp16", "--dry-run", "--json")
     assert code == 0
