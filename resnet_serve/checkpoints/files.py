@@ -18,6 +18,7 @@ from resnet_serve import durable
 from resnet_serve.checkpoints import pickled
 from resnet_serve.checkpoints.pickles import contents
 from resnet_serve.checkpoints.pickles.machine import PickleError
+from resnet_serve.checkpoints.sources import other_formats
 from resnet_serve.checkpoints.states import containers
 from resnet_serve.checkpoints.states.containers import shortened
 from resnet_serve.checkpoints.states.selection import SAVE_STATE
@@ -34,6 +35,7 @@ else:
 
 INDEX_SUFFIX = ".index.json"
 SHARDS = (".safetensors", ".bin")  # as transformers writes them
+SUFFIXES = (".safetensors", ".pth", ".pt", ".tar", ".ckpt", ".bin")
 # The names of model hubs; those that run no code come first.
 IN_FOLDERS = (
     "model.safetensors",
@@ -63,12 +65,13 @@ def located(path: Path) -> Path:
     Raises `InputFileError` where there is no such file, and for one that may not be read.
     """
     if path.is_dir():
+        other_formats.check_folder(path)
         found = [path / name for name in IN_FOLDERS if (path / name).is_file()]
         if not found:
             raise InputFileError(
                 "is a folder without a checkpoint",
                 where=path,
-                remedy=f"Give the file; in a folder, {', '.join(IN_FOLDERS)} are searched.",
+                remedy=_in_folder(path),
             )
         path = found[0]
     if not path.is_file():
@@ -84,11 +87,21 @@ def located(path: Path) -> Path:
     return path
 
 
+def _in_folder(path: Path) -> str:
+    """The remedy for a folder: the checkpoints in it by their suffix, if there are any."""
+    found = sorted(each for each in path.iterdir() if each.suffix in SUFFIXES and each.is_file())
+    likely = f", such as {found[0]}" if found else ""
+    return f"Give the file{likely}; in a folder, {', '.join(IN_FOLDERS)} are searched."
+
+
 def read(path: Path, *, trust_pickle: bool = False) -> Contents:
     """Read a file of any of the formats; raises `InputFileError` for any other file."""
     if path.name.endswith(INDEX_SUFFIX):
         return _sharded(path, trust_pickle)
-    if path.suffix == ".safetensors":
+    # By its contents: files are renamed.
+    other_formats.check(path)
+    safe = path.suffix == ".safetensors" and not pickled.is_pickle(path)
+    if safe or other_formats.is_safetensors(path):
         return Contents(*_safetensors(path))
     return _torch(path, trust_pickle)
 
@@ -209,7 +222,8 @@ def _tensors_of(path: Path, error: Exception) -> Contents:
 def _load(path: Path, *, weights_only: bool) -> object:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # errors are raised, not warned of
-        return torch.load(path, map_location="cpu", weights_only=weights_only)
+        with path.open("rb") as file:  # torch would believe the suffix of a path
+            return torch.load(file, map_location="cpu", weights_only=weights_only)
 
 
 def _refused(path: Path, error: Exception, *, code: bool) -> InputFileError:
@@ -224,9 +238,7 @@ def _refused(path: Path, error: Exception, *, code: bool) -> InputFileError:
             "--trust-pickle.",
         )
     reason = "it is not one, or it is truncated"
-    if "TorchScript" in str(error):
-        reason = "it is a TorchScript archive"
-    elif isinstance(error, RuntimeError) and "weights_only" not in str(error):
+    if isinstance(error, RuntimeError) and "weights_only" not in str(error):
         reason = " ".join(str(error).partition(". ")[0].split())
     return InputFileError(
         f"cannot be read as a PyTorch checkpoint ({reason})", where=path, remedy=SAVE_STATE

@@ -107,10 +107,12 @@ def test_in_a_folder_what_runs_no_code_is_found_first(tmp_path: Path) -> None:
 
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "net.pth").write_bytes(b"")
+    (tmp_path / "notes.txt").write_bytes(b"")
     with pytest.raises(InputFileError) as caught:
         files.located(tmp_path)
     assert str(caught.value) == (
-        f"{tmp_path}: is a folder without a checkpoint. Give the file; in a folder, "
+        f"{tmp_path}: is a folder without a checkpoint. Give the file, such as {tmp_path}/net.pth; "
+        "in a folder, "
         "model.safetensors, model.safetensors.index.json, pytorch_model.bin, "
         "pytorch_model.bin.index.json are searched."
     )
@@ -177,6 +179,16 @@ def test_the_tensors_of_a_pickle_that_needs_code_are_read_without_it(tmp_path: P
     assert trusted.trusted_pickle
     assert isinstance(trusted.loaded, dict)
     assert trusted.loaded["args"].lr == 0.1
+
+
+@pytest.mark.parametrize("name", ["net.pth", "net.bin", "net", "net.safetensors"])
+@pytest.mark.parametrize("saved", ["safetensors", "torch"])
+def test_a_renamed_file_is_read_by_its_contents(tmp_path: Path, name: str, saved: str) -> None:
+    path = tmp_path / name
+    save_file(FIRST, path) if saved == "safetensors" else torch.save(FIRST, path)
+    found = files.read(path)
+    assert isinstance(found.loaded, dict)
+    assert torch.equal(found.loaded["a"], FIRST["a"])
 
 
 def test_pickled_code_without_tensors_is_refused_by_name(tmp_path: Path) -> None:

@@ -126,7 +126,8 @@ def test_a_truncated_checkpoint_is_refused(
         torch.save(state, path, _use_new_zipfile_serialization=kind == "pth")
     path.write_bytes(path.read_bytes()[: int(path.stat().st_size * part)])
     text = refused(path)
-    assert "not a complete safetensors file" in text or "cannot be read as a PyTorch" in text
+    what = ("not a complete safetensors file", "cannot be read as a PyTorch", "is empty")
+    assert any(each in text for each in what)
 
 
 class Bomb:
@@ -191,13 +192,6 @@ def test_what_is_no_checkpoint_is_refused(tmp_path: Path, content: bytes, name: 
     (tmp_path / name).write_bytes(content)
     text = refused(tmp_path / name)
     assert "pickled code" not in text
-
-
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # torch's, of its own format
-def test_a_torchscript_archive_is_refused(tmp_path: Path) -> None:
-    traced = torch.jit.trace(torch.nn.ReLU(), torch.zeros(1), check_trace=False)
-    torch.jit.save(traced, str(tmp_path / "net.pt"))
-    assert "TorchScript" in refused(tmp_path / "net.pt")
 
 
 def test_a_file_that_is_not_there_and_a_folder_are_refused(tmp_path: Path) -> None:

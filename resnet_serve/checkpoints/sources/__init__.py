@@ -1,0 +1,6 @@
+"""Where checkpoints come from, and what is mistaken for one.
+
+| module | role |
+|---|---|
+| `other_formats` | files of other formats that are given as weights, by name and with a remedy |
+"""
