@@ -10,6 +10,7 @@ right, centre, then the same five of the mirrored image, for each scale.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -38,9 +39,19 @@ class TenCrop:
         if not self.scales or len(set(self.scales)) < len(self.scales):
             raise UsageError("ten crops need one or more scales, each of them once")
         height, width = self.preprocessing.crop
-        exact = self.preprocessing.resize_mode == "exact"
-        # In "exact" mode the resized image has the shape of the crop, and grows with it.
-        smallest, least = min(self.scales), min(height, width) if exact else max(height, width)
+        resize = self.preprocessing.resize
+        if self.preprocessing.resize_mode not in ("shorter", "exact"):
+            raise UsageError(
+                "ten crops need images that are resized by their shorter side, or to one size, "
+                f"not resize_mode {self.preprocessing.resize_mode!r}"
+            )
+        # After an exact resize all images have one shape, and grow with the scale.
+        smallest, least = min(self.scales), max(height, width)
+        if isinstance(resize, tuple):
+            least = max(
+                math.ceil(crop * min(resize) / side)
+                for crop, side in zip((height, width), resize, strict=True)
+            )
         if smallest < least:
             raise UsageError(
                 f"the scale {smallest} is smaller than the crop of {height} × {width} pixels",
@@ -48,7 +59,7 @@ class TenCrop:
             )
         if max(self.scales) ** 2 > MAX_PIXELS:
             raise UsageError(f"the scale {max(self.scales)} has more than {MAX_PIXELS:,} pixels")
-        if exact and self.scales == (least,):
+        if resize == (height, width) and self.scales == (least,):
             raise UsageError(
                 f"at scale {least} the whole image is the crop, so that all ten are the same",
                 remedy=f"Give --scales above {least}.",

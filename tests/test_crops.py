@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -57,10 +59,35 @@ def test_scale_follows_scale() -> None:
 
 
 def test_images_that_are_stretched_keep_the_shape_of_the_crop() -> None:
-    wide = Preprocessing(crop=(32, 48), resize_mode="exact")
+    wide = Preprocessing((32, 48), (32, 48))
     picture = SyntheticImages(side=64).image(2)
     resized = np.asarray(picture.resize((60, 40), Image.Resampling.BILINEAR))
     np.testing.assert_array_equal(TenCrop(wide, (40,)).pixels(picture), ten_crop(resized, 32, 48))
+
+
+def test_images_that_are_stretched_and_cropped_keep_the_shape_of_the_resize() -> None:
+    how = Preprocessing((36, 48), (32, 32))
+    picture = SyntheticImages(side=64).image(2)
+    resized = np.asarray(picture.resize((53, 40), Image.Resampling.BILINEAR))
+    np.testing.assert_array_equal(TenCrop(how, (40,)).pixels(picture), ten_crop(resized, 32, 32))
+    with pytest.raises(UsageError, match="the scale 31 is smaller"):
+        TenCrop(how, (31,))
+
+
+def test_crops_of_a_bgr_network_are_in_its_order() -> None:
+    picture = SyntheticImages(side=64).image(1)
+    bgr = replace(SHORTER, channel_order="bgr")
+    np.testing.assert_array_equal(
+        TenCrop(bgr, (40,)).pixels(picture), TenCrop(SHORTER, (40,)).pixels(picture)[..., ::-1]
+    )
+
+
+@pytest.mark.parametrize(
+    "how", [Preprocessing(None, (32, 32)), Preprocessing(40, (32, 32), resize_mode="longest")]
+)
+def test_images_of_no_one_scale_are_refused(how: Preprocessing) -> None:
+    with pytest.raises(UsageError, match="resized by their shorter side"):
+        TenCrop(how, (40,))
 
 
 def test_the_centre_is_what_the_preprocessing_alone_takes() -> None:

@@ -30,10 +30,15 @@ def mapping(path: Path) -> dict[str, Any]:
     return data
 
 
-def preprocessing(data: Mapping[str, Any], path: Path) -> Preprocessing:
-    """The `Preprocessing` of its own fields; raises `InputFileError` with the file's path."""
+def preprocessing(
+    data: Mapping[str, Any], path: Path, base: Preprocessing | None = None
+) -> Preprocessing:
+    """The `Preprocessing` of its own fields over those of `base`, or over the defaults.
+
+    Raises `InputFileError` with the file's path.
+    """
     try:
-        return Preprocessing.from_json(data)
+        return Preprocessing.from_json(data, base)
     except InputFileError as error:
         raise InputFileError(error.what, where=path, remedy=error.remedy) from error
 

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from resnet_serve.activation import Kind
 from resnet_serve.checkpoints import json_files, timm_files, transformers_files
+from resnet_serve.checkpoints.transforms import image_processors
 from resnet_serve.errors import InputFileError
 from resnet_serve.preprocessing import Preprocessing
 
@@ -53,7 +54,7 @@ def read(checkpoint: Path, *, overridden: bool = False) -> Sidecar:
         )
     if not transformers_files.is_config(config):
         return Sidecar()
-    processor = checkpoint.with_name(transformers_files.PROCESSOR_FILE)
+    processor = checkpoint.with_name(image_processors.PROCESSOR_FILE)
     preprocessing = None
     if processor.is_file():
         preprocessing = _unless(overridden, _of_processor, processor)
@@ -67,7 +68,7 @@ def read(checkpoint: Path, *, overridden: bool = False) -> Sidecar:
 
 
 def _of_processor(path: Path) -> Preprocessing:
-    return transformers_files.preprocessing(json_files.mapping(path), path)
+    return image_processors.preprocessing(json_files.mapping(path), path)
 
 
 def _unless(overridden: bool, read: Callable[..., Found], *given: object) -> Found | None:

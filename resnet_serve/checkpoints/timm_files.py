@@ -3,7 +3,11 @@
 timm stores with all weights (`pretrained_cfg`) mean, std, interpolation, the input size and the
 fraction of the resized image that the centre crop keeps:
 
-    resize = ⌊input size / crop_pct⌋        (timm/data/transforms_factory.py, crop_mode "center")
+    resize = ⌊input size / crop_pct⌋        (timm/data/transforms_factory.py)
+
+    center    the shorter side, then the centre
+    squash    both sides, then the centre
+    border    the longest side; the rest has the colour of the mean
 
 Missing fields have timm's defaults (timm/data/config.py): bicubic, 0.875, ImageNet's mean.
 """
@@ -13,6 +17,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from resnet_serve.architectures import ARCHITECTURES
@@ -59,16 +64,17 @@ def labels(config: Mapping[str, Any]) -> tuple[str, ...] | None:
 
 
 def preprocessing(config: Mapping[str, Any], path: Path) -> Preprocessing:
-    """The preprocessing of timm's evaluation transform.
+    """The preprocessing of timm's evaluation transform, at the size `input_size` of training.
 
     Raises `InputFileError` for a transform that `Preprocessing` cannot express.
     """
     found = config.get("pretrained_cfg", config)
     found = found if isinstance(found, dict) else {}
+    _check(found, path)
     mode = found.get("crop_mode") or "center"
     fraction = json_files.fraction_of(found.get("crop_pct") or _CROP_PCT, path)
     size = found.get("input_size") or (3, 224, 224)
-    if mode not in ("center", "squash"):
+    if mode not in ("center", "squash", "border"):
         raise InputFileError(
             f"the crop_mode {mode!r} is not supported here", where=path, remedy=IN_PIXELS
         )
@@ -79,22 +85,51 @@ def preprocessing(config: Mapping[str, Any], path: Path) -> Preprocessing:
     ):
         raise InputFileError("input_size must be [channels, height, width]", where=path)
     _, height, width = size
-    # timm resizes both sides for "squash"; for "center" the shorter one, if the crop is square.
-    exact = mode == "squash" and fraction == 1
-    if (mode == "squash" and not exact) or (mode == "center" and height != width):
+    # timm resizes both sides for "squash"; else one of them, if the crop is square.
+    if mode != "squash" and height != width:
         raise InputFileError(
-            f"crop_mode {mode!r} of {height} × {width} at {fraction:g} is not supported here",
+            f"crop_mode {mode!r} of {height} × {width} is not supported here",
             where=path,
             remedy=IN_PIXELS,
         )
-    return json_files.preprocessing(
-        {
-            "resize": math.floor(height / fraction),
-            "crop": [height, width],
-            "interpolation": found.get("interpolation") or "bicubic",
-            "resize_mode": "exact" if exact else "shorter",
-            "mean": found.get("mean") or IMAGENET_MEAN,
-            "std": found.get("std") or IMAGENET_STD,
-        },
-        path,
+    mean, std = (
+        _numbers(found.get(name), default, size[0], name, path)
+        for name, default in (("mean", IMAGENET_MEAN), ("std", IMAGENET_STD))
     )
+    resized = [math.floor(side / fraction) for side in (height, width)]
+    fields: dict[str, Any] = {
+        "resize": resized if mode == "squash" else resized[0],
+        "crop": [height, width],
+        "interpolation": found.get("interpolation") or "bicubic",
+        "mean": mean,
+        "std": std,
+    }
+    if mode == "border":  # the longest side, with borders in the colour of the mean
+        fields["resize_mode"] = "longest"
+        fields["fill"] = [min(255, max(0, round(255 * value))) for value in mean]
+    return json_files.preprocessing(fields, path)
+
+
+def _check(found: Mapping[str, Any], path: Path) -> None:
+    """Refuse fields of timm's transform that would change pixels and are not expressed here."""
+    if found.get("crop_border_pixels"):
+        raise InputFileError(
+            f"crop_border_pixels {found['crop_border_pixels']!r} is not supported here",
+            where=path,
+            remedy=IN_PIXELS,
+        )
+
+
+def _numbers(
+    value: object, default: tuple[float, ...], channels: int, name: str, path: Path
+) -> tuple[float, ...]:
+    """One number a channel; timm repeats a single one."""
+    if not value:
+        return default if channels == len(default) else (fmean(default),) * channels
+    numbers = tuple(value) if isinstance(value, list | tuple) else (value,)
+    numbers = numbers * channels if len(numbers) == 1 else numbers
+    if len(numbers) != channels:
+        raise InputFileError(
+            f"{name} has {len(numbers)} numbers for {channels} channels", where=path
+        )
+    return numbers

@@ -195,8 +195,8 @@ def samples(signature: Signature, source: Path | None = None) -> Samples:
     height, width = signature.shape[:2] if channels_last else signature.shape[1:]
     channels = signature.shape[2 if channels_last else 0]
     geometry = Preprocessing(
+        resize=(height, width),
         crop=(height, width),
-        resize_mode="exact",
         mean=IMAGENET_MEAN[:channels],
         std=IMAGENET_STD[:channels],
     )

@@ -19,7 +19,7 @@ IMAGENET_CLASSES = 1000
 def preprocessing(architecture: Architecture) -> Preprocessing:
     """The usual preprocessing of an architecture."""
     side = architecture.image_size
-    found = Preprocessing(resize=side, crop=(side, side), resize_mode="exact")
+    found = Preprocessing(resize=(side, side), crop=(side, side))
     found = Preprocessing() if architecture.family == "ImageNet" else found
     if architecture.bare_stem:  # as timm trained all of them
         found = replace(found, interpolation="bicubic", mean=(0.5,) * 3, std=(0.5,) * 3)

@@ -17,9 +17,8 @@ BASE = Preprocessing(resize=32, crop=(32, 32), resize_mode="exact")
 def test_our_fields_go_over_those_of_the_weights(tmp_path: Path) -> None:
     path = written(tmp_path, {"mean": [0.5, 0.4, 0.3], "interpolation": "bicubic"}, "own.json")
     assert override(path, BASE) == Preprocessing(
-        resize=32,
+        resize=(32, 32),
         crop=(32, 32),
-        resize_mode="exact",
         mean=(0.5, 0.4, 0.3),
         interpolation="bicubic",
     )
@@ -29,6 +28,11 @@ def test_what_we_write_we_read(tmp_path: Path) -> None:
     given = Preprocessing(resize=40, crop=(32, 28), mean=(0.1, 0.2, 0.3), std=(1, 2, 3))
     path = written(tmp_path, given.to_json(), "own.json")
     assert override(path, BASE) == given
+
+
+def test_resize_and_crop_are_not_a_squeeze(tmp_path: Path) -> None:
+    path = written(tmp_path, {"resize": 36, "crop": [32, 32]}, "own.json")
+    assert override(path, BASE) == Preprocessing(resize=36, crop=(32, 32))
 
 
 @pytest.mark.parametrize("data", [A1, A1["pretrained_cfg"]])
@@ -46,11 +50,11 @@ def test_transformers_words_are_understood_too(tmp_path: Path) -> None:
     [
         (
             {"size": 3},
-            "has an unknown field 'size'. Its fields are crop, interpolation, mean, resize",
+            "has an unknown field 'size'. Its fields are antialias, channel_order, crop",
         ),
         ({}, "has no fields"),
         ([1], "is JSON, but not a mapping of fields"),
-        ({"resize": -1}, "whole numbers of pixels"),
+        ({"resize": -1}, "resize cannot be used: -1: input should be greater than 0"),
         ({"std": [0, 1, 1]}, "std above 0"),
     ],
 )

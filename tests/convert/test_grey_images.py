@@ -104,7 +104,7 @@ def test_channels_of_network_and_preprocessing_must_agree(checkpoint: Path) -> N
 
 
 def test_grey_pixels_are_pillow_s_luma() -> None:
-    grey = Preprocessing(mean=(0.5,), std=(0.25,), crop=(8, 6), resize_mode="exact")
+    grey = Preprocessing((8, 6), (8, 6), mean=(0.5,), std=(0.25,))
     colours = np.random.default_rng(0).integers(0, 256, (8, 6, 3), dtype=np.uint8)
     pixels = grey.pixels(colours)
     assert pixels.shape == (8, 6, 1)

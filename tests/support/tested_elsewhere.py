@@ -124,10 +124,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/weights/test_loading.py",
         "loading a checkpoint is what it does",
     ),
-    "resnet_serve/checkpoints/timm_files.py": (
-        "tests/checkpoints/test_sidecar_files.py",
-        "found and read as one of the sidecar files",
-    ),
     "resnet_serve/checkpoints/transformers_files.py": (
         "tests/checkpoints/test_sidecar_files.py",
         "found and read as one of the sidecar files",
@@ -140,6 +136,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "resnet_serve/passport/contents.py": (
         "tests/passport/test_document.py",
         "dataclasses, tested by reading and writing the document",
+    ),
+    "resnet_serve/preprocessing/limits.py": (
+        "tests/preprocessing/test_decoding.py",
+        "an error and a limit, which decoding raises and keeps",
     ),
     "resnet_serve/runtimes/compiled.py": (
         "tests/runtimes/test_openvino.py",

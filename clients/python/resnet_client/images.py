@@ -16,16 +16,16 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image
 
 from resnet_client.errors import BadImageError
 from resnet_serve.preprocessing import (
     ImageError,
     Preprocessing,
-    check_size,
     decode,
     from_array,
     to_rgb,
+    upright,
 )
 
 ImageLike: TypeAlias = (
@@ -51,7 +51,7 @@ def picture(image: ImageLike) -> Image.Image:
         if isinstance(image, np.ndarray):
             return to_rgb(from_array(image))
         if isinstance(image, Image.Image):
-            return _upright(image)
+            return upright(image)
         raise ImageError(
             f"a {type(image).__name__} is not an image",
             remedy="Give a path, the bytes of a file, a UINT8 array [H,W,3] or a PIL image.",
@@ -77,12 +77,6 @@ def encoded(image: ImageLike) -> bytes:
     file = io.BytesIO()
     picture(image).save(file, "PNG", compress_level=1)
     return file.getvalue()
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    """The picture that `decode` would make of its file."""
-    check_size(image)
-    return to_rgb(ImageOps.exif_transpose(image))
 
 
 @contextmanager

@@ -77,7 +77,7 @@ def ten_crop(
     """
     opened = Repository(repository)
     found = members.open_members(opened, [member])
-    crops = TenCrop(found[0].preprocessing, tuple(scales) or (found[0].preprocessing.resize,))
+    crops = TenCrop(found[0].preprocessing, tuple(scales) or (found[0].preprocessing.shorter_side,))
     composition = Composition(name or f"{member}_tencrop", found, crops)
     return _compose(
         composition, opened, progress or Silent(), validation, validation_images, force, command

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -167,10 +167,10 @@ def difference(members: Sequence[Member]) -> str | None:
         if first.input_kind != other.input_kind:
             return f"{pair} the input: {first.input_kind} and {other.input_kind}"
         ours, theirs = first.preprocessing, other.preprocessing
-        for field in ("crop", "resize_mode", "resize", "interpolation", "mean", "std"):
-            one, another = getattr(ours, field), getattr(theirs, field)
+        for field in fields(ours):
+            one, another = getattr(ours, field.name), getattr(theirs, field.name)
             if one != another:
-                return f"{pair} the preprocessing: {field} {one} and {another}"
+                return f"{pair} the preprocessing: {field.name} {one} and {another}"
     return None
 
 

@@ -1,0 +1,123 @@
+"""Decoding: an image file to an upright 8-bit RGB picture, or one error that names the reason."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from resnet_serve.preprocessing import signatures
+from resnet_serve.preprocessing.limits import MAX_PIXELS, ImageError, check_size
+from resnet_serve.preprocessing.modes import check_colours_of_16_bits, to_rgb
+
+# Listed here, because Pillow's own list includes decoders that start other programs (EPS).
+FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM")
+_EXIF_ORIENTATION = 0x0112
+_TURNED = "orientation"
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+_PNG = b"\x89PNG\r\n\x1a\n"
+_PNG_DEPTH = 24  # the place of the bit depth in a PNG
+
+
+def decode(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """Decode a file in one of `FORMATS` to an upright RGB image; of an animation, the first frame.
+
+    The size in the header is checked before any pixel is decoded. CMYK, palette, grayscale, 16-bit
+    and alpha images are converted to 8-bit RGB (alpha is dropped, `modes` has the range of more
+    than 8 bits); the EXIF orientation is applied, which `orientation_of` says afterwards. Raises
+    `ImageError`, and no other error, for bytes that cannot be decoded.
+    """
+    name = "image" if isinstance(source, bytes) else str(source)
+    try:
+        data = source if isinstance(source, bytes) else source.read_bytes()
+    except OSError as error:
+        raise ImageError(f"cannot read ({error.strerror})", where=name) from error
+    if not data:
+        raise ImageError("the image is empty (0 bytes)", where=name)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module="PIL")  # errors are raised, not warned of
+            return _decoded(data, max_pixels)
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"too large to decode ({error})", where=name) from error
+    except UnidentifiedImageError as error:
+        known = signatures.not_decoded(data, FORMATS)
+        raise ImageError(known.what, where=name, remedy=known.remedy) from error
+    except ImageError as error:
+        raise ImageError(error.what, where=name, remedy=error.remedy) from error
+    except Exception as error:  # a decoder may raise anything for hostile bytes
+        raise ImageError(f"damaged image ({error})", where=name) from error
+
+
+def upright(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+    """The picture that `decode` makes of the file of an opened image.
+
+    Raises `ImageError`, and what a decoder raises for a damaged file.
+    """
+    check_size(image, max_pixels)
+    image.load()
+    return _turned(image, None)
+
+
+def orientation_of(picture: Image.Image) -> int:
+    """The EXIF orientation (1 to 8) that `decode` applied to a picture; 1 where nothing changed.
+
+    torchvision's `ImageFolder` does not apply it, so that an evaluation with it sees other pixels.
+    """
+    return int(picture.info.get(_TURNED, 1))
+
+
+def _decoded(data: bytes, max_pixels: int) -> Image.Image:
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    check_size(image, max_pixels)
+    image.load()
+    white = None
+    if data.startswith(_PNG):
+        white = _png_white(image, data)
+    deep = data[_PNG_DEPTH] == 16 if data.startswith(_PNG) else _is_deep_tiff(image)
+    if deep and image.mode in ("RGB", "RGBA") and white is None:
+        check_colours_of_16_bits(image)
+    return _turned(image, white)
+
+
+def _turned(image: Image.Image, white: int | None) -> Image.Image:
+    orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    turn = _UPRIGHT.get(orientation)
+    picture = to_rgb(image, white)
+    if turn is not None:
+        picture = picture.transpose(turn)
+        picture.info[_TURNED] = orientation
+    else:
+        picture.info.pop(_TURNED, None)
+    return picture
+
+
+def _is_deep_tiff(image: Image.Image) -> bool:
+    bits = getattr(image, "tag_v2", {}).get(258, ())
+    return isinstance(bits, tuple) and len(bits) >= 3 and max(bits) > 8
+
+
+def _png_white(image: Image.Image, data: bytes) -> int | None:
+    """The value of white by the sBIT chunk of a PNG of 16 bits, or None.
+
+    The standard scales samples to 16 bits; files that keep fewer bits as they are do not.
+    """
+    place = data.find(b"sBIT", 0, 4096)
+    if data[_PNG_DEPTH] != 16 or place < 0 or place > (data.find(b"IDAT") % len(data)):
+        return None
+    bits = data[place + 4]
+    if not 8 < bits <= 16 or image.mode in ("RGB", "RGBA"):
+        return 0xFFFF if bits == 16 else None
+    highest = image.getextrema()[1]
+    raw = isinstance(highest, int | float) and highest < 1 << bits
+    return (1 << bits) - 1 if raw else 0xFFFF
