@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 
 from resnet_serve import __version__, composed, console, listing, verify
 from resnet_serve.doctor import examination as doctor
@@ -205,7 +204,7 @@ def load_test(
     """Load a served model with perf_analyzer: table, CSV and a latency–throughput plot."""
     served = running(repository) if url is None else None
     address = url or (served.grpc if served is not None else loadtest.DEFAULT_URL)
-    with _bars() as bars:
+    with console.bars() as bars:
         task = bars.add_task("perf_analyzer", total=None)
 
         def started(level: int, seconds: float) -> None:
@@ -264,16 +263,19 @@ def examine(
     diagnosis.require(features or [])
 
 
-@contextmanager
-def _bars() -> Iterator[Progress]:
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=console.err, transient=True) as bars:
-        yield bars
+@app.command("schema")
+def print_schema(name: Annotated[str, typer.Argument(help="The file: preprocessing.")]) -> None:
+    """The JSON Schema of a file: of --preprocessing FILE."""
+    from resnet_serve.preprocessing import document
+
+    if name != "preprocessing":
+        raise UsageError(f"there is no schema of {name!r}", remedy="There is: preprocessing.")
+    typer.echo(document.schema(), nl=False)
 
 
 @contextmanager
 def _waiting(text: str) -> Iterator[ServerProgress]:
-    with _bars() as bars:
+    with console.bars() as bars:
         task = bars.add_task(text, total=None)
 
         def show(_elapsed_s: float, loaded: tuple[str, ...], count: int) -> None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import NoReturn
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from resnet_serve.errors import ResnetServeError
@@ -45,6 +47,14 @@ def run(app: Callable[[], object]) -> NoReturn:
             "RESNET_SERVE_TRACEBACK=1 shows where.",
             1,
         )
+
+
+@contextmanager
+def bars() -> Iterator[Progress]:
+    """Progress bars on stderr, which leave nothing behind."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=err, transient=True) as shown:
+        yield shown
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -113,6 +113,12 @@ def test_detach_list_and_down(tmp_path: Path, repository: Path) -> None:
     assert "no detached server" in again.stdout
 
 
+def test_the_schema_of_a_preprocessing_is_the_published_one(tmp_path: Path) -> None:
+    done = serve(tmp_path, "schema", "preprocessing")
+    published = Path(__file__).parents[1] / "docs" / "preprocessing.schema.json"
+    assert (done.returncode, done.stdout) == (0, published.read_text(encoding="utf-8"))
+
+
 @pytest.mark.parametrize(
     ("words", "code", "fragment"),
     [
@@ -120,6 +126,7 @@ def test_detach_list_and_down(tmp_path: Path, repository: Path) -> None:
         (("list", "--repository", "nowhere"), 5, "no model repository"),
         (("verify",), 2, "Use --host"),
         (("verify", "--host", "--repository", "nowhere"), 5, "no model repository"),
+        (("schema", "postprocessing"), 2, "no schema of 'postprocessing'"),
         (("loadtest", "x", "--url", "127.0.0.1:9"), 4, "127.0.0.1:9"),
         (("loadtest", "x", "--concurrency", "4:1"), 2, "4:1"),
     ],
@@ -135,7 +142,9 @@ def test_refusals_are_one_line(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize("command", ["", "up", "down", "list", "verify", "loadtest", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["", "up", "down", "list", "verify", "loadtest", "doctor", "schema"]
+)
 def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
     done = serve(tmp_path, *([command] if command else []), "--help")
     assert done.returncode == 0

@@ -98,11 +98,10 @@ def _grey(image: Image.Image, white: int | None) -> Image.Image:
         raise _unknown(kind, f"end at {highest:,}")
     if highest > white:
         raise ImageError(f"a value of {highest:,} above its white of {white:,}", remedy=_EIGHT_BITS)
-    grey = (values * 256 // (white + 1)).astype(np.uint8)
     # Pillow inverts 8-bit TIFFs whose 0 is white, but not these.
     if _first(getattr(image, "tag_v2", {}).get(_PHOTOMETRIC)) == 0:
-        grey = 255 - grey
-    return Image.fromarray(grey)
+        values = white - values
+    return Image.fromarray((values * 256 // (white + 1)).astype(np.uint8))
 
 
 def _unknown(kind: str, seen: str) -> ImageError:

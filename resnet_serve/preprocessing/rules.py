@@ -1,8 +1,8 @@
 """Rules: which values a preprocessing may have, so that every field has an effect or is refused.
 
-    resize   n           with "shorter" (the default) or "longest"
-             (h, w)      with "exact"
-             None        with "none"
+resize   n           with "shorter" (the default) or "longest"
+         (h, w)      with "exact"
+         None        with "none"
 """
 
 from __future__ import annotations
@@ -47,8 +47,8 @@ def check_resize(resize: Resize, mode: str, crop: tuple[int, int]) -> tuple[Resi
             raise refused(f"sizes of more than {MAX_PIXELS:,} pixels are not allowed")
     if mode == "exact" and resize == min(crop):
         resize = crop
-    wanted = {"exact": tuple, "none": type(None)}.get(mode, int)
-    if not isinstance(resize, wanted):
+    of_mode = {"exact": isinstance(resize, tuple), "none": resize is None}
+    if not of_mode.get(mode, isinstance(resize, int)):
         raise _contradicted(resize, mode)
     return resize, mode
 

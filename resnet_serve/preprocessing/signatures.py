@@ -44,5 +44,7 @@ def not_decoded(data: bytes, readable: tuple[str, ...]) -> ImageError:
         if data.startswith(start):
             found = named
     if found is not None:
-        return ImageError(f"not an image in a format that is decoded: it is {found[0]}", remedy=found[1])
+        return ImageError(
+            f"not an image in a format that is decoded: it is {found[0]}", remedy=found[1]
+        )
     return ImageError("not an image", remedy=f"Give one of {', '.join(readable)}.")

@@ -121,7 +121,7 @@ def test_null_where_a_number_must_be_is_not_a_number() -> None:
         ({"plain": {"unit": "px"}}, r"plain\.side is missing"),
         ({"inner": None}, "inner is None, not an object"),
         ({"inner": {"ratio": True}}, r"inner\.ratio is True, not a number"),
-        ({"preprocessing": {"resize": -1}}, "preprocessing is resize and crop must be"),
+        ({"preprocessing": {"resize": -1}}, "preprocessing is resize cannot be used: -1"),
         ({"text": ["x" * 100]}, "text is a list"),
         ({"count": "x" * 100}, "count is 'x{38}…, not"),
     ],

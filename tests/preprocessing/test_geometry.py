@@ -89,7 +89,12 @@ sides = st.integers(1, 90)
     st.sampled_from(sorted(FILTERS)),
 )
 def test_geometry_is_torchvision_s(
-    height: int, width: int, resize: int | tuple[int, int], crop_height: int, crop_width: int, interpolation: str
+    height: int,
+    width: int,
+    resize: int | tuple[int, int],
+    crop_height: int,
+    crop_width: int,
+    interpolation: str,
 ) -> None:
     image = noise(height, width)
     crop = (crop_height, crop_width)

@@ -143,7 +143,7 @@ def test_black_is_black_in_any_depth() -> None:
 def test_an_image_that_was_never_a_file_has_the_same_rules() -> None:
     assert (np.asarray(to_rgb(Image.fromarray(RAMP.astype(np.int32))))[..., 0] == RAMP).all()
     with pytest.raises(ImageError, match="which value is white"):
-        to_rgb(Image.fromarray((RAMP.astype(np.uint16) * 16)))
+        to_rgb(Image.fromarray(RAMP.astype(np.uint16) * 16))
     with pytest.raises(ImageError, match="floating-point"):
         to_rgb(Image.new("F", (2, 2)))
 

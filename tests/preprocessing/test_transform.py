@@ -78,15 +78,11 @@ def test_bgr_is_the_reverse_of_rgb_in_pixels_and_planes() -> None:
     image = noise(40, 50)
     geometry = {"resize": 32, "crop": (30, 30)}
     rgb = Preprocessing(**geometry, mean=(0.1, 0.2, 0.3), std=(0.4, 0.5, 0.6))
-    bgr = dataclasses.replace(
-        rgb, channel_order="bgr", mean=rgb.mean[::-1], std=rgb.std[::-1]
-    )
+    bgr = dataclasses.replace(rgb, channel_order="bgr", mean=rgb.mean[::-1], std=rgb.std[::-1])
     pixels = bgr.pixels(image)
     assert pixels.flags.c_contiguous
     np.testing.assert_array_equal(pixels, rgb.pixels(image)[..., ::-1])
-    np.testing.assert_array_equal(
-        bgr.normalize(pixels), rgb.normalize(rgb.pixels(image))[::-1]
-    )
+    np.testing.assert_array_equal(bgr.normalize(pixels), rgb.normalize(rgb.pixels(image))[::-1])
 
 
 def test_a_fill_is_a_colour_in_rgb_whatever_the_order() -> None:

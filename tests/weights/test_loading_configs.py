@@ -62,7 +62,7 @@ def test_a_published_file_is_known_by_its_hash_whatever_it_is_called(
     ("config", "processor"),
     [
         ("not JSON", None),
-        (A1 | {"pretrained_cfg": {"crop_mode": "border"}}, None),
+        (A1 | {"pretrained_cfg": {"crop_mode": "corner"}}, None),
         (RESNET_50, {"size": {"longest_edge": 224}, "image_mean": None}),
         (RESNET_50, "not JSON"),
     ],

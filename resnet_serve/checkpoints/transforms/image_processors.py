@@ -79,7 +79,9 @@ def preprocessing(data: Mapping[str, Any], path: Path) -> Preprocessing:
         if data[name] not in (None, False, {}, []):
             raise _refused(f"has {name!r}: {data[name]!r}, which has no equivalent here", path)
     kind = _kind(data)
-    defaults = {key: row for name, each in _DEFAULTS.items() if name in kind for key, row in each.items()}
+    defaults = {
+        key: row for name, each in _DEFAULTS.items() if name in kind for key, row in each.items()
+    }
     given = {key: value for key, value in data.items() if value is not None}
     found = {**_COMMON, **defaults, **given}
     _check_flags(found, path)
@@ -134,7 +136,9 @@ def _colours(data: Mapping[str, Any], path: Path) -> dict[str, Any]:
     if data.get("do_rescale", True) is True:
         factor = _number(data.get("rescale_factor", 1 / 255), "rescale_factor", path)
     offset = 1.0 if data.get("rescale_offset") is True else 0.0
-    means, deviations = (_per_channel(data[name], name, path) for name in ("image_mean", "image_std"))
+    means, deviations = (
+        _per_channel(data[name], name, path) for name in ("image_mean", "image_std")
+    )
     if len(means) != len(deviations):
         raise _refused("image_mean and image_std are not of as many channels", path)
     normalised = data.get("do_normalize", True) is True
@@ -142,7 +146,11 @@ def _colours(data: Mapping[str, Any], path: Path) -> dict[str, Any]:
     std = [each if normalised else 1.0 for each in deviations]
     if data.get("include_top") is True:
         std = [one * again for one, again in zip(std, deviations, strict=True)]
-    fields: dict[str, Any] = {"rescale": factor, "mean": [each + offset for each in mean], "std": std}
+    fields: dict[str, Any] = {
+        "rescale": factor,
+        "mean": [each + offset for each in mean],
+        "std": std,
+    }
     if data.get("do_flip_channel_order") is True:
         if len(set(mean)) > 1 or len(set(std)) > 1:
             raise _refused("normalises and flips the channels, whose order is not known", path)
@@ -172,7 +180,7 @@ def _side(size: object, name: str, path: Path) -> int:
 
 
 def _per_channel(value: object, name: str, path: Path) -> list[float]:
-    values = value if isinstance(value, list | tuple) else [value] * 3
+    values: list[Any] = list(value) if isinstance(value, list | tuple) else [value] * 3
     if not all(isinstance(each, int | float) and type(each) is not bool for each in values):
         raise _refused(f"{name} is not a list of numbers", path)
     return [float(each) for each in values]

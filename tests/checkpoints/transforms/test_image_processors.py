@@ -77,12 +77,10 @@ def read(data: dict[str, Any]) -> Preprocessing:
         ),
         (
             MOBILE_VIT,
-            Preprocessing(
-                288, (256, 256), mean=(0, 0, 0), std=(1, 1, 1), channel_order="bgr"
-            ),
+            Preprocessing(288, (256, 256), mean=(0, 0, 0), std=(1, 1, 1), channel_order="bgr"),
         ),
     ],
-    ids="warped, ConvNext, ViT, one size, one mean, BiT, BiT exact, crop, BGR".split(", "),
+    ids=["warped", "ConvNext", "ViT", "one size", "one mean", "BiT", "BiT exact", "crop", "BGR"],
 )
 def test_they_are_read_as_transformers_reads_them(
     processor: dict[str, Any], expected: Preprocessing
