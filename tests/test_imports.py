@@ -65,7 +65,12 @@ ENGINES = {
         "pycuda": ("cuda/with_pycuda.py",),
     },
     "resnet_convert": {
-        "torch": ("graph/trace.py", "graph/writer.py", "ensembles/composition.py"),
+        "torch": (
+            "graph/program.py",
+            "graph/trace.py",
+            "graph/writer.py",
+            "ensembles/composition.py",
+        ),
         "onnxruntime": (),
         "openvino": (),
         "tensorrt": ("tensorrt/engine.py", "tensorrt/progress.py"),

@@ -142,6 +142,7 @@ def _quantized(
         say(
             f"{quantization.layers} layers {request.precision.upper()}, "
             f"{quantization.activations} Q/DQ pairs"
+            + (f"; floating: {', '.join(quantization.operators)}" if quantization.operators else "")
         )
     half = None if dialect.rest is None else _halve(model, dialect.rest, log, frozenset())
     return Precise(

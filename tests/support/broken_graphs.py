@@ -135,7 +135,7 @@ def no_shape(model: ir.Model) -> None:
 
 
 def unknown_operator(model: ir.Model) -> None:
-    node(model, "flatten").op_type = "Squeeze"
+    node(model, "flatten").op_type = "Compress"
 
 
 def dilated_pool(model: ir.Model) -> None:

@@ -68,6 +68,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/convert/test_pipeline.py",
         "the first half of the pipeline",
     ),
+    "convert/resnet_convert/graph/operators/emitter.py": (
+        "tests/convert/graph/operators/test_shapes.py",
+        "what every row writes with",
+    ),
     "convert/resnet_convert/parity/candidate.py": (
         "tests/convert/parity/test_compare.py",
         "what is compared",

@@ -17,7 +17,7 @@ import numpy as np
 
 from resnet_convert.graph.initializers import array_of, assign
 from resnet_convert.graph.model_file import serialize
-from resnet_convert.graph.nodes import element_types
+from resnet_convert.graph.nodes import MOVING, REPEATING, element_types
 from resnet_serve.optional import optional
 
 if TYPE_CHECKING:
@@ -27,7 +27,7 @@ else:
 
 # Their results are values of their inputs, or zero: rounded already. Relu is not listed although it
 # is exact: ONNX Runtime drops a Relu right in front of a QuantizeLinear to FP8.
-EXACT = frozenset({"MaxPool", "Slice", "Pad", "Flatten", "Concat", "Transpose"})
+EXACT = MOVING | REPEATING | {"Concat"}
 
 
 def emulated(model: ir.Model) -> bytes:

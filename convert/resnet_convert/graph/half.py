@@ -26,8 +26,12 @@ from numpy.typing import NDArray
 
 from resnet_convert.graph.initializers import array_of, assign, initializer
 from resnet_convert.graph.nodes import (
+    COMPUTING,
+    FUNCTIONS,
     MOVING,
     PAIR,
+    POOLS,
+    REPEATING,
     WEIGHTED,
     element_types,
     layers_named,
@@ -44,9 +48,9 @@ else:
 
 LARGEST_FP16 = 65504.0
 # Operators whose output is as large as their input: what is kept in FP32 stays so behind them.
-PASSING = MOVING | PAIR | {"Relu", "Concat"}
+PASSING = MOVING | REPEATING | PAIR | {"Relu", "Concat"}
 # Operators that can be kept in FP32 by name.
-KEEPABLE = WEIGHTED | {"Add", "Mul", "GlobalAveragePool", "AveragePool", "ReduceMean"}
+KEEPABLE = (WEIGHTED | COMPUTING | FUNCTIONS | POOLS) - PASSING
 
 
 @dataclass(frozen=True)
@@ -76,7 +80,8 @@ def halve(model: ir.Model, precision: str = "fp16", *, keep: frozenset[str] = fr
     tensors = values = flushed = 0
     for value in list(graph.initializers.values()):
         readers = {use.node for use in value.uses()}
-        if value.dtype != ir.DataType.FLOAT or readers <= normalising | fp32_nodes:
+        scales = all(use.node.op_type == "Resize" for use in value.uses())  # FP32 by its schema
+        if value.dtype != ir.DataType.FLOAT or scales or readers <= normalising | fp32_nodes:
             continue
         exact = array_of(value)
         flushed += _round(_apart(graph, value, fp32_nodes), dtype, precision)
@@ -202,6 +207,8 @@ def _cast_between(
         if node in normalising:  # FP32; where 16 bits read it, `_cast_in` has put a Cast
             continue
         for value in node.outputs:
+            if value.dtype == ir.DataType.INT64:  # a size
+                continue
             others = [
                 use for use in value.uses() if (use.node in fp32_nodes) != (node in fp32_nodes)
             ]

@@ -24,7 +24,24 @@ else:
 # Operators with weights and a bias: the layers of a network.
 WEIGHTED = frozenset({"Conv", "Gemm"})
 # Operators whose output values are values of their input, or zeros.
-MOVING = frozenset({"MaxPool", "Flatten", "Slice", "Pad"})
+MOVING = frozenset(
+    {"MaxPool", "Flatten", "Slice", "Pad", "Reshape", "Transpose", "Squeeze", "Unsqueeze"}
+)
+# Operators that repeat or reorder values; unlike `MOVING`, not all runtimes do so with integers.
+REPEATING = frozenset({"Expand", "DepthToSpace"})
+# Functions of single values.
+FUNCTIONS = frozenset(
+    {"Abs", "Ceil", "Clip", "Cos", "Elu", "Erf", "Exp", "Floor", "HardSigmoid", "LeakyRelu", "Log"}
+    | {"LogSoftmax", "Neg", "PRelu", "Reciprocal", "Relu", "Selu", "Sigmoid", "Sign", "Sin"}
+    | {"Softmax", "Softplus", "Sqrt", "Tanh"}
+)
+# The remaining operators that compute, beside layers, functions and pools.
+COMPUTING = frozenset(
+    {"Add", "ConvTranspose", "Div", "Einsum", "InstanceNormalization", "LayerNormalization"}
+    | {"MatMul", "Max", "Min", "Mul", "Pow", "Resize", "Sub"}
+    | {"ReduceL1", "ReduceL2", "ReduceMax", "ReduceMean", "ReduceMin"}
+)
+POOLS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool"})
 # The two operators of a Q/DQ pair.
 PAIR = frozenset({"QuantizeLinear", "DequantizeLinear"})
 
@@ -39,10 +56,37 @@ def readers_of(value: ir.Value) -> list[ir.Node]:
     return [use.node for use in value.uses()]
 
 
+def rectifies(node: ir.Node) -> bool:
+    """Whether an operator is a ReLU, or one that ends at a number too, such as ReLU6."""
+    if node.op_type == "Clip":
+        bounds = [*node.inputs[1:], None, None][:2]
+        low, high = (None if b is None or b.const_value is None else array_of(b) for b in bounds)
+        return low is not None and not low.any() and high is not None and bool((high > 0).all())
+    return node.op_type == "Relu"
+
+
+def rectified(value: ir.Value) -> ir.Node | None:
+    """The ReLU that is the only reader of a tensor; None where there is none."""
+    readers = readers_of(value)
+    return readers[0] if len(readers) == 1 and rectifies(readers[0]) else None
+
+
 def relu_of(node: ir.Node) -> ir.Node | None:
     """The ReLU that is the only reader of an operator's output; None where there is none."""
-    readers = readers_of(node.outputs[0])
-    return readers[0] if [reader.op_type for reader in readers] == ["Relu"] else None
+    return rectified(node.outputs[0])
+
+
+def joins_images(node: ir.Node) -> bool:
+    """Whether an operator is an addition of two images [N,C,H,W], as at the end of a block.
+
+    Sums inside of an activation function, of positions or of tokens are not.
+    """
+    shape = node.outputs[0].shape
+    return (
+        node.op_type == "Add"
+        and not any(value is None or value.is_initializer() for value in node.inputs)
+        and (shape is None or len(shape) == 4)
+    )
 
 
 def data_input(node: ir.Node) -> ir.Value:
@@ -173,5 +217,7 @@ def element_types(graph: ir.Graph) -> dict[ir.Value, ir.DataType | None]:
             found = given[2] if len(given) > 2 else ir.DataType.UINT8
         elif node.op_type == "DequantizeLinear":
             found = given[1]
+        elif node.op_type == "Shape":
+            found = ir.DataType.INT64
         types.update(dict.fromkeys(node.outputs, found))
     return types

@@ -3,8 +3,8 @@
     image ─► segment ─► carried ─► segment ─► carried ─► …
 
 All the tensors of a deep network at once would take memory that grows with its depth. A graph is
-cut only where every tensor that is carried on was requested, and never in front of a ReLU or an
-average: so the runtime fuses and sums as in the whole graph, and no value changes.
+cut only where every tensor that is carried on was requested, and never in front of an activation
+function or an average: so the runtime fuses and sums as in the whole graph, and no value changes.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ else:
     ir = optional("onnx_ir", extra="convert")
 
 # Fused with the operator before them, or summed in the order of that operator's memory layout.
-_TOGETHER = frozenset({"Relu", "AveragePool", "GlobalAveragePool"})
+_TOGETHER = frozenset(
+    {"AveragePool", "GlobalAveragePool"}
+    | {"Clip", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Tanh"}
+)
 TENSORS = 32  # requested tensors that a segment has, at least
 Arrays = dict[str, NDArray[Any]]
 

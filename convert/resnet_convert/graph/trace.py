@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from resnet_convert.graph.model_file import serialize
+from resnet_convert.graph.program import exported
 from resnet_convert.graph.writer import Writer
 from resnet_serve.errors import ConversionError, ParityError
 from resnet_serve.optional import optional
@@ -57,20 +58,7 @@ def trace(network: nn.Module, size: tuple[int, int, int]) -> Trace:
     reproduce the reference at batch 1 and 3.
     """
     started = time.perf_counter()
-    # The tracer would make a batch of 1 a constant; any other size stays symbolic.
-    example = torch.zeros(2, *size)
-    try:
-        program = torch.export.export(
-            network.eval(), (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)
-        )
-    except Exception as error:  # the tracer raises dozens of private classes
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
-        raise ConversionError(
-            f"PyTorch cannot trace it ({reason})",
-            where=f"trace: {type(network).__name__}",
-            remedy="forward() must not branch on the values of tensors.",
-        ) from error
-    model = Writer(program).model()
+    model = Writer(exported(network, size)).model()
     found = verify(network, model, size)
     counted = Counter(node.op_type for node in model.graph)
     return Trace(model, dict(counted), found, time.perf_counter() - started)

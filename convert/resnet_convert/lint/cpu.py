@@ -8,9 +8,9 @@ C2  Weights are stored s8, −127…127, with a scale per output channel and zer
 C3  A Conv or Gemm with quantized weights reads a quantized input. (Not the other way round: a layer
     that stays floating for a kept one reads its input as before, rule 8 of `u8s8.py`.)
 C4  The output of a quantized Conv or Gemm is read by one QuantizeLinear, or is one of the graph's.
-C5  An Add of two activations has both of them quantized, or neither.
+C5  An Add of two images has both of them quantized, or neither.
 C6  Biases are s32, with scale(input)·scale(weight) to the bit.
-C7  MaxPool, Flatten, Slice and zero Pad between two pairs have one grid on both sides.
+C7  MaxPool, Flatten, Slice, Transpose and the like between two pairs have one grid on both sides.
 C8  Outputs are FP32, and are not written by a DequantizeLinear.
 C9  Every Q is followed by its DQs, on the same grid.
 Reference: ONNX Runtime, "Quantize ONNX models" (QDQ format), and its selectors
@@ -29,6 +29,7 @@ from resnet_convert.graph.nodes import (
     WEIGHTED,
     dequantizer,
     element_types,
+    joins_images,
     layer_of,
     moves,
     readers_of,
@@ -95,9 +96,7 @@ def _followed(model: ir.Model) -> Iterator[Breach]:
 
 def _additions(model: ir.Model) -> Iterator[Breach]:
     for node in model.graph:
-        if node.op_type != "Add" or any(v is None or v.is_initializer() for v in node.inputs):
-            continue
-        if len({dequantizer(value) is None for value in node.inputs}) == 2:
+        if joins_images(node) and len({dequantizer(value) is None for value in node.inputs}) == 2:
             yield str(node.name), "one operand is quantized and the other is not"
 
 

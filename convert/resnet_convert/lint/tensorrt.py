@@ -13,7 +13,7 @@ T8   Of the Add that quantized convolutions end in, exactly one operand carries 
 T9   No pair between a Conv or an Add and its ReLU; an Add's pair is on the shortcut.
 T10  No operator mixes floating types; inputs are UINT8 or FP32, outputs FP32.
 T11  Every dimension of inputs and outputs is fixed, except the batch.
-T12  Only the operators of our networks, without functions, dilated pools and external data.
+T12  Only operators that the tracer writes, without functions, dilated pools and external data.
 T13  Every Q is followed by its DQs, on the same grid.
 T14  UINT8 pixels are cast before anything is computed from them.
 References: TensorRT developer guide ("Working with Quantized Types", "Q/DQ Layer-Placement
@@ -30,7 +30,12 @@ import numpy as np
 
 from resnet_convert.graph.initializers import array_of
 from resnet_convert.graph.nodes import (
+    COMPUTING,
+    FUNCTIONS,
+    MOVING,
     PAIR,
+    POOLS,
+    REPEATING,
     WEIGHTED,
     dequantizer,
     element_types,
@@ -53,13 +58,12 @@ OPSETS = range(13, 25)
 OTHER_INTEGER_OPERATORS = frozenset(
     {"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"}
 )
-POOLS = frozenset({"MaxPool", "AveragePool", "GlobalAveragePool", "ReduceMean"})
-OPERATORS = (
-    frozenset({"Conv", "Gemm", "Add", "Sub", "Mul", "Relu", "BatchNormalization"})
-    | frozenset({"Flatten", "Slice", "Pad", "Concat", "Transpose", "Cast"})
-    | frozenset({"QuantizeLinear", "DequantizeLinear"})
-    | POOLS
-)
+OPERATORS = (WEIGHTED | COMPUTING | FUNCTIONS | POOLS | MOVING | REPEATING | PAIR) | {
+    "BatchNormalization",
+    "Cast",
+    "Concat",
+    "Shape",
+}
 
 
 def _symmetric(model: ir.Model) -> Iterator[Breach]:
@@ -156,7 +160,8 @@ def _types(model: ir.Model) -> Iterator[Breach]:
     graph = model.graph
     types = element_types(graph)
     for node in graph:
-        found = {str(types.get(value)) for value in node.inputs if value is not None} & FLOATS
+        given = node.inputs[:1] if node.op_type == "Resize" else node.inputs  # its scales are FP32
+        found = {str(types.get(value)) for value in given if value is not None} & FLOATS
         if len(found) > 1:
             yield layer_of(node), f"{node.op_type} mixes {' and '.join(sorted(found))}"
     for value in graph.inputs:
@@ -178,7 +183,7 @@ def _operators(model: ir.Model) -> Iterator[Breach]:
     for node in model.graph:
         known = node.op_type in OPERATORS | OTHER_INTEGER_OPERATORS
         if not known and node.domain in ("", "ai.onnx"):
-            yield str(node.name), f"{node.op_type} is not an operator of our TensorRT networks"
+            yield str(node.name), f"{node.op_type} is not an operator that we write"
         elif node.op_type in POOLS and set(node.attributes.get_ints("dilations") or [1]) != {1}:
             yield str(node.name), "TensorRT has no dilated pooling"
     for value in model.graph.initializers.values():

@@ -119,8 +119,11 @@ def macs(model: ir.Model) -> int:
         if weight is None or weight.shape is None or shape is None:
             raise ConversionError("has no shape", where=str(node.name))
         sides = [int(side) for side in list(shape)[2:] if isinstance(side, int)]
-        total += math.prod(int(side) for side in weight.shape if isinstance(side, int)) * math.prod(
-            sides
+        times, _, _ = str(shape[0]).rpartition("*batch")  # a linear layer over every position
+        total += (
+            int(times or 1)
+            * math.prod(int(side) for side in weight.shape if isinstance(side, int))
+            * math.prod(sides)
         )
     return total
 

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.graph.emulate import emulate
-from resnet_convert.graph.nodes import WEIGHTED, dequantized_name
+from resnet_convert.graph.nodes import WEIGHTED, dequantized_name, relu_of
 from resnet_convert.graph.segments import leading_to, loaded, run, walk
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
@@ -95,10 +95,9 @@ def _layers(folded: ir.Model) -> dict[str, _Tensors]:
     found = {}
     for node in folded.graph:
         if node.op_type in WEIGHTED:
-            response = activation = node.outputs[0]
-            readers = [use.node for use in response.uses()]
-            if [reader.op_type for reader in readers] == ["Relu"]:
-                activation = readers[0].outputs[0]
+            response = node.outputs[0]
+            relu = relu_of(node)
+            activation = response if relu is None else relu.outputs[0]
             names = (value.name for value in (node.inputs[0], response, activation) if value)
             found[str(node.name)] = _Tensors(*map(str, names))
     return found

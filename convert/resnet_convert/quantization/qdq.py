@@ -16,7 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.graph.initializers import initializer
-from resnet_convert.graph.nodes import dequantized_name
+from resnet_convert.graph.nodes import (
+    COMPUTING,
+    FUNCTIONS,
+    dequantized_name,
+    joins_images,
+    rectifies,
+)
 from resnet_serve.optional import optional
 
 if TYPE_CHECKING:
@@ -32,7 +38,8 @@ class Quantization:
     `layers` is how many have integer (or FP8) weights, `activations` how many tensors have a pair.
     `floating` names the layers that were not quantized, in the graph's order. Only u8 saturates at
     zero: `dropped_relus` is how many ReLUs that made superfluous. `coarsened_channels` had to take
-    a larger weight scale for their bias to fit into 32 bits.
+    a larger weight scale for their bias to fit into 32 bits. `operators` are the kinds of operators
+    without weights that compute in floating point nevertheless, such as LayerNormalization.
     """
 
     layers: int
@@ -40,6 +47,24 @@ class Quantization:
     floating: tuple[str, ...] = ()
     dropped_relus: int = 0
     coarsened_channels: int = 0
+    operators: tuple[str, ...] = ()
+
+
+def floating_operators(graph: ir.Graph, normalising: frozenset[ir.Node]) -> tuple[str, ...]:
+    """The kinds of operators that have no integer form here, sorted, but for the `normalising`."""
+    kinds = COMPUTING | FUNCTIONS | {"ReduceMean"}
+    return tuple(
+        sorted(
+            {
+                node.op_type
+                for node in graph
+                if node.op_type in kinds
+                and node not in normalising
+                and not rectifies(node)
+                and not joins_images(node)
+            }
+        )
+    )
 
 
 def insert_pair(

@@ -10,8 +10,8 @@ INT8 and nothing is between the three. So the pairs go as follows:
 3. There is a pair in front of GlobalAveragePool, so that the last block ends in integers too; the
    pool itself computes in floating point.
 4. There is no pair between a Conv or an Add and its ReLU, or between the main path and its Add.
-5. MaxPool, Flatten, Slice and zero Pad move values without changing them: a pair behind them has
-   the scale of their input.
+5. MaxPool, Flatten, Slice, Reshape, Transpose and zero Pad move values without changing them: a
+   pair behind them has the scale of their input.
 6. Weights are stored per output channel (axis 0) as INT8, −127…127, or FP8; biases stay floating.
 7. Zero points are zeros, written out because their type is the type of the grid.
 8. Every scale is a number that FP16 holds, and the integers are computed from it, so that the graph
@@ -39,8 +39,14 @@ from numpy.typing import NDArray
 from resnet_convert.graph.initializers import array_of
 from resnet_convert.graph.nodes import WEIGHTED, layers_named, output_major_weight, source
 from resnet_convert.graph.opset import FOR_FP16_SCALES, raise_opset
+from resnet_convert.graph.pixels import pixel_nodes
 from resnet_convert.graph.shortcut import shortcut
-from resnet_convert.quantization.qdq import Quantization, insert_constant, insert_pair
+from resnet_convert.quantization.qdq import (
+    Quantization,
+    floating_operators,
+    insert_constant,
+    insert_pair,
+)
 from resnet_convert.quantization.ranges import Range
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
@@ -97,6 +103,7 @@ def quantize(
         layers=len(weighted) - len(floating),
         activations=len(sites),
         floating=tuple(str(node.name) for node in weighted if node in floating),
+        operators=floating_operators(graph, pixel_nodes(graph)),
     )
 
 

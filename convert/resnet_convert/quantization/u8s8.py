@@ -4,13 +4,15 @@
 
 Where the pairs go (ONNX Runtime computes an operator in integers only when every activation around
 it is quantized; x86 VNNI multiplies u8 × s8):
-1. Every activation that a Conv, Gemm, Add, pool, Concat, Slice, Pad or Flatten reads or writes
-   gets one pair, right behind its producer, which all its readers share: so an identity shortcut
-   shares the pair of its block's input, and both operands of an Add are integers.
-2. Except between an operator and its ReLU: the pair goes behind the ReLU. Its range starts at
-   zero, where u8 saturates, so that the ReLU itself is dropped.
-3. MaxPool, Flatten, Slice and zero Pad move values without changing them: their output has the
-   scale of their input, and they run on the integers. A Pad with another value has its own range.
+1. Every activation that a Conv, Gemm, Add of images, pool or Concat reads or writes gets one pair,
+   right behind its producer, which all its readers share: so an identity shortcut shares the pair
+   of its block's input, and both operands of an Add are integers. Other operators (other
+   activation functions, LayerNormalization, products of activations) compute in floating point.
+2. Except between an operator and its ReLU or ReLU6: the pair goes behind it. Its range starts at
+   zero, where u8 saturates (and ends at 6 or before), so that the ReLU itself is dropped.
+3. MaxPool, Flatten, Slice, Reshape, Transpose and zero Pad move values without changing them: next
+   to an operator of rule 1 they run on integers too, and their output has the scale of their input.
+   A Pad with another value has its own range.
 4. Weights: symmetric s8 per output channel, −127…127, stored as integers. On a CPU without VNNI
    −64…64: its u8 × s8 products are added in pairs in 16 bits (VPMADDUBSW), and 2 · 255 · 64 is the
    most that fits; with larger weights the sums saturate.
@@ -38,14 +40,23 @@ from resnet_convert.graph.nodes import (
     MOVING,
     WEIGHTED,
     data_input,
+    joins_images,
     layers_named,
     moves,
     output_major_weight,
     readers_of,
+    rectified,
+    rectifies,
     relu_of,
     source,
 )
-from resnet_convert.quantization.qdq import Quantization, insert_constant, insert_pair
+from resnet_convert.graph.pixels import pixel_nodes
+from resnet_convert.quantization.qdq import (
+    Quantization,
+    floating_operators,
+    insert_constant,
+    insert_pair,
+)
 from resnet_convert.quantization.ranges import Range
 from resnet_serve.optional import optional
 
@@ -54,8 +65,8 @@ if TYPE_CHECKING:
 else:
     ir = optional("onnx_ir", extra="convert")
 
-# Operators around which every activation gets a pair (rule 1).
-_INTEGER = WEIGHTED | MOVING | {"Add", "Concat", "GlobalAveragePool", "AveragePool", "Relu"}
+# Operators around which every activation gets a pair (rule 1), beside additions.
+_INTEGER = WEIGHTED | {"Concat", "GlobalAveragePool", "AveragePool"}
 LARGEST_WEIGHT = 127
 LARGEST_WEIGHT_WITHOUT_VNNI = 64
 LARGEST_BIAS = 2.0**30  # the other half of 32 bits is for the sum of products it is added to
@@ -108,8 +119,7 @@ def quantize(
         name = str(value.name)
         uses = [use for use in value.uses() if not _reads_as_written(use.node, kept)]
         shared = len(uses) < len(value.uses()) or value.is_graph_output()
-        rectified = producer is not None and producer.op_type == "Relu"
-        if producer is not None and rectified and grid.zero == 0 and not shared:
+        if producer is not None and rectifies(producer) and grid.zero == 0 and not shared:
             insert_pair(graph, data_input(producer), scale, zero, name=name, uses=uses)
             remove(graph, producer)
             dropped += 1
@@ -121,6 +131,7 @@ def quantize(
         dropped_relus=dropped,
         coarsened_channels=coarsened,
         floating=tuple(str(node.name) for node in weighted if node in floating),
+        operators=floating_operators(graph, pixel_nodes(graph)),
     )
 
 
@@ -142,20 +153,38 @@ def _activations(graph: ir.Graph, kept: frozenset[ir.Node]) -> list[ir.Value]:
     """The tensors that get a pair (rules 1, 2, 6 and 7)."""
     constants = set(graph.initializers)
     found: dict[str, ir.Value] = {}
-    for node in graph:
-        if node.op_type not in _INTEGER:
-            continue
+    for node in _integer_nodes(graph):
         for value in (*node.inputs, *node.outputs):
             if value is None or value.name in constants:
                 continue
             readers = readers_of(value)
             if not readers and value.is_graph_output():
                 continue
-            if [reader.op_type for reader in readers] == ["Relu"]:
+            if rectified(value) is not None:
                 continue
             if not readers or not all(_reads_as_written(reader, kept) for reader in readers):
                 found[str(value.name)] = value
     return list(found.values())
+
+
+def _integer_nodes(graph: ir.Graph) -> list[ir.Node]:
+    """The operators that run on integers (rules 1 to 3), in the graph's order."""
+    normalising = pixel_nodes(graph)
+    nodes = [node for node in graph if node not in normalising]
+    found = {node for node in nodes if _computes_integers(node)}
+    passing = [node for node in nodes if node.op_type in MOVING or rectifies(node)]
+    for node in passing:
+        if data_input(node).producer() in found:
+            found.add(node)
+    for node in reversed(passing):
+        if found.intersection(readers_of(node.outputs[0])):
+            found.add(node)
+    return [node for node in nodes if node in found]
+
+
+def _computes_integers(node: ir.Node) -> bool:
+    of_numbers = node.outputs[0].dtype != ir.DataType.INT64  # a Concat of sizes
+    return (node.op_type in _INTEGER and of_numbers) or joins_images(node)
 
 
 def _grid(seen: Range) -> _Grid:

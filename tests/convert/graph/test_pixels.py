@@ -171,7 +171,9 @@ def test_a_stem_that_shares_its_weights_is_refused() -> None:
         def forward(self, x: Tensor) -> Tensor:
             return self.conv1(self.conv1(x)).mean((2, 3))
 
-    model = trace(Shared(), (3, 8, 6)).model
+    model = trace(Shared(), (3, 8, 6)).model  # in which each call has its own copy
+    first, second = (node for node in model.graph if node.op_type == "Conv")
+    second.replace_input_with(1, first.inputs[1])
     fold(model)
     with pytest.raises(ConversionError, match=r"'conv1.weight' is shared by conv1, conv1_1"):
         take_pixels(model, PREPROCESSING)
