@@ -93,6 +93,7 @@ NOT_IN_THE_BASE = [
     "scipy",
     "matplotlib",
     "jinja2",
+    "huggingface_hub",
     "pytriton",
     "openvino",
     "tensorrt",

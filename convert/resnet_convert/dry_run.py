@@ -14,6 +14,7 @@ from resnet_convert.stages import Stage, planned
 from resnet_serve import host
 from resnet_serve.architectures import catalog
 from resnet_serve.checkpoints.reading import SHIPPED, cached, is_address
+from resnet_serve.checkpoints.sources import hub
 from resnet_serve.datasets import built_in
 from resnet_serve.download import torch_hub_checkpoints
 
@@ -79,6 +80,10 @@ def _weights(request: Request) -> Step:
         return replace(step, does="untrained, for speed only", needs="torch", status=_here(present))
     if spec in SHIPPED:
         return replace(step, does=f"trained on {SHIPPED[spec]}", needs="shipped")
+    if hub.is_hub(spec):
+        if hub.in_cache(spec):
+            return replace(step, does="a checkpoint of the hub, already here")
+        return replace(step, does="download from the Hugging Face Hub", status="download")
     if sha256 is not None and is_address(spec):
         path = cached(spec, sha256)
         if path.is_file():

@@ -31,6 +31,7 @@ from resnet_convert.stage_log import Progress, Silent, StageLog, StageName
 from resnet_convert.tensorrt.builder import BuildHost, open_build_host
 from resnet_serve import host, weights
 from resnet_serve.architectures import with_head
+from resnet_serve.checkpoints.sources import hub
 from resnet_serve.datasets import Images, check_label_count, open_images
 from resnet_serve.datasets.selection import spread
 from resnet_serve.datasets.synthetic import SyntheticImages
@@ -101,6 +102,8 @@ def _convert(request: Request, build_host: BuildHost | None, log: StageLog) -> C
         log.progress.note(str(each))
     if request.arch == AUTO:
         request = replace(request, arch=loaded.architecture.name)
+    if hub.is_hub(request.weights or ""):  # the same commit again, wherever a branch has moved
+        request = replace(request, weights=loaded.source.partition(" (")[0])
     log.warn(*loaded.notices, _untrained(request, loaded))
 
     network = with_head(loaded.network(), request.head)

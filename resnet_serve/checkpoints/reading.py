@@ -14,6 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from resnet_serve.checkpoints import files, state_dicts
+from resnet_serve.checkpoints.sources import hub
 from resnet_serve.checkpoints.states import containers, matching, tensor_kinds, training_forms
 from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
 from resnet_serve.errors import InputFileError, UsageError
@@ -68,6 +69,8 @@ class Reading:
             )
         if self.sha256 is not None and not _SHA256.fullmatch(self.sha256):
             raise UsageError(f"--weights-sha256 needs 64 hexadecimal digits, not {self.sha256!r}")
+        if hub.is_hub(spec):
+            hub.parse(spec)
         if self.sha256 is None and is_address(spec):
             raise UsageError(
                 "weights from an address need the SHA-256 of the file",
@@ -102,7 +105,7 @@ def read(
     *,
     wanted: matching.Wanted | None = None,
 ) -> Checkpoint:
-    """Read the checkpoint at a path or an address, which is downloaded first.
+    """Read the checkpoint at a path, an address or a place on a hub, from which it is fetched.
 
     `wanted` are the entries of a custom module, which are taken by their own names; without it, the
     network is one of the family.
@@ -111,8 +114,11 @@ def read(
     checkpoint or has another SHA-256, and `HostError` for a download that fails.
     """
     reading.check(spec)
-    path = Path(spec)
-    if reading.sha256 is not None and is_address(spec):
+    path, fetched = Path(spec), None
+    if hub.is_hub(spec):
+        fetched = hub.fetch(spec, files.IN_FOLDERS)
+        path, spec = fetched.path, str(fetched.place)
+    elif reading.sha256 is not None and is_address(spec):
         kept = cached(spec, reading.sha256)
         path = fetch(spec, kept, sha256_prefix=reading.sha256, progress=progress)
     path = files.located(path)
@@ -125,6 +131,8 @@ def read(
         )
     contents = files.read(path, trust_pickle=reading.trust_pickle)
     chosen, notices = _network(contents.loaded, path, reading, wanted)
+    if fetched is not None:
+        notices = (*fetched.notices, *notices)
     if contents.trusted_pickle:
         notices += (f"{path} contains pickled code, which was RUN (--trust-pickle)",)
     if contents.placeholders:

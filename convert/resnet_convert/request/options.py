@@ -60,8 +60,9 @@ class Options:
         Option(
             help="imagenet[:v1|:v2], digits, random[:seed] (untrained), a file "
             "(.safetensors, "
-            ".index.json of shards, .pt, .pth, .pth.tar, .ckpt, .bin), a folder of a model hub, or "
-            "an https address with --weights-sha256. Default: imagenet, for resnet20 digits.",
+            ".index.json of shards, .pt, .pth, .pth.tar, .ckpt, .bin), a folder of a model hub, "
+            "hf://owner/name[@revision][:file], or an https address with --weights-sha256. "
+            "Default: imagenet, for resnet20 digits.",
             show_default=False,
         ),
     ] = None

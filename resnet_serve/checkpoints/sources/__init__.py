@@ -2,5 +2,6 @@
 
 | module | role |
 |---|---|
+| `hub` | files of the Hugging Face Hub, by commit |
 | `other_formats` | files of other formats that are given as weights, by name and with a remedy |
 """
