@@ -15,6 +15,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from resnet_convert import stages
+from resnet_convert.calibration import choose_ranges
 from resnet_convert.graph import model_file
 from resnet_convert.graph.half import Half, halve
 from resnet_convert.graph.opset import FOR_BF16, raise_opset
@@ -22,15 +23,14 @@ from resnet_convert.graph.overflow import scan
 from resnet_convert.lint import cpu, rules, tensorrt
 from resnet_convert.parity.evaluator import Evaluator
 from resnet_convert.parity.reference import Reference
-from resnet_convert.quantization import calibration_search, mixed_precision
-from resnet_convert.quantization.calibrate import Calibration, observe
-from resnet_convert.quantization.calibration_search import CalibratedGraph, CalibrationSearch
-from resnet_convert.quantization.dialects import Dialect, dialect_of
+from resnet_convert.quantization import mixed_precision
+from resnet_convert.quantization.calibrate import Calibration
+from resnet_convert.quantization.calibration_search import CalibrationSearch
+from resnet_convert.quantization.dialects import dialect_of
 from resnet_convert.quantization.mixed_precision import MixedPrecisionSearch
 from resnet_convert.quantization.qdq import Quantization
 from resnet_convert.quantization.sensitivity import Cost, rank
 from resnet_convert.request import Request
-from resnet_convert.request.options import AUTO
 from resnet_convert.stage_log import StageLog, StageName
 from resnet_serve import durable, host
 from resnet_serve.datasets import Images
@@ -44,7 +44,6 @@ if TYPE_CHECKING:
 
 SCANNED_IMAGES = 32
 RANKED_IMAGES = 24
-FEATURE_IMAGES = 32  # whose maps, of every method and the reference, fit the memory
 
 
 @dataclass(frozen=True)
@@ -126,7 +125,7 @@ def _quantized(
 ) -> Precise:
     vnni = host.describe().fast_int8
     dialect = dialect_of(for_tensorrt=request.for_tensorrt, vnni=vnni)
-    calibrated, search = _calibrate(folded, dialect, request, reference, images, log)
+    calibrated, search = choose_ranges(folded, dialect, request, reference, images, log)
     ranges = calibrated.calibration.ranges
     found, keep = None, frozenset[str]()
     if evaluator is not None:
@@ -214,56 +213,3 @@ def _mixed_precision(
     if found.chosen is None:
         log.warn(found.summary)
     return found
-
-
-def _calibrate(
-    folded: ir.Model,
-    dialect: Dialect,
-    request: Request,
-    reference: Reference,
-    images: Images,
-    log: StageLog,
-) -> tuple[CalibratedGraph, CalibrationSearch | None]:
-    skipped = len(getattr(images, "skipped", ()))
-    if skipped:
-        log.warn(f"{skipped} files in {images.name} are no images and were skipped")
-    search = None
-    with log.stage(StageName.CALIBRATE) as say:
-        if request.calibration_method == AUTO:
-            search = _search_calibration(folded, dialect, reference, images)
-            calibrated = search.kept
-            say(f"{search.chosen.name}, the best of {len(search.rows)} methods")
-        else:
-            calibration = observe(
-                folded,
-                dialect.activations(folded),
-                reference.inputs(images),
-                threads=reference.threads,
-                progress=lambda done: log.progress.advance(done, len(images)),
-                method=request.calibration_method,
-                symmetric=dialect.symmetric,
-            )
-            calibrated = CalibratedGraph(folded, calibration, folded)
-            say(f"{len(calibration.ranges)} ranges over {calibration.images} images")
-    if calibrated.calibration.few:
-        log.warn(
-            f"only {calibrated.calibration.images} calibration images: rarer images may exceed the "
-            "ranges; give 128 or more"
-        )
-    return calibrated, search
-
-
-def _search_calibration(
-    folded: ir.Model, dialect: Dialect, reference: Reference, images: Images
-) -> CalibrationSearch:
-    held_in, held_out = calibration_search.split(images)
-    if held_out is not None and not reference.classifies:
-        held_out = spread(held_out, FEATURE_IMAGES)
-    return calibration_search.choose(
-        folded,
-        dialect,
-        lambda: reference.inputs(held_in),
-        None if held_out is None else lambda: reference.inputs(held_out),
-        threads=reference.threads,
-        classifies=reference.classifies,
-    )

@@ -27,6 +27,9 @@ else:
     ir = optional("onnx_ir", extra="convert")
 
 FEW_IMAGES = 128
+# Of 255 over the whole range. Half of a tensor's values in fewer steps round to next to nothing;
+# of the networks measured, sound ones have 6 or more (docs/int8.md).
+FEW_STEPS = 3.0
 # Called with the number of images that are done.
 Progress = Callable[[int], None] | None
 
@@ -51,6 +54,17 @@ class Observations:
 
     histograms: Mapping[str, Histogram]
     images: int
+
+    def heavy_tailed(self, *, symmetric: bool) -> tuple[str, ...]:
+        """The tensors whose typical value is within a few steps of their whole range.
+
+        A few large values stretch such a range until the others round to zero.
+        """
+        return tuple(
+            name
+            for name, seen in self.histograms.items()
+            if seen.counts.any() and seen.typical < FEW_STEPS * _step(seen, symmetric=symmetric)
+        )
 
     def calibration(self, method: str, *, symmetric: bool) -> Calibration:
         """The ranges by a method of `clipping.METHODS`: for s8 where `symmetric`, or u8."""
@@ -133,6 +147,13 @@ def _streamed(
                 progress(images)
     if not images:
         raise UsageError("INT8 needs calibration images", remedy="Give --calibration a folder.")
+
+
+def _step(seen: Histogram, *, symmetric: bool) -> float:
+    """The size of a step when nothing is clipped."""
+    if symmetric:
+        return max(-seen.low, seen.high) / 127
+    return (max(0.0, seen.high) - min(0.0, seen.low)) / 255
 
 
 def _check_finite(name: str, low: float, high: float) -> None:

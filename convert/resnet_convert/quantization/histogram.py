@@ -84,6 +84,14 @@ class Histogram:
         """How many values were counted, zeros included."""
         return int(self.counts.sum()) + self.zeros
 
+    @property
+    def typical(self) -> float:
+        """The median magnitude of the values that are not zero, to a bin's width; 0 for none."""
+        amplitudes = np.cumsum(self.counts.sum(axis=0))
+        if not amplitudes[-1]:
+            return 0.0
+        return float((np.searchsorted(amplitudes, amplitudes[-1] / 2) + 0.5) * self.width)
+
     def _coarser(self, exponent: int) -> NDArray[np.int64]:
         """The counts over bins of 2^exponent, of which `self` has 2^(exponent − self.exponent)."""
         merged = min(BINS, 2 ** (exponent - self.exponent))

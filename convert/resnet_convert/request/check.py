@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from resnet_convert.head import check_head
 from resnet_convert.quantization.clipping import METHODS
-from resnet_convert.request.options import ACCELERATORS, AIMS, AUTO, INPUTS
+from resnet_convert.request.options import ACCELERATORS, ADAPTIVE, AIMS, AUTO, INPUTS
 from resnet_convert.request.request import DEFAULTS, Request, flag
 from resnet_serve import host
 from resnet_serve.activation import Kind
@@ -95,10 +95,10 @@ def _check_activation(request: Request) -> None:
 def _check_quantization(request: Request) -> None:
     method = request.calibration_method
     quantizes = request.precision == AUTO or request.precision_row.quantized
-    if method not in (AUTO, *METHODS):
+    if method not in (ADAPTIVE, AUTO, *METHODS):
         raise UsageError(
             f"unknown calibration method {method!r}",
-            remedy=f"Use auto, {', '.join(METHODS)}.",
+            remedy=f"Use {ADAPTIVE}, {AUTO}, {', '.join(METHODS)}.",
         )
     if not quantizes and method != DEFAULTS["calibration_method"]:
         raise UsageError(

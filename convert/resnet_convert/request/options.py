@@ -23,6 +23,7 @@ from resnet_serve.triton.releases import RELEASES
 from resnet_serve.weights.class_names import BUILT_IN
 
 AUTO = "auto"
+ADAPTIVE = "adaptive"
 INPUTS = ("uint8", "float32")
 ACCELERATORS = ("tensorrt",)
 AIMS = ("latency", "throughput")
@@ -190,9 +191,10 @@ class Options:
         str,
         Option(
             help=f"How ranges are chosen: {', '.join(METHODS)}; auto tries all of them on held-out "
-            "images, with equalisation and bias correction."
+            "images, with equalisation and bias correction; adaptive is minmax, and auto where a "
+            "few large values stretch a range."
         ),
-    ] = "minmax"
+    ] = ADAPTIVE
     budget_top1: Annotated[
         float | None,
         Option(

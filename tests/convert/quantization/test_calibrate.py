@@ -15,6 +15,7 @@ from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.quantization.calibrate import (
     FEW_IMAGES,
     Calibration,
+    Observations,
     observe,
     observe_histograms,
 )
@@ -166,3 +167,16 @@ def test_few_images_are_flagged() -> None:
 def test_calibration_says_how() -> None:
     made: dict[str, Any] = {"ranges": {}, "images": 1}
     assert Calibration(**made).method == "minmax"
+
+
+@pytest.mark.parametrize("symmetric", [False, True])
+def test_a_range_is_heavy_tailed_where_most_values_get_few_steps(symmetric: bool) -> None:
+    random = np.random.default_rng(0)
+    sound = random.normal(size=100_000).astype(np.float32)
+    spiked = sound.copy()
+    spiked[::5000] = 300
+    channel = np.maximum(sound, 0).reshape(-1, 10)
+    channel[:, 3] *= 100
+    seen = {"sound": sound, "spiked": spiked, "channel": channel, "zero": np.zeros(9, np.float32)}
+    found = Observations({name: Histogram.of(each) for name, each in seen.items()}, 1)
+    assert found.heavy_tailed(symmetric=symmetric) == ("spiked", "channel")

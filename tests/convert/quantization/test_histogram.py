@@ -97,3 +97,11 @@ def test_the_size_does_not_grow() -> None:
         seen += Histogram.of(random.normal(0, 2.0**scale, 100).astype(np.float32))
     assert seen.counts.shape == (2, BINS)
     assert seen.total == 2000
+
+
+def test_the_typical_value_is_the_median_of_those_that_are_not_zero() -> None:
+    values = np.concatenate([np.zeros(1000), np.random.default_rng(0).normal(size=999)])
+    found = Histogram.of(values.astype(np.float32))
+    expected = float(np.median(np.abs(values[1000:])))
+    assert abs(found.typical - expected) <= found.width
+    assert Histogram.of(np.zeros(3, np.float32)).typical == 0
