@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
@@ -47,11 +47,17 @@ def table(found: Sequence[Deployed], *, now: datetime | None = None) -> Table:
             row["precision"],
             "" if top1 is None else f"{top1:.2f} %",
             "" if row["agreement"] is None else f"{100 * row['agreement']:.2f} %",
-            "" if row["speedup"] is None else f"{row['speedup']:.1f}×",
+            _speed(row),
             age(timedelta(seconds=row["age_s"])),
             mark,
         )
     return shown
+
+
+def _speed(row: Mapping[str, Any]) -> str:
+    if row["speedup_not_stated"] is not None:
+        return "not stated: host was busy"
+    return "" if row["speedup"] is None else f"{row['speedup']:.1f}×"
 
 
 def rows(found: Sequence[Deployed], *, now: datetime | None = None) -> list[dict[str, Any]]:
@@ -73,7 +79,8 @@ def rows(found: Sequence[Deployed], *, now: datetime | None = None) -> list[dict
                 "head": passport.head if isinstance(passport, ConvertedPassport) else CLASSIFIER,
                 "top1": decisions and decisions.converted_top1,
                 "agreement": decisions and decisions.top1_agreement,
-                "speedup": speedup and speedup.median,
+                "speedup": speedup.median if speedup and speedup.not_stated is None else None,
+                "speedup_not_stated": speedup and speedup.not_stated,
                 "engine": passport.engine_state,
                 "created": passport.created.isoformat(),
                 "age_s": max(0.0, (moment - passport.created).total_seconds()),

@@ -80,7 +80,13 @@ def prove(
                 say(_latency_summary(measurements))
         engine = _engine_record(request, reference, candidate, built)
     peak = None
-    if request.precision == "int8" and not request.for_tensorrt and measurements.latencies:
+    stated = measurements.speedup is not None and measurements.speedup.not_stated is None
+    if (
+        request.precision == "int8"
+        and not request.for_tensorrt
+        and measurements.latencies
+        and stated
+    ):
         rate = measurements.latencies.candidate.images_per_s
         peak = int8_peak.share(folded, rate, threads=reference.threads)
     return Proof(measurements, layers, verdict, engine, peak)
@@ -94,11 +100,8 @@ def cautions(request: Request, measurements: Measurements, machine: Host) -> Ite
             f"{precision_name} is slower than PyTorch here ({ratio.median:.2f}×): "
             "keep another precision for this host"
         )
-    if ratio is not None and ratio.high > 1.5 * ratio.low:
-        yield (
-            f"the speed-up is anywhere in {ratio.low:.1f}–{ratio.high:.1f}×: "
-            "this host is busy; measure again when it is idle"
-        )
+    if ratio is not None and ratio.not_stated is not None:
+        yield f"the speed-up is {ratio}; measure again when the host is idle"
     latencies = measurements.latencies
     if latencies is not None and request.makes_plan and latencies.reference_on == "CPU":
         yield "this PyTorch has no CUDA: the engine on the GPU was timed against the CPU"
@@ -179,7 +182,7 @@ def _latency_summary(measurements: Measurements) -> str:
     if latencies is None:
         return ""
     ratio = latencies.speedup
-    return (
-        f"{latencies.candidate.median_ms:.2f} ms at batch 1, {ratio.median:.1f}× PyTorch "
-        f"[{ratio.low:.1f}–{ratio.high:.1f}]"
-    )
+    text = f"{latencies.candidate.median_ms:.2f} ms at batch 1, "
+    if ratio.not_stated is not None:
+        return f"{text}speed-up {ratio}"
+    return f"{text}{ratio} PyTorch [{ratio.low:.1f}–{ratio.high:.1f}]"

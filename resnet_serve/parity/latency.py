@@ -4,6 +4,8 @@ The models run in turn within every round, so that a slower machine slows all of
 computed per round, and its interval from 2,000 resamples of the rounds. Before each timed run the
 model runs untimed for a few milliseconds: the threads of the previous model spin for a while after
 their work, and would use the cores.
+
+A ratio is not stated where its interval is wide, or where other tasks pressed the CPUs meanwhile.
 """
 
 from __future__ import annotations
@@ -16,17 +18,25 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_serve.parity import pressure
+
 WARM_UP_RUNS = 3
 SETTLE_S = 0.005
 RESAMPLES = 2000
+WIDE = 1.5  # an interval whose ends differ by more than this factor states nothing
+PRESSED = 0.25  # of the time; the model's own threads wait for one another now and then
 
 
 @dataclass(frozen=True)
 class Latency:
-    """Times of one model over the rounds, in milliseconds per batch."""
+    """Times of one model over the rounds, in milliseconds per batch.
+
+    `pressed` is the share of that time in which tasks waited for a CPU, where the host counts it.
+    """
 
     batch_size: int
     samples_ms: tuple[float, ...]
+    pressed: float | None = None
 
     @property
     def median_ms(self) -> float:
@@ -56,20 +66,42 @@ class Latency:
 
 @dataclass(frozen=True)
 class Ratio:
-    """How many times faster a model is than the reference: median and 95 % interval."""
+    """How many times faster a model is than the reference: median and 95 % interval.
+
+    `pressed` is the share of the measurement in which tasks waited for a CPU.
+    """
 
     median: float
     low: float
     high: float
+    pressed: float | None = None
+
+    @property
+    def not_stated(self) -> str | None:
+        """Why the median is no number to state; None where it is one."""
+        if self.pressed is not None and self.pressed > PRESSED:
+            waited = f"tasks waited for a CPU {100 * self.pressed:.0f} % of the time"
+            return f"host busy ({waited}, interval {self.low:.1f}–{self.high:.1f}×)"
+        if not self.high <= WIDE * self.low:
+            return f"host busy (interval {self.low:.1f}–{self.high:.1f}×)"
+        return None
 
     @property
     def slower(self) -> bool:
         """Whether it is slower with certainty: the whole interval is below one."""
-        return self.high < 1
+        return self.high < 1 and self.not_stated is None
+
+    def __str__(self) -> str:
+        """ "2.3×", or why it is not stated."""
+        reason = self.not_stated
+        return f"{self.median:.1f}×" if reason is None else f"not stated: {reason}"
 
     def to_json(self) -> dict[str, object]:
-        """Median and interval by name."""
-        return asdict(self)
+        """Median and interval by name; without the median, and why, where it is not stated."""
+        reason = self.not_stated
+        if reason is None:
+            return asdict(self)
+        return {**asdict(self), "median": None, "not_stated": reason}
 
 
 def measure(
@@ -91,6 +123,7 @@ def measure(
             run()
     samples: dict[str, list[float]] = {name: [] for name in models}
     deadline = time.perf_counter() + seconds
+    before = pressure.read()
     for done in range(max_rounds):
         if done >= min_rounds and time.perf_counter() >= deadline:
             break
@@ -100,7 +133,12 @@ def measure(
             while time.perf_counter() < settled:
                 run()
             samples[name].append(timers[name]() if name in timers else _timed(run))
-    return {name: Latency(batch_size, tuple(times)) for name, times in samples.items()}
+    waited = pressure.read().share_since(before)
+    on_cpu = set(models) - set(timers)
+    return {
+        name: Latency(batch_size, tuple(times), waited if name in on_cpu else None)
+        for name, times in samples.items()
+    }
 
 
 def _timed(run: Callable[[], object]) -> float:
@@ -113,7 +151,8 @@ def speedup(reference: Latency, model: Latency, *, seed: int = 0) -> Ratio:
     """How many times faster `model` is than `reference`, from rounds measured together."""
     ratios = np.asarray(reference.samples_ms) / np.asarray(model.samples_ms)
     low, high = _bootstrap(ratios, seed)
-    return Ratio(median=float(np.median(ratios)), low=low, high=high)
+    waited = [each.pressed for each in (reference, model) if each.pressed is not None]
+    return Ratio(float(np.median(ratios)), low, high, max(waited, default=None))
 
 
 def _bootstrap(values: NDArray[np.float64], seed: int) -> tuple[float, float]:

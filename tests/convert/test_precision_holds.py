@@ -195,7 +195,6 @@ def test_what_was_tried_is_shown(call: Call, ruined: None) -> None:
     [
         ((*INT8, "--calibration-method", "guess"), "percentile-99.9"),
         (("--calibration-method", "mse"), "--precision int8"),
-        (("--budget-agreement", 999), "range"),
         ((*INT8, "--budget-top1", 0.5), "one folder per class"),
         (
             ("--precision", "fp8", "--target", "tensorrt", "--calibration", "digits",

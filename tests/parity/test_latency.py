@@ -9,7 +9,7 @@ import time
 import numpy as np
 import pytest
 
-from resnet_serve.parity import latency
+from resnet_serve.parity import latency, pressure
 from resnet_serve.parity.latency import (
     SETTLE_S,
     WARM_UP_RUNS,
@@ -127,4 +127,46 @@ def test_slower_only_beyond_doubt(reference: float, slower: bool) -> None:
 def test_an_interval_that_touches_one_is_not_slower() -> None:
     assert not Ratio(0.9, 0.8, 1.0).slower
     assert Ratio(0.9, 0.8, 0.99).slower
-    assert Ratio(0.9, 0.8, 0.99).to_json() == {"median": 0.9, "low": 0.8, "high": 0.99}
+    assert Ratio(0.9, 0.8, 0.99).to_json()["median"] == 0.9
+
+
+@pytest.mark.parametrize(
+    ("ratio", "shown"),
+    [
+        (Ratio(2.31, 2.2, 2.4), "2.3×"),
+        (Ratio(2.31, 2.2, 2.4, pressed=0.1), "2.3×"),
+        (Ratio(4273.1, 2.0, 9000.0), "not stated: host busy (interval 2.0–9000.0×)"),
+        (
+            Ratio(2.31, 2.2, 2.4, pressed=0.87),
+            "not stated: host busy (tasks waited for a CPU 87 % of the time, interval 2.2–2.4×)",
+        ),
+        (Ratio(1.0, float("nan"), 2.0), "not stated: host busy (interval nan–2.0×)"),
+    ],
+)
+def test_a_ratio_measured_on_a_busy_host_is_not_stated(ratio: Ratio, shown: str) -> None:
+    assert str(ratio) == shown
+    stated = shown == "2.3×"
+    assert (ratio.not_stated is None) == stated
+    assert (ratio.to_json()["median"] is None) != stated
+
+
+def test_nothing_is_called_slower_on_a_busy_host() -> None:
+    assert Ratio(0.5, 0.45, 0.55).slower
+    assert not Ratio(0.5, 0.45, 0.55, pressed=0.9).slower
+
+
+@pytest.mark.parametrize("waited_us", [0, 900_000, None])
+def test_the_pressure_of_the_measurement_is_kept(
+    monkeypatch: pytest.MonkeyPatch, waited_us: int | None
+) -> None:
+    before = pressure.Reading(0.0, None if waited_us is None else 0)
+    readings = iter([before, pressure.Reading(1.0, waited_us)])
+    monkeypatch.setattr(pressure, "read", lambda: next(readings))
+    models = {"a": lambda: None, "on the GPU": lambda: None}
+    found = measure(
+        models, batch_size=1, seconds=0, min_rounds=2, timers={"on the GPU": lambda: 1.0}
+    )
+    expected = None if waited_us is None else waited_us / 1e6
+    assert found["a"].pressed == expected
+    assert found["on the GPU"].pressed is None, "its own events time it"
+    assert speedup(found["a"], found["on the GPU"]).pressed == expected

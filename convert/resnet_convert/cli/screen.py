@@ -122,7 +122,9 @@ def result_table(conversion: Conversion) -> Table:
             "latency, batch 1",
             f"{times.candidate.median_ms:.2f} ms",
             "",
-            f"{times.speedup.median:.1f}× from {times.reference.median_ms:.2f} ms",
+            f"{times.speedup} from {times.reference.median_ms:.2f} ms"
+            if times.speedup.not_stated is None
+            else str(times.speedup),
         )
     proof = conversion.proof
     if proof.peak_share is not None:
@@ -198,7 +200,11 @@ def sentence(conversion: Conversion) -> Panel:
     text = Text()
     if conversion.overridden:
         text.append("Gate overridden. ", "bold red")
-    speed = "" if found.speedup is None else f"{found.speedup.median:.1f}× PyTorch at batch 1, "
+    speed = ""
+    if found.speedup is not None:
+        speed = f"{found.speedup} PyTorch at batch 1, "
+        if found.speedup.not_stated is not None:
+            speed = f"speed-up {found.speedup}, "
     text.append(
         f"{conversion.name} version {conversion.version} is deployed in {request.precision}: "
         f"{speed}{kept}.\n"

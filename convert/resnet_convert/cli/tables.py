@@ -33,7 +33,9 @@ def autoselect_table(autoselection: Autoselection) -> Table:
         agreement = "" if each.agreement is None else f"{100 * each.agreement:.2f} %"
         times = "" if each.times is None else f"{each.times.median_ms:.2f} ms"
         ratio = each.speedup
-        speed = "" if ratio is None else f"{ratio.median:.1f} [{ratio.low:.1f}–{ratio.high:.1f}]"
+        speed = "" if ratio is None else str(ratio)
+        if ratio is not None and ratio.not_stated is None:
+            speed = f"{ratio.median:.1f} [{ratio.low:.1f}–{ratio.high:.1f}]"
         rate = "" if each.images_per_s is None else f"{each.images_per_s:,.0f}"
         mark = (
             Text("selected", "green")

@@ -113,6 +113,8 @@ def _verdict(conversion: Conversion) -> str:
     else:
         slower = " (slower)" if found.speedup.slower else ""
         rest = f"{times(found.speedup.median)} PyTorch at batch 1{slower}"
+        if found.speedup.not_stated is not None:
+            rest = f"speed-up {found.speedup}"
     return f"{conversion.name} {conversion.request.precision.upper()} {verb}: {agreement}, {rest}"
 
 
