@@ -190,17 +190,15 @@ class Options:
     calibration_method: Annotated[
         str,
         Option(
-            help=f"How ranges are chosen: {', '.join(METHODS)}; auto tries all of them on held-out "
-            "images, with equalisation and bias correction; adaptive is minmax, and auto where a "
-            "few large values stretch a range."
+            help=f"How ranges are chosen: {', '.join(METHODS)}; auto searches on held-out images; "
+            "adaptive is minmax, and auto where a few large values stretch a range."
         ),
     ] = ADAPTIVE
     budget_top1: Annotated[
         float | None,
         Option(
             min=0,
-            help="Points of top-1 that may be lost, measured; the gate's other limits follow. In "
-            "INT8 as few layers as possible stay floating so that it holds.",
+            help="Points of top-1 that may be lost, measured; INT8 keeps layers floating for it.",
             show_default=False,
         ),
     ] = None
