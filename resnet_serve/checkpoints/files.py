@@ -20,6 +20,7 @@ from resnet_serve.checkpoints.pickles import contents
 from resnet_serve.checkpoints.pickles.machine import PickleError
 from resnet_serve.checkpoints.sources import other_formats
 from resnet_serve.checkpoints.states import containers
+from resnet_serve.checkpoints.states.arithmetic import PickledModule
 from resnet_serve.checkpoints.states.containers import shortened
 from resnet_serve.checkpoints.states.selection import SAVE_STATE
 from resnet_serve.errors import InputFileError
@@ -50,13 +51,15 @@ class Contents:
     """The object in a file, a state dict or the containers around it, and the file's metadata.
 
     `trusted_pickle` says that pickled code was run. `placeholders` names the classes and functions
-    of a pickle that were not looked up, so that only its tensors were read.
+    of a pickle that were not looked up, so that only its tensors were read, `modules` the modules
+    of networks in it.
     """
 
     loaded: object
     metadata: Mapping[str, str] = field(default_factory=dict)
     trusted_pickle: bool = False
     placeholders: tuple[str, ...] = ()
+    modules: Mapping[str, PickledModule] = field(default_factory=dict)
 
 
 def located(path: Path) -> Path:
@@ -198,7 +201,7 @@ def _torch(path: Path, trust_pickle: bool) -> Contents:
         if not code:
             raise _refused(path, error, code=code) from error
     try:
-        return Contents(_load(path, weights_only=False), trusted_pickle=True)
+        loaded = _load(path, weights_only=False)
     except Exception as error:  # the pickle may run any program
         reason = " ".join(f"{type(error).__name__}: {error}".split())
         raise InputFileError(
@@ -206,6 +209,10 @@ def _torch(path: Path, trust_pickle: bool) -> Contents:
             where=path,
             remedy="Install the packages that saved it, or save the network's state_dict().",
         ) from error
+    try:
+        return Contents(loaded, trusted_pickle=True, modules=contents.recovered(path).modules)
+    except (PickleError, InputFileError):
+        return Contents(loaded, trusted_pickle=True)
 
 
 def _tensors_of(path: Path, error: Exception) -> Contents:
@@ -216,7 +223,7 @@ def _tensors_of(path: Path, error: Exception) -> Contents:
         raise _refused(path, error, code=True) from error
     if not containers.found(found.loaded):
         raise _refused(path, error, code=True) from error
-    return Contents(found.loaded, placeholders=found.placeholders)
+    return Contents(found.loaded, placeholders=found.placeholders, modules=found.modules)
 
 
 def _load(path: Path, *, weights_only: bool) -> object:

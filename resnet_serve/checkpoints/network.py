@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from resnet_serve.architectures import Architecture
-from resnet_serve.architectures.fitting import candidates, inferred
+from resnet_serve.architectures.fitting import OWN, candidates, inferred, listed
 from resnet_serve.checkpoints.reading import Checkpoint
 from resnet_serve.checkpoints.sidecar_files import CONFIG_FILE, Sidecar
+from resnet_serve.checkpoints.states.arithmetic import conflicts
 from resnet_serve.errors import InputFileError
 from resnet_serve.preprocessing import CHANNELS
 
@@ -40,6 +41,7 @@ def network_of(found: Checkpoint, described: Sidecar, given: Architecture | None
     doubts = "; ".join(described.doubts)
     if given is not None:
         architecture = _fitted(given, found.tensors)
+        _check_arithmetic(found, architecture)
         notice = f"{doubts}: it is read as a {architecture.name} nevertheless"
         return Identified(architecture, _recorded(found, described), (notice,) if doubts else ())
     if doubts:
@@ -62,7 +64,11 @@ def _inferred(found: Checkpoint, described: Sidecar) -> Identified:
     Then other networks that fit too are its twins.
     """
     # Where nothing fits, `inferred` raises the error.
-    row, *others = candidates(found.tensors) or (inferred(found.tensors, found.path),)
+    fits = candidates(found.tensors) or (inferred(found.tensors, found.path),)
+    alike = [each for each in fits if not conflicts(found.modules, each)]
+    if not alike:
+        _check_arithmetic(found, fits[0])
+    row, *others = alike
     recorded = _recorded(found, described)
     named = found.metadata.get("architecture", described.architecture)
     for each in (row, *others):
@@ -72,6 +78,25 @@ def _inferred(found: Checkpoint, described: Sidecar) -> Identified:
         if each.strided == described.strided:
             return Identified(each, recorded)
     return Identified(row, recorded, twins=tuple(each.name for each in others))
+
+
+def _check_arithmetic(found: Checkpoint, architecture: Architecture) -> None:
+    """Refuse a pickled network whose modules compute something else between the same tensors."""
+    differences = conflicts(found.modules, architecture)
+    if differences:
+        raise InputFileError(
+            f"its tensors are those of a {architecture.name}, its arithmetic is not: "
+            f"{listed(differences)}",
+            where=found.path,
+            remedy=next(
+                (
+                    f"Give --arch {row.name}."
+                    for row in candidates(found.tensors)
+                    if not conflicts(found.modules, row)
+                ),
+                OWN,
+            ),
+        )
 
 
 def _fitted(architecture: Architecture, state: Mapping[str, Tensor]) -> Architecture:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 import urllib.parse
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from resnet_serve.checkpoints import files, state_dicts
 from resnet_serve.checkpoints.sources import hub
 from resnet_serve.checkpoints.states import containers, matching, tensor_kinds, training_forms
+from resnet_serve.checkpoints.states.arithmetic import PickledModule
 from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
 from resnet_serve.errors import InputFileError, UsageError
 
@@ -86,7 +87,8 @@ class Checkpoint:
     """The network in a file: its tensors by clean name, and the file's metadata and SHA-256.
 
     `source` names the file, and the place of the network in it, in a passport. `notices` are
-    sentences for the user. `trusted_pickle` says that pickled code was run.
+    sentences for the user. `trusted_pickle` says that pickled code was run. `modules` are those of
+    a pickled network, whose code was not run.
     """
 
     path: Path
@@ -96,6 +98,7 @@ class Checkpoint:
     sha256: str
     notices: tuple[str, ...]
     trusted_pickle: bool
+    modules: Mapping[str, PickledModule] = field(default_factory=dict)
 
 
 def read(
@@ -150,6 +153,7 @@ def read(
         sha256=digest,
         notices=notices,
         trusted_pickle=contents.trusted_pickle,
+        modules=_inside(contents.modules, chosen.place),
     )
 
 
@@ -162,6 +166,12 @@ def _network(
     choice = state_dicts.choose(loaded, path, ema=reading.ema, key=reading.key)
     form = training_forms.plain(choice.network.tensors, path)
     return replace(choice.network, tensors=form.tensors), choice.notices + form.notices
+
+
+def _inside(modules: Mapping[str, PickledModule], place: str) -> Mapping[str, PickledModule]:
+    """The modules in the place of the chosen network."""
+    within = {name: each for name, each in modules.items() if name.startswith(f"{place}.")}
+    return within if place else modules
 
 
 def is_file(spec: str) -> bool:

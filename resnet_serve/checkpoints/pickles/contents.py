@@ -19,6 +19,7 @@ from resnet_serve.checkpoints import pickled
 from resnet_serve.checkpoints.pickles import archive
 from resnet_serve.checkpoints.pickles.machine import PickleError, Placeholder
 from resnet_serve.checkpoints.pickles.rebuilt import NOT_PLAIN, View
+from resnet_serve.checkpoints.states.arithmetic import ATTRIBUTES, PickledModule
 from resnet_serve.errors import InputFileError
 
 if TYPE_CHECKING:
@@ -38,10 +39,14 @@ _ATTACK = re.compile(
 
 @dataclass(frozen=True)
 class Recovered:
-    """The object of a file as mappings of tensors, and the names of what was not run."""
+    """The object of a file as mappings of tensors, and the names of what was not run.
+
+    `modules` are those of pickled networks, by the keys and attributes that lead to them.
+    """
 
     loaded: object
     placeholders: tuple[str, ...]
+    modules: Mapping[str, PickledModule]
 
 
 def recovered(path: Path) -> Recovered:
@@ -55,8 +60,10 @@ def recovered(path: Path) -> Recovered:
     attacks = [name for name in names if _ATTACK.fullmatch(name)]
     if attacks:
         raise PickleError(f"it calls {attacks[0]}")
-    loaded = _Contents(path).of(found.loaded, ())
-    return Recovered(loaded, tuple(pickled.printable(name) for name in names))
+    contents = _Contents(path)
+    loaded = contents.of(found.loaded, ())
+    shown = tuple(pickled.printable(name) for name in names)
+    return Recovered(loaded, shown, contents.modules)
 
 
 class _Contents:
@@ -64,6 +71,7 @@ class _Contents:
         self._path = path
         self._objects = iter(range(_MOST_OBJECTS))
         self._tensors: dict[int, Tensor] = {}
+        self.modules: dict[str, PickledModule] = {}
 
     def of(self, value: object, place: tuple[str, ...]) -> object:
         """A value without placeholders and views; `place` are the keys that lead to it."""
@@ -95,16 +103,22 @@ class _Contents:
             )
         state = _state_of(value)
         if all(isinstance(state.get(part), Mapping) for part in _MODULE):
-            return dict(self._entries(state, (), place))
+            return dict(self._entries(value.name, state, (), place))
         entries = {key: each for key, each in value.entries.items() if isinstance(key, str)}
         own = {key: each for key, each in state.items() if isinstance(key, str)}
         inside = self.of({**own, **entries}, place)
         return inside if inside or not value.items else self.of(value.items, place)
 
     def _entries(
-        self, state: Mapping[object, object], prefix: tuple[str, ...], place: tuple[str, ...]
+        self,
+        kind: str,
+        state: Mapping[object, object],
+        prefix: tuple[str, ...],
+        place: tuple[str, ...],
     ) -> Iterator[tuple[str, object]]:
         """The entries of a module's state dict, its own before those of its modules."""
+        attributes = {name: state[name] for name in ATTRIBUTES if name in state}
+        self.modules[".".join((*place, *prefix))] = PickledModule(kind, attributes)
         hidden = state.get("_non_persistent_buffers_set")
         for part in ("_parameters", "_buffers"):
             for name, value in _mapping(state[part]).items():
@@ -122,7 +136,7 @@ class _Contents:
                 raise PickleError("it refers to its own objects too often")
             if not all(isinstance(inner.get(part), Mapping) for part in _MODULE):
                 raise PickleError(f"its module {'.'.join((*prefix, str(name)))} is no module")
-            yield from self._entries(inner, (*prefix, str(name)), place)
+            yield from self._entries(module.name, inner, (*prefix, str(name)), place)
 
 
 def _state_of(value: Placeholder) -> Mapping[object, object]:
