@@ -26,18 +26,19 @@ from resnet_convert.request import Request
 from resnet_convert.request.check import check
 from resnet_convert.request.default_target import default_target
 from resnet_convert.request.implied_network import implied_network
+from resnet_convert.request.loading import load_weights
 from resnet_convert.request.options import AUTO
 from resnet_convert.stage_log import Progress, Silent, StageLog, StageName
 from resnet_convert.tensorrt.builder import BuildHost, open_build_host
-from resnet_serve import host, weights
+from resnet_serve import host
 from resnet_serve.architectures import with_head
 from resnet_serve.checkpoints.sources import hub
-from resnet_serve.datasets import Images, check_label_count, open_images
+from resnet_serve.datasets import Images, open_images
 from resnet_serve.datasets.selection import spread
 from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.errors import HostError
 from resnet_serve.triton.repository import Repository
-from resnet_serve.weights import Weights, activations, class_names, custom_modules
+from resnet_serve.weights import Weights, activations
 
 OptionsT = ParamSpec("OptionsT")
 ResultT = TypeVar("ResultT")
@@ -95,7 +96,7 @@ def _convert(request: Request, build_host: BuildHost | None, log: StageLog) -> C
     """Everything but the deployment."""
     machine = host.describe()
     with log.stage(StageName.WEIGHTS) as say:
-        loaded = _decided(request, _load_weights(request, log.progress))
+        loaded = _decided(request, load_weights(request, log.progress.advance))
         calibration_set, validation_set = _images(request, loaded)
         say(_weights_summary(loaded))
     for each in loaded.assumptions:
@@ -149,28 +150,6 @@ def _build_host(request: Request) -> Iterator[tuple[BuildHost | None, HostError 
         return
     with open_build_host() as found:
         yield found
-
-
-def _load_weights(request: Request, progress: Progress) -> Weights:
-    labels = None if request.labels is None else class_names.resolve(request.labels)
-    if request.module is not None:
-        loaded = custom_modules.load(
-            request.module,
-            request.weights,
-            labels=labels,
-            reading=request.reading,
-            progress=progress.advance,
-        )
-    else:
-        loaded = weights.load(
-            request.weights_spec,
-            request.architecture,
-            labels=labels,
-            reading=request.reading,
-            progress=progress.advance,
-        )
-        check_label_count(loaded.labels, loaded.architecture.classes)
-    return loaded if request.classifies else loaded.without_classes()
 
 
 def _decided(request: Request, loaded: Weights) -> Weights:

@@ -94,14 +94,10 @@ def prove(
 
 def cautions(request: Request, measurements: Measurements, machine: Host) -> Iterator[str | None]:
     """Warnings that follow from the numbers, the precision, the target and this host."""
+    name = request.model_name
     precision_name, ratio = request.precision, measurements.speedup
-    if ratio is not None and ratio.slower:
-        yield (
-            f"{precision_name} is slower than PyTorch here ({ratio.median:.2f}×): "
-            "keep another precision for this host"
-        )
-    if ratio is not None and ratio.not_stated is not None:
-        yield f"the speed-up is {ratio}; measure again when the host is idle"
+    if ratio is not None:
+        yield ratio.caution(precision_name, name)
     latencies = measurements.latencies
     if latencies is not None and request.makes_plan and latencies.reference_on == "CPU":
         yield "this PyTorch has no CUDA: the engine on the GPU was timed against the CPU"

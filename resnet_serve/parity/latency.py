@@ -91,6 +91,17 @@ class Ratio:
         """Whether it is slower with certainty: the whole interval is below one."""
         return self.high < 1 and self.not_stated is None
 
+    def caution(self, precision: str, model: str) -> str | None:
+        """A warning: it is slower, or its speed-up is not stated; None where neither is so."""
+        if self.slower:
+            return (
+                f"{precision} is slower than PyTorch here ({self.median:.2f}×): "
+                "keep another precision for this host"
+            )
+        if self.not_stated is not None:
+            return f"the speed-up is {self}; on an idle host: resnet-convert remeasure {model}"
+        return None
+
     def __str__(self) -> str:
         """ "2.3×", or why it is not stated."""
         reason = self.not_stated

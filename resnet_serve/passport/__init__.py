@@ -44,6 +44,7 @@ from resnet_serve.passport.proof import (
     GateFacts,
     LatencyFacts,
     ParityFacts,
+    RemeasuredFacts,
     SpeedFacts,
     TimingFacts,
 )
@@ -70,6 +71,7 @@ __all__ = [
     "OnnxFacts",
     "ParityFacts",
     "Passport",
+    "RemeasuredFacts",
     "SpeedFacts",
     "StageFacts",
     "TensorContractFacts",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from datetime import datetime
 from typing import Any, Protocol, Self
 
 from resnet_serve.parity.accuracy import Decisions
@@ -124,16 +125,29 @@ class SpeedFacts(Facts):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RemeasuredFacts(Facts):
+    """When a deployed version was timed again, and on which processor.
+
+    `without_reference` is why PyTorch was not timed with it, so that there is no ratio.
+    """
+
+    at: datetime
+    processor: str
+    without_reference: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
 class LatencyFacts(SpeedFacts):
     """The times at batch 1, by runtime; in the JSON they stand beside the other fields.
 
     `reference_on` is what PyTorch ran on, "CPU" or "GPU". `share_of_integer_peak` is of an INT8
-    network on a CPU.
+    network on a CPU. `remeasured` is there when the times are not those of the conversion.
     """
 
     times: Mapping[str, TimingFacts]
     reference_on: str
     share_of_integer_peak: float | None
+    remeasured: RemeasuredFacts | None = None
 
     @classmethod
     def from_json(cls, data: object, where: str = "") -> Self:

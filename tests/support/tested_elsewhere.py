@@ -44,6 +44,14 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/convert/cli/test_convert.py",
         "what the command prints",
     ),
+    "convert/resnet_convert/parity/remeasure.py": (
+        "tests/convert/cli/test_remeasure.py",
+        "times a deployed version, through its command",
+    ),
+    "convert/resnet_convert/request/loading.py": (
+        "tests/convert/test_pipeline.py",
+        "loads the weights of every conversion",
+    ),
     "convert/resnet_convert/conversion.py": (
         "tests/convert/test_pipeline.py",
         "the result of the pipeline",

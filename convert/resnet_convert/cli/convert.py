@@ -13,6 +13,7 @@ from resnet_convert.cli import screen, tables
 from resnet_convert.cli.build_plan import build_plan
 from resnet_convert.cli.ensemble import ensemble, ten_crop
 from resnet_convert.cli.options import JsonOption, takes_options
+from resnet_convert.cli.remeasure import remeasure
 from resnet_convert.request import Request
 from resnet_convert.request.check import check
 from resnet_convert.request.default_target import default_target
@@ -26,6 +27,7 @@ app.command(
 )(build_plan)
 app.command("ensemble")(ensemble)
 app.command("ten-crop")(ten_crop)
+app.command("remeasure")(remeasure)
 
 _EPILOG = (
     "Exit codes: 0 done · 1 unexpected · 2 usage · 3 parity not met · 4 something missing on this "

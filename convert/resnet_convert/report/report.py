@@ -21,6 +21,7 @@ from resnet_convert.parity.latencies import REFERENCE
 from resnet_convert.parity.opening import PRECISION_CHECK
 from resnet_convert.report import plots
 from resnet_convert.report.plots import number
+from resnet_convert.report.speed import speed
 from resnet_serve import passport
 from resnet_serve.optional import optional
 from resnet_serve.parity.gate import UNTRAINED, Check
@@ -77,6 +78,7 @@ def render(conversion: Conversion, *, created: datetime | None = None) -> str:
         versions={"Python": conversion.host.python, **passport.versions()},
         command=list(_command(conversion)),
         verdict=_verdict(conversion),
+        speed=_speed(conversion),
         worst_cosine=min(n.cosine for n in conversion.measurements.numerics.values()),
         images=_images(conversion),
         checkpoint_bytes=_checkpoint_bytes(conversion),
@@ -107,15 +109,15 @@ def _verdict(conversion: Conversion) -> str:
         if conversion.weights.trained and found.decisions is not None
         else f"{HEADS[conversion.request.head]} agree to a cosine of {cosine:.5f}"
     )
-    if found.speedup is None:
-        state = conversion.engine_state or "not measured"
-        rest = f"TensorRT {state}"
-    else:
-        slower = " (slower)" if found.speedup.slower else ""
-        rest = f"{times(found.speedup.median)} PyTorch at batch 1{slower}"
-        if found.speedup.not_stated is not None:
-            rest = f"speed-up {found.speedup}"
-    return f"{conversion.name} {conversion.request.precision.upper()} {verb}: {agreement}, {rest}"
+    return f"{conversion.name} {conversion.request.precision.upper()} {verb}: {agreement}"
+
+
+def _speed(conversion: Conversion) -> str:
+    """How fast it is, in a clause."""
+    ratio = conversion.measurements.speedup
+    if ratio is None:
+        return f"TensorRT {conversion.engine_state or 'not measured'}"
+    return speed(ratio)
 
 
 def _command(conversion: Conversion) -> Iterator[str]:

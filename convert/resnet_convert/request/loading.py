@@ -1,0 +1,36 @@
+"""Load the weights that a request names, for a conversion and to time a deployed version again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from resnet_convert.request.request import Request
+from resnet_serve import weights
+from resnet_serve.datasets import check_label_count
+from resnet_serve.weights import Weights, class_names, custom_modules
+
+
+def load_weights(request: Request, progress: Callable[[int, int], None]) -> Weights:
+    """The weights, strictly; of a network without classes, without those.
+
+    Raises what the loaders raise.
+    """
+    labels = None if request.labels is None else class_names.resolve(request.labels)
+    if request.module is not None:
+        loaded = custom_modules.load(
+            request.module,
+            request.weights,
+            labels=labels,
+            reading=request.reading,
+            progress=progress,
+        )
+    else:
+        loaded = weights.load(
+            request.weights_spec,
+            request.architecture,
+            labels=labels,
+            reading=request.reading,
+            progress=progress,
+        )
+        check_label_count(loaded.labels, loaded.architecture.classes)
+    return loaded if request.classifies else loaded.without_classes()
