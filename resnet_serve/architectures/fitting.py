@@ -39,6 +39,7 @@ def fitting(state: dict[str, Tensor], architecture: Architecture, path: Path) ->
         counter = torch.zeros((), dtype=torch.int64)
         return {name: state.get(name, counter) for name in wanted}
     _check_channels(state, path)
+    _check_fractions(state, wanted, path)
     fits = candidates(state)
     remedy = f"Give --arch {fits[0].name}." if fits else OWN
     raise InputFileError(
@@ -112,6 +113,19 @@ def inferred(state: Mapping[str, Tensor], path: Path) -> Architecture:
         where=path,
         remedy=OWN,
     )
+
+
+def _check_fractions(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse integers in the place of weights: another program's quantization."""
+    for name, tensor in state.items():
+        weight = name in wanted and wanted[name].is_floating_point()
+        if weight and not tensor.is_floating_point():
+            raise InputFileError(
+                f"{name} holds integers ({_dtype(tensor)}), not the values of a weight",
+                where=path,
+                remedy="Dequantize it as the program that wrote it does, with its scale, and save "
+                "again: state[name] = state[name].float() * scale",
+            )
 
 
 def _check_channels(state: Mapping[str, Tensor], path: Path) -> None:

@@ -15,7 +15,13 @@ from typing import TYPE_CHECKING
 
 from resnet_serve.checkpoints import files, state_dicts
 from resnet_serve.checkpoints.sources import hub
-from resnet_serve.checkpoints.states import containers, matching, tensor_kinds, training_forms
+from resnet_serve.checkpoints.states import (
+    containers,
+    matching,
+    selection,
+    tensor_kinds,
+    training_forms,
+)
 from resnet_serve.checkpoints.states.arithmetic import PickledModule
 from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
 from resnet_serve.errors import InputFileError, UsageError
@@ -25,6 +31,8 @@ if TYPE_CHECKING:
 
 # The networks that are files of this package, and what each was trained on.
 SHIPPED: Mapping[str, str] = MappingProxyType({"digits": "handwritten digits"})
+_AVERAGED = "averaged"
+_SOURCE = re.compile(r"(.*) \(([^()]*)\)")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")
 
 
@@ -144,7 +152,8 @@ def read(
             "tensors were read, none of that was imported or run",
         )
     tensor_kinds.check(chosen.tensors, path)
-    place = ", ".join(filter(None, (chosen.place, "averaged" if chosen.averaged else "")))
+    where = chosen.place or (selection.ROOT if reading.key == selection.ROOT else "")
+    place = ", ".join(filter(None, (where, _AVERAGED if chosen.averaged else "")))
     return Checkpoint(
         path=path,
         source=f"{spec} ({place})" if place else spec,
@@ -172,6 +181,22 @@ def _inside(modules: Mapping[str, PickledModule], place: str) -> Mapping[str, Pi
     """The modules in the place of the chosen network."""
     within = {name: each for name, each in modules.items() if name.startswith(f"{place}.")}
     return within if place else modules
+
+
+def again(source: str, sha256: str) -> tuple[str, Reading]:
+    """The value of `--weights` and the options that read what a `source` names once more.
+
+    `sha256` is that of the file, which an address needs.
+    """
+    if Path(source).is_file():
+        return source, AS_IT_IS
+    match = _SOURCE.fullmatch(source)
+    spec, parts = (match[1], match[2].split(", ")) if match else (source, [])
+    if not is_file(spec):  # as "random:0 (untrained)"
+        return spec, AS_IT_IS
+    key = next((part for part in parts if part != _AVERAGED), None)
+    held = sha256 if is_address(spec) else None
+    return spec, Reading(ema=_AVERAGED in parts, key=key, sha256=held)
 
 
 def is_file(spec: str) -> bool:

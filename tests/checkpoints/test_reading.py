@@ -13,7 +13,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from resnet_serve.checkpoints.reading import Reading, cached, read
+from resnet_serve.checkpoints.reading import AS_IT_IS, Reading, again, cached, read
 from resnet_serve.errors import HostError, InputFileError, UsageError
 
 TENSORS = {"conv1.weight": torch.ones(2), "fc.weight": torch.zeros(3)}
@@ -114,3 +114,43 @@ def test_no_address_leads_out_of_the_cache(url: str) -> None:
     assert path.name.startswith("0" * 16 + "-")
     assert len(path.name) < 100
     assert "/" not in path.name
+
+
+ONE, TWO = {"x.weight": torch.ones(2)}, {"x.weight": torch.zeros(2)}
+
+
+@pytest.mark.parametrize(
+    ("content", "reading"),
+    [
+        (ONE, Reading()),
+        ({"state_dict": ONE}, Reading()),
+        ({"state_dict": ONE, "state_dict_ema": TWO}, Reading(ema=True)),
+        ({"state_dict": ONE, "state_dict_ema": TWO}, Reading()),
+        ({"student": ONE, "teacher": TWO}, Reading(key="teacher")),
+        ({"a": {"student": ONE, "teacher": TWO}}, Reading(key="student")),
+        ({"layer1.0.conv1.weight": torch.ones(1), "ema.layer1.0.conv1.weight": torch.zeros(1)},
+         Reading(key=".")),
+    ],
+)  # fmt: skip
+def test_a_source_is_read_again_as_it_was(
+    tmp_path: Path, content: object, reading: Reading
+) -> None:
+    torch.save(content, tmp_path / "net.pth")
+    found = read(str(tmp_path / "net.pth"), reading)
+    once_more = read(*again(found.source, found.sha256))
+    assert once_more.source == found.source
+    assert all(torch.equal(once_more.tensors[n], t) for n, t in found.tensors.items())
+
+
+@pytest.mark.parametrize(
+    "source", ["digits", "imagenet:v2", "random:3 (untrained)", "as a:b returns it"]
+)
+def test_what_is_no_file_is_named_again(source: str) -> None:
+    assert again(source, "0" * 64) == (source.removesuffix(" (untrained)"), AS_IT_IS)
+
+
+def test_an_address_is_held_to_its_hash_again() -> None:
+    found = again("https://example.org/net.pth (model, averaged)", "0" * 64)
+    expected = Reading(ema=True, key="model", sha256="0" * 64)
+    assert found == ("https://example.org/net.pth", expected)
+    assert again("https://example.org/net.pth", "1" * 64)[1] == Reading(sha256="1" * 64)

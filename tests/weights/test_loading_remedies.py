@@ -183,3 +183,15 @@ def test_another_row_of_the_family(path: Path, trained: dict[str, Tensor]) -> No
     name = re.findall(r"Give --arch ([\w-]+)\.", str(caught.value))
     loaded = weights.load(str(path), find(*name))
     assert same(loaded.state, trained)
+
+
+def test_integers_with_a_scale(path: Path, trained: dict[str, Tensor]) -> None:
+    integers, scale = torch.round(trained["fc.weight"] * 100), torch.tensor(0.01)
+    state = {**trained, "fc.weight": integers.to(torch.int8)}
+    torch.save(state, path)
+    text = refused(path)
+    assert "fc.weight holds integers (int8)" in text
+    code = text.rpartition("state[name] = ")[2]
+    state["fc.weight"] = eval(code, {"state": state, "name": "fc.weight", "scale": scale})
+    torch.save(state, path)
+    loads(path, {**trained, "fc.weight": integers * scale})

@@ -6,7 +6,6 @@ PyTorch reference is built again from the weights that the passport names.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING
 from resnet_convert.head import CLASSIFIER
 from resnet_serve import durable, weights
 from resnet_serve.architectures import find
+from resnet_serve.checkpoints.reading import again
 from resnet_serve.datasets import read_labels
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.passport import ConvertedPassport, MemberFacts
@@ -68,17 +68,19 @@ class Member:
     def reference(self) -> nn.Module:
         """The PyTorch network it was made from; refuses weights that are not the same any more."""
         stated, module = self.passport.weights, self.passport.module
-        spec = _spec(stated.source)
+        spec, reading = again(stated.source, stated.sha256)
         if module is not None:
             own = spec == custom_modules.own(module)
             loaded = custom_modules.load(
                 module,
                 None if own else spec,
                 labels=self.labels,
+                reading=reading,
                 preprocessing=self.preprocessing,
             )
         else:
-            loaded = weights.load(spec, find(self.passport.architecture), labels=self.labels)
+            row = find(self.passport.architecture)
+            loaded = weights.load(spec, row, labels=self.labels, reading=reading)
         if loaded.sha256 != stated.sha256:
             raise InputFileError(
                 f"is not what {self.name} version {self.version} was made from (its SHA-256 "
@@ -172,10 +174,3 @@ def difference(members: Sequence[Member]) -> str | None:
             if one != another:
                 return f"{pair} the preprocessing: {field.name} {one} and {another}"
     return None
-
-
-def _spec(source: str) -> str:
-    """What `--weights` was, from the source that a passport names."""
-    if Path(source).is_file():
-        return source
-    return re.sub(r" \([^()]*\)$", "", source)

@@ -25,7 +25,7 @@ _DEEPEST = 8
 _MOST_CONTAINERS = 10_000
 _AVERAGED = re.compile(r"ema|ema_\w+|\w+_ema|shadow|averaged_model|swa_model")
 # What a training keeps for itself; the state of an optimizer has the names of the network.
-_NO_NETWORK = re.compile(r"optim\w*|\w*optimizer\w*|\w*sched\w*|\w*scaler\w*|amp|rng\w*|loops")
+_NO_NETWORK = re.compile(r"opt|optim\w*|\w*optimizer\w*|\w*sched\w*|\w*scaler\w*|amp|rng\w*|loops")
 
 
 @dataclass(frozen=True)
