@@ -238,6 +238,13 @@ def _refused(path: Path, error: Exception, *, code: bool) -> InputFileError:
     if code:
         needed = pickled.needed(path)
         what = f": it needs {shortened(needed)}" if needed else ""
+        if needed and all(name.startswith("numpy.") for name in needed):
+            return InputFileError(
+                f"contains pickled NumPy arrays, which are not tensors{what}",
+                where=path,
+                remedy="If they are the weights, save them as tensors: torch.save({name: "
+                "torch.from_numpy(array) for name, array in arrays.items()}, 'net.pth')",
+            )
         return InputFileError(
             f"contains pickled code, which is not run{what}",
             where=path,

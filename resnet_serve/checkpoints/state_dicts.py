@@ -77,7 +77,7 @@ def choose(loaded: object, path: Path, *, ema: bool = False, key: str | None = N
     likely = saved if key is not None else _likely(saved)
     networks = [network for each in likely for network in _networks(each)]
     if not networks:
-        raise none_in(path)
+        raise none_in(path, loaded)
     network, notices = one_of(networks, path, ema=ema, key=key)
     if network.outside and key is None:
         raise InputFileError(

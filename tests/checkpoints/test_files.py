@@ -201,6 +201,19 @@ def test_pickled_code_without_tensors_is_refused_by_name(tmp_path: Path) -> None
     )
 
 
+def test_arrays_of_numpy_become_tensors_as_the_remedy_says(tmp_path: Path) -> None:
+    path = tmp_path / "arrays.pth"
+    arrays = {name: tensor.numpy() for name, tensor in FIRST.items()}
+    torch.save(arrays, path)
+    text = refused(path)
+    assert "contains pickled NumPy arrays" in text
+    code = text.partition("torch.save(")[2].rpartition(", 'net.pth')")[0]
+    torch.save(eval(code, {"torch": torch, "arrays": arrays}), path)
+    found = files.read(path)
+    assert isinstance(found.loaded, dict)
+    assert torch.equal(found.loaded["a"], FIRST["a"])
+
+
 def test_trust_is_not_stamped_where_it_was_not_needed(tmp_path: Path) -> None:
     torch.save(FIRST, tmp_path / "net.pth")
     assert not files.read(tmp_path / "net.pth", trust_pickle=True).trusted_pickle

@@ -233,7 +233,7 @@ def test_containers_that_refer_to_each_other_end() -> None:
         (
             {"epoch": 3},
             False,
-            "net.pth: contains no state dict (a mapping of parameter names to tensors). "
+            "net.pth: contains no state dict (a mapping of parameter names to tensors), but epoch. "
             "Save the network's state_dict() and give that file.",
         ),
     ],

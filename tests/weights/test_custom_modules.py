@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import classifiers
@@ -271,6 +272,33 @@ def test_networks_without_plain_weights_are_refused(
             custom_modules.load(f"{factories}:{factory}", spec, reading=reading)
         assert text in str(refusal.value)
         assert remedy in str(refusal.value)
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")
+@pytest.mark.parametrize(
+    ("change", "text"),
+    [
+        (lambda t: torch.nested.nested_tensor([t[0], t[1, :1]]), "is a nested tensor"),
+        (lambda t: t.to(torch.complex64), "is complex (complex64)"),
+        (lambda t: t.to_sparse(), "is a sparse tensor (sparse coo)"),
+        (lambda t: t.to("meta"), "is a meta tensor"),
+        (lambda t: torch.quantize_per_tensor(t, 0.1, 0, torch.qint8), "is quantized (qint8)"),
+        (lambda t: t.to(torch.float8_e5m2), "is of eight bits"),
+    ],
+    ids=["nested", "complex", "sparse", "meta", "qint8", "float8"],
+)
+def test_tensors_of_a_file_that_are_not_plain_are_named(
+    tmp_path: Path,
+    factories: Path,
+    reading: Reading,
+    change: Callable[[torch.Tensor], torch.Tensor],
+    text: str,
+) -> None:
+    spec, state = numbered(factories, "Net")
+    torch.save({**state, "metric.weight": change(state["metric.weight"])}, tmp_path / "w.pth")
+    with pytest.raises(InputFileError) as refusal:
+        custom_modules.load(spec, str(tmp_path / "w.pth"), reading=reading)
+    assert f"metric.weight {text}" in str(refusal.value)
 
 
 def test_a_module_that_changes_what_it_loads_is_refused(

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_serve.architectures.fitting import disagreements, listed
-from resnet_serve.checkpoints.states import containers, selection, training_forms
+from resnet_serve.checkpoints.states import containers, selection, tensor_kinds, training_forms
 from resnet_serve.checkpoints.states.containers import Saved, is_averaged, shortened
 from resnet_serve.errors import InputFileError
 
@@ -64,7 +64,10 @@ def match(
     """
     saved = containers.found(loaded)
     if not saved:
-        raise selection.none_in(path)
+        raise selection.none_in(path, loaded)
+    for each in saved:  # these have no shape to compare
+        nested = {name: tensor for name, tensor in each.tensors.items() if tensor.is_nested}
+        tensor_kinds.check(nested, path)
     if not set(wanted.tensors) - set(wanted.counters):
         raise InputFileError(f"{wanted.name} has no weights to load", remedy="Omit --weights.")
     notices: tuple[str, ...] = ()
@@ -170,9 +173,9 @@ def _mismatch(saved: list[Saved], wanted: Wanted, path: Path) -> InputFileError:
     ]
     each, prefix = max(ways, key=lambda way: _agreeing(way[0], way[1], wanted))
     tensors = _taken(each, prefix, wanted)
-    extra = {
-        n: t for n, t in each.tensors.items() if n not in {_in_file(w, prefix) for w in tensors}
-    }
+    tensor_kinds.check(tensors, path)
+    used = {_in_file(name, prefix) for name in tensors}
+    extra = {name: tensor for name, tensor in each.tensors.items() if name not in used}
     details = disagreements(tensors | extra, wanted.tensors, counters=wanted.counters)
     place = ".".join(filter(None, (*each.place, prefix.strip("-."))))
     where = f"{path}, {place}" if place else str(path)

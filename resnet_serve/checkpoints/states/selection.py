@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -81,10 +81,12 @@ def _keyed(networks: Sequence[PlacedT], path: Path, key: str) -> PlacedT:
     return chosen[0]
 
 
-def none_in(path: Path) -> InputFileError:
-    """The error for a file without tensors by name."""
+def none_in(path: Path, loaded: object = None) -> InputFileError:
+    """The error for a file without tensors by name; `loaded` is what it holds."""
+    held = [str(key) for key in loaded] if isinstance(loaded, Mapping) else []
     return InputFileError(
-        "contains no state dict (a mapping of parameter names to tensors)",
+        "contains no state dict (a mapping of parameter names to tensors)"
+        + (f", but {shortened(held)}" if held else ""),
         where=path,
         remedy=SAVE_STATE,
     )

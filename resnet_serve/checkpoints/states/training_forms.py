@@ -6,6 +6,7 @@
     fc.parametrizations.weight.original0       a reparametrisation: refused
     fc.weight_g, fc.weight_v                   weight normalisation: refused
     fc.lora_A.default.weight                   a LoRA adapter: refused
+    fc.scale, fc.zero_point                    a layer that was converted to INT8: refused
 
 What is refused computes something else than the weights alone, and only the code that made it knows
 what; the error names the call that makes it plain.
@@ -46,6 +47,7 @@ def plain(tensors: Mapping[str, Tensor], path: Path) -> Plain:
     found = dict(tensors)
     _check_adapters(found, path)
     _check_parametrizations(found, path)
+    _check_converted(found, path)
     notices = (*_pruned(found, path), *_observers(found, path))
     return Plain(found, notices)
 
@@ -146,6 +148,23 @@ def _check_parametrizations(found: Mapping[str, Tensor], path: Path) -> None:
                 remedy=f"In the network call torch.nn.utils.{call} for each, and save its "
                 "state_dict().",
             )
+
+
+def _check_converted(found: Mapping[str, Tensor], path: Path) -> None:
+    """Refuse layers of torch.ao.quantization, whose weights are integers or packed."""
+    layers = [
+        name.removesuffix(".zero_point")
+        for name in found
+        if name.endswith(".zero_point") and f"{name.removesuffix('zero_point')}scale" in found
+    ]
+    layers = [name for name in layers if not _QUANTIZER.fullmatch(f"{name}.")]
+    if layers:
+        raise InputFileError(
+            f"{_layers(len(layers))} quantized already, {layers[0]} first: its weights are not "
+            "those that were trained",
+            where=path,
+            remedy="Give the FP32 checkpoint from before that; --precision int8 quantizes it.",
+        )
 
 
 def _check_adapters(found: Mapping[str, Tensor], path: Path) -> None:

@@ -146,6 +146,15 @@ def test_an_adapter_is_to_be_merged(names: tuple[str, ...], alone: bool) -> None
     assert "Merge the LoRA: network = peft_model.merge_and_unload()" in text
 
 
+@pytest.mark.filterwarnings("ignore")
+def test_a_network_that_was_converted_to_int8_is_named() -> None:
+    converted = torch.ao.quantization.quantize_dynamic(network(), {nn.Linear})
+    state = {n: t for n, t in converted.state_dict().items() if isinstance(t, Tensor)}
+    text = refused(state)
+    assert "1 layer is quantized already, 3 first" in text
+    assert "--precision int8 quantizes it" in text
+
+
 def test_plain_weights_are_as_they_were() -> None:
     state = network().state_dict()
     found = plain(state, FILE)
