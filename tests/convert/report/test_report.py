@@ -200,7 +200,10 @@ def test_states_the_facts(conversion: Conversion, page: str) -> None:
         assert layer.name in text
     for stage in conversion.stages:
         assert stage.summary in text
-    assert text.count("✓ passed") == len(conversion.verdict.checks)
+    binding = [check for check in conversion.verdict.checks if check.binding]
+    assert text.count("✓ passed") == len(binding)
+    assert "✓ passed; 40 images cannot show it" in text
+    assert "– not binding (weighted by margin above)" in text
     assert "Gate overridden" not in text
     assert "Untrained" not in text
 
@@ -222,7 +225,7 @@ def test_an_overridden_gate_is_red_and_says_why(conversion: Conversion) -> None:
     assert "did not pass parity and was forced" in text
     assert "Gate overridden" in text
     assert "✗ not met" in text
-    assert "(allowed ≥ 0.97)" in text
+    assert "(allowed ≥ 0.98 for 95 % of images)" in text
 
 
 def test_changed_decisions_are_listed_and_their_labels_escaped(conversion: Conversion) -> None:
