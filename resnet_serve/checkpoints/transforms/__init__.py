@@ -1,4 +1,9 @@
 """Transforms: how other libraries record the preprocessing of weights, read as `Preprocessing`.
 
-`image_processors` is transformers'. Every field has an effect or is refused.
+    transformers   preprocessor_config.json ─ image_processors
+    torchvision    a preset (`Weights.transforms()`), a pickled Compose ─ torchvision_steps
+    albumentations a pickled Compose ─ albumentations_steps
+
+A pickled transform is never run: `recorded` finds its placeholder in a checkpoint, `steps` are the
+names and attributes in it. Every step and field has an effect or is refused.
 """
