@@ -23,6 +23,7 @@ from resnet_serve.checkpoints.states import containers
 from resnet_serve.checkpoints.states.arithmetic import PickledModule
 from resnet_serve.checkpoints.states.containers import shortened
 from resnet_serve.checkpoints.states.selection import SAVE_STATE
+from resnet_serve.checkpoints.transforms.steps import Step
 from resnet_serve.errors import InputFileError
 from resnet_serve.optional import optional
 
@@ -52,7 +53,7 @@ class Contents:
 
     `trusted_pickle` says that pickled code was run. `placeholders` names the classes and functions
     of a pickle that were not looked up, so that only its tensors were read, `modules` the modules
-    of networks in it.
+    of networks in it, `transform` the transform of images.
     """
 
     loaded: object
@@ -60,6 +61,7 @@ class Contents:
     trusted_pickle: bool = False
     placeholders: tuple[str, ...] = ()
     modules: Mapping[str, PickledModule] = field(default_factory=dict)
+    transform: Step | None = None
 
 
 def located(path: Path) -> Path:
@@ -223,7 +225,12 @@ def _tensors_of(path: Path, error: Exception) -> Contents:
         raise _refused(path, error, code=True) from error
     if not containers.found(found.loaded):
         raise _refused(path, error, code=True) from error
-    return Contents(found.loaded, placeholders=found.placeholders, modules=found.modules)
+    return Contents(
+        found.loaded,
+        placeholders=found.placeholders,
+        modules=found.modules,
+        transform=found.transform,
+    )
 
 
 def _load(path: Path, *, weights_only: bool) -> object:

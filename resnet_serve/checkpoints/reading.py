@@ -23,6 +23,8 @@ from resnet_serve.checkpoints.states import (
     training_forms,
 )
 from resnet_serve.checkpoints.states.arithmetic import PickledModule
+from resnet_serve.checkpoints.transforms import recorded
+from resnet_serve.checkpoints.transforms.steps import Step
 from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
 from resnet_serve.errors import InputFileError, UsageError
 
@@ -96,7 +98,7 @@ class Checkpoint:
 
     `source` names the file, and the place of the network in it, in a passport. `notices` are
     sentences for the user. `trusted_pickle` says that pickled code was run. `modules` are those of
-    a pickled network, whose code was not run.
+    a pickled network, whose code was not run, `transform` that of its images.
     """
 
     path: Path
@@ -107,6 +109,7 @@ class Checkpoint:
     notices: tuple[str, ...]
     trusted_pickle: bool
     modules: Mapping[str, PickledModule] = field(default_factory=dict)
+    transform: Step | None = None
 
 
 def read(
@@ -151,6 +154,8 @@ def read(
             f"{path} is a pickle that needs {containers.shortened(contents.placeholders)}: its "
             "tensors were read, none of that was imported or run",
         )
+    if contents.transform is not None and reading.preprocessing is None:
+        notices += (recorded.notice(contents.transform, path),)
     tensor_kinds.check(chosen.tensors, path)
     where = chosen.place or (selection.ROOT if reading.key == selection.ROOT else "")
     place = ", ".join(filter(None, (where, _AVERAGED if chosen.averaged else "")))
@@ -163,6 +168,7 @@ def read(
         notices=notices,
         trusted_pickle=contents.trusted_pickle,
         modules=_inside(contents.modules, chosen.place),
+        transform=contents.transform,
     )
 
 

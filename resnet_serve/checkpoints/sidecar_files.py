@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
 from resnet_serve.activation import Kind
 from resnet_serve.checkpoints import json_files, timm_files, transformers_files
-from resnet_serve.checkpoints.transforms import image_processors
+from resnet_serve.checkpoints.transforms import image_processors, recorded
+from resnet_serve.checkpoints.transforms.steps import Step
 from resnet_serve.errors import InputFileError
 from resnet_serve.preprocessing import Preprocessing
 
@@ -37,12 +38,21 @@ class Sidecar:
         return self.labels if self.labels and len(self.labels) == classes else None
 
 
-def read(checkpoint: Path, *, overridden: bool = False) -> Sidecar:
+def read(checkpoint: Path, *, overridden: bool = False, transform: Step | None = None) -> Sidecar:
     """The sidecar files of timm or transformers in the folder of a checkpoint, where there are any.
 
-    A `config.json` of another library is ignored. Raises `InputFileError` for a file that cannot
+    A `config.json` of another library is ignored. The pickled `transform` in the checkpoint itself
+    goes before the preprocessing of a file. Raises `InputFileError` for a file that cannot
     be read, unless the preprocessing is `overridden` by an option.
     """
+    found = _beside(checkpoint, overridden=overridden or transform is not None)
+    if transform is None:
+        return found
+    own = _unless(overridden, recorded.preprocessing, transform, checkpoint)
+    return replace(found, preprocessing=own)
+
+
+def _beside(checkpoint: Path, *, overridden: bool) -> Sidecar:
     path = checkpoint.with_name(CONFIG_FILE)
     config = (_unless(overridden, json_files.mapping, path) or {}) if path.is_file() else {}
     if timm_files.is_config(config):

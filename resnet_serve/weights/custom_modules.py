@@ -147,7 +147,11 @@ def _of_file(network: nn.Module, spec: str, reading: Reading, progress: Progress
                 remedy="Its load_state_dict() must take every tensor as it is in the file.",
             )
     stored = metadata.Metadata(checkpoint.path, checkpoint.metadata)
-    described = sidecar_files.read(checkpoint.path, overridden=reading.preprocessing is not None)
+    described = sidecar_files.read(
+        checkpoint.path,
+        overridden=reading.preprocessing is not None,
+        transform=checkpoint.transform,
+    )
     return _Loaded(
         network,
         checkpoint.source,

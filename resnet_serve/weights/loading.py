@@ -26,7 +26,7 @@ from resnet_serve.datasets import check_label_count
 from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional
-from resnet_serve.preprocessing import CHANNELS, Preprocessing
+from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.weights import class_names, defaults, stated_activation
 from resnet_serve.weights.assumptions import Assumption, Subject
 
@@ -105,12 +105,6 @@ def load(
         own = preprocessing_files.override(reading.preprocessing, loaded.preprocessing)
         loaded = replace(loaded, preprocessing=own)
     needed, given = loaded.architecture.channels, loaded.preprocessing.channels
-    if needed not in CHANNELS:
-        raise InputFileError(
-            f"the network takes {_planes(needed)}, and an image file has 3 or 1",
-            where=loaded.source,
-            remedy="Give --module a network of 3 channels that makes the others from these.",
-        )
     if needed != given:
         raise InputFileError(
             f"the network needs images of {_planes(needed)}, its preprocessing gives "
@@ -216,7 +210,7 @@ def _file(
     found = naming.of_family(read(spec, reading, progress))
     found = classifier.completed(found, needed=reading.classifier)
     overridden = reading.preprocessing is not None
-    described = sidecar_files.read(found.path, overridden=overridden)
+    described = sidecar_files.read(found.path, overridden=overridden, transform=found.transform)
     published = catalog.recognised(found.sha256)
     identified = network_of(found, described, architecture)
     architecture = identified.architecture

@@ -140,6 +140,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/checkpoints/test_sidecar_files.py",
         "found and read as one of the sidecar files",
     ),
+    "resnet_serve/checkpoints/transforms/steps.py": (
+        "tests/checkpoints/transforms/test_torchvision_steps.py",
+        "what the readers of each library share",
+    ),
     "resnet_serve/composed.py": (
         "tests/convert/ensembles/test_compose.py",
         "needs deployed ensembles, which only the converter makes",

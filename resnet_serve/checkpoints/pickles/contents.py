@@ -20,6 +20,8 @@ from resnet_serve.checkpoints.pickles import archive
 from resnet_serve.checkpoints.pickles.machine import PickleError, Placeholder
 from resnet_serve.checkpoints.pickles.rebuilt import NOT_PLAIN, View
 from resnet_serve.checkpoints.states.arithmetic import ATTRIBUTES, PickledModule
+from resnet_serve.checkpoints.transforms import recorded
+from resnet_serve.checkpoints.transforms.steps import Step
 from resnet_serve.errors import InputFileError
 
 if TYPE_CHECKING:
@@ -41,12 +43,14 @@ _ATTACK = re.compile(
 class Recovered:
     """The object of a file as mappings of tensors, and the names of what was not run.
 
-    `modules` are those of pickled networks, by the keys and attributes that lead to them.
+    `modules` are those of pickled networks, by the keys and attributes that lead to them,
+    `transform` that of the images.
     """
 
     loaded: object
     placeholders: tuple[str, ...]
     modules: Mapping[str, PickledModule]
+    transform: Step | None = None
 
 
 def recovered(path: Path) -> Recovered:
@@ -63,7 +67,7 @@ def recovered(path: Path) -> Recovered:
     contents = _Contents(path)
     loaded = contents.of(found.loaded, ())
     shown = tuple(pickled.printable(name) for name in names)
-    return Recovered(loaded, shown, contents.modules)
+    return Recovered(loaded, shown, contents.modules, recorded.find(found.loaded))
 
 
 class _Contents:

@@ -17,7 +17,6 @@ from resnet_serve.checkpoints.transforms.steps import REMEDY, Step
 from resnet_serve.errors import InputFileError
 from resnet_serve.preprocessing import Preprocessing
 
-_LIBRARIES = ("torchvision", "albumentations")
 _OF_EVALUATION = ("val", "test", "eval", "infer", "predict", "preprocess")
 _DEEPEST = 8
 _MOST = 2_000
@@ -47,10 +46,16 @@ def preprocessing(step: Step, path: Path) -> Preprocessing:
         ) from error
 
 
+def notice(step: Step, path: Path) -> str:
+    """A sentence for the user: what the preprocessing is taken from."""
+    rgb = "" if torchvision_steps.is_torchvision(step) else ", of RGB images (cv2.imread gives BGR)"
+    return f"{path} contains its {step.library} {step.kind}, which is its preprocessing{rgb}"
+
+
 def _named(value: object, name: str, depth: int) -> Iterator[tuple[str, object]]:
     """The transforms in nested mappings, by the names that lead to them."""
     if isinstance(value, Placeholder):
-        if value.name.partition(".")[0] in _LIBRARIES and _is_transform(value.name):
+        if _is_transform(value):
             yield name, value
         return
     if isinstance(value, Mapping) and depth < 3:
@@ -59,8 +64,15 @@ def _named(value: object, name: str, depth: int) -> Iterator[tuple[str, object]]
                 yield from _named(each, f"{name}.{key}".lower(), depth + 1)
 
 
-def _is_transform(name: str) -> bool:
-    return ".transforms." in name or name.startswith("albumentations.")
+def _is_transform(value: object) -> bool:
+    """Whether it is a placeholder of a transform, or of a Sequential that begins with one."""
+    if not isinstance(value, Placeholder):
+        return False
+    if value.name.endswith("container.Sequential") and isinstance(value.state, Mapping):
+        modules = value.state.get("_modules")
+        inside = list(modules.values()) if isinstance(modules, Mapping) else []
+        return bool(inside) and _is_transform(inside[0])
+    return value.name.startswith(("torchvision.transforms.", "albumentations."))
 
 
 def _step(value: object, budget: Iterator[int], depth: int) -> Step:
