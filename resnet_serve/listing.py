@@ -78,7 +78,7 @@ def rows(found: Sequence[Deployed], *, now: datetime | None = None) -> list[dict
                 "gate_overridden": passport.overridden,
                 "head": passport.head if isinstance(passport, ConvertedPassport) else CLASSIFIER,
                 "top1": decisions and decisions.converted_top1,
-                "agreement": decisions and decisions.top1_agreement,
+                "agreement": passport.parity.agreement,
                 "speedup": speedup.median if speedup and speedup.not_stated is None else None,
                 "speedup_not_stated": speedup and speedup.not_stated,
                 "engine": passport.engine_state,

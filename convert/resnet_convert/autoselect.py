@@ -213,7 +213,7 @@ class _Entered:
         verdict = found.verdict(budget, trained=self.reference.weights.trained)
         if candidate.check is not None:
             verdict = Verdict((*verdict.checks, candidate.check))
-        agreement = None if found.decisions is None else found.decisions.top1_agreement
+        agreement = found.agreement
         if verdict.passed:
             return EntrantResult(entrant, agreement=agreement), candidate
         worst = verdict.failures[0]

@@ -134,7 +134,10 @@ def build_plan(
     prepared = Prepared.open(directory)
     contract = prepared.passport.contract
     recorded = reference_outputs.read(
-        prepared.directory / reference_outputs.FILE_NAME, contract.input, contract.preprocessing
+        prepared.directory / reference_outputs.FILE_NAME,
+        contract.input,
+        contract.preprocessing,
+        contract.activation,
     )
     with durable.explained(prepared.directory):
         tempfile.TemporaryFile(dir=prepared.directory).close()

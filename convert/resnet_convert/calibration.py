@@ -19,6 +19,7 @@ from resnet_convert.quantization.calibration_search import CalibratedGraph, Cali
 from resnet_convert.request import Request
 from resnet_convert.request.options import ADAPTIVE, AUTO
 from resnet_convert.stage_log import StageLog, StageName
+from resnet_serve.activation import Activation
 from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import spread
 
@@ -38,6 +39,10 @@ class Inputs(Protocol):
     @property
     def classifies(self) -> bool:
         """Whether the network has logits."""
+
+    @property
+    def activation(self) -> Activation | None:
+        """How they are read; None without them."""
 
     def inputs(self, images: Images) -> Iterator[NDArray[Any]]:
         """Batches of the graph's input."""
@@ -130,5 +135,5 @@ def _search_calibration(
         lambda: source.inputs(held_in),
         None if held_out is None else lambda: source.inputs(held_out),
         threads=source.threads,
-        classifies=source.classifies,
+        activation=source.activation,
     )

@@ -200,9 +200,16 @@ def _weights_summary(loaded: Weights) -> str:
     assumed = ", ".join(each.subject for each in loaded.assumptions)
     return (
         f"{architecture.name}, {architecture.parameters:,} parameters, "
-        f"{architecture.classes} classes, from {loaded.source}"
-        + (f"; assumed: {assumed}" if assumed else "")
+        f"{_outputs(loaded)}, from {loaded.source}" + (f"; assumed: {assumed}" if assumed else "")
     )
+
+
+def _outputs(loaded: Weights) -> str:
+    """The classes, and how they are decided unless for one of them."""
+    count, activation = loaded.architecture.classes, loaded.activation
+    if activation.decides_classes:
+        return f"{count} classes"
+    return f"{count} output{'' if count == 1 else 's'} ({activation})"
 
 
 def _untrained(request: Request, loaded: Weights) -> str | None:

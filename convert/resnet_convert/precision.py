@@ -203,6 +203,7 @@ def _mixed_precision(
             threads=evaluator.threads,
             images=RANKED_IMAGES,
             progress=log.progress.advance,
+            activation=evaluator.recorded.activation,
         )
 
     with log.stage(StageName.MIXED_PRECISION) as say:

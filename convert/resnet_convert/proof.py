@@ -167,6 +167,9 @@ def _parity_summary(measurements: Measurements, verdict: Verdict) -> str:
     decisions, text = measurements.decisions, measurements.summary
     if decisions is not None and decisions.converted_top1 is not None:
         text += f", top-1 {decisions.reference_top1:.2f} → {decisions.converted_top1:.2f} %"
+    about = measurements.label_decisions
+    if about is not None and about.accuracy is not None:
+        text += f", accuracy {about.accuracy.reference:.2f} → {about.accuracy.converted:.2f} %"
     unshown = ", ".join(check.name for check in verdict.unshown)
     if unshown:
         text += f"; {measurements.count:,} images do not show: {unshown}"

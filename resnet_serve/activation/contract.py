@@ -85,6 +85,24 @@ class Activation:
             return shares
         return sigmoid(values) if self.kind is Kind.SIGMOID else None
 
+    def choices(self, logits: NDArray[Any]) -> NDArray[np.int64] | NDArray[np.bool_] | None:
+        """What is decided from logits [N,outputs]: classes [N,1], a yes or no per label [N,labels],
+        or None.
+        """
+        if self.kind is Kind.SOFTMAX:
+            return np.asarray(np.argmax(logits, axis=1)[:, None])
+        return np.asarray(self.margins(logits) >= 0) if self.decides_labels else None
+
+    def agreement(self, reference: NDArray[Any], converted: NDArray[Any]) -> float | None:
+        """The share of equal decisions of two networks; None where nothing is decided."""
+        theirs, ours = self.choices(reference), self.choices(converted)
+        return None if theirs is None or ours is None else float((theirs == ours).mean())
+
+    def flips(self, reference: NDArray[Any], converted: NDArray[Any]) -> int:
+        """How many images have another decision; 0 where nothing is decided."""
+        theirs, ours = self.choices(reference), self.choices(converted)
+        return 0 if theirs is None or ours is None else int((theirs != ours).any(axis=1).sum())
+
     def margins(self, logits: NDArray[Any]) -> NDArray[np.float64]:
         """How far the logits [N,labels] of a sigmoid are above their thresholds, in logits."""
         found: NDArray[np.float64] = np.asarray(logits, np.float64) - to_logits(self.thresholds)

@@ -80,6 +80,8 @@ class Comparison:
             safe = np.where(norms > 0, norms, 1.0)
             same = (delta.max(axis=1, initial=0.0) == 0).astype(np.float64)
             cosines = np.where(norms > 0, np.einsum("nc,nc->n", a, b) / safe, same)
+            if a.shape[1] == 1:  # one number has no direction
+                cosines = np.ones(len(a))
             self._max_abs = max(self._max_abs, float(delta.max(initial=0.0)))
             self._largest = max(self._largest, float(np.abs(a).max(initial=0.0)))
             self._signal += float(np.square(a).sum())

@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self
 
 from resnet_serve.parity.accuracy import Decisions
 from resnet_serve.parity.gate import Budget, Check, Verdict
+from resnet_serve.parity.labels import LabelDecisions
 from resnet_serve.parity.latency import Latency, Ratio
 from resnet_serve.parity.numerics import Numerics
 from resnet_serve.passport.facts import Facts
@@ -35,7 +36,11 @@ class Measured(Protocol):
 
     @property
     def decisions(self) -> Decisions | None:
-        """The classes decided for; None for a model that is no classifier."""
+        """The classes decided for; None for a model that decides for no class."""
+
+    @property
+    def label_decisions(self) -> LabelDecisions | None:
+        """The decisions about labels; None for a model without any."""
 
     @property
     def runtime(self) -> str:
@@ -57,6 +62,14 @@ class ParityFacts(Facts):
     numerics: Mapping[int, Numerics]
     decisions: Decisions | None
     layers: tuple[Mapping[str, Any], ...] | None = None
+    label_decisions: LabelDecisions | None = None
+
+    @property
+    def agreement(self) -> float | None:
+        """The share of equal decisions, in [0, 1]; None where nothing is decided."""
+        if self.label_decisions is not None:
+            return self.label_decisions.agreement
+        return None if self.decisions is None else self.decisions.top1_agreement
 
     @classmethod
     def measured(cls, found: Measured, layers: tuple[Mapping[str, Any], ...] | None = None) -> Self:
@@ -68,6 +81,7 @@ class ParityFacts(Facts):
             images_sha256=found.images_sha256,
             numerics=found.numerics,
             decisions=found.decisions,
+            label_decisions=found.label_decisions,
             layers=layers,
         )
 

@@ -17,12 +17,18 @@ from typing import Any
 
 from tritonclient.grpc import model_config_pb2
 
+from resnet_serve.activation import SOFTMAX, Activation, Kind
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.triton import config
 from resnet_serve.triton.config import Serving, Step
 
 PROBABILITIES = "probabilities"
 AVERAGE_FILE = "model.onnx"
+
+
+def outputs(activation: Activation) -> tuple[str, ...]:
+    """The outputs of an average; raw scores have no probabilities. What is averaged comes first."""
+    return (config.OUTPUT,) if activation.kind is Kind.NONE else (PROBABILITIES, config.OUTPUT)
 
 
 def logits_name(number: int) -> str:
@@ -35,7 +41,9 @@ def pixels_name(number: int) -> str:
     return f"{config.PIXELS}_{number}"
 
 
-def average(name: str, *, count: int, classes: int, serving: Serving) -> Any:
+def average(
+    name: str, *, count: int, classes: int, serving: Serving, activation: Activation = SOFTMAX
+) -> Any:
     """The model that averages `count` logits FP32 [classes]."""
     made = model_config_pb2.ModelConfig(
         name=name,
@@ -48,7 +56,7 @@ def average(name: str, *, count: int, classes: int, serving: Serving) -> Any:
         made.input.add(
             name=logits_name(number), data_type=model_config_pb2.TYPE_FP32, dims=[classes]
         )
-    _outputs(made, classes)
+    _outputs(made, classes, activation)
     made.instance_group.add(kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=1)
     for key in ("intra_op_thread_count", "inter_op_thread_count"):
         made.parameters[key].string_value = "1"
@@ -84,30 +92,42 @@ def of_pixels(
     preprocessing: Preprocessing,
     classes: int,
     serving: Serving,
+    activation: Activation = SOFTMAX,
 ) -> Any:
     """An ensemble with its members' input; the preprocessing for clients is in its parameters."""
-    made = _ensemble(name, steps, classes, serving)
+    made = _ensemble(name, steps, classes, serving, activation)
     image = config.network_input(input_kind, preprocessing)
     made.input.add(name=config.INPUT, data_type=image.data_type, dims=image.dims)
     made.parameters[config.PREPROCESSING].string_value = preprocessing.to_json()
     return made
 
 
-def of_images(name: str, steps: Sequence[Step], *, classes: int, serving: Serving) -> Any:
+def of_images(
+    name: str,
+    steps: Sequence[Step],
+    *,
+    classes: int,
+    serving: Serving,
+    activation: Activation = SOFTMAX,
+) -> Any:
     """An ensemble whose input is encoded images."""
-    made = _ensemble(name, steps, classes, serving)
+    made = _ensemble(name, steps, classes, serving, activation)
     made.input.add(name=config.INPUT, data_type=model_config_pb2.TYPE_STRING, dims=[1])
     return made
 
 
-def _ensemble(name: str, steps: Sequence[Step], classes: int, serving: Serving) -> Any:
+def _ensemble(
+    name: str, steps: Sequence[Step], classes: int, serving: Serving, activation: Activation
+) -> Any:
     made = config.ensemble(name, steps, serving)
-    _outputs(made, classes, label_filename=config.LABELS_FILE)
+    _outputs(made, classes, activation, label_filename=config.LABELS_FILE)
+    for key, value in config.activated(activation).items():
+        made.parameters[key].string_value = value
     return made
 
 
-def _outputs(made: Any, classes: int, label_filename: str = "") -> None:
-    for name in (config.OUTPUT, PROBABILITIES):
+def _outputs(made: Any, classes: int, activation: Activation, label_filename: str = "") -> None:
+    for name in reversed(outputs(activation)):
         made.output.add(
             name=name,
             data_type=model_config_pb2.TYPE_FP32,

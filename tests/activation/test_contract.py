@@ -100,3 +100,16 @@ def test_it_is_said_in_a_few_words() -> None:
     assert str(SOFTMAX) == "softmax"
     assert str(Activation(Kind.SIGMOID, (0.25,))) == "sigmoid, threshold 0.25"
     assert str(FIVE) == "sigmoid, thresholds 0.1 to 0.9"
+
+
+def test_decisions_are_compared_by_class_or_by_label() -> None:
+    one = np.array([[2.0, 1.0], [0.0, 3.0], [1.0, -1.0]])
+    other = np.array([[2.0, -1.0], [0.0, 3.0], [-1.0, 1.0]])
+    assert SOFTMAX.agreement(one, other) == pytest.approx(2 / 3)
+    assert SOFTMAX.flips(one, other) == 1
+    half = Activation(Kind.SIGMOID, (0.5,))
+    assert half.agreement(one, other) == pytest.approx(3 / 6)
+    assert half.flips(one, other) == 2
+    none = Activation(Kind.NONE)
+    assert none.agreement(one, other) is None
+    assert none.flips(one, other) == 0

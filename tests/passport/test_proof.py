@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass, field
 
+import numpy as np
 import pytest
 from passports import DECISIONS, NUMERICS, converted
 
+from resnet_serve.activation import Activation, Kind
 from resnet_serve.parity.accuracy import Decisions
 from resnet_serve.parity.gate import Check, Verdict
+from resnet_serve.parity.labels import LabelDecisions, decide
 from resnet_serve.parity.latency import Latency
 from resnet_serve.parity.numerics import Numerics
 from resnet_serve.passport import GateFacts, LatencyFacts, ParityFacts, TimingFacts
@@ -22,6 +26,7 @@ class Comparison:
     numerics: dict[int, Numerics] = field(default_factory=lambda: dict(NUMERICS))
     decisions: Decisions | None = DECISIONS
     runtime: str = "openvino"
+    label_decisions: LabelDecisions | None = None
 
 
 def test_parity_is_written_from_a_comparison() -> None:
@@ -39,6 +44,14 @@ def test_parity_of_a_model_that_is_no_classifier() -> None:
     found = ParityFacts.measured(Comparison(decisions=None))
     assert found.to_json()["decisions"] is None
     assert ParityFacts.from_json(found.to_json()).decisions is None
+
+
+def test_parity_of_a_sigmoid() -> None:
+    logits = np.array([[2.0, -1.0], [0.5, 1.0]], np.float32)
+    about = decide(Activation(Kind.SIGMOID, (0.5,)), logits, -logits, np.array([0, 1]))
+    found = ParityFacts.measured(Comparison(decisions=None, label_decisions=about))
+    assert found.agreement == 0
+    assert ParityFacts.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
 @pytest.mark.parametrize("passed", [True, False])

@@ -8,6 +8,7 @@ import pytest
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
+from resnet_serve.activation import Activation, Kind
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.triton import composed_config, config
 from resnet_serve.triton.config import NEWEST, Serving, Step
@@ -52,6 +53,7 @@ ensemble_scheduling {
     output_map { key: "logits" value: "logits" }
     output_map { key: "probabilities" value: "probabilities" } }
 }
+parameters { key: "activation" value { string_value: '{"kind": "softmax"}' } }
 """
 
 
@@ -63,6 +65,17 @@ def test_the_average_is_a_model_of_the_native_backend() -> None:
     made = composed_config.average("pair_average", count=2, classes=10, serving=SERVING)
     assert made == parsed(AVERAGE)
     assert config.parse(config.to_text(made)) == made
+
+
+def test_an_average_of_raw_scores_has_no_probabilities() -> None:
+    made = composed_config.average(
+        "pair_average",
+        count=2,
+        classes=10,
+        serving=SERVING,
+        activation=Activation(Kind.NONE),
+    )
+    assert [output.name for output in made.output] == ["logits"]
 
 
 def test_an_ensemble_pins_its_members() -> None:

@@ -116,6 +116,13 @@ def result_table(conversion: Conversion) -> Table:
             "",
             f"95 %: [{low:+.2f}, {high:+.2f}]",
         )
+    about = found.label_decisions
+    if about is not None and about.accuracy is not None:
+        low, high = about.accuracy.interval_points
+        exact = f"{about.accuracy.reference_exact:.2f} → {about.accuracy.converted_exact:.2f} %"
+        accuracy = f"{about.accuracy.reference:.2f} → {about.accuracy.converted:.2f} %"
+        table.add_row("accuracy of the labels", accuracy, "", "")
+        table.add_row("every label right", exact, "", f"95 %: [{low:+.2f}, {high:+.2f}]")
     times = found.latencies
     if times is not None:
         table.add_row(

@@ -21,9 +21,10 @@ from resnet_convert.parity.candidate import Candidate
 from resnet_convert.parity.compare import compare
 from resnet_convert.parity.parity_error import parity_error
 from resnet_convert.stage_log import Progress, Silent, StageLog, StageName
+from resnet_convert.validation import open_validation
 from resnet_serve import composed, durable, host
 from resnet_serve.crops import TenCrop
-from resnet_serve.datasets import Images, open_images
+from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import spread
 from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.errors import UsageError
@@ -104,7 +105,8 @@ def _compose(
     if not composition.trained:
         log.warnings.append("a member is UNTRAINED: the predictions mean nothing")
     images = _images(composition, validation, limit)
-    model = average(len(composition.view_members), len(composition.labels))
+    classes, activation = len(composition.labels), composition.activation
+    model = average(len(composition.view_members), classes, activation)
     model_file.check(model, where=f"{composition.name}_average")
     threads = host.cores()
     with log.stage(StageName.PARITY) as say, Composed(composition, model, threads) as files:
@@ -183,4 +185,5 @@ def _images(composition: Composition, validation: str | None, limit: int | None)
     """Validation images; synthetic ones stand in for the numerics."""
     if validation is None:
         return SyntheticImages(side=composition.largest_side)
-    return spread(open_images(validation, composition.labels, split="validation"), limit)
+    given = open_validation(validation, composition.labels, composition.activation)
+    return spread(given, limit)

@@ -4,11 +4,13 @@ ensemble   a view per member, prepared as that member needs it     He et al. 201
 ten-crop   a view per crop and scale, all for one member           Krizhevsky et al. 2012
 
 p = 1/K · Σ softmax(logits_k),  in PyTorch: torch.stack([softmax(m(x)) …]).mean(0)
+
+Sigmoids are averaged in the same way, raw scores as they are (`average`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -20,6 +22,7 @@ from PIL import Image
 
 from resnet_convert.ensembles.members import Member, difference
 from resnet_convert.parity.reference import BATCH_SIZE, Outputs, to_input
+from resnet_serve.activation import Activation
 from resnet_serve.crops import TenCrop
 from resnet_serve.datasets import Images
 from resnet_serve.optional import optional
@@ -27,7 +30,7 @@ from resnet_serve.preprocessing import ImageError
 from resnet_serve.runtimes import RunnableModel
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.runtimes import pytorch as pytorch_runtime
-from resnet_serve.triton.composed_config import PROBABILITIES, logits_name
+from resnet_serve.triton.composed_config import PROBABILITIES, logits_name, outputs
 
 if TYPE_CHECKING:
     import torch
@@ -38,8 +41,8 @@ else:
 Views = NDArray[Any]
 RULES = MappingProxyType(
     {
-        "ensemble": "mean of the members' softmax probabilities",
-        "ten-crop": "mean of the softmax probabilities of all crops",
+        "ensemble": "mean of the members' {}",
+        "ten-crop": "mean of the {} of all crops",
     }
 )
 
@@ -81,6 +84,23 @@ class Composition:
         return self.members[0].labels
 
     @property
+    def activation(self) -> Activation:
+        """How the logits of every member, and those of the average, are read."""
+        return self.members[0].activation
+
+    @property
+    def averaged(self) -> str:
+        """The output that has the average: probabilities, or raw scores."""
+        return outputs(self.activation)[0]
+
+    @property
+    def rule(self) -> str:
+        """What is averaged, in words."""
+        raw = self.averaged != PROBABILITIES
+        what = "raw scores" if raw else f"{self.activation.kind} probabilities"
+        return RULES[self.kind].format(what)
+
+    @property
     def trained(self) -> bool:
         """Whether every member is."""
         return all(member.passport.trained for member in self.members)
@@ -115,7 +135,7 @@ class Composition:
 
 
 class Composed(RunnableModel):
-    """The files that will be served, in process; `run` takes `Views`, returns probabilities."""
+    """The files that will be served, in process; `run` takes `Views`, returns the average."""
 
     def __init__(self, composition: Composition, average: bytes, threads: int) -> None:
         self._composition = composition
@@ -127,7 +147,7 @@ class Composed(RunnableModel):
         self._average = self._open.enter_context(onnxruntime_runtime.load(average, threads=1))
 
     def run(self, batch: Views) -> NDArray[np.float32]:
-        """Averaged probabilities [n,classes]."""
+        """Averaged probabilities or raw scores [n,classes]."""
         logits = []
         for column, member in enumerate(self._composition.view_members):
             given = to_input(
@@ -141,12 +161,12 @@ class Composed(RunnableModel):
             logits.append(np.concatenate(parts))
         others = {logits_name(number): each for number, each in enumerate(logits[1:], start=2)}
         values = self._average.run_all(logits[0], others)
-        probabilities: NDArray[np.float32] = values[self._average.output_names[0]]
-        return probabilities
+        averaged: NDArray[np.float32] = values[self._average.output_names[0]]
+        return averaged
 
     def run_all(self, batch: Views) -> Outputs:
-        """The probabilities, by name."""
-        return {PROBABILITIES: self.run(batch)}
+        """The average, by name."""
+        return {self._composition.averaged: self.run(batch)}
 
     def describe(self) -> dict[str, object]:
         """The members' descriptions, by name."""
@@ -159,15 +179,25 @@ class Composed(RunnableModel):
 
 @dataclass(frozen=True)
 class ComposedReference:
-    """PyTorch's averaged probabilities, as the source of a comparison's outputs."""
+    """PyTorch's average, as the source of a comparison's outputs."""
 
     composition: Composition
     threads: int
 
     @property
     def output_kind(self) -> str:
-        """Probabilities."""
-        return PROBABILITIES
+        """Probabilities, or the logits of raw scores."""
+        return self.composition.averaged
+
+    @property
+    def activation(self) -> Activation:
+        """The members'."""
+        return self.composition.activation
+
+    @property
+    def label_names(self) -> Sequence[str]:
+        """The members' labels."""
+        return self.composition.labels
 
     @property
     def classifies(self) -> bool:
@@ -175,7 +205,7 @@ class ComposedReference:
         return True
 
     def outputs(self, images: Images) -> Iterator[tuple[Views, Outputs]]:
-        """Batches of views, and the averaged probabilities [n,classes] for them."""
+        """Batches of views, and the average [n,classes] for them."""
         networks = {
             member.name: pytorch_runtime.load(member.reference(), threads=self.threads)
             for member in self.composition.members
@@ -185,9 +215,16 @@ class ComposedReference:
             for column, member in enumerate(self.composition.view_members):
                 planes = member.preprocessing.normalize(np.stack(list(batch[:, column])))
                 logits = torch.from_numpy(networks[member.name].run(planes))
-                found.append(torch.softmax(logits, 1))
-            yield batch, {PROBABILITIES: torch.stack(found).mean(0).numpy()}
+                found.append(_activated(logits, self.activation))
+            yield batch, {self.composition.averaged: torch.stack(found).mean(0).numpy()}
 
     def to_input(self, views: Views) -> Views:
         """The views as they are: `Composed` prepares each for its member."""
         return views
+
+
+def _activated(logits: torch.Tensor, activation: Activation) -> torch.Tensor:
+    """What is averaged of logits [n,classes]."""
+    if activation.decides_classes:
+        return torch.softmax(logits, 1)
+    return torch.sigmoid(logits) if activation.decides_labels else logits

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from resnet_convert.ensembles.composition import RULES, Composition
+from resnet_convert.ensembles.composition import Composition
 from resnet_convert.graph.opset import IR_VERSION, OPSET
 from resnet_convert.parity.compare import Measurements
 from resnet_convert.stage_log import StageTime
@@ -29,8 +29,8 @@ from resnet_serve.passport import (
 from resnet_serve.triton import composed_config, config
 from resnet_serve.triton.composed_config import (
     AVERAGE_FILE,
-    PROBABILITIES,
     logits_name,
+    outputs,
     pixels_name,
 )
 from resnet_serve.triton.config import INPUT, NEWEST, OUTPUT, PIXELS, Serving, Step
@@ -67,7 +67,7 @@ def stamp(made: ComposedModel) -> ComposedPassport:
     return ComposedPassport(
         name=composition.name,
         kind=composition.kind,
-        rule=RULES[composition.kind],
+        rule=composition.rule,
         members=tuple(member.facts() for member in composition.members),
         crops=None
         if composition.crops is None
@@ -88,7 +88,10 @@ def stamp(made: ComposedModel) -> ComposedPassport:
             ir_version=IR_VERSION,
         ),
         engine=None,
-        contract=ContractFacts(max_batch_size=_serving(composition).max_batch_size),
+        contract=ContractFacts(
+            max_batch_size=_serving(composition).max_batch_size,
+            activation=composition.activation,
+        ),
         parity=ParityFacts.measured(made.measurements),
         latency=SpeedFacts(speedup=None),
         gate=GateFacts.decided(made.verdict),
@@ -133,7 +136,11 @@ class _Parts:
     def average(self, model: bytes) -> ModelFiles:
         count = len(self._composition.view_members)
         made = composed_config.average(
-            f"{self._name}_average", count=count, classes=self._classes, serving=self._serving
+            f"{self._name}_average",
+            count=count,
+            classes=self._classes,
+            serving=self._serving,
+            activation=self._composition.activation,
         )
         return ModelFiles(made.name, config.to_text(made), version_files={AVERAGE_FILE: model})
 
@@ -143,7 +150,7 @@ class _Parts:
             f"{self._name}_average",
             NEWEST,
             {name: name for name in names},
-            {name: name for name in (OUTPUT, PROBABILITIES)},
+            {name: name for name in outputs(self._composition.activation)},
         )
 
     def _files(self, made: Any, *, stamped: bool) -> ModelFiles:
@@ -163,6 +170,7 @@ class _Ensemble(_Parts):
             [*self._decoding(), *self._classifying(), self._average_step()],
             classes=self._classes,
             serving=self._serving,
+            activation=self._composition.activation,
         )
         if self._composition.difference:
             return [self._files(made, stamped=True)]
@@ -173,6 +181,7 @@ class _Ensemble(_Parts):
             preprocessing=members[0].preprocessing,
             classes=self._classes,
             serving=self._serving,
+            activation=self._composition.activation,
         )
         return [self._files(pixels, stamped=True), self._files(made, stamped=False)]
 
@@ -239,6 +248,7 @@ class _TenCrop(_Parts):
             [Step(cut.name, NEWEST, {INPUT: INPUT}, names), *classifying, self._average_step()],
             classes=self._classes,
             serving=self._serving,
+            activation=self._composition.activation,
         )
         stored = {
             PREPROCESSING_FILE: member.preprocessing.to_json().encode(),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from resnet_convert.head import CLASSIFIER
 from resnet_serve import durable, weights
+from resnet_serve.activation import SOFTMAX, Activation
 from resnet_serve.architectures import find
 from resnet_serve.checkpoints.reading import again
 from resnet_serve.datasets import read_labels
@@ -49,6 +50,11 @@ class Member:
     def input_kind(self) -> str:
         """ "uint8" or "float32"."""
         return self.passport.contract.input
+
+    @property
+    def activation(self) -> Activation:
+        """How its logits are read."""
+        return self.passport.contract.activation or SOFTMAX
 
     @property
     def max_batch_size(self) -> int:
@@ -150,15 +156,28 @@ def _open(repository: Repository, deployed: Deployed) -> Member:
 
 
 def refuse_other_classes(members: Sequence[Member]) -> None:
-    """Averages need the same classes in the same order: one line with the first that differs."""
+    """Averages need the same classes, read in the same way: one line with the first difference."""
     first = members[0]
     for other in members[1:]:
+        if first.activation != other.activation:
+            ours, theirs = _told_apart(first.activation, other.activation)
+            raise UsageError(
+                f"{first.name} and {other.name} have other activations: {ours} and {theirs}",
+                remedy="Convert them with the same --activation, --threshold and --labels.",
+            )
         pair = f"{first.name} and {other.name} do not decide among the same classes"
         if len(first.labels) != len(other.labels):
             raise UsageError(f"{pair}: {len(first.labels)} and {len(other.labels)} of them")
         for index, (ours, theirs) in enumerate(zip(first.labels, other.labels, strict=True)):
             if ours != theirs:
                 raise UsageError(f"{pair}: class {index} is {ours!r} and {theirs!r}")
+
+
+def _told_apart(one: Activation, other: Activation) -> tuple[str, str]:
+    """Both in a few words, or in full where those are the same."""
+    if str(one) != str(other):
+        return str(one), str(other)
+    return one.to_text(), other.to_text()
 
 
 def difference(members: Sequence[Member]) -> str | None:

@@ -18,8 +18,9 @@ from resnet_convert.parity.candidate import Candidate
 from resnet_convert.parity.latencies import Latencies
 from resnet_convert.parity.reference import BATCH_SIZE, ComparedImages, Outputs, OutputSource
 from resnet_convert.stage_log import Progress
-from resnet_serve.parity import accuracy, latency, numerics
+from resnet_serve.parity import accuracy, label_gate, labels, latency, numerics
 from resnet_serve.parity.gate import Budget, Verdict, judge
+from resnet_serve.parity.labels import LabelDecisions
 from resnet_serve.runtimes import RunnableModel
 from resnet_serve.triton.composed_config import PROBABILITIES
 
@@ -41,9 +42,9 @@ class Measurements:
     """What comparing a candidate with the reference found.
 
     `numerics` is by batch size. `runtime` names what ran the candidate, `compiled` counts its
-    operators or layers by kind. `logits` and `decisions` are None where the outputs rank no
-    classes: feature maps are compared batch by batch and not kept. `latencies` is None where
-    nothing was timed.
+    operators or layers by kind. `logits` is None for feature maps, which are compared batch by
+    batch and not kept. `decisions` are a softmax's, `label_decisions` a sigmoid's; raw scores
+    decide nothing. `latencies` is None where nothing was timed.
     """
 
     images: str
@@ -55,6 +56,7 @@ class Measurements:
     runtime: str
     compiled: dict[str, int]
     latencies: Latencies | None = None
+    label_decisions: LabelDecisions | None = None
 
     @property
     def count(self) -> int:
@@ -66,9 +68,24 @@ class Measurements:
         """How close both networks are, in a few words."""
         if self.decisions is not None:
             return str(self.decisions)
+        if self.label_decisions is not None:
+            return str(self.label_decisions)
         cosine = min(found.cosine for found in self.numerics.values())
         least = min(self.numerics.values(), key=lambda found: found.sqnr_db)
         return f"cosine ≥ {cosine:.5f}, SQNR {least.sqnr_db:.1f} dB ({least.output})"
+
+    @property
+    def agreement(self) -> float | None:
+        """The share of equal decisions, in [0, 1]; None where nothing is decided."""
+        if self.label_decisions is not None:
+            return self.label_decisions.agreement
+        return None if self.decisions is None else self.decisions.top1_agreement
+
+    @property
+    def changed(self) -> tuple[int, ...]:
+        """The images with another decision, the clearest first."""
+        found = self.decisions or self.label_decisions
+        return found.changed if found else ()
 
     @property
     def speedup(self) -> latency.Ratio | None:
@@ -77,7 +94,11 @@ class Measurements:
 
     def verdict(self, budget: Budget, *, trained: bool) -> Verdict:
         """The gate's verdict on them; decisions of untrained networks do not bind."""
-        return judge(budget, self.numerics, self.decisions, trained=trained, of=self.output_kind)
+        verdict = judge(budget, self.numerics, self.decisions, trained=trained, of=self.output_kind)
+        if self.label_decisions is None:
+            return verdict
+        of_labels = label_gate.checks(budget, self.label_decisions, trained=trained)
+        return Verdict((*verdict.checks, *of_labels))
 
 
 def compare(
@@ -106,6 +127,7 @@ def compare(
         done += len(batch)
         progress.advance(done, len(images))
     logits = _logits(kept, images.labels) if reference.classifies else None
+    decisions, label_decisions = _decisions(reference, logits)
     return Measurements(
         images=images.name,
         images_sha256=images.digest(),
@@ -115,17 +137,27 @@ def compare(
             for width, by_output in found.items()
         },
         logits=logits,
-        decisions=None
-        if logits is None
-        else accuracy.decide(
-            logits.reference,
-            logits.converted,
-            logits.labels,
-            probabilities=reference.output_kind == PROBABILITIES,
-        ),
+        decisions=decisions,
+        label_decisions=label_decisions,
         runtime=candidate.runtime,
         compiled=dict(candidate.compiled),
     )
+
+
+def _decisions(
+    reference: OutputSource[Any], found: Logits | None
+) -> tuple[accuracy.Decisions | None, LabelDecisions | None]:
+    """A softmax's decisions for a class, or a sigmoid's about labels."""
+    activation, averaged = reference.activation, reference.output_kind == PROBABILITIES
+    if found is None or activation is None:
+        return None, None
+    pair = found.reference, found.converted, found.labels
+    if activation.decides_classes:
+        return accuracy.decide(*pair, probabilities=averaged), None
+    if not activation.decides_labels:
+        return None, None
+    names = reference.label_names
+    return None, labels.decide(activation, *pair, names=names, probabilities=averaged)
 
 
 def _run(model: RunnableModel, batch: NDArray[Any], size: int) -> Outputs:

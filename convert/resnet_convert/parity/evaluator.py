@@ -62,7 +62,11 @@ class Evaluator:
             self._first = self._first or data
             ratio = 1.0 if data == self._first else self._ratio(data)
         return Evaluation.of(
-            self.recorded.logits, converted, self.recorded.labels, latency_ratio=ratio
+            self.recorded.logits,
+            converted,
+            self.recorded.labels,
+            latency_ratio=ratio,
+            activation=self.recorded.activation,
         )
 
     def _ratio(self, data: bytes) -> float:

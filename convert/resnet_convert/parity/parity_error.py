@@ -26,7 +26,7 @@ def parity_error(
     the smallest SQNR.
     """
     checks = "; ".join(f"{c.name} {c.found}, allowed {c.allowed}" for c in verdict.failures)
-    changed = found.decisions.changed if found.decisions else ()
+    changed = found.changed
     worst = changed[0] if changed else found.numerics[max(found.numerics)].worst
     inside = "" if layer is None else f"; worst layer {layer.name} (SQNR {layer.sqnr_db:.1f} dB)"
     return ParityError(

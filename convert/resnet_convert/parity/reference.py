@@ -8,7 +8,7 @@ The comparison therefore covers the normalisation that moved into the graph.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.head import CLASSIFIER, HEADS
+from resnet_serve.activation import Activation
 from resnet_serve.datasets import Images, pixel_batches
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import pytorch as pytorch_runtime
@@ -59,7 +60,15 @@ class OutputSource(Protocol[ImagesT_contra]):
 
     @property
     def classifies(self) -> bool:
-        """Whether the one output ranks classes."""
+        """Whether the one output has a number per class."""
+
+    @property
+    def activation(self) -> Activation | None:
+        """How that output is read; None for other outputs."""
+
+    @property
+    def label_names(self) -> Sequence[str]:
+        """The names of its numbers; empty where they have none."""
 
     def outputs(self, images: ImagesT_contra) -> Iterator[tuple[NDArray[Any], Outputs]]:
         """Batches of pixels, and the reference's outputs for them."""
@@ -104,8 +113,18 @@ class Reference:
 
     @property
     def classifies(self) -> bool:
-        """Whether the network has logits; else features, which rank no classes."""
+        """Whether the network has logits; else features."""
         return self.head == CLASSIFIER
+
+    @property
+    def activation(self) -> Activation | None:
+        """How the logits are read; None without them."""
+        return self.weights.activation if self.classifies else None
+
+    @property
+    def label_names(self) -> Sequence[str]:
+        """The names of the logits."""
+        return self.weights.labels if self.classifies else ()
 
     @property
     def output_kind(self) -> str:

@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from resnet_convert.parity.compare import Logits
 from resnet_convert.parity.reference import BATCH_SIZE, Outputs, Reference, to_input
 from resnet_serve import durable
+from resnet_serve.activation import SOFTMAX, Activation
 from resnet_serve.datasets import Images, pixel_batches
 from resnet_serve.datasets.selection import positions, spread
 from resnet_serve.errors import InputFileError
@@ -35,8 +36,9 @@ LARGEST_BYTES = 64 * 2**20  # 418 images of 224 px
 class ReferenceOutputs:
     """Images with the reference's logits: a set of images, and a source of its outputs.
 
-    `pixels` UINT8 [N,H,W,C], `logits` FP32 [N,classes], `labels` [N] or None, a name per image.
-    `input_kind` and `preprocessing` say how a converted model takes the pixels.
+    `pixels` UINT8 [N,H,W,C], `logits` FP32 [N,classes], `labels` [N] or None, a name per image; of
+    a sigmoid the labels may be [N,labels]. `input_kind` and `preprocessing` say how a converted
+    model takes the pixels, `activation` how its logits are read.
     """
 
     name: str
@@ -46,6 +48,8 @@ class ReferenceOutputs:
     names: tuple[str, ...]
     input_kind: str
     preprocessing: Preprocessing
+    activation: Activation = SOFTMAX
+    label_names: tuple[str, ...] = ()
 
     @classmethod
     def record(cls, reference: Reference, images: Images) -> ReferenceOutputs:
@@ -59,6 +63,8 @@ class ReferenceOutputs:
             names=tuple(map(images.name_of, range(len(images)))),
             input_kind=reference.input_kind,
             preprocessing=reference.preprocessing,
+            activation=reference.activation or SOFTMAX,
+            label_names=tuple(reference.label_names),
         )
 
     @property
@@ -93,7 +99,7 @@ class ReferenceOutputs:
         return to_input(self.input_kind, pixels, self.preprocessing)
 
     def to_bytes(self) -> bytes:
-        """The file; `input_kind` and `preprocessing` are in the passport beside it."""
+        """The file; what a client has to keep to is in the passport beside it."""
         arrays = {
             "name": np.asarray(self.name),
             "pixels": self.pixels,
@@ -126,7 +132,12 @@ def collect(
     )
 
 
-def read(path: Path, input_kind: str, preprocessing: Preprocessing) -> ReferenceOutputs:
+def read(
+    path: Path,
+    input_kind: str,
+    preprocessing: Preprocessing,
+    activation: Activation | None = None,
+) -> ReferenceOutputs:
     """Read the file; raises `InputFileError` when it is not one."""
     try:
         with np.load(path, allow_pickle=False) as file:
@@ -138,6 +149,7 @@ def read(path: Path, input_kind: str, preprocessing: Preprocessing) -> Reference
                 names=tuple(map(str, file["names"])),
                 input_kind=input_kind,
                 preprocessing=preprocessing,
+                activation=activation or SOFTMAX,
             )
     except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
         raise InputFileError(

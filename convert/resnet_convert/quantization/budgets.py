@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_serve.activation import SOFTMAX, Activation
 from resnet_serve.errors import UsageError
 from resnet_serve.parity import accuracy, numerics
+from resnet_serve.parity import labels as label_decisions
 
 _ROUNDING = 1e-9
 
@@ -34,12 +36,21 @@ class Evaluation:
         labels: NDArray[np.int64] | None = None,
         *,
         latency_ratio: float | None = None,
+        activation: Activation = SOFTMAX,
     ) -> Evaluation:
-        """From the logits [N,classes] of both; `labels` [N] adds the accuracy."""
-        decisions = accuracy.decide(reference, converted, labels)
-        difference = decisions.difference_points
+        """From the logits [N,classes] of both; `labels` [N] or [N,classes] add the accuracy.
+
+        Of a sigmoid, that is the share of images with every label right.
+        """
+        if activation.decides_labels:
+            found = label_decisions.decide(activation, reference, converted, labels)
+            agreement = found.agreement
+            difference = None if found.accuracy is None else found.accuracy.difference_points
+        else:
+            decisions = accuracy.decide(reference, converted, labels)
+            agreement, difference = decisions.top1_agreement, decisions.difference_points
         return cls(
-            agreement=decisions.top1_agreement,
+            agreement=agreement,
             sqnr_db=numerics.compare(reference, converted).sqnr_db,
             top1_points_lost=None if difference is None else 0.0 - difference,
             latency_ratio=latency_ratio,

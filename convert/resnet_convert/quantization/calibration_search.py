@@ -32,6 +32,7 @@ from resnet_convert.quantization.calibrate import Calibration, Observations, obs
 from resnet_convert.quantization.clipping import METHODS
 from resnet_convert.quantization.dialects import Dialect
 from resnet_convert.quantization.equalize import equalize
+from resnet_serve.activation import SOFTMAX, Activation
 from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import Selection
 from resnet_serve.errors import ConversionError
@@ -55,8 +56,8 @@ Batches = Callable[[], Iterable[NDArray[Any]]]
 class Trial:
     """One candidate: share of equal decisions in [0, 1], SQNR of the logits, and its own time.
 
-    `seconds` leaves out the pass that all methods share. `agreement` is None for a network that is
-    no classifier; it and `sqnr_db` are None without held-out images, or where the candidate could
+    `seconds` leaves out the pass that all methods share. `agreement` is None for a network that
+    decides nothing; it and `sqnr_db` are None without held-out images, or where the candidate could
     not be made: `refused` is the reason.
     """
 
@@ -126,16 +127,17 @@ def choose(
     *,
     threads: int,
     progress: Callable[[str], None] | None = None,
-    classifies: bool = True,
+    activation: Activation | None = SOFTMAX,
 ) -> CalibrationSearch:
     """Try the candidates on a folded FP32 graph, which is not changed.
 
     `held_in()` and `held_out()` start a new pass over batches of the graph's input; the first is
     read once for all methods, and once more whenever a graph is equalised or corrected. `progress`
-    is called with the name of the candidate under way. A network that does not classify is compared
-    by the SQNR of its outputs alone. Raises `ConversionError` where no candidate can be used.
+    is called with the name of the candidate under way. `activation` says what is decided; where it
+    is None, candidates are compared by the SQNR of the outputs alone. Raises `ConversionError`
+    where no candidate can be used.
     """
-    bench = _Bench(folded.clone(), dialect, held_in, held_out, threads, progress, classifies)
+    bench = _Bench(folded.clone(), dialect, held_in, held_out, threads, progress, activation)
     seen = bench.observed(bench.folded)
     if held_out is None:
         row = Trial("minmax", None, None, 0.0, chosen=True)
@@ -180,7 +182,7 @@ class _Bench:
     held_out: Batches | None
     threads: int
     progress: Callable[[str], None] | None
-    classifies: bool = True
+    activation: Activation | None = SOFTMAX
     expected: NDArray[np.float32] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     rows: list[Trial] = field(default_factory=list)
     best: Trial | None = None
@@ -237,10 +239,8 @@ class _Bench:
         return np.concatenate([_rows(each) for each in outputs])
 
     def agreement(self, logits: NDArray[np.float32]) -> float | None:
-        """The share of held-out images with the same decision as in FP32."""
-        if not self.classifies:
-            return None
-        return float((logits.argmax(axis=1) == self.expected.argmax(axis=1)).mean())
+        """The share of the decisions on held-out images that are the same as in FP32."""
+        return None if self.activation is None else self.activation.agreement(self.expected, logits)
 
     def attempt(self, name: str, prepare: Callable[[], CalibratedGraph]) -> CalibratedGraph | None:
         """Make a candidate, compare it, and keep it when better; None where it is refused."""

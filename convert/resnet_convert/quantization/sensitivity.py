@@ -23,6 +23,7 @@ from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.nodes import WEIGHTED, data_input, dequantizer, quantizer
 from resnet_convert.graph.opset import raise_opset
 from resnet_convert.quantization.qdq import insert_pair
+from resnet_serve.activation import SOFTMAX, Activation
 from resnet_serve.errors import ConversionError, UsageError
 from resnet_serve.optional import optional
 from resnet_serve.parity import numerics
@@ -70,6 +71,7 @@ def rank(
     threads: int,
     images: int = IMAGES,
     progress: Callable[[int, int], None] | None = None,
+    activation: Activation = SOFTMAX,
 ) -> tuple[Cost, ...]:
     """The cost of every layer that `quantize` quantizes, the most costly first.
 
@@ -87,7 +89,6 @@ def rank(
         if node.op_type in WEIGHTED and dequantizer(node.inputs[0]) is not None
     }
     exact = _logits(serialize(folded), held, threads)
-    decisions = exact.argmax(axis=1)
     costs = []
     for done, (name, twin) in enumerate(quantized.items(), start=1):
         logits = _logits(_alone(folded, converted, name, twin), held, threads)
@@ -95,7 +96,7 @@ def rank(
             Cost(
                 layer=name,
                 sqnr_db=numerics.compare(exact, logits).sqnr_db,
-                flips=int((logits.argmax(axis=1) != decisions).sum()),
+                flips=activation.flips(exact, logits),
                 images=len(exact),
             )
         )

@@ -19,7 +19,7 @@ import numpy as np
 from resnet_convert.head import HEADS
 from resnet_convert.parity.latencies import REFERENCE
 from resnet_convert.parity.opening import PRECISION_CHECK
-from resnet_convert.report import plots
+from resnet_convert.report import label_rows, plots
 from resnet_convert.report.plots import number
 from resnet_convert.report.speed import speed
 from resnet_serve import passport
@@ -72,6 +72,9 @@ def render(conversion: Conversion, *, created: datetime | None = None) -> str:
         conversion=conversion,
         found=conversion.measurements,
         decisions=conversion.measurements.decisions,
+        label_decisions=conversion.measurements.label_decisions,
+        label_rows=list(label_rows.rows(conversion.measurements, conversion.weights.activation)),
+        shown_labels=label_rows.LABELS_SHOWN,
         outputs=HEADS[conversion.request.head],
         states=EngineState,
         created=(created or datetime.now(UTC)).astimezone(UTC),
@@ -105,8 +108,8 @@ def _verdict(conversion: Conversion) -> str:
     verb = "did not pass parity and was forced" if conversion.overridden else "passed parity"
     cosine = min(n.cosine for n in found.numerics.values())
     agreement = (
-        f"{percent(found.decisions.top1_agreement)} of {found.decisions.images:,} decisions agree"
-        if conversion.weights.trained and found.decisions is not None
+        f"{percent(found.agreement)} of the decisions on {found.count:,} images agree"
+        if conversion.weights.trained and found.agreement is not None
         else f"{HEADS[conversion.request.head]} agree to a cosine of {cosine:.5f}"
     )
     return f"{conversion.name} {conversion.request.precision.upper()} {verb}: {agreement}"
@@ -222,6 +225,10 @@ def _changed(conversion: Conversion) -> Iterator[tuple[int, str, str, str, str]]
     found, names = conversion.measurements, conversion.weights.labels
     decisions, logits = found.decisions, found.logits
     if decisions is None or logits is None:
+        activation = conversion.weights.activation
+        for each in label_rows.changed(found, activation, names, CHANGED_SHOWN):
+            index, labels_before, labels_after, truth = each
+            yield index, _image_name(conversion, index), labels_before, labels_after, truth
         return
     for index in decisions.changed[:CHANGED_SHOWN]:
         classes = [int(logits.reference[index].argmax()), int(logits.converted[index].argmax())]

@@ -9,11 +9,14 @@ import torch
 from numpy.typing import NDArray
 
 from resnet_convert.ensembles.average import TINY, average
+from resnet_serve.activation import SOFTMAX, Activation, Kind
 from resnet_serve.runtimes import onnxruntime
 
 
-def answers(given: list[NDArray[np.float32]]) -> dict[str, NDArray[np.float32]]:
-    model = average(len(given), given[0].shape[1])
+def answers(
+    given: list[NDArray[np.float32]], activation: Activation = SOFTMAX
+) -> dict[str, NDArray[np.float32]]:
+    model = average(len(given), given[0].shape[1], activation)
     onnx.checker.check_model(onnx.load_from_string(model), full_check=True)
     others = {f"logits_{number}": each for number, each in enumerate(given[1:], 2)}
     with onnxruntime.load(model, threads=1) as session:
@@ -30,6 +33,27 @@ def test_it_is_pytorchs_mean_of_softmaxes(count: int, scale: float) -> None:
     np.testing.assert_allclose(found["probabilities"], wanted.numpy(), rtol=0, atol=3e-7)
     again = torch.softmax(torch.from_numpy(found["logits"]), 1)
     np.testing.assert_allclose(again.numpy(), found["probabilities"], rtol=0, atol=3e-7)
+
+
+@pytest.mark.parametrize("count", [1, 2, 7])
+@pytest.mark.parametrize("scale", [1, 12])
+@pytest.mark.parametrize("classes", [1, 10])
+def test_it_is_pytorchs_mean_of_sigmoids(count: int, scale: float, classes: int) -> None:
+    random = np.random.default_rng(count)
+    given = [(scale * random.normal(size=(3, classes))).astype(np.float32) for _ in range(count)]
+    found = answers(given, Activation(Kind.SIGMOID, (0.5,)))
+    wanted = torch.stack([torch.sigmoid(torch.from_numpy(each).double()) for each in given]).mean(0)
+    np.testing.assert_allclose(found["probabilities"], wanted.numpy(), rtol=0, atol=3e-7)
+    # Also where a probability rounds to 1: 1 − σ(z) is σ(−z).
+    rest = torch.stack([torch.sigmoid(-torch.from_numpy(each).double()) for each in given]).mean(0)
+    exact = (wanted.log() - rest.log()).numpy()
+    np.testing.assert_allclose(found["logits"], exact, rtol=1e-4, atol=1e-5)
+
+
+def test_raw_scores_are_averaged_as_they_are() -> None:
+    found = answers([np.float32([[1, -8]]), np.float32([[2, 4]])], Activation(Kind.NONE))
+    assert set(found) == {"logits"}
+    np.testing.assert_allclose(found["logits"], [[1.5, -2]])
 
 
 def test_it_averages_probabilities_and_not_logits() -> None:
