@@ -22,7 +22,10 @@ from resnet_serve.datasets import built_in
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.preprocessing import ImageError, Preprocessing, decode
 
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm")
+IMAGE_SUFFIXES = (
+    *(".jpg", ".jpeg", ".png", ".webp", ".avif"),
+    *(".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
+)
 
 
 class Images(Protocol):

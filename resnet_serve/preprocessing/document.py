@@ -88,6 +88,16 @@ def schema() -> str:
     return json.dumps(PreprocessingDocument.model_json_schema(), indent=2, sort_keys=True) + "\n"
 
 
+def table() -> str:
+    """Its fields as rows of a Markdown table: name, default, what it means."""
+    rows = []
+    for name, field in PreprocessingDocument.model_fields.items():
+        default = "1/255" if name == "rescale" else json.dumps(field.default)
+        shown = "" if default == "null" else f"`{default}`"
+        rows.append(f"| `{name}` | {shown} | {field.description} |\n")
+    return "".join(rows)
+
+
 def resolved(data: object, base: Mapping[str, Any]) -> dict[str, Any]:
     """The fields of `Preprocessing` for the fields in `data` over those of `base`.
 

@@ -191,6 +191,12 @@ def test_the_published_schema_is_that_of_the_model() -> None:
     assert published == document.schema(), "resnet-serve schema preprocessing > docs/…"
 
 
+def test_the_table_of_fields_is_that_of_the_model() -> None:
+    text = (DOCS / "preprocessing.md").read_text(encoding="utf-8")
+    assert document.table() in text
+    assert document.table().count("\n") == len(document.FIELDS)
+
+
 def test_the_choices_are_those_of_the_code() -> None:
     found = json.loads(document.schema())["properties"]
     assert found["interpolation"]["enum"] == list(RESAMPLING)
