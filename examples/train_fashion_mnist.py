@@ -1,8 +1,8 @@
 """Train a network on Fashion-MNIST, grey photographs of clothes of 28 × 28 pixels.
 
 The 10,000 held-out images are not used for training; the accuracy on them is written to the
-checkpoint. The defaults train the ResNet-20 that this repository ships, in about ten minutes on two
-cores. The data set is Debian's package `dataset-fashion-mnist`; `--data` is another folder with its
+checkpoint. The defaults train the ResNet-20 that this repository ships, in about 20 minutes of one
+core. The data set is Debian's package `dataset-fashion-mnist`; `--data` is another folder with its
 four files.
 
     python examples/train_fashion_mnist.py --output fashion-mnist-resnet20.safetensors

@@ -35,6 +35,12 @@ def test_the_demo_does_the_main_job(tmp_path: Path) -> None:
             truth = Path(line).parent.name
             answer = done.stdout.partition(line)[2].split()[0]
             assert answer == truth, line
-    assert done.stdout.count(".png") >= 8
+    assert done.stdout.count(".png") >= 12
+    clothes = [line for line in done.stdout.splitlines() if line.startswith("demo_output/clothes/")]
+    right = 0
+    for line in clothes:
+        answer = done.stdout.partition(line)[2].lstrip().replace("/", "-")
+        right += answer.startswith(Path(line).parent.name)
+    assert right >= 3, clothes
     assert "everything that was started is stopped" in done.stdout
     assert "resnet-serve up --repository demo_output/model_repository" in done.stdout

@@ -83,7 +83,8 @@ def located(path: Path) -> Path:
         raise InputFileError(
             "no such checkpoint",
             where=path,
-            remedy="Give --weights imagenet, digits, random, a file, a folder or an address.",
+            remedy="Give --weights imagenet, digits, fashion-mnist, random, a file, a folder or an "
+            "address.",
         )
     try:
         path.open("rb").close()  # safetensors reports every error as "no such file"

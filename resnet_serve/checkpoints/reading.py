@@ -32,7 +32,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 # The networks that are files of this package, and what each was trained on.
-SHIPPED: Mapping[str, str] = MappingProxyType({"digits": "handwritten digits"})
+SHIPPED: Mapping[str, str] = MappingProxyType(
+    {"digits": "handwritten digits", "fashion-mnist": "photographs of clothes, Fashion-MNIST"}
+)
 _AVERAGED = "averaged"
 _SOURCE = re.compile(r"(.*) \(([^()]*)\)")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")

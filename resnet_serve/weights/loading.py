@@ -1,6 +1,6 @@
 """Loading: from the value of `--weights` to a state dict that fits, its preprocessing and labels.
 
-`imagenet[:v1|:v2]`, `digits`, `random[:seed]`, a file, or an address with its
+`imagenet[:v1|:v2]`, `digits`, `fashion-mnist`, `random[:seed]`, a file, or an address with its
 SHA-256. `checkpoints/` reads the files. A state dict must fit strictly; the error for one that does
 not names the network that it looks like.
 """

@@ -10,6 +10,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from types import MappingProxyType
 
+import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
@@ -20,6 +21,7 @@ from resnet_serve import weights
 from resnet_serve.architectures import Architecture, build, catalog, find
 from resnet_serve.datasets import pixel_batches
 from resnet_serve.datasets.digits import Digits
+from resnet_serve.datasets.fashion_mnist import DEBIAN_FOLDER, SAMPLE_FOLDER, FashionMnist
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.weights import class_names
@@ -134,6 +136,32 @@ def test_digits_take_other_names_for_their_ten_classes_and_no_other_number() -> 
     assert weights.load("digits", RESNET20, labels=names).labels == names
     with pytest.raises(UsageError, match="2 labels for a network of 10 classes"):
         weights.load("digits", RESNET20, labels=("a", "b"))
+
+
+def test_the_shipped_fashion_network_is_as_accurate_as_its_record_says() -> None:
+    """On the sample here; where the host has the data set, on all of the 10,000 images."""
+    found = weights.load("fashion-mnist", RESNET20)
+    record = found.training
+    assert (found.architecture.channels, found.preprocessing.channels) == (1, 1)
+    assert (found.trained, found.source) == (True, "fashion-mnist")
+    assert found.labels == FashionMnist.LABELS
+    assert (record["trained_on"], record["held_out"]) == (60_000, 10_000)
+    assert "examples/train_fashion_mnist.py" in record["command"]
+    assert {"date", "seconds"} <= set(record)
+    folder = DEBIAN_FOLDER if DEBIAN_FOLDER.is_dir() else SAMPLE_FOLDER
+    held_out = FashionMnist(held_out=True, folder=folder)
+    network = found.network()
+    decisions = torch.cat(
+        [
+            network(torch.from_numpy(found.preprocessing.normalize(part[..., None]))).argmax(1)
+            for part in np.array_split(held_out.greys, 10)
+        ]
+    )
+    accuracy = (decisions.numpy() == held_out.labels).mean()
+    # 200 images have a standard error of two points, 10,000 are those of the record.
+    tolerance = 0.0002 if len(held_out) == record["held_out"] else 0.06
+    assert accuracy == pytest.approx(record["held_out_accuracy"], abs=tolerance)
+    assert record["held_out_accuracy"] > 0.92
 
 
 def test_there_are_no_digits_of_another_architecture() -> None:

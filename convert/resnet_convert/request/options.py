@@ -59,7 +59,7 @@ class Options:
     weights: Annotated[
         str | None,
         Option(
-            help="imagenet[:v1|:v2], digits, random[:seed] (untrained), a file "
+            help="imagenet[:v1|:v2], digits, fashion-mnist, random[:seed] (untrained), a file "
             "(.safetensors, "
             ".index.json of shards, .pt, .pth, .pth.tar, .ckpt, .bin), a folder of a model hub, "
             "hf://owner/name[@revision][:file], or an https address with --weights-sha256. "

@@ -105,8 +105,8 @@ def test_an_average_that_was_not_asked_for_is_said_to_be_there(
         (
             ("--arch", "resnet20", "--weights", "absent.pth"),
             5,
-            "error: absent.pth: no such checkpoint. Give --weights imagenet, digits, random, a "
-            "file, a folder or an address.",
+            "error: absent.pth: no such checkpoint. Give --weights imagenet, digits, "
+            "fashion-mnist, random, a file, a folder or an address.",
         ),
         (
             ("--arch", "resnet20", "--labels", "cifar100"),
