@@ -1,12 +1,14 @@
-"""What each precision and calibration method costs in accuracy, on networks trained on real digits.
+"""What each precision and calibration method costs in accuracy, on networks trained on real images.
 
     python benchmarks/accuracy.py
+    python benchmarks/accuracy.py --task fashion-mnist cifar10 --images 1000 10000
 
 Four networks, trained by examples/train_digits.py where benchmarks/checkpoints/ has none (about 25
 minutes on two cores), on the digits and on hard ones (noise, a covered patch), on which they make
 enough mistakes for a loss to show. Each precision and method is compared with PyTorch's FP32 on
-the same 500 held-out images: accuracy, equal decisions, McNemar's exact test. `tensorrt` graphs
-run on ONNX Runtime, rounded where their types require it; nothing here ran on a GPU.
+the same 500 held-out images: accuracy, equal decisions, McNemar's exact test. With `--task`,
+the networks of `real_networks.py` over as many of their test images as `--images` says. `tensorrt`
+graphs run on ONNX Runtime, rounded where their types require it; nothing here ran on a GPU.
 """
 
 from __future__ import annotations
@@ -15,12 +17,13 @@ import argparse
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from real_networks import CIFAR10, Cifar10, FashionMnist
 from recorded import record
 
 from resnet_convert import precision
@@ -34,13 +37,17 @@ from resnet_convert.request import Request
 from resnet_convert.stage_log import Silent, StageLog
 from resnet_serve import host, weights
 from resnet_serve.architectures import find
-from resnet_serve.datasets import open_images
-from resnet_serve.datasets.selection import spread
+from resnet_serve.datasets import Images, open_images
+from resnet_serve.datasets.selection import positions, spread
+from resnet_serve.errors import HostError
 from resnet_serve.parity import accuracy, numerics
 from resnet_serve.runtimes import open_on_cpu
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from numpy.typing import NDArray
+
+    Logits = NDArray[np.float32]
 
     from resnet_serve.weights import Weights
 
@@ -48,6 +55,7 @@ CHECKPOINTS = Path(__file__).parent / "checkpoints"
 TRAINER = Path(__file__).parent.parent / "examples" / "train_digits.py"
 METHODS_TRIED = (*METHODS, "auto")
 CALIBRATION_IMAGES = 256
+TASKS = ("digits", "digits-hard", "fashion-mnist", "cifar10")
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,10 @@ class Trained:
             command += ["--hard"] if self.task == "digits-hard" else []
             subprocess.run(command, check=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
         return weights.load(str(self.path), architecture)
+
+    def images(self, labels: tuple[str, ...], split: str) -> Images:
+        """The digits that it was trained on, or the others."""
+        return open_images(self.task, labels, split=split)
 
 
 @dataclass(frozen=True)
@@ -119,14 +131,38 @@ def main() -> None:
     """Measure every network in every way; write results when nothing was left out."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--arch", help="only this network; nothing is written")
-    parser.add_argument("--task", choices=("digits", "digits-hard"), help="only this task")
+    parser.add_argument("--task", nargs="+", choices=TASKS, default=TASKS[:2], metavar="TASK")
+    parser.add_argument("--cifar10", type=Path, default=CIFAR10, help="folder of CIFAR-10")
+    parser.add_argument("--images", type=int, nargs="+", default=[10_000], metavar="N")
+    parser.add_argument("--methods", nargs="+", default=METHODS_TRIED, metavar="METHOD")
     options = parser.parse_args()
-    chosen = [
-        each
-        for each in NETWORKS
-        if options.arch in (None, each.arch) and options.task in (None, each.task)
+    real = [
+        network
+        for network in (FashionMnist(), Cifar10(options.cifar10))
+        if network.task in options.task
     ]
-    rows = [row for network in chosen for row in compared(network)]
+    if real:
+        ways = [way for way in WAYS if way.method in ("", *options.methods)]
+        rows = []
+        for row in (row for each in real for row in compared(each, ways, options.images)):
+            show(row)
+            rows.append(row)
+        pictures = {each.task: lost([r for r in rows if r["task"] == each.task]) for each in real}
+        what = f"accuracy against PyTorch FP32 on {options.images} test images, by precision"
+        record(
+            "-".join(("accuracy", *pictures)),
+            rows,
+            {"what": what, "methods": list(options.methods)},
+            pictures,
+        )
+        return
+    chosen = [
+        each for each in NETWORKS if options.arch in (None, each.arch) and each.task in options.task
+    ]
+    rows = []
+    for row in (row for each in chosen for row in compared(each, WAYS, [10_000])):
+        show(row)
+        rows.append(row)
     if len(chosen) == len(NETWORKS):
         pictures = {
             task: lost([row for row in rows if row["task"] == task])
@@ -134,6 +170,17 @@ def main() -> None:
         }
         what = "accuracy against PyTorch FP32 on 500 held-out digits, by precision and method"
         record("accuracy", rows, {"what": what, "worst": worst(rows)}, pictures)
+
+
+def show(row: Mapping[str, object]) -> None:
+    """Print a row as soon as it is measured."""
+    way = " ".join(str(row[name]) for name in ("precision", "target", "method", "chosen"))
+    print(
+        f"{row['task']:<13} {row['network']:<9} {way:<40} {row['images']:>6} images "
+        f"{row['reference_top1']} → {row['top1']} % ({row['points']}: {row['low']} to "
+        f"{row['high']}), {row['agreement']} % agree, {row['sqnr_db']} dB, p = {row['mcnemar_p']}",
+        flush=True,
+    )
 
 
 def worst(rows: list[dict[str, object]]) -> dict[str, dict[str, float]]:
@@ -150,17 +197,19 @@ def worst(rows: list[dict[str, object]]) -> dict[str, dict[str, float]]:
     return found
 
 
-def compared(trained: Trained) -> Iterator[dict[str, object]]:
-    """A row per way."""
+def compared(
+    trained: Trained | FashionMnist | Cifar10, ways: Sequence[Way], sizes: Sequence[int]
+) -> Iterator[dict[str, object]]:
+    """A row per way, and per number of the validation images."""
     threads = host.cores()
     loaded = trained.load()
-    calibration = open_images(trained.task, None, split="calibration")
-    validation = open_images(trained.task, loaded.labels, split="validation")
+    calibration = trained.images(loaded.labels, "calibration")
+    validation = spread(trained.images(loaded.labels, "validation"), max(sizes))
     base = Request(arch=trained.arch, calibration=trained.task)
     reference = Reference(loaded.network(), loaded, base.input, threads)
     recorded = ReferenceOutputs.record(reference, validation)
     folded = prepare(base, reference, StageLog(Silent()))
-    for way in WAYS:
+    for way in ways:
         request = Request(
             arch=trained.arch,
             precision=way.precision,
@@ -172,46 +221,62 @@ def compared(trained: Trained) -> Iterator[dict[str, object]]:
         images = spread(calibration, CALIBRATION_IMAGES)
         made = precision.bring(folded.model, request, reference, images, log)
         precision.check_rules(made, request, log)
-        on_gpu = way.target == "tensorrt"
-        with open_on_cpu(
-            "onnxruntime" if on_gpu else way.target,
-            way.precision,
-            emulated(made.model) if on_gpu else made.data,
-            threads,
-        ) as runtime:
-            logits = np.concatenate(
-                [runtime.run(pixels) for pixels, _ in recorded.outputs(recorded)]
-            )
-        found = accuracy.decide(recorded.logits, logits, validation.labels)
-        assert found.interval_points is not None, "the digits have labels"
+        try:
+            logits = run(made, way, recorded, threads)
+        except HostError as error:
+            print(f"left out: {way}: {error}", flush=True)
+            continue
         calibration_search = made.calibration_search
-        row = {
-            "task": trained.task,
-            "network": trained.arch,
-            "size": trained.size,
-            "precision": way.precision,
-            "target": way.target,
-            "method": way.method,
-            "chosen": "" if calibration_search is None else calibration_search.chosen.name,
-            "images": found.images,
-            "reference_top1": f"{found.reference_top1:.2f}",
-            "top1": f"{found.converted_top1:.2f}",
-            "points": f"{found.difference_points:+.2f}",
-            "low": f"{found.interval_points[0]:+.2f}",
-            "high": f"{found.interval_points[1]:+.2f}",
-            "agreement": f"{100 * found.top1_agreement:.2f}",
-            "gained": found.gained,
-            "lost": found.lost,
-            "mcnemar_p": f"{found.mcnemar_p:.3f}",
-            "sqnr_db": f"{numerics.compare(recorded.logits, logits).sqnr_db:.1f}",
-        }
-        print(
-            f"{trained.task:<12} {trained.arch:<10} {way!s:<34} {row['reference_top1']} → "
-            f"{row['top1']} % ({row['points']}), {row['agreement']} % agree, {row['sqnr_db']} dB, "
-            f"p = {row['mcnemar_p']} {row['chosen']}",
-            flush=True,
-        )
-        yield row
+        for count in dict.fromkeys(min(size, len(logits)) for size in sizes):
+            chosen = np.asarray(positions(len(logits), count))
+            yield {
+                "task": trained.task,
+                "network": trained.arch,
+                "size": trained.size,
+                "precision": way.precision,
+                "target": way.target,
+                "method": way.method,
+                "chosen": "" if calibration_search is None else calibration_search.chosen.name,
+                **measured(recorded.logits[chosen], logits[chosen], validation, chosen),
+            }
+
+
+def run(made: precision.Precise, way: Way, images: ReferenceOutputs, threads: int) -> Logits:
+    """The logits of a converted graph in its runtime, or as a GPU would round them."""
+    on_gpu = way.target == "tensorrt"
+    with open_on_cpu(
+        "onnxruntime" if on_gpu else way.target,
+        way.precision,
+        emulated(made.model) if on_gpu else made.data,
+        threads,
+    ) as runtime:
+        return np.concatenate([runtime.run(pixels) for pixels, _ in images.outputs(images)])
+
+
+def measured(
+    reference: Logits,
+    logits: Logits,
+    validation: Images,
+    chosen: NDArray[np.int64],
+) -> dict[str, object]:
+    """The columns of a row for the images at the positions `chosen`."""
+    assert validation.labels is not None, "the images have labels"
+    found = accuracy.decide(reference, logits, validation.labels[chosen])
+    assert found.interval_points is not None
+    row: dict[str, object] = {
+        "images": found.images,
+        "reference_top1": f"{found.reference_top1:.2f}",
+        "top1": f"{found.converted_top1:.2f}",
+        "points": f"{found.difference_points:+.2f}",
+        "low": f"{found.interval_points[0]:+.2f}",
+        "high": f"{found.interval_points[1]:+.2f}",
+        "agreement": f"{100 * found.top1_agreement:.2f}",
+        "gained": found.gained,
+        "lost": found.lost,
+        "mcnemar_p": f"{found.mcnemar_p:.3f}",
+        "sqnr_db": f"{numerics.compare(reference, logits).sqnr_db:.1f}",
+    }
+    return row
 
 
 @svg.figure((10.4, 5.2))
