@@ -7,23 +7,20 @@ Four networks, trained by examples/train_digits.py where benchmarks/checkpoints/
 minutes on two cores), on the digits and on hard ones (noise, a covered patch), on which they make
 enough mistakes for a loss to show. Each precision and method is compared with PyTorch's FP32 on
 the same 500 held-out images: accuracy, equal decisions, McNemar's exact test. With `--task`,
-the networks of `real_networks.py` over as many of their test images as `--images` says. `tensorrt`
+the networks of `networks.py` over as many of their test images as `--images` says. `tensorrt`
 graphs run on ONNX Runtime, rounded where their types require it; nothing here ran on a GPU.
 """
 
 from __future__ import annotations
 
 import argparse
-import os
-import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from real_networks import CIFAR10, Cifar10, FashionMnist
+from networks import CIFAR10, NETWORKS, Cifar10, FashionMnist, Trained
 from recorded import record
 
 from resnet_convert import precision
@@ -35,9 +32,8 @@ from resnet_convert.quantization.clipping import METHODS
 from resnet_convert.report import svg
 from resnet_convert.request import Request
 from resnet_convert.stage_log import Silent, StageLog
-from resnet_serve import host, weights
-from resnet_serve.architectures import find
-from resnet_serve.datasets import Images, open_images
+from resnet_serve import host
+from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import positions, spread
 from resnet_serve.errors import HostError
 from resnet_serve.parity import accuracy, numerics
@@ -49,45 +45,10 @@ if TYPE_CHECKING:
 
     Logits = NDArray[np.float32]
 
-    from resnet_serve.weights import Weights
 
-CHECKPOINTS = Path(__file__).parent / "checkpoints"
-TRAINER = Path(__file__).parent.parent / "examples" / "train_digits.py"
 METHODS_TRIED = (*METHODS, "auto")
 CALIBRATION_IMAGES = 256
 TASKS = ("digits", "digits-hard", "fashion-mnist", "cifar10")
-
-
-@dataclass(frozen=True)
-class Trained:
-    """A network of the benchmark: trained for so many epochs on a task, at so many pixels."""
-
-    task: str
-    arch: str
-    size: int
-    epochs: int
-
-    @property
-    def path(self) -> Path:
-        """The checkpoint, which may not exist yet."""
-        return CHECKPOINTS / f"{self.task}-{self.arch}.safetensors"
-
-    def load(self) -> Weights:
-        """The checkpoint, trained now if there is none."""
-        architecture = find(self.arch)
-        if (self.task, self.arch) == ("digits", "resnet20"):
-            return weights.load("digits", architecture)
-        if not self.path.is_file():
-            CHECKPOINTS.mkdir(exist_ok=True)
-            command = [sys.executable, str(TRAINER), "--arch", self.arch, "--size", str(self.size)]
-            command += ["--epochs", str(self.epochs), "--output", str(self.path)]
-            command += ["--hard"] if self.task == "digits-hard" else []
-            subprocess.run(command, check=True, env={**os.environ, "PYTHONUNBUFFERED": "1"})
-        return weights.load(str(self.path), architecture)
-
-    def images(self, labels: tuple[str, ...], split: str) -> Images:
-        """The digits that it was trained on, or the others."""
-        return open_images(self.task, labels, split=split)
 
 
 @dataclass(frozen=True)
@@ -102,16 +63,6 @@ class Way:
         return " ".join(filter(None, (self.precision, self.target, self.method)))
 
 
-NETWORKS = (
-    Trained("digits", "resnet20", 32, 40),
-    Trained("digits", "resnet56", 32, 20),
-    Trained("digits", "resnet110", 32, 15),
-    Trained("digits", "resnet18", 64, 12),
-    Trained("digits-hard", "resnet20", 32, 40),
-    Trained("digits-hard", "resnet56", 32, 15),
-    Trained("digits-hard", "resnet110", 32, 12),
-    Trained("digits-hard", "resnet18", 64, 15),
-)
 WAYS = (
     Way("fp32", "onnxruntime"),
     Way("fp32", "openvino"),

@@ -1,9 +1,8 @@
 """The main job, end to end, on this machine: what `make demo` runs.
 
 A ResNet-20 that was trained on handwritten digits is converted to FP32, FP16 and INT8, served by a
-real Triton, used to classify images that it has not seen, and load-tested; so is, in INT8, one
-for grey photographs of clothes. Then an untrained ResNet-50 shows the speed of a full-size network.
-Everything is written to demo_output/.
+real Triton, used to classify images that it has not seen, and load-tested; one for grey photographs
+is served beside it. Then an untrained ResNet-50 shows the speed. All is written to demo_output/.
 """
 
 from __future__ import annotations
@@ -94,13 +93,16 @@ def serving() -> Iterator[Server]:
         server.stop()
 
 
+def trained(name: str, what: str) -> str:
+    """How one of the networks of this repository was trained, in a sentence."""
+    record = weights.load(name, find("resnet20")).training
+    accuracy = f"{100 * record['held_out_accuracy']:.1f} % of {record['held_out']:,} held out"
+    return f"ResNet-20, trained on {record['trained_on']:,} {what}: {accuracy} are right"
+
+
 def convert_digits() -> None:
     """Convert the trained ResNet-20 to each precision, by the command."""
-    record = weights.load("digits", find("resnet20")).training
-    console.print(
-        f"ResNet-20, trained by examples/train_digits.py on {record['trained_on']} digits; "
-        f"held-out accuracy {100 * record['held_out_accuracy']:.1f} % of {record['held_out']}"
-    )
+    console.print(trained("digits", "digits"))
     for precision in ("fp32", "fp16", "int8"):
         calibration = " --calibration digits" if precision == "int8" else ""
         command(
@@ -111,12 +113,7 @@ def convert_digits() -> None:
 
 def convert_clothes() -> None:
     """Convert the network for grey images to INT8, by the command."""
-    record = weights.load("fashion-mnist", find("resnet20")).training
-    console.print(
-        f"ResNet-20 for grey images, trained by examples/train_fashion_mnist.py on "
-        f"{record['trained_on']:,} photographs of clothes; held-out accuracy "
-        f"{100 * record['held_out_accuracy']:.1f} % of {record['held_out']:,}"
-    )
+    console.print(trained("fashion-mnist", "grey photographs"))
     command(
         "resnet-convert --arch resnet20 --weights fashion-mnist --precision int8 "
         "--calibration fashion-mnist-sample --validation fashion-mnist-sample "
@@ -127,10 +124,9 @@ def convert_clothes() -> None:
 def classify(server: Server) -> None:
     """Classify digits and clothes from files, by the command."""
     Digits(held_out=True).export(IMAGES, SHOWN_IMAGES)
-    console.print(f"{IMAGES}/<the truth>/<its number>.png: digits the network has never seen")
+    console.print("<the truth>/<its number>.png: images that the networks have never seen")
     command(f"resnet-classify {IMAGES} --url {server.grpc} --model digits_int8 --top 3")
     FashionMnist(held_out=True, folder=SAMPLE_FOLDER).export(CLOTHES, SHOWN_IMAGES // 2)
-    console.print(f"{CLOTHES}/<the truth>/<its number>.png: grey photographs, held out too")
     command(f"resnet-classify {CLOTHES} --url {server.grpc} --model clothes_int8 --top 2")
 
 
@@ -204,9 +200,9 @@ def resnet50() -> list[Row]:
     rows = in_process()
     with serving() as server:
         for precision in ("fp32", "int8"):
-            test = load_test(server, f"resnet50_{precision}", "1,4", seconds=5)
-            alone = test.levels[0]
-            rows.append(Row("Triton, gRPC", precision, alone.p50_ms, test.best.throughput_per_s))
+            found = load_test(server, f"resnet50_{precision}", "1,4", seconds=5)
+            best = found.best.throughput_per_s
+            rows.append(Row("Triton, gRPC", precision, found.levels[0].p50_ms, best))
     return rows
 
 
