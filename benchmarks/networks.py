@@ -2,8 +2,8 @@
 
 The digits' are trained where `checkpoints` has none. Fashion-MNIST's 10,000 images come from
 Debian's package `dataset-fashion-mnist`. CIFAR-10 is a folder with `resnet20-12fca82f.th`,
-`test-jpeg.tar` and `calibration-jpeg.tar`, which is no part of this repository; its images are JPEG,
-which costs the network some ten points of accuracy.
+`test-jpeg.tar` and `calibration-jpeg.tar`, which is no part of this repository; its images are
+JPEG, which costs the network some ten points of accuracy.
 """
 
 from __future__ import annotations
