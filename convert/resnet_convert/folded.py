@@ -15,6 +15,8 @@ from resnet_convert.graph.trace import Trace, trace, verify
 from resnet_convert.parity.reference import Reference
 from resnet_convert.request import Request
 from resnet_convert.stage_log import StageLog, StageName
+from resnet_serve.activation import Kind
+from resnet_serve.errors import UsageError
 from resnet_serve.parity.numerics import Numerics
 
 if TYPE_CHECKING:
@@ -34,6 +36,20 @@ class Folded:
     model: ir.Model
 
 
+def _refuse_probabilities(model: ir.Model, reference: Reference) -> None:
+    """Probabilities must not be read as logits: a softmax of them is nearly even."""
+    activation, last = reference.activation, model.graph.outputs[0].producer()
+    if activation is None or activation.kind is Kind.NONE or last is None:
+        return
+    if last.op_type in ("Sigmoid", "Softmax"):
+        raise UsageError(
+            f"the network ends in its own {last.op_type.lower()}: its outputs are probabilities, "
+            f"and {activation.kind} is for logits",
+            where=reference.weights.source,
+            remedy="Let it return logits, or serve the outputs as they are with --activation none.",
+        )
+
+
 def prepare(request: Request, reference: Reference, log: StageLog) -> Folded:
     """Trace, fold, and take raw pixels where the request says so."""
     network, preprocessing = reference.network, reference.preprocessing
@@ -41,6 +57,7 @@ def prepare(request: Request, reference: Reference, log: StageLog) -> Folded:
     with log.stage(StageName.TRACE) as say:
         traced = trace(network, shape)
         model = traced.model
+        _refuse_probabilities(model, reference)
         worst = max(n.max_abs for n in traced.numerics.values())
         say(f"{sum(traced.operators.values())} nodes, max |Δlogit| {worst:.1e} against PyTorch")
 

@@ -216,6 +216,45 @@ def test_one_output_is_asked_for_before_anything_is_computed(files: Path, call: 
     assert "--activation sigmoid" in error
 
 
+ENDS = """
+import torch
+from torch import nn
+
+class Ends(nn.Module):
+    def __init__(self, last, outputs):
+        super().__init__()
+        self.conv, self.fc, self.last = nn.Conv2d(3, 8, 3), nn.Linear(8, outputs), last
+
+    def forward(self, x):
+        return self.last(self.fc(torch.relu(self.conv(x)).mean((2, 3))))
+
+def softmax():
+    return Ends(nn.Softmax(1), 3)
+
+def sigmoid():
+    return Ends(nn.Sigmoid(), 1)
+"""
+
+
+@pytest.mark.usefixtures("quick")
+@pytest.mark.parametrize(("factory", "kind"), [("softmax", None), ("sigmoid", "sigmoid")])
+def test_probabilities_are_not_read_as_logits(
+    tmp_path: Path, factory: str, kind: str | None
+) -> None:
+    (tmp_path / "ends.py").write_text(ENDS)
+    (tmp_path / "small.json").write_text('{"resize": 16, "crop": [16, 16]}')
+    given: dict[str, Any] = {
+        "module": f"{tmp_path / 'ends.py'}:{factory}",
+        "weights": "random",
+        "preprocessing": tmp_path / "small.json",
+        "repository": tmp_path / "models",
+    }
+    with pytest.raises(UsageError, match=f"ends in its own {factory}") as refused:
+        convert(**given, activation=kind)
+    assert "--activation none" in str(refused.value)
+    assert convert(**given, activation="none").version == 1
+
+
 @pytest.mark.slow
 @pytest.mark.usefixtures("quick")
 def test_a_label_that_is_lost_is_refused(
