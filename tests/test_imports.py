@@ -42,17 +42,18 @@ FLOORS = (
     ("quantization", "tensorrt"),
     ("request",),
     ("parity", "calibration"),
-    ("stages",),
+    ("reference_check", "stages"),
     ("folded",),
     ("precision",),
     ("autoselect", "proof"),
     ("conversion", "validation"),
-    ("report",),
+    ("report", "inputs"),
     ("deployment", "dry_run", "ensembles"),
+    ("refusals",),
     ("pipeline", "build_plan"),
     ("cli",),
 )
-MOST_FLOORS = 14  # of modules, along the longest chain of imports
+MOST_FLOORS = 15  # of modules, along the longest chain of imports
 
 # Who imports an engine when it is used, as paths inside the package; with / at its end, a folder.
 ENGINES = {

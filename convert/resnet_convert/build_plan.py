@@ -20,7 +20,7 @@ from resnet_convert.parity import reference_outputs
 from resnet_convert.parity.compare import Measurements, compare
 from resnet_convert.parity.latencies import time_engine
 from resnet_convert.parity.opening import open_engine
-from resnet_convert.parity.parity_error import parity_error
+from resnet_convert.parity.parity_error import gate_error
 from resnet_convert.parity.reference_outputs import ReferenceOutputs
 from resnet_convert.stage_log import Progress, StageLog, StageName, StageTime
 from resnet_convert.tensorrt.build_options import BuildOptions
@@ -153,7 +153,7 @@ def build_plan(
         log.warn(build_host.guard(options, prepared.passport.precision, image))
         made = _build(prepared, recorded, options, image, build_host, log, timing_cache)
     if not made.verdict.passed and not force:
-        raise parity_error(
+        raise gate_error(
             "no plan was written",
             made.verdict,
             made.measurements,

@@ -6,11 +6,12 @@ import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_convert.autoselect import Autoselection
+from resnet_convert.autoselect.entrants import Autoselection
 from resnet_convert.folded import Folded
 from resnet_convert.parity.compare import Measurements
 from resnet_convert.precision import Precise
 from resnet_convert.proof import Proof
+from resnet_convert.reference_check.findings import ReferenceCheck
 from resnet_convert.request import Request
 from resnet_convert.stage_log import StageTime
 from resnet_serve.activation import Activation
@@ -30,7 +31,7 @@ class Conversion:
     """What the stages of a conversion returned; `version` is None when nothing was deployed.
 
     `autoselection` is None where nothing was to be chosen. Where a TensorRT plan was to be built
-    and could not be on this host, `missing` says why.
+    and could not be on this host, `missing` says why. `reference_check` is PyTorch's own accuracy.
     """
 
     request: Request
@@ -45,6 +46,7 @@ class Conversion:
     host: Host
     calibration_set: Images | None
     validation_set: Images
+    reference_check: ReferenceCheck | None = None
     missing: HostError | None = None
     version: int | None = None
     path: Path | None = None
@@ -114,4 +116,9 @@ class Conversion:
     @property
     def overridden(self) -> bool:
         """Whether it was deployed although the gate refused it."""
-        return not self.verdict.passed
+        return self.request.force and not self.verdict.passed
+
+    @property
+    def refused(self) -> bool:
+        """Whether the gate refused it, so that nothing was deployed."""
+        return not self.request.force and not self.verdict.passed

@@ -141,6 +141,9 @@ def result(conversion: Conversion) -> dict[str, Any]:
         **stamp(conversion).facts(),
         "version": conversion.version,
         "path": None if conversion.path is None else str(conversion.path),
+        "reference": None
+        if conversion.reference_check is None
+        else conversion.reference_check.to_json(),
     }
 
 

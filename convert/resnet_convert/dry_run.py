@@ -1,22 +1,34 @@
-"""The plan of a conversion, without doing any of it: its stages, and what each still needs."""
+"""A conversion without its computation: its stages, what each needs, and how it would end."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from resnet_convert.autoselect import entrants
+from resnet_convert.autoselect.entrants import entrants
+from resnet_convert.inputs import load_weights, open_calibration, open_sets, weights_summary
+from resnet_convert.reference_check.stage import refuse_expectation, unknown_accuracy
 from resnet_convert.request import Request
-from resnet_convert.stage_log import StageName
+from resnet_convert.request.check import check
+from resnet_convert.request.default_target import default_target
+from resnet_convert.request.implied_network import implied_network
+from resnet_convert.request.options import AUTO
+from resnet_convert.stage_log import Silent, StageName
 from resnet_convert.stages import Stage, planned
+from resnet_convert.tensorrt.builder import open_build_host
 from resnet_serve import host
 from resnet_serve.architectures import catalog
-from resnet_serve.checkpoints.reading import SHIPPED, cached, is_address
+from resnet_serve.checkpoints.reading import SHIPPED, cached, is_address, is_file
 from resnet_serve.checkpoints.sources import hub
-from resnet_serve.datasets import built_in
+from resnet_serve.datasets import Images, built_in, open_images
 from resnet_serve.download import torch_hub_checkpoints
+from resnet_serve.errors import HostError, InputFileError, ResnetServeError
+from resnet_serve.triton.repository import Repository
+from resnet_serve.weights import Weights, class_names
 
 Status = Literal["here", "download", "missing"]
 
@@ -35,9 +47,146 @@ class Step:
         return asdict(self)
 
 
-def plan(request: Request) -> list[Step]:
-    """The steps of a checked request; reads directories, writes nothing, downloads nothing."""
-    return [_step(row, request) for row in planned(request)]
+@dataclass(frozen=True)
+class DryRun:
+    """The steps of a conversion, and the error that it would end with, None where none is found.
+
+    `note` is a sentence on what the options imply.
+    """
+
+    request: Request
+    steps: tuple[Step, ...]
+    problem: ResnetServeError | None
+    note: str | None
+
+
+def dry_run(request: Request) -> DryRun:
+    """Everything that a conversion would check, without its computation.
+
+    Reads the checkpoint, the folders and the files that the options name, and tries the repository.
+    Writes nothing, downloads nothing, and runs no code of a module or a pickle. Raises
+    `UsageError` for a request that cannot be carried out.
+    """
+    request, note = implied_network(request)
+    request, _ = default_target(request)
+    check(request)
+    found = _Found(request)
+    problem = next((each for each in map(_problem, found.checks()) if each is not None), None)
+    request = found.request
+    steps = tuple(found.marked(_step(row, request)) for row in planned(request))
+    return DryRun(request, steps, problem, note)
+
+
+def _problem(check_one: Callable[[], None]) -> ResnetServeError | None:
+    try:
+        check_one()
+    except ResnetServeError as error:
+        return error
+    return None
+
+
+class _Found:
+    """What the checks find, in the order in which a conversion would meet it."""
+
+    def __init__(self, request: Request) -> None:
+        self.request = request
+        self.loaded: Weights | None = None
+        self.validation: Images | None = None
+        self.texts: dict[str, str] = {}
+        self.failed: set[str] = set()
+
+    def checks(self) -> Iterator[Callable[[], None]]:
+        """Every check; one that fails raises what the conversion would."""
+        yield self._in(StageName.DEPLOY, self._repository)
+        yield self._in(StageName.WEIGHTS, self._weights)
+        yield self._in(StageName.PARITY, self._images)
+        yield self._in(StageName.REFERENCE, self._expectation)
+        for row in planned(self.request):
+            packages = (self.request.row.package,) if row.name in _RUN else row.packages
+            yield self._in(row.name, partial(_packages, packages))
+        yield self._in(StageName.ENGINE, self._plan)
+
+    def marked(self, step: Step) -> Step:
+        """A step with what was found of it."""
+        step = replace(step, does=self.texts.get(step.stage, step.does))
+        return replace(step, status="missing") if step.stage in self.failed else step
+
+    def _in(self, stage: StageName, check_one: Callable[[], None]) -> Callable[[], None]:
+        def noted() -> None:
+            try:
+                check_one()
+            except ResnetServeError:
+                self.failed.add(stage)
+                raise
+
+        return noted
+
+    def _repository(self) -> None:
+        repository = Repository(self.request.repository)
+        repository.check_writable()
+        if self.request.arch != AUTO or self.request.name is not None:
+            repository.check_replaceable(self.request.model_name)
+
+    def _weights(self) -> None:
+        request = self.request
+        path = request.weights
+        if request.module is not None or request.trust_pickle:
+            if path is not None and is_file(path) and not Path(path).exists():
+                raise InputFileError("there is no such file", where=path)
+            return
+        if hub.is_hub(request.weights or "") or _weights(request).status == "download":
+            return
+        self.loaded = load_weights(request, Silent())
+        self.texts[StageName.WEIGHTS] = weights_summary(self.loaded)
+        if request.arch == AUTO:
+            self.request = replace(request, arch=self.loaded.architecture.name)
+            Repository(request.repository).check_replaceable(self.request.model_name)
+
+    def _images(self) -> None:
+        request, loaded = self.request, self.loaded
+        if loaded is not None:
+            calibration, self.validation = open_sets(request, loaded)
+        else:
+            calibration = open_calibration(request)
+            names = None if request.labels is None else class_names.resolve(request.labels)
+            if request.validation is not None:
+                self.validation = open_images(request.validation, names, split="validation")
+        if calibration is not None:
+            self.texts[StageName.CALIBRATE] = f"{len(calibration):,} images"
+        if request.validation is not None and self.validation is not None:
+            known = self.validation.labels is not None
+            self.texts[StageName.PARITY] = (
+                f"{len(self.validation):,} images, {'with' if known else 'without'} labels"
+            )
+
+    def _expectation(self) -> None:
+        loaded, images = self.loaded, self.validation
+        if self.request.expect_top1 is not None and loaded is not None and images is not None:
+            refuse_expectation(unknown_accuracy(loaded, self.request.head, images))
+
+    def _plan(self) -> None:
+        request = self.request
+        if not request.makes_plan or request.prepare_only:
+            return
+        with open_build_host() as (_, missing):
+            if missing is not None:
+                raise HostError(
+                    f"the plan of {request.model_name} cannot be built, the rest can be deployed: "
+                    f"{missing.what}",
+                    remedy="Give --prepare-only, and build the plan on the GPU host.",
+                )
+
+
+_RUN = (StageName.PARITY, StageName.LATENCY)
+
+
+def _packages(names: tuple[str, ...]) -> None:
+    for name in names:
+        if find_spec(name) is None:
+            raise HostError(
+                f"this needs {name}, which is not installed here",
+                remedy="pip install 'resnet-serve[convert]', or the extra of that runtime.",
+            )
 
 
 def _step(row: Stage, request: Request) -> Step:

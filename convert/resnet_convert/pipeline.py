@@ -1,7 +1,7 @@
 """The stages of a conversion in their one right order, composed and timed.
 
-    weights → trace → fold → pixels → (autoselect) → precision → lint → (engine → inspect)
-            → parity → latency → gate → deploy
+    weights → (reference) → trace → fold → pixels → (autoselect) → precision → lint
+            → (engine → inspect) → parity → latency → gate → deploy
 
 `stages` has the table. `convert` is the Python entry; the command line calls `run` and prints.
 """
@@ -13,32 +13,35 @@ from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, ParamSpec, TypeVar
 
-from resnet_convert import autoselect, deployment, precision, validation
+from resnet_convert import deployment, precision
+from resnet_convert.autoselect import measured
+from resnet_convert.autoselect.entrants import has_alternatives
 from resnet_convert.conversion import Conversion
 from resnet_convert.folded import prepare
 from resnet_convert.head import HEADS
+from resnet_convert.inputs import load_weights, open_sets, weights_summary
 from resnet_convert.parity.evaluator import IMAGES, Evaluator
-from resnet_convert.parity.parity_error import parity_error
 from resnet_convert.parity.reference import Reference
 from resnet_convert.parity.reference_outputs import ReferenceOutputs
 from resnet_convert.proof import cautions, prove
+from resnet_convert.reference_check.stage import check_reference
+from resnet_convert.refusals.refused import refused
 from resnet_convert.request import Request
 from resnet_convert.request.check import check
 from resnet_convert.request.default_target import default_target
 from resnet_convert.request.implied_network import implied_network
-from resnet_convert.request.loading import load_weights
 from resnet_convert.request.options import AUTO
 from resnet_convert.stage_log import Progress, Silent, StageLog, StageName
+from resnet_convert.stages import applies
 from resnet_convert.tensorrt.builder import BuildHost, open_build_host
 from resnet_serve import host
 from resnet_serve.architectures import with_head
 from resnet_serve.checkpoints.sources import hub
-from resnet_serve.datasets import Images, open_images
+from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import spread
-from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.errors import HostError
 from resnet_serve.triton.repository import Repository
-from resnet_serve.weights import Weights, activations
+from resnet_serve.weights import Weights
 
 OptionsT = ParamSpec("OptionsT")
 ResultT = TypeVar("ResultT")
@@ -76,16 +79,7 @@ def run(request: Request, progress: Progress | None = None) -> Conversion:
             log.warn(build_host.guard(request.build_options, request.precision, request.triton))
         conversion = replace(_convert(request, build_host, log), missing=missing)
     if not conversion.verdict.passed and not request.force:
-        raise parity_error(
-            "nothing was deployed",
-            conversion.verdict,
-            conversion.measurements,
-            conversion.validation_set.name_of,
-            where=f"{conversion.name} {conversion.request.precision}",
-            remedy="Calibrate with more or better images or --calibration-method auto, take a "
-            "higher precision, or --force it.",
-            layer=conversion.proof.worst_layer,
-        )
+        raise refused(replace(conversion, stages=tuple(log.stages)))
     with log.stage(StageName.DEPLOY) as say:
         version, path = deployment.deploy(conversion, repository)
         say(f"{conversion.name} version {version} in {repository.path}")
@@ -96,9 +90,9 @@ def _convert(request: Request, build_host: BuildHost | None, log: StageLog) -> C
     """Everything but the deployment."""
     machine = host.describe()
     with log.stage(StageName.WEIGHTS) as say:
-        loaded = _decided(request, load_weights(request, log.progress.advance))
-        calibration_set, validation_set = _images(request, loaded)
-        say(_weights_summary(loaded))
+        loaded = load_weights(request, log.progress)
+        calibration_set, validation_set = open_sets(request, loaded)
+        say(weights_summary(loaded))
     for each in loaded.assumptions:
         log.progress.note(str(each))
     if request.arch == AUTO:
@@ -109,10 +103,19 @@ def _convert(request: Request, build_host: BuildHost | None, log: StageLog) -> C
 
     network = with_head(loaded.network(), request.head)
     reference = Reference(network, loaded, request.input, machine.cores, request.head)
+    checked = None
+    if applies(StageName.REFERENCE, request):
+        checked = check_reference(
+            reference,
+            validation_set,
+            log,
+            expected=request.expect_top1,
+            force=request.force,
+        )
     folded = prepare(request, reference, log)
     autoselection = None
-    if autoselect.has_alternatives(request, machine.cores):
-        autoselection = autoselect.select(
+    if has_alternatives(request, machine.cores):
+        autoselection = measured.select(
             request, folded.model, reference, calibration_set, validation_set, log
         )
         request = autoselection.applied_to(request)
@@ -139,6 +142,7 @@ def _convert(request: Request, build_host: BuildHost | None, log: StageLog) -> C
         host=machine,
         calibration_set=calibration_set,
         validation_set=validation_set,
+        reference_check=checked,
     )
 
 
@@ -150,35 +154,6 @@ def _build_host(request: Request) -> Iterator[tuple[BuildHost | None, HostError 
         return
     with open_build_host() as found:
         yield found
-
-
-def _decided(request: Request, loaded: Weights) -> Weights:
-    """The weights with their activation, where they have logits."""
-    if not request.classifies:
-        return loaded
-    return activations.decide(
-        loaded,
-        kind=request.activation,
-        threshold=request.threshold,
-        images=validation.labelling(request.validation),
-    )
-
-
-def _images(request: Request, loaded: Weights) -> tuple[Images | None, Images]:
-    """Calibration and validation images; synthetic ones replace missing validation images only."""
-    calibration = None
-    if request.calibration is not None:
-        given = open_images(request.calibration, None, split="calibration")
-        calibration = spread(given, request.calibration_images)
-    if request.validation is not None:
-        # Of images that are only to be embedded, the folders need not be the network's classes.
-        given = (
-            validation.open_validation(request.validation, loaded.labels, loaded.activation)
-            if request.classifies
-            else open_images(request.validation, None, split=validation.SPLIT)
-        )
-        return calibration, spread(given, request.validation_images)
-    return calibration, SyntheticImages(side=max(loaded.preprocessing.crop))
 
 
 def _evaluator(request: Request, reference: Reference, images: Images) -> Evaluator | None:
@@ -193,23 +168,6 @@ def _evaluator(request: Request, reference: Reference, images: Images) -> Evalua
         reference.threads,
         emulating=request.for_tensorrt,
     )
-
-
-def _weights_summary(loaded: Weights) -> str:
-    architecture = loaded.architecture
-    assumed = ", ".join(each.subject for each in loaded.assumptions)
-    return (
-        f"{architecture.name}, {architecture.parameters:,} parameters, "
-        f"{_outputs(loaded)}, from {loaded.source}" + (f"; assumed: {assumed}" if assumed else "")
-    )
-
-
-def _outputs(loaded: Weights) -> str:
-    """The classes, and how they are decided unless for one of them."""
-    count, activation = loaded.architecture.classes, loaded.activation
-    if activation.decides_classes:
-        return f"{count} classes"
-    return f"{count} output{'' if count == 1 else 's'} ({activation})"
 
 
 def _untrained(request: Request, loaded: Weights) -> str | None:

@@ -14,6 +14,7 @@ class StageName(StrEnum):
     """Every stage of a conversion, in the order in which they run; `stages` has the table."""
 
     WEIGHTS = "weights"
+    REFERENCE = "reference"
     TRACE = "trace"
     FOLD = "fold"
     PIXELS = "pixels"

@@ -1,6 +1,6 @@
 """The stages of a conversion: one table, for the pipeline and for `--dry-run`.
 
-    weights ─► trace ─► fold ─► pixels ─► (autoselect) ─► calibrate … half ─► lint
+    weights ─► (reference) ─► trace ─► fold ─► pixels ─► (autoselect) ─► calibrate … half ─► lint
             ─► (engine ─► inspect) ─► parity ─► latency ─► deploy
 
 This order is the only one: quantizing before folding, narrowing before quantizing, or deploying
@@ -69,6 +69,12 @@ STAGES: Mapping[StageName, Stage] = MappingProxyType(
         row.name: row
         for row in (
             Stage(StageName.WEIGHTS, lambda _: "the checkpoint, strictly"),
+            Stage(
+                StageName.REFERENCE,
+                lambda _: "PyTorch's own accuracy, against chance and other preprocessings",
+                ("torch",),
+                lambda request: request.validation is not None,
+            ),
             Stage(StageName.TRACE, _traced, ("torch", "onnx_ir")),
             Stage(
                 StageName.FOLD,

@@ -63,6 +63,12 @@ class Repository:
                 with self._staging():
                     pass
 
+    def check_replaceable(self, name: str) -> None:
+        """Raise `HostError` now if a deployed classifier of this name could not be swapped in."""
+        with durable.explained(self.path):
+            for model in (name, f"{name}_preprocess", f"{name}_image"):
+                _check_replaceable(self._staging_root.parent, self.path / model)
+
     def versions(self, name: str) -> list[int]:
         """The versions of a model, ascending; none for a model that is not there."""
         return versions.of_model(self.path / name)

@@ -206,12 +206,12 @@ def test_a_full_disk_deploys_nothing(small_disk: Path, small: dict[str, Any]) ->
 
 
 STAGES = (
-    *("weights", "trace", "fold", "pixels", "calibrate", "quantize"),
+    *("weights", "reference", "trace", "fold", "pixels", "calibrate", "quantize"),
     *("parity", "latency", "deploy"),
 )
 MOMENTS = [
     *((stage, "stage") for stage in STAGES),
-    *((stage, "advance") for stage in ("calibrate", "parity")),
+    *((stage, "advance") for stage in ("reference", "calibrate", "parity")),
     *((stage, "finish") for stage in STAGES[:-1]),
 ]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from resnet_convert import autoselect
+from resnet_convert.autoselect import measured
 from resnet_convert.parity import evaluator, latencies
 from resnet_convert.report import plots
 from resnet_serve import host
@@ -24,7 +24,7 @@ def quicken(patch: pytest.MonkeyPatch, *, cores: int | None = 1) -> None:
     """From here on conversions are quick; `cores` None keeps those of this host."""
     if cores is not None:
         patch.setattr(host, "cores", lambda: cores)
-    for timed in (latencies, evaluator, autoselect):
+    for timed in (latencies, evaluator, measured):
         patch.setattr(timed, "LATENCY_SECONDS", SECONDS)
     for name in FIGURES:
         patch.setattr(plots, name, lambda *_: "")

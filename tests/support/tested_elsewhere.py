@@ -36,6 +36,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/convert/ensembles/test_compose.py",
         "a subcommand, run where the members are",
     ),
+    "convert/resnet_convert/cli/refusals.py": (
+        "tests/convert/cli/test_refused.py",
+        "what the command prints of a refusal",
+    ),
     "convert/resnet_convert/cli/screen.py": (
         "tests/convert/cli/test_convert.py",
         "what the command prints",
@@ -57,8 +61,8 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "the result of the pipeline",
     ),
     "convert/resnet_convert/dry_run.py": (
-        "tests/convert/cli/test_convert.py",
-        "the output of --dry-run",
+        "tests/convert/cli/test_dry_run.py",
+        "compared with what the command does",
     ),
     "convert/resnet_convert/ensembles/composition.py": (
         "tests/convert/ensembles/test_compose.py",
@@ -72,6 +76,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/convert/ensembles/test_compose.py",
         "composing needs members, a reference and a deployment together",
     ),
+    "convert/resnet_convert/autoselect/entrants.py": (
+        "tests/convert/autoselect/test_measured.py",
+        "what autoselect compares",
+    ),
     "convert/resnet_convert/folded.py": (
         "tests/convert/test_pipeline.py",
         "the first half of the pipeline",
@@ -79,6 +87,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "convert/resnet_convert/graph/operators/emitter.py": (
         "tests/convert/graph/operators/test_shapes.py",
         "what every row writes with",
+    ),
+    "convert/resnet_convert/inputs.py": (
+        "tests/convert/test_pipeline.py",
+        "the first stage of the pipeline",
     ),
     "convert/resnet_convert/parity/candidate.py": (
         "tests/convert/parity/test_compare.py",
@@ -99,6 +111,22 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "convert/resnet_convert/quantization/ranges.py": (
         "tests/convert/quantization/test_calibrate.py",
         "what calibration returns",
+    ),
+    "convert/resnet_convert/reference_check/probe.py": (
+        "tests/convert/reference_check/test_stage.py",
+        "decides with a real network, which the stage has",
+    ),
+    "convert/resnet_convert/reference_check/search.py": (
+        "tests/convert/reference_check/test_stage.py",
+        "finds the mistakes made there on trained networks",
+    ),
+    "convert/resnet_convert/refusals/refused.py": (
+        "tests/convert/cli/test_refused.py",
+        "the refusal of a whole conversion",
+    ),
+    "convert/resnet_convert/report/decided.py": (
+        "tests/convert/report/test_report.py",
+        "a part of the page",
     ),
     "convert/resnet_convert/request/default_target.py": (
         "tests/convert/cli/test_convert_tensorrt.py",

@@ -7,6 +7,7 @@
 | `ensemble` | `resnet-convert ensemble` and `resnet-convert ten-crop` |
 | `options` | every option, declared once |
 | `screen`, `tables` | progress, tables and sentences in the terminal |
+| `refusals` | what a refusal shows before its error |
 
 The top floor: nothing imports it.
 """

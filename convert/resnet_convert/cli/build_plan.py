@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from resnet_convert import build_plan as plans
-from resnet_convert.cli import screen
+from resnet_convert.cli import refusals, screen
 from resnet_convert.cli.options import JsonOption, option
 from resnet_serve import console
 
@@ -40,7 +40,7 @@ def build_plan(
     The engine is inspected and held to the same parity gate, against PyTorch's outputs, which
     were stored with the model. Needs TensorRT and a GPU, no PyTorch.
     """
-    with screen.progress() as shown:
+    with refusals.shown(as_json=as_json), screen.progress() as shown:
         made = plans.build_plan(
             model,
             shown,

@@ -8,16 +8,17 @@ from typing import Annotated, Any
 
 import typer
 
-from resnet_convert import deployment, dry_run, pipeline
-from resnet_convert.cli import screen, tables
+from resnet_convert import deployment, pipeline
+from resnet_convert.cli import refusals, screen
 from resnet_convert.cli.build_plan import build_plan
 from resnet_convert.cli.ensemble import ensemble, ten_crop
 from resnet_convert.cli.options import JsonOption, takes_options
 from resnet_convert.cli.remeasure import remeasure
+from resnet_convert.conversion import Conversion
+from resnet_convert.dry_run import dry_run
+from resnet_convert.parity.parity_error import RefusedError
+from resnet_convert.refusals.refused import ConversionRefusedError
 from resnet_convert.request import Request
-from resnet_convert.request.check import check
-from resnet_convert.request.default_target import default_target
-from resnet_convert.request.implied_network import implied_network
 from resnet_serve import __version__, console, durable
 from resnet_serve.errors import HostError
 
@@ -47,7 +48,11 @@ def _version(asked: bool) -> None:
 def command(
     context: typer.Context,
     dry_run_only: Annotated[
-        bool, typer.Option("--dry-run", help="Print the plan and what it needs; touch nothing.")
+        bool,
+        typer.Option(
+            "--dry-run",
+            help="Check all that needs no computation, and print the plan; write nothing.",
+        ),
     ] = False,
     report: Annotated[
         Path | None,
@@ -68,29 +73,21 @@ def command(
         return
     request = Request(**{**options, "batch": tuple(options["batch"] or ())})
     if dry_run_only:
-        request, implied = implied_network(request)
-        request = default_target(request)[0]
-        check(request)
-        steps = dry_run.plan(request)
-        if as_json:
-            typer.echo(json.dumps([step.to_json() for step in steps], indent=2))
-        else:
-            console.out.print(screen.plan_table(request, steps))
-        if implied is not None:
-            console.warn(implied)
+        _dry_run(request, as_json=as_json)
         return
-    with screen.progress() as shown:
-        conversion = pipeline.run(request, shown)
-    if report is not None:
-        from resnet_convert.report.report import render
-
-        durable.write(report, render(conversion))
+    try:
+        with screen.progress() as shown:
+            conversion = pipeline.run(request, shown)
+    except RefusedError as refusal:
+        if isinstance(refusal, ConversionRefusedError):
+            _write_report(refusal.conversion, report, refusal.next_command)
+        refusals.show(refusal, as_json=as_json)
+        raise
+    _write_report(conversion, report)
     if as_json:
         typer.echo(json.dumps(deployment.result(conversion), indent=2, sort_keys=True))
     else:
-        for table in tables.all_of(conversion):
-            console.out.print(table)
-        console.out.print(screen.result_table(conversion))
+        refusals.show_tables(conversion)
     for warning in conversion.warnings:
         console.warn(warning)
     if not as_json:
@@ -102,6 +99,27 @@ def command(
             f"is deployed: {conversion.missing.what}",
             remedy=f"On the GPU host: {conversion.build_command} (--prepare-only expects that)",
         )
+
+
+def _dry_run(request: Request, *, as_json: bool) -> None:
+    found = dry_run(request)
+    if as_json:
+        typer.echo(json.dumps([step.to_json() for step in found.steps], indent=2))
+    else:
+        console.out.print(screen.plan_table(found.request, found.steps))
+    if found.note is not None:
+        console.warn(found.note)
+    if found.problem is not None:
+        raise found.problem
+
+
+def _write_report(
+    conversion: Conversion, path: Path | None, next_command: str | None = None
+) -> None:
+    if path is not None:
+        from resnet_convert.report.report import render
+
+        durable.write(path, render(conversion, next_command=next_command))
 
 
 def main() -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.text import Text
 
-from resnet_convert.cli import screen
+from resnet_convert.cli import refusals, screen
 from resnet_convert.cli.options import JsonOption, option
 from resnet_convert.ensembles import compose, deployment
 from resnet_convert.ensembles.deployment import ComposedModel
@@ -40,7 +40,7 @@ def ensemble(
     to PyTorch's.
     """
     typed = ["ensemble", name, *members, *_options(repository, validation, validation_images)]
-    with screen.progress() as shown:
+    with refusals.shown(as_json=as_json), screen.progress() as shown:
         made = compose.ensemble(
             name,
             members,
@@ -81,7 +81,7 @@ def ten_crop(
     typed = ["ten-crop", member, *([] if scales is None else ["--scales", scales])]
     typed += [] if name is None else ["--name", name]
     typed += _options(repository, validation, validation_images)
-    with screen.progress() as shown:
+    with refusals.shown(as_json=as_json), screen.progress() as shown:
         made = compose.ten_crop(
             member,
             shown,

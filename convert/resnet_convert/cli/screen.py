@@ -165,6 +165,13 @@ def plan_build_table(made: PlanBuild) -> Table:
     return table
 
 
+def checks_table(title: str, verdict: Verdict) -> Table:
+    """The gate of anything that it refused."""
+    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    _add_checks(table, verdict)
+    return table
+
+
 def composed_table(made: ComposedModel) -> Table:
     """The gate of an ensemble or of a ten-crop model."""
     composition = made.composition

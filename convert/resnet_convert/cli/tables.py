@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from resnet_convert.autoselect import Autoselection
+from resnet_convert.autoselect.entrants import EntrantResult
 from resnet_convert.conversion import Conversion
 from resnet_convert.quantization.calibration_search import CalibrationSearch
 from resnet_convert.quantization.mixed_precision import MixedPrecisionSearch
@@ -17,19 +17,19 @@ from resnet_convert.quantization.mixed_precision import MixedPrecisionSearch
 def all_of(conversion: Conversion) -> Iterator[Table]:
     """The tables of the searches that a conversion made."""
     if conversion.autoselection is not None:
-        yield autoselect_table(conversion.autoselection)
+        yield autoselect_table(conversion.autoselection.aim, conversion.autoselection.results)
     if conversion.precise.calibration_search is not None:
         yield calibration_table(conversion.precise.calibration_search)
     if conversion.precise.mixed_precision is not None and conversion.precise.mixed_precision.tried:
         yield mixed_precision_table(conversion.precise.mixed_precision)
 
 
-def autoselect_table(autoselection: Autoselection) -> Table:
-    """Every entrant: its numbers, or why it was not timed."""
-    table = _table(f"The runtimes of this host, for {autoselection.aim}")
+def autoselect_table(aim: str, results: Sequence[EntrantResult], selected: bool = True) -> Table:
+    """Every entrant: its numbers, or why it was not timed; of `selected` ones the first is it."""
+    table = _table(f"The runtimes of this host, for {aim}")
     for column in ("entrant", "agree", "batch 1", "× PyTorch", "images/s", ""):
         table.add_column(column, overflow="fold")
-    for each in autoselection.results:
+    for number, each in enumerate(results):
         agreement = "" if each.agreement is None else f"{100 * each.agreement:.2f} %"
         times = "" if each.times is None else f"{each.times.median_ms:.2f} ms"
         ratio = each.speedup
@@ -39,7 +39,7 @@ def autoselect_table(autoselection: Autoselection) -> Table:
         rate = "" if each.images_per_s is None else f"{each.images_per_s:,.0f}"
         mark = (
             Text("selected", "green")
-            if each is autoselection.winner
+            if selected and number == 0
             else Text(each.problem or "", "yellow")
         )
         table.add_row(str(each.entrant), agreement, times, speed, rate, mark)

@@ -19,7 +19,7 @@ from resnet_convert.ensembles.deployment import ComposedModel, deploy
 from resnet_convert.graph import model_file
 from resnet_convert.parity.candidate import Candidate
 from resnet_convert.parity.compare import compare
-from resnet_convert.parity.parity_error import parity_error
+from resnet_convert.parity.parity_error import gate_error
 from resnet_convert.stage_log import Progress, Silent, StageLog, StageName
 from resnet_convert.validation import open_validation
 from resnet_serve import composed, durable, host
@@ -126,7 +126,7 @@ def _compose(
         verdict = found.verdict(budget, trained=composition.trained)
         say(f"{'passed' if verdict.passed else 'NOT MET'}: {found.summary}")
     if not verdict.passed and not force:
-        raise parity_error(
+        raise gate_error(
             "nothing was deployed",
             verdict,
             found,

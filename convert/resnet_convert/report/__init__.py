@@ -3,6 +3,8 @@
 | module | role |
 |---|---|
 | `report` | rows for the template `report.html.j2`, and the page |
+| `decided` | the part of the page on images and classes |
+| `pictures`, `classes` | worst and changed images, accuracy and confusion by class |
 | `plots` | one function per figure |
 | `svg` | a matplotlib figure as an element of the page |
 

@@ -20,6 +20,7 @@ from resnet_convert.head import HEADS
 from resnet_convert.parity.latencies import REFERENCE
 from resnet_convert.parity.opening import PRECISION_CHECK
 from resnet_convert.report import label_rows, plots
+from resnet_convert.report.decided import changed, decided
 from resnet_convert.report.plots import number
 from resnet_convert.report.speed import speed
 from resnet_serve import passport
@@ -34,10 +35,11 @@ if TYPE_CHECKING:
     import jinja2
 
     from resnet_convert.conversion import Conversion
+    from resnet_convert.parity.compare import Measurements
+    from resnet_serve.datasets import Images
 else:
     jinja2 = optional("jinja2", extra="convert")
 
-CHANGED_SHOWN = 20
 FP32_BYTES = 4
 _RUNTIME_NAMES = {"pytorch": "PyTorch", **{row.name: row.title for row in TARGETS.values()}}
 
@@ -54,10 +56,19 @@ class Row:
     accent: bool = False
 
 
-def render(conversion: Conversion, *, created: datetime | None = None) -> str:
-    """The page of a conversion, as HTML; `created` is the date on it, now when None."""
+def render(
+    conversion: Conversion, *, created: datetime | None = None, next_command: str | None = None
+) -> str:
+    """The page of a conversion, as HTML; `created` is the date on it, now when None.
+
+    `next_command` is what to try after a refusal.
+    """
     environment = jinja2.Environment(
-        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=jinja2.FunctionLoader(_template),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters |= {
         "number": number,
@@ -67,8 +78,9 @@ def render(conversion: Conversion, *, created: datetime | None = None) -> str:
         "bytes": size,
         "count": count,
     }
-    source = resources.files("resnet_convert.report").joinpath("report.html.j2")
-    page: str = environment.from_string(source.read_text(encoding="utf-8")).render(
+    page: str = environment.get_template("report.html.j2").render(
+        **_decided(conversion),
+        next_command=next_command,
         conversion=conversion,
         found=conversion.measurements,
         decisions=conversion.measurements.decisions,
@@ -94,7 +106,7 @@ def render(conversion: Conversion, *, created: datetime | None = None) -> str:
         operators=list(_operators(conversion)),
         compiled_precision=_compiled_precision(conversion),
         runtime=_RUNTIME_NAMES.get(conversion.measurements.runtime, ""),
-        changed=list(_changed(conversion)),
+        changed=list(changed(*_compared(conversion), conversion.weights.activation)),
         exact_db=EXACT_DB,
         not_finite=_not_finite(conversion),
         figures=_figures(conversion),
@@ -102,10 +114,29 @@ def render(conversion: Conversion, *, created: datetime | None = None) -> str:
     return page
 
 
+def _template(name: str) -> str:
+    return resources.files("resnet_convert.report").joinpath(name).read_text(encoding="utf-8")
+
+
+def _decided(conversion: Conversion) -> dict[str, object]:
+    """Images and classes; those of an untrained network mean nothing."""
+    several = conversion.weights.activation.decides_labels
+    if several or not conversion.weights.trained:
+        return {"worst_pictures": []}
+    return decided(*_compared(conversion))
+
+
+def _compared(conversion: Conversion) -> tuple[Measurements, Images, tuple[str, ...]]:
+    """What was measured, on which images, and the names of the classes."""
+    return conversion.measurements, conversion.validation_set, conversion.weights.labels
+
+
 def _verdict(conversion: Conversion) -> str:
     """The conversion in one sentence."""
     found = conversion.measurements
-    verb = "did not pass parity and was forced" if conversion.overridden else "passed parity"
+    verb = "passed parity"
+    if not conversion.verdict.passed:
+        verb = f"did not pass parity and was {'forced' if conversion.overridden else 'refused'}"
     cosine = min(n.cosine for n in found.numerics.values())
     agreement = (
         f"{percent(found.agreement)} of the decisions on {found.count:,} images agree"
@@ -218,25 +249,6 @@ def _compiled_precision(conversion: Conversion) -> str:
             return f"{check.found}."
     total = sum(n for name, n in conversion.measurements.compiled.items() if "Conv" in name)
     return f"{count(total, 'convolution')}."
-
-
-def _changed(conversion: Conversion) -> Iterator[tuple[int, str, str, str, str]]:
-    """Index and name of an image, both decisions and, where it is known, its label."""
-    found, names = conversion.measurements, conversion.weights.labels
-    decisions, logits = found.decisions, found.logits
-    if decisions is None or logits is None:
-        activation = conversion.weights.activation
-        for each in label_rows.changed(found, activation, names, CHANGED_SHOWN):
-            index, labels_before, labels_after, truth = each
-            yield index, _image_name(conversion, index), labels_before, labels_after, truth
-        return
-    for index in decisions.changed[:CHANGED_SHOWN]:
-        classes = [int(logits.reference[index].argmax()), int(logits.converted[index].argmax())]
-        if logits.labels is not None:
-            classes += [int(logits.labels[index])]
-        theirs, ours, *right = (f"{each}: {names[each]}" for each in classes)
-        name = _image_name(conversion, index)
-        yield index, name, theirs, ours, right[0] if right else "not known"
 
 
 def _not_finite(conversion: Conversion) -> int:

@@ -38,10 +38,12 @@ def check(request: Request) -> None:
             "--activation": request.activation is not None,
             "--threshold": request.threshold is not None,
             "a budget": request.budgeted,
+            "--expect-top1": request.expect_top1 is not None,
         },
         not_yet={"TensorRT": request.for_tensorrt},
     )
     _check_activation(request)
+    _check_expectation(request)
     _check_quantization(request)
     _check_autoselect(request)
     _check_accelerator(request)
@@ -55,6 +57,18 @@ def check(request: Request) -> None:
             f"{request.precision.upper()} needs calibration images: ranges taken from noise lose "
             "accuracy",
             remedy="Give --calibration a folder of images like those to be classified.",
+        )
+
+
+def _check_expectation(request: Request) -> None:
+    if request.expect_top1 is None:
+        return
+    if not 0 <= request.expect_top1 <= 100:
+        raise UsageError(f"--expect-top1 is 0 to 100, not {request.expect_top1:g}")
+    if request.validation is None:
+        raise UsageError(
+            "--expect-top1 needs images whose classes are known",
+            remedy="Give --validation a folder with one folder per class.",
         )
 
 

@@ -60,10 +60,8 @@ class Options:
         str | None,
         Option(
             help="imagenet[:v1|:v2], digits, fashion-mnist, random[:seed] (untrained), a file "
-            "(.safetensors, "
-            ".index.json of shards, .pt, .pth, .pth.tar, .ckpt, .bin), a folder of a model hub, "
-            "hf://owner/name[@revision][:file], or an https address with --weights-sha256. "
-            "Default: imagenet, for resnet20 digits.",
+            "(.safetensors, .pt, .pth, .ckpt, .bin, …), a hub's folder, hf://owner/name[@revision]"
+            "[:file], or an https address with its hash. Default: imagenet, for resnet20 digits.",
             show_default=False,
         ),
     ] = None
@@ -100,6 +98,10 @@ class Options:
             show_default=False,
         ),
     ] = None
+    expect_top1: Annotated[
+        float | None,
+        Option(min=0, max=100, help="The top-1 of the weights, in percent.", show_default=False),
+    ] = None
     labels: Annotated[
         str | Path | None,
         Option(
@@ -111,8 +113,7 @@ class Options:
     activation: Annotated[
         str | None,
         Option(
-            help="How the logits are read: softmax (one class), sigmoid (each label has a "
-            "threshold; one output is yes or no) or none (plain numbers).",
+            help="How logits are read: softmax, sigmoid (a threshold per label), none (numbers).",
             show_default="what the checkpoint says; several outputs: softmax",
         ),
     ] = None

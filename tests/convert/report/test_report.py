@@ -145,6 +145,8 @@ def test_has_every_section_in_order(page: str) -> None:
         "Latency",
         "Sizes",
         "Compiled operators",
+        "Images",
+        "Classes",
         "Changed decisions",
     ]
 
@@ -152,7 +154,8 @@ def test_has_every_section_in_order(page: str) -> None:
 def test_needs_nothing_else(page: str) -> None:
     for name, value in Outline(page).attributes:
         if name in ("src", "href", "xlink:href", "srcset", "data", "action"):
-            assert value.startswith("#"), f"{name}={value}"
+            inside = value.startswith(("#", "data:image/jpeg;base64,"))
+            assert inside, f"{name}={value}"
     assert "<script" not in page
     assert "@import" not in page
     assert not re.search(r"url\((?!#)", page)
@@ -219,13 +222,32 @@ def test_the_command_can_be_copied(conversion: Conversion) -> None:
 
 
 def test_an_overridden_gate_is_red_and_says_why(conversion: Conversion) -> None:
-    page = report.render(forced(conversion))
+    found = forced(conversion)
+    page = report.render(replace(found, request=replace(found.request, force=True)))
     assert '<header class="bad">' in page
     text = words(page)
     assert "did not pass parity and was forced" in text
     assert "Gate overridden" in text
     assert "✗ not met" in text
     assert "(allowed ≥ 0.98 for 95 % of images)" in text
+
+
+def test_a_refusal_is_red_and_says_what_to_try_next(conversion: Conversion) -> None:
+    page = report.render(forced(conversion), next_command="resnet-convert --arch 'a <b>'")
+    assert '<header class="bad">' in page
+    text = words(page)
+    assert "did not pass parity and was refused" in text
+    assert "Refused: nothing was deployed" in text
+    assert "Try next: resnet-convert --arch 'a <b>'" in text
+    assert "was deployed with" not in text
+
+
+def test_the_images_are_shown_with_both_decisions(conversion: Conversion) -> None:
+    page = report.render(forced(conversion))
+    assert page.count("data:image/jpeg;base64,") > 6
+    assert "Decided otherwise" in words(page)
+    assert "Farthest from PyTorch" in words(page)
+    assert len(page) < 600_000
 
 
 def test_changed_decisions_are_listed_and_their_labels_escaped(conversion: Conversion) -> None:

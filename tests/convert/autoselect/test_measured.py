@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 from budgets import change_budgets
 
-from resnet_convert import autoselect, convert
-from resnet_convert.autoselect import Autoselection, Entrant, EntrantResult
+from resnet_convert import convert
+from resnet_convert.autoselect import measured
+from resnet_convert.autoselect.entrants import Autoselection, Entrant, EntrantResult, entrants
 from resnet_convert.parity import opening, throughput
 from resnet_convert.request import Request
 from resnet_serve import host, passport
@@ -28,7 +29,7 @@ INT8 = Request(arch="resnet20", precision="auto", target="auto", calibration="di
 
 @pytest.fixture
 def quick_autoselect(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(autoselect, "LATENCY_SECONDS", 0.02)
+    monkeypatch.setattr(measured, "LATENCY_SECONDS", 0.02)
     monkeypatch.setattr(throughput, "SECONDS", 0.05)
 
 
@@ -39,15 +40,15 @@ def result(name: str, precision: str, speed: float, **more: Any) -> EntrantResul
 
 
 def test_entrants_are_the_cpu_targets_in_what_is_allowed() -> None:
-    found = {(each.target, each.precision) for each in autoselect.entrants(INT8, 2)}
+    found = {(each.target, each.precision) for each in entrants(INT8, 2)}
     cpu = [row for row in TARGETS.values() if not row.gpu]
     assert found == {
         (row.name, kind) for row in cpu for kind in ("fp32", "bf16", "int8")
         if kind in row.precisions
     }  # fmt: skip
-    alone = autoselect.entrants(replace(INT8, precision="fp32"), 2)
+    alone = entrants(replace(INT8, precision="fp32"), 2)
     assert {each.precision for each in alone} == {"fp32"}
-    without = autoselect.entrants(replace(INT8, calibration=None), 2)
+    without = entrants(replace(INT8, calibration=None), 2)
     assert "int8" not in {each.precision for each in without}
 
 
@@ -69,7 +70,7 @@ def test_every_entrant_runs_and_the_fastest_is_deployed(small: dict[str, Any]) -
     conversion = convert(**small, precision="auto", target="auto")
     found = conversion.autoselection
     assert found is not None
-    assert len(found.results) == len(autoselect.entrants(INT8, 1))
+    assert len(found.results) == len(entrants(INT8, 1))
     best = found.winner
     assert best.problem is None
     assert conversion.target.name == best.entrant.target
@@ -90,13 +91,13 @@ def test_the_winners_graph_is_made_once_and_its_warnings_are_kept(
     small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[str] = []
-    honest = autoselect.precision.bring
+    honest = measured.precision.bring
 
     def counted(folded: Any, request: Request, *rest: Any) -> Any:
         made.append(request.precision)
         return honest(folded, request, *rest)
 
-    monkeypatch.setattr(autoselect.precision, "bring", counted)
+    monkeypatch.setattr(measured.precision, "bring", counted)
     conversion = convert(**small, precision="int8", target="auto")
     assert made == ["int8"]
     assert conversion.precise.calibration is not None

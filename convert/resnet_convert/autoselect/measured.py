@@ -17,6 +17,13 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from resnet_convert import precision
+from resnet_convert.autoselect.entrants import (
+    Autoselection,
+    Entrant,
+    EntrantResult,
+    NothingKeepsParityError,
+    entrants,
+)
 from resnet_convert.parity.candidate import Candidate
 from resnet_convert.parity.compare import Measurements, compare
 from resnet_convert.parity.latencies import REFERENCE
@@ -26,15 +33,13 @@ from resnet_convert.parity.reference_outputs import ReferenceOutputs
 from resnet_convert.parity.throughput import images_per_s
 from resnet_convert.precision import Precise
 from resnet_convert.request import Request
-from resnet_convert.request.options import AUTO
 from resnet_convert.stage_log import Silent, StageLog, StageName
 from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import spread
-from resnet_serve.errors import HostError, ParityError, ResnetServeError
+from resnet_serve.errors import HostError, ResnetServeError
 from resnet_serve.parity import latency
 from resnet_serve.parity.gate import Verdict
-from resnet_serve.parity.latency import Latency, Ratio
-from resnet_serve.runtimes import TARGETS, RunnableModel, open_on_cpu
+from resnet_serve.runtimes import RunnableModel, open_on_cpu
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -42,102 +47,6 @@ if TYPE_CHECKING:
 PARITY_IMAGES = 64
 LATENCY_SECONDS = 2.0  # per entrant
 THROUGHPUT_ROUNDS = 3
-COMPARED_PRECISIONS = ("fp32", "bf16", "int8")  # FP16 computes in FP32 on CPUs
-
-
-@dataclass(frozen=True)
-class Entrant:
-    """A CPU target in a precision, as `instances` copies of `threads` threads each."""
-
-    target: str
-    precision: str
-    instances: int
-    threads: int
-
-    def __str__(self) -> str:
-        return f"{self.target} {self.precision}, {self.instances} × {self.threads} threads"
-
-
-@dataclass(frozen=True)
-class EntrantResult:
-    """What was found of an entrant; with a `problem` it was not timed.
-
-    `agreement` in [0, 1] is None where the outputs rank no classes.
-    """
-
-    entrant: Entrant
-    problem: str | None = None
-    agreement: float | None = None
-    times: Latency | None = None
-    speedup: Ratio | None = None
-    images_per_s: float | None = None
-
-    def to_json(self) -> dict[str, object]:
-        """The numbers, by name."""
-        return {
-            "entrant": str(self.entrant),
-            "problem": self.problem,
-            "agreement": self.agreement,
-            "median_ms": None if self.times is None else self.times.median_ms,
-            "speedup": None if self.speedup is None else self.speedup.to_json(),
-            "images_per_s": self.images_per_s,
-        }
-
-
-@dataclass(frozen=True)
-class Autoselection:
-    """All results, the best first, those with a problem last; `precise` is the winner's graph."""
-
-    aim: str
-    results: tuple[EntrantResult, ...]
-    precise: Precise = field(repr=False, compare=False)
-
-    @property
-    def winner(self) -> EntrantResult:
-        """The fastest that keeps parity."""
-        return self.results[0]
-
-    def advice(self) -> str | None:
-        """A sentence for the case that INT8 is not the fastest."""
-        quantized = [r for r in self.results if r.entrant.precision == "int8" and not r.problem]
-        if quantized and self.winner.entrant.precision != "int8":
-            return f"INT8 is not the fastest here: keep {self.winner.entrant.precision}"
-        return None
-
-    def applied_to(self, request: Request) -> Request:
-        """The request with the winner's target, precision and instances."""
-        best = self.winner.entrant
-        return replace(
-            request, target=best.target, precision=best.precision, instances=best.instances
-        )
-
-    def to_json(self) -> dict[str, object]:
-        """The aim, and every result."""
-        return {"aim": self.aim, "results": [each.to_json() for each in self.results]}
-
-
-def entrants(request: Request, cores: int) -> tuple[Entrant, ...]:
-    """Every CPU target in every precision that the request allows, installed or not."""
-    allowed: tuple[str, ...] = (request.precision,)
-    if request.precision == AUTO:
-        allowed = COMPARED_PRECISIONS
-    if request.calibration is None:
-        allowed = tuple(each for each in allowed if each != "int8")
-    return tuple(
-        Entrant(row.name, kind, 1, cores)
-        for row in TARGETS.values()
-        if not row.gpu
-        for kind in allowed
-        if kind in row.precisions
-    )
-
-
-def has_alternatives(request: Request, cores: int) -> bool:
-    """Whether measuring decides, and there is more than one way to choose from."""
-    if not request.autoselects:
-        return False
-    here = [each for each in entrants(request, cores) if TARGETS[each.target].installed]
-    return len(here) > 1 or request.optimize == "throughput"
 
 
 def select(
@@ -164,8 +73,7 @@ def select(
             else:
                 running[result] = candidate
         if not running:
-            why = "; ".join(f"{each.entrant}: {each.problem}" for each in dropped)
-            raise ParityError(f"nothing on this host keeps parity: {why}", where=request.model_name)
+            raise NothingKeepsParityError(request, tuple(dropped))
         results = _timed(running, reference)
         if request.optimize == "throughput":
             rated = zip(results, running.values(), strict=True)

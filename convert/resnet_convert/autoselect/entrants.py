@@ -1,0 +1,130 @@
+"""Entrants: the ways in which this CPU could run the network, and what was found of each."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+
+from resnet_convert.parity.parity_error import RefusedError
+from resnet_convert.precision import Precise
+from resnet_convert.request import Request
+from resnet_convert.request.options import AUTO
+from resnet_serve.parity.latency import Latency, Ratio
+from resnet_serve.runtimes import TARGETS
+
+COMPARED_PRECISIONS = ("fp32", "bf16", "int8")  # FP16 computes in FP32 on CPUs
+
+
+@dataclass(frozen=True)
+class Entrant:
+    """A CPU target in a precision, as `instances` copies of `threads` threads each."""
+
+    target: str
+    precision: str
+    instances: int
+    threads: int
+
+    def __str__(self) -> str:
+        return f"{self.target} {self.precision}, {self.instances} × {self.threads} threads"
+
+
+@dataclass(frozen=True)
+class EntrantResult:
+    """What was found of an entrant; with a `problem` it was not timed.
+
+    `agreement` in [0, 1] is None where the outputs rank no classes.
+    """
+
+    entrant: Entrant
+    problem: str | None = None
+    agreement: float | None = None
+    times: Latency | None = None
+    speedup: Ratio | None = None
+    images_per_s: float | None = None
+
+    def to_json(self) -> dict[str, object]:
+        """The numbers, by name."""
+        return {
+            "entrant": str(self.entrant),
+            "problem": self.problem,
+            "agreement": self.agreement,
+            "median_ms": None if self.times is None else self.times.median_ms,
+            "speedup": None if self.speedup is None else self.speedup.to_json(),
+            "images_per_s": self.images_per_s,
+        }
+
+
+@dataclass(frozen=True)
+class Autoselection:
+    """All results, the best first, those with a problem last; `precise` is the winner's graph."""
+
+    aim: str
+    results: tuple[EntrantResult, ...]
+    precise: Precise = field(repr=False, compare=False)
+
+    @property
+    def winner(self) -> EntrantResult:
+        """The fastest that keeps parity."""
+        return self.results[0]
+
+    def advice(self) -> str | None:
+        """A sentence for the case that INT8 is not the fastest."""
+        quantized = [r for r in self.results if r.entrant.precision == "int8" and not r.problem]
+        if quantized and self.winner.entrant.precision != "int8":
+            return f"INT8 is not the fastest here: keep {self.winner.entrant.precision}"
+        return None
+
+    def applied_to(self, request: Request) -> Request:
+        """The request with the winner's target, precision and instances."""
+        best = self.winner.entrant
+        return replace(
+            request, target=best.target, precision=best.precision, instances=best.instances
+        )
+
+    def to_json(self) -> dict[str, object]:
+        """The aim, and every result."""
+        return {"aim": self.aim, "results": [each.to_json() for each in self.results]}
+
+
+class NothingKeepsParityError(RefusedError):
+    """Every entrant has a problem; `results` has them."""
+
+    def __init__(self, request: Request, results: tuple[EntrantResult, ...]) -> None:
+        self.aim, self.results = request.optimize, results
+        why = "; ".join(f"{each.entrant}: {each.problem}" for each in results)
+        better = request.calibration is not None and request.calibration_method != AUTO
+        following = replace(request, calibration_method=AUTO) if better else None
+        if following is None and request.precision not in (AUTO, "fp32"):
+            following = replace(request, precision="fp32", calibration=None)
+        super().__init__(
+            f"nothing on this host keeps parity: {why}",
+            where=request.model_name,
+            remedy=None if following is None else f"Try next: {following.command()}",
+        )
+
+    def facts(self) -> dict[str, object]:
+        """What was found of every entrant."""
+        return {"autoselect": {"results": [each.to_json() for each in self.results]}}
+
+
+def entrants(request: Request, cores: int) -> tuple[Entrant, ...]:
+    """Every CPU target in every precision that the request allows, installed or not."""
+    allowed: tuple[str, ...] = (request.precision,)
+    if request.precision == AUTO:
+        allowed = COMPARED_PRECISIONS
+    if request.calibration is None:
+        allowed = tuple(each for each in allowed if each != "int8")
+    return tuple(
+        Entrant(row.name, kind, 1, cores)
+        for row in TARGETS.values()
+        if not row.gpu
+        for kind in allowed
+        if kind in row.precisions
+    )
+
+
+def has_alternatives(request: Request, cores: int) -> bool:
+    """Whether measuring decides, and there is more than one way to choose from."""
+    if not request.autoselects:
+        return False
+    here = [each for each in entrants(request, cores) if TARGETS[each.target].installed]
+    return len(here) > 1 or request.optimize == "throughput"

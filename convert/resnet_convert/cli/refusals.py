@@ -1,0 +1,53 @@
+"""What a refusal shows before its error: the tables of a result, or the same as JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import typer
+
+from resnet_convert import deployment
+from resnet_convert.autoselect.entrants import NothingKeepsParityError
+from resnet_convert.cli import screen, tables
+from resnet_convert.conversion import Conversion
+from resnet_convert.parity.parity_error import GateError, RefusedError
+from resnet_convert.refusals.refused import ConversionRefusedError
+from resnet_serve import console
+
+
+@contextmanager
+def shown(*, as_json: bool) -> Iterator[None]:
+    """Show a refusal of the body, and raise it again."""
+    try:
+        yield
+    except RefusedError as refusal:
+        show(refusal, as_json=as_json)
+        raise
+
+
+def show_tables(conversion: Conversion) -> None:
+    """Print the tables of a conversion, deployed or refused, on stdout."""
+    for table in tables.all_of(conversion):
+        console.out.print(table)
+    console.out.print(screen.result_table(conversion))
+
+
+def show(refusal: RefusedError, *, as_json: bool) -> None:
+    """Print what was found until the refusal; the error itself is printed where it ends."""
+    if as_json:
+        result = refusal.result()
+        if isinstance(refusal, ConversionRefusedError):
+            result |= deployment.result(refusal.conversion)
+        typer.echo(json.dumps(result, indent=2, sort_keys=True))
+    elif isinstance(refusal, ConversionRefusedError):
+        show_tables(refusal.conversion)
+    elif isinstance(refusal, GateError):
+        console.out.print(screen.checks_table(f"{refusal.where}, refused", refusal.verdict))
+    elif isinstance(refusal, NothingKeepsParityError):
+        table = tables.autoselect_table(refusal.aim, refusal.results, selected=False)
+        console.out.print(table)
+    if isinstance(refusal, ConversionRefusedError):
+        for warning in refusal.conversion.warnings:
+            console.warn(warning)

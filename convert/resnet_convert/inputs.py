@@ -1,0 +1,71 @@
+"""The inputs of a conversion: the weights that a request names, and its two sets of images."""
+
+from __future__ import annotations
+
+from resnet_convert import validation
+from resnet_convert.request import Request, loading
+from resnet_convert.stage_log import Progress
+from resnet_serve.datasets import Images, open_images
+from resnet_serve.datasets.selection import spread
+from resnet_serve.datasets.synthetic import SyntheticImages
+from resnet_serve.weights import Weights, activations
+
+
+def load_weights(request: Request, progress: Progress) -> Weights:
+    """The weights that a request names, with the activation of their logits.
+
+    Raises `UsageError`, `InputFileError` and `HostError`.
+    """
+    loaded = loading.load_weights(request, progress.advance)
+    if not request.classifies:
+        return loaded
+    return activations.decide(
+        loaded,
+        kind=request.activation,
+        threshold=request.threshold,
+        images=validation.labelling(request.validation),
+    )
+
+
+def open_sets(request: Request, loaded: Weights) -> tuple[Images | None, Images]:
+    """Calibration and validation images; synthetic ones replace missing validation images only.
+
+    Raises `InputFileError` for a folder that cannot be used, `UsageError` for labels that the
+    classifier cannot decide about.
+    """
+    calibration = open_calibration(request)
+    if request.validation is None:
+        return calibration, SyntheticImages(side=max(loaded.preprocessing.crop))
+    # Of images that are only to be embedded, the folders need not be the network's classes.
+    given = (
+        validation.open_validation(request.validation, loaded.labels, loaded.activation)
+        if request.classifies
+        else open_images(request.validation, None, split=validation.SPLIT)
+    )
+    return calibration, spread(given, request.validation_images)
+
+
+def open_calibration(request: Request) -> Images | None:
+    """Calibration images, where some are given."""
+    if request.calibration is None:
+        return None
+    given = open_images(request.calibration, None, split="calibration")
+    return spread(given, request.calibration_images)
+
+
+def weights_summary(loaded: Weights) -> str:
+    """What was loaded, in one line."""
+    architecture = loaded.architecture
+    assumed = ", ".join(each.subject for each in loaded.assumptions)
+    return (
+        f"{architecture.name}, {architecture.parameters:,} parameters, "
+        f"{_outputs(loaded)}, from {loaded.source}" + (f"; assumed: {assumed}" if assumed else "")
+    )
+
+
+def _outputs(loaded: Weights) -> str:
+    """The classes, and how they are decided unless for one of them."""
+    count, activation = loaded.architecture.classes, loaded.activation
+    if activation.decides_classes:
+        return f"{count} classes"
+    return f"{count} output{'' if count == 1 else 's'} ({activation})"

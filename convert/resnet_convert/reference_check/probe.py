@@ -1,0 +1,43 @@
+"""Probe: the reference's logits on some images under any preprocessing, each computed once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from resnet_convert.parity.reference import BATCH_SIZE, Reference
+from resnet_serve.datasets import Images, pixel_batches
+from resnet_serve.datasets.selection import Selection
+from resnet_serve.preprocessing import Preprocessing
+from resnet_serve.runtimes import LOGITS
+
+
+@dataclass
+class Probe:
+    """Logits of one network on `images`; `advance` hears of every batch."""
+
+    reference: Reference
+    images: Images
+    advance: Callable[[], None]
+    _known: dict[Preprocessing, dict[int, NDArray[np.float32]]] = field(default_factory=dict)
+
+    def decisions(self, preprocessing: Preprocessing, rows: Sequence[int]) -> NDArray[np.int64]:
+        """The class of each of the rows, [len(rows)]; raises `ImageError`."""
+        return np.asarray(self.logits(preprocessing, rows).argmax(axis=1), dtype=np.int64)
+
+    def logits(self, preprocessing: Preprocessing, rows: Sequence[int]) -> NDArray[np.float32]:
+        """The logits of the rows, [len(rows),classes]; raises `ImageError`."""
+        known = self._known.setdefault(preprocessing, {})
+        missing = [row for row in rows if row not in known]
+        if missing:
+            model = self.reference.load()
+            chosen = Selection(self.images, tuple(missing))
+            left = iter(missing)
+            for pixels in pixel_batches(chosen, preprocessing, BATCH_SIZE):
+                found = model.run_all(preprocessing.normalize(pixels))[LOGITS]
+                known.update((next(left), each) for each in found)
+                self.advance()
+        return np.stack([known[row] for row in rows])

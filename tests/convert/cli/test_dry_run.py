@@ -1,0 +1,97 @@
+"""`--dry-run` ends as the conversion would: the same code, the same message, nothing written."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from PIL import Image
+
+Call = Callable[..., tuple[int, str, str]]
+pytestmark = pytest.mark.usefixtures("quick", "traced_once")
+DIGITS = ("--arch", "resnet20", "--weights", "digits", "--target", "onnxruntime")
+
+
+def write_files(place: Path) -> None:
+    """What the wrong options below name."""
+    (place / "text.pth").write_text("not a checkpoint")
+    (place / "labels.txt").write_text("one\ntwo\n")
+    (place / "bad.json").write_text('{"unknown_field": 1}')
+    (place / "file").write_text("")
+    (place / "empty").mkdir()
+    for name in ("0", "cat"):
+        (place / "images" / name).mkdir(parents=True)
+        Image.new("RGB", (8, 8)).save(place / "images" / name / "a.png")
+    (place / "flat").mkdir()
+    Image.new("RGB", (8, 8)).save(place / "flat" / "a.png")
+    (place / "taken").mkdir()
+    (place / "taken" / "resnet20").write_text("a file")
+    torch.save({"fc.weight": torch.zeros(2, 2)}, place / "strange.pth")
+
+
+WRONG = {
+    "unknown network": ("--arch", "resnet21"),
+    "no checkpoint": ("--arch", "resnet20", "--weights", "nowhere.pth"),
+    "a text": ("--arch", "resnet20", "--weights", "text.pth"),
+    "other tensors": ("--arch", "resnet20", "--weights", "strange.pth"),
+    "too few labels": (*DIGITS, "--labels", "labels.txt"),
+    "no labels file": (*DIGITS, "--labels", "nowhere.txt"),
+    "preprocessing": (*DIGITS, "--preprocessing", "bad.json"),
+    "no folder": (*DIGITS, "--validation", "nowhere"),
+    "empty folder": (*DIGITS, "--validation", "empty"),
+    "another class": (*DIGITS, "--validation", "images"),
+    "no calibration": (*DIGITS, "--precision", "int8"),
+    "empty calibration": (*DIGITS, "--precision", "int8", "--calibration", "empty"),
+    "repository": (*DIGITS, "--repository", "file"),
+    "name": (*DIGITS, "--name", "../up"),
+    "expectation without images": (*DIGITS, "--expect-top1", 90),
+    "expectation without labels": (*DIGITS, "--validation", "flat", "--expect-top1", 90),
+    "a file in the way": (*DIGITS, "--repository", "taken"),
+}
+
+
+def errors(err: str) -> list[str]:
+    return [line for line in err.splitlines() if line.startswith("error:")]
+
+
+@pytest.mark.parametrize("words", WRONG.values(), ids=WRONG)
+def test_it_ends_as_the_conversion_would(
+    call: Call, tmp_path: Path, words: tuple[object, ...]
+) -> None:
+    write_files(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    code, _, err = call(*words, "--dry-run")
+    assert sorted(tmp_path.rglob("*")) == before
+    assert code in (2, 4, 5)
+    real_code, _, real_err = call(*words)
+    assert (code, errors(err)) == (real_code, errors(real_err))
+
+
+def test_what_is_found_is_shown(call: Call, tmp_path: Path) -> None:
+    words = ("--validation", "digits", "--validation-images", 30, "--expect-top1", 97)
+    code, out, _ = call(*DIGITS, *words, "--dry-run", "--json")
+    assert code == 0
+    steps = {step["stage"]: step for step in json.loads(out)}
+    assert steps["weights"]["does"].startswith("resnet20, 269,722 parameters, 10 classes")
+    assert steps["parity"]["does"] == "30 images, with labels"
+    assert "reference" in steps
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_step_that_fails_is_marked(call: Call, tmp_path: Path) -> None:
+    write_files(tmp_path)
+    _, out, _ = call(*DIGITS, "--validation", "empty", "--dry-run", "--json")
+    assert [s["stage"] for s in json.loads(out) if s["status"] == "missing"] == ["parity"]
+
+
+def test_no_pickled_code_is_run(call: Call, tmp_path: Path) -> None:
+    class Ran:
+        def __reduce__(self) -> tuple[object, tuple[str]]:
+            return exec, (f"open({str(tmp_path / 'ran')!r}, 'w')",)
+
+    torch.save({"model": Ran()}, tmp_path / "code.pth")
+    call("--arch", "resnet20", "--weights", "code.pth", "--trust-pickle", "--dry-run")
+    assert not (tmp_path / "ran").exists()
