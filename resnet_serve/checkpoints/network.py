@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resnet_serve.architectures import Architecture
+from resnet_serve.architectures import ARCHITECTURES, Architecture
 from resnet_serve.architectures.fitting import OWN, candidates, inferred, listed
+from resnet_serve.checkpoints.evidence import Said
 from resnet_serve.checkpoints.reading import Checkpoint
 from resnet_serve.checkpoints.sidecar_files import CONFIG_FILE, Sidecar
 from resnet_serve.checkpoints.states.arithmetic import conflicts
@@ -36,29 +38,86 @@ class Identified:
 def network_of(found: Checkpoint, described: Sidecar, given: Architecture | None) -> Identified:
     """The network of a checkpoint; `given` is the architecture from the options.
 
-    Raises `InputFileError` where none is given and the checkpoint does not determine it.
+    Raises `InputFileError` where none is given and the checkpoint does not determine it, and where
+    the file names another network with the same tensors than the one given.
     """
-    doubts = "; ".join(described.doubts)
+    said = _said(found, described)
+    doubts = [*described.doubts, *_doubts(said, described)]
     if given is not None:
         architecture = _fitted(given, found.tensors)
         _check_arithmetic(found, architecture)
-        notice = f"{doubts}: it is read as a {architecture.name} nevertheless"
-        return Identified(architecture, _recorded(found, described), (notice,) if doubts else ())
+        _check_same(architecture, found, said, described)
+        notice = f"{'; '.join(doubts)}: it is read as a {architecture.name} nevertheless"
+        recorded = _recorded(architecture, said, described)
+        return Identified(architecture, recorded, (notice,) if doubts else ())
     if doubts:
+        where = found.path.with_name(CONFIG_FILE) if described.doubts else found.path
         raise InputFileError(
-            f"{doubts}: its tensors alone do not show what it computes",
-            where=found.path.with_name(CONFIG_FILE),
+            f"{'; '.join(doubts)}: its tensors alone do not show what it computes",
+            where=where,
             remedy="Give --arch if it computes the same, or --module with its own code.",
         )
-    return _inferred(found, described)
+    return _inferred(found, said, described)
 
 
-def _recorded(found: Checkpoint, described: Sidecar) -> bool:
-    named = found.metadata.get("architecture", described.architecture)
-    return named is not None or described.strided is not None
+def _said(found: Checkpoint, described: Sidecar) -> Said | None:
+    """The network that the file or one beside it names: our own metadata first."""
+    for each in found.evidence.networks:
+        if row_of(each.value) is not None:
+            return each
+    if described.architecture is not None:
+        return Said(f"{CONFIG_FILE}: architecture", described.architecture)
+    return next(iter(found.evidence.networks), None)
 
 
-def _inferred(found: Checkpoint, described: Sidecar) -> Identified:
+def row_of(name: str) -> str | None:
+    """The row of the family that a name means, however it is spelt: "ResNet-50", "resnet50.a1"."""
+    plain = _plain(name.partition(".")[0])
+    return next((row for row in ARCHITECTURES if _plain(row) == plain), None)
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[\W_]", "", name.lower())
+
+
+def _doubts(said: Said | None, described: Sidecar) -> tuple[str, ...]:
+    """A residual network that is not in the family; other names say nothing of the arithmetic."""
+    if said is None or described.architecture is not None or row_of(said.value) is not None:
+        return ()
+    if not re.search(r"res2?ne\w*\d|plain\D?\d", said.value.lower()):
+        return ()
+    return (f"its {said.field} is {said.value!r:.60}, which is not in the family",)
+
+
+def _check_same(
+    given: Architecture, found: Checkpoint, said: Said | None, described: Sidecar
+) -> None:
+    named = None if said is None else row_of(said.value)
+    rows = {row.name: row for row in candidates(found.tensors)}
+    if said is not None and named in rows and named != given.name:
+        what = f"its {said.field} is {said.value!r}"
+    elif said is None and described.strided is not None and given.strided != described.strided:
+        named = next((n for n, row in rows.items() if row.strided == described.strided), None)
+        what = f"{CONFIG_FILE} halves the image in the {described.strided} convolutions"
+    else:
+        return
+    if named is None or given.name not in rows:
+        return  # `fitting` says what does not fit
+    raise InputFileError(
+        f"{what}, --arch is {given.name}: the tensors are the same, what is computed is not",
+        where=found.path,
+        remedy=f"Give --arch {named}.",
+    )
+
+
+def _recorded(row: Architecture, said: Said | None, described: Sidecar) -> bool:
+    """Whether the file or one beside it says what the network computes."""
+    if said is not None:
+        return row_of(said.value) == row.name
+    return described.recorded
+
+
+def _inferred(found: Checkpoint, said: Said | None, described: Sidecar) -> Identified:
     """The network that the file or its sidecar files name, or else the first that fits.
 
     Then other networks that fit too are its twins.
@@ -69,15 +128,18 @@ def _inferred(found: Checkpoint, described: Sidecar) -> Identified:
     if not alike:
         _check_arithmetic(found, fits[0])
     row, *others = alike
-    recorded = _recorded(found, described)
-    named = found.metadata.get("architecture", described.architecture)
+    named = None if said is None else row_of(said.value)
     for each in (row, *others):
         if each.name == named:
-            return Identified(each, recorded)
+            return Identified(each, recorded=True)
+    notices: tuple[str, ...] = ()
+    if said is not None:
+        notices = (f"its {said.field} is {said.value!r:.60}; by its tensors it is a {row.name}",)
     for each in (row, *others):
         if each.strided == described.strided:
-            return Identified(each, recorded)
-    return Identified(row, recorded, twins=tuple(each.name for each in others))
+            return Identified(each, described.recorded, notices)
+    twins = tuple(each.name for each in others)
+    return Identified(row, said is None and described.recorded, notices, twins)
 
 
 def _check_arithmetic(found: Checkpoint, architecture: Architecture) -> None:

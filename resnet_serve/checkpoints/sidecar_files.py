@@ -23,7 +23,8 @@ class Sidecar:
     """The content of a checkpoint's sidecar files; every field may be missing.
 
     `architecture` and `strided` are as in `Architecture`; tensors do not show them with certainty.
-    `doubts` are reasons, as text, why the network may not compute as one of the family.
+    `doubts` are reasons, as text, why the network may not compute as one of the family; `recorded`
+    says that there is a file of one of these libraries.
     """
 
     preprocessing: Preprocessing | None = None
@@ -32,10 +33,7 @@ class Sidecar:
     strided: str | None = None
     doubts: tuple[str, ...] = ()
     activation: Kind | None = None
-
-    def labels_of(self, classes: int) -> tuple[str, ...] | None:
-        """The class names, or None where they are not as many as the `classes`."""
-        return self.labels if self.labels and len(self.labels) == classes else None
+    recorded: bool = False
 
 
 def read(checkpoint: Path, *, overridden: bool = False, transform: Step | None = None) -> Sidecar:
@@ -61,6 +59,7 @@ def _beside(checkpoint: Path, *, overridden: bool) -> Sidecar:
             timm_files.labels(config),
             architecture=timm_files.architecture(config),
             doubts=timm_files.doubts(config),
+            recorded=True,
         )
     if not transformers_files.is_config(config):
         return Sidecar()
@@ -74,6 +73,7 @@ def _beside(checkpoint: Path, *, overridden: bool) -> Sidecar:
         strided=transformers_files.strided(config),
         doubts=transformers_files.doubts(config),
         activation=transformers_files.activation(config),
+        recorded=True,
     )
 
 

@@ -5,6 +5,7 @@
 | `loading` | `--weights`: published files, the digits network, random, checkpoints |
 | `custom_modules` | the weights of a network of the user's own (`--module`) |
 | `class_names` | class names: built-in data sets, or a file |
+| `classes` | the class names of a network: given, found or assumed |
 | `defaults` | what is taken where no file says it |
 | `activations` | softmax, sigmoid or none: decided, assumed or asked for |
 | `stated_activation` | what the files say of it |

@@ -7,6 +7,7 @@ order).
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 from pathlib import Path
 
@@ -19,6 +20,13 @@ def built_in(name: str) -> tuple[str, ...]:
     """The class names of a data set in `BUILT_IN`."""
     text = resources.files("resnet_serve").joinpath(f"labels/{name}.txt").read_text("utf-8")
     return tuple(text.splitlines())
+
+
+@cache
+def wordnet_ids() -> tuple[str, ...]:
+    """The WordNet ids of ImageNet-1k's classes ("n01440764"), in the order of its names."""
+    text = resources.files("resnet_serve").joinpath("labels/imagenet1k.wnid").read_text("utf-8")
+    return tuple(text.split())
 
 
 def resolve(source: str | Path) -> tuple[str, ...]:

@@ -27,7 +27,7 @@ from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional
 from resnet_serve.preprocessing import Preprocessing
-from resnet_serve.weights import class_names, defaults, stated_activation
+from resnet_serve.weights import class_names, classes, defaults, stated_activation
 from resnet_serve.weights.assumptions import Assumption, Subject
 
 if TYPE_CHECKING:
@@ -217,8 +217,6 @@ def _file(
     notices = found.notices + identified.notices
     assumptions = defaults.network_assumed(architecture.name, identified.twins)
     state = fitting(dict(found.tensors), architecture, found.path)
-    if labels is not None:
-        check_label_count(labels, architecture.classes)
     if not identified.recorded and published is None:
         assumptions += (defaults.arithmetic_assumed(architecture.name),)
     stored = metadata.Metadata(found.path, found.metadata)
@@ -238,22 +236,28 @@ def _file(
         if not overridden:
             table = defaults.table_of(architecture)
             assumptions += (defaults.preprocessing_assumed(preprocessing, table),)
-    names = labels or stored.labels(architecture.classes)
-    names = names or described.labels_of(architecture.classes)
-    if names is None and published is None:
-        assumptions += defaults.labels_assumed(architecture.classes)
+    named = classes.decide(
+        architecture.classes,
+        labels,
+        found.path,
+        own=stored.labels(architecture.classes),
+        evidence=found.evidence,
+        beside=described.labels,
+    )
+    if published is None:
+        assumptions += named.assumptions
     return Weights(
         architecture=architecture,
         state=state,
         preprocessing=preprocessing,
-        labels=names or class_names.default(architecture.classes),
+        labels=named.labels,
         source=found.source,
         sha256=found.sha256,
         trained=stored.trained(),
         training=training,
         activation=activation,
         activation_from=activation_from,
-        notices=notices,
+        notices=notices + named.notices,
         assumptions=assumptions,
         trusted_pickle=found.trusted_pickle,
     )

@@ -33,11 +33,9 @@ def test_the_config_of_another_library_is_none_of_ours(tmp_path: Path, data: obj
     assert read(tmp_path / "elsewhere" / "net.pth") == Sidecar()
 
 
-@pytest.mark.parametrize(("classes", "taken"), [(2, ("a", "b c")), (3, None)])
-def test_class_names_are_taken_when_they_are_as_many(
-    tmp_path: Path, classes: int, taken: object
-) -> None:
-    assert beside(tmp_path, {**A1, "label_names": ["a", " b  c "]}).labels_of(classes) == taken
+def test_timm_s_class_names_are_each_on_one_line(tmp_path: Path) -> None:
+    found = beside(tmp_path, {**A1, "label_names": ["a", " b  c "]})
+    assert (found.labels, found.recorded) == (("a", "b c"), True)
 
 
 @pytest.mark.parametrize("text", ["", "{", "[" * 100_000, "\x00"])
@@ -53,8 +51,7 @@ def test_transformers_files_say_how_images_are_seen_and_what_the_classes_are(
     assert found.preprocessing == Preprocessing(
         resize=256, interpolation="bicubic", mean=IMAGENET_MEAN, std=IMAGENET_STD
     )
-    assert found.labels_of(2) == ("tench", "gold fish")
-    assert found.labels_of(3) is None
+    assert found.labels == ("tench", "gold fish")
 
 
 @pytest.mark.parametrize(

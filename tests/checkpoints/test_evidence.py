@@ -1,0 +1,64 @@
+"""What checkpoint files say beside their tensors, as training scripts and libraries write it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+import pytest
+
+from resnet_serve.checkpoints import evidence
+from resnet_serve.checkpoints.evidence import Names, Said
+
+
+@pytest.mark.parametrize(
+    ("loaded", "said"),
+    [
+        ({"arch": "resnet50", "state_dict": {}}, Said("arch", "resnet50")),
+        (
+            {"hyper_parameters": {"model_name": "resnet18", "lr": 0.1}},
+            Said("hyper_parameters.model_name", "resnet18"),
+        ),
+        ({"args": Namespace(arch="resnet34", epochs=3)}, Said("args.arch", "resnet34")),
+        ({"model": {"arch": "plain20", "state_dict": {}}}, Said("model.arch", "plain20")),
+    ],
+)
+def test_the_network_is_found_where_training_scripts_put_it(loaded: object, said: Said) -> None:
+    assert evidence.of(loaded, {}).networks == (said,)
+
+
+@pytest.mark.parametrize(
+    ("loaded", "field", "names"),
+    [
+        ({"class_to_idx": {"dog": 1, "cat": 0}}, "class_to_idx", ("cat", "dog")),
+        ({"idx_to_class": {1: "dog", 0: "cat"}}, "idx_to_class", ("cat", "dog")),
+        ({"classes": ["cat", "dog"]}, "classes", ("cat", "dog")),
+        (
+            {"meta": {"dataset_meta": {"classes": ("cat", "dog")}}},
+            "meta.dataset_meta.classes",
+            ("cat", "dog"),
+        ),
+        ({"meta": {"CLASSES": ["cat", "dog"]}}, "meta.CLASSES", ("cat", "dog")),
+        ({"hparams": {"class_names": ["a b", "c"]}}, "hparams.class_names", ("a b", "c")),
+        ({"class_to_idx": {"cat": 0, "dog": 2}}, "class_to_idx", ()),
+    ],
+)
+def test_class_names_are_in_the_order_of_their_numbers(
+    loaded: object, field: str, names: tuple[str, ...]
+) -> None:
+    assert evidence.of(loaded, {}).names == (Names(field, names),)
+
+
+def test_numbered_names_are_believed_before_lists() -> None:
+    loaded = {"classes": ["cat", "dog"], "class_to_idx": {"dog": 0, "cat": 1}}
+    assert [each.field for each in evidence.of(loaded, {}).names] == ["class_to_idx", "classes"]
+
+
+@pytest.mark.parametrize("loaded", [None, [1], {"classes": 10}, {"labels": [0, 1]}, {"arch": ""}])
+def test_what_names_nothing_is_no_evidence(loaded: object) -> None:
+    assert evidence.of(loaded, {}) == evidence.Evidence()
+
+
+def test_the_metadata_of_a_safetensors_file_counts() -> None:
+    found = evidence.of({}, {"arch": "resnet50", "class_to_idx": '{"dog": 0}', "format": "pt"})
+    assert found.networks == (Said("metadata.arch", "resnet50"),)
+    assert found.names == (Names("metadata.class_to_idx", ("dog",)),)

@@ -1,0 +1,83 @@
+"""The class names of a network: from where, in which order, and when they are refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from resnet_serve import weights
+from resnet_serve.architectures import find
+from resnet_serve.checkpoints.evidence import Evidence, Names
+from resnet_serve.errors import InputFileError, UsageError
+from resnet_serve.weights import class_names
+from resnet_serve.weights.classes import decide
+
+FILE = Path("net.pth")
+TWO = Evidence(names=(Names("class_to_idx", ("cat", "dog")),))
+
+
+def test_the_names_of_the_file_are_used_and_that_is_said() -> None:
+    found = decide(2, None, FILE, evidence=TWO)
+    assert found.labels == ("cat", "dog")
+    assert found.notices == ("the class names are those of class_to_idx in net.pth",)
+
+
+def test_given_names_in_another_order_are_refused_and_other_names_are_taken() -> None:
+    with pytest.raises(InputFileError, match=r"different orders: class 0 is 'dog'.*Omit --labels"):
+        decide(2, ("dog", "Cat"), FILE, evidence=TWO)
+    assert decide(2, ("chat", "chien"), FILE, evidence=TWO).labels == ("chat", "chien")
+    assert decide(2, ("cat", "dog"), FILE, evidence=TWO).labels == ("cat", "dog")
+
+
+def test_two_fields_that_contradict_each_other_are_refused_and_the_remedy_works() -> None:
+    both = Evidence(names=(*TWO.names, Names("classes", ("dog", "cat"))))
+    with pytest.raises(InputFileError, match="Give --labels FILE in the order of class_to_idx"):
+        decide(2, None, FILE, evidence=both)
+    assert decide(2, ("cat", "dog"), FILE, evidence=both).labels == ("cat", "dog")
+
+
+def test_too_few_or_too_many_names_are_left_out_and_that_is_said() -> None:
+    found = decide(3, None, FILE, evidence=TWO, beside=("a",) * 1000)
+    assert found.labels == ("class 0", "class 1", "class 2")
+    assert found.notices == (
+        "class_to_idx has 2 names for 3 classes: it is not used",
+        "config.json has 1000 names for 3 classes: it is not used",
+    )
+    with pytest.raises(UsageError, match="2 labels for a network of 3 classes"):
+        decide(3, ("a", "b"), FILE)
+
+
+def test_placeholders_of_transformers_name_nothing() -> None:
+    assert decide(2, None, FILE, beside=("LABEL_0", "LABEL_1")).labels == ("class 0", "class 1")
+
+
+def test_wordnet_ids_are_imagenet_s_names_and_have_its_order() -> None:
+    ids = class_names.wordnet_ids()
+    said = Evidence(names=(Names("class_to_idx", ids),))
+    found = decide(1000, None, FILE, evidence=said)
+    assert found.labels == class_names.built_in("imagenet1k")
+    assert found.assumptions == ()
+    backwards = tuple(reversed(class_names.built_in("imagenet1k")))
+    with pytest.raises(InputFileError, match="different orders"):
+        decide(1000, backwards, FILE, evidence=said)
+
+
+def test_the_shipped_wordnet_ids_are_a_thousand_in_order() -> None:
+    ids = class_names.wordnet_ids()
+    assert len(set(ids)) == 1000
+    assert list(ids) == sorted(ids)
+    named = dict(zip(ids, class_names.built_in("imagenet1k"), strict=True))
+    known = {"n01440764": "tench", "n02123045": "tabby", "n02099601": "golden retriever"}
+    assert {key: named[key] for key in known} == known
+
+
+def test_a_checkpoint_with_class_to_idx_is_served_with_its_names(
+    tmp_path: Path, state: dict[str, Tensor]
+) -> None:
+    numbers = {f"digit {9 - index}": index for index in range(10)}
+    torch.save({"state_dict": state, "class_to_idx": numbers}, tmp_path / "net.pth")
+    found = weights.load(str(tmp_path / "net.pth"), find("resnet20"))
+    assert found.labels[0] == "digit 9"
