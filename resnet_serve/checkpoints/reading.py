@@ -13,8 +13,8 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from resnet_serve.checkpoints import evidence, files, state_dicts
-from resnet_serve.checkpoints.evidence import Evidence
+from resnet_serve.checkpoints import files, recorded, state_dicts
+from resnet_serve.checkpoints.recorded import Recorded
 from resnet_serve.checkpoints.sources import hub
 from resnet_serve.checkpoints.states import (
     containers,
@@ -101,7 +101,7 @@ class Checkpoint:
 
     `source` names the file, and the place of the network in it, in a passport. `notices` are
     sentences for the user. `trusted_pickle` says that pickled code was run. `modules` are those of
-    a pickled network, whose code was not run, `transform` that of its images; `evidence` is what
+    a pickled network, whose code was not run, `transform` that of its images; `recorded` is what
     the file says beside its tensors.
     """
 
@@ -114,7 +114,7 @@ class Checkpoint:
     trusted_pickle: bool
     modules: Mapping[str, PickledModule] = field(default_factory=dict)
     transform: Step | None = None
-    evidence: Evidence = field(default_factory=Evidence)
+    recorded: Recorded = field(default_factory=Recorded)
 
 
 def read(
@@ -174,7 +174,7 @@ def read(
         trusted_pickle=contents.trusted_pickle,
         modules=_inside(contents.modules, chosen.place),
         transform=contents.transform,
-        evidence=evidence.of(contents.loaded, contents.metadata),
+        recorded=recorded.of(contents.loaded, contents.metadata),
     )
 
 

@@ -241,7 +241,7 @@ def _file(
         labels,
         found.path,
         own=stored.labels(architecture.classes),
-        evidence=found.evidence,
+        recorded=found.recorded,
         beside=described.labels,
     )
     if published is None:

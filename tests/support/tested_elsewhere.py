@@ -160,10 +160,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/checkpoints/test_files.py",
         "read with the safetensors file that carries it",
     ),
-    "resnet_serve/checkpoints/network.py": (
-        "tests/weights/test_loading.py",
-        "loading a checkpoint is what it does",
-    ),
     "resnet_serve/checkpoints/transformers_files.py": (
         "tests/checkpoints/test_sidecar_files.py",
         "found and read as one of the sidecar files",

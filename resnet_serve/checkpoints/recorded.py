@@ -1,4 +1,4 @@
-"""Evidence: what a checkpoint file says of its network and its classes beside the tensors.
+"""Recorded: what a checkpoint file says of its network and its classes beside the tensors.
 
 | field | of | decides |
 |---|---|---|
@@ -46,15 +46,15 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Recorded:
     """What a file says; `networks` and `names` are in the order in which they are believed."""
 
     networks: tuple[Said, ...] = ()
     names: tuple[Names, ...] = ()
 
 
-def of(loaded: object, metadata: Mapping[str, str]) -> Evidence:
-    """The evidence in the object that was loaded from a file, and in the file's metadata."""
+def of(loaded: object, metadata: Mapping[str, str]) -> Recorded:
+    """What is recorded in the object that was loaded from a file, and in the file's metadata."""
     sources = [*_places(loaded, (), 0), *_places(_parsed(metadata), ("metadata",), 0)]
     networks = [
         Said(_field(place, key), fields[key])
@@ -69,13 +69,13 @@ def of(loaded: object, metadata: Mapping[str, str]) -> Evidence:
         for key in keys
         if (found := read(fields.get(key))) is not None
     ]
-    return Evidence(tuple(networks), tuple(names))
+    return Recorded(tuple(networks), tuple(names))
 
 
 def _places(
     value: object, place: tuple[str, ...], depth: int
 ) -> Iterator[tuple[tuple[str, ...], Mapping[str, Any]]]:
-    """The mappings that may have evidence: a container, its settings, and so on."""
+    """The mappings that may record something: a container, its settings, and so on."""
     fields = _fields(value)
     if fields is None:
         return
@@ -102,7 +102,7 @@ def _of_classes(key: str) -> bool:
 def _parsed(metadata: Mapping[str, str]) -> dict[str, Any]:
     """Metadata are texts; of those in JSON, the value.
 
-    What we write ourselves is read and checked by `metadata`, and is no evidence of another kind.
+    What we write ourselves is read and checked by `metadata`, and is not repeated here.
     """
     found: dict[str, Any] = {}
     for key, text in metadata.items():
