@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 from resnet_serve.architectures import ARCHITECTURES, Architecture
 from resnet_serve.architectures.fitting import OWN, candidates, inferred, listed
 from resnet_serve.checkpoints.reading import Checkpoint
-from resnet_serve.checkpoints.recorded import Said
 from resnet_serve.checkpoints.sidecar_files import CONFIG_FILE, Sidecar
+from resnet_serve.checkpoints.statements import Said
 from resnet_serve.checkpoints.states.arithmetic import conflicts
 from resnet_serve.errors import InputFileError
 from resnet_serve.preprocessing import CHANNELS
@@ -62,12 +62,12 @@ def network_of(found: Checkpoint, described: Sidecar, given: Architecture | None
 
 def _said(found: Checkpoint, described: Sidecar) -> Said | None:
     """The network that the file or one beside it names: our own metadata first."""
-    for each in found.recorded.networks:
+    for each in found.statements.networks:
         if row_of(each.value) is not None:
             return each
     if described.architecture is not None:
         return Said(f"{CONFIG_FILE}: architecture", described.architecture)
-    return next(iter(found.recorded.networks), None)
+    return next(iter(found.statements.networks), None)
 
 
 def row_of(name: str) -> str | None:

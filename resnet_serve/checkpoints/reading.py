@@ -13,9 +13,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING
 
-from resnet_serve.checkpoints import files, recorded, state_dicts
-from resnet_serve.checkpoints.recorded import Recorded
+from resnet_serve.checkpoints import files, state_dicts, statements
 from resnet_serve.checkpoints.sources import hub
+from resnet_serve.checkpoints.statements import Statements
 from resnet_serve.checkpoints.states import (
     containers,
     matching,
@@ -101,7 +101,7 @@ class Checkpoint:
 
     `source` names the file, and the place of the network in it, in a passport. `notices` are
     sentences for the user. `trusted_pickle` says that pickled code was run. `modules` are those of
-    a pickled network, whose code was not run, `transform` that of its images; `recorded` is what
+    a pickled network, whose code was not run, `transform` that of its images; `statements` is what
     the file says beside its tensors.
     """
 
@@ -114,7 +114,7 @@ class Checkpoint:
     trusted_pickle: bool
     modules: Mapping[str, PickledModule] = field(default_factory=dict)
     transform: Step | None = None
-    recorded: Recorded = field(default_factory=Recorded)
+    statements: Statements = field(default_factory=Statements)
 
 
 def read(
@@ -174,7 +174,7 @@ def read(
         trusted_pickle=contents.trusted_pickle,
         modules=_inside(contents.modules, chosen.place),
         transform=contents.transform,
-        recorded=recorded.of(contents.loaded, contents.metadata),
+        statements=statements.of(contents.loaded, contents.metadata),
     )
 
 

@@ -1,6 +1,6 @@
 """The class names of a network: given, or found in its checkpoint or beside it, or assumed.
 
-First found, first taken: `--labels`, our own metadata, the fields of the file (`recorded`),
+First found, first taken: `--labels`, our own metadata, the fields of the file (`statements`),
 `config.json`. Names that are not as many as the classes are left out, and that is said. Given names
 in another order than the file's are refused: every decision would be called something else.
 """
@@ -13,8 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_serve.checkpoints.recorded import Names, Recorded
 from resnet_serve.checkpoints.sidecar_files import CONFIG_FILE
+from resnet_serve.checkpoints.statements import Names, Statements
 from resnet_serve.datasets import check_label_count
 from resnet_serve.errors import InputFileError
 from resnet_serve.weights import class_names, defaults
@@ -38,7 +38,7 @@ def decide(
     path: Path,
     *,
     own: tuple[str, ...] | None = None,
-    recorded: Recorded = Recorded(),  # noqa: B008 - frozen
+    statements: Statements = Statements(),  # noqa: B008 - frozen
     beside: tuple[str, ...] | None = None,
 ) -> Classes:
     """The class names of a network with `count` classes.
@@ -50,7 +50,7 @@ def decide(
     if given is not None:
         check_label_count(given, count)
     sources = [Names(OWN, own)] if own is not None else []
-    sources += [*recorded.names, *([Names(CONFIG_FILE, beside)] if beside is not None else [])]
+    sources += [*statements.names, *([Names(CONFIG_FILE, beside)] if beside is not None else [])]
     usable = [each for each in sources if len(each.names) == count and not _numbered(each.names)]
     notices = tuple(_left_out(each, count) for each in sources if len(each.names) != count)
     if given is not None:

@@ -241,7 +241,7 @@ def _file(
         labels,
         found.path,
         own=stored.labels(architecture.classes),
-        recorded=found.recorded,
+        statements=found.statements,
         beside=described.labels,
     )
     if published is None:

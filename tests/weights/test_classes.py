@@ -10,37 +10,37 @@ from torch import Tensor
 
 from resnet_serve import weights
 from resnet_serve.architectures import find
-from resnet_serve.checkpoints.recorded import Names, Recorded
+from resnet_serve.checkpoints.statements import Names, Statements
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.weights import class_names
 from resnet_serve.weights.classes import decide
 
 FILE = Path("net.pth")
-TWO = Recorded(names=(Names("class_to_idx", ("cat", "dog")),))
+TWO = Statements(names=(Names("class_to_idx", ("cat", "dog")),))
 
 
 def test_the_names_of_the_file_are_used_and_that_is_said() -> None:
-    found = decide(2, None, FILE, recorded=TWO)
+    found = decide(2, None, FILE, statements=TWO)
     assert found.labels == ("cat", "dog")
     assert found.notices == ("the class names are those of class_to_idx in net.pth",)
 
 
 def test_given_names_in_another_order_are_refused_and_other_names_are_taken() -> None:
     with pytest.raises(InputFileError, match=r"different orders: class 0 is 'dog'.*Omit --labels"):
-        decide(2, ("dog", "Cat"), FILE, recorded=TWO)
-    assert decide(2, ("chat", "chien"), FILE, recorded=TWO).labels == ("chat", "chien")
-    assert decide(2, ("cat", "dog"), FILE, recorded=TWO).labels == ("cat", "dog")
+        decide(2, ("dog", "Cat"), FILE, statements=TWO)
+    assert decide(2, ("chat", "chien"), FILE, statements=TWO).labels == ("chat", "chien")
+    assert decide(2, ("cat", "dog"), FILE, statements=TWO).labels == ("cat", "dog")
 
 
 def test_two_fields_that_contradict_each_other_are_refused_and_the_remedy_works() -> None:
-    both = Recorded(names=(*TWO.names, Names("classes", ("dog", "cat"))))
+    both = Statements(names=(*TWO.names, Names("classes", ("dog", "cat"))))
     with pytest.raises(InputFileError, match="Give --labels FILE in the order of class_to_idx"):
-        decide(2, None, FILE, recorded=both)
-    assert decide(2, ("cat", "dog"), FILE, recorded=both).labels == ("cat", "dog")
+        decide(2, None, FILE, statements=both)
+    assert decide(2, ("cat", "dog"), FILE, statements=both).labels == ("cat", "dog")
 
 
 def test_too_few_or_too_many_names_are_left_out_and_that_is_said() -> None:
-    found = decide(3, None, FILE, recorded=TWO, beside=("a",) * 1000)
+    found = decide(3, None, FILE, statements=TWO, beside=("a",) * 1000)
     assert found.labels == ("class 0", "class 1", "class 2")
     assert found.notices == (
         "class_to_idx has 2 names for 3 classes: it is not used",
@@ -56,13 +56,13 @@ def test_placeholders_of_transformers_name_nothing() -> None:
 
 def test_wordnet_ids_are_imagenet_s_names_and_have_its_order() -> None:
     ids = class_names.wordnet_ids()
-    said = Recorded(names=(Names("class_to_idx", ids),))
-    found = decide(1000, None, FILE, recorded=said)
+    said = Statements(names=(Names("class_to_idx", ids),))
+    found = decide(1000, None, FILE, statements=said)
     assert found.labels == class_names.built_in("imagenet1k")
     assert found.assumptions == ()
     backwards = tuple(reversed(class_names.built_in("imagenet1k")))
     with pytest.raises(InputFileError, match="different orders"):
-        decide(1000, backwards, FILE, recorded=said)
+        decide(1000, backwards, FILE, statements=said)
 
 
 def test_the_shipped_wordnet_ids_are_a_thousand_in_order() -> None:

@@ -6,8 +6,8 @@ from argparse import Namespace
 
 import pytest
 
-from resnet_serve.checkpoints import recorded
-from resnet_serve.checkpoints.recorded import Names, Said
+from resnet_serve.checkpoints import statements
+from resnet_serve.checkpoints.statements import Names, Said
 
 
 @pytest.mark.parametrize(
@@ -23,7 +23,7 @@ from resnet_serve.checkpoints.recorded import Names, Said
     ],
 )
 def test_the_network_is_found_where_training_scripts_put_it(loaded: object, said: Said) -> None:
-    assert recorded.of(loaded, {}).networks == (said,)
+    assert statements.of(loaded, {}).networks == (said,)
 
 
 @pytest.mark.parametrize(
@@ -45,20 +45,20 @@ def test_the_network_is_found_where_training_scripts_put_it(loaded: object, said
 def test_class_names_are_in_the_order_of_their_numbers(
     loaded: object, field: str, names: tuple[str, ...]
 ) -> None:
-    assert recorded.of(loaded, {}).names == (Names(field, names),)
+    assert statements.of(loaded, {}).names == (Names(field, names),)
 
 
 def test_numbered_names_are_believed_before_lists() -> None:
     loaded = {"classes": ["cat", "dog"], "class_to_idx": {"dog": 0, "cat": 1}}
-    assert [each.field for each in recorded.of(loaded, {}).names] == ["class_to_idx", "classes"]
+    assert [each.field for each in statements.of(loaded, {}).names] == ["class_to_idx", "classes"]
 
 
 @pytest.mark.parametrize("loaded", [None, [1], {"classes": 10}, {"labels": [0, 1]}, {"arch": ""}])
 def test_what_names_nothing_is_not_recorded(loaded: object) -> None:
-    assert recorded.of(loaded, {}) == recorded.Recorded()
+    assert statements.of(loaded, {}) == statements.Statements()
 
 
 def test_the_metadata_of_a_safetensors_file_counts() -> None:
-    found = recorded.of({}, {"arch": "resnet50", "class_to_idx": '{"dog": 0}', "format": "pt"})
+    found = statements.of({}, {"arch": "resnet50", "class_to_idx": '{"dog": 0}', "format": "pt"})
     assert found.networks == (Said("metadata.arch", "resnet50"),)
     assert found.names == (Names("metadata.class_to_idx", ("dog",)),)

@@ -1,4 +1,4 @@
-"""Recorded: what a checkpoint file says of its network and its classes beside the tensors.
+"""Statements: what a checkpoint file says of its network and its classes beside the tensors.
 
 | field | of | decides |
 |---|---|---|
@@ -46,15 +46,15 @@ class Names:
 
 
 @dataclass(frozen=True)
-class Recorded:
+class Statements:
     """What a file says; `networks` and `names` are in the order in which they are believed."""
 
     networks: tuple[Said, ...] = ()
     names: tuple[Names, ...] = ()
 
 
-def of(loaded: object, metadata: Mapping[str, str]) -> Recorded:
-    """What is recorded in the object that was loaded from a file, and in the file's metadata."""
+def of(loaded: object, metadata: Mapping[str, str]) -> Statements:
+    """What is stated in the object that was loaded from a file, and in the file's metadata."""
     sources = [*_places(loaded, (), 0), *_places(_parsed(metadata), ("metadata",), 0)]
     networks = [
         Said(_field(place, key), fields[key])
@@ -69,7 +69,7 @@ def of(loaded: object, metadata: Mapping[str, str]) -> Recorded:
         for key in keys
         if (found := read(fields.get(key))) is not None
     ]
-    return Recorded(tuple(networks), tuple(names))
+    return Statements(tuple(networks), tuple(names))
 
 
 def _places(
