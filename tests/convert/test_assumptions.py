@@ -48,14 +48,14 @@ def converted(
         return run(request, recorder), recorder
 
 
-ASSUMED = ["arithmetic", "preprocessing", "labels"]
+ASSUMED = ["arithmetic", "preprocessing", "labels", "activation"]
 
 
 def test_the_stage_line_names_them_and_a_line_each_explains_them(
     converted: tuple[Conversion, Recorder],
 ) -> None:
     found, recorder = converted
-    assert recorder.summaries[0].endswith("; assumed: arithmetic, preprocessing, labels")
+    assert recorder.summaries[0].endswith(f"; assumed: {', '.join(ASSUMED)}")
     assert recorder.notes == [str(each) for each in found.weights.assumptions]
     assert [note.partition(" ")[0] for note in recorder.notes] == ASSUMED
 
@@ -80,6 +80,6 @@ def test_the_last_sentence_and_the_list_name_them(converted: tuple[Conversion, R
     found, _ = converted
     console = Console(width=200, record=True, file=open("/dev/null", "w"))  # noqa: SIM115
     console.print(screen.sentence(found))
-    assert "because no file says it: arithmetic, preprocessing, labels." in console.export_text()
+    assert f"because no file says it: {', '.join(ASSUMED)}." in console.export_text()
     (row,) = listing.rows(Repository(Path(found.request.repository)).deployed())
     assert row["assumed"] == ASSUMED
