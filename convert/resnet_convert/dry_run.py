@@ -72,8 +72,7 @@ def dry_run(request: Request) -> DryRun:
     check(request)
     found = _Found(request)
     problem = next((each for each in map(_problem, found.checks()) if each is not None), None)
-    request = found.request
-    steps = tuple(found.marked(_step(row, request)) for row in planned(request))
+    steps = tuple(found.marked(_step(row, found.request)) for row in planned(found.request))
     return DryRun(request, steps, problem, note)
 
 
