@@ -70,8 +70,16 @@ class ReferenceCheck:
     @property
     def refused(self) -> bool:
         """Whether a conversion of this reference would prove the wrong thing."""
-        clearly_better = self.better is not None and self.better.points >= REFUSED_POINTS
-        return self.at_chance or self.unexpected or clearly_better
+        return self.at_chance or self.unexpected or self.clearly_worse
+
+    @property
+    def clearly_worse(self) -> bool:
+        """Whether the given is worse than what is better by points that matter, on enough images.
+
+        The interval of the gain leaves out zero: 2 decisions of 16 are 12 points, and no proof.
+        """
+        better = self.better
+        return better is not None and better.points >= REFUSED_POINTS and better.interval[0] > 0
 
     @property
     def measured(self) -> str:
@@ -110,6 +118,9 @@ class ReferenceCheck:
                 f"; {self.better.what} gives {self.better.before:.1f} → {self.better.after:.1f} % "
                 f"on {self.better.images} images"
             )
+            low, high = self.better.interval
+            if low <= 0:
+                yield f", too few to say by how much (95 % {low:+.1f} to {high:+.1f} points)"
 
     def to_json(self) -> dict[str, object]:
         """The numbers, and what is better, by name."""
@@ -130,6 +141,7 @@ class ReferenceCheck:
                 "images": better.images,
                 "top1_before": better.before,
                 "top1_after": better.after,
+                "interval_points": list(better.interval),
                 "preprocessing": asdict(better.assumed.preprocessing),
                 "labels": None
                 if better.assumed.order is None

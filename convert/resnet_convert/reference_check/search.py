@@ -3,7 +3,8 @@
     given ─► every hypothesis on few images ─► the best on all ─► exact tests of the pairs ─► again
 
 The gain in accuracy is tested (McNemar), and on how many images the right class gets more of the
-probability (the sign test), which shows on few images what their decisions do not show yet.
+probability (the sign test), which shows on few images what their decisions do not show yet. The sign
+test says that something is better, not by how much; `Better.interval` says what is known of that.
 
 What is found replaces what was given, and the remaining hypotheses are tried on top of it, so that
 two mistakes are found as well as one. The level of the test is shared among all that was tried.
@@ -21,7 +22,7 @@ from resnet_convert.reference_check.hypotheses import hypotheses
 from resnet_convert.reference_check.label_orders import LabelOrder, from_confusion, label_orders
 from resnet_convert.reference_check.probe import Probe
 from resnet_serve.datasets.selection import positions
-from resnet_serve.parity.accuracy import mcnemar_exact
+from resnet_serve.parity.accuracy import mcnemar_exact, newcombe_interval
 from resnet_serve.preprocessing import Preprocessing
 
 SCREENED = 64  # images that every hypothesis is tried on
@@ -65,17 +66,38 @@ class Assumed:
 
 @dataclass(frozen=True)
 class Better:
-    """What is clearly better than the given, and by how much: top-1 in percent of `images`."""
+    """What is clearly better than the given; `right` of `images` were right with the given.
+
+    With it `gained` others are right, and `lost` are not any more.
+    """
 
     assumed: Assumed
     images: int
-    before: float
-    after: float
+    right: int
+    gained: int
+    lost: int
+
+    @property
+    def before(self) -> float:
+        """Top-1 with the given, in percent."""
+        return 100 * self.right / self.images
+
+    @property
+    def after(self) -> float:
+        """Top-1 with what is better, in percent."""
+        return 100 * (self.right + self.gained - self.lost) / self.images
 
     @property
     def points(self) -> float:
         """The gain in percentage points."""
         return self.after - self.before
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """The 95 % interval of the gain in percentage points, of pairs."""
+        both = self.right - self.lost
+        low, high = newcombe_interval(both, self.gained, self.lost, self.images)
+        return 100 * low, 100 * high
 
     @property
     def what(self) -> str:
@@ -183,4 +205,5 @@ def _clear(
 
 def _better(probe: Probe, first: Assumed, best: Assumed, labels: NDArray[np.int64]) -> Better:
     was, now = _pairs(probe, first, best, labels, range(len(labels)))
-    return Better(best, len(was), 100 * float(was.mean()), 100 * float(now.mean()))
+    gained, lost = int((now & ~was).sum()), int((was & ~now).sum())
+    return Better(best, len(was), int(was.sum()), gained, lost)

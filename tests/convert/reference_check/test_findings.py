@@ -53,10 +53,12 @@ def test_the_expected_accuracy_must_be_in_the_interval(expected: float, refused:
     assert (found.problem is not None and "--expect-top1" in found.problem) == refused
 
 
-@pytest.mark.parametrize(("after", "refused"), [(83.0, False), (86.0, True)])
-def test_a_better_hypothesis_refuses_from_five_points_on(after: float, refused: bool) -> None:
+@pytest.mark.parametrize(("gained", "after", "refused"), [(6, 83.0, False), (12, 86.0, True)])
+def test_a_better_hypothesis_refuses_from_five_points_on(
+    gained: int, after: float, refused: bool
+) -> None:
     order = LabelOrder("the labels sorted alphabetically", tuple(range(10)))
-    better = Better(Assumed(Preprocessing()).with_order(order), 200, 80.0, after)
+    better = Better(Assumed(Preprocessing()).with_order(order), 200, 160, gained, 0)
     found = check(160, 200, better=better)
     assert found.refused == refused
     assert found.problem is not None
@@ -65,10 +67,36 @@ def test_a_better_hypothesis_refuses_from_five_points_on(after: float, refused: 
     assert json.loads(json.dumps(found.to_json()))["better"]["labels"] == list(NAMES)
 
 
+@pytest.mark.parametrize(
+    ("images", "right", "gained", "lost", "refused"),
+    [
+        (16, 13, 2, 0, False),  # 81.2 → 93.8 %
+        (16, 10, 4, 0, False),
+        (16, 2, 12, 0, True),
+        (40, 32, 5, 0, True),
+        (40, 32, 7, 2, False),
+        (160, 130, 20, 0, True),  # 81.2 → 93.8 % again
+        (160, 130, 26, 18, False),
+        (1600, 1300, 260, 180, True),  # the same 5 points
+    ],
+)
+def test_a_refusal_needs_images_enough_for_the_gain(
+    images: int, right: int, gained: int, lost: int, refused: bool
+) -> None:
+    scaled = Assumed(Preprocessing(), changes=(("scale", "mean and std 0.5"),))
+    better = Better(scaled, images, right, gained, lost)
+    assert better.points >= 5
+    found = check(right, images, better=better)
+    assert found.refused == refused
+    assert found.problem is not None, "it is said in any case"
+    assert f"{better.before:.1f} → {better.after:.1f} % on {images}" in found.problem
+    assert ("too few to say by how much" in found.problem) == (not refused)
+
+
 def test_many_labels_are_not_written_into_a_sentence() -> None:
     names = tuple(f"class {index}" for index in range(1000))
     order = LabelOrder("the labels sorted alphabetically", tuple(range(1000)))
-    better = Better(Assumed(Preprocessing()).with_order(order), 200, 10.0, 70.0)
+    better = Better(Assumed(Preprocessing()).with_order(order), 200, 20, 120, 0)
     found = ReferenceCheck("photos", 200, 20, 0.001, names, better=better)
     assert "contains the labels sorted alphabetically" in found.remedy
     assert len(found.remedy) < 200
