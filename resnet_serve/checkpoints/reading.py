@@ -32,10 +32,11 @@ from resnet_serve.errors import InputFileError, UsageError
 if TYPE_CHECKING:
     from torch import Tensor
 
-# The networks that are files of this package, and what each was trained on.
+# The networks that are files of this package, and what each, a `SHIPPED_NETWORK`, was trained on.
 SHIPPED: Mapping[str, str] = MappingProxyType(
     {"digits": "handwritten digits", "fashion-mnist": "photographs of clothes, Fashion-MNIST"}
 )
+SHIPPED_NETWORK = "resnet20"
 _AVERAGED = "averaged"
 _SOURCE = re.compile(r"(.*) \(([^()]*)\)")
 _SHA256 = re.compile(r"[0-9a-fA-F]{64}")

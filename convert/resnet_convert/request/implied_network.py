@@ -1,4 +1,4 @@
-"""Implied network: what `--weights FILE` means where neither `--arch` nor `--module` is given."""
+"""Implied network: what `--weights` means where neither `--arch` nor `--module` is given."""
 
 from __future__ import annotations
 
@@ -6,16 +6,22 @@ from dataclasses import replace
 
 from resnet_convert.request.options import AUTO
 from resnet_convert.request.request import Request
-from resnet_serve.checkpoints.reading import is_file
+from resnet_serve.checkpoints.reading import SHIPPED, SHIPPED_NETWORK, is_file
 
 
 def implied_network(request: Request) -> tuple[Request, str | None]:
     """The request with `--arch auto` for a checkpoint alone, else as it is.
 
-    The sentence says so. A name of weights, such as "digits", implies no network.
+    Weights that are part of the package name their network, with `--arch auto` too. The sentence
+    says what was implied. Other names of weights, such as "imagenet", imply no network.
     """
-    named = request.arch is not None or request.module is not None
-    if named or request.weights is None or not is_file(request.weights):
+    weights = request.weights
+    if request.module is not None or request.arch not in (None, AUTO) or weights is None:
         return request, None
-    note = f"no network is named: it is inferred from {request.weights} (--arch auto)"
+    if weights in SHIPPED:
+        note = f"no network is named: {weights} is a {SHIPPED_NETWORK} (--arch {SHIPPED_NETWORK})"
+        return replace(request, arch=SHIPPED_NETWORK), note
+    if request.arch == AUTO or not is_file(weights):
+        return request, None
+    note = f"no network is named: it is inferred from {weights} (--arch auto)"
     return replace(request, arch=AUTO), note
