@@ -3,8 +3,8 @@
     given ─► every hypothesis on few images ─► the best on all ─► exact tests of the pairs ─► again
 
 The gain in accuracy is tested (McNemar), and on how many images the right class gets more of the
-probability (the sign test), which shows on few images what their decisions do not show yet. The sign
-test says that something is better, not by how much; `Better.interval` says what is known of that.
+probability (the sign test), which shows on few images what their decisions do not show yet. The
+sign test says that something is better, not by how much: `Better.interval` is of that.
 
 What is found replaces what was given, and the remaining hypotheses are tried on top of it, so that
 two mistakes are found as well as one. The level of the test is shared among all that was tried.
