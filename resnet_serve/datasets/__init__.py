@@ -2,7 +2,8 @@
 
 | module | role |
 |---|---|
-| `images` | the protocol `Images`, folders of files, label files, batches of pixels |
+| `images` | the protocol `Images`, folders of files, batches of pixels |
+| `class_labels` | files of class names, and the folders named after them |
 | `image_labels` | folders whose images have any number of labels |
 | `built_in` | the data sets that have a name |
 | `digits` | scikit-learn's handwritten digits, held-out and hard variants |
@@ -21,7 +22,6 @@ from resnet_serve.datasets.images import (
     check_label_count,
     open_images,
     pixel_batches,
-    read_labels,
 )
 
 __all__ = [
@@ -32,5 +32,4 @@ __all__ = [
     "check_label_count",
     "open_images",
     "pixel_batches",
-    "read_labels",
 ]

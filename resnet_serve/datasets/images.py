@@ -6,7 +6,6 @@ Every source has the same five verbs: `len`, `name_of`, `image`, `labels`, `dige
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -19,6 +18,7 @@ from PIL import Image
 
 from resnet_serve import durable
 from resnet_serve.datasets import built_in
+from resnet_serve.datasets.class_labels.folders import indices as class_indices
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.preprocessing import ImageError, Preprocessing, decode
 
@@ -91,7 +91,7 @@ class ImageFolder:
 
     @classmethod
     def scan(cls, folder: Path, labels: Sequence[str] | None = None) -> ImageFolder:
-        """List the images, sorted. Subfolders are classes: by name in `labels`, or in their order.
+        """List the images, sorted. Subfolders are classes: by `labels`, or in their order.
 
         Raises `InputFileError` for a folder that cannot be read or has no images, and for
         subfolders that are not in `labels`.
@@ -125,26 +125,15 @@ class ImageFolder:
         skipped_files: Sequence[Path],
         labels: Sequence[str] | None,
     ) -> ImageFolder:
-        numbers = {label: index for index, label in enumerate(labels or [])}
+        names = [subfolder.name for subfolder in classes]
+        numbers = range(len(names)) if labels is None else class_indices(folder, names, labels)
         files: list[Path] = []
         indices: list[int] = []
         skipped: list[Path] = list(skipped_files)
-        for position, subfolder in enumerate(classes):
-            if labels is not None and subfolder.name not in numbers:
-                raise InputFileError(
-                    f"the folder {subfolder.name!r} is not one of the model's {len(labels)} labels",
-                    where=folder,
-                    remedy="Name the folders as in --labels.",
-                )
-            if labels is not None and list(labels).count(subfolder.name) > 1:
-                raise InputFileError(
-                    f"the label {subfolder.name!r} stands for more than one class",
-                    where=folder,
-                    remedy="Give the classes distinct names in --labels.",
-                )
+        for number, subfolder in zip(numbers, classes, strict=True):
             images, others = _split(_visible(subfolder))
             files += images
-            indices += [numbers.get(subfolder.name, position)] * len(images)
+            indices += [number] * len(images)
             skipped += others
         return cls(str(folder), tuple(files), tuple(indices), tuple(skipped))
 
@@ -208,42 +197,6 @@ def pixel_batches(
         yield np.stack(batch)
 
 
-def read_labels(path: Path) -> tuple[str, ...]:
-    """Class names in the order of the logits, from a file with one per line or a JSON list.
-
-    Raises `InputFileError` for another file, and for an empty name.
-    """
-    try:
-        text = path.read_text(encoding="utf-8-sig").strip()
-    except OSError as error:
-        raise InputFileError(f"cannot be read ({error.strerror})", where=path) from error
-    except UnicodeDecodeError as error:
-        raise InputFileError(f"is not text in UTF-8 ({error.reason})", where=path) from error
-    if text.startswith(("[", "{")):
-        try:
-            names = json.loads(text)
-        except (ValueError, RecursionError) as error:
-            raise InputFileError(f"is not valid JSON ({error})", where=path) from error
-        if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
-            raise InputFileError(
-                "is JSON, but not a list of names",
-                where=path,
-                remedy='Write ["first class", "second class", …], or one name per line.',
-            )
-    else:
-        names = text.splitlines()
-    names = [" ".join(name.split()) for name in names]
-    if not names:
-        raise InputFileError("contains no labels", where=path)
-    if "" in names:
-        raise InputFileError(
-            f"label {names.index('') + 1} is empty",
-            where=path,
-            remedy="A blank line would shift every label after it.",
-        )
-    return tuple(names)
-
-
 def enough_labels(labels: Sequence[str], classes: int) -> bool:
     """Whether there is a label per class; one output may have two, negative and positive."""
     return len(labels) == classes or (classes == 1 and len(labels) == 2)
@@ -257,5 +210,5 @@ def check_label_count(labels: Sequence[str], classes: int) -> None:
     if not enough_labels(labels, classes):
         raise UsageError(
             f"{len(labels)} labels for a network of {classes} classes",
-            remedy="Give a --labels file with one line per class.",
+            remedy="Give a --labels file with one name per class.",
         )

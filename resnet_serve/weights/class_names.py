@@ -7,11 +7,13 @@ order).
 
 from __future__ import annotations
 
-from functools import cache
+import unicodedata
+from collections import Counter
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 
-from resnet_serve.datasets import read_labels
+from resnet_serve.datasets.class_labels import files, wordnet
 
 BUILT_IN = ("imagenet1k", "cifar10", "cifar100")
 
@@ -22,19 +24,17 @@ def built_in(name: str) -> tuple[str, ...]:
     return tuple(text.splitlines())
 
 
-@cache
 def wordnet_ids() -> tuple[str, ...]:
     """The WordNet ids of ImageNet-1k's classes ("n01440764"), in the order of its names."""
-    text = resources.files("resnet_serve").joinpath("labels/imagenet1k.wnid").read_text("utf-8")
-    return tuple(text.split())
+    return tuple(wordnet.imagenet())
 
 
 def resolve(source: str | Path) -> tuple[str, ...]:
-    """The class names for `--labels`: a name in `BUILT_IN`, or a file with one name per line.
+    """The class names for `--labels`: a name in `BUILT_IN`, or a file.
 
     `./cifar10` is a file of that name. Raises `InputFileError` for a file that cannot be read.
     """
-    return built_in(str(source)) if str(source) in BUILT_IN else read_labels(Path(source))
+    return built_in(str(source)) if str(source) in BUILT_IN else files.read(Path(source))
 
 
 def default(classes: int) -> tuple[str, ...]:
@@ -42,3 +42,13 @@ def default(classes: int) -> tuple[str, ...]:
     if classes == 1000:
         return built_in("imagenet1k")
     return tuple(f"class {index}" for index in range(classes))
+
+
+def repeated(labels: Sequence[str]) -> tuple[str, ...]:
+    """A notice where classes share a name, by which predictions cannot be told apart."""
+    counts = Counter(unicodedata.normalize("NFC", label) for label in labels)
+    shared = [f"{label!r} ({count})" for label, count in counts.items() if count > 1]
+    if not shared:
+        return ()
+    more = ", …" if len(shared) > 3 else ""
+    return (f"several classes share a name: {', '.join(shared[:3])}{more}",)

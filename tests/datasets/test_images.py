@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -14,7 +13,7 @@ import pytest
 from PIL import Image
 
 from resnet_serve import datasets
-from resnet_serve.datasets import ImageFolder, check_label_count, open_images, read_labels
+from resnet_serve.datasets import ImageFolder, check_label_count, open_images
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.preprocessing import ImageError, Preprocessing
 
@@ -237,51 +236,6 @@ def test_a_bad_image_in_a_batch_is_named(classes: Path) -> None:
     with pytest.raises(ImageError, match=r"cat/b\.png: .*Remove it from the folder") as caught:
         list(datasets.pixel_batches(found, SMALL, 2))
     assert str(caught.value).count(str(bad)) == 1
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"tench\ngoldfish\ngreat white shark\n",
-        b"\xef\xbb\xbftench\r\ngoldfish\r\ngreat white shark\r\n\r\n",
-        b"  tench  \ngoldfish\ngreat \t white shark",
-        json.dumps(["tench", "goldfish", "great white\nshark"]).encode(),
-        b'\n [\n "tench", "goldfish",\n "great white shark"\n]\n',
-    ],
-)
-def test_labels_are_one_a_line_or_a_json_list(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "labels").write_bytes(content)
-    assert read_labels(tmp_path / "labels") == ("tench", "goldfish", "great white shark")
-
-
-@pytest.mark.parametrize(
-    ("content", "message"),
-    [
-        (b"", "contains no labels"),
-        (b" \n\n", "contains no labels"),
-        (b"[]", "contains no labels"),
-        (b"cat\n\ndog\n", "label 2 is empty"),
-        (b'["cat", ""]', "label 2 is empty"),
-        (b'["cat", 3]', "not a list of names"),
-        (b'{"0": ["n01440764", "tench"]}', "not a list of names.*one name per line"),
-        (b'["cat", ', "not valid JSON"),
-        (b"[" * 100_000, "not valid JSON"),
-        (b"\xff\xfec\x00a\x00t\x00", "not text in UTF-8"),
-    ],
-)
-def test_labels_that_cannot_be_read_are_refused(
-    tmp_path: Path, content: bytes, message: str
-) -> None:
-    (tmp_path / "labels.txt").write_bytes(content)
-    with pytest.raises(InputFileError, match=message) as caught:
-        read_labels(tmp_path / "labels.txt")
-    assert caught.value.where == str(tmp_path / "labels.txt")
-
-
-def test_labels_that_are_not_there_are_refused(tmp_path: Path) -> None:
-    for path in (tmp_path / "absent", tmp_path):
-        with pytest.raises(InputFileError, match="cannot be read"):
-            read_labels(path)
 
 
 def test_labels_must_be_as_many_as_the_classes() -> None:

@@ -68,3 +68,12 @@ def test_a_thousand_classes_are_imagenet_s_and_others_are_numbered() -> None:
     assert class_names.default(1000) == class_names.built_in("imagenet1k")
     assert class_names.default(2) == ("class 0", "class 1")
     assert class_names.default(10)[9] == "class 9"
+
+
+def test_names_that_classes_share_are_said() -> None:
+    assert class_names.repeated(("cat", "dog")) == ()
+    assert class_names.repeated(("crane", "dog", "crane")) == (
+        "several classes share a name: 'crane' (2)",
+    )
+    shared = ("cafe\u0301", "caf\u00e9", "a", "a")
+    assert class_names.repeated(shared)[0].endswith("'caf\u00e9' (2), 'a' (2)")

@@ -86,7 +86,7 @@ def test_labels_must_be_as_many_as_the_file_has_classes(
     with pytest.raises(UsageError) as caught:
         weights.load(str(tmp_path / "net.pth"), RESNET20, labels=("a", "b", "c"))
     assert str(caught.value) == (
-        "3 labels for a network of 4 classes. Give a --labels file with one line per class."
+        "3 labels for a network of 4 classes. Give a --labels file with one name per class."
     )
 
 

@@ -16,7 +16,7 @@ from resnet_serve import durable, weights
 from resnet_serve.activation import SOFTMAX, Activation
 from resnet_serve.architectures import find
 from resnet_serve.checkpoints.reading import again
-from resnet_serve.datasets import read_labels
+from resnet_serve.datasets.class_labels.files import read_lines
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.passport import ConvertedPassport, MemberFacts
 from resnet_serve.preprocessing import Preprocessing
@@ -149,7 +149,7 @@ def _open(repository: Repository, deployed: Deployed) -> Member:
             where=file,
             remedy="Convert it again.",
         )
-    labels = read_labels(repository.path / name / LABELS_FILE)
+    labels = read_lines(repository.path / name / LABELS_FILE)
     if len(labels) != passport.classes:
         raise InputFileError(f"{len(labels)} labels for {passport.classes} classes", where=where)
     return Member(name, deployed.version, deployed.path, passport, labels)

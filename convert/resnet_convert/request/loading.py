@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from resnet_convert.request.request import Request
 from resnet_serve import weights
@@ -33,4 +34,6 @@ def load_weights(request: Request, progress: Callable[[int, int], None]) -> Weig
             progress=progress,
         )
         check_label_count(loaded.labels, loaded.architecture.classes)
-    return loaded if request.classifies else loaded.without_classes()
+    if not request.classifies:
+        return loaded.without_classes()
+    return replace(loaded, notices=(*loaded.notices, *class_names.repeated(loaded.labels)))

@@ -1,0 +1,15 @@
+"""Class labels: the names of the classes in files, and the folders named after them.
+
+| module | role |
+|---|---|
+| `files` | a file of names, in any of its forms, to names in the order of the logits |
+| `lines` | text: one name per line, or numbered lines |
+| `tables` | CSV: a column of numbers and one of names |
+| `yaml_names` | the part of YAML in which names are written |
+| `numbers` | numbered names, put into order |
+| `wordnet` | ImageNet's WordNet ids |
+| `folders` | which class a folder stands for |
+
+`files` calls the readers, which call `numbers`. Nothing is guessed: a file that could be read in
+two ways is refused.
+"""
