@@ -4,7 +4,7 @@
 |---|---|
 | `files` | a file of names, in any of its forms, to names in the order of the logits |
 | `lines` | text: one name per line, or numbered lines |
-| `tables` | CSV: a column of numbers and one of names |
+| `tables` | CSV: a column of numbers and one of names; calls `lines` for a single one |
 | `yaml_names` | the part of YAML in which names are written |
 | `numbers` | numbered names, put into order |
 | `wordnet` | ImageNet's WordNet ids |

@@ -18,8 +18,8 @@ from pathlib import Path
 from resnet_serve.datasets.class_labels.numbers import AS_A_LIST, complete, in_order
 from resnet_serve.errors import InputFileError
 
-_FIRST = re.compile(r"([0-9]{1,9})(\s*[:=,;\t)]\s*|\.\s+|\s+-\s+|\s+)(\S.*)")
-_LAST = re.compile(r"(.*?\S)(\s*[:=,;\t]\s*|\s+)([0-9]{1,9})")
+_FIRST = re.compile(r"[(\[#]?([0-9]{1,9})(\s*(?:[-=]>|[:=,;\t)\]|])\s*|\.\s+|\s+-\s+|\s+)(\S.*)")
+_LAST = re.compile(r"(.*?\S)(\s*(?:[-=]>|[:=,;\t|])\s*|\s+)([0-9]{1,9})")
 _OTHER_KINDS = (
     (re.compile(r"<(!doctype|html|\?xml)", re.IGNORECASE), "is a web page or XML"),
     (re.compile(r"item\s*\{"), "is a label map of TensorFlow"),
@@ -44,13 +44,19 @@ def names_of(lines: Sequence[str], path: Path) -> list[str]:
             raise InputFileError(f"{what}, not a list of names", where=path, remedy=AS_A_LIST)
     if all(re.fullmatch(r"""("[^"]+"|'[^']+')""", line) for line in lines):
         return [line[1:-1] for line in lines]
-    if len(lines) > 1 and all(line.endswith(",") for line in lines):
-        raise InputFileError("has a comma at the end of every line", where=path, remedy=AS_A_LIST)
+    if len(lines) > 1 and all(line.endswith(",") for line in lines[:-1]):
+        raise InputFileError("has commas at the ends of the lines", where=path, remedy=AS_A_LIST)
     first, last = _numbered(lines, _first), _numbered(lines, _last)
     if len(first) == len(lines) > 1 and (in_first := _decided(lines, first, path)) is not None:
         return in_first
     if len(last) == len(lines) > 1 and (in_last := _decided(lines, last, path)) is not None:
         return in_last
+    if _has_title(lines, first) or _has_title(lines, last):
+        raise InputFileError(
+            f"every line has a number but the first, {lines[0]!r}",
+            where=path,
+            remedy=f"Remove it if it is a title. Or: {AS_A_LIST}",
+        )
     marked = [each for each in first.values() if each.separator]
     if len(lines) > len(marked) > len(lines) / 2:
         odd = next(at for at in range(len(lines)) if at not in first or not first[at].separator)
@@ -60,6 +66,16 @@ def names_of(lines: Sequence[str], path: Path) -> list[str]:
             remedy=AS_A_LIST,
         )
     return list(lines)
+
+
+def _has_title(lines: Sequence[str], found: dict[int, _Numbered]) -> bool:
+    """Whether all lines but the first are numbered, with distinct names."""
+    return (
+        len(found) == len(lines) - 1 > 1
+        and 0 not in found
+        and complete(each.number for each in found.values())
+        and len({each.name for each in found.values()}) == len(found)
+    )
 
 
 def _numbered(

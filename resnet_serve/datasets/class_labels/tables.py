@@ -3,7 +3,8 @@
     index,name        1,dog        name;index        "tench, Tinca tinca"
     0,cat             0,cat        dog;1             goldfish
 
-With more columns, the titles decide. Commas, semicolons and tabs separate, as in every line.
+A single column is a text file (`lines`). With more than two, the titles decide. The separator is a
+comma, a semicolon or a tab, whichever is in every line.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from resnet_serve.datasets.class_labels import lines as text_lines
 from resnet_serve.datasets.class_labels.numbers import AS_A_LIST, NUMBER, complete, in_order
 from resnet_serve.errors import InputFileError
 
@@ -47,7 +49,7 @@ def names_of(lines: Sequence[str], path: Path) -> list[str]:
                 where=path,
                 remedy=f"Remove the title. Or, if a class is called that: {AS_A_LIST}",
             )
-        return [row[0] for row in rows]
+        return text_lines.names_of([row[0] for row in rows], path)
     titled = not any(map(_is_number, rows[0]))
     titles = [title.lower().replace(" ", "_") for title in rows[0]] if titled else [""] * width
     body = rows[1:] if titled else rows

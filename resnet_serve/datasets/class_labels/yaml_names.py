@@ -42,6 +42,8 @@ def names_of(text: str, path: Path) -> list[str]:
     lines = [line for line in lines if line.strip() and not line.lstrip().startswith("#")]
     if lines and lines[0] == "---":
         del lines[0]
+    if not lines:
+        return []
     if any(re.match(r"names\s*:(\s|$)", line) for line in lines):
         return _below_names(lines, path)
     return _block(lines, path)

@@ -111,6 +111,7 @@ def test_each_form_of_the_same_names(tmp_path: Path, name: str, text: str | byte
         ("[cat, dog]", "not valid JSON"),
         ("[__import__('os').getcwd()]", "not valid JSON"),
         ("cat\0dog", "control characters"),
+        ("# nothing\n", "begins with a comment"),
     ],
 )
 def test_objects_that_do_not_number_the_classes(tmp_path: Path, text: str, message: str) -> None:

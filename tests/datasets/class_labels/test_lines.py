@@ -29,6 +29,11 @@ WORDS = st.lists(
         "1\tdog|0\tcat",
         "1,dog|0,cat",
         '1,"dog"|0,"cat"',
+        "1 -> dog|0 -> cat",
+        "cat => 0|dog => 1",
+        "(0) cat|(1) dog",
+        "[1] dog|[0] cat",
+        "#0 cat|#1 dog",
         "dog 1|cat 0",
         "dog: 1|cat: 0",
         "dog,1|cat,0",
@@ -56,6 +61,7 @@ def test_numbered_lines_are_put_into_order(text: str) -> None:
         "2 door coupe|4 door sedan",
         "cat|dog 1",
         "no|yes",
+        "background|class 0|class 1",
     ],
 )
 def test_names_with_numbers_in_them_stay_names(text: str) -> None:
@@ -71,7 +77,11 @@ def test_names_with_numbers_in_them_stay_names(text: str) -> None:
         ("0: cat|0: dog", "gives the number 0 to 'cat' and 'dog'"),
         ("0: cat|1: dog|bird", "line 3 is not numbered as the others are: 'bird'"),
         ("1 big cat|0 dog|2 dog", "in another order than the lines: '1 big cat' comes first"),
-        ("cat,|dog,", "a comma at the end of every line"),
+        ("cat,|dog,", "commas at the ends of the lines"),
+        ('"0": "cat",|"1": "dog"', "commas at the ends of the lines"),
+        ("id name|1 dog|0 cat", "every line has a number but the first, 'id name'"),
+        ("id,name|1,dog|0,cat", "every line has a number but the first, 'id,name'"),
+        ("name id|dog 1|cat 0", "every line has a number but the first, 'name id'"),
         ("item {|id: 1|name: 'cat'|}", "label map of TensorFlow"),
         ("<!DOCTYPE html>|<p>cat</p>", "web page"),
         ("# classes|cat", "begins with a comment"),
@@ -95,6 +105,11 @@ def test_numbered_lines_in_any_order_give_the_names(
 ) -> None:
     lines = [form.format(index, name) for index, name in enumerate(names)]
     assert names_of(data.draw(st.permutations(lines)), PATH) == names
+
+
+def test_a_bar_may_be_between_number_and_name() -> None:
+    assert names_of(["1 | dog", "0 | cat"], PATH) == ["cat", "dog"]
+    assert names_of(["dog|1", "cat|0"], PATH) == ["cat", "dog"]
 
 
 @given(WORDS)

@@ -23,6 +23,7 @@ PATH = Path("labels.csv")
         '0,"cat"|1,"dog"',
         "id,name,images|0,cat,500|1,dog,500",
         "cat|dog",
+        "1 dog|0 cat",
     ],
 )
 def test_the_names_are_in_the_order_of_their_numbers(text: str) -> None:

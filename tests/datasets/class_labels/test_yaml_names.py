@@ -100,6 +100,14 @@ def test_what_pyyaml_writes_is_read_back_or_refused(names: list[str]) -> None:
         assert found == names
 
 
+def test_a_file_without_names_is_refused(tmp_path: Path) -> None:
+    for text in ("", "---\n", "# nothing\n"):
+        path = tmp_path / "labels.yaml"
+        path.write_text(text)
+        with pytest.raises(InputFileError, match="contains no labels"):
+            read(path)
+
+
 def test_a_file_without_the_suffix_is_known_by_its_lines() -> None:
     assert looks_like(["- cat", "- dog"])
     assert looks_like(["names:", "- cat"])
