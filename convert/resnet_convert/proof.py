@@ -98,6 +98,11 @@ def cautions(request: Request, measurements: Measurements, machine: Host) -> Ite
     precision_name, ratio = request.precision, measurements.speedup
     if ratio is not None:
         yield ratio.caution(precision_name, name)
+    if measurements.constant:
+        yield (
+            "PyTorch's outputs are the same for every image: the network distinguishes nothing, "
+            "as with a classifier of zeros"
+        )
     latencies = measurements.latencies
     if latencies is not None and request.makes_plan and latencies.reference_on == "CPU":
         yield "this PyTorch has no CUDA: the engine on the GPU was timed against the CPU"

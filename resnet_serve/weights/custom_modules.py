@@ -8,19 +8,20 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_serve.architectures import custom_modules, untrained
 from resnet_serve.architectures.fitting import check_finite
 from resnet_serve.checkpoints import metadata, preprocessing_files, sidecar_files
 from resnet_serve.checkpoints.reading import AS_IT_IS, Reading, is_file, read
-from resnet_serve.checkpoints.states import matching, tensor_kinds
-from resnet_serve.datasets import check_label_count
+from resnet_serve.checkpoints.statements import Statements
+from resnet_serve.checkpoints.states import initial_values, matching, tensor_kinds
 from resnet_serve.download import Progress
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional
 from resnet_serve.preprocessing import Preprocessing
-from resnet_serve.weights import Weights, class_names, defaults, digest
+from resnet_serve.weights import Weights, classes, defaults, digest
 from resnet_serve.weights.assumptions import Assumption
 from resnet_serve.weights.stated_activation import of_files
 
@@ -39,9 +40,11 @@ class _Loaded:
     source: str
     sha256: str
     trained: bool = True
+    random: bool = False
     preprocessing: Preprocessing | None = None
     stored: metadata.Metadata | None = None
     described: sidecar_files.Sidecar | None = None
+    statements: Statements = Statements()  # noqa: RUF009 - frozen
     notices: tuple[str, ...] = ()
     trusted_pickle: bool = False
 
@@ -68,11 +71,13 @@ def load(
     elif spec is None:
         network = _made(factory, module)
         check_finite(network.state_dict(), module)
-        found = _Loaded(network, own(module), digest(network.state_dict()))
+        signs = initial_values.examine(network.state_dict(), module)
+        sha256, trained = digest(network.state_dict()), signs.untrained is None
+        found = _Loaded(network, own(module), sha256, trained, notices=signs.said)
     elif option[0] == "random":
         with untrained.seeded(untrained.seed_of(option[2])):
             network = _made(factory, module)
-        found = _Loaded(network, f"{spec} (untrained)", "", trained=False)
+        found = _Loaded(network, f"{spec} (untrained)", "", trained=False, random=True)
     else:
         raise UsageError(
             f"{spec!r} names weights of the family, not of {module}",
@@ -82,16 +87,19 @@ def load(
     if preprocessing is None:
         preprocessing, assumptions = _preprocessing(found, reading)
     described = custom_modules.describe(module, factory, found.network, preprocessing)
-    if not found.trained:
+    if found.random:
         with untrained.seeded(0):
             untrained.estimate_statistics(found.network, (described.channels, *preprocessing.crop))
-    if labels is not None:
-        check_label_count(labels, described.classes)
-    names = labels or (found.stored and found.stored.labels(described.classes))
-    if names is None:
-        assumptions += defaults.labels_assumed(described.classes)
     stored = found.stored
     config = found.described
+    named = classes.decide(
+        described.classes,
+        labels,
+        Path(spec or module),
+        own=stored.labels(described.classes) if stored else None,
+        statements=found.statements,
+        beside=config.labels if config else None,
+    )
     activation, activation_from = of_files(
         (stored.activation(described.classes) if stored else None, f"the metadata of {spec}"),
         (config.activation if config else None, f"{sidecar_files.CONFIG_FILE} beside {spec}"),
@@ -100,15 +108,15 @@ def load(
         architecture=described,
         state=found.network.state_dict(),
         preprocessing=preprocessing,
-        labels=names or class_names.default(described.classes),
+        labels=named.labels,
         source=found.source,
         sha256=found.sha256 or digest(found.network.state_dict()),
         trained=found.trained,
-        training=found.stored.training() if found.stored else {},
+        training=stored.training() if stored else {},
         activation=activation,
         activation_from=activation_from,
-        notices=found.notices,
-        assumptions=assumptions,
+        notices=found.notices + named.notices,
+        assumptions=assumptions + named.assumptions,
         trusted_pickle=found.trusted_pickle,
     )
 
@@ -147,6 +155,7 @@ def _of_file(network: nn.Module, spec: str, reading: Reading, progress: Progress
                 remedy="Its load_state_dict() must take every tensor as it is in the file.",
             )
     stored = metadata.Metadata(checkpoint.path, checkpoint.metadata)
+    signs = initial_values.examine(loaded, str(checkpoint.path))
     described = sidecar_files.read(
         checkpoint.path,
         overridden=reading.preprocessing is not None,
@@ -156,12 +165,13 @@ def _of_file(network: nn.Module, spec: str, reading: Reading, progress: Progress
         network,
         checkpoint.source,
         checkpoint.sha256,
-        stored.trained(),
-        stored.preprocessing() or described.preprocessing,
-        stored,
-        described,
-        checkpoint.notices,
-        checkpoint.trusted_pickle,
+        trained=stored.trained() and signs.untrained is None,
+        preprocessing=stored.preprocessing() or described.preprocessing,
+        stored=stored,
+        described=described,
+        statements=checkpoint.statements,
+        notices=checkpoint.notices + signs.said,
+        trusted_pickle=checkpoint.trusted_pickle,
     )
 
 

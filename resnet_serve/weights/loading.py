@@ -21,7 +21,7 @@ from resnet_serve.checkpoints import metadata, naming, preprocessing_files, side
 from resnet_serve.checkpoints.network import network_of
 from resnet_serve.checkpoints.reading import AS_IT_IS, Reading, is_file, read
 from resnet_serve.checkpoints.sidecar_files import CONFIG_FILE
-from resnet_serve.checkpoints.states import classifier
+from resnet_serve.checkpoints.states import classifier, initial_values
 from resnet_serve.datasets import check_label_count
 from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
 from resnet_serve.errors import InputFileError, UsageError
@@ -208,13 +208,14 @@ def _file(
     progress: Progress | None = None,
 ) -> Weights:
     found = naming.of_family(read(spec, reading, progress))
+    signs = initial_values.examine(found.tensors, str(found.path))
     found = classifier.completed(found, needed=reading.classifier)
     overridden = reading.preprocessing is not None
     described = sidecar_files.read(found.path, overridden=overridden, transform=found.transform)
     published = catalog.recognised(found.sha256)
     identified = network_of(found, described, architecture)
     architecture = identified.architecture
-    notices = found.notices + identified.notices
+    notices = found.notices + identified.notices + signs.said
     assumptions = defaults.network_assumed(architecture.name, identified.twins)
     state = fitting(dict(found.tensors), architecture, found.path)
     if not identified.recorded and published is None:
@@ -253,7 +254,7 @@ def _file(
         labels=named.labels,
         source=found.source,
         sha256=found.sha256,
-        trained=stored.trained(),
+        trained=stored.trained() and signs.untrained is None,
         training=training,
         activation=activation,
         activation_from=activation_from,

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from resnet_convert import convert
-from resnet_convert.parity.compare import Measurements
+from resnet_convert.parity.compare import Logits, Measurements
 from resnet_convert.parity.latencies import Latencies
 from resnet_convert.proof import cautions
 from resnet_convert.request import Request
@@ -48,6 +49,16 @@ def said(measurements: Measurements, machine: Any = WITH_VNNI, **options: Any) -
 
 def test_a_fast_fp32_has_no_cautions() -> None:
     assert said(timed(4.0, 2.0)) == []
+
+
+@pytest.mark.parametrize(("change", "constant"), [(0.0, True), (1e-9, True), (0.01, False)])
+def test_outputs_that_are_the_same_for_every_image_are_said(change: float, constant: bool) -> None:
+    reference = np.tile(np.array([[0.5, -3.0, 1.0]], np.float32), (4, 1))
+    reference[2, 0] += change
+    found = replace(timed(4.0, 2.0), logits=Logits(reference, reference, None))
+    assert any("the same for every image" in each for each in said(found)) == constant
+    one = replace(found, logits=Logits(reference[:1], reference[:1], None))
+    assert said(one) == [], "one image shows no difference"
 
 
 def test_what_is_slower_than_pytorch_is_named() -> None:

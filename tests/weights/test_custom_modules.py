@@ -10,7 +10,7 @@ import classifiers
 import pytest
 import torch
 from safetensors.torch import save_file
-from state_dicts import same
+from state_dicts import as_run, same
 
 from resnet_serve.architectures import custom_modules as module_architecture
 from resnet_serve.checkpoints.reading import Reading
@@ -66,6 +66,7 @@ def test_a_checkpoint_fits_whatever_wrapped_it(
 
 def test_names_that_are_others_in_the_family_are_its_own(tmp_path: Path, reading: Reading) -> None:
     network = classifiers.backbone_and_head()
+    network.load_state_dict(as_run(network.state_dict()))
     torch.save({"state_dict": network.state_dict()}, tmp_path / "net.pth")
     path, module = str(tmp_path / "net.pth"), "classifiers:backbone_and_head"
     loaded = custom_modules.load(module, path, reading=reading)
@@ -225,8 +226,8 @@ def test_what_the_module_lacks_is_listed_and_left_out(
     torch.save({"state_dict": {**state, **beside}, "epoch": 3}, tmp_path / "w.pth")
     loaded = custom_modules.load(spec, str(tmp_path / "w.pth"), reading=reading)
     assert same(loaded.state, state)
-    assert loaded.notices == (
-        f"ignored in {tmp_path}/w.pth, as Net has no such entry: loss.weight, acc, epoch",
+    assert loaded.notices[0] == (
+        f"ignored in {tmp_path}/w.pth, as Net has no such entry: loss.weight, acc, epoch"
     )
 
 
@@ -341,3 +342,29 @@ def test_without_a_word_on_images_imagenet_s_are_assumed_and_that_is_said() -> N
             "--preprocessing FILE",
         ),
     )
+
+
+@pytest.mark.parametrize("field", ["class_to_idx", "classes"])
+def test_the_class_names_that_a_file_states_are_used(
+    tmp_path: Path, reading: Reading, field: str
+) -> None:
+    names = [f"kind {number}" for number in (3, 1, 2, 0, 4, 5, 6, 7, 8, 9)]
+    stated = {name: index for index, name in enumerate(names)} if field != "classes" else names
+    path = tmp_path / "net.pth"
+    torch.save({"state_dict": classifiers.seeded_vgg().state_dict(), field: stated}, path)
+    loaded = custom_modules.load(MODULE, str(path), reading=reading)
+    assert loaded.labels == tuple(names)
+    assert f"the class names are those of {field} in {path}" in loaded.notices
+    with pytest.raises(InputFileError, match="different orders") as refusal:
+        custom_modules.load(MODULE, str(path), reading=reading, labels=tuple(sorted(names)))
+    assert "Omit --labels" in str(refusal.value)
+
+
+def test_class_names_of_another_number_are_not_used_and_that_is_said(
+    tmp_path: Path, reading: Reading
+) -> None:
+    path = tmp_path / "net.pth"
+    torch.save({"state_dict": classifiers.seeded_vgg().state_dict(), "classes": ["a", "b"]}, path)
+    loaded = custom_modules.load(MODULE, str(path), reading=reading)
+    assert loaded.labels[0] == "class 0"
+    assert "classes has 2 names for 10 classes: it is not used" in loaded.notices

@@ -12,7 +12,7 @@ import pytest
 import torch
 from library_configs import CONVNEXT, RESNET_50, written
 from safetensors.torch import save_file
-from state_dicts import same
+from state_dicts import as_run, same
 from thin import thin
 from torch import Tensor
 
@@ -154,7 +154,9 @@ def test_the_averaged_copy_is_taken_on_request_and_announced(
 
 def test_a_trusted_pickle_is_stamped_and_said(tmp_path: Path, state: dict[str, Tensor]) -> None:
     path = tmp_path / "net.pth"
-    torch.save({"model": build(RESNET20), "epoch": 1}, path)
+    network = build(RESNET20)
+    network.load_state_dict(state)
+    torch.save({"model": network, "epoch": 1}, path)
     found = weights.load(str(path), RESNET20, reading=Reading(trust_pickle=True))
     assert found.trusted_pickle
     assert found.notices == (f"{path} contains pickled code, which was RUN (--trust-pickle)",)
@@ -209,7 +211,7 @@ def test_a_folder_of_transformers_says_all_that_is_to_know(
     with pytest.MonkeyPatch.context() as patch:
         rows = {each: counted(thin(find(each))) for each in ("resnet50", "resnet50v1")}
         patch.setattr(fitting, "ARCHITECTURES", rows)
-        save_file(theirs, tmp_path / "model.safetensors")
+        save_file(as_run(theirs), tmp_path / "model.safetensors")
         written(tmp_path, RESNET_50 | {"downsample_in_bottleneck": in_bottleneck})
         written(tmp_path, CONVNEXT, "preprocessor_config.json")
         loaded = weights.load(str(tmp_path / "model.safetensors"), None)

@@ -12,6 +12,7 @@ import pytest
 import torch
 from library_configs import A1, RESNET_50, written
 from safetensors.torch import save_file
+from state_dicts import as_run
 from torch import Tensor
 
 from resnet_serve import weights
@@ -84,7 +85,7 @@ def test_what_is_refused_beside_the_weights_is_overridden_by_the_remedy(
 
 def test_how_timm_s_resnetv2_see_images_is_said_when_it_is_assumed(tmp_path: Path) -> None:
     path = tmp_path / "net.pth"
-    torch.save(other_libraries.timm_v2(find("resnetv2_18")).state_dict(), path)
+    torch.save(as_run(other_libraries.timm_v2(find("resnetv2_18")).state_dict()), path)
     loaded = weights.load(str(path), None)
     assert loaded.architecture == find("resnetv2_18")
     assert loaded.preprocessing == Preprocessing(

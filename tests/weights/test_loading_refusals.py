@@ -11,7 +11,7 @@ import pytest
 import torch
 from meta_networks import state_of
 from safetensors.torch import save_file
-from state_dicts import same
+from state_dicts import as_run, same
 from torch import Tensor
 
 from resnet_serve import weights
@@ -238,6 +238,6 @@ def test_nonsense_in_the_metadata_is_named(
 
 
 def test_safetensors_without_metadata_loads(tmp_path: Path, state: dict[str, Tensor]) -> None:
-    save_file(state, tmp_path / "net.safetensors")
+    save_file(as_run(state), tmp_path / "net.safetensors")
     found = weights.load(str(tmp_path / "net.safetensors"), RESNET20)
     assert (found.trained, found.training, len(found.labels)) == (True, {}, 10)

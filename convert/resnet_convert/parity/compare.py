@@ -64,6 +64,14 @@ class Measurements:
         return max(found.images for found in self.numerics.values())
 
     @property
+    def constant(self) -> bool:
+        """Whether the reference gives several images the same logits, but for rounding."""
+        if self.logits is None or len(self.logits.reference) < 2:
+            return False
+        values = self.logits.reference
+        return bool(np.ptp(values, axis=0).max() <= 1e-6 * np.abs(values).max())
+
+    @property
     def summary(self) -> str:
         """How close both networks are, in a few words."""
         if self.decisions is not None:

@@ -8,5 +8,6 @@
 | `arithmetic` | what a pickled network computes between its tensors |
 | `classifier` | files of the family whose last layer is missing or has no bias |
 | `training_forms` | weights as a training keeps them: pruned, reparametrised, LoRA, … |
+| `initial_values` | values of a network that was never trained, and of dead layers |
 | `tensor_kinds` | tensors that are not plain numbers: sparse, quantized, meta, … |
 """
