@@ -63,9 +63,6 @@ def choose_ranges(
 
     Raises `ConversionError` for a tensor that is not finite.
     """
-    skipped = len(getattr(images, "skipped", ()))
-    if skipped:
-        log.warn(f"{skipped} files in {images.name} are no images and were skipped")
     search = None
     method = request.calibration_method
     if method == ADAPTIVE and request.precision == "fp8":  # a float holds large and small values

@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 from resnet_convert.autoselect.entrants import entrants
-from resnet_convert.inputs import load_weights, open_calibration, open_sets, weights_summary
+from resnet_convert.inputs import (
+    image_notices,
+    load_weights,
+    open_calibration,
+    open_sets,
+    weights_summary,
+)
 from resnet_convert.reference_check.stage import refuse_expectation, unknown_accuracy
 from resnet_convert.request import Request
 from resnet_convert.request.check import check
@@ -24,7 +30,7 @@ from resnet_serve import host
 from resnet_serve.architectures import catalog
 from resnet_serve.checkpoints.reading import SHIPPED, cached, is_address, is_file
 from resnet_serve.checkpoints.sources import hub
-from resnet_serve.datasets import Images, built_in, open_images
+from resnet_serve.datasets import Images, built_in, open_images, survey
 from resnet_serve.download import torch_hub_checkpoints
 from resnet_serve.errors import HostError, InputFileError, ResnetServeError
 from resnet_serve.triton.repository import Repository
@@ -51,13 +57,13 @@ class Step:
 class DryRun:
     """The steps of a conversion, and the error that it would end with, None where none is found.
 
-    `note` is a sentence on what the options imply.
+    `notices` are sentences on what the options imply, and on the image files.
     """
 
     request: Request
     steps: tuple[Step, ...]
     problem: ResnetServeError | None
-    note: str | None
+    notices: tuple[str, ...]
 
 
 def dry_run(request: Request) -> DryRun:
@@ -73,7 +79,8 @@ def dry_run(request: Request) -> DryRun:
     found = _Found(request)
     problem = next((each for each in map(_problem, found.checks()) if each is not None), None)
     steps = tuple(found.marked(_step(row, found.request)) for row in planned(found.request))
-    return DryRun(request, steps, problem, note)
+    implied = () if note is None else (note,)
+    return DryRun(request, steps, problem, (*implied, *found.notices))
 
 
 def _problem(check_one: Callable[[], None]) -> ResnetServeError | None:
@@ -91,6 +98,7 @@ class _Found:
         self.request = request
         self.loaded: Weights | None = None
         self.validation: Images | None = None
+        self.notices: tuple[str, ...] = ()
         self.texts: dict[str, str] = {}
         self.failed: set[str] = set()
 
@@ -145,11 +153,13 @@ class _Found:
         request, loaded = self.request, self.loaded
         if loaded is not None:
             calibration, self.validation = open_sets(request, loaded)
+            self.notices = image_notices(request, loaded, calibration, self.validation)
         else:
             calibration = open_calibration(request)
             names = None if request.labels is None else class_names.resolve(request.labels)
             if request.validation is not None:
                 self.validation = open_images(request.validation, names, split="validation")
+            self.notices = survey.notices(self.validation, names or (), calibration=calibration)
         if calibration is not None:
             self.texts[StageName.CALIBRATE] = f"{len(calibration):,} images"
         if request.validation is not None and self.validation is not None:

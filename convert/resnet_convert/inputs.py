@@ -5,7 +5,7 @@ from __future__ import annotations
 from resnet_convert import validation
 from resnet_convert.request import Request, loading
 from resnet_convert.stage_log import Progress
-from resnet_serve.datasets import Images, open_images
+from resnet_serve.datasets import Images, open_images, survey
 from resnet_serve.datasets.selection import spread
 from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.weights import Weights, activations
@@ -51,6 +51,17 @@ def open_calibration(request: Request) -> Images | None:
         return None
     given = open_images(request.calibration, None, split="calibration")
     return spread(given, request.calibration_images)
+
+
+def image_notices(
+    request: Request, loaded: Weights, calibration: Images | None, given: Images
+) -> tuple[str, ...]:
+    """What a user should know of the two sets: skipped files, classes without images, and so on.
+
+    Raises `ImageError` for files that cannot be opened.
+    """
+    names = validation.decided_names(loaded.labels, loaded.activation) if request.classifies else ()
+    return survey.notices(given, names, calibration=calibration)
 
 
 def weights_summary(loaded: Weights) -> str:

@@ -19,7 +19,7 @@ from resnet_convert.autoselect.entrants import has_alternatives
 from resnet_convert.conversion import Conversion
 from resnet_convert.folded import prepare
 from resnet_convert.head import HEADS
-from resnet_convert.inputs import load_weights, open_sets, weights_summary
+from resnet_convert.inputs import image_notices, load_weights, open_sets, weights_summary
 from resnet_convert.parity.evaluator import IMAGES, Evaluator
 from resnet_convert.parity.reference import Reference
 from resnet_convert.parity.reference_outputs import ReferenceOutputs
@@ -92,6 +92,7 @@ def _convert(request: Request, build_host: BuildHost | None, log: StageLog) -> C
     with log.stage(StageName.WEIGHTS) as say:
         loaded = load_weights(request, log.progress)
         calibration_set, validation_set = open_sets(request, loaded)
+        of_images = image_notices(request, loaded, calibration_set, validation_set)
         say(weights_summary(loaded))
     for each in loaded.assumptions:
         log.progress.note(str(each))
@@ -99,7 +100,7 @@ def _convert(request: Request, build_host: BuildHost | None, log: StageLog) -> C
         request = replace(request, arch=loaded.architecture.name)
     if hub.is_hub(request.weights or ""):  # the same commit again, wherever a branch has moved
         request = replace(request, weights=loaded.source.partition(" (")[0])
-    log.warn(*loaded.notices, _untrained(request, loaded))
+    log.warn(*loaded.notices, _untrained(request, loaded), *of_images)
 
     network = with_head(loaded.network(), request.head)
     reference = Reference(network, loaded, request.input, machine.cores, request.head)

@@ -65,6 +65,13 @@ def open_validation(source: str, labels: Sequence[str], activation: Activation) 
     return open_images(source, (negative, *labels) if folders else None, split=SPLIT)
 
 
+def decided_names(labels: Sequence[str], activation: Activation) -> tuple[str, ...]:
+    """The names of the classes that class folders stand for; one output has its negative too."""
+    if activation.decides_labels and len(labels) == 1:
+        return (activation.negative or f"not {labels[0]}", *labels)
+    return tuple(labels)
+
+
 def _single(found: LabelledImages) -> Images:
     """Images of one label each, with the number of that label."""
     if any(sum(row) != 1 for row in found.rows):

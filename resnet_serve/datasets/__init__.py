@@ -10,13 +10,17 @@
 | `fashion_mnist` | Fashion-MNIST: the whole data set, or the sample that is shipped |
 | `synthetic` | random images where only numerics are compared |
 | `selection` | evenly chosen images of a larger set |
+| `image_files` | which files of a folder are images, and why the others are skipped |
+| `damaged` | all images of a set that cannot be decoded, in one error |
+| `coverage` | the classes that no image is of |
+| `survey` | what is said of the image files before they are used |
 """
 
 from __future__ import annotations
 
 from resnet_serve.datasets.built_in import DATA_SETS
+from resnet_serve.datasets.image_files import IMAGE_SUFFIXES
 from resnet_serve.datasets.images import (
-    IMAGE_SUFFIXES,
     ImageFolder,
     Images,
     check_label_count,

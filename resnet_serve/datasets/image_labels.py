@@ -21,7 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from resnet_serve.datasets.images import IMAGE_SUFFIXES, ImageFolder
+from resnet_serve.datasets.image_files import IMAGE_SUFFIXES
+from resnet_serve.datasets.images import ImageFolder
 from resnet_serve.errors import InputFileError
 
 FILES = ("image_labels.json", "image_labels.csv")

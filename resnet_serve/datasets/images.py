@@ -17,15 +17,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from resnet_serve import durable
-from resnet_serve.datasets import built_in
+from resnet_serve.datasets import built_in, damaged
 from resnet_serve.datasets.class_labels.folders import indices as class_indices
+from resnet_serve.datasets.image_files import IMAGE_SUFFIXES, skipped_text, taken
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.preprocessing import ImageError, Preprocessing, decode
-
-IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".webp", ".avif"),
-    *(".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
-)
 
 
 class Images(Protocol):
@@ -81,7 +77,7 @@ class ImageFolder:
     """A folder of image files; one level of subfolders names the classes.
 
     `skipped` is everything else in it: other files, images next to the class folders, folders
-    inside them. Hidden files and folders are ignored.
+    inside them, and hidden files and folders.
     """
 
     name: str
@@ -97,21 +93,22 @@ class ImageFolder:
         subfolders that are not in `labels`.
         """
         try:
-            entries = _visible(folder)
-            classes = [entry for entry in entries if entry.is_dir()]
+            entries = sorted(folder.iterdir())
+            classes = [entry for entry in entries if entry.is_dir() and not _hidden(entry)]
             if not classes:
                 images, skipped = _split(entries)
                 found = cls(str(folder), images, None, skipped)
             else:
-                others = tuple(entry for entry in entries if not entry.is_dir())
+                others = tuple(entry for entry in entries if entry not in classes)
                 found = cls._classes(folder, classes, others, labels)
         except OSError as error:
             raise InputFileError(
                 f"cannot be read ({error.strerror})", where=error.filename or folder
             ) from error
         if not found.files:
+            text = skipped_text(str(folder), found.skipped)
             raise InputFileError(
-                "contains no images",
+                "contains no images" + (f"; skipped: {text}" if text else ""),
                 where=folder,
                 remedy=f"Images have the suffix {', '.join(IMAGE_SUFFIXES)}.",
             )
@@ -131,7 +128,7 @@ class ImageFolder:
         indices: list[int] = []
         skipped: list[Path] = list(skipped_files)
         for number, subfolder in zip(numbers, classes, strict=True):
-            images, others = _split(_visible(subfolder))
+            images, others = _split(sorted(subfolder.iterdir()))
             files += images
             indices += [number] * len(images)
             skipped += others
@@ -165,12 +162,12 @@ class ImageFolder:
         return total.hexdigest()
 
 
-def _visible(folder: Path) -> list[Path]:
-    return sorted(entry for entry in folder.iterdir() if not entry.name.startswith("."))
+def _hidden(entry: Path) -> bool:
+    return entry.name.startswith(".")
 
 
 def _split(entries: Sequence[Path]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:
-    images = tuple(p for p in entries if p.is_file() and p.suffix.lower() in IMAGE_SUFFIXES)
+    images = tuple(entry for entry in entries if taken(entry) and not _hidden(entry))
     found = set(images)
     return images, tuple(p for p in entries if p not in found)
 
@@ -180,21 +177,24 @@ def pixel_batches(
 ) -> Iterator[NDArray[np.uint8]]:
     """The images as batches UINT8 [n,H,W,channels], one at a time, of `batch_size` or fewer.
 
-    Raises `ImageError` with the name of an image that cannot be decoded.
+    At an image that cannot be decoded the rest is tried too: `ImageError` names all that cannot be.
     """
     count = len(images)
+
+    def pixels(index: int) -> NDArray[np.uint8]:
+        try:
+            return preprocessing.pixels(images.image(index))
+        except ImageError as error:
+            name = images.name_of(index)
+            raise ImageError(error.what, where=name, remedy=error.remedy) from error
+
     for start in range(0, count, batch_size):
-        batch = []
-        for index in range(start, min(start + batch_size, count)):
-            try:
-                batch.append(preprocessing.pixels(images.image(index)))
-            except ImageError as error:
-                raise ImageError(
-                    error.what,
-                    where=images.name_of(index),
-                    remedy=error.remedy or "Remove it from the folder or replace it.",
-                ) from error
-        yield np.stack(batch)
+        indices = range(start, min(start + batch_size, count))
+        try:
+            batch = np.stack([pixels(index) for index in indices])
+        except ImageError as error:
+            raise damaged.together(list(damaged.errors(range(start, count), pixels))) from error
+        yield batch
 
 
 def enough_labels(labels: Sequence[str], classes: int) -> bool:

@@ -10,7 +10,13 @@ training, conversion and serving get the same pixels.
 form, `geometry` and `unfiltered` resize and crop, `decoding`, `modes` and `signatures` read files.
 """
 
-from resnet_serve.preprocessing.decoding import FORMATS, decode, orientation_of, upright
+from resnet_serve.preprocessing.decoding import (
+    FORMATS,
+    decode,
+    orientation_in,
+    orientation_of,
+    upright,
+)
 from resnet_serve.preprocessing.geometry import crop_start
 from resnet_serve.preprocessing.limits import CHANNELS, MAX_PIXELS, ImageError, check_size
 from resnet_serve.preprocessing.modes import from_array, to_rgb
@@ -28,6 +34,7 @@ __all__ = [
     "crop_start",
     "decode",
     "from_array",
+    "orientation_in",
     "orientation_of",
     "to_rgb",
     "upright",

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import io
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
@@ -25,6 +27,9 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+ResultT = TypeVar("ResultT")
+# What a PNG that has an orientation contains somewhere, also behind its pixels.
+_PNG_METADATA = (b"eXIf", b"Raw profile type", b"Orientation")
 _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH = 24  # the place of the bit depth in a PNG
 
@@ -37,6 +42,19 @@ def decode(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image
     than 8 bits); the EXIF orientation is applied, which `orientation_of` says afterwards. Raises
     `ImageError`, and no other error, for bytes that cannot be decoded.
     """
+    return _explained(source, lambda data: _decoded(data, max_pixels))
+
+
+def orientation_in(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> int:
+    """The EXIF orientation (1 to 8) that `decode` would apply to a file, from its metadata alone.
+
+    Raises `ImageError` as `decode` does for what is seen without the pixels: not an image, another
+    format, a damaged header, too large.
+    """
+    return _explained(source, lambda data: _header(data, max_pixels))
+
+
+def _explained(source: bytes | Path, read: Callable[[bytes], ResultT]) -> ResultT:
     name = "image" if isinstance(source, bytes) else str(source)
     try:
         data = source if isinstance(source, bytes) else source.read_bytes()
@@ -47,7 +65,7 @@ def decode(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module="PIL")  # errors are raised, not warned of
-            return _decoded(data, max_pixels)
+            return read(data)
     except Image.DecompressionBombError as error:
         raise ImageError(f"too large to decode ({error})", where=name) from error
     except UnidentifiedImageError as error:
@@ -90,8 +108,22 @@ def _decoded(data: bytes, max_pixels: int) -> Image.Image:
     return _turned(image, white)
 
 
-def _turned(image: Image.Image, white: int | None) -> Image.Image:
+def _header(data: bytes, max_pixels: int) -> int:
+    image = Image.open(io.BytesIO(data), formats=FORMATS)
+    check_size(image, max_pixels)
+    # Pillow decodes the pixels of a PNG to look for metadata behind them.
+    if data.startswith(_PNG) and not any(each in data for each in _PNG_METADATA):
+        return 1
+    return _orientation(image)
+
+
+def _orientation(image: Image.Image) -> int:
     orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
+    return int(orientation) if orientation in _UPRIGHT else 1
+
+
+def _turned(image: Image.Image, white: int | None) -> Image.Image:
+    orientation = _orientation(image)
     turn = _UPRIGHT.get(orientation)
     picture = to_rgb(image, white)
     if turn is not None:

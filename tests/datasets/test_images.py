@@ -93,12 +93,20 @@ def test_what_is_no_image_is_skipped_and_counted(classes: Path) -> None:
     }
 
 
-def test_hidden_files_and_folders_are_not_looked_at(tmp_path: Path) -> None:
+def test_hidden_files_and_folders_are_skipped(tmp_path: Path) -> None:
     picture(tmp_path / "a.png")
-    (tmp_path / ".ipynb_checkpoints").mkdir()
-    (tmp_path / "._a.png").write_bytes(b"resource fork")
+    checkpoints, fork = tmp_path / ".ipynb_checkpoints", tmp_path / "._a.png"
+    checkpoints.mkdir()
+    fork.write_bytes(b"resource fork")
     found = ImageFolder.scan(tmp_path)
-    assert (len(found), found.labels, found.skipped) == (1, None, ())
+    assert (len(found), found.labels, set(found.skipped)) == (1, None, {checkpoints, fork})
+
+
+def test_a_folder_without_images_says_what_it_has(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / "cat" / "photo.HEIC").write_bytes(b"x")
+    with pytest.raises(InputFileError, match=r"skipped: 1 HEIC \(cat/photo\.HEIC\), convert to"):
+        ImageFolder.scan(tmp_path)
 
 
 @pytest.mark.parametrize("content", [[], ["notes.txt"], ["cat/notes.txt"]])
@@ -236,6 +244,15 @@ def test_a_bad_image_in_a_batch_is_named(classes: Path) -> None:
     with pytest.raises(ImageError, match=r"cat/b\.png: .*Remove it from the folder") as caught:
         list(datasets.pixel_batches(found, SMALL, 2))
     assert str(caught.value).count(str(bad)) == 1
+
+
+def test_all_bad_images_from_the_first_on_are_in_one_error(classes: Path) -> None:
+    for name in ("cat/a.png", "dog/c.jpg"):
+        (classes / name).write_bytes((classes / name).read_bytes()[:45])
+    batches = datasets.pixel_batches(ImageFolder.scan(classes), SMALL, 1)
+    next(batches)
+    with pytest.raises(ImageError, match=r"^2 images cannot be used: .*a\.png \(.*c\.jpg \("):
+        next(batches)
 
 
 def test_labels_must_be_as_many_as_the_classes() -> None:

@@ -22,6 +22,7 @@ from resnet_serve.preprocessing import (
     ImageError,
     Preprocessing,
     decode,
+    orientation_in,
     orientation_of,
     upright,
 )
@@ -185,9 +186,32 @@ def test_exif_orientation_is_applied(orientation: int) -> None:
     found = decode(data)
     np.testing.assert_array_equal(np.asarray(found), UPRIGHT[orientation](np.asarray(stored)))
     assert orientation_of(found) == (orientation if 1 <= orientation <= 8 else 1)
+    assert orientation_in(data) == orientation_of(found)
     opened = upright(Image.open(io.BytesIO(data)))
     np.testing.assert_array_equal(np.asarray(opened), np.asarray(found))
     assert orientation_of(opened) == orientation_of(found)
+
+
+def test_the_orientation_behind_the_pixels_of_a_png_is_seen() -> None:
+    exif = Image.Exif()
+    exif[ORIENTATION] = 3
+    data = encoded(Image.fromarray(BLOCKS), "PNG", exif=exif)
+    place = data.index(b"eXIf") - 4
+    end = place + 12 + int.from_bytes(data[place : place + 4], "big")
+    last = data.index(b"IEND") - 4
+    moved = data[:place] + data[end:last] + data[place:end] + data[last:]
+    assert orientation_in(moved) == orientation_of(decode(moved)) == 3
+
+
+def test_the_orientation_is_read_without_the_pixels() -> None:
+    for name in ("JPEG", "PNG", "WEBP", "BMP", "GIF"):
+        data = encoded(noise(), name)
+        assert orientation_in(data) == 1
+        if name != "WEBP":  # whose header has the length of the file
+            assert orientation_in(data[: len(data) * 3 // 4]) == 1, name
+    for data in (b"", b"<html>", b"\x89PNG\r\n\x1a\n broken"):
+        with pytest.raises(ImageError):
+            orientation_in(data)
 
 
 def test_orientation_is_applied_to_other_modes_too() -> None:

@@ -107,8 +107,8 @@ def _dry_run(request: Request, *, as_json: bool) -> None:
         typer.echo(json.dumps([step.to_json() for step in found.steps], indent=2))
     else:
         console.out.print(screen.plan_table(found.request, found.steps))
-    if found.note is not None:
-        console.warn(found.note)
+    for notice in found.notices:
+        console.warn(notice)
     if found.problem is not None:
         raise found.problem
 

@@ -21,10 +21,10 @@ from resnet_convert.parity.candidate import Candidate
 from resnet_convert.parity.compare import compare
 from resnet_convert.parity.parity_error import gate_error
 from resnet_convert.stage_log import Progress, Silent, StageLog, StageName
-from resnet_convert.validation import open_validation
+from resnet_convert.validation import decided_names, open_validation
 from resnet_serve import composed, durable, host
 from resnet_serve.crops import TenCrop
-from resnet_serve.datasets import Images
+from resnet_serve.datasets import Images, survey
 from resnet_serve.datasets.selection import spread
 from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.errors import UsageError
@@ -105,6 +105,7 @@ def _compose(
     if not composition.trained:
         log.warnings.append("a member is UNTRAINED: the predictions mean nothing")
     images = _images(composition, validation, limit)
+    log.warn(*survey.notices(images, decided_names(composition.labels, composition.activation)))
     classes, activation = len(composition.labels), composition.activation
     model = average(len(composition.view_members), classes, activation)
     model_file.check(model, where=f"{composition.name}_average")

@@ -199,6 +199,17 @@ def test_unreadable_calibration_image_is_named(call: Call, tmp_path: Path) -> No
     refused(call(*INT8, "--calibration", "c"), 5, "bad.png")
 
 
+def test_images_of_both_sets_that_cannot_be_read_are_one_refusal(
+    call: Call, tmp_path: Path
+) -> None:
+    for name, held_out in (("c", False), ("v", True)):
+        Digits(held_out=held_out).export(tmp_path / name, 12)
+        (tmp_path / name / "3").mkdir(exist_ok=True)
+        (tmp_path / name / "3" / f"{name}.png").write_bytes(b"<html>")
+    options = (*INT8, "--calibration", "c", "--validation", "v")
+    refused(call(*options), 5, "2 images cannot be used", "c/3/c.png", "v/3/v.png")
+
+
 def test_other_files_are_skipped_and_few_images_warned_of(call: Call, tmp_path: Path) -> None:
     Digits(held_out=False).export(tmp_path / "c", 12)
     (tmp_path / "c" / "0").mkdir(exist_ok=True)
@@ -206,7 +217,8 @@ def test_other_files_are_skipped_and_few_images_warned_of(call: Call, tmp_path: 
     code, _, err = call(*INT8, "--calibration", "c", "--force")
     assert code == 0
     assert "only 12 calibration images" in err
-    assert "1 files in c are no images" in err
+    err = " ".join(err.split())
+    assert "skipped in c: 1 without the suffix of an image that is decoded (0/notes.txt)" in err
 
 
 def test_a_folder_that_is_no_class(call: Call, tmp_path: Path) -> None:

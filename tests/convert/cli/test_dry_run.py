@@ -29,6 +29,9 @@ def write_files(place: Path) -> None:
     Image.new("RGB", (8, 8)).save(place / "flat" / "a.png")
     (place / "taken").mkdir()
     (place / "taken" / "resnet20").write_text("a file")
+    (place / "damaged").mkdir()
+    for name in ("a.png", "b.png"):
+        (place / "damaged" / name).write_text("<html>")
     torch.save({"fc.weight": torch.zeros(2, 2)}, place / "strange.pth")
 
 
@@ -45,6 +48,8 @@ WRONG = {
     "another class": (*DIGITS, "--validation", "images"),
     "no calibration": (*DIGITS, "--precision", "int8"),
     "empty calibration": (*DIGITS, "--precision", "int8", "--calibration", "empty"),
+    "damaged images": (*DIGITS, "--validation", "damaged"),
+    "damaged calibration": (*DIGITS, "--precision", "int8", "--calibration", "damaged"),
     "repository": (*DIGITS, "--repository", "file"),
     "name": (*DIGITS, "--name", "../up"),
     "expectation without images": (*DIGITS, "--expect-top1", 90),
@@ -79,6 +84,16 @@ def test_what_is_found_is_shown(call: Call, tmp_path: Path) -> None:
     assert steps["parity"]["does"] == "30 images, with labels"
     assert "reference" in steps
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_a_conversion_would_say_of_the_images_is_said(call: Call, tmp_path: Path) -> None:
+    write_files(tmp_path)
+    (tmp_path / "images" / "cat").rename(tmp_path / "images" / "1")
+    (tmp_path / "images" / "0" / "notes.txt").touch()
+    _, _, err = call(*DIGITS, "--validation", "images", "--dry-run")
+    said = " ".join(err.split())
+    assert "2 of 2 images in images counted, 8 of 10 classes have none: '2', '3'" in said
+    assert "skipped in images: 1 without the suffix of an image" in said
 
 
 def test_the_step_that_fails_is_marked(call: Call, tmp_path: Path) -> None:

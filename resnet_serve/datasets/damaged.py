@@ -1,0 +1,34 @@
+"""Damaged images: all of a set in one error, so that nobody has to remove one per run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+from resnet_serve.preprocessing import ImageError
+
+NAMES_SHOWN = 5
+
+
+def errors(indices: Iterable[int], decode_one: Callable[[int], object]) -> Iterator[ImageError]:
+    """The error of each image that `decode_one` cannot decode."""
+    for index in indices:
+        try:
+            decode_one(index)
+        except ImageError as error:
+            yield error
+
+
+def together(found: Sequence[ImageError]) -> ImageError:
+    """One error for one or more images, naming the first of them, each by its `where`."""
+    if len(found) == 1:
+        (only,) = found
+        remedy = only.remedy or "Remove it from the folder or replace it."
+        return ImageError(only.what, where=only.where, remedy=remedy)
+    named = "; ".join(f"{each.where} ({each.what})" for each in found[:NAMES_SHOWN])
+    more = len(found) - NAMES_SHOWN
+    rest = f"; and {more:,} more" if more > 0 else ""
+    remedies = dict.fromkeys(each.remedy for each in found if each.remedy is not None)
+    return ImageError(
+        f"{len(found):,} images cannot be used: {named}{rest}",
+        remedy=" ".join((*list(remedies)[:2], "Remove them from the folder or replace them.")),
+    )
