@@ -105,7 +105,9 @@ class OpenVinoModel(RunnableModel):
     def run_all(self, batch: NDArray[Any]) -> Mapping[str, NDArray[np.float32]]:
         """Every output of one batch, by name."""
         found = self.request.infer({0: batch}, share_inputs=True)
-        return {port.any_name: found[port] for port in self.compiled.outputs}
+        # Compiling merges names: a port may then have that of a tensor before a removed node too.
+        pairs = zip(self.graph.outputs, self.compiled.outputs, strict=True)
+        return {named.any_name: found[port] for named, port in pairs}
 
     def describe(self) -> dict[str, object]:
         """Version, processor, OpenVINO's own settings, and counts of what it executes."""

@@ -83,6 +83,8 @@ def test_every_dialect_computes_as_onnx_runtime(
             logits = loaded.run(IMAGES[:count])
             assert logits.dtype == np.float32
             np.testing.assert_allclose(logits, expected[:count], atol=tolerance)
+        names = [each.name for each in model.graph.outputs]
+        assert list(loaded.run_all(IMAGES)) == names  # also after compiling removed the last cast
 
 
 def test_from_bytes_and_from_a_file(tmp_path: Path) -> None:
