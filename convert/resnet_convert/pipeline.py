@@ -4,26 +4,29 @@
             → (engine → inspect) → parity → latency → gate → deploy
 
 `stages` has the table. `convert` is the Python entry; the command line calls `run` and prints.
+`compare` puts every runtime and precision of this host in place of autoselect, and deploys the best
+where it is told to.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, ParamSpec, TypeVar
 
 from resnet_convert import deployment, precision
 from resnet_convert.autoselect import measured
-from resnet_convert.autoselect.entrants import has_alternatives
+from resnet_convert.autoselect.comparison import Comparison
+from resnet_convert.autoselect.entrants import Autoselection, has_alternatives
 from resnet_convert.conversion import Conversion
-from resnet_convert.folded import prepare
+from resnet_convert.folded import Folded, prepare
 from resnet_convert.head import HEADS
 from resnet_convert.inputs import image_notices, load_weights, open_sets, weights_summary
-from resnet_convert.parity.evaluator import IMAGES, Evaluator
+from resnet_convert.parity.evaluator import for_budgets
 from resnet_convert.parity.reference import Reference
-from resnet_convert.parity.reference_outputs import ReferenceOutputs
 from resnet_convert.proof import cautions, prove
+from resnet_convert.reference_check.findings import ReferenceCheck
 from resnet_convert.reference_check.stage import check_reference
 from resnet_convert.refusals.refused import refused
 from resnet_convert.request import Request
@@ -38,8 +41,8 @@ from resnet_serve import host
 from resnet_serve.architectures import with_head
 from resnet_serve.checkpoints.sources import hub
 from resnet_serve.datasets import Images
-from resnet_serve.datasets.selection import spread
 from resnet_serve.errors import HostError
+from resnet_serve.host import Host
 from resnet_serve.triton.repository import Repository
 from resnet_serve.weights import Weights
 
@@ -77,17 +80,68 @@ def run(request: Request, progress: Progress | None = None) -> Conversion:
     with _build_host(request) as (build_host, missing):
         if build_host is not None:
             log.warn(build_host.guard(request.build_options, request.precision, request.triton))
-        conversion = replace(_convert(request, build_host, log), missing=missing)
-    if not conversion.verdict.passed and not request.force:
-        raise refused(replace(conversion, stages=tuple(log.stages)))
-    with log.stage(StageName.DEPLOY) as say:
-        version, path = deployment.deploy(conversion, repository)
-        say(f"{conversion.name} version {version} in {repository.path}")
-    return replace(conversion, version=version, path=path, stages=tuple(log.stages))
+        prepared = _prepare(request, log)
+        conversion = _prove(prepared, _autoselect(prepared, log), build_host, log)
+    return _deploy(replace(conversion, missing=missing), repository, log)
 
 
-def _convert(request: Request, build_host: BuildHost | None, log: StageLog) -> Conversion:
-    """Everything but the deployment."""
+@dataclass(frozen=True)
+class Prepared:
+    """What every precision and runtime starts from: the network, the images, the FP32 graph."""
+
+    request: Request
+    machine: Host
+    weights: Weights
+    calibration_set: Images | None
+    validation_set: Images
+    reference: Reference
+    checked: ReferenceCheck | None
+    folded: Folded
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A comparison, what it started from, and the conversion that was deployed, if any."""
+
+    prepared: Prepared
+    comparison: Comparison
+    warnings: tuple[str, ...]
+    conversion: Conversion | None = None
+
+
+def compare(
+    request: Request, progress: Progress | None = None, *, deploy_best: bool = False
+) -> Compared:
+    """Every runtime and precision of this host on one request; its own are not read.
+
+    What cannot run, and what the gate refuses, are rows of the comparison. With `deploy_best` the
+    fastest for `optimize` is proved and deployed; nothing is where no row passes.
+    """
+    request, implied = implied_network(replace(request, target=AUTO, precision=AUTO))
+    check(request)
+    repository = Repository(request.repository)
+    if deploy_best:
+        repository.check_writable()
+    log = StageLog(progress or Silent())
+    log.warn(implied)
+    prepared = _prepare(request, log)
+    comparison = measured.compare_all(
+        prepared.request,
+        prepared.folded.model,
+        prepared.reference,
+        prepared.calibration_set,
+        prepared.validation_set,
+        log,
+    )
+    conversion = None
+    if deploy_best and comparison.best is not None:
+        selection = comparison.selection(comparison.best)
+        conversion = _deploy(_prove(prepared, selection, None, log), repository, log)
+    return Compared(prepared, comparison, tuple(dict.fromkeys(log.warnings)), conversion)
+
+
+def _prepare(request: Request, log: StageLog) -> Prepared:
+    """Everything before the precision."""
     machine = host.describe()
     with log.stage(StageName.WEIGHTS) as say:
         loaded = load_weights(request, log.progress)
@@ -114,37 +168,72 @@ def _convert(request: Request, build_host: BuildHost | None, log: StageLog) -> C
             force=request.force,
         )
     folded = prepare(request, reference, log)
-    autoselection = None
-    if has_alternatives(request, machine.cores):
-        autoselection = measured.select(
-            request, folded.model, reference, calibration_set, validation_set, log
-        )
-        request = autoselection.applied_to(request)
+    return Prepared(
+        request, machine, loaded, calibration_set, validation_set, reference, checked, folded
+    )
+
+
+def _autoselect(prepared: Prepared, log: StageLog) -> Autoselection | None:
+    """The fastest of what the request leaves open; None where that is nothing."""
+    if not has_alternatives(prepared.request, prepared.machine.cores):
+        return None
+    return measured.select(
+        prepared.request,
+        prepared.folded.model,
+        prepared.reference,
+        prepared.calibration_set,
+        prepared.validation_set,
+        log,
+    )
+
+
+def _prove(
+    prepared: Prepared,
+    autoselection: Autoselection | None,
+    build_host: BuildHost | None,
+    log: StageLog,
+) -> Conversion:
+    """The graph in its precision, selected or made now, against the reference."""
+    request, folded, reference = prepared.request, prepared.folded, prepared.reference
+    if autoselection is not None:
+        request, precise = autoselection.applied_to(request), autoselection.precise
         log.warn(autoselection.advice())
-    elif request.autoselects:
-        request = replace(request, target=request.row.name, precision=request.row.precisions[0])
-    evaluator = _evaluator(request, reference, validation_set)
-    precise = None if autoselection is None or evaluator else autoselection.precise
-    if precise is None:
-        precise = precision.bring(folded.model, request, reference, calibration_set, log, evaluator)
+    else:
+        if request.autoselects:
+            row = request.row
+            request = replace(request, target=row.name, precision=row.precisions[0])
+        evaluator = for_budgets(request, reference, prepared.validation_set)
+        images = prepared.calibration_set
+        precise = precision.bring(folded.model, request, reference, images, log, evaluator)
     precision.check_rules(precise, request, log)
+    validation_set = prepared.validation_set
     proof = prove(request, reference, folded.model, precise, validation_set, build_host, log)
-    log.warn(*cautions(request, proof.measurements, machine))
+    log.warn(*cautions(request, proof.measurements, prepared.machine))
     return Conversion(
         request=request,
-        weights=loaded,
+        weights=prepared.weights,
         folded=folded,
         precise=precise,
         proof=proof,
         autoselection=autoselection,
-        serving=request.serving(machine.cores),
+        serving=request.serving(prepared.machine.cores),
         stages=tuple(log.stages),
         warnings=tuple(dict.fromkeys(log.warnings)),
-        host=machine,
-        calibration_set=calibration_set,
+        host=prepared.machine,
+        calibration_set=prepared.calibration_set,
         validation_set=validation_set,
-        reference_check=checked,
+        reference_check=prepared.checked,
     )
+
+
+def _deploy(conversion: Conversion, repository: Repository, log: StageLog) -> Conversion:
+    """Write it to the repository where the gate holds; raises `ParityError` where it does not."""
+    if not conversion.verdict.passed and not conversion.request.force:
+        raise refused(replace(conversion, stages=tuple(log.stages)))
+    with log.stage(StageName.DEPLOY) as say:
+        version, path = deployment.deploy(conversion, repository)
+        say(f"{conversion.name} version {version} in {repository.path}")
+    return replace(conversion, version=version, path=path, stages=tuple(log.stages))
 
 
 @contextmanager
@@ -155,20 +244,6 @@ def _build_host(request: Request) -> Iterator[tuple[BuildHost | None, HostError 
         return
     with open_build_host() as found:
         yield found
-
-
-def _evaluator(request: Request, reference: Reference, images: Images) -> Evaluator | None:
-    """For budgets: over at most 512 of the images, evenly chosen."""
-    if not (request.budgeted and request.precision_row.quantized):
-        return None
-    recorded = ReferenceOutputs.record(reference, spread(images, IMAGES))
-    return Evaluator(
-        recorded,
-        "onnxruntime" if request.for_tensorrt else request.row.name,
-        request.precision,
-        reference.threads,
-        emulating=request.for_tensorrt,
-    )
 
 
 def _untrained(request: Request, loaded: Weights) -> str | None:

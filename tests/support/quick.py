@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from resnet_convert.autoselect import measured
-from resnet_convert.parity import evaluator, latencies
+from resnet_convert.parity import evaluator, latencies, throughput
 from resnet_convert.report import plots
 from resnet_serve import host
 
@@ -26,5 +26,6 @@ def quicken(patch: pytest.MonkeyPatch, *, cores: int | None = 1) -> None:
         patch.setattr(host, "cores", lambda: cores)
     for timed in (latencies, evaluator, measured):
         patch.setattr(timed, "LATENCY_SECONDS", SECONDS)
+    patch.setattr(throughput, "SECONDS", SECONDS)
     for name in FIGURES:
         patch.setattr(plots, name, lambda *_: "")

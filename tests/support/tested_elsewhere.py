@@ -76,6 +76,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/convert/ensembles/test_compose.py",
         "composing needs members, a reference and a deployment together",
     ),
+    "convert/resnet_convert/report/page.py": (
+        "tests/convert/report/test_report.py",
+        "fills in the templates of every page",
+    ),
     "convert/resnet_convert/autoselect/entrants.py": (
         "tests/convert/autoselect/test_measured.py",
         "what autoselect compares",

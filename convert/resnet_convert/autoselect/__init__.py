@@ -3,5 +3,6 @@
 | module | role |
 |---|---|
 | `entrants` | the ways, and what was found of each |
+| `comparison` | every runtime in every precision, as a table |
 | `measured` | parity, then interleaved rounds |
 """

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
 
+from resnet_convert.parity.compare import Measurements
 from resnet_convert.parity.parity_error import RefusedError
 from resnet_convert.precision import Precise
 from resnet_convert.request import Request
 from resnet_convert.request.options import AUTO
+from resnet_serve.parity.gate import Verdict
 from resnet_serve.parity.latency import Latency, Ratio
 from resnet_serve.runtimes import TARGETS
 
@@ -31,7 +33,9 @@ class Entrant:
 class EntrantResult:
     """What was found of an entrant; with a `problem` it was not timed.
 
-    `agreement` in [0, 1] is None where the outputs rank no classes.
+    `agreement` in [0, 1] is None where the outputs rank no classes. `found` and `verdict` are what
+    was compared and what the gate says of it, `size_bytes` is of the model file; None where it did
+    not run.
     """
 
     entrant: Entrant
@@ -40,6 +44,9 @@ class EntrantResult:
     times: Latency | None = None
     speedup: Ratio | None = None
     images_per_s: float | None = None
+    found: Measurements | None = field(default=None, repr=False, compare=False)
+    verdict: Verdict | None = field(default=None, repr=False, compare=False)
+    size_bytes: int | None = None
 
     def to_json(self) -> dict[str, object]:
         """The numbers, by name."""

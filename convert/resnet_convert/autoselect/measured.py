@@ -5,18 +5,22 @@
 Entrants that miss parity, or do not compute in the precision that was requested, are not timed.
 For latency the entrants run one image at a time on all cores; for throughput each runs full
 batches, as one instance on all cores and as one instance per core.
+
+`select` compares a few images and keeps the fastest. `compare_all` compares all images, in every
+runtime and precision, and keeps what was found of each.
 """
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from resnet_convert import precision
+from resnet_convert.autoselect.comparison import Comparison, rank, reasons
 from resnet_convert.autoselect.entrants import (
     Autoselection,
     Entrant,
@@ -26,6 +30,7 @@ from resnet_convert.autoselect.entrants import (
 )
 from resnet_convert.parity.candidate import Candidate
 from resnet_convert.parity.compare import Measurements, compare
+from resnet_convert.parity.evaluator import for_budgets
 from resnet_convert.parity.latencies import REFERENCE
 from resnet_convert.parity.opening import open_cpu_model
 from resnet_convert.parity.reference import Reference
@@ -39,6 +44,7 @@ from resnet_serve.datasets.selection import spread
 from resnet_serve.errors import HostError, ResnetServeError
 from resnet_serve.parity import latency
 from resnet_serve.parity.gate import Verdict
+from resnet_serve.parity.latency import Latency
 from resnet_serve.runtimes import RunnableModel, open_on_cpu
 
 if TYPE_CHECKING:
@@ -47,6 +53,7 @@ if TYPE_CHECKING:
 PARITY_IMAGES = 64
 LATENCY_SECONDS = 2.0  # per entrant
 THROUGHPUT_ROUNDS = 3
+RECORDED_BYTES = 2**30  # of pixels: 7,000 images of 224 px
 
 
 def select(
@@ -59,30 +66,51 @@ def select(
 ) -> Autoselection:
     """Run every entrant; raises `ParityError` when none keeps parity."""
     with log.stage(StageName.AUTOSELECT) as say, ExitStack() as stack:
-        entered = _Entered(request, folded, reference, calibration, stack)
-        images = spread(validation, PARITY_IMAGES)
-        recorded = ReferenceOutputs.record(reference, images) if reference.classifies else None
+        entered = _Entered(request, folded, reference, calibration, validation, stack)
         candidates = entrants(request, reference.threads)
-        running: dict[EntrantResult, Candidate] = {}
-        dropped: list[EntrantResult] = []
-        for number, entrant in enumerate(candidates):
-            log.progress.advance(number, len(candidates))
-            result, candidate = entered.enter(entrant, recorded, images)
-            if candidate is None:
-                dropped.append(result)
-            else:
-                running[result] = candidate
+        running, dropped = entered.enter_all(candidates, spread(validation, PARITY_IMAGES), log)
         if not running:
             raise NothingKeepsParityError(request, tuple(dropped))
-        results = _timed(running, reference)
+        results, _ = _timed(running, reference)
         if request.optimize == "throughput":
-            rated = zip(results, running.values(), strict=True)
-            results = list(_throughputs(dict(rated), entered, reference, request.max_batch_size))
-        results.sort(key=_rank)
+            results = _throughputs(results, running, entered)
+        results.sort(key=partial(rank, request.optimize))
         selected = results[0].entrant.precision
         say(f"{results[0].entrant} is the fastest for {request.optimize}")
     log.warn(*entered.logs[selected].warnings)
     return Autoselection(request.optimize, (*results, *dropped), entered.graphs[selected])
+
+
+def compare_all(
+    request: Request,
+    folded: ir.Model,
+    reference: Reference,
+    calibration: Images | None,
+    validation: Images,
+    log: StageLog,
+) -> Comparison:
+    """Run every runtime in every precision on all images; what cannot run has its reason."""
+    with log.stage(StageName.AUTOSELECT) as say, ExitStack() as stack:
+        entered = _Entered(request, folded, reference, calibration, validation, stack)
+        found = reasons(request, reference.threads)
+        possible = [entrant for entrant, reason in found.items() if reason is None]
+        running, dropped = entered.enter_all(possible, validation, log)
+        timed, pytorch = _timed(running, reference) if running else ([], None)
+        rates = _throughputs(timed, running, entered)
+        impossible = [EntrantResult(each, why) for each, why in found.items() if why is not None]
+        comparison = Comparison.of(
+            request.optimize,
+            order=list(found),
+            results=[*timed, *dropped, *impossible],
+            rates=rates,
+            graphs=entered.graphs,
+            pytorch=pytorch,
+        )
+        say(comparison.summary)
+    for each in entered.logs.values():
+        log.warn(*each.warnings)
+    log.warn(comparison.caution)
+    return comparison
 
 
 @dataclass
@@ -93,9 +121,26 @@ class _Entered:
     folded: ir.Model
     reference: Reference
     calibration: Images | None
+    validation: Images
     stack: ExitStack
     graphs: dict[str, Precise] = field(default_factory=dict)
     logs: dict[str, StageLog] = field(default_factory=dict)
+
+    def enter_all(
+        self, candidates: Sequence[Entrant], images: Images, log: StageLog
+    ) -> tuple[dict[EntrantResult, Candidate], list[EntrantResult]]:
+        """Open all entrants and compare them: those that keep parity, and those that do not."""
+        recorded = self._record(images)
+        running: dict[EntrantResult, Candidate] = {}
+        dropped: list[EntrantResult] = []
+        for number, entrant in enumerate(candidates):
+            log.progress.advance(number, len(candidates))
+            result, candidate = self.enter(entrant, recorded, images)
+            if candidate is None:
+                dropped.append(result)
+            else:
+                running[result] = candidate
+        return running, dropped
 
     def enter(
         self, entrant: Entrant, recorded: ReferenceOutputs | None, images: Images
@@ -121,12 +166,18 @@ class _Entered:
         verdict = found.verdict(budget, trained=self.reference.weights.trained)
         if candidate.check is not None:
             verdict = Verdict((*verdict.checks, candidate.check))
-        agreement = found.agreement
+        result = EntrantResult(
+            entrant,
+            agreement=found.agreement,
+            found=found,
+            verdict=verdict,
+            size_bytes=len(self._graph(entrant).data),
+        )
         if verdict.passed:
-            return EntrantResult(entrant, agreement=agreement), candidate
+            return result, candidate
         worst = verdict.failures[0]
         problem = f"no parity: {worst.name} {worst.found}, allowed {worst.allowed}"
-        return EntrantResult(entrant, problem, agreement), None
+        return replace(result, problem=problem), None
 
     def copies(self, entrant: Entrant) -> list[RunnableModel]:
         """One instance of an entrant per core, each on one thread."""
@@ -143,27 +194,40 @@ class _Entered:
             return compare(self.reference, candidate, images, Silent())
         return compare(recorded, candidate, recorded, Silent())
 
+    def _record(self, images: Images) -> ReferenceOutputs | None:
+        """PyTorch's logits, computed once; None for features, and where memory is too small."""
+        height, width = self.reference.preprocessing.crop
+        size_bytes = len(images) * height * width * self.reference.preprocessing.channels
+        if not self.reference.classifies or size_bytes > RECORDED_BYTES:
+            return None
+        return ReferenceOutputs.record(self.reference, images)
+
     def _request_for(self, entrant: Entrant) -> Request:
         return replace(self.request, target=entrant.target, precision=entrant.precision)
 
     def _graph(self, entrant: Entrant) -> Precise:
         if entrant.precision not in self.graphs:
-            log = StageLog(Silent())
-            self.graphs[entrant.precision] = precision.bring(
-                self.folded, self._request_for(entrant), self.reference, self.calibration, log
+            log, request = StageLog(Silent()), self._request_for(entrant)
+            evaluator = for_budgets(request, self.reference, self.validation)
+            made = precision.bring(
+                self.folded, request, self.reference, self.calibration, log, evaluator
             )
+            precision.check_rules(made, request, log)
+            self.graphs[entrant.precision] = made
             self.logs[entrant.precision] = log
         return self.graphs[entrant.precision]
 
 
-def _timed(running: Mapping[EntrantResult, Candidate], reference: Reference) -> list[EntrantResult]:
-    """Batch 1 on all cores, every entrant and PyTorch in turn."""
+def _timed(
+    running: Mapping[EntrantResult, Candidate], reference: Reference
+) -> tuple[list[EntrantResult], Latency]:
+    """Batch 1 on all cores, every entrant and PyTorch in turn; with PyTorch's times."""
     planes, batch = reference.random_batch(1)
     models: dict[str, Any] = {REFERENCE: partial(reference.load().run_all, planes)}
     for result, candidate in running.items():
         models[str(result.entrant)] = partial(candidate.model.run_all, batch)
     times = latency.measure(models, batch_size=1, seconds=LATENCY_SECONDS * len(models))
-    return [
+    timed = [
         replace(
             result,
             times=times[str(result.entrant)],
@@ -171,18 +235,22 @@ def _timed(running: Mapping[EntrantResult, Candidate], reference: Reference) -> 
         )
         for result in running
     ]
+    return timed, times[REFERENCE]
 
 
 def _throughputs(
+    timed: Sequence[EntrantResult],
     running: Mapping[EntrantResult, Candidate],
     entered: _Entered,
-    reference: Reference,
-    batch_size: int,
-) -> Iterator[EntrantResult]:
-    """Full batches, in rounds: one instance of all cores, and one per core."""
-    _, batch = reference.random_batch(batch_size)
+) -> list[EntrantResult]:
+    """Full batches, in rounds: one instance of all cores, and one per core.
+
+    `timed` are those of `running`, in its order.
+    """
+    reference = entered.reference
+    _, batch = reference.random_batch(entered.request.max_batch_size)
     fields: dict[EntrantResult, list[RunnableModel]] = {}
-    for result, candidate in running.items():
+    for result, candidate in zip(timed, running.values(), strict=True):
         fields[result] = [candidate.model]
         if reference.threads > 1:
             split = replace(result.entrant, instances=reference.threads, threads=1)
@@ -191,11 +259,6 @@ def _throughputs(
     for _ in range(THROUGHPUT_ROUNDS):
         for result, instances in fields.items():
             rates[result].append(images_per_s(instances, batch))
-    for result, found in rates.items():
-        yield replace(result, images_per_s=statistics.median(found))
-
-
-def _rank(result: EntrantResult) -> float:
-    if result.images_per_s is not None:
-        return -result.images_per_s
-    return -result.speedup.median if result.speedup is not None else 0.0
+    return [
+        replace(result, images_per_s=statistics.median(found)) for result, found in rates.items()
+    ]

@@ -4,6 +4,7 @@
 |---|---|
 | `convert` | `resnet-convert`, and the group of its subcommands |
 | `build_plan` | `resnet-convert build-plan` |
+| `compare` | `resnet-convert compare` |
 | `ensemble` | `resnet-convert ensemble` and `resnet-convert ten-crop` |
 | `options` | every option, declared once |
 | `screen`, `tables` | progress, tables and sentences in the terminal |

@@ -11,6 +11,7 @@ import typer
 from resnet_convert import deployment, pipeline
 from resnet_convert.cli import refusals, screen
 from resnet_convert.cli.build_plan import build_plan
+from resnet_convert.cli.compare import compare
 from resnet_convert.cli.ensemble import ensemble, ten_crop
 from resnet_convert.cli.options import JsonOption, takes_options
 from resnet_convert.cli.remeasure import remeasure
@@ -26,6 +27,11 @@ app = typer.Typer(add_completion=False, rich_markup_mode="rich")
 app.command(
     "build-plan", epilog="Example: [bold]resnet-convert build-plan model_repository/resnet50[/]"
 )(build_plan)
+app.command(
+    "compare",
+    epilog="Example: [bold]resnet-convert compare --arch resnet20 --weights digits "
+    "--calibration digits --validation digits --report compared.html[/]",
+)(compare)
 app.command("ensemble")(ensemble)
 app.command("ten-crop")(ten_crop)
 app.command("remeasure")(remeasure)
@@ -44,7 +50,7 @@ def _version(asked: bool) -> None:
 
 
 @app.callback(invoke_without_command=True, epilog=_EPILOG)
-@takes_options
+@takes_options()
 def command(
     context: typer.Context,
     dry_run_only: Annotated[

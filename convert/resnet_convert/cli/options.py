@@ -25,21 +25,29 @@ def option(name: str, **changes: Any) -> OptionInfo:
     return OptionInfo(**{**vars(found), **changes})
 
 
-def takes_options(command: Callable[..., None]) -> Callable[..., None]:
+def takes_options(
+    *left_out: str,
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """Give a command an option for every field of `Options`, ahead of its own parameters.
 
-    The command receives them in its `**options`, as the fields' names and types.
+    The command receives them in its `**options`, as the fields' names and types, but for the fields
+    that are `left_out`.
     """
-    own = [
-        parameter
-        for parameter in inspect.signature(command, eval_str=True).parameters.values()
-        if parameter.kind is not inspect.Parameter.VAR_KEYWORD
-    ]
-    context = [each for each in own if each.annotation is typer.Context]
-    parameters = [*context, *_parameters(), *(each for each in own if each not in context)]
-    command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-    command.__annotations__ = {each.name: each.annotation for each in parameters}
-    return command
+
+    def with_options(command: Callable[..., None]) -> Callable[..., None]:
+        own = [
+            parameter
+            for parameter in inspect.signature(command, eval_str=True).parameters.values()
+            if parameter.kind is not inspect.Parameter.VAR_KEYWORD
+        ]
+        context = [each for each in own if each.annotation is typer.Context]
+        taken = [each for each in _parameters() if each.name not in left_out]
+        parameters = [*context, *taken, *(each for each in own if each not in context)]
+        command.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+        command.__annotations__ = {each.name: each.annotation for each in parameters}
+        return command
+
+    return with_options
 
 
 def _parameters() -> Iterator[inspect.Parameter]:

@@ -8,10 +8,12 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from resnet_convert.autoselect.comparison import Comparison, Row
 from resnet_convert.autoselect.entrants import EntrantResult
 from resnet_convert.conversion import Conversion
 from resnet_convert.quantization.calibration_search import CalibrationSearch
 from resnet_convert.quantization.mixed_precision import MixedPrecisionSearch
+from resnet_serve.parity.latency import Ratio
 
 
 def all_of(conversion: Conversion) -> Iterator[Table]:
@@ -32,10 +34,7 @@ def autoselect_table(aim: str, results: Sequence[EntrantResult], selected: bool 
     for number, each in enumerate(results):
         agreement = "" if each.agreement is None else f"{100 * each.agreement:.2f} %"
         times = "" if each.times is None else f"{each.times.median_ms:.2f} ms"
-        ratio = each.speedup
-        speed = "" if ratio is None else str(ratio)
-        if ratio is not None and ratio.not_stated is None:
-            speed = f"{ratio.median:.1f} [{ratio.low:.1f}–{ratio.high:.1f}]"
+        speed = "" if each.speedup is None else ratio_text(each.speedup)
         rate = "" if each.images_per_s is None else f"{each.images_per_s:,.0f}"
         mark = (
             Text("selected", "green")
@@ -44,6 +43,56 @@ def autoselect_table(aim: str, results: Sequence[EntrantResult], selected: bool 
         )
         table.add_row(str(each.entrant), agreement, times, speed, rate, mark)
     return table
+
+
+def comparison_table(title: str, comparison: Comparison) -> Table:
+    """Every runtime in every precision: its numbers, or the reason why it has none."""
+    table = _table(title)
+    columns = ("runtime", "precision", "top-1", "agree", "flipped", "batch 1", "× PyTorch")
+    for column in (*columns, "images/s", "size", ""):
+        table.add_column(column, overflow="fold")
+    for row in comparison.rows:
+        entrant, result = row.result.entrant, row.result
+        table.add_row(
+            entrant.target,
+            entrant.precision,
+            _accuracy(row),
+            "" if result.agreement is None else f"{100 * result.agreement:.2f} %",
+            "" if row.flipped is None else f"{row.flipped:,}",
+            "" if result.times is None else f"{result.times.median_ms:.2f} ms",
+            "" if result.speedup is None else ratio_text(result.speedup).partition(":")[0],
+            "" if row.split is None else f"{row.split.images_per_s:,.0f}",
+            "" if result.size_bytes is None else f"{result.size_bytes / 1e6:.2f} MB",
+            _mark(comparison, row),
+        )
+    return table
+
+
+def _accuracy(row: Row) -> str:
+    accuracy = row.accuracy
+    if accuracy is None:
+        return ""
+    text = f"{accuracy.percent:.2f} %"
+    if accuracy.interval is None:
+        return text
+    return "{} [{:.1f}–{:.1f}]".format(text, *accuracy.interval)
+
+
+def _mark(comparison: Comparison, row: Row) -> Text:
+    if not row.passed:
+        ran = row.result.found is not None
+        return Text(f"{'✗ ' if ran else ''}{row.result.problem}", "bold red" if ran else "yellow")
+    what = f"✓ {row.computed_in or 'passed'}"
+    if comparison.is_best(row):
+        return Text(f"{what}; best for {comparison.aim}", "bold green")
+    return Text(what, "green")
+
+
+def ratio_text(ratio: Ratio) -> str:
+    """A ratio with its interval, or why it is not stated."""
+    if ratio.not_stated is not None:
+        return str(ratio)
+    return f"{ratio.median:.1f} [{ratio.low:.1f}–{ratio.high:.1f}]"
 
 
 def calibration_table(calibration_search: CalibrationSearch) -> Table:

@@ -15,9 +15,12 @@ from numpy.typing import NDArray
 
 from resnet_convert.graph.emulate import emulated
 from resnet_convert.graph.model_file import serialize
-from resnet_convert.parity.reference import BATCH_SIZE
+from resnet_convert.parity.reference import BATCH_SIZE, Reference
 from resnet_convert.parity.reference_outputs import ReferenceOutputs
 from resnet_convert.quantization.budgets import Evaluation
+from resnet_convert.request import Request
+from resnet_serve.datasets import Images
+from resnet_serve.datasets.selection import spread
 from resnet_serve.parity import latency
 from resnet_serve.runtimes import RunnableModel, open_on_cpu
 
@@ -81,3 +84,16 @@ class Evaluator:
 
     def _open(self, data: bytes) -> RunnableModel:
         return open_on_cpu(self.target, self.precision, data, self.threads)
+
+
+def for_budgets(request: Request, reference: Reference, images: Images) -> Evaluator | None:
+    """For a request with budgets, over at most 512 of the images, evenly chosen; else None."""
+    if not (request.budgeted and request.precision_row.quantized):
+        return None
+    return Evaluator(
+        ReferenceOutputs.record(reference, spread(images, IMAGES)),
+        "onnxruntime" if request.for_tensorrt else request.row.name,
+        request.precision,
+        reference.threads,
+        emulating=request.for_tensorrt,
+    )

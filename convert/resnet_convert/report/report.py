@@ -11,7 +11,6 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from importlib import resources
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,12 +18,11 @@ import numpy as np
 from resnet_convert.head import HEADS
 from resnet_convert.parity.latencies import REFERENCE
 from resnet_convert.parity.opening import PRECISION_CHECK
-from resnet_convert.report import label_rows, plots
+from resnet_convert.report import label_rows, page, plots
 from resnet_convert.report.decided import changed, decided
-from resnet_convert.report.plots import number
+from resnet_convert.report.page import count, percent, size
 from resnet_convert.report.speed import speed
 from resnet_serve import passport
-from resnet_serve.optional import optional
 from resnet_serve.parity.gate import UNTRAINED, Check
 from resnet_serve.parity.latency import Latency
 from resnet_serve.parity.numerics import EXACT_DB, Numerics
@@ -32,13 +30,9 @@ from resnet_serve.passport import EngineState
 from resnet_serve.runtimes import TARGETS
 
 if TYPE_CHECKING:
-    import jinja2
-
     from resnet_convert.conversion import Conversion
     from resnet_convert.parity.compare import Measurements
     from resnet_serve.datasets import Images
-else:
-    jinja2 = optional("jinja2", extra="convert")
 
 FP32_BYTES = 4
 _RUNTIME_NAMES = {"pytorch": "PyTorch", **{row.name: row.title for row in TARGETS.values()}}
@@ -63,22 +57,8 @@ def render(
 
     `next_command` is what to try after a refusal.
     """
-    environment = jinja2.Environment(
-        loader=jinja2.FunctionLoader(_template),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {
-        "number": number,
-        "percent": percent,
-        "times": times,
-        "points": points,
-        "bytes": size,
-        "count": count,
-    }
-    page: str = environment.get_template("report.html.j2").render(
+    return page.render(
+        "report.html.j2",
         **_decided(conversion),
         next_command=next_command,
         conversion=conversion,
@@ -111,11 +91,6 @@ def render(
         not_finite=_not_finite(conversion),
         figures=_figures(conversion),
     )
-    return page
-
-
-def _template(name: str) -> str:
-    return resources.files("resnet_convert.report").joinpath(name).read_text(encoding="utf-8")
 
 
 def _decided(conversion: Conversion) -> dict[str, object]:
@@ -271,30 +246,3 @@ def _figures(conversion: Conversion) -> dict[str, str]:
     if search is not None and search.tried:
         figures["mixed_precision"] = plots.mixed_precision(search)
     return figures
-
-
-def percent(share: float) -> str:
-    """A share of one, in percent, with two decimals; no line break before the sign."""
-    text = f"{100 * share:.2f}" if np.isfinite(share) else number(share)
-    return f"{text}\N{NO-BREAK SPACE}%"
-
-
-def times(ratio: float) -> str:
-    """A ratio as `1.5×`: one decimal, two below one, none from 100 on."""
-    digits = 0 if ratio >= 100 else 1 if ratio >= 1 else 2
-    return f"{ratio:,.{digits}f}×"
-
-
-def points(value: float) -> str:
-    """Percentage points with their sign; zero has no sign."""
-    return f"{value:+.2f}".replace("-", "−") if round(value, 2) else "0.00"
-
-
-def size(in_bytes: int) -> str:
-    """A file's size in decimal units: kB, or MB from 10⁶ bytes on."""
-    return f"{number(in_bytes / 1e6)} MB" if in_bytes >= 1e6 else f"{in_bytes / 1e3:.0f} kB"
-
-
-def count(quantity: int, one: str, many: str = "") -> str:
-    """A quantity with its noun: `1 core`, `2 cores`; `many` for an irregular plural."""
-    return f"{quantity:,} {one if quantity == 1 else many or one + 's'}"

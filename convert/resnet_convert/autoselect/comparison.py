@@ -1,0 +1,229 @@
+"""Comparison: every runtime in every precision, what was found of each, and which is the best.
+
+What this host cannot run, and what the gate refuses, are rows with a reason.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+from resnet_convert.autoselect.entrants import Autoselection, Entrant, EntrantResult
+from resnet_convert.parity.opening import PRECISION_CHECK
+from resnet_convert.precision import Precise
+from resnet_convert.request import Request
+from resnet_serve.parity.bounds import share_interval
+from resnet_serve.parity.latency import Latency
+from resnet_serve.precisions import PRECISIONS
+from resnet_serve.runtimes import TARGETS, Target
+
+
+def reasons(request: Request, cores: int) -> dict[Entrant, str | None]:
+    """Every runtime in every precision, with why it cannot be compared, None where it can."""
+    return {
+        Entrant(row.name, kind, 1, cores): _reason(row, kind, request)
+        for row in TARGETS.values()
+        for kind in PRECISIONS
+    }
+
+
+def _reason(row: Target, kind: str, request: Request) -> str | None:
+    if row.gpu and not row.installed:
+        return f"{row.title} is not installed here"
+    if row.gpu:
+        return f"runs on a GPU, and this compares CPUs: --target {row.name} --precision {kind}"
+    if kind not in row.precisions:
+        return f"{row.title} has no {kind}"
+    if not row.installed:
+        return f"{row.title} is not installed here: pip install 'resnet-serve[{row.extra}]'"
+    if PRECISIONS[kind].quantized and request.calibration is None:
+        return "needs calibration images: give --calibration"
+    return None
+
+
+def rank(aim: str, result: EntrantResult) -> float:
+    """The smaller the better, for "latency" or "throughput"."""
+    if aim == "throughput" and result.images_per_s is not None:
+        return -result.images_per_s
+    return -result.speedup.median if result.speedup is not None else 0.0
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Of the converted network on labelled images, in percent, and the change in points.
+
+    `interval` is the exact 95 % interval, None for the labels of a sigmoid, whose decisions on one
+    image depend on each other. `change` is the paired interval.
+    """
+
+    percent: float
+    interval: tuple[float, float] | None
+    change: tuple[float, float] | None
+
+
+@dataclass(frozen=True)
+class Row:
+    """A runtime in a precision: timed at batch 1, and with full batches as its best `split`."""
+
+    result: EntrantResult
+    split: EntrantResult | None = None
+
+    @property
+    def passed(self) -> bool:
+        """Whether the gate holds; without measurements it does not."""
+        return self.result.problem is None
+
+    @property
+    def accuracy(self) -> Accuracy | None:
+        """On labelled images; None without labels."""
+        found = self.result.found
+        if found is None:
+            return None
+        decisions, about = found.decisions, found.label_decisions
+        if decisions is not None and decisions.converted_top1 is not None:
+            right = round(decisions.converted_top1 * decisions.images / 100)
+            low, high = share_interval(right, decisions.images)
+            interval = (100 * low, 100 * high)
+            return Accuracy(decisions.converted_top1, interval, decisions.interval_points)
+        if about is not None and about.accuracy is not None:
+            return Accuracy(about.accuracy.converted, None, about.accuracy.interval_points)
+        return None
+
+    @property
+    def flipped(self) -> int | None:
+        """How many images are decided otherwise than by PyTorch; None where nothing is decided."""
+        found = self.result.found
+        return None if found is None or found.agreement is None else len(found.changed)
+
+    @property
+    def computed_in(self) -> str | None:
+        """The precision that the runtime compiled; None where it does not report it."""
+        checks = () if self.result.verdict is None else self.result.verdict.checks
+        return next((each.found for each in checks if each.name == PRECISION_CHECK), None)
+
+    @property
+    def note(self) -> str | None:
+        """What a user of this runtime must know of the precision."""
+        entrant = self.result.entrant
+        return TARGETS[entrant.target].note(entrant.precision) if self.passed else None
+
+    def to_json(self) -> dict[str, object]:
+        """Every number by name, and the gate's verdict."""
+        result, accuracy, split = self.result, self.accuracy, self.split
+        return {
+            "target": result.entrant.target,
+            "precision": result.entrant.precision,
+            "passed": self.passed,
+            "reason": result.problem,
+            "accuracy": None if accuracy is None else accuracy.percent,
+            "accuracy_interval": None if accuracy is None else accuracy.interval,
+            "accuracy_change": None if accuracy is None else accuracy.change,
+            "agreement": result.agreement,
+            "flipped": self.flipped,
+            "median_ms": None if result.times is None else result.times.median_ms,
+            "speedup": None if result.speedup is None else result.speedup.to_json(),
+            "images_per_s": None if split is None else split.images_per_s,
+            "instances": None if split is None else split.entrant.instances,
+            "threads": None if split is None else split.entrant.threads,
+            "size_bytes": result.size_bytes,
+            "computed_in": self.computed_in,
+            "gate": None if result.verdict is None else result.verdict.to_json(),
+        }
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """All rows, in the order of the runtimes and precisions; `best` is the fastest for the aim.
+
+    `pytorch` has the reference's times, None where nothing was timed.
+    """
+
+    aim: str
+    rows: tuple[Row, ...]
+    best: EntrantResult | None
+    pytorch: Latency | None
+    graphs: Mapping[str, Precise] = field(repr=False, compare=False)
+
+    @classmethod
+    def of(
+        cls,
+        aim: str,
+        *,
+        order: Sequence[Entrant],
+        results: Sequence[EntrantResult],
+        rates: Sequence[EntrantResult],
+        graphs: Mapping[str, Precise],
+        pytorch: Latency | None,
+    ) -> Comparison:
+        """From one result for each entrant of `order`, and the throughputs of those that run."""
+        by_entrant = {each.entrant: each for each in results}
+        splits: dict[tuple[str, str], EntrantResult] = {}
+        for each in sorted(rates, key=partial(rank, "throughput"), reverse=True):
+            splits[each.entrant.target, each.entrant.precision] = each
+        rows = tuple(
+            Row(by_entrant[each], splits.get((each.target, each.precision))) for each in order
+        )
+        timed = rates if aim == "throughput" else [row.result for row in rows if row.passed]
+        return cls(aim, rows, min(timed, key=partial(rank, aim), default=None), pytorch, graphs)
+
+    @property
+    def passed(self) -> tuple[Row, ...]:
+        """The rows that the gate passes."""
+        return tuple(row for row in self.rows if row.passed)
+
+    @property
+    def summary(self) -> str:
+        """How many pass, and the best, in one line."""
+        ran = [row for row in self.rows if row.result.found is not None]
+        text = f"{len(self.passed)} of {len(ran)} pass the gate"
+        return text if self.best is None else f"{text}, {self.best.entrant} is the fastest"
+
+    @property
+    def caution(self) -> str | None:
+        """A warning where speed-ups are not stated."""
+        ratios = [row.result.speedup for row in self.rows if row.result.speedup is not None]
+        why = next((each.not_stated for each in ratios if each.not_stated is not None), None)
+        return None if why is None else f"speed-ups are not stated: {why}: compare on an idle host"
+
+    def is_best(self, row: Row) -> bool:
+        """Whether it is the row of the best."""
+        return self.best is not None and (
+            (row.result.entrant.target, row.result.entrant.precision)
+            == (self.best.entrant.target, self.best.entrant.precision)
+        )
+
+    def selection(self, best: EntrantResult) -> Autoselection:
+        """The best with its graph, as autoselect returns it; the others after it."""
+        others = [row.result for row in self.rows if not self.is_best(row)]
+        others.sort(key=lambda each: (each.problem is not None, rank("latency", each)))
+        return Autoselection(self.aim, (best, *others), self.graphs[best.entrant.precision])
+
+    def to_json(self) -> dict[str, object]:
+        """The rows, PyTorch's own numbers, and the best."""
+        best = None if self.best is None else self.best.entrant
+        decisions = next(
+            (
+                row.result.found.decisions
+                for row in self.rows
+                if row.result.found is not None and row.result.found.decisions is not None
+            ),
+            None,
+        )
+        return {
+            "aim": self.aim,
+            "pytorch": {
+                "accuracy": None if decisions is None else decisions.reference_top1,
+                "accuracy_interval": None if decisions is None else decisions.reference_interval,
+                "median_ms": None if self.pytorch is None else self.pytorch.median_ms,
+            },
+            "best": None
+            if best is None
+            else {
+                "target": best.target,
+                "precision": best.precision,
+                "instances": best.instances,
+                "threads": best.threads,
+            },
+            "rows": [row.to_json() for row in self.rows],
+        }
