@@ -27,6 +27,8 @@ from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.trace import Trace, trace
 from resnet_serve import weights
 from resnet_serve.architectures import Architecture, find
+from resnet_serve.console import err as console_err
+from resnet_serve.console import out as console_out
 from resnet_serve.datasets import pixel_batches
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.datasets.selection import spread
@@ -179,6 +181,8 @@ def call(
     """Run the command in this process, in an empty directory; returns code, stdout, stderr."""
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
+    for console in (console_out, console_err):  # read at their making where it was set then
+        monkeypatch.setattr(console, "_width", 200)
 
     def run(*words: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["resnet-convert", *map(str, words)])

@@ -94,7 +94,7 @@ def test_the_stages_come_in_their_one_order(
     ]
     pixels = ["pixels"] if taken == "uint8" else []
     assert stages == [
-        *("weights", "trace", "fold"),
+        *("weights", "reference", "trace", "fold"),
         *pixels,
         *middle,
         *("parity", "latency", "deploy"),
@@ -128,7 +128,7 @@ def test_the_passport_says_it_all(conversions: Conversions) -> None:
     assert document.gate.passed is True
     assert document.parity.layers is not None
     assert {layer["name"] for layer in document.parity.layers} >= {"conv1", "fc"}
-    assert [stage.name for stage in document.stages][:3] == ["weights", "trace", "fold"]
+    assert [stage.name for stage in document.stages][:3] == ["weights", "reference", "trace"]
     assert shlex.split(document.command)[0] == "resnet-convert"
 
 
@@ -136,7 +136,8 @@ def test_progress_is_told(small: dict[str, Any]) -> None:
     recorder = Recorder()
     run(Request(**{**small, "precision": "int8"}), recorder)
     assert recorder.stages == [
-        *("weights", "trace", "fold", "pixels", "calibrate", "quantize", "lint"),
+        *("weights", "reference", "trace", "fold", "pixels"),
+        *("calibrate", "quantize", "lint"),
         *("parity", "latency", "deploy"),
     ]
     assert len(recorder.summaries) == len(recorder.stages)
