@@ -20,6 +20,7 @@ from resnet_convert.graph.nodes import WEIGHTED, dequantizer
 from resnet_convert.graph.trace import trace
 from resnet_convert.quantization import u8s8
 from resnet_convert.quantization.ranges import Range
+from resnet_serve.datasets.digits import Digits
 from resnet_serve.errors import ConversionError
 
 FAMILIES = (
@@ -63,11 +64,15 @@ def test_it_is_traced_folded_and_quantized(family: str) -> None:
 def options(tmp_path: Path) -> dict[str, Any]:
     path = tmp_path / "preprocessing.json"
     path.write_text(json.dumps({"resize": 32, "crop": [32, 32], "resize_mode": "exact"}))
+    folder = tmp_path / "images"
+    folder.mkdir()
+    digits = Digits(held_out=True)
+    for index in range(24):  # without labels: untrained, these are right of none
+        digits.image(index).save(folder / f"{index:02}.png")
     return {
         "preprocessing": path,
         "repository": tmp_path / "models",
-        "validation": "digits",
-        "validation_images": 24,
+        "validation": str(folder),
         "calibration": "digits",
         "calibration_images": 32,
         # Untrained, these decide by little: their decisions are not what is tested here.
