@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import tomllib
 from collections import Counter
 from pathlib import Path
@@ -106,3 +107,15 @@ def test_the_version_is_written_in_one_place() -> None:
     assert PYPROJECT["tool"]["hatch"]["version"]["path"] == "resnet_serve/__init__.py"
     changelog = (ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     assert f"## {__version__}" in changelog
+
+
+def test_the_table_of_kinds_names_tests_that_exist() -> None:
+    """docs/checkpoints.md: every kind of input and the test that holds it."""
+    table = (
+        (ROOT / "docs/checkpoints.md").read_text(encoding="utf-8").partition("## Kinds of input")[2]
+    )
+    named = re.findall(r"\| `([\w/]+\.py)(?:::(\w+))?` \|", table)
+    assert len(named) > 40
+    for path, test in named:
+        source = (ROOT / "tests" / path).read_text(encoding="utf-8")
+        assert not test or f"def {test}(" in source, (path, test)
