@@ -111,7 +111,7 @@ def test_an_average_that_was_not_asked_for_is_said_to_be_there(
         (
             ("--arch", "resnet20", "--labels", "cifar100"),
             2,
-            "error: 100 labels for a network of 10 classes. Give a --labels file with one line "
+            "error: 100 labels for a network of 10 classes. Give a --labels file with one name "
             "per class.",
         ),
         (
