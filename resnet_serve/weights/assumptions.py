@@ -18,7 +18,6 @@ class Subject(StrEnum):
     PREPROCESSING = "preprocessing"
     LABELS = "labels"
     ACTIVATION = "activation"
-    ORIENTATION = "orientation"
 
 
 @dataclass(frozen=True)
