@@ -136,7 +136,19 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/convert/cli/test_convert_tensorrt.py",
         "the default of --target, by what the host has",
     ),
-    "convert/resnet_convert/request/options.py": (
+    "convert/resnet_convert/request/options/network.py": (
+        "tests/convert/cli/test_options.py",
+        "the options of the command",
+    ),
+    "convert/resnet_convert/request/options/precision.py": (
+        "tests/convert/cli/test_options.py",
+        "the options of the command",
+    ),
+    "convert/resnet_convert/request/options/serving.py": (
+        "tests/convert/cli/test_options.py",
+        "the options of the command",
+    ),
+    "convert/resnet_convert/request/options/engines.py": (
         "tests/convert/cli/test_options.py",
         "the options of the command",
     ),

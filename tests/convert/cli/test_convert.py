@@ -53,8 +53,8 @@ def test_json_is_one_result_on_stdout_and_progress_on_stderr(call: Call) -> None
     assert Path(result["path"], "model.onnx").is_file()
     assert re.search(r"^trace +\d", err, re.MULTILINE)
     assert result["command"] == (
-        "resnet-convert --arch resnet20 --weights digits --name d --validation digits "
-        "--validation-images 40"
+        "resnet-convert --arch resnet20 --weights digits --validation digits "
+        "--validation-images 40 --name d"
     )
 
 

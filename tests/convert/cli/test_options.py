@@ -55,8 +55,8 @@ def test_what_was_asked_for_is_announced_and_stamped(
     assert "warning: net.ckpt contains pickled code, which was RUN (--trust-pickle)" in err
     assert result["name"] == result["architecture"] == "resnet20"
     assert result["command"] == (
-        "resnet-convert --arch resnet20 --weights net.ckpt --validation digits --labels cifar10 "
-        f"--ema --trust-pickle --weights-sha256 {digest} --preprocessing own.json "
+        "resnet-convert --arch resnet20 --weights net.ckpt --labels cifar10 --ema --trust-pickle "
+        f"--weights-sha256 {digest} --preprocessing own.json --validation digits "
         "--validation-images 20"
     )
     served = Path(result["path"]).parent / "labels.txt"

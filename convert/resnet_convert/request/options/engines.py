@@ -1,0 +1,99 @@
+"""TensorRT engines: what they are built for, and how."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+from typer import Option
+
+from resnet_convert.tensorrt.build_options import HARDWARE
+from resnet_serve.triton.releases import RELEASES
+
+ACCELERATORS = ("tensorrt",)
+ENGINES = "TensorRT engines"
+
+
+@dataclass(frozen=True)
+class EngineOptions:
+    """The fields of this module; see `Options`."""
+
+    accelerator: Annotated[
+        str | None,
+        Option(
+            help=f"For --target onnxruntime on a GPU: {', '.join(ACCELERATORS)} builds the engine "
+            "when the server loads the model.",
+            show_default=False,
+            rich_help_panel=ENGINES,
+        ),
+    ] = None
+    batch: Annotated[
+        tuple[str, ...],
+        Option(
+            metavar="MIN:OPT:MAX",
+            help="A batch profile; give it again for several.",
+            show_default="1:MAX:MAX of --max-batch-size",
+            rich_help_panel=ENGINES,
+        ),
+    ] = ()
+    prepare_only: Annotated[
+        bool,
+        Option(
+            "--prepare-only",
+            help="Deploy without a plan, on any host; `build-plan` builds it on the GPU host.",
+            rich_help_panel=ENGINES,
+        ),
+    ] = False
+    triton: Annotated[
+        str | None,
+        Option(
+            metavar="TAG",
+            help="The container that will serve it; a plan it could not load is refused. "
+            f"One of {', '.join(RELEASES)}.",
+            show_default=False,
+            rich_help_panel=ENGINES,
+        ),
+    ] = None
+    workspace: Annotated[
+        int | None,
+        Option(
+            min=1,
+            help="GPU memory the builder may use, in MiB.",
+            show_default="all",
+            rich_help_panel=ENGINES,
+        ),
+    ] = None
+    optimization_level: Annotated[
+        int,
+        Option(
+            min=0,
+            max=5,
+            help="How long the builder searches for faster kernels.",
+            rich_help_panel=ENGINES,
+        ),
+    ] = 3
+    hardware_compat: Annotated[
+        str | None,
+        Option(
+            help=f"Build for other GPUs too: {', '.join(HARDWARE)} (compute capability).",
+            show_default=False,
+            rich_help_panel=ENGINES,
+        ),
+    ] = None
+    version_compatible: Annotated[
+        bool,
+        Option(
+            "--version-compatible",
+            help="Build for later TensorRT of the same major version too.",
+            rich_help_panel=ENGINES,
+        ),
+    ] = False
+    timing_cache: Annotated[
+        Path | str | None,
+        Option(
+            help="Where kernel timings are kept for the next build.",
+            show_default="the user's cache",
+            rich_help_panel=ENGINES,
+        ),
+    ] = None
