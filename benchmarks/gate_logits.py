@@ -111,6 +111,7 @@ def record(request: Request) -> Recorded:
     batches = list(pixel_batches(validation, loaded.preprocessing, 64))
 
     def run(data: bytes, target: str, precision: str = "int8") -> NDArray[np.float32]:
+        """The logits [N,classes] of a model over the validation images."""
         with open_on_cpu(target, precision, data, threads) as model:
             return np.concatenate([model.run(batch) for batch in batches])
 
@@ -119,6 +120,7 @@ def record(request: Request) -> Recorded:
     )
 
     def quantized(dialect: Dialect, method: str, change: Change | None = None) -> bytes:
+        """The INT8 model of a dialect and a calibration method, changed if told to."""
         model = folded.clone()
         dialect.quantize(model, seen.calibration(method, symmetric=False).ranges, "int8")
         if change is not None:
@@ -126,6 +128,7 @@ def record(request: Request) -> Recorded:
         return serialize(model)
 
     def networks() -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """The name and the logits of every network, good and broken."""
         for method in ("minmax", "mse"):
             for target in ("onnxruntime", "openvino"):
                 yield f"good {target} {method}", run(quantized(U8S7, method), target)
@@ -144,6 +147,7 @@ def scaled(layer: str, factor: float, channel: int = 1) -> Change:
     """Multiply the scale of one output channel's weights in a quantized graph."""
 
     def change(model: ir.Model) -> None:
+        """Scale the channel in place."""
         node = next(node for node in model.graph if node.name == layer)
         weight = node.inputs[1]
         dequantize = None if weight is None else weight.producer()

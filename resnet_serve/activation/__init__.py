@@ -3,7 +3,6 @@
 | module | role |
 |---|---|
 | `contract` | `Activation`: softmax, sigmoid with its thresholds, or none |
-| `thresholds` | `--threshold`: one number, or a file with one per label |
 
 The client imports this folder: base dependencies alone.
 """

@@ -19,7 +19,6 @@
 from __future__ import annotations
 
 from resnet_serve.datasets.built_in import DATA_SETS
-from resnet_serve.datasets.image_files import IMAGE_SUFFIXES
 from resnet_serve.datasets.images import (
     ImageFolder,
     Images,
@@ -30,7 +29,6 @@ from resnet_serve.datasets.images import (
 
 __all__ = [
     "DATA_SETS",
-    "IMAGE_SUFFIXES",
     "ImageFolder",
     "Images",
     "check_label_count",

@@ -10,14 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-IMAGE_SUFFIXES = (
-    *(".jpg", ".jpeg", ".png", ".webp", ".avif"),
-    *(".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"),
-)
+from resnet_serve.preprocessing import SUFFIXES
+
 # Photographs that are not decoded.
 HEIC_SUFFIXES = (".heic", ".heif")
 RAW_SUFFIXES = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2")
-OTHER_IMAGE_SUFFIXES = (".jfif", ".jp2", ".jpe", ".jxl", ".psd", ".svg")
+OTHER_IMAGE_SUFFIXES = (".jp2", ".jxl", ".psd", ".svg")
 NAMES_SHOWN = 3
 
 
@@ -46,7 +44,7 @@ REASONS = (
     Reason("broken links or no regular files", lambda path: not path.is_file()),
     Reason(
         "without the suffix of an image that is decoded",
-        lambda path: path.suffix.lower() not in IMAGE_SUFFIXES,
+        lambda path: path.suffix.lower() not in SUFFIXES,
     ),
     Reason("outside the class folders, or not listed", lambda _: True),
 )
@@ -54,7 +52,7 @@ REASONS = (
 
 def taken(path: Path) -> bool:
     """Whether a file is an image by its suffix."""
-    return path.suffix.lower() in IMAGE_SUFFIXES and path.is_file()
+    return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
 def skipped_images(skipped: Sequence[Path]) -> int:
@@ -93,7 +91,7 @@ def _images_at(path: Path) -> int:
 
 
 def _named_as_image(name: str) -> bool:
-    known = (*IMAGE_SUFFIXES, *HEIC_SUFFIXES, *RAW_SUFFIXES, *OTHER_IMAGE_SUFFIXES)
+    known = (*SUFFIXES, *HEIC_SUFFIXES, *RAW_SUFFIXES, *OTHER_IMAGE_SUFFIXES)
     return not _hidden(name) and name.lower().endswith(known)
 
 

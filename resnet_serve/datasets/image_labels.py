@@ -13,17 +13,20 @@ from __future__ import annotations
 
 import csv
 import json
+import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from functools import partial
+from pathlib import Path, PurePath
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from resnet_serve.datasets.image_files import IMAGE_SUFFIXES
+from resnet_serve.datasets.class_labels.matching import Matching, nfc
 from resnet_serve.datasets.images import ImageFolder
 from resnet_serve.errors import InputFileError
+from resnet_serve.preprocessing import SUFFIXES
 
 FILES = ("image_labels.json", "image_labels.csv")
 Sets = Mapping[str, tuple[str, ...]]
@@ -94,29 +97,61 @@ def open_labelled(
     for labels that the network does not have, and for images that are not there.
     """
     sets, folder = read(path), path.parent
-    known = {label: index for index, label in enumerate(labels)}
+    known = Matching(labels)
     rows, files = [], []
     for name, given in sorted(sets.items()):
-        wrong = next((label for label in given if label not in known and label != negative), None)
-        if wrong is not None:
-            raise InputFileError(
-                f"{name} has the label {wrong!r}, which is none of the network's {len(labels)}",
-                where=path,
-                remedy="Name them as in --labels.",
-            )
-        if not (folder / name).is_file():
-            raise InputFileError(f"lists {name}, which is not there", where=path)
-        files.append(folder / name)
-        rows.append(tuple(int(label in given) for label in labels))
+        files.append(_file(folder, name, path))
+        places = {_place(label, known, negative, f"{name} has the label", path) for label in given}
+        rows.append(tuple(int(at in places) for at in range(len(labels))))
     listed = set(files)
-    others = (each for each in sorted(folder.rglob("*")) if each.suffix.lower() in IMAGE_SUFFIXES)
+    if len(listed) < len(files):
+        twice = next(each for each in files if files.count(each) > 1)
+        raise InputFileError(f"lists {twice.relative_to(folder)} twice", where=path)
+    others = (each for each in sorted(folder.rglob("*")) if each.suffix.lower() in SUFFIXES)
     skipped = tuple(each for each in others if each not in listed)
     return LabelledImages(ImageFolder(str(folder), tuple(files), None, skipped), tuple(rows))
 
 
+def _file(folder: Path, name: str, path: Path) -> Path:
+    """The image of a name, in either Unicode form; raises `InputFileError` where there is none."""
+    inside = PurePath(name)
+    if inside.is_absolute() or ".." in inside.parts:
+        raise InputFileError(
+            f"lists {name}, which is not below its own folder",
+            where=path,
+            remedy="Write paths relative to the folder of this file.",
+        )
+    for form in (name, *(unicodedata.normalize(each, name) for each in ("NFC", "NFD"))):
+        if (folder / form).is_file():
+            return folder / form
+    turned = name.replace("\\", "/")
+    remedy = f"Write {turned}." if turned != name and (folder / turned).is_file() else None
+    raise InputFileError(f"lists {name}, which is not there", where=path, remedy=remedy)
+
+
+def _place(name: str, known: Matching, negative: str | None, what: str, path: Path) -> int | None:
+    """The place of a label, None for the negative; raises `InputFileError` for any other name."""
+    places = known.find(name)
+    if not places and negative is not None and nfc(name) == nfc(negative):
+        return None
+    if not places:
+        raise InputFileError(
+            f"{what} {name!r}, {known.unknown(name)}",
+            where=path,
+            remedy="Name them as in --labels.",
+        )
+    if len(places) > 1:
+        raise InputFileError(
+            f"{what} {name!r}, which stands for {len(places)} classes",
+            where=path,
+            remedy="Give the classes distinct names in --labels.",
+        )
+    return places[0]
+
+
 def _json(text: str, path: Path) -> Sets:
     try:
-        data = json.loads(text)
+        data = json.loads(text, object_pairs_hook=partial(_once, path))
     except (ValueError, RecursionError) as error:
         raise InputFileError(f"is not valid JSON ({error})", where=path) from error
     whole = isinstance(data, dict) and all(
@@ -132,6 +167,16 @@ def _json(text: str, path: Path) -> Sets:
     return {image: tuple(names) for image, names in data.items()}
 
 
+def _once(path: Path, pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """The object of JSON's pairs; raises `InputFileError` for a key that is there twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InputFileError(f"lists {twice} twice", where=path)
+    return found
+
+
 def _csv(text: str, path: Path) -> Sets:
     lines = [line for line in csv.reader(text.splitlines()) if line]
     header = [cell.strip() for cell in lines[0]] if lines else []
@@ -141,6 +186,8 @@ def _csv(text: str, path: Path) -> Sets:
             where=path,
             remedy="Write a first line such as image,cat,dog and then a.jpg,1,0 and so on.",
         )
+    if len({nfc(cell) for cell in header}) < len(header):
+        raise InputFileError("has two columns of one name", where=path)
     found: dict[str, tuple[str, ...]] = {}
     for number, cells in enumerate(lines[1:], start=2):
         values = [cell.strip() for cell in cells[1:]]

@@ -19,9 +19,9 @@ from PIL import Image
 from resnet_serve import durable
 from resnet_serve.datasets import built_in, damaged
 from resnet_serve.datasets.class_labels.folders import indices as class_indices
-from resnet_serve.datasets.image_files import IMAGE_SUFFIXES, skipped_text, taken
+from resnet_serve.datasets.image_files import skipped_text, taken
 from resnet_serve.errors import InputFileError, UsageError
-from resnet_serve.preprocessing import ImageError, Preprocessing, decode
+from resnet_serve.preprocessing import SUFFIXES, ImageError, Preprocessing, decode
 
 
 class Images(Protocol):
@@ -110,7 +110,7 @@ class ImageFolder:
             raise InputFileError(
                 "contains no images" + (f"; skipped: {text}" if text else ""),
                 where=folder,
-                remedy=f"Images have the suffix {', '.join(IMAGE_SUFFIXES)}.",
+                remedy=f"Images have the suffix {', '.join(SUFFIXES)}.",
             )
         return found
 

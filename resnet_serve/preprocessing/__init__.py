@@ -12,6 +12,7 @@ form, `geometry` and `unfiltered` resize and crop, `decoding`, `modes` and `sign
 
 from resnet_serve.preprocessing.decoding import (
     FORMATS,
+    SUFFIXES,
     decode,
     orientation_in,
     orientation_of,
@@ -28,6 +29,7 @@ __all__ = [
     "IMAGENET_MEAN",
     "IMAGENET_STD",
     "MAX_PIXELS",
+    "SUFFIXES",
     "ImageError",
     "Preprocessing",
     "check_size",

@@ -16,6 +16,11 @@ from resnet_serve.preprocessing.modes import check_colours_of_16_bits, to_rgb
 
 # Listed here, because Pillow's own list includes decoders that start other programs (EPS).
 FORMATS = ("JPEG", "PNG", "WEBP", "AVIF", "BMP", "GIF", "TIFF", "PPM")
+# Their suffixes, of Pillow's own list.
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".mpo", ".png", ".apng", ".webp", ".avif", ".avifs"),
+    *(".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".pbm", ".pnm", ".pfm"),
+)
 _EXIF_ORIENTATION = 0x0112
 _TURNED = "orientation"
 _UPRIGHT = {

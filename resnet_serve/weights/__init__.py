@@ -8,6 +8,7 @@
 | `classes` | the class names of a network: given, found or assumed |
 | `defaults` | what is taken where no file says it |
 | `activations` | softmax, sigmoid or none: decided, assumed or asked for |
+| `thresholds` | `--threshold`: one number, or a file with one per label |
 | `stated_activation` | what the files say of it |
 | `assumptions` | what no file says and the conversion takes for granted |
 

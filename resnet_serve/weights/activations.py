@@ -14,10 +14,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from resnet_serve.activation import Activation, Kind, thresholds
+from resnet_serve.activation import Activation, Kind
 from resnet_serve.activation.contract import THRESHOLD
 from resnet_serve.errors import UsageError
-from resnet_serve.weights import Weights, class_names
+from resnet_serve.weights import Weights, class_names, thresholds
 from resnet_serve.weights.assumptions import Assumption, Subject
 
 BINARY = ("negative", "positive")

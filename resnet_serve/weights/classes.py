@@ -16,6 +16,7 @@ from pathlib import Path
 from resnet_serve.checkpoints.sidecar_files import CONFIG_FILE
 from resnet_serve.checkpoints.statements import Names, Statements
 from resnet_serve.datasets import check_label_count
+from resnet_serve.datasets.class_labels import wordnet
 from resnet_serve.errors import InputFileError
 from resnet_serve.weights import class_names, defaults
 from resnet_serve.weights.assumptions import Assumption
@@ -99,6 +100,8 @@ def _check_order(names: Names, trusted: Names, path: Path, remedy: str) -> None:
 
 
 def _comparable(names: Sequence[str]) -> list[str]:
-    known = dict(zip(class_names.wordnet_ids(), class_names.built_in("imagenet1k"), strict=True))
-    plain = (unicodedata.normalize("NFC", known.get(name, name)) for name in names)
+    # The long names have "crane" twice; of the whole list, each is the one of its place.
+    whole = tuple(names) == wordnet.synsets()
+    known = class_names.built_in("imagenet1k") if whole else map(wordnet.ours, names)
+    plain = (unicodedata.normalize("NFC", name) for name in known)
     return [" ".join(name.replace("_", " ").lower().split()) for name in plain]

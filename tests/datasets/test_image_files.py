@@ -24,7 +24,7 @@ def test_an_image_is_taken_by_its_suffix_and_only_as_a_file(tmp_path: Path) -> N
 
 
 def test_every_skipped_file_has_one_reason(tmp_path: Path) -> None:
-    names = (".DS_Store", ".hidden.heic", "a.HEIC", "b.heif", "c.nef", "d.jfif", "e", "f.png")
+    names = (".DS_Store", ".hidden.heic", "a.HEIC", "b.heif", "c.nef", "d.webm", "e", "f.png")
     skipped = made(tmp_path, *names)
     made(tmp_path, "deep/x.png")
     (tmp_path / "gone.png").symlink_to("nowhere")
@@ -38,7 +38,7 @@ def test_every_skipped_file_has_one_reason(tmp_path: Path) -> None:
         "HEIC": ["a.HEIC", "b.heif"],
         "raw photographs": ["c.nef"],
         "broken links or no regular files": ["gone.png"],
-        "without the suffix of an image that is decoded": ["d.jfif", "e"],
+        "without the suffix of an image that is decoded": ["d.webm", "e"],
         "outside the class folders, or not listed": ["f.png"],
     }
 

@@ -52,10 +52,29 @@ def test_the_negative_of_one_output_may_be_listed(folder: Path) -> None:
         open_labelled(path, ("dog",))
 
 
+def test_names_match_in_either_unicode_form(folder: Path) -> None:
+    (folder / "b.png").rename(folder / "the\u0301.png")
+    path = folder / "image_labels.json"
+    path.write_text('{"th\u00e9.png": ["cafe\u0301"]}', encoding="utf-8")
+    found = open_labelled(path, ("dog", "caf\u00e9"))
+    np.testing.assert_array_equal(found.labels, [[0, 1]])
+    assert found.image(0).size == (4, 4)
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
         ("image_labels.json", '{"b.png": ["cow"]}', "b.png has the label 'cow'"),
+        (
+            "image_labels.json",
+            '{"b.png": ["Dog"]}',
+            "none of the network's 3 labels; near it: 'dog'",
+        ),
+        ("image_labels.json", '{"b.png": [], "b.png": ["dog"]}', "lists b.png twice"),
+        ("image_labels.json", '{"../b.png": []}', "not below its own folder"),
+        ("image_labels.json", '{"/b.png": []}', "not below its own folder"),
+        ("image_labels.json", r'{"sub\\a.png": []}', "Write sub/a.png"),
+        ("image_labels.csv", "image,dog,dog\nb.png,1,0\n", "two columns of one name"),
         ("image_labels.json", '{"c.png": ["dog"]}', "lists c.png, which is not there"),
         ("image_labels.json", '{"b.png": "dog"}', "not an object of label lists"),
         ("image_labels.json", "[]", "not an object of label lists"),

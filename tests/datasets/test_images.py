@@ -114,7 +114,7 @@ def test_a_folder_without_images_is_refused(tmp_path: Path, content: list[str]) 
     for name in content:
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).write_text("x")
-    with pytest.raises(InputFileError, match=r"contains no images.*\.jpg, \.jpeg, \.png") as caught:
+    with pytest.raises(InputFileError, match=r"no images.*\.jpg, \.jpeg, \.jpe, ") as caught:
         ImageFolder.scan(tmp_path)
     assert caught.value.where == str(tmp_path)
 
@@ -266,3 +266,12 @@ def test_a_gif_is_read_although_its_suffix_lies(tmp_path: Path) -> None:
     Image.new("RGB", (5, 5), (9, 9, 9)).save(buffer, "GIF")
     (tmp_path / "a.jpg").write_bytes(buffer.getvalue())
     assert ImageFolder.scan(tmp_path).image(0).getpixel((0, 0)) == (9, 9, 9)
+
+
+def test_every_suffix_of_a_decoded_format_is_taken(tmp_path: Path) -> None:
+    for suffix in (".jfif", ".JPE", ".jpeg", ".apng", ".pbm"):
+        picture(tmp_path / "a.png").rename(tmp_path / f"a{suffix}")
+    (tmp_path / "a.webm").write_bytes(b"x")
+    found = ImageFolder.scan(tmp_path)
+    assert len(found) == 5
+    assert found.skipped == (tmp_path / "a.webm",)

@@ -19,6 +19,7 @@ from PIL import Image
 from resnet_serve.preprocessing import (
     FORMATS,
     MAX_PIXELS,
+    SUFFIXES,
     ImageError,
     Preprocessing,
     decode,
@@ -339,3 +340,10 @@ def test_hostile_bytes_give_an_image_or_an_image_error(
     except ImageError:
         return
     assert pixels.shape == (8, 8, 3)
+
+
+def test_the_suffixes_are_all_that_pillow_has_for_the_formats() -> None:
+    known = {end for end, kind in Image.registered_extensions().items() if kind in FORMATS}
+    assert known | {".mpo"} == set(SUFFIXES)
+    first = encoded(Image.fromarray(BLOCKS), "MPO", save_all=True, append_images=[])
+    assert decode(first).size == (48, 32)

@@ -25,6 +25,9 @@ def container(brand: bytes) -> bytes:
         (b"%PDF-1.7\n", "a PDF", "Convert it"),
         (b"<svg xmlns=''/>", "SVG", "Render it"),
         (b"version https://git-lfs.github.com/spec/v1\noid", "a Git LFS pointer", "git lfs pull"),
+        (b"PK\x03\x04" + bytes(40), "a zip archive", "Unpack it"),
+        (b"<!DOCTYPE html><html>", "a web page", "the image itself"),
+        (b"\x00\x05\x16\x07" + bytes(40), "a resource file", "Delete it"),
         (b"\x93NUMPY\x01\x00", "a NumPy array", "Image.fromarray"),
     ],
 )

@@ -11,6 +11,7 @@ from torch import Tensor
 from resnet_serve import weights
 from resnet_serve.architectures import find
 from resnet_serve.checkpoints.statements import Names, Statements
+from resnet_serve.datasets.class_labels.wordnet import synsets
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.weights import class_names
 from resnet_serve.weights.classes import decide
@@ -63,6 +64,15 @@ def test_wordnet_ids_are_imagenet_s_names_and_have_its_order() -> None:
     backwards = tuple(reversed(class_names.built_in("imagenet1k")))
     with pytest.raises(InputFileError, match="different orders"):
         decide(1000, backwards, FILE, statements=said)
+
+
+def test_long_names_of_imagenet_are_the_short_ones_in_their_order() -> None:
+    said = Statements(names=(Names("classes", synsets()),))
+    short = class_names.built_in("imagenet1k")
+    assert decide(1000, short, FILE, statements=said).labels == short
+    assert decide(1000, None, FILE, statements=said).labels == synsets()
+    with pytest.raises(InputFileError, match="different orders"):
+        decide(1000, tuple(reversed(short)), FILE, statements=said)
 
 
 def test_the_shipped_wordnet_ids_are_a_thousand_in_order() -> None:

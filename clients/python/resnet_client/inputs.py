@@ -8,10 +8,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from PIL import Image
-
 from resnet_client.errors import BadImageError, UsageError
-from resnet_serve.preprocessing import FORMATS
+from resnet_serve.preprocessing import SUFFIXES
 
 STDIN = "-"
 
@@ -56,12 +54,11 @@ def _stdin() -> bytes:
 
 
 def _search(folder: Path, found: Inputs) -> None:
-    suffixes = {end for end, kind in Image.registered_extensions().items() if kind in FORMATS}
     images = []
     for directory, folders, files in os.walk(folder, onerror=lambda e: _unreadable(e, found)):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         for name in sorted(name for name in files if not name.startswith(".")):
-            if Path(name).suffix.lower() in suffixes:
+            if Path(name).suffix.lower() in SUFFIXES:
                 images.append(Path(directory, name))
             else:
                 found.skipped += 1

@@ -60,6 +60,7 @@ def _zipped(path: Path) -> Archive:
 
     @cache
     def stored(key: str) -> bytearray:
+        """The bytes of a storage, read once."""
         with zipfile.ZipFile(path) as archive:
             info = archive.getinfo(f"{folder}data/{key}")
             if info.compress_type != zipfile.ZIP_STORED:
@@ -67,6 +68,7 @@ def _zipped(path: Path) -> Archive:
             return bytearray(archive.read(info))
 
     def read_storage(key: str) -> bytearray:
+        """The same; raises `PickleError` for a storage that is not there or damaged."""
         try:
             return stored(key)
         except (KeyError, zipfile.BadZipFile) as error:
@@ -81,7 +83,10 @@ def _plain(data: IO[bytes], depth: int) -> Archive:
     storages: dict[str, bytearray] = {}
 
     def stored(key: str) -> Callable[[], bytearray]:
+        """How to read a storage, whose bytes come after the object that refers to it."""
+
         def read_storage() -> bytearray:
+            """The bytes of the storage; raises `PickleError` where the file has none."""
             if key not in storages:
                 raise PickleError(f"it lacks the storage {key}")
             return storages[key]
@@ -92,6 +97,7 @@ def _plain(data: IO[bytes], depth: int) -> Archive:
     kinds: dict[str, str | None] = {}
 
     def with_storages(name: str, arguments: tuple[object, ...]) -> object:
+        """The result of a call, of which a storage in bytes is a file of its own."""
         if name == _FROM_BYTES and depth < _DEEPEST:
             (content,) = arguments
             if not isinstance(content, bytes):
@@ -100,6 +106,7 @@ def _plain(data: IO[bytes], depth: int) -> Archive:
         return called(name, arguments)
 
     def one() -> object:
+        """The object of the next pickle in the file."""
         machine = Machine(with_storages, _persistent(stored, kinds))
         found = machine.run(data)
         names.extend(machine.globals)
@@ -128,6 +135,7 @@ def _persistent(
     """What a persistent id means: a storage, or the class of a module with its source."""
 
     def found(key: object) -> object:
+        """The storage of a persistent id; raises `PickleError` for one that is malformed."""
         if not (isinstance(key, tuple) and len(key) > 2 and isinstance(key[1], Global)):
             raise PickleError("it is damaged (a persistent id)")
         if key[0] == "module":

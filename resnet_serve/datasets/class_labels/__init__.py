@@ -7,7 +7,8 @@
 | `tables` | CSV: a column of numbers and one of names; calls `lines` for a single one |
 | `yaml_names` | the part of YAML in which names are written |
 | `numbers` | numbered names, put into order |
-| `wordnet` | ImageNet's WordNet ids |
+| `wordnet` | the three forms of ImageNet's class names |
+| `matching` | which label a name stands for |
 | `folders` | which class a folder stands for |
 
 `files` calls the readers, which call `numbers`. Nothing is guessed: a file that could be read in

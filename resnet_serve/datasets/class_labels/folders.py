@@ -1,35 +1,36 @@
 """Which class a folder of images stands for.
 
-A folder matches the label of its name in Unicode's normal form NFC (`é` as one character or two),
-a label with `_` or `-` in place of each `/` (`T-shirt_top` for `T-shirt/top`), or, among the names
-of ImageNet-1k, the one of its WordNet id. A folder that may stand for two
-labels is refused, and so are two folders of one.
+A folder matches a label as `matching` says, or a label with `_` or `-` in place of each `/`
+(`T-shirt_top` for `T-shirt/top`). A folder that may stand for two labels is refused, and so are two
+folders of one.
 """
 
 from __future__ import annotations
 
-import unicodedata
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from resnet_serve.datasets.class_labels import wordnet
+from resnet_serve.datasets.class_labels.matching import Matching, folded, nfc
 from resnet_serve.errors import InputFileError
 
 
 def indices(folder: Path, subfolders: Sequence[str], labels: Sequence[str]) -> list[int]:
     """The class index of each subfolder by its name.
 
-    Raises `InputFileError` for a name that is not a label, naming the nearest one, or that is not
+    Raises `InputFileError` for a name that is not a label, naming the nearest, or that is not
     certain to be one.
     """
-    exact, others = _by_name(labels)
+    known, replaced = Matching(labels), _without_slashes(labels)
+    long = any("," in name for name in subfolders)
     found = []
     for name in subfolders:
-        key = unicodedata.normalize("NFC", name)
-        matches = exact.get(key) or others.get(key)
-        if matches is None:
-            raise _unknown(folder, name, labels)
+        if long:
+            _check_certain(folder, name)
+        matches = known.find(name) or replaced.get(nfc(name), ())
+        if not matches:
+            raise _unknown(folder, name, known)
         if len(matches) > 1:
             raise _ambiguous(folder, name, [labels[index] for index in matches])
         found.append(matches[0])
@@ -44,20 +45,24 @@ def indices(folder: Path, subfolders: Sequence[str], labels: Sequence[str]) -> l
     return found
 
 
-def _by_name(labels: Sequence[str]) -> tuple[dict[str, list[int]], dict[str, list[int]]]:
-    """The class indices by the name of a folder: by the labels, and by what may replace them."""
-    exact, others = defaultdict(list), defaultdict(list)
-    ids: dict[str, list[str]] = defaultdict(list)
-    for identifier, name in wordnet.imagenet().items():
-        ids[name].append(identifier)
-    for index, label in enumerate(labels):
-        name = unicodedata.normalize("NFC", label)
-        exact[name].append(index)
-        replaced = {name.replace("/", "_"), name.replace("/", "-")} - {name}
-        known = wordnet.imagenet().get(name)
-        for other in {*replaced, *ids.get(name, ()), *([known] if known else ())}:
-            others[other].append(index)
-    return exact, others
+def _without_slashes(labels: Sequence[str]) -> Mapping[str, Sequence[int]]:
+    """The class indices by the names of folders that replace the slashes of a label."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for index, label in enumerate(map(nfc, labels)):
+        for name in {label.replace("/", "_"), label.replace("/", "-")} - {label}:
+            found[name].append(index)
+    return found
+
+
+def _check_certain(folder: Path, name: str) -> None:
+    """Refuse a name that two classes of ImageNet have among the long names of synsets."""
+    ids = wordnet.sharing(name)
+    if len(ids) > 1:
+        raise InputFileError(
+            f"the folder {name!r} stands for {len(ids)} classes of ImageNet, beside long names",
+            where=folder,
+            remedy=f"Rename it to the WordNet id of its images: {' or '.join(ids)}.",
+        )
 
 
 def _ambiguous(folder: Path, name: str, labels: Sequence[str]) -> InputFileError:
@@ -74,21 +79,17 @@ def _ambiguous(folder: Path, name: str, labels: Sequence[str]) -> InputFileError
     )
 
 
-def _unknown(folder: Path, name: str, labels: Sequence[str]) -> InputFileError:
-    what = f"the folder {name!r} is not one of the model's {len(labels)} labels"
-    near = [label for label in labels if _folded(label) == _folded(name)]
-    if near:
+def _unknown(folder: Path, name: str, known: Matching) -> InputFileError:
+    what = f"the folder {name!r} is not one of the model's {len(known.labels)} labels"
+    near = known.near(name)
+    if near and folded(near[0]) == folded(name):
         target = near[0].replace("/", "_")
         return InputFileError(
             f"{what}, but {near[0]!r} is", where=folder, remedy=f"Rename the folder to {target!r}."
         )
-    known = wordnet.imagenet().get(name)
-    if known is not None:
-        what += f" (it is the WordNet id of {known!r})"
+    identified = wordnet.imagenet().get(name)
+    if near:
+        what += f"; near it: {', '.join(map(repr, near))}"
+    elif identified is not None:
+        what += f" (it is the WordNet id of {identified!r})"
     return InputFileError(what, where=folder, remedy="Name the folders as in --labels.")
-
-
-def _folded(name: str) -> str:
-    """A name without the differences in case, spaces and punctuation between words."""
-    words = "".join(each if each.isalnum() else " " for each in unicodedata.normalize("NFKC", name))
-    return " ".join(words.casefold().split())

@@ -14,6 +14,7 @@ from PIL import Image
 
 from resnet_serve.datasets import ImageFolder
 from resnet_serve.datasets.class_labels.folders import indices
+from resnet_serve.datasets.class_labels.wordnet import synsets
 from resnet_serve.errors import InputFileError
 from resnet_serve.weights import class_names
 
@@ -45,6 +46,17 @@ def test_folders_of_imagenet_are_named_by_wordnet_ids(tmp_path: Path) -> None:
     assert found.indices == (1, 999)
 
 
+@pytest.mark.parametrize("labels", [class_names.built_in("imagenet1k"), synsets()])
+def test_folders_of_imagenet_may_have_long_names(labels: list[str]) -> None:
+    names = ["tench, Tinca tinca", "toilet tissue, toilet paper, bathroom tissue", "stingray"]
+    assert indices(FOLDER, names, labels) == [0, 999, 6]
+    assert indices(FOLDER, ["tench", "toilet tissue"], labels) == [0, 999]
+    with pytest.raises(InputFileError, match="'crane' stands for 2 classes") as caught:
+        indices(FOLDER, [*names, "crane"], labels)
+    (bird, machine) = re.findall(r"n\d{8}", str(caught.value.remedy))
+    assert indices(FOLDER, [*names, bird, machine], labels) == [0, 999, 6, 134, 517]
+
+
 @given(
     st.lists(
         st.text(st.characters(categories=("L", "M")), min_size=1),
@@ -68,6 +80,7 @@ def test_normal_forms_of_any_names_match(names: list[str]) -> None:
         (["n01440764", "tench"], ["tench"], "both stand for the label 'tench'"),
         (["cafe\u0301", "caf\u00e9"], ["caf\u00e9"], "both stand for the label"),
         (["n01440764"], ["cat"], r"is the WordNet id of 'tench'.*Name the folders as in --labels"),
+        (["crw"], ["crow", "dog"], "2 labels; near it: 'crow'. Name the folders as in --labels"),
         (["cow"], ["cat", "dog"], "'cow' is not one of the model's 2 labels. Name the folders"),
     ],
 )
