@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 import trt_bindings
-from trt_bindings import VERSIONS, Api, BindingsError
+from kept import NotAvailableError
+from trt_bindings import VERSIONS, Api
 from trt_mypy import Message, check
 from trt_sources import (
     Access,
@@ -234,14 +235,14 @@ def test_a_missing_compiler_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: P
     monkeypatch.setattr(trt_bindings, "CACHE", tmp_path / "cache")
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
-    with pytest.raises(BindingsError, match="need a C compiler"):
+    with pytest.raises(NotAvailableError, match="need a C compiler"):
         trt_bindings.libraries("11")
 
 
 def test_a_missing_wheel_is_said(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(trt_bindings, "CACHE", tmp_path / "cache")
     monkeypatch.setenv("PIP_NO_INDEX", "1")
-    with pytest.raises(BindingsError, match=r"cannot install the wheel .*==11\.4\.0\.106"):
+    with pytest.raises(NotAvailableError, match=r"cannot install the wheel .*==11\.4\.0\.106"):
         trt_bindings.bindings("11.4.0.106")
     assert [path.name for path in (tmp_path / "cache").iterdir()] == ["lock"]
 

@@ -11,24 +11,20 @@ ones, and nothing can be run. Wheels and libraries are kept in pytest's cache di
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import shutil
-import subprocess
 import sys
-import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+from kept import ROOT, NotAvailableError, install, kept, output
 from trt_signatures import ANY, Signature, overloads, parse
 
 VERSIONS = ("10.16.1.11", "11.4.0.106")
-ROOT = Path(__file__).resolve().parents[2]
 CACHE = ROOT / ".pytest_cache" / "tensorrt-bindings"
 LEAKED = {"attr", "value", "common_enter", "common_exit"}  # of the module's own set-up code
 LIBRARIES = ("nvinfer", "nvinfer_plugin", "nvonnxparser")
@@ -49,11 +45,6 @@ DUNDERS = (
     *("bool", "contains", "enter", "exit", "getitem", "index", "int", "iter", "len", "members"),
     "setitem",
 )
-_TIMEOUT_S = 240
-
-
-class BindingsError(Exception):
-    """The bindings are not available here: a failure, since skipped tests would prove nothing."""
 
 
 @dataclass(frozen=True)
@@ -123,11 +114,11 @@ class Api:
 
 @cache
 def describe(version: str) -> Api:
-    """The contents of the bindings of that version; raises `BindingsError`."""
+    """The contents of the bindings of that version; raises `NotAvailableError`."""
     text = run(version, [str(Path(__file__).with_name("trt_dump.py"))])
     raw = json.loads(text)
     if raw["version"] != version:
-        raise BindingsError(f"requested TensorRT bindings {version}, got {raw['version']}")
+        raise NotAvailableError(f"requested TensorRT bindings {version}, got {raw['version']}")
     names = raw["classes"].keys()
     functions = {}
     values = {}
@@ -150,7 +141,7 @@ def run(version: str, arguments: list[str]) -> str:
         "PYTHONPATH": str(bindings(version)),
     }
     command = [sys.executable, *arguments]
-    return _output(command, f"run TensorRT's bindings {version}", environment)
+    return output(command, f"run TensorRT's bindings {version}", environment)
 
 
 def _class(name: str, raw: dict[str, Any], names: Any) -> ClassApi:
@@ -198,14 +189,10 @@ def _property(entry: dict[str, Any], names: Any) -> Property:
 
 def bindings(version: str) -> Path:
     """The folder with `tensorrt_bindings` of that version; pip installs it where it is missing."""
-    pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--no-compile"]
-    pip += ["--disable-pip-version-check", "--no-input"]
     wheel = f"tensorrt-cu13-bindings=={version}"
-
-    def install(folder: Path) -> None:
-        _output([*pip, "--target", str(folder), wheel], f"install the wheel {wheel} (with pip)")
-
-    return _kept(f"{version}-{sys.implementation.cache_tag}", install)
+    return kept(
+        CACHE, f"{version}-{sys.implementation.cache_tag}", lambda folder: install(folder, wheel)
+    )
 
 
 def libraries(major: str) -> Path:
@@ -215,47 +202,15 @@ def libraries(major: str) -> Path:
 
     def build(folder: Path) -> None:
         if compiler is None:
-            raise BindingsError("TensorRT's contract tests need a C compiler (cc, gcc or clang)")
+            raise NotAvailableError(
+                "TensorRT's contract tests need a C compiler (cc, gcc or clang)"
+            )
         source = folder / "empty.c"
         source.write_text("".join(f"void *{name}(void) {{ return 0; }}\n" for name in SYMBOLS))
         for name in LIBRARIES:
             target = folder / f"lib{name}.so.{major}"
-            _output(
+            output(
                 [compiler, "-shared", "-fPIC", "-o", str(target), str(source)], f"compile {name}"
             )
 
-    return _kept(f"libraries-{major}", build)
-
-
-def _kept(name: str, make: Callable[[Path], None]) -> Path:
-    """`CACHE/name`, renamed when it is complete, so that other test processes see all or none."""
-    target = CACHE / name
-    with _locked():
-        if not target.is_dir():
-            with tempfile.TemporaryDirectory(dir=CACHE) as aside:
-                made = Path(aside) / name
-                made.mkdir()
-                make(made)
-                made.rename(target)
-    return target
-
-
-@contextmanager
-def _locked() -> Iterator[None]:
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
-
-
-def _output(command: list[str], purpose: str, environment: dict[str, str] | None = None) -> str:
-    try:
-        done = subprocess.run(
-            command, capture_output=True, text=True, check=True, timeout=_TIMEOUT_S, env=environment
-        )
-    except subprocess.TimeoutExpired as error:
-        raise BindingsError(f"cannot {purpose} within {_TIMEOUT_S} s") from error
-    except subprocess.CalledProcessError as error:
-        said = error.stderr.strip().splitlines() or ["no reason given"]
-        raise BindingsError(f"cannot {purpose}: {said[-1]}") from error
-    return done.stdout
+    return kept(CACHE, f"libraries-{major}", build)

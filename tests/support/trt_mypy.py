@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from trt_bindings import ROOT
+from kept import ROOT
 
 CONFIGURATION = """\
 [mypy]

@@ -11,7 +11,8 @@ import ast
 from dataclasses import dataclass
 from pathlib import Path
 
-from trt_bindings import ROOT, Api
+from kept import ROOT
+from trt_bindings import Api
 
 PACKAGES = (
     ROOT / "resnet_serve",
