@@ -1,0 +1,46 @@
+"""The real TensorRT-RTX: its two wheels, and a judge that asks its parser and builder.
+
+The wheels carry NVIDIA's libraries (147 MB to download, 301 MB installed) and are never copied into
+the project: pip installs them once into pytest's cache directory. Every process that loads them is
+a child of the tests, because a graph can end it.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from functools import cache
+from pathlib import Path
+
+from kept import ROOT, install, kept
+
+from resnet_convert.tensorrt.judge import Judge
+
+BINDINGS = "1.7.1.116"
+# The versions belong together: 0.5.0 bundles the libraries of 1.7.1.
+WHEELS = (
+    "onnxruntime-ep-nv-tensorrt-rtx-cu13==0.5.0",
+    f"tensorrt-rtx-cu13-bindings=={BINDINGS}",
+)
+CACHE = ROOT / ".pytest_cache" / "tensorrt-rtx"
+OURS = (ROOT, ROOT / "convert", ROOT / "clients" / "python")
+
+
+@cache
+def wheels() -> Path:
+    """The folder with both wheels; pip installs them where it is missing."""
+    name = f"{BINDINGS}-{sys.implementation.cache_tag}"
+    return kept(CACHE, name, lambda folder: install(folder, *WHEELS))
+
+
+def environment() -> dict[str, str]:
+    """The environment of a child process that can import this tree and TensorRT-RTX."""
+    paths = [str(wheels()), *map(str, OURS)]
+    given = os.environ.get("PYTHONPATH")
+    return {**os.environ, "PYTHONPATH": os.pathsep.join([*paths, *([given] if given else [])])}
+
+
+@cache
+def judge() -> Judge:
+    """The one judge of this test process; its child ends with the process."""
+    return Judge(environment(), longest_s=300)
