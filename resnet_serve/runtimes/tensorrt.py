@@ -1,6 +1,6 @@
 """A TensorRT plan on this host's GPU, in process; nothing in this file has ever run on a GPU.
 
-    pinned input ─► GPU ─► execution context of this batch (or its CUDA graph) ─► pinned output
+    pinned input ─► GPU ─► execution context of this batch (or its CUDA graph) ─► pinned outputs
 
 All work goes into one non-default stream. A CUDA graph holds the state of its execution context,
 so every captured batch size has a context of its own; they share one activation memory, because
@@ -127,28 +127,30 @@ class TensorRtModel(RunnableModel):
             with self._device.current():
                 self._runtime: trt.Runtime | None = _runtime(self._log, version_compatible)
                 self._engine = engine = _deserialized(self._runtime, data, self._log, where)
-                self.input, self.output = signature.classifier(*_tensors(engine, where), where)
+                found = _tensors(engine, where)
+                self.input, self.outputs = signature.image_and_outputs(*found, where)
                 every = signature.profiles(engine, self.input, where)
                 self._indices = signature.chosen(use_profiles, len(every))
                 self.profiles = tuple(every[index] for index in self._indices)
-                largest = max(profile.maximum for profile in self.profiles)
-                self._buffers = stack.enter_context(
-                    closing(
-                        Buffers(
-                            self._device,
-                            self.input,
-                            self.output,
-                            largest=largest,
-                            scratch_bytes=int(engine.device_memory_size_v2),
-                        )
-                    )
+                buffers = Buffers(
+                    self._device,
+                    self.input,
+                    self.outputs,
+                    largest=max(profile.maximum for profile in self.profiles),
+                    scratch_bytes=int(engine.device_memory_size_v2),
                 )
+                self._buffers = stack.enter_context(closing(buffers))
             self._closing = stack.pop_all()
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
-        """FP32 logits [N,classes] of one batch, which must have the engine's dtype and sides."""
+        """The first output of one batch, which must have the engine's dtype and sides."""
         with self._lock:
-            return self._submit(batch).copy()
+            return next(iter(self._submit(batch).values())).copy()
+
+    def run_all(self, batch: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """Every output of one batch, by name."""
+        with self._lock:
+            return {name: values.copy() for name, values in self._submit(batch).items()}
 
     def timed(self, batch: NDArray[Any]) -> float:
         """GPU milliseconds of copy in, execute and copy out of one batch, between CUDA events.
@@ -196,8 +198,8 @@ class TensorRtModel(RunnableModel):
             raise UsageError("the model is closed")
         return self._engine
 
-    def _submit(self, batch: NDArray[Any]) -> NDArray[np.float32]:
-        """Run one batch; the logits stay in the pinned output until the next."""
+    def _submit(self, batch: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        """Run one batch; the outputs stay in pinned memory until the next."""
         engine = self._loaded
         sides = self.input.shape[1:]
         if batch.dtype != self.input.dtype or batch.ndim == 0 or batch.shape[1:] != sides:
@@ -208,7 +210,7 @@ class TensorRtModel(RunnableModel):
         count = len(batch)
         profile = self._indices[serving(self.profiles, count)]
         device, buffers = self._device, self._buffers
-        host_input, host_output = buffers.host_input[:count], buffers.host_output[:count]
+        host_input = buffers.host_input[:count]
         np.copyto(host_input, batch)
         with device.current():
             execution = self._execution(engine, profile, count)
@@ -216,10 +218,10 @@ class TensorRtModel(RunnableModel):
             device.record(buffers.start, buffers.stream)
             device.copy_in(buffers.input, host_input, buffers.stream)
             execution.start()
-            device.copy_out(host_output, buffers.output, buffers.stream)
+            outputs = buffers.copy_out(count)
             device.record(buffers.end, buffers.stream)
             device.synchronise(buffers.stream)
-        return host_output
+        return outputs
 
     def _execution(self, engine: trt.ICudaEngine, profile: int, count: int) -> EngineExecution:
         """The execution captured for this batch size, or the profile's own, for any size."""
@@ -233,13 +235,9 @@ class TensorRtModel(RunnableModel):
             )
             if context is None:
                 raise refused("did not create an execution context", self._log)
+            capturing = key[1] is not None
             self._executions[key] = EngineExecution(
-                context,
-                profile,
-                self._device,
-                self._buffers,
-                self._log,
-                capturing=key[1] is not None,
+                context, profile, self._device, self._buffers, self._log, capturing=capturing
             )
         return self._executions[key]
 

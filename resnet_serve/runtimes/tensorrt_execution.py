@@ -7,10 +7,12 @@ Used by `runtimes.tensorrt`, which creates the contexts; this file does not impo
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnet_serve.cuda import Device, Event, Graph, Memory, Stream
 from resnet_serve.errors import HostError
@@ -35,13 +37,16 @@ def refused(what: str, log: Errors) -> HostError:
 
 
 class Buffers:
-    """The stream and all memory of a model, sized for its largest batch."""
+    """The stream and all memory of a model, sized for its largest batch.
+
+    `host_outputs` is page-locked memory and `outputs` that of the GPU, both by the output's name.
+    """
 
     def __init__(
         self,
         device: Device,
         image: EngineTensor,
-        logits: EngineTensor,
+        outputs: Sequence[EngineTensor],
         *,
         largest: int,
         scratch_bytes: int,
@@ -52,27 +57,39 @@ class Buffers:
             self.start: Event = stack.enter_context(closing(device.event()))
             self.end: Event = stack.enter_context(closing(device.event()))
             self.host_input = device.pinned((largest, *image.shape[1:]), image.dtype)
-            self.host_output = device.pinned((largest, *logits.shape[1:]), logits.dtype)
+            self.host_outputs = {
+                each.name: device.pinned((largest, *each.shape[1:]), each.dtype) for each in outputs
+            }
             self.input: Memory = stack.enter_context(
                 closing(device.allocate(self.host_input.nbytes))
             )
-            self.output: Memory = stack.enter_context(
-                closing(device.allocate(self.host_output.nbytes))
-            )
+            self.outputs: dict[str, Memory] = {
+                name: stack.enter_context(closing(device.allocate(host.nbytes)))
+                for name, host in self.host_outputs.items()
+            }
             self.scratch_bytes = scratch_bytes
             self.scratch: Memory = stack.enter_context(
                 closing(device.allocate(max(1, scratch_bytes)))
             )
-            self.addresses = {image.name: self.input.handle, logits.name: self.output.handle}
-            self.image, self.logits = image, logits
+            self.addresses = {image.name: self.input.handle} | {
+                name: memory.handle for name, memory in self.outputs.items()
+            }
+            self.image, self.results = image, tuple(outputs)
             self._closing = stack.pop_all()
+
+    def copy_out(self, count: int) -> dict[str, NDArray[np.float32]]:
+        """Queue copies of `count` rows of each output, whole once the stream is synchronised."""
+        found = {name: host[:count] for name, host in self.host_outputs.items()}
+        for name, host in found.items():
+            self._device.copy_out(host, self.outputs[name], self.stream)
+        return found
 
     def close(self) -> None:
         """Release the stream, the events and the memory."""
         with self._device.current():
             self._closing.close()
             # Page-locked memory is freed with the last reference to it.
-            self.host_input = self.host_output = np.empty(0)
+            self.host_input, self.host_outputs = np.empty(0), {}
 
 
 class EngineExecution:
@@ -122,16 +139,18 @@ class EngineExecution:
             self._graph.close()
 
     def _set(self, shape: tuple[int, ...]) -> None:
-        image, logits = self._buffers.image, self._buffers.logits
+        image = self._buffers.image
         self._shape = ()  # unknown until all of this has succeeded
         if not self._context.set_input_shape(image.name, shape):
             raise refused(f"refuses an input of {shown(shape)}", self._log)
         missing = self._context.infer_shapes()
         if missing:
             raise refused(f"cannot infer the shapes: {', '.join(missing)} is unset", self._log)
-        found = tuple(self._context.get_tensor_shape(logits.name))
-        if found != (shape[0], *logits.shape[1:]):
-            raise refused(f"gives {shown(found)} for an input of {shown(shape)}", self._log)
+        for each in self._buffers.results:
+            found = tuple(self._context.get_tensor_shape(each.name))
+            if found != (shape[0], *each.shape[1:]):
+                what = f"gives {each.name!r} as {shown(found)} for an input of {shown(shape)}"
+                raise refused(what, self._log)
         self._shape = shape
 
     def _enqueue(self) -> None:

@@ -1,4 +1,4 @@
-"""Signature of a TensorRT engine: one image input, one output of logits, and its batch profiles.
+"""Signature of a TensorRT engine: one input of images, its outputs, and its batch profiles.
 
 The checks of `runtimes.tensorrt` on a loaded plan; this file does not import TensorRT.
 """
@@ -35,33 +35,37 @@ def shown(shape: Sequence[object]) -> str:
     return "[" + ",".join(map(str, shape)) + "]"
 
 
-def classifier(
+def image_and_outputs(
     inputs: Sequence[EngineTensor], outputs: Sequence[EngineTensor], where: str | Path
-) -> tuple[EngineTensor, EngineTensor]:
-    """The one input and the one output of a classifier.
+) -> tuple[EngineTensor, tuple[EngineTensor, ...]]:
+    """The one input, and the outputs: logits, features, or the maps of a pyramid.
 
     The input is uint8 or float32 with four dimensions, of which only the batch may be dynamic, and
-    the output float32 [N,classes]; raises `InputFileError` for anything else.
+    the outputs float32 [N,channels] or [N,channels,H,W] of one size; raises `InputFileError` for
+    anything else.
     """
-    if len(inputs) != 1 or len(outputs) != 1:
+    if len(inputs) != 1 or not outputs:
         names = ", ".join(tensor.name for tensor in (*inputs, *outputs))
         raise InputFileError(
-            f"a classifier has one input and one output, this engine has {names}", where=where
+            f"a network has one input and at least one output, this engine has {names}",
+            where=where,
         )
-    image, logits = inputs[0], outputs[0]
+    image = inputs[0]
     if image.dtype not in _INPUT_TYPES or len(image.shape) != 4 or -1 in image.shape[1:]:
         raise InputFileError(
             f"the input {image.name!r} is {image.dtype} {shown(image.shape)}, "
             "not uint8 or float32 images of one size",
             where=where,
         )
-    if logits.dtype != np.float32 or len(logits.shape) != 2 or logits.shape[1] < 1:
-        raise InputFileError(
-            f"the output {logits.name!r} is {logits.dtype} {shown(logits.shape)}, "
-            "not float32 [N,classes]",
-            where=where,
-        )
-    return image, logits
+    for each in outputs:
+        sides = each.shape[1:]
+        if each.dtype != np.float32 or len(sides) not in (1, 3) or min(sides) < 1:
+            raise InputFileError(
+                f"the output {each.name!r} is {each.dtype} {shown(each.shape)}, "
+                "not float32 [N,channels] or [N,channels,H,W] of one size",
+                where=where,
+            )
+    return image, tuple(outputs)
 
 
 def profiles(

@@ -70,7 +70,7 @@ def test_a_plan_of_another_tensorrt(
         (f"{CONTEXT}.set_tensor_address", False, "refuses the memory of 'image'"),
         (f"{CONTEXT}.set_input_shape", False, r"refuses an input of \[2,4,4,3\]"),
         (f"{CONTEXT}.infer_shapes", ["image"], "cannot infer the shapes: image is unset"),
-        (f"{CONTEXT}.get_tensor_shape", (2, 5), r"gives \[2,5\] for an input of \[2,4,4,3\]"),
+        (f"{CONTEXT}.get_tensor_shape", (2, 5), r"gives 'logits' as \[2,5\] for an input of"),
         (f"{CONTEXT}.execute_async_v3", False, "did not run the engine"),
         ("ICudaEngine.create_execution_context", None, "did not create an execution context"),
     ],
@@ -123,7 +123,7 @@ def test_gpu_memory_that_runs_out_is_given_back(loaded: Loaded) -> None:
         ({"sides": (48,)}, "not uint8 or float32 images of one size"),
     ],
 )
-def test_an_engine_that_is_no_classifier(change: dict[str, Any], says: str, loaded: Loaded) -> None:
+def test_an_engine_without_images(change: dict[str, Any], says: str, loaded: Loaded) -> None:
     with pytest.raises(InputFileError, match=says):
         loaded(**change)
 
@@ -132,13 +132,14 @@ def test_an_engine_that_is_no_classifier(change: dict[str, Any], says: str, load
     ("name", "dtype", "shape", "says"),
     [
         ("logits", "HALF", (-1, 3), "the output 'logits' is float16"),
-        ("logits", "FLOAT", (-1, 3, 1), r"not float32 \[N,classes\]"),
-        ("logits", "FLOAT", (-1, -1), r"not float32 \[N,classes\]"),
-        ("image2", "UINT8", (-1, 4, 4, 3), "one input and one output, this engine has image"),
-        ("scores", "FLOAT", (-1, 3), "one input and one output"),
+        ("logits", "FLOAT", (-1, 3, 1), r"not float32 \[N,channels\]"),
+        ("logits", "FLOAT", (-1, -1), r"not float32 \[N,channels\]"),
+        ("image2", "UINT8", (-1, 4, 4, 3), "at least one output, this engine has image, image2"),
+        ("scores", "HALF", (-1, 3), "the output 'scores' is float16"),
+        ("c2", "FLOAT", (-1, 16, -1, 4), r"not float32 .* or \[N,channels,H,W\] of one size"),
     ],
 )
-def test_an_output_that_is_no_logits(
+def test_an_output_that_cannot_be_served(
     name: str,
     dtype: str,
     shape: tuple[int, ...],

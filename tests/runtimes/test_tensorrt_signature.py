@@ -1,4 +1,4 @@
-"""The signature that an engine must have to be a classifier, and the choice of its profiles."""
+"""The signature that an engine must have to be served, and the choice of its profiles."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from resnet_serve.runtimes.profiles import Profile
 from resnet_serve.runtimes.tensorrt_signature import (
     EngineTensor,
     chosen,
-    classifier,
+    image_and_outputs,
     profiles,
     shown,
 )
@@ -25,31 +25,42 @@ def tensor(name: str, dtype: str, *shape: int) -> EngineTensor:
 PIXELS = tensor("image", "uint8", -1, 8, 8, 3)
 PLANES = tensor("image", "float32", 4, 3, 8, 8)
 LOGITS = tensor("logits", "float32", -1, 10)
+MAPS = (tensor("c2", "float32", -1, 16, 8, 8), tensor("c3", "float32", -1, 32, 4, 4))
 
 
 @pytest.mark.parametrize("image", [PIXELS, PLANES])
-def test_images_in_and_logits_out(image: EngineTensor) -> None:
-    assert classifier([image], [LOGITS], "plan") == (image, LOGITS)
+@pytest.mark.parametrize("outputs", [(LOGITS,), MAPS])
+def test_images_in_and_outputs_in_their_order(
+    image: EngineTensor, outputs: tuple[EngineTensor, ...]
+) -> None:
+    assert image_and_outputs([image], outputs, "plan") == (image, outputs)
 
 
 @pytest.mark.parametrize(
     ("inputs", "outputs", "reason"),
     [
-        ([PIXELS, PIXELS], [LOGITS], "one input and one output, this engine has image, image"),
-        ([PIXELS], [], "one input and one output"),
+        (
+            [PIXELS, PIXELS],
+            [LOGITS],
+            "one input and at least one output, this engine has image, image",
+        ),
+        ([PIXELS], [], "one input and at least one output"),
         ([tensor("image", "float16", -1, 3, 8, 8)], [LOGITS], "'image' is float16"),
         ([tensor("image", "uint8", -1, -1, 8, 3)], [LOGITS], r"uint8 \[-1,-1,8,3\], not"),
         ([tensor("image", "uint8", -1, 8)], [LOGITS], "images of one size"),
         ([PIXELS], [tensor("logits", "float16", -1, 10)], "'logits' is float16"),
-        ([PIXELS], [tensor("logits", "float32", -1, 10, 1)], r"not float32 \[N,classes\]"),
-        ([PIXELS], [tensor("logits", "float32", -1, -1)], r"not float32 \[N,classes\]"),
+        ([PIXELS], [tensor("logits", "float32", -1, 10, 1)], r"not float32 \[N,channels\]"),
+        ([PIXELS], [tensor("logits", "float32", -1, -1)], r"not float32 \[N,channels\]"),
+        ([PIXELS], [tensor("logits", "float32", -1)], r"not float32 \[N,channels\]"),
+        ([PIXELS], [MAPS[0], tensor("c3", "float16", -1, 32, 4, 4)], "'c3' is float16"),
+        ([PIXELS], [*MAPS, tensor("c4", "float32", -1, 64, -1, 2)], r"'c4' .* of one size"),
     ],
 )
 def test_other_engines_are_refused(
     inputs: list[EngineTensor], outputs: list[EngineTensor], reason: str
 ) -> None:
     with pytest.raises(InputFileError, match=f"^plan: .*{reason}"):
-        classifier(inputs, outputs, "plan")
+        image_and_outputs(inputs, outputs, "plan")
 
 
 class Engine:

@@ -9,7 +9,7 @@ addresses that are not set, the default stream, a captured context that was chan
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -29,9 +29,10 @@ def answer(images: NDArray[Any]) -> NDArray[np.float32]:
 
 
 class ScriptedEngine:
-    """One input `image`, one output `logits`; `dtype` is a `trt.DataType`'s name.
+    """One input `image`; `dtype` is a `trt.DataType`'s name.
 
-    `answer` computes the logits [N,classes] of a batch.
+    `answer` computes the output `logits` [N,classes] of a batch. With `outputs`, the sides of each
+    by name, it computes all of those, by name.
     """
 
     def __init__(
@@ -43,15 +44,18 @@ class ScriptedEngine:
         dtype: str = "UINT8",
         batch: int = -1,
         scratch_bytes: int = 512,
-        answer: Callable[[NDArray[Any]], NDArray[np.float32]] = answer,
+        answer: Callable[[NDArray[Any]], Any] = answer,
         classes: int = CLASSES,
+        outputs: Mapping[str, tuple[int, ...]] | None = None,
     ) -> None:
         self.device = device
         self.profiles = [Profile.parse(text) for text in profiles]
-        self.shapes = {"image": (batch, *sides), "logits": (batch, classes)}
-        self.dtypes = {"image": dtype, "logits": "FLOAT"}
+        self.outputs = outputs or {"logits": (classes,)}
+        self.shapes = {"image": (batch, *sides)}
+        self.shapes |= {name: (batch, *each) for name, each in self.outputs.items()}
+        self.dtypes = dict.fromkeys(self.shapes, "FLOAT") | {"image": dtype}
         self.scratch_bytes = scratch_bytes
-        self.answer, self.classes = answer, classes
+        self.answer, self.named = answer, outputs is not None
         self.contexts: dict[int, dict[str, Any]] = {}
         self._alive: list[Any] = []
 
@@ -127,7 +131,7 @@ class ScriptedEngine:
 
     def _tensor_shape(self, context: Any, name: str) -> tuple[int, ...]:
         shape = self._of(context)["shape"]
-        return shape if name == "image" else (shape[0], self.classes)
+        return shape if name == "image" else (shape[0], *self.outputs[name])
 
     def _execute(self, context: Any, stream: int) -> bool:
         state, device = self._of(context), self.device
@@ -139,13 +143,15 @@ class ScriptedEngine:
             assert state.get("ran"), "captured before a first run"
             state["captured"] = True
         state["ran"] = True
-        given, logits = (device.bytes_at(state["addresses"][name]) for name in self.shapes)
+        given, *rest = (device.bytes_at(state["addresses"][name]) for name in self.shapes)
+        memory = dict(zip(self.outputs, rest, strict=False))
         dtype = np.dtype(np.uint8 if self.dtypes["image"] == "UINT8" else np.float32)
         count = int(np.prod(state["shape"])) * dtype.itemsize
 
         def work() -> None:
-            result = self.answer(given[:count].view(dtype).reshape(state["shape"]))
-            logits[: result.nbytes] = result.reshape(-1).view(np.uint8)
+            found = self.answer(given[:count].view(dtype).reshape(state["shape"]))
+            for name, values in (found if self.named else {"logits": found}).items():
+                memory[name][: values.nbytes] = np.ascontiguousarray(values).reshape(-1).view("u1")
 
         device.enqueue("execute", stream, work)
         return True

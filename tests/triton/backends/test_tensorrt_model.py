@@ -173,6 +173,35 @@ def test_without_batching_every_request_is_a_run(serve: Serve) -> None:
     assert served.runs() == 2
 
 
+def test_several_outputs_share_a_run_too(serve: Serve) -> None:
+    sides = {"c2": (2, 2, 2), "c3": (5,)}
+
+    def maps(batch: np.ndarray) -> dict[str, np.ndarray]:
+        first = batch.reshape(len(batch), -1)[:, 0].astype(np.float32)
+        return {
+            name: np.arange(np.prod(each), dtype=np.float32).reshape(each)
+            + first.reshape(-1, *[1] * len(each))
+            for name, each in sides.items()
+        }
+
+    output = [
+        {"name": name, "data_type": "TYPE_FP32", "dims": list(each)} for name, each in sides.items()
+    ]
+    served = serve(configuration(output=output[::-1]), answer=maps, outputs=sides)
+    batches = [images(2, 3), images(1, 9)]
+    responses = served.backend.execute([Request(batch) for batch in batches])
+    assert served.runs() == 1
+    for batch, response in zip(batches, responses, strict=True):
+        found = {each.name: each.array for each in response.output_tensors}
+        assert set(found) == set(sides)
+        for name, values in maps(batch).items():
+            np.testing.assert_array_equal(found[name], values)
+    with pytest.raises(ContractError, match=r"^expected configuration for output .c3. for net_0_0"):
+        serve(configuration(output=output[:1]), answer=maps, outputs=sides)
+    with pytest.raises(ContractError, match=r"output 'c4', allowed outputs are: c2, c3$"):
+        serve(configuration(output=[*output, {**output[0], "name": "c4"}]), outputs=sides)
+
+
 def test_an_error_stays_with_its_request(serve: Serve) -> None:
     served = serve()
     good, bad = images(1, 7), np.zeros((1, 5, 5, 3), np.uint8)

@@ -93,13 +93,13 @@ def plan_file(config: Mapping[str, Any], version_directory: Path) -> Path:
 def check(
     config: Mapping[str, Any],
     source: EngineTensor,
-    result: EngineTensor,
+    results: Sequence[EngineTensor],
     profiles: Sequence[Profile],
     instance: str,
 ) -> None:
     """Raise `ContractError` where the plan does not provide what the configuration has.
 
-    `source` and `result` are the plan's input and output, `profiles` the ones that are served.
+    `source` and `results` are the plan's input and outputs, `profiles` the ones that are served.
     """
     name, batch = config["name"], config["max_batch_size"]
     if len(config["input"]) > 1:
@@ -107,9 +107,15 @@ def check(
             f"unable to load model '{name}', configuration expects {len(config['input'])} inputs, "
             "model provides at most 1"
         )
-    for role, tensor in (("input", source), ("output", result)):
+    for role, tensors in (("input", (source,)), ("output", results)):
         for wanted in config[role]:
-            _check_tensor(config, wanted, tensor, role, instance)
+            _check_tensor(config, wanted, tensors, role, instance)
+        configured = {each["name"] for each in config[role]}
+        for tensor in tensors:
+            if tensor.name not in configured:
+                raise ContractError(
+                    f"expected configuration for {role} '{tensor.name}' for {instance}"
+                )
     largest = max(profile.maximum for profile in profiles)
     if batch > largest:
         raise ContractError(
@@ -121,15 +127,15 @@ def check(
 def _check_tensor(
     config: Mapping[str, Any],
     wanted: Mapping[str, Any],
-    found: EngineTensor,
+    allowed: Sequence[EngineTensor],
     role: str,
     instance: str,
 ) -> None:
     tensor = wanted["name"]
-    if tensor != found.name:
-        raise ContractError(
-            f"unexpected inference {role} '{tensor}', allowed {role}s are: {found.name}"
-        )
+    found = next((each for each in allowed if each.name == tensor), None)
+    if found is None:
+        names = ", ".join(sorted(each.name for each in allowed))
+        raise ContractError(f"unexpected inference {role} '{tensor}', allowed {role}s are: {names}")
     data_type = _TYPES[found.dtype.name]
     if wanted["data_type"] != data_type:
         raise ContractError(

@@ -61,7 +61,7 @@ class TritonPythonModel:
                     plan, device=device, graphs=options.graphs, use_profiles=options.profiles
                 )
             )
-            check(config, model.input, model.output, model.profiles, instance)
+            check(config, model.input, model.outputs, model.profiles, instance)
             self._closing = stack.pop_all()
         self._model = model
         self._batched = config["max_batch_size"] > 0
@@ -92,10 +92,10 @@ class TritonPythonModel:
         return groups
 
     def _run(self, feeds: Sequence[NDArray[Any]]) -> list[Arrays | Exception]:
-        source, result = self._model.input.name, self._model.output.name
+        source = self._model.input.name
         return run_group(
             [{source: feed} for feed in feeds],
-            lambda batch: {result: self._model.run(batch[source])},
+            lambda batch: self._model.run_all(batch[source]),
         )
 
     def _response(self, outputs: Arrays | Exception) -> object:
