@@ -6,6 +6,9 @@
 | `class_to_idx`, `idx_to_class`, `id2label` | `ImageFolder`, transformers | class names |
 | `classes`, `class_names`, `categories`, … | training scripts, torchvision | class names |
 | `meta.dataset_meta.classes`, `meta.CLASSES` | OpenMMLab | class names |
+| `num_classes`, `nb_classes`, `num_labels`, … | training scripts, Lightning | how many classes |
+| `meta.cfg` | OpenMMLab | the network, how many classes, preprocessing |
+| `mean`, `pretrained_cfg`, `transform`, … | training scripts, timm | preprocessing (`transforms`) |
 
 They are looked for at the top of the file, beside its state dict, and in the settings of a training
 (`hyper_parameters`, `hparams`, `args`, `config`, …). The metadata of a safetensors file counts too.
@@ -15,17 +18,23 @@ from __future__ import annotations
 
 import json
 from argparse import Namespace
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from resnet_serve.checkpoints import json_files
+from resnet_serve.checkpoints.transforms import openmmlab, stated
+from resnet_serve.checkpoints.transforms.stated import Stated
 
+Sources = Sequence[tuple[tuple[str, ...], Mapping[str, Any]]]
 _SETTINGS = ("hyper_parameters", "hparams", "args", "config", "cfg", "opt", "meta", "dataset_meta")
 _NETWORK = ("architecture", "arch", "model_name", "model", "backbone", "network")
 _NUMBERS = ("class_to_idx", "label2id", "label_to_idx")
 _BY_NUMBER = ("idx_to_class", "id2label", "idx_to_label", "names")
 _LISTS = ("classes", "class_names", "label_names", "categories", "names", "CLASSES", "labels")
+_COUNTS = ("num_classes", "nb_classes", "n_classes", "num_labels", "number_of_classes", "classes")
+# Within settings, where a configuration has a mapping of its own for them.
+_INNER = ("model", "network", "model_args", "model_kwargs", "model_config", "data", "dataset")
 _DEEPEST = 3
 
 
@@ -46,11 +55,24 @@ class Names:
 
 
 @dataclass(frozen=True)
+class Count:
+    """How many classes there are by one field."""
+
+    field: str
+    classes: int
+
+
+@dataclass(frozen=True)
 class Statements:
-    """What a file says; `networks` and `names` are in the order in which they are believed."""
+    """What a file says; each is in the order in which it is believed.
+
+    `counts` are numbers of classes, `preprocessing` what is said of the images.
+    """
 
     networks: tuple[Said, ...] = ()
     names: tuple[Names, ...] = ()
+    counts: tuple[Count, ...] = ()
+    preprocessing: tuple[Stated, ...] = ()
 
 
 def of(loaded: object, metadata: Mapping[str, str]) -> Statements:
@@ -69,7 +91,26 @@ def of(loaded: object, metadata: Mapping[str, str]) -> Statements:
         for key in keys
         if (found := read(fields.get(key))) is not None
     ]
-    return Statements(tuple(networks), tuple(names))
+    configured = [*_configured(sources)]
+    networks += [Said(field, name) for field, name, _ in configured if name is not None]
+    counts = [
+        Count(_field(place, key), fields[key])
+        for place, fields in sources
+        for key in _COUNTS
+        if type(fields.get(key)) is int and fields[key] > 0
+    ]
+    counts += [Count(field, count) for field, _, count in configured if count is not None]
+    return Statements(tuple(networks), tuple(names), tuple(counts), stated.in_places(sources))
+
+
+def _configured(sources: Sources) -> Iterator[tuple[str, str | None, int | None]]:
+    """The network and the number of classes of OpenMMLab's configurations."""
+    for place, fields in sources:
+        for key in ("cfg", "config"):
+            config = openmmlab.config_of(fields.get(key))
+            if config is not None:
+                field = _field(place, key)
+                yield field, openmmlab.network(config), openmmlab.classes(config)
 
 
 def _places(
@@ -84,9 +125,10 @@ def _places(
         return
     for key in fields:
         # A container around the state dict may have fields beside it.
-        inner = isinstance(key, str) and (key in _SETTINGS or depth < 1)
+        inside = key in _SETTINGS or (key in _INNER and bool(place) and place[-1] in _SETTINGS)
+        inner = isinstance(key, str) and (inside or depth < 1) and key not in stated.PUBLISHED
         if inner and _fields(fields[key]) is not None and not _of_classes(key):
-            yield from _places(fields[key], (*place, key), depth + (1 if key in _SETTINGS else 2))
+            yield from _places(fields[key], (*place, key), depth + (1 if inside else 2))
 
 
 def _fields(value: object) -> Mapping[str, Any] | None:

@@ -10,6 +10,7 @@
 | `activations` | softmax, sigmoid or none: decided, assumed or asked for |
 | `thresholds` | `--threshold`: one number, or a file with one per label |
 | `stated_activation` | what the files say of it |
+| `stated_preprocessing` | what the files say of the images |
 | `assumptions` | what no file says and the conversion takes for granted |
 
 Imports `checkpoints/` and `architectures/`, and is imported by neither.

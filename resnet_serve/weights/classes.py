@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_serve.checkpoints.sidecar_files import CONFIG_FILE
-from resnet_serve.checkpoints.statements import Names, Statements
+from resnet_serve.checkpoints.statements import Count, Names, Statements
 from resnet_serve.datasets import check_label_count
 from resnet_serve.datasets.class_labels import wordnet
 from resnet_serve.errors import InputFileError
@@ -41,19 +41,26 @@ def decide(
     own: tuple[str, ...] | None = None,
     statements: Statements = Statements(),  # noqa: B008 - frozen
     beside: tuple[str, ...] | None = None,
+    counted: bool = True,
 ) -> Classes:
     """The class names of a network with `count` classes.
 
     `given` are those of `--labels`, `own` those of our metadata, `beside` those of a `config.json`.
-    Raises `UsageError` for another number of given names, and `InputFileError` where two sources
-    put the same names into another order.
+    `counted` says that the classifier is served. Raises `UsageError` for another number of given
+    names, and `InputFileError` where two sources put the same names into another order, and where
+    the file says another number of classes.
     """
     if given is not None:
         check_label_count(given, count)
+    counts = _contradictions(statements.counts, count) if counted else ()
+    if counts and given is None:
+        raise _miscounted(counts, count, path)
     sources = [Names(OWN, own)] if own is not None else []
     sources += [*statements.names, *([Names(CONFIG_FILE, beside)] if beside is not None else [])]
     usable = [each for each in sources if len(each.names) == count and not _numbered(each.names)]
     notices = tuple(_left_out(each, count) for each in sources if len(each.names) != count)
+    if counts:
+        notices += (f"{_counted(counts)}, and --labels has {len(given or ())}: these are used",)
     if given is not None:
         for each in usable[:1]:
             _check_order(
@@ -71,6 +78,27 @@ def decide(
     if first.field not in (OWN, CONFIG_FILE):
         notices += (f"the class names are those of {first.field} in {path}",)
     return Classes(names, notices)
+
+
+def _contradictions(counts: Sequence[Count], classes: int) -> tuple[Count, ...]:
+    """The fields that have another number; one output decides between two."""
+    return tuple(
+        each for each in counts if each.classes != classes and (each.classes, classes) != (2, 1)
+    )
+
+
+def _counted(counts: Sequence[Count]) -> str:
+    return " and ".join(f"its {each.field} is {each.classes:,}" for each in counts[:2])
+
+
+def _miscounted(counts: Sequence[Count], classes: int, path: Path) -> InputFileError:
+    outputs = "1 output" if classes == 1 else f"{classes:,} outputs"
+    return InputFileError(
+        f"{_counted(counts)}, and its classifier has {outputs}",
+        where=path,
+        remedy="It may be another file, or the weights before a fine-tuning. If the classifier is "
+        f"right, give --labels FILE with {classes:,} name{'' if classes == 1 else 's'}.",
+    )
 
 
 def _left_out(found: Names, count: int) -> str:

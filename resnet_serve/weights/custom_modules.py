@@ -7,7 +7,7 @@ module's state dict must come from a checkpoint (`checkpoints/states/matching.py
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,8 +21,7 @@ from resnet_serve.download import Progress
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional
 from resnet_serve.preprocessing import Preprocessing
-from resnet_serve.weights import Weights, classes, defaults, digest
-from resnet_serve.weights.assumptions import Assumption
+from resnet_serve.weights import Weights, classes, defaults, digest, stated_preprocessing
 from resnet_serve.weights.stated_activation import of_files
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ if TYPE_CHECKING:
     from torch import nn
 else:
     torch = optional("torch", extra="convert")
+
+_TABLE = "torchvision's V1 table"
 
 
 @dataclass(frozen=True)
@@ -41,7 +42,7 @@ class _Loaded:
     sha256: str
     trained: bool = True
     random: bool = False
-    preprocessing: Preprocessing | None = None
+    said: stated_preprocessing.Decided | None = None
     stored: metadata.Metadata | None = None
     described: sidecar_files.Sidecar | None = None
     statements: Statements = Statements()  # noqa: RUF009 - frozen
@@ -83,9 +84,10 @@ def load(
             f"{spec!r} names weights of the family, not of {module}",
             remedy="Give --weights a checkpoint, or omit it for the module's own weights.",
         )
-    assumptions: tuple[Assumption, ...] = ()
-    if preprocessing is None:
-        preprocessing, assumptions = _preprocessing(found, reading)
+    said = _preprocessing(found, reading)
+    if preprocessing is not None:
+        said = stated_preprocessing.Decided(preprocessing)
+    preprocessing = said.preprocessing
     described = custom_modules.describe(module, factory, found.network, preprocessing)
     if found.random:
         with untrained.seeded(0):
@@ -99,6 +101,7 @@ def load(
         own=stored.labels(described.classes) if stored else None,
         statements=found.statements,
         beside=config.labels if config else None,
+        counted=reading.classifier,
     )
     activation, activation_from = of_files(
         (stored.activation(described.classes) if stored else None, f"the metadata of {spec}"),
@@ -115,8 +118,9 @@ def load(
         training=stored.training() if stored else {},
         activation=activation,
         activation_from=activation_from,
-        notices=found.notices + named.notices,
-        assumptions=assumptions + named.assumptions,
+        preprocessing_from=said.source,
+        notices=found.notices + said.notices + named.notices,
+        assumptions=said.assumptions + named.assumptions,
         trusted_pickle=found.trusted_pickle,
     )
 
@@ -166,7 +170,14 @@ def _of_file(network: nn.Module, spec: str, reading: Reading, progress: Progress
         checkpoint.source,
         checkpoint.sha256,
         trained=stored.trained() and signs.untrained is None,
-        preprocessing=stored.preprocessing() or described.preprocessing,
+        said=stated_preprocessing.decide(
+            checkpoint,
+            stored.preprocessing(),
+            described,
+            usual=Preprocessing(),
+            table=_TABLE,
+            overridden=reading.preprocessing is not None,
+        ),
         stored=stored,
         described=described,
         statements=checkpoint.statements,
@@ -198,12 +209,12 @@ def _wanted(network: nn.Module) -> matching.Wanted:
     return matching.Wanted(type(network).__name__, tensors, counters, tied)
 
 
-def _preprocessing(
-    found: _Loaded, reading: Reading
-) -> tuple[Preprocessing, tuple[Assumption, ...]]:
-    base = found.preprocessing or Preprocessing()
+def _preprocessing(found: _Loaded, reading: Reading) -> stated_preprocessing.Decided:
+    said = found.said or stated_preprocessing.Decided(Preprocessing())
     if reading.preprocessing is not None:
-        return preprocessing_files.override(reading.preprocessing, base), ()
-    if found.preprocessing is not None:
-        return base, ()
-    return base, (defaults.preprocessing_assumed(base, "torchvision's V1 table"),)
+        given = preprocessing_files.override(reading.preprocessing, said.preprocessing)
+        notices = stated_preprocessing.contradicted(given, said.preprocessing, said.source)
+        return replace(said, preprocessing=given, notices=notices, assumptions=())
+    if found.said is not None:
+        return said
+    return replace(said, assumptions=(defaults.preprocessing_assumed(said.preprocessing, _TABLE),))

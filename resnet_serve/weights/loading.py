@@ -27,7 +27,13 @@ from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional
 from resnet_serve.preprocessing import Preprocessing
-from resnet_serve.weights import class_names, classes, defaults, stated_activation
+from resnet_serve.weights import (
+    class_names,
+    classes,
+    defaults,
+    stated_activation,
+    stated_preprocessing,
+)
 from resnet_serve.weights.assumptions import Assumption, Subject
 
 if TYPE_CHECKING:
@@ -46,7 +52,8 @@ class Weights:
     `labels` are the class names in the order of the logits. `source` and `sha256` identify the
     file, or the state dict where there is none. `training` is the stored record of the training.
     `notices` are sentences for the user on how it was read, `assumptions` what no file said.
-    `activation_from` is the file or option that states the activation, None until it is decided.
+    `activation_from` is the file or option that states the activation, None until it is decided,
+    `preprocessing_from` the file or field that states the preprocessing, None where none does.
     """
 
     architecture: Architecture | CustomArchitecture
@@ -59,6 +66,7 @@ class Weights:
     training: Mapping[str, Any]
     activation: Activation = SOFTMAX
     activation_from: str | None = None
+    preprocessing_from: str | None = None
     notices: tuple[str, ...] = ()
     assumptions: tuple[Assumption, ...] = ()
     trusted_pickle: bool = False
@@ -102,8 +110,10 @@ def load(
     else:
         loaded = _shipped(spec, architecture, labels)
     if reading.preprocessing is not None:
-        own = preprocessing_files.override(reading.preprocessing, loaded.preprocessing)
-        loaded = replace(loaded, preprocessing=own)
+        said = loaded.preprocessing
+        own = preprocessing_files.override(reading.preprocessing, said)
+        notices = stated_preprocessing.contradicted(own, said, loaded.preprocessing_from)
+        loaded = replace(loaded, preprocessing=own, notices=loaded.notices + notices)
     needed, given = loaded.architecture.channels, loaded.preprocessing.channels
     if needed != given:
         raise InputFileError(
@@ -225,7 +235,14 @@ def _file(
         (stored.activation(architecture.classes), f"the metadata of {found.path}"),
         (described.activation, f"{CONFIG_FILE} beside {found.path}"),
     )
-    preprocessing, training = stored.preprocessing() or described.preprocessing, stored.training()
+    usual, table = defaults.preprocessing(architecture), defaults.table_of(architecture)
+    said = stated_preprocessing.decide(
+        found, stored.preprocessing(), described, usual=usual, table=table, overridden=overridden
+    )
+    preprocessing, training = None if said is None else said.preprocessing, stored.training()
+    if said is not None:
+        notices += said.notices
+        assumptions += said.assumptions
     if published is not None and activation_from is None:
         activation_from = f"torchvision's {published}"
     if published is not None and preprocessing is None:
@@ -233,9 +250,8 @@ def _file(
         if not overridden:
             notices += (f"{found.path} is torchvision's {published}, whose preprocessing is used",)
     if preprocessing is None:
-        preprocessing = defaults.preprocessing(architecture)
+        preprocessing = usual
         if not overridden:
-            table = defaults.table_of(architecture)
             assumptions += (defaults.preprocessing_assumed(preprocessing, table),)
     named = classes.decide(
         architecture.classes,
@@ -244,6 +260,7 @@ def _file(
         own=stored.labels(architecture.classes),
         statements=found.statements,
         beside=described.labels,
+        counted=reading.classifier,
     )
     if published is None:
         assumptions += named.assumptions
@@ -251,6 +268,7 @@ def _file(
         architecture=architecture,
         state=state,
         preprocessing=preprocessing,
+        preprocessing_from=None if said is None else said.source,
         labels=named.labels,
         source=found.source,
         sha256=found.sha256,

@@ -7,7 +7,7 @@ from argparse import Namespace
 import pytest
 
 from resnet_serve.checkpoints import statements
-from resnet_serve.checkpoints.statements import Names, Said
+from resnet_serve.checkpoints.statements import Count, Names, Said
 
 
 @pytest.mark.parametrize(
@@ -53,7 +53,7 @@ def test_numbered_names_are_believed_before_lists() -> None:
     assert [each.field for each in statements.of(loaded, {}).names] == ["class_to_idx", "classes"]
 
 
-@pytest.mark.parametrize("loaded", [None, [1], {"classes": 10}, {"labels": [0, 1]}, {"arch": ""}])
+@pytest.mark.parametrize("loaded", [None, [1], {"classes": "10"}, {"labels": [0, 1]}, {"arch": ""}])
 def test_what_names_nothing_is_not_recorded(loaded: object) -> None:
     assert statements.of(loaded, {}) == statements.Statements()
 
@@ -62,3 +62,34 @@ def test_the_metadata_of_a_safetensors_file_counts() -> None:
     found = statements.of({}, {"arch": "resnet50", "class_to_idx": '{"dog": 0}', "format": "pt"})
     assert found.networks == (Said("metadata.arch", "resnet50"),)
     assert found.names == (Names("metadata.class_to_idx", ("dog",)),)
+
+
+@pytest.mark.parametrize(
+    ("loaded", "count"),
+    [
+        ({"num_classes": 7}, Count("num_classes", 7)),
+        ({"args": Namespace(nb_classes=7)}, Count("args.nb_classes", 7)),
+        ({"hyper_parameters": {"n_classes": 7}}, Count("hyper_parameters.n_classes", 7)),
+        (
+            {"config": {"model": {"num_labels": 7, "name": "x"}}},
+            Count("config.model.num_labels", 7),
+        ),
+        ({"classes": 7}, Count("classes", 7)),
+    ],
+)
+def test_numbers_of_classes_are_found_in_settings(loaded: object, count: Count) -> None:
+    assert statements.of(loaded, {}).counts == (count,)
+
+
+def test_the_configuration_of_openmmlab_names_the_network_and_counts_its_classes() -> None:
+    text = "model = dict(backbone=dict(type='ResNet', depth=50), head=dict(num_classes=7))"
+    found = statements.of({"meta": {"cfg": text}, "state_dict": {}}, {})
+    assert found.networks == (Said("meta.cfg", "resnet50"),)
+    assert found.counts == (Count("meta.cfg", 7),)
+
+
+def test_numbers_that_count_no_classes() -> None:
+    assert statements.of({"num_classes": None, "args": {"num_classes": True}}, {}).counts == ()
+    deeper = {"args": {"pretrained_cfg": {"num_classes": 1000}}}
+    assert statements.of(deeper, {}).counts == ()
+    assert statements.of({"pretrained_cfg": {"num_classes": 1000}}, {}).counts == ()

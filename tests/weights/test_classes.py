@@ -10,7 +10,8 @@ from torch import Tensor
 
 from resnet_serve import weights
 from resnet_serve.architectures import find
-from resnet_serve.checkpoints.statements import Names, Statements
+from resnet_serve.checkpoints.reading import Reading
+from resnet_serve.checkpoints.statements import Count, Names, Statements
 from resnet_serve.datasets.class_labels.wordnet import synsets
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.weights import class_names
@@ -91,3 +92,26 @@ def test_a_checkpoint_with_class_to_idx_is_served_with_its_names(
     torch.save({"state_dict": state, "class_to_idx": numbers}, tmp_path / "net.pth")
     found = weights.load(str(tmp_path / "net.pth"), find("resnet20"))
     assert found.labels[0] == "digit 9"
+
+
+def test_another_number_of_classes_is_refused_and_the_remedy_works(
+    tmp_path: Path, state: dict[str, Tensor]
+) -> None:
+    path = tmp_path / "net.pth"
+    torch.save({"state_dict": state, "hyper_parameters": {"num_classes": 1000}}, path)
+    wrong = r"num_classes is 1,000, and its classifier has 10 outputs"
+    with pytest.raises(InputFileError, match=wrong) as caught:
+        weights.load(str(path), find("resnet20"))
+    assert "--labels FILE with 10 names" in str(caught.value.remedy)
+    names = tuple(f"digit {index}" for index in range(10))
+    found = weights.load(str(path), find("resnet20"), labels=names)
+    assert any("1,000, and --labels has 10: these are used" in each for each in found.notices)
+    features = weights.load(str(path), find("resnet20"), reading=Reading(classifier=False))
+    assert features.architecture.classes == 10
+
+
+def test_one_output_decides_between_two_classes() -> None:
+    two = Statements(counts=(Count("args.num_classes", 2),))
+    assert decide(1, None, FILE, statements=two).labels == ("class 0",)
+    with pytest.raises(InputFileError, match=r"is 2, and its classifier has 3 outputs"):
+        decide(3, None, FILE, statements=two)
