@@ -10,6 +10,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from resnet_serve.parity.verdict import Verdict
 from resnet_serve.passport import CheckpointFacts, ConvertedPassport, EngineState, Passport
 from resnet_serve.triton import versions
 from resnet_serve.triton.versions import Deployed
@@ -37,6 +38,8 @@ def table(found: Sequence[Deployed], *, now: datetime | None = None) -> Table:
         mark = Text("gate overridden", "bold red") if row["gate_overridden"] else Text("")
         if row["engine"] == EngineState.NOT_BUILT:
             mark = Text(EngineState.NOT_BUILT, "yellow")
+        if row["shows_nothing"] is not None:
+            mark = Text("parity shows nothing", "yellow")
         if not row["trained"]:
             mark = Text("untrained", "yellow")
         top1, head = row["top1"], row["head"]
@@ -76,6 +79,7 @@ def rows(found: Sequence[Deployed], *, now: datetime | None = None) -> list[dict
                 "trained": passport.trained,
                 "assumed": _assumed(passport),
                 "gate_overridden": passport.overridden,
+                "shows_nothing": Verdict(passport.gate.checks).constant,
                 "head": passport.head if isinstance(passport, ConvertedPassport) else CLASSIFIER,
                 "top1": decisions and decisions.converted_top1,
                 "agreement": passport.parity.agreement,

@@ -28,7 +28,7 @@ from resnet_convert.tensorrt.builder import BuildHost, EngineRecord
 from resnet_serve import durable, host, passport, precisions
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional
-from resnet_serve.parity.gate import Verdict
+from resnet_serve.parity.verdict import Verdict
 from resnet_serve.passport import (
     BuiltEngineFacts,
     ConvertedPassport,
@@ -196,7 +196,7 @@ def _build(
             verdict = found.verdict(budget, trained=stamped.trained)
             if candidate.check is not None:
                 verdict = Verdict((candidate.check, *verdict.checks))
-            say(f"{'passed' if verdict.passed else 'NOT MET'}: {found.summary}")
+            say(f"{verdict.headline}: {found.summary}")
         with log.stage(StageName.LATENCY) as say:
             optima = {profile.optimum for profile in options.profiles}
             times = time_engine(

@@ -18,7 +18,7 @@ from resnet_serve.activation import Activation
 from resnet_serve.datasets import Images
 from resnet_serve.errors import HostError
 from resnet_serve.host import Host
-from resnet_serve.parity.gate import Verdict
+from resnet_serve.parity.verdict import Verdict
 from resnet_serve.passport import EngineState
 from resnet_serve.runtimes import Target
 from resnet_serve.triton.config import Serving

@@ -208,7 +208,7 @@ def _prove(
     precision.check_rules(precise, request, log)
     validation_set = prepared.validation_set
     proof = prove(request, reference, folded.model, precise, validation_set, build_host, log)
-    log.warn(*cautions(request, proof.measurements, prepared.machine))
+    log.warn(*cautions(request, proof, prepared.machine))
     return Conversion(
         request=request,
         weights=prepared.weights,

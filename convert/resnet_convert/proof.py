@@ -21,7 +21,7 @@ from resnet_convert.tensorrt.builder import BuildHost, Built, EngineRecord
 from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import spread
 from resnet_serve.host import Host
-from resnet_serve.parity.gate import Verdict
+from resnet_serve.parity.verdict import Verdict
 from resnet_serve.passport import EngineState
 
 if TYPE_CHECKING:
@@ -92,16 +92,16 @@ def prove(
     return Proof(measurements, layers, verdict, engine, peak)
 
 
-def cautions(request: Request, measurements: Measurements, machine: Host) -> Iterator[str | None]:
+def cautions(request: Request, proof: Proof, machine: Host) -> Iterator[str | None]:
     """Warnings that follow from the numbers, the precision, the target and this host."""
-    name = request.model_name
+    name, measurements = request.model_name, proof.measurements
     precision_name, ratio = request.precision, measurements.speedup
     if ratio is not None:
         yield ratio.caution(precision_name, name)
-    if measurements.constant:
+    if proof.verdict.constant is not None:
         yield (
-            "PyTorch's outputs are the same for every image: the network distinguishes nothing, "
-            "as with a classifier of zeros"
+            f"the parity gate shows nothing: {proof.verdict.constant} in PyTorch, as with a "
+            "classifier of zeros, or with one image many times"
         )
     latencies = measurements.latencies
     if latencies is not None and request.makes_plan and latencies.reference_on == "CPU":
@@ -178,7 +178,7 @@ def _parity_summary(measurements: Measurements, verdict: Verdict) -> str:
     unshown = ", ".join(check.name for check in verdict.unshown)
     if unshown:
         text += f"; {measurements.count:,} images do not show: {unshown}"
-    return f"{'passed' if verdict.passed else 'NOT MET'}: {text}"
+    return f"{verdict.headline}: {text}"
 
 
 def _latency_summary(measurements: Measurements) -> str:

@@ -15,20 +15,22 @@ found and the value allowed. Each check means the same for 100 and for 100,000 i
               lost than the user allows, rules 1, 3 and the SQNR no longer bind.
 
 What is neither shown to hold nor to be broken passes, and the check says that the images do not
-show it. Rules 1 and 2 find small damage in few images, rule 4 needs thousands.
+show it. Rules 1 and 2 find small damage in few images, rule 4 needs thousands. Where the outputs
+hardly depend on the image, a network that ignores it would pass too: then a check says that it
+shows nothing.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
 
 from resnet_serve.parity.accuracy import Decisions
 from resnet_serve.parity.numerics import TAIL, Numerics
+from resnet_serve.parity.verdict import ANY_PASSES, UNTRAINED, Check, Verdict
 
-_ROUNDING = 1e-9
-UNTRAINED = "untrained"
+ROUNDING = 1e-9
 LABELS_DECIDE = "the labels show the accuracy"
 MARGINS_DECIDE = "weighted by margin above"
 
@@ -81,48 +83,6 @@ class Budget:
         )
 
 
-@dataclass(frozen=True)
-class Check:
-    """One comparison with its limit; `found` and `allowed` are texts.
-
-    A check that is not `binding` is shown, but does not fail the conversion. `note` says why it
-    does not bind, or that there are too few images to show what it requires.
-    """
-
-    name: str
-    found: str
-    allowed: str
-    passed: bool
-    binding: bool = True
-    note: str = ""
-
-
-@dataclass(frozen=True)
-class Verdict:
-    """All checks of a conversion."""
-
-    checks: tuple[Check, ...]
-
-    @property
-    def passed(self) -> bool:
-        """Whether every binding check passed."""
-        return all(check.passed for check in self.checks if check.binding)
-
-    @property
-    def unshown(self) -> tuple[Check, ...]:
-        """The binding checks that passed, although the images are too few to show it."""
-        return tuple(each for each in self.checks if each.binding and each.passed and each.note)
-
-    @property
-    def failures(self) -> tuple[Check, ...]:
-        """The binding checks that failed."""
-        return tuple(check for check in self.checks if check.binding and not check.passed)
-
-    def to_json(self) -> dict[str, object]:
-        """The verdict and every check, for a passport."""
-        return {"passed": self.passed, "checks": [asdict(check) for check in self.checks]}
-
-
 def judge(
     budget: Budget,
     numerics: Mapping[int, Numerics],
@@ -147,19 +107,25 @@ def judge(
         for size, found in numerics.items()
         for check in _numeric(budget, found, size, of, few=size != main, note=note)
     ]
+    mean_db = numerics[main].mean_db or 0.0
+    if trained and mean_db >= budget.sqnr_db:
+        checks = [replace(each, note=each.note or ANY_PASSES) for each in checks]
     if decisions is not None:
         rest = [*_decisions(budget, decisions, decided=decided), *_accuracy(budget, decisions)]
-        if not trained:
-            rest = [replace(check, binding=False, note=UNTRAINED) for check in rest]
-        checks += rest
-    return Verdict(tuple(checks))
+        checks += rest if trained else not_binding(rest)
+    return Verdict(tuple(checks)).of_outputs(numerics[main], of)
+
+
+def not_binding(checks: Iterable[Check]) -> tuple[Check, ...]:
+    """The checks of an untrained network's decisions, which are random."""
+    return tuple(replace(check, binding=False, note=UNTRAINED) for check in checks)
 
 
 def _shows_accuracy(budget: Budget, decisions: Decisions) -> bool:
     """Whether it is shown that no more top-1 accuracy is lost than the user allows (rule 5)."""
     lost = decisions.lost_interval
     given = "top1_points" in budget.given
-    return given and lost is not None and lost[1] <= budget.top1_points + _ROUNDING
+    return given and lost is not None and lost[1] <= budget.top1_points + ROUNDING
 
 
 def _numeric(
@@ -168,7 +134,8 @@ def _numeric(
     low = found.cosine if found.cosine_low is None else found.cosine_low
     high = low if found.cosine_high is None else found.cosine_high
     share = found.shown_share
-    shown = "" if few or share >= 1 - TAIL else too_few(found.images, f"{100 * share:.0f} %")
+    limited = f"{_images(found.images)} show it of {100 * share:.0f} % of images"
+    shown = "" if few or share >= 1 - TAIL else limited
     yield Check(
         name=f"cosine of the {of}, batch {size}",
         found=f"{high if few else low:.6f}",
@@ -197,26 +164,34 @@ def _numeric(
 def _decisions(budget: Budget, decisions: Decisions, *, decided: bool) -> Iterator[Check]:
     within, points = decisions.margin_interval, decisions.margin_points
     if within is not None and points is not None:
-        low, high = within
-        note = LABELS_DECIDE
-        if not decided:
-            note = "" if high <= budget.margin_points else not_shown(decisions.images)
-        yield Check(
-            name="decisions changed, by margin",
-            found=f"{points:.2f} points [{low:.2f}, {high:.2f}]",
-            allowed=f"≤ {_number(budget.margin_points)} points",
-            passed=low <= budget.margin_points + _ROUNDING,
-            binding=not decided,
-            note=note,
-        )
+        yield by_margin(budget, points, within, decisions.images, decided=decided)
     given = "agreement" in budget.given
     yield Check(
         name="top-1 agreement",
         found=f"{100 * decisions.top1_agreement:.2f} %",
         allowed=f"≥ {100 * budget.agreement:.1f} %",
-        passed=decisions.top1_agreement >= budget.agreement - _ROUNDING,
+        passed=decisions.top1_agreement >= budget.agreement - ROUNDING,
         binding=given or points is None,
         note="" if given or points is None else MARGINS_DECIDE,
+    )
+
+
+def by_margin(
+    budget: Budget, points: float, interval: tuple[float, float], images: int, *, decided: bool
+) -> Check:
+    """What changed decisions lose by the reference's margins, of one class or of labels.
+
+    `points` lie within `interval`; `decided` says that the labels show the accuracy (rule 5).
+    """
+    low, high = interval
+    shown = "" if high <= budget.margin_points else not_shown(images)
+    return Check(
+        name="decisions changed, by margin",
+        found=f"{points:.2f} points [{low:.2f}, {high:.2f}]",
+        allowed=f"≤ {_number(budget.margin_points)} points",
+        passed=low <= budget.margin_points + ROUNDING,
+        binding=not decided,
+        note=LABELS_DECIDE if decided else shown,
     )
 
 
@@ -225,8 +200,8 @@ def _accuracy(budget: Budget, decisions: Decisions) -> Iterator[Check]:
         return
     lost, interval = 0.0 - decisions.difference_points, decisions.lost_interval
     least, most = (lost, lost) if interval is None else interval
-    limit = budget.top1_points + _ROUNDING
-    passed = least <= limit if "top1_points" not in budget.given else lost <= limit
+    limit = budget.top1_points + ROUNDING
+    passed = (lost if "top1_points" in budget.given else least) <= limit
     yield Check(
         name="top-1 lost",
         found=f"{lost:+.2f} points" + ("" if interval is None else f" [{least:+.2f}, {most:+.2f}]"),
@@ -238,12 +213,11 @@ def _accuracy(budget: Budget, decisions: Decisions) -> Iterator[Check]:
 
 def not_shown(images: int) -> str:
     """The note of a check that its interval does not decide."""
-    return f"{images:,} image{'' if images == 1 else 's'} cannot show it"
+    return f"{_images(images)} cannot show it"
 
 
-def too_few(images: int, share: str) -> str:
-    """The note of a check that holds for every image, of which there are too few for the limit."""
-    return f"{images:,} image{'' if images == 1 else 's'} show it of {share} of images"
+def _images(count: int) -> str:
+    return f"{count:,} image{'' if count == 1 else 's'}"
 
 
 def _number(value: float) -> str:

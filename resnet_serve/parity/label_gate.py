@@ -11,28 +11,24 @@ As there, a check refuses what the images show to be outside, and says where the
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from resnet_serve.parity.bounds import largest_share
 from resnet_serve.parity.gate import (
-    LABELS_DECIDE,
     MARGINS_DECIDE,
-    UNTRAINED,
+    ROUNDING,
     Budget,
-    Check,
+    by_margin,
+    not_binding,
     not_shown,
 )
 from resnet_serve.parity.labels import LabelDecisions, shown_changes
-
-_ROUNDING = 1e-9
+from resnet_serve.parity.verdict import Check
 
 
 def checks(budget: Budget, found: LabelDecisions, *, trained: bool) -> tuple[Check, ...]:
     """The gate's checks of decisions about labels; those of an untrained network do not bind."""
     made = tuple(_checks(budget, found))
-    if trained:
-        return made
-    return tuple(replace(check, binding=False, note=UNTRAINED) for check in made)
+    return made if trained else not_binding(made)
 
 
 def _checks(budget: Budget, found: LabelDecisions) -> Iterator[Check]:
@@ -40,24 +36,17 @@ def _checks(budget: Budget, found: LabelDecisions) -> Iterator[Check]:
     if found.accuracy is not None:
         gained_least, gained_most = found.accuracy.interval_points
         lost = 0.0 - gained_most, 0.0 - gained_least
-    limit, given = budget.top1_points + _ROUNDING, "top1_points" in budget.given
+    limit, given = budget.top1_points + ROUNDING, "top1_points" in budget.given
     decided = given and lost is not None and lost[1] <= limit
-    low, high = found.margin_interval
-    shown = "" if high <= budget.margin_points else not_shown(found.images)
-    yield Check(
-        name="decisions changed, by margin",
-        found=f"{found.margin_points:.2f} points [{low:.2f}, {high:.2f}]",
-        allowed=f"≤ {budget.margin_points:g} points",
-        passed=low <= budget.margin_points + _ROUNDING,
-        binding=not decided,
-        note=LABELS_DECIDE if decided else shown,
+    yield by_margin(
+        budget, found.margin_points, found.margin_interval, found.images, decided=decided
     )
     bound = "agreement" in budget.given
     yield Check(
         name="decisions that agree",
         found=f"{100 * found.agreement:.2f} %",
         allowed=f"≥ {100 * budget.agreement:.1f} %",
-        passed=found.agreement >= budget.agreement - _ROUNDING,
+        passed=found.agreement >= budget.agreement - ROUNDING,
         binding=bound,
         note="" if bound else MARGINS_DECIDE,
     )
@@ -77,7 +66,7 @@ def _checks(budget: Budget, found: LabelDecisions) -> Iterator[Check]:
 
 def _worst(budget: Budget, found: LabelDecisions) -> Check:
     """Refused where more clear changes of a label are shown than the agreement allows."""
-    worst, allowed = found.worst, 1 - budget.agreement + _ROUNDING
+    worst, allowed = found.worst, 1 - budget.agreement + ROUNDING
     passed = shown_changes(worst, len(found.labels)) <= allowed
     open_question = worst.clear and largest_share(worst.clear, worst.rarer) > allowed
     return Check(

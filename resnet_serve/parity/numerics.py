@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,8 +30,10 @@ class Numerics:
     `cosine_low` and `cosine_high` bound the 5 % quantile of the cosines from below and from above,
     each with 95 % confidence; fewer than 59 images have no lower bound, and there it is the
     smallest. `scale` is Σ reference·converted / Σ reference², one where nothing grew or shrank.
+    `mean_db` is the SQNR that the reference's mean would have in the place of its outputs: what a
+    network reaches that ignores its input. It is None for a single image.
     With several outputs every number is from the output where it is worst; `output` names the one
-    with the smallest SQNR.
+    with the smallest SQNR, `steadiest` the one with the largest `mean_db`.
     """
 
     images: int
@@ -44,6 +46,8 @@ class Numerics:
     cosine_low: float | None = None
     cosine_high: float | None = None
     scale: float | None = None
+    mean_db: float | None = None
+    steadiest: str | None = None
 
     @property
     def shown_share(self) -> float:
@@ -65,6 +69,7 @@ class Comparison:
     _signal: float = 0.0
     _noise: float = 0.0
     _product: float = 0.0
+    _sum: NDArray[np.float64] | None = None
     _cosines: list[float] = field(default_factory=list)
 
     def add(self, reference: NDArray[np.float32], converted: NDArray[np.float32]) -> None:
@@ -87,6 +92,8 @@ class Comparison:
             self._signal += float(np.square(a).sum())
             self._noise += float(np.square(delta).sum())
             self._product += float((a * b).sum())
+            total = a.sum(axis=0)
+        self._sum = total if self._sum is None else self._sum + total
         self._cosines += np.where(finite, cosines, -np.inf).tolist()
 
     def result(self) -> Numerics:
@@ -111,7 +118,16 @@ class Comparison:
             cosine_low=low,
             cosine_high=high,
             scale=self._product / self._signal if self._signal else None,
+            mean_db=self._mean_db(images),
+            steadiest=self.output,
         )
+
+    def _mean_db(self, images: int) -> float | None:
+        if images < 2 or self._sum is None:
+            return None
+        rest = self._signal - float(np.square(self._sum).sum()) / images
+        # Equal outputs leave what float64 rounds off their sums, near 150 dB.
+        return decibels(self._signal, max(0.0, rest))
 
 
 def compare(reference: NDArray[np.float32], converted: NDArray[np.float32]) -> Numerics:
@@ -125,9 +141,11 @@ def compare_all(
     reference: Mapping[str, NDArray[np.float32]], converted: Mapping[str, NDArray[np.float32]]
 ) -> Numerics:
     """The worst distance over all outputs [N,…] of the reference, which are matched by name."""
-    found = [
-        replace(compare(each, converted[name]), output=name) for name, each in reference.items()
-    ]
+    found = []
+    for name, each in reference.items():
+        comparison = Comparison(name)
+        comparison.add(each, converted[name])
+        found.append(comparison.result())
     return worst(found)
 
 
@@ -135,6 +153,7 @@ def worst(found: Iterable[Numerics]) -> Numerics:
     """The worst of several outputs over the same images, for every number of its own."""
     each = list(found)
     furthest = min(each, key=lambda n: n.cosine)
+    steadiest = max(each, key=lambda n: -math.inf if n.mean_db is None else n.mean_db)
     return Numerics(
         images=furthest.images,
         max_abs=max(n.max_abs for n in each),
@@ -150,6 +169,8 @@ def worst(found: Iterable[Numerics]) -> Numerics:
             key=lambda scale: abs(scale - 1),
             default=None,
         ),
+        mean_db=steadiest.mean_db,
+        steadiest=steadiest.steadiest,
     )
 
 

@@ -8,10 +8,11 @@ from datetime import datetime
 from typing import Any, Protocol, Self
 
 from resnet_serve.parity.accuracy import Decisions
-from resnet_serve.parity.gate import Budget, Check, Verdict
+from resnet_serve.parity.gate import Budget
 from resnet_serve.parity.labels import LabelDecisions
 from resnet_serve.parity.latency import Latency, Ratio
 from resnet_serve.parity.numerics import Numerics
+from resnet_serve.parity.verdict import Check, Verdict
 from resnet_serve.passport.facts import Facts
 
 

@@ -23,7 +23,7 @@ from resnet_convert.stage_log import Silent
 from resnet_serve.datasets import open_images, pixel_batches
 from resnet_serve.datasets.selection import positions
 from resnet_serve.parity import accuracy
-from resnet_serve.parity.gate import Verdict
+from resnet_serve.parity.verdict import Verdict
 from resnet_serve.runtimes import open_on_cpu
 
 DATA = Path(__file__).parents[3] / "shared/data/cifar10"

@@ -9,12 +9,15 @@ import numpy as np
 import pytest
 
 from resnet_convert import convert
-from resnet_convert.parity.compare import Logits, Measurements
+from resnet_convert.parity.compare import Measurements
 from resnet_convert.parity.latencies import Latencies
-from resnet_convert.proof import cautions
+from resnet_convert.proof import Proof, cautions
 from resnet_convert.request import Request
 from resnet_serve import host
 from resnet_serve.parity.latency import Latency
+from resnet_serve.parity.numerics import compare
+from resnet_serve.parity.verdict import Verdict
+from resnet_serve.precisions import PRECISIONS
 
 MACHINE = host.describe()
 WITH_VNNI = replace(MACHINE, instruction_sets=("AVX512-VNNI",))
@@ -43,7 +46,11 @@ def timed(reference_ms: float, candidate_ms: float, *, rounds: int = 10) -> Meas
 
 def said(measurements: Measurements, machine: Any = WITH_VNNI, **options: Any) -> list[str]:
     request = Request(arch="resnet20", target="onnxruntime")
-    found = cautions(replace(request, **options), measurements, machine)
+    verdict = Verdict(())
+    if measurements.numerics:
+        verdict = measurements.verdict(PRECISIONS["fp32"].budget, trained=True)
+    proof = Proof(measurements, (), verdict, None, None)
+    found = cautions(replace(request, **options), proof, machine)
     return [each for each in found if each is not None]
 
 
@@ -55,9 +62,9 @@ def test_a_fast_fp32_has_no_cautions() -> None:
 def test_outputs_that_are_the_same_for_every_image_are_said(change: float, constant: bool) -> None:
     reference = np.tile(np.array([[0.5, -3.0, 1.0]], np.float32), (4, 1))
     reference[2, 0] += change
-    found = replace(timed(4.0, 2.0), logits=Logits(reference, reference, None))
-    assert any("the same for every image" in each for each in said(found)) == constant
-    one = replace(found, logits=Logits(reference[:1], reference[:1], None))
+    found = replace(timed(4.0, 2.0), numerics={8: compare(reference, reference)})
+    assert any("of every image are the same" in each for each in said(found)) == constant
+    one = replace(found, numerics={8: compare(reference[:1], reference[:1])})
     assert said(one) == [], "one image shows no difference"
 
 

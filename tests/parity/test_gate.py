@@ -12,8 +12,9 @@ import pytest
 from numpy.typing import NDArray
 
 from resnet_serve.parity.accuracy import Decisions, decide
-from resnet_serve.parity.gate import LABELS_DECIDE, Budget, Verdict, judge
+from resnet_serve.parity.gate import LABELS_DECIDE, Budget, judge
 from resnet_serve.parity.numerics import Numerics, compare
+from resnet_serve.parity.verdict import Verdict
 from resnet_serve.precisions import PRECISIONS
 
 BUDGET = Budget(cosine=0.99, sqnr_db=30, agreement=0.97, top1_points=0.5, margin_points=1.0)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from resnet_serve.activation import Activation, Kind
-from resnet_serve.parity.gate import Check
 from resnet_serve.parity.label_gate import checks
 from resnet_serve.parity.labels import decide
+from resnet_serve.parity.verdict import Check
 from resnet_serve.precisions import find
 
 INT8 = find("int8").budget

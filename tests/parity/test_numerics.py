@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from resnet_serve.parity.numerics import EXACT_DB, compare, decibels, worst
+from resnet_serve.parity.numerics import EXACT_DB, Comparison, compare, decibels, worst
 
 LOGITS = hnp.arrays(
     np.float32,
@@ -155,3 +155,17 @@ def test_the_worst_of_outputs_keeps_its_bounds() -> None:
     each = [compare(a, a + np.float32(0.1)), compare(a, -2 * a)]
     assert worst(each).cosine_low == each[1].cosine_low == pytest.approx(-1)
     assert worst(each).scale == pytest.approx(-2)
+
+
+def test_the_mean_of_the_outputs_says_how_much_they_depend_on_the_image() -> None:
+    """Batch by batch as at once, and None for one image."""
+    outputs = np.random.default_rng(3).normal(5, 1, (64, 10)).astype(np.float32)
+    mean = np.broadcast_to(outputs.mean(axis=0, dtype=np.float64), outputs.shape)
+    expected = compare(outputs, mean.astype(np.float32)).sqnr_db
+    comparison = Comparison("features")
+    for at in range(0, 64, 8):
+        comparison.add(outputs[at : at + 8], outputs[at : at + 8])
+    found = comparison.result()
+    assert found.mean_db == pytest.approx(expected, abs=1e-3)
+    assert found.steadiest == "features"
+    assert compare(outputs[:1], outputs[:1]).mean_db is None

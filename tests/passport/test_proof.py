@@ -11,10 +11,10 @@ from passports import DECISIONS, NUMERICS, converted
 
 from resnet_serve.activation import Activation, Kind
 from resnet_serve.parity.accuracy import Decisions
-from resnet_serve.parity.gate import Check, Verdict
 from resnet_serve.parity.labels import LabelDecisions, decide
 from resnet_serve.parity.latency import Latency
 from resnet_serve.parity.numerics import Numerics
+from resnet_serve.parity.verdict import Check, Verdict
 from resnet_serve.passport import GateFacts, LatencyFacts, ParityFacts, TimingFacts
 
 

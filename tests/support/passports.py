@@ -7,9 +7,9 @@ from typing import Any
 from resnet_serve.cuda.device import Gpu
 from resnet_serve.host import Host
 from resnet_serve.parity.accuracy import Decisions
-from resnet_serve.parity.gate import Check
 from resnet_serve.parity.latency import Ratio
 from resnet_serve.parity.numerics import Numerics
+from resnet_serve.parity.verdict import Check
 from resnet_serve.passport import (
     AverageFacts,
     BuiltEngineFacts,

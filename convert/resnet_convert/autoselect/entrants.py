@@ -9,8 +9,8 @@ from resnet_convert.parity.parity_error import RefusedError
 from resnet_convert.precision import Precise
 from resnet_convert.request import Request
 from resnet_convert.request.options import AUTO
-from resnet_serve.parity.gate import Verdict
 from resnet_serve.parity.latency import Latency, Ratio
+from resnet_serve.parity.verdict import Verdict
 from resnet_serve.runtimes import TARGETS
 
 COMPARED_PRECISIONS = ("fp32", "bf16", "int8")  # FP16 computes in FP32 on CPUs

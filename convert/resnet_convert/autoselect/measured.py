@@ -13,8 +13,8 @@ runtime and precision, and keeps what was found of each.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -43,8 +43,8 @@ from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import spread
 from resnet_serve.errors import HostError, ResnetServeError
 from resnet_serve.parity import latency
-from resnet_serve.parity.gate import Verdict
 from resnet_serve.parity.latency import Latency
+from resnet_serve.parity.verdict import Verdict
 from resnet_serve.runtimes import RunnableModel, open_on_cpu
 
 if TYPE_CHECKING:
@@ -65,8 +65,10 @@ def select(
     log: StageLog,
 ) -> Autoselection:
     """Run every entrant; raises `ParityError` when none keeps parity."""
-    with log.stage(StageName.AUTOSELECT) as say, ExitStack() as stack:
-        entered = _Entered(request, folded, reference, calibration, validation, stack)
+    with (
+        log.stage(StageName.AUTOSELECT) as say,
+        _entered(request, folded, reference, calibration, validation) as entered,
+    ):
         candidates = entrants(request, reference.threads)
         running, dropped = entered.enter_all(candidates, spread(validation, PARITY_IMAGES), log)
         if not running:
@@ -90,8 +92,10 @@ def compare_all(
     log: StageLog,
 ) -> Comparison:
     """Run every runtime in every precision on all images; what cannot run has its reason."""
-    with log.stage(StageName.AUTOSELECT) as say, ExitStack() as stack:
-        entered = _Entered(request, folded, reference, calibration, validation, stack)
+    with (
+        log.stage(StageName.AUTOSELECT) as say,
+        _entered(request, folded, reference, calibration, validation) as entered,
+    ):
         found = reasons(request, reference.threads)
         possible = [entrant for entrant, reason in found.items() if reason is None]
         running, dropped = entered.enter_all(possible, validation, log)
@@ -216,6 +220,19 @@ class _Entered:
             self.graphs[entrant.precision] = made
             self.logs[entrant.precision] = log
         return self.graphs[entrant.precision]
+
+
+@contextmanager
+def _entered(
+    request: Request,
+    folded: ir.Model,
+    reference: Reference,
+    calibration: Images | None,
+    validation: Images,
+) -> Iterator[_Entered]:
+    """No entrant yet; those that enter are open until the end."""
+    with ExitStack() as stack:
+        yield _Entered(request, folded, reference, calibration, validation, stack)
 
 
 def _timed(

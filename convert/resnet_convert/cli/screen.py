@@ -20,12 +20,14 @@ from resnet_convert.parity.candidate import EMULATION
 from resnet_convert.request import Request
 from resnet_convert.stage_log import StageName
 from resnet_serve import console
-from resnet_serve.parity.gate import UNTRAINED, Verdict
 from resnet_serve.parity.latency import Latency
+from resnet_serve.parity.verdict import Outcome, Verdict
 from resnet_serve.passport import EngineState
 
 _WIDTH = max(map(len, StageName)) + 1
 _COLOURS: dict[Status, str] = {"here": "green", "download": "yellow", "missing": "bold red"}
+
+_OUTCOMES: dict[Outcome, str] = {"good": "green", "neutral": "yellow", "bad": "bold red"}
 
 
 class _Lines:
@@ -190,12 +192,8 @@ def _add_checks(table: Table, verdict: Verdict) -> None:
     for column in ("what", "found", "allowed", ""):
         table.add_column(column, overflow="fold")
     for check in verdict.checks:
-        mark = Text("✓ passed", "green") if check.passed else Text("✗ not met", "bold red")
-        if not check.binding:
-            mark = Text(f"not binding: {check.note or UNTRAINED}", "yellow")
-        elif check.passed and check.note:
-            mark = Text(f"✓ passed; {check.note}", "yellow")
-        table.add_row(check.name, check.found, check.allowed, mark)
+        kind, words = check.outcome
+        table.add_row(check.name, check.found, check.allowed, Text(words, _OUTCOMES[kind]))
 
 
 def _add_engine_time(table: Table, size: int, latency: Latency) -> None:
@@ -224,6 +222,8 @@ def sentence(conversion: Conversion) -> Panel:
         f"{speed}{kept}.\n"
     )
     text.append(f"Report: {conversion.path}/report.html\n")
+    if conversion.verdict.constant is not None:
+        text.append(f"Parity shows nothing: {conversion.verdict.constant}.\n", "bold yellow")
     if conversion.weights.assumptions:
         subjects = ", ".join(each.subject for each in conversion.weights.assumptions)
         text.append(f"Assumed, because no file says it: {subjects}.\n", "yellow")
@@ -232,7 +232,8 @@ def sentence(conversion: Conversion) -> Panel:
     elif conversion.engine_state is EngineState.BY_SERVER:
         text.append("The server builds its TensorRT engine when it loads the model.\n", "yellow")
     text.right_crop(1)
-    return Panel(text, border_style="red" if conversion.overridden else "green", expand=False)
+    colour = "yellow" if conversion.verdict.constant is not None else "green"
+    return Panel(text, border_style="red" if conversion.overridden else colour, expand=False)
 
 
 def next_command(conversion: Conversion) -> Text:

@@ -82,6 +82,9 @@ def _mark(comparison: Comparison, row: Row) -> Text:
     if not row.passed:
         ran = row.result.found is not None
         return Text(f"{'✗ ' if ran else ''}{row.result.problem}", "bold red" if ran else "yellow")
+    verdict = row.result.verdict
+    if verdict is not None and verdict.constant is not None:
+        return Text(f"– shows nothing: {verdict.constant}", "yellow")
     what = f"✓ {row.computed_in or 'passed'}"
     if comparison.is_best(row):
         return Text(f"{what}; best for {comparison.aim}", "bold green")

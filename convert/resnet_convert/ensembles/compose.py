@@ -125,7 +125,7 @@ def _compose(
             ]
         )
         verdict = found.verdict(budget, trained=composition.trained)
-        say(f"{'passed' if verdict.passed else 'NOT MET'}: {found.summary}")
+        say(f"{verdict.headline}: {found.summary}")
     if not verdict.passed and not force:
         raise gate_error(
             "nothing was deployed",

@@ -15,7 +15,7 @@ from resnet_convert.graph.opset import IR_VERSION, OPSET
 from resnet_convert.parity.compare import Measurements
 from resnet_convert.stage_log import StageTime
 from resnet_serve import crops, host, passport
-from resnet_serve.parity.gate import Verdict
+from resnet_serve.parity.verdict import Verdict
 from resnet_serve.passport import (
     AverageFacts,
     ComposedPassport,

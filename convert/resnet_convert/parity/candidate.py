@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from resnet_serve.parity.gate import Check
+from resnet_serve.parity.verdict import Check
 from resnet_serve.runtimes import RunnableModel
 
 EMULATION = "emulation"

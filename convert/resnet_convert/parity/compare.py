@@ -19,8 +19,9 @@ from resnet_convert.parity.latencies import Latencies
 from resnet_convert.parity.reference import BATCH_SIZE, ComparedImages, Outputs, OutputSource
 from resnet_convert.stage_log import Progress
 from resnet_serve.parity import accuracy, label_gate, labels, latency, numerics
-from resnet_serve.parity.gate import Budget, Verdict, judge
+from resnet_serve.parity.gate import Budget, judge
 from resnet_serve.parity.labels import LabelDecisions
+from resnet_serve.parity.verdict import Verdict
 from resnet_serve.runtimes import RunnableModel
 from resnet_serve.triton.composed_config import PROBABILITIES
 
@@ -64,14 +65,6 @@ class Measurements:
         return max(found.images for found in self.numerics.values())
 
     @property
-    def constant(self) -> bool:
-        """Whether the reference gives several images the same logits, but for rounding."""
-        if self.logits is None or len(self.logits.reference) < 2:
-            return False
-        values = self.logits.reference
-        return bool(np.ptp(values, axis=0).max() <= 1e-6 * np.abs(values).max())
-
-    @property
     def summary(self) -> str:
         """How close both networks are, in a few words."""
         if self.decisions is not None:
@@ -106,7 +99,8 @@ class Measurements:
         if self.label_decisions is None:
             return verdict
         of_labels = label_gate.checks(budget, self.label_decisions, trained=trained)
-        return Verdict((*verdict.checks, *of_labels))
+        main = max(self.numerics.values(), key=lambda found: found.images)
+        return Verdict((*verdict.checks, *of_labels)).of_outputs(main, self.output_kind)
 
 
 def compare(

@@ -23,7 +23,7 @@ from resnet_convert.tensorrt.build_options import BuildOptions
 from resnet_convert.tensorrt.builder import BuildHost, Built
 from resnet_convert.tensorrt.inspection import check_precision, requested_precisions
 from resnet_serve import runtimes
-from resnet_serve.parity.gate import Check
+from resnet_serve.parity.verdict import Check
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.runtimes import open_on_cpu
 

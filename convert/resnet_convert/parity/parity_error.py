@@ -7,7 +7,7 @@ from collections.abc import Callable
 from resnet_convert.parity.compare import Measurements
 from resnet_convert.parity.layers import Layer
 from resnet_serve.errors import ParityError
-from resnet_serve.parity.gate import Verdict
+from resnet_serve.parity.verdict import Verdict
 
 
 class RefusedError(ParityError):

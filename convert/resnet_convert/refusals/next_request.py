@@ -12,7 +12,7 @@ from resnet_convert.parity.opening import PRECISION_CHECK
 from resnet_convert.request import Request
 from resnet_convert.request.options import AUTO
 from resnet_convert.request.request import DEFAULTS
-from resnet_serve.parity.gate import Verdict
+from resnet_serve.parity.verdict import Verdict
 from resnet_serve.runtimes import TARGETS
 
 AGREEMENT_PERCENT = 99.0

@@ -23,7 +23,6 @@ from resnet_convert.report.decided import changed, decided
 from resnet_convert.report.page import count, percent, size
 from resnet_convert.report.speed import speed
 from resnet_serve import passport
-from resnet_serve.parity.gate import UNTRAINED, Check
 from resnet_serve.parity.latency import Latency
 from resnet_serve.parity.numerics import EXACT_DB, Numerics
 from resnet_serve.passport import EngineState
@@ -79,7 +78,7 @@ def render(
         checkpoint_bytes=_checkpoint_bytes(conversion),
         served=conversion.served_file,
         timeline=list(_timeline(conversion)),
-        checks=[(check, *_mark(check)) for check in conversion.verdict.checks],
+        checks=[(check, *check.outcome) for check in conversion.verdict.checks],
         numerics=list(_numerics(conversion)),
         latencies=_latencies(conversion),
         sizes=list(_sizes(conversion)),
@@ -110,6 +109,8 @@ def _verdict(conversion: Conversion) -> str:
     """The conversion in one sentence."""
     found = conversion.measurements
     verb = "passed parity"
+    if conversion.verdict.constant is not None:
+        verb = f"passed parity, which shows nothing because {conversion.verdict.constant}"
     if not conversion.verdict.passed:
         verb = f"did not pass parity and was {'forced' if conversion.overridden else 'refused'}"
     cosine = min(n.cosine for n in found.numerics.values())
@@ -158,15 +159,6 @@ def _timeline(conversion: Conversion) -> Iterator[Row]:
         start, share = 100 * gone / total, 100 * stage.seconds / total
         yield Row(stage.name, text, stage.summary, start, share, accent=True)
         gone += stage.seconds
-
-
-def _mark(check: Check) -> tuple[str, str]:
-    """CSS class and text of a check's outcome."""
-    if not check.binding:
-        return "neutral", f"– not binding ({check.note or UNTRAINED})"
-    if check.passed and check.note:
-        return "neutral", f"✓ passed; {check.note}"
-    return ("good", "✓ passed") if check.passed else ("bad", "✗ not met")
 
 
 def _numerics(conversion: Conversion) -> Iterator[tuple[str, Numerics, str]]:

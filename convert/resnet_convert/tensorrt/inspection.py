@@ -16,7 +16,7 @@ from resnet_convert.graph.nodes import stored_weight
 from resnet_convert.tensorrt.engine_layers import EngineLayer, read
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
-from resnet_serve.parity.gate import Check
+from resnet_serve.parity.verdict import Check
 
 if TYPE_CHECKING:
     import onnx_ir as ir

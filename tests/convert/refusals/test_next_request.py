@@ -12,7 +12,7 @@ from resnet_convert.parity.opening import PRECISION_CHECK
 from resnet_convert.refusals.next_request import next_request
 from resnet_convert.request import Request
 from resnet_convert.request.check import check
-from resnet_serve.parity.gate import Check, Verdict
+from resnet_serve.parity.verdict import Check, Verdict
 from resnet_serve.runtimes import TARGETS
 
 NUMERICS = Verdict((Check("SQNR of the logits, batch 8", "1 dB", "≥ 15 dB", passed=False),))

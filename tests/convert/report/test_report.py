@@ -15,7 +15,9 @@ from xml.etree import ElementTree
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from rich.console import Console
 
+from resnet_convert.cli import screen
 from resnet_convert.conversion import Conversion
 from resnet_convert.parity import latencies
 from resnet_convert.pipeline import convert
@@ -209,6 +211,30 @@ def test_states_the_facts(conversion: Conversion, page: str) -> None:
     assert "– not binding (weighted by margin above)" in text
     assert "Gate overridden" not in text
     assert "Untrained" not in text
+
+
+def test_equal_outputs_are_not_green_on_the_page_nor_on_the_screen(
+    conversion: Conversion,
+) -> None:
+    logits = conversion.measurements.logits
+    assert logits is not None
+    same = np.repeat(logits.reference[:1], len(logits.reference), axis=0)
+    equal = replace(conversion.measurements, logits=replace(logits, reference=same))
+    found = with_logits(proved(conversion, measurements=equal), same)
+    found = proved(found, verdict=found.measurements.verdict(BUDGET, trained=True))
+    assert found.verdict.passed
+    page = report.render(found, created=CREATED)
+    text = words(page)
+    assert "Parity shows nothing: the logits of every image are the same" in text
+    assert "passed parity, which shows nothing because" in text
+    assert '<header class="neutral">' in page
+    assert "✓ passed" not in text
+    assert "– shows nothing: the logits of every image are the same" in text
+    console = Console(record=True, width=200, force_terminal=True)
+    console.print(screen.result_table(found), screen.sentence(found))
+    shown = console.export_text(styles=True)
+    assert "\x1b[32m" not in shown, "no green"
+    assert "shows nothing: the logits of every image are the same" in shown
 
 
 def test_the_command_can_be_copied(conversion: Conversion) -> None:
