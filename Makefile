@@ -4,7 +4,7 @@
 # make one T=tests/parity/test_gate.py               one test file, folder or test
 # make map      rewrites the tree in CONTRIBUTING.md from the packages' docstrings
 # make wheel    builds the wheel and starts its commands with the base dependencies alone
-# make test-gpu on a GPU host: engines, inspection, parity, Triton (needs '.[tensorrt]' in $(VENV))
+# make test-gpu on a GPU host: five minutes, and a table of what ran and what was skipped, and why
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
@@ -41,7 +41,7 @@ test: lint
 	$(PYTEST) $(PARALLEL)
 
 test-gpu: setup
-	$(PYTEST) tests/gpu
+	$(PYTEST) --numprocesses 0 tests/gpu --gpu-results benchmarks/results
 
 map: setup
 	$(BIN)/python tests/support/tree_map.py

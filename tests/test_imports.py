@@ -59,7 +59,11 @@ MOST_FLOORS = 15  # of modules, along the longest chain of imports
 ENGINES = {
     "resnet_serve": {
         "torch": ("architectures/", "checkpoints/", "weights/", "runtimes/pytorch.py"),
-        "onnxruntime": ("runtimes/onnxruntime.py", "triton/backends/onnxruntime/model.py"),
+        "onnxruntime": (
+            "runtimes/onnxruntime.py",
+            "runtimes/onnxruntime_cuda.py",
+            "triton/backends/onnxruntime/model.py",
+        ),
         "openvino": ("runtimes/openvino.py", "triton/backends/openvino/model.py"),
         "tensorrt": ("runtimes/tensorrt.py",),
         "cuda": ("cuda/with_cuda_python.py",),

@@ -43,7 +43,20 @@ def load(
     memory between runs, which matters where many are open. Raises `InputFileError` for what ONNX
     Runtime cannot load.
     """
-    return OnnxRuntimeModel(model, threads=threads, outputs=outputs, arena=arena)
+    session = _session(model, session_options(threads=threads, arena=arena))
+    return OnnxRuntimeModel(model, session, threads=threads, outputs=outputs)
+
+
+def session_options(*, threads: int, arena: bool = True) -> onnxruntime.SessionOptions:
+    """The options of every session in this process, whatever runs its nodes."""
+    options = onnxruntime.SessionOptions()
+    options.enable_cpu_mem_arena = arena
+    options.intra_op_num_threads = threads
+    options.inter_op_num_threads = 1
+    options.log_severity_level = _WARNINGS_OFF
+    # Otherwise its threads spin between runs, and slow what is measured in turn with it.
+    options.add_session_config_entry("session.force_spinning_stop", "1")
+    return options
 
 
 class OnnxRuntimeModel(RunnableModel):
@@ -52,21 +65,14 @@ class OnnxRuntimeModel(RunnableModel):
     def __init__(
         self,
         model: Path | bytes,
+        session: onnxruntime.InferenceSession,
         *,
         threads: int,
-        outputs: tuple[str, ...] | None,
-        arena: bool,
+        outputs: tuple[str, ...] | None = None,
     ) -> None:
-        options = onnxruntime.SessionOptions()
-        options.enable_cpu_mem_arena = arena
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = _WARNINGS_OFF
-        # Otherwise its threads spin between runs, and slow what is measured in turn with it.
-        options.add_session_config_entry("session.force_spinning_stop", "1")
         self._model = model
         self._threads = threads
-        self._session = _session(model, options)
+        self._session = session
         self._input = self._session.get_inputs()[0].name
         self.output_names = outputs or tuple(o.name for o in self._session.get_outputs())
 
@@ -167,6 +173,11 @@ def _session(
     try:
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
     except Exception as error:  # its exception classes are private to the extension module
-        where = "model" if isinstance(model, bytes) else model
-        reason = str(error).splitlines()[0]
-        raise InputFileError(f"ONNX Runtime cannot load it ({reason})", where=where) from error
+        raise unloadable(model, error) from error
+
+
+def unloadable(model: Path | bytes, error: Exception) -> InputFileError:
+    """The error for a model that a session refuses, with the first line of its reason."""
+    where = "model" if isinstance(model, bytes) else model
+    reason = str(error).splitlines()[0]
+    return InputFileError(f"ONNX Runtime cannot load it ({reason})", where=where)

@@ -1,21 +1,48 @@
-"""A GPU host, or a skip that says what is missing: `make test-gpu` runs this folder."""
+"""A GPU host, or a skip that says what is missing: `make test-gpu` runs this folder.
+
+Each file imports only what its part of the host needs; what it lacks skips that file alone.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from gpu_report import GpuReport, NeedingModule
 
-from resnet_convert import Conversion, convert
-from resnet_convert.tensorrt.builder import BuildHost, open_build_host
-from resnet_serve.datasets.synthetic import SyntheticImages
+if TYPE_CHECKING:
+    from resnet_convert import Conversion
+    from resnet_convert.tensorrt.builder import BuildHost
+
+MINUTES = 5.0
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Known where tests/gpu is named on the command line."""
+    parser.addoption("--gpu-results", type=Path, help="folder of the CSV and JSON of this run")
+    parser.addoption("--gpu-minutes", type=float, default=MINUTES, help="start no test later")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Report by part, where tests/gpu is what was asked for."""
+    minutes = config.getoption("--gpu-minutes", default=None)
+    if minutes is not None:
+        config.pluginmanager.register(GpuReport(minutes, config.getoption("--gpu-results")))
+
+
+def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> pytest.Module:
+    """Skip a file whose needs are not installed, before it is imported."""
+    made: pytest.Module = NeedingModule.from_parent(parent, path=module_path)
+    return made
 
 
 @pytest.fixture(scope="session")
 def build_host() -> Iterator[BuildHost]:
     """This host's GPU and TensorRT; skips the test where there is none."""
+    from resnet_convert.tensorrt.builder import open_build_host
+
     with open_build_host() as (opened, missing):
         if opened is None:
             pytest.skip(f"no GPU host: {missing}")
@@ -25,6 +52,8 @@ def build_host() -> Iterator[BuildHost]:
 @pytest.fixture(scope="session")
 def photographs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """128 synthetic images, to calibrate untrained networks with."""
+    from resnet_serve.datasets.synthetic import SyntheticImages
+
     folder = tmp_path_factory.mktemp("photographs")
     images = SyntheticImages(128, side=256)
     for index in range(len(images)):
@@ -37,6 +66,8 @@ def engines(
     build_host: BuildHost, photographs: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Callable[[str, str], Conversion]:
     """`engines("resnet50", "int8")`: each plan built once, in one repository."""
+    from resnet_convert import convert
+
     repository = tmp_path_factory.mktemp("gpu") / "models"
     made: dict[tuple[str, str], Conversion] = {}
 

@@ -7,6 +7,7 @@ A conversion for TensorRT on a host without a GPU is held to the gate by an emul
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -20,11 +21,12 @@ from resnet_convert.graph.trace import trace
 from resnet_serve import weights
 from resnet_serve.architectures import find
 from resnet_serve.datasets.digits import Digits
+from resnet_serve.optional import optional
 from resnet_serve.parity import numerics
 from resnet_serve.runtimes import onnxruntime, pytorch
 
 pytestmark = pytest.mark.gpu
-torch = pytest.importorskip("torch")
+torch = optional("torch", extra="convert")
 IMAGES = 256
 GPU = "cuda"
 
@@ -53,11 +55,16 @@ def exact(digits: weights.Weights, planes: NDArray[np.float32]) -> NDArray[np.fl
 
 
 def test_the_reference_is_the_same_on_the_gpu(
-    digits: weights.Weights, planes: NDArray[np.float32], exact: NDArray[np.float32]
+    digits: weights.Weights,
+    planes: NDArray[np.float32],
+    exact: NDArray[np.float32],
+    record_property: Callable[[str, object], None],
 ) -> None:
     """FP32 without TF32: 23 bits of every product."""
     on_gpu = pytorch.load(digits.network(), threads=4, device="cuda")
-    np.testing.assert_allclose(on_gpu.run(planes), exact, atol=2e-4)
+    found = on_gpu.run(planes)
+    record_property("fp32 max |Δlogit|", float(np.abs(found - exact).max()))
+    np.testing.assert_allclose(found, exact, atol=2e-4)
     assert on_gpu.timed(planes[:1]) > 0
     assert on_gpu.describe()["device"] == "cuda"
 
@@ -68,11 +75,15 @@ def test_the_emulation_predicts_the_errors_of_the_gpu(
     planes: NDArray[np.float32],
     exact: NDArray[np.float32],
     precision: str,
+    record_property: Callable[[str, object], None],
 ) -> None:
     predicted = _emulated(digits, planes, precision)
     found = _on_gpu(digits, planes, precision)
     errors = {name: _rms(each - exact) for name, each in (("cpu", predicted), ("gpu", found))}
-    print(precision, errors, numerics.compare(found, predicted))
+    record_property(f"{precision} RMS error", errors)
+    record_property(
+        f"{precision} SQNR to the emulation", numerics.compare(found, predicted).sqnr_db
+    )
     # Sums are rounded in another order; the size of the error is what the gate judges.
     assert 0.25 < errors["cpu"] / errors["gpu"] < 4
     # Both are near the exact logits, and so near each other.
