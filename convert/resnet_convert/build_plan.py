@@ -135,9 +135,11 @@ def build_plan(
     contract = prepared.passport.contract
     recorded = reference_outputs.read(
         prepared.directory / reference_outputs.FILE_NAME,
+        prepared.passport.outputs,
         contract.input,
         contract.preprocessing,
         contract.activation,
+        prepared.passport.head,
     )
     with durable.explained(prepared.directory):
         tempfile.TemporaryFile(dir=prepared.directory).close()

@@ -121,15 +121,8 @@ def gpu_serving(conversion: Conversion) -> GpuServing | None:
 def _engine_files(conversion: Conversion) -> dict[str, bytes]:
     """The plan, and what proves one that is built elsewhere."""
     files = {}
-    logits = conversion.measurements.logits
-    if conversion.request.makes_plan and logits is not None:
-        recorded = reference_outputs.collect(
-            conversion.validation_set,
-            conversion.weights.preprocessing,
-            conversion.request.input,
-            logits,
-        )
-        files[reference_outputs.FILE_NAME] = recorded.to_bytes()
+    if conversion.proof.recorded is not None:
+        files[reference_outputs.FILE_NAME] = conversion.proof.recorded.to_bytes()
     if conversion.plan is not None:
         files[conversion.target.model_file] = conversion.plan
     return files

@@ -14,27 +14,18 @@ HEADS: Mapping[str, str] = MappingProxyType(
 )
 
 
-def check_head(
-    head: str, *, without_classes: Mapping[str, bool], not_yet: Mapping[str, bool]
-) -> None:
+def check_head(head: str, *, need_classes: Mapping[str, bool]) -> None:
     """Raise `UsageError` for an unknown head, and for options that a head without classes lacks.
 
-    Of each option, whether it was given: those `without_classes` need classes, those `not_yet`
-    are not built for other heads.
+    Of each option that needs classes, whether it was given.
     """
     if head not in HEADS:
         raise UsageError(f"unknown head {head!r}", remedy=f"Use {', '.join(HEADS)}.")
     if head == CLASSIFIER:
         return
-    for option, given in without_classes.items():
+    for option, given in need_classes.items():
         if given:
             raise UsageError(
                 f"--head {head} has no classes, and {option} needs them",
                 remedy="Leave it out.",
-            )
-    for option, given in not_yet.items():
-        if given:
-            raise UsageError(
-                f"--head {head} is not available with {option}",
-                remedy="Use --target onnxruntime, openvino or auto.",
             )

@@ -14,6 +14,7 @@ from resnet_convert.parity.latencies import time_both, time_engine
 from resnet_convert.parity.layers import Layer, inspect
 from resnet_convert.parity.opening import open_cpu_model, open_emulation, open_engine
 from resnet_convert.parity.reference import Reference
+from resnet_convert.parity.reference_outputs import ReferenceOutputs
 from resnet_convert.precision import Precise
 from resnet_convert.request import Request
 from resnet_convert.stage_log import StageLog, StageName
@@ -35,7 +36,8 @@ class Proof:
     """What the gate found, and the engine that it found it in.
 
     `layers` are the weighted layers with their SQNR; `peak_share` is how much of this CPU's integer
-    peak an INT8 network reaches at batch 1.
+    peak an INT8 network reaches at batch 1. `recorded` are the reference's outputs for the gate of
+    a plan, which may be built on another host.
     """
 
     measurements: Measurements
@@ -43,6 +45,7 @@ class Proof:
     verdict: Verdict
     engine: EngineRecord | None
     peak_share: float | None
+    recorded: ReferenceOutputs | None = None
 
     @property
     def worst_layer(self) -> Layer | None:
@@ -89,7 +92,10 @@ def prove(
     ):
         rate = measurements.latencies.candidate.images_per_s
         peak = int8_peak.share(folded, rate, threads=reference.threads)
-    return Proof(measurements, layers, verdict, engine, peak)
+    recorded = None
+    if request.makes_plan and (verdict.passed or request.force):
+        recorded = ReferenceOutputs.collect(reference, images, measurements.logits)
+    return Proof(measurements, layers, verdict, engine, peak, recorded)
 
 
 def cautions(request: Request, proof: Proof, machine: Host) -> Iterator[str | None]:

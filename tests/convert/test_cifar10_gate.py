@@ -49,7 +49,7 @@ class Converted:
         part = replace(
             self.recorded,
             pixels=self.recorded.pixels[rows],
-            logits=self.recorded.logits[rows],
+            expected={"logits": self.recorded.logits[rows]},
             labels=None if labels is None else labels[rows],
             names=tuple(self.recorded.names[row] for row in rows),
         )
@@ -104,7 +104,7 @@ def converted(
         ReferenceOutputs(
             name="cifar10",
             pixels=np.concatenate(list(pixel_batches(validation, how, 64))),
-            logits=logits.reference,
+            expected={"logits": logits.reference},
             labels=logits.labels,
             names=tuple(map(str, range(len(validation)))),
             input_kind="uint8",

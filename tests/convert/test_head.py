@@ -122,8 +122,6 @@ def test_every_output_of_a_typed_graph_is_fp32() -> None:
         ({"labels": Path("names.txt")}, "has no classes, and --labels needs them"),
         ({"budget_top1": 0.5}, "has no classes, and a budget needs them"),
         ({"budget_agreement": 99.0}, "has no classes, and a budget needs them"),
-        ({"target": "tensorrt", "prepare_only": True}, "is not available with TensorRT"),
-        ({"accelerator": "tensorrt"}, "is not available with TensorRT"),
     ],
 )
 def test_what_needs_classes_is_refused(options: dict[str, Any], said: str) -> None:

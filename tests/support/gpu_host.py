@@ -27,7 +27,11 @@ PLAN = b"a plan of "
 
 
 class GpuHost:
-    """`fell_back` are convolutions that the engine computes in another precision."""
+    """`fell_back` are convolutions that the engine computes in another precision.
+
+    `outputs` are the sides of every output by name, of a network that is no classifier; `wrong_by`
+    is added to the last of them.
+    """
 
     def __init__(
         self,
@@ -38,6 +42,7 @@ class GpuHost:
         fell_back: Mapping[str, str] | None = None,
         wrong_by: float = 0.0,
         hardware: str = "NONE",
+        outputs: Mapping[str, tuple[int, ...]] | None = None,
     ) -> None:
         self.device = MemoryDevice()
         self.opened = 0
@@ -47,7 +52,12 @@ class GpuHost:
         self._model: ir.Model | None = None
         self._session: Any = None
         self._engine = ScriptedEngine(
-            self.device, profiles=profiles, sides=(32, 32, 3), answer=self._answer, classes=10
+            self.device,
+            profiles=profiles,
+            sides=(32, 32, 3),
+            answer=self._logits if outputs is None else self._outputs,
+            classes=10,
+            outputs=outputs,
         )
 
     def open(self, index: int = 0) -> MemoryDevice:
@@ -89,6 +99,11 @@ class GpuHost:
         assert self._model is not None
         return information(self._model, self._precision, major=self._major, but=self._fell_back)
 
-    def _answer(self, images: NDArray[Any]) -> NDArray[np.float32]:
+    def _outputs(self, images: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
+        found: dict[str, NDArray[np.float32]] = self._session.run_all(images)
+        last = list(found)[-1]
+        return {**found, last: found[last] + np.float32(self._wrong_by)}
+
+    def _logits(self, images: NDArray[Any]) -> NDArray[np.float32]:
         logits: NDArray[np.float32] = self._session.run(images)
         return logits + np.float32(self._wrong_by) * np.arange(10, dtype=np.float32)

@@ -1,4 +1,4 @@
-"""Reference outputs, recorded: validation images as pixels, the reference's logits, the labels.
+"""Reference outputs, recorded: validation images as pixels, the reference's outputs, the labels.
 
 In memory they serve searches that compare many graphs with one reference. In a file beside the
 model, `<version>/reference_outputs.npz`, they prove an engine on a GPU host without PyTorch and
@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import io
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_convert.head import CLASSIFIER, HEADS
 from resnet_convert.parity.compare import Logits
 from resnet_convert.parity.reference import BATCH_SIZE, Outputs, Reference, to_input
 from resnet_serve import durable
@@ -29,53 +30,102 @@ from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import LOGITS
 
 FILE_NAME = "reference_outputs.npz"
-LARGEST_BYTES = 64 * 2**20  # 418 images of 224 px
+LARGEST_BYTES = 64 * 2**20  # 418 images of 224 px, or 10 with the maps of a pyramid
 
 
 @dataclass(frozen=True)
 class ReferenceOutputs:
-    """Images with the reference's logits: a set of images, and a source of its outputs.
+    """Images with the reference's outputs: a set of images, and a source of its outputs.
 
-    `pixels` UINT8 [N,H,W,C], `logits` FP32 [N,classes], `labels` [N] or None, a name per image; of
-    a sigmoid the labels may be [N,labels]. `input_kind` and `preprocessing` say how a converted
-    model takes the pixels, `activation` how its logits are read.
+    `pixels` UINT8 [N,H,W,C], `expected` every output of `head` by name, FP32 [N,…], `labels` [N] or
+    None, a name per image; of a sigmoid the labels may be [N,labels]. `input_kind` and
+    `preprocessing` say how a converted model takes the pixels, `activation` how its logits are
+    read, None where it has none.
     """
 
     name: str
     pixels: NDArray[np.uint8]
-    logits: NDArray[np.float32]
+    expected: Outputs
     labels: NDArray[np.int64] | None
     names: tuple[str, ...]
     input_kind: str
     preprocessing: Preprocessing
-    activation: Activation = SOFTMAX
-    label_names: tuple[str, ...] = ()
+    activation: Activation | None = SOFTMAX
+    label_names: Sequence[str] = ()
+    head: str = CLASSIFIER
 
     @classmethod
     def record(cls, reference: Reference, images: Images) -> ReferenceOutputs:
-        """Run PyTorch over the images; for classifiers only."""
+        """Run PyTorch over the images."""
         pairs = list(reference.outputs(images))
+        expected = {
+            name: np.concatenate([outputs[name] for _, outputs in pairs]) for name in pairs[0][1]
+        }
+        pixels = np.concatenate([pixels for pixels, _ in pairs])
+        return cls._of(reference, images, pixels, expected, images.labels)
+
+    @classmethod
+    def _of(
+        cls,
+        reference: Reference,
+        images: Images,
+        pixels: NDArray[np.uint8],
+        expected: Outputs,
+        labels: NDArray[np.int64] | None,
+    ) -> ReferenceOutputs:
         return cls(
             name=images.name,
-            pixels=np.concatenate([pixels for pixels, _ in pairs]),
-            logits=np.concatenate([outputs[LOGITS] for _, outputs in pairs]),
-            labels=images.labels,
+            pixels=pixels,
+            expected=expected,
+            labels=labels,
             names=tuple(map(images.name_of, range(len(images)))),
             input_kind=reference.input_kind,
             preprocessing=reference.preprocessing,
-            activation=reference.activation or SOFTMAX,
+            activation=reference.activation,
             label_names=tuple(reference.label_names),
+            head=reference.head,
+        )
+
+    @classmethod
+    def collect(
+        cls, reference: Reference, images: Images, found: Logits | None
+    ) -> ReferenceOutputs:
+        """The compared images, or as many of them, evenly chosen, as the file may hold.
+
+        `found` has the logits of all of them; the outputs of other heads are not kept by a
+        comparison, and are computed again.
+        """
+        height, width = reference.preprocessing.crop
+        image_bytes = 3 * height * width
+        if found is None:
+            _, outputs = next(reference.outputs(spread(images, 1)))
+            image_bytes += sum(values.nbytes for values in outputs.values())
+            limit = max(BATCH_SIZE, LARGEST_BYTES // image_bytes)
+            return cls.record(reference, spread(images, limit))
+        limit = max(1, LARGEST_BYTES // image_bytes)
+        chosen, rows = spread(images, limit), list(positions(len(images), limit))
+        return cls._of(
+            reference,
+            chosen,
+            np.concatenate(list(pixel_batches(chosen, reference.preprocessing, BATCH_SIZE))),
+            {LOGITS: found.reference[rows]},
+            None if found.labels is None else found.labels[rows],
         )
 
     @property
+    def logits(self) -> NDArray[np.float32]:
+        """The output of a classifier, FP32 [N,classes]."""
+        return self.expected[LOGITS]
+
+    @property
     def classifies(self) -> bool:
-        """Always: what is recorded are logits."""
-        return True
+        """Whether the outputs are logits."""
+        return self.head == CLASSIFIER
 
     @property
     def output_kind(self) -> str:
-        """Logits."""
-        return LOGITS
+        """What the outputs are, in the gate's words."""
+        return HEADS[self.head]
 
     def __len__(self) -> int:
         return len(self.pixels)
@@ -85,14 +135,18 @@ class ReferenceOutputs:
         return self.names[index]
 
     def digest(self) -> str:
-        """SHA-256 over the images and the reference's logits."""
-        return durable.sha256(self.pixels.tobytes() + self.logits.tobytes())
+        """SHA-256 over the images and the reference's outputs."""
+        arrays = (self.pixels, *self.expected.values())
+        return durable.sha256(b"".join(each.tobytes() for each in arrays))
 
     def outputs(self, images: ReferenceOutputs) -> Iterator[tuple[NDArray[np.uint8], Outputs]]:
-        """Batches of pixels, and PyTorch's logits for them; `images` is the recording itself."""
+        """Batches of pixels, and PyTorch's outputs for them; `images` is the recording itself."""
         for at in range(0, len(images), BATCH_SIZE):
             part = slice(at, at + BATCH_SIZE)
-            yield images.pixels[part], {LOGITS: images.logits[part]}
+            yield (
+                images.pixels[part],
+                {name: values[part] for name, values in images.expected.items()},
+            )
 
     def to_input(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
         """The pixels as the converted model takes them."""
@@ -103,8 +157,8 @@ class ReferenceOutputs:
         arrays = {
             "name": np.asarray(self.name),
             "pixels": self.pixels,
-            "logits": self.logits,
             "names": np.asarray(self.names),
+            **self.expected,
         }
         if self.labels is not None:
             arrays["labels"] = self.labels
@@ -113,43 +167,31 @@ class ReferenceOutputs:
         return file.getvalue()
 
 
-def collect(
-    images: Images, preprocessing: Preprocessing, input_kind: str, found: Logits
-) -> ReferenceOutputs:
-    """The compared images, or as many of them, evenly chosen, as the file may hold."""
-    height, width = preprocessing.crop
-    limit = max(1, LARGEST_BYTES // (3 * height * width))
-    chosen = spread(images, limit)
-    rows = list(positions(len(images), limit))
-    return ReferenceOutputs(
-        name=chosen.name,
-        pixels=np.concatenate(list(pixel_batches(chosen, preprocessing, BATCH_SIZE))),
-        logits=found.reference[rows],
-        labels=None if found.labels is None else found.labels[rows],
-        names=tuple(chosen.name_of(index) for index in range(len(chosen))),
-        input_kind=input_kind,
-        preprocessing=preprocessing,
-    )
-
-
 def read(
     path: Path,
+    outputs: Mapping[str, Sequence[int]],
     input_kind: str,
     preprocessing: Preprocessing,
     activation: Activation | None = None,
+    head: str = CLASSIFIER,
 ) -> ReferenceOutputs:
-    """Read the file; raises `InputFileError` when it is not one."""
+    """Read the file; raises `InputFileError` when it is not one.
+
+    `outputs` are the name and the dimensions of each output, without the batch, and the rest is
+    also what the passport beside it says.
+    """
     try:
         with np.load(path, allow_pickle=False) as file:
             found = ReferenceOutputs(
                 name=str(file["name"]),
                 pixels=file["pixels"],
-                logits=file["logits"],
+                expected={name: file[name] for name in outputs},
                 labels=file.get("labels"),
                 names=tuple(map(str, file["names"])),
                 input_kind=input_kind,
                 preprocessing=preprocessing,
-                activation=activation or SOFTMAX,
+                activation=activation or (SOFTMAX if head == CLASSIFIER else None),
+                head=head,
             )
     except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
         raise InputFileError(
@@ -157,9 +199,11 @@ def read(
             where=path,
             remedy="Convert again: resnet-convert writes it beside the model.",
         ) from error
-    pixels, logits = found.pixels, found.logits
-    whole = pixels.ndim == 4 and pixels.dtype == np.uint8 and logits.ndim == 2
-    if not whole or not len(pixels) == len(logits) == len(found.names) > 0:
+    pixels, count = found.pixels, len(found.names)
+    whole = pixels.ndim == 4 and pixels.dtype == np.uint8 and len(pixels) == count > 0
+    if not whole or not all(
+        found.expected[name].shape == (count, *sides) for name, sides in outputs.items()
+    ):
         raise InputFileError(
             "does not hold the arrays of a conversion's reference outputs", where=path
         )

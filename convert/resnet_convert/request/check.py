@@ -33,14 +33,13 @@ def check(request: Request) -> None:
         raise UsageError(f"unknown aim {request.optimize!r}", remedy=f"Use {' or '.join(AIMS)}.")
     check_head(
         request.head,
-        without_classes={
+        need_classes={
             "--labels": request.labels is not None,
             "--activation": request.activation is not None,
             "--threshold": request.threshold is not None,
             "a budget": request.budgeted,
             "--expect-top1": request.expect_top1 is not None,
         },
-        not_yet={"TensorRT": request.for_tensorrt},
     )
     _check_activation(request)
     _check_expectation(request)

@@ -234,7 +234,10 @@ def test_the_command_makes_it_again(call: Call) -> None:
     contract = first.contract
     digests = {
         reference_outputs.read(
-            path / reference_outputs.FILE_NAME, contract.input, contract.preprocessing
+            path / reference_outputs.FILE_NAME,
+            first.outputs,
+            contract.input,
+            contract.preprocessing,
         ).digest()
         for path in (VERSION, second.path)
     }

@@ -8,10 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
+from resnet_convert.head import HEADS
 from resnet_convert.parity import reference_outputs
 from resnet_convert.parity.compare import Logits
 from resnet_convert.parity.reference import Reference
 from resnet_convert.parity.reference_outputs import ReferenceOutputs
+from resnet_serve.architectures import with_head
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.datasets.selection import spread
 from resnet_serve.errors import InputFileError
@@ -25,6 +27,7 @@ def measured(count: int, labels: Any = None) -> Logits:
 
 
 STEPS = Preprocessing(crop=(4, 4), resize=4)
+OUTPUTS = {"logits": (10,)}
 
 
 def some(count: int = 5, *, labels: bool = True) -> ReferenceOutputs:
@@ -32,7 +35,7 @@ def some(count: int = 5, *, labels: bool = True) -> ReferenceOutputs:
     return ReferenceOutputs(
         name="digits",
         pixels=random.integers(0, 256, (count, 4, 4, 3), dtype=np.uint8),
-        logits=random.standard_normal((count, 10)).astype(np.float32),
+        expected={"logits": random.standard_normal((count, 10)).astype(np.float32)},
         labels=np.arange(count) if labels else None,
         names=tuple(f"digit {index}" for index in range(count)),
         input_kind="uint8",
@@ -44,7 +47,7 @@ def some(count: int = 5, *, labels: bool = True) -> ReferenceOutputs:
 def test_it_survives_its_file(tmp_path: Path, labels: bool) -> None:
     written = some(labels=labels)
     (tmp_path / "e.npz").write_bytes(written.to_bytes())
-    found = reference_outputs.read(tmp_path / "e.npz", "uint8", STEPS)
+    found = reference_outputs.read(tmp_path / "e.npz", OUTPUTS, "uint8", STEPS)
     assert (found.name, found.names, len(found)) == ("digits", written.names, 5)
     assert found.digest() == written.digest()
     np.testing.assert_array_equal(found.pixels, written.pixels)
@@ -57,9 +60,8 @@ def test_it_survives_its_file(tmp_path: Path, labels: bool) -> None:
 
 def test_the_images_are_those_that_were_measured(digits: Weights) -> None:
     images = spread(Digits(held_out=True), 20)
-    found = reference_outputs.collect(
-        images, digits.preprocessing, "uint8", measured(20, images.labels)
-    )
+    reference = Reference(digits.network(), digits, "uint8", threads=1)
+    found = ReferenceOutputs.collect(reference, images, measured(20, images.labels))
     assert len(found) == 20
     np.testing.assert_array_equal(found.pixels[7], digits.preprocessing.pixels(images.image(7)))
     np.testing.assert_array_equal(found.labels, images.labels)
@@ -71,9 +73,8 @@ def test_more_than_the_file_may_hold_is_chosen_evenly(
 ) -> None:
     monkeypatch.setattr(reference_outputs, "LARGEST_BYTES", 4 * 32 * 32 * 3)
     images = spread(Digits(held_out=True), 20)
-    found = reference_outputs.collect(
-        images, digits.preprocessing, "uint8", measured(20, images.labels)
-    )
+    reference = Reference(digits.network(), digits, "uint8", threads=1)
+    found = ReferenceOutputs.collect(reference, images, measured(20, images.labels))
     assert len(found) == 4
     np.testing.assert_array_equal(found.logits[:, 0], [0, 50, 100, 150])
     np.testing.assert_array_equal(found.labels, images.labels[[0, 5, 10, 15]])
@@ -103,6 +104,33 @@ def test_a_recording_is_what_the_reference_outputs(digits: Weights) -> None:
     )
 
 
+@pytest.mark.parametrize("head", ["features", "pyramid"])
+def test_the_outputs_of_other_heads_are_recorded_for_few_images(
+    digits: Weights, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, head: str
+) -> None:
+    reference = Reference(with_head(digits.network(), head), digits, "uint8", 1, head)
+    images = spread(Digits(held_out=True), 20)
+    monkeypatch.setattr(reference_outputs, "LARGEST_BYTES", 1)
+    found = ReferenceOutputs.collect(reference, images, None)
+    assert (len(found), found.classifies, found.activation) == (8, False, None)
+    assert found.output_kind == HEADS[head]
+    _, expected = next(reference.outputs(spread(images, 8)))
+    assert list(found.expected) == list(expected)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(found.expected[name], values)
+    (tmp_path / "e.npz").write_bytes(found.to_bytes())
+    outputs = {name: values.shape[1:] for name, values in expected.items()}
+    again = reference_outputs.read(
+        tmp_path / "e.npz", outputs, "uint8", digits.preprocessing, None, head
+    )
+    assert again.digest() == found.digest()
+    assert (again.head, again.activation) == (head, None)
+    wrong = {**outputs, next(iter(outputs)): (3,)}
+    for other in (wrong, {**outputs, "c9": (3,)}):
+        with pytest.raises(InputFileError):
+            reference_outputs.read(tmp_path / "e.npz", other, "uint8", STEPS, None, head)
+
+
 def saved(path: Path, **arrays: Any) -> Path:
     np.savez(path, **arrays)
     return path
@@ -115,6 +143,7 @@ def saved(path: Path, **arrays: Any) -> Path:
         {"pixels": np.zeros((5, 4, 4), np.uint8)},
         {"logits": np.zeros((4, 10), np.float32)},
         {"pixels": np.zeros((0, 4, 4, 3), np.uint8), "logits": np.zeros((0, 10), np.float32)},
+        {"logits": np.zeros((5, 9), np.float32)},
         {"names": np.asarray(["one"])},
         {"names": np.asarray([{"a": 1}] * 5, dtype=object)},
     ],
@@ -129,7 +158,7 @@ def test_other_arrays_are_refused(tmp_path: Path, changes: dict[str, Any]) -> No
         **changes,
     }
     with pytest.raises(InputFileError) as refusal:
-        reference_outputs.read(saved(tmp_path / "e.npz", **arrays), "uint8", STEPS)
+        reference_outputs.read(saved(tmp_path / "e.npz", **arrays), OUTPUTS, "uint8", STEPS)
     assert refusal.value.exit_code == 5
 
 
@@ -137,10 +166,10 @@ def test_other_arrays_are_refused(tmp_path: Path, changes: dict[str, Any]) -> No
 def test_what_is_no_file_of_arrays_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "e.npz").write_bytes(data)
     with pytest.raises(InputFileError, match="Convert again"):
-        reference_outputs.read(tmp_path / "e.npz", "uint8", STEPS)
+        reference_outputs.read(tmp_path / "e.npz", OUTPUTS, "uint8", STEPS)
     with pytest.raises(InputFileError):
-        reference_outputs.read(tmp_path / "missing.npz", "uint8", STEPS)
+        reference_outputs.read(tmp_path / "missing.npz", OUTPUTS, "uint8", STEPS)
     whole = some().to_bytes()
     (tmp_path / "e.npz").write_bytes(whole[: len(whole) // 2])
     with pytest.raises(InputFileError):
-        reference_outputs.read(tmp_path / "e.npz", "uint8", STEPS)
+        reference_outputs.read(tmp_path / "e.npz", OUTPUTS, "uint8", STEPS)
