@@ -40,7 +40,7 @@ class ReferenceOutputs:
     `pixels` UINT8 [N,H,W,C], `expected` every output of `head` by name, FP32 [N,…], `labels` [N] or
     None, a name per image; of a sigmoid the labels may be [N,labels]. `input_kind` and
     `preprocessing` say how a converted model takes the pixels, `activation` how its logits are
-    read, None where it has none.
+    read, if it has any.
     """
 
     name: str
@@ -50,7 +50,7 @@ class ReferenceOutputs:
     names: tuple[str, ...]
     input_kind: str
     preprocessing: Preprocessing
-    activation: Activation | None = SOFTMAX
+    activation: Activation = SOFTMAX
     label_names: Sequence[str] = ()
     head: str = CLASSIFIER
 
@@ -81,7 +81,7 @@ class ReferenceOutputs:
             names=tuple(map(images.name_of, range(len(images)))),
             input_kind=reference.input_kind,
             preprocessing=reference.preprocessing,
-            activation=reference.activation,
+            activation=reference.activation or SOFTMAX,
             label_names=tuple(reference.label_names),
             head=reference.head,
         )
@@ -136,8 +136,8 @@ class ReferenceOutputs:
 
     def digest(self) -> str:
         """SHA-256 over the images and the reference's outputs."""
-        arrays = (self.pixels, *self.expected.values())
-        return durable.sha256(b"".join(each.tobytes() for each in arrays))
+        expected = b"".join(values.tobytes() for values in self.expected.values())
+        return durable.sha256(self.pixels.tobytes() + expected)
 
     def outputs(self, images: ReferenceOutputs) -> Iterator[tuple[NDArray[np.uint8], Outputs]]:
         """Batches of pixels, and PyTorch's outputs for them; `images` is the recording itself."""
@@ -190,7 +190,7 @@ def read(
                 names=tuple(map(str, file["names"])),
                 input_kind=input_kind,
                 preprocessing=preprocessing,
-                activation=activation or (SOFTMAX if head == CLASSIFIER else None),
+                activation=activation or SOFTMAX,
                 head=head,
             )
     except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:

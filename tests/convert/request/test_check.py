@@ -19,7 +19,6 @@ REFUSED: dict[str, dict[str, Any]] = {
     "unknown precision 'int4'": {"arch": "resnet20", "precision": "int4"},
     "unknown head 'neck'": {"arch": "resnet20", "head": "neck"},
     "has no classes, and a budget needs them": {**INT8, "head": "features", "budget_agreement": 9},
-    "is not available with TensorRT": {"arch": "resnet20", "head": "pyramid", "target": "tensorrt"},
     "INT8 needs calibration images": {"arch": "resnet20", "precision": "int8"},
     "0 images are too few": {**INT8, "calibration_images": 0},
     "unknown calibration method": {**INT8, "calibration_method": "best"},
