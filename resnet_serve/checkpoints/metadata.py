@@ -36,6 +36,11 @@ def written(
     }
 
 
+def is_own(stored: Mapping[str, str]) -> bool:
+    """Whether the metadata of a file are those that `written` gives."""
+    return {"architecture", "preprocessing", "training"} <= stored.keys()
+
+
 @dataclass(frozen=True)
 class Metadata:
     """The metadata of the checkpoint at `path`, in which each field may be missing.

@@ -9,28 +9,35 @@ from typing import TYPE_CHECKING
 
 from resnet_serve.architectures import ARCHITECTURES, Architecture
 from resnet_serve.architectures.fitting import OWN, candidates, inferred, listed
+from resnet_serve.checkpoints import metadata
 from resnet_serve.checkpoints.reading import Checkpoint
 from resnet_serve.checkpoints.sidecar_files import CONFIG_FILE, Sidecar
 from resnet_serve.checkpoints.statements import Said
-from resnet_serve.checkpoints.states.arithmetic import conflicts
+from resnet_serve.checkpoints.states.arithmetic import conflicts, pickled, unseen
 from resnet_serve.errors import InputFileError
 from resnet_serve.preprocessing import CHANNELS
 
 if TYPE_CHECKING:
     from torch import Tensor
 
+OWN_FIELD = "metadata.architecture"
+
 
 @dataclass(frozen=True)
 class Identified:
     """The network of a checkpoint, with the file's own stem and classifier, and how it is known.
 
-    `recorded` says that the file or one beside it names the network, so that its arithmetic is
-    known. `twins` are other networks with the same tensors, where nothing chooses between them;
-    `notices` are sentences for the user.
+    `recorded` says that the file or one beside it records what the network computes: our own
+    metadata, a `config.json`, the modules of a pickle. `named` is the field of a training that
+    names the network, `unseen` are the classes of a pickle whose code is not known. `twins` are
+    other networks with the same tensors, where nothing chooses between them; `notices` are
+    sentences for the user.
     """
 
     architecture: Architecture
     recorded: bool = False
+    named: str | None = None
+    unseen: tuple[str, ...] = ()
     notices: tuple[str, ...] = ()
     twins: tuple[str, ...] = ()
 
@@ -48,8 +55,13 @@ def network_of(found: Checkpoint, described: Sidecar, given: Architecture | None
         _check_arithmetic(found, architecture)
         _check_same(architecture, found, said, described)
         notice = f"{'; '.join(doubts)}: it is read as a {architecture.name} nevertheless"
-        recorded = _recorded(architecture, said, described)
-        return Identified(architecture, recorded, (notice,) if doubts else ())
+        return Identified(
+            architecture,
+            _recorded(architecture, found, said, described),
+            _naming(architecture, said),
+            unseen(found.modules),
+            (notice,) if doubts else (),
+        )
     if doubts:
         where = found.path.with_name(CONFIG_FILE) if described.doubts else found.path
         raise InputFileError(
@@ -110,11 +122,20 @@ def _check_same(
     )
 
 
-def _recorded(row: Architecture, said: Said | None, described: Sidecar) -> bool:
-    """Whether the file or one beside it says what the network computes."""
-    if said is not None:
-        return row_of(said.value) == row.name
-    return described.recorded
+def _recorded(row: Architecture, found: Checkpoint, said: Said | None, described: Sidecar) -> bool:
+    """Whether the file or one beside it says what the network computes.
+
+    A name in the fields of a training does not: "resnet50" may have another last stride.
+    """
+    if said is not None and row_of(said.value) != row.name:
+        return False
+    own = said is not None and said.field == OWN_FIELD and metadata.is_own(found.metadata)
+    return own or described.recorded or (pickled(found.modules) and not unseen(found.modules))
+
+
+def _naming(row: Architecture, said: Said | None) -> str | None:
+    """The field that names a network."""
+    return said.field if said is not None and row_of(said.value) == row.name else None
 
 
 def _inferred(found: Checkpoint, said: Said | None, described: Sidecar) -> Identified:
@@ -131,15 +152,33 @@ def _inferred(found: Checkpoint, said: Said | None, described: Sidecar) -> Ident
     named = None if said is None else row_of(said.value)
     for each in (row, *others):
         if each.name == named:
-            return Identified(each, recorded=True)
+            return _identified(each, found, said, described)
     notices: tuple[str, ...] = ()
     if said is not None:
         notices = (f"its {said.field} is {said.value!r:.60}; by its tensors it is a {row.name}",)
     for each in (row, *others):
         if each.strided == described.strided:
-            return Identified(each, described.recorded, notices)
+            return _identified(each, found, None, described, notices)
     twins = tuple(each.name for each in others)
-    return Identified(row, said is None and described.recorded, notices, twins)
+    return _identified(row, found, said, described, notices, twins)
+
+
+def _identified(
+    row: Architecture,
+    found: Checkpoint,
+    said: Said | None,
+    described: Sidecar,
+    notices: tuple[str, ...] = (),
+    twins: tuple[str, ...] = (),
+) -> Identified:
+    return Identified(
+        row,
+        _recorded(row, found, said, described),
+        _naming(row, said),
+        unseen(found.modules),
+        notices,
+        twins,
+    )
 
 
 def _check_arithmetic(found: Checkpoint, architecture: Architecture) -> None:

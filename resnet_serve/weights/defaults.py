@@ -10,6 +10,7 @@ from dataclasses import replace
 from statistics import fmean
 
 from resnet_serve.architectures import Architecture
+from resnet_serve.checkpoints.network import Identified
 from resnet_serve.preprocessing import IMAGENET_MEAN, Preprocessing
 from resnet_serve.weights.assumptions import Assumption, Subject
 
@@ -77,11 +78,19 @@ def network_assumed(name: str, twins: tuple[str, ...]) -> tuple[Assumption, ...]
     return (Assumption(Subject.NETWORK, what, "--arch NAME"),)
 
 
-def arithmetic_assumed(name: str) -> Assumption:
-    """That the layers compute as torchvision's do, which tensors do not show."""
-    return Assumption(
-        Subject.ARITHMETIC,
-        f"strides, dilation, pooling, BatchNorm's eps and activations of {name}, which tensors do "
-        "not show",
-        "--module PLACE:FACTORY",
-    )
+def arithmetic_assumed(found: Identified) -> Assumption:
+    """That the layers compute as the network's do, which tensors do not show.
+
+    A field that names the network does not show it either. A pickled network shows all but the
+    code of its own classes.
+    """
+    name = found.architecture.name
+    if found.unseen:
+        what = f"the code of {', '.join(found.unseen)}, which was not run, computes as in {name}"
+    else:
+        named = "" if found.named is None else f", the network that its {found.named} names"
+        what = (
+            "the file has tensors only: strides, dilation, pooling (BlurPool), BatchNorm's eps and "
+            f"activations are taken to be those of {name}{named}"
+        )
+    return Assumption(Subject.ARITHMETIC, what, "--module PLACE:FACTORY")

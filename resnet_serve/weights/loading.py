@@ -229,7 +229,7 @@ def _file(
     assumptions = defaults.network_assumed(architecture.name, identified.twins)
     state = fitting(dict(found.tensors), architecture, found.path)
     if not identified.recorded and published is None:
-        assumptions += (defaults.arithmetic_assumed(architecture.name),)
+        assumptions += (defaults.arithmetic_assumed(identified),)
     stored = metadata.Metadata(found.path, found.metadata)
     activation, activation_from = stated_activation.of_files(
         (stored.activation(architecture.classes), f"the metadata of {found.path}"),

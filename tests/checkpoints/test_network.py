@@ -61,7 +61,9 @@ def test_a_field_of_the_file_decides_between_twins(
     path = saved(tmp_path / "net.pth", plain20, **{field: "plain20"})
     found = weights.load(path, None)
     assert found.architecture.name == "plain20"
-    assert {each.subject for each in found.assumptions} == {Subject.PREPROCESSING}
+    said = {each.subject: each.what for each in found.assumptions}
+    assert set(said) == {Subject.ARITHMETIC, Subject.PREPROCESSING}
+    assert said[Subject.ARITHMETIC].endswith(f"of plain20, the network that its {field} names")
     with pytest.raises(InputFileError, match="what is computed is not"):
         weights.load(path, find("resnet20"))
 

@@ -14,6 +14,7 @@ from resnet_serve import weights
 from resnet_serve.architectures import build, find
 from resnet_serve.checkpoints.reading import Reading
 from resnet_serve.errors import InputFileError
+from resnet_serve.weights.assumptions import Subject
 
 ROW = find("resnet20-b").with_classes(5)
 
@@ -116,3 +117,51 @@ def test_what_computes_the_same_is_taken(tmp_path: Path) -> None:
     network.dropout = nn.Dropout()
     block(network, "layer1.0").add_module("drop_path", nn.Identity())
     assert same(weights.load(saved(tmp_path, network), ROW).state, network.state_dict())
+
+
+class BlurPool2d(nn.Module):
+    """An anti-aliasing filter, which has no weights."""
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x
+
+
+class OwnBlock(nn.Module):
+    """A block of the user, whose forward is not seen."""
+
+    def __init__(self, block: nn.Module) -> None:
+        super().__init__()
+        for name, module in block.named_children():
+            self.add_module(name, module)
+
+
+def arithmetic_of(found: weights.Weights) -> str:
+    return "".join(each.what for each in found.assumptions if each.subject is Subject.ARITHMETIC)
+
+
+def test_a_filter_without_weights_is_refused(tmp_path: Path) -> None:
+    network = build(ROW)
+    block(network, "layer2.0").add_module("aa", BlurPool2d())
+    with pytest.raises(InputFileError, match=r"layer2\.0\.aa is BlurPool2d, which resnet20-b"):
+        weights.load(saved(tmp_path, network), ROW)
+
+
+def test_frozen_statistics_have_an_eps_too(tmp_path: Path) -> None:
+    network = build(ROW)
+    network.bn1 = nn.SyncBatchNorm(16, eps=1e-3)
+    with pytest.raises(InputFileError, match=r"bn1 has eps 0\.001"):
+        weights.load(saved(tmp_path, network), ROW)
+    network.bn1 = nn.SyncBatchNorm(16)
+    assert weights.load(saved(tmp_path, network), ROW).architecture.name == ROW.name
+
+
+def test_what_tensors_do_not_show_is_said_unless_something_records_it(tmp_path: Path) -> None:
+    network = build(ROW)
+    assert arithmetic_of(weights.load(saved(tmp_path, network), ROW)) == ""
+    network.layer1[0] = OwnBlock(network.layer1[0])
+    code = "the code of OwnBlock, which was not run, computes as in resnet20-b"
+    assert arithmetic_of(weights.load(saved(tmp_path, network), ROW)) == code
+    plain = weights.load(saved(tmp_path, network.state_dict()), ROW)
+    assert arithmetic_of(plain).startswith("the file has tensors only: strides, dilation, pooling")
+    named = weights.load(saved(tmp_path, {"arch": ROW.name, "net": network.state_dict()}), None)
+    assert arithmetic_of(named).endswith("of resnet20-b, the network that its arch names")
