@@ -14,67 +14,25 @@ import threading
 from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnet_serve.cuda import Device, open_device
 from resnet_serve.errors import InputFileError, UsageError
-from resnet_serve.optional import optional
 from resnet_serve.runtimes import RunnableModel
 from resnet_serve.runtimes import tensorrt_signature as signature
 from resnet_serve.runtimes.profiles import serving
 from resnet_serve.runtimes.tensorrt_execution import Buffers, EngineExecution, refused
+from resnet_serve.runtimes.tensorrt_flavours import TENSORRT, Flavour, Library
+from resnet_serve.runtimes.tensorrt_log import Log
 from resnet_serve.runtimes.tensorrt_signature import EngineTensor, shown
 
 if TYPE_CHECKING:
     import tensorrt as trt
 
-    class Log(trt.ILogger):  # type: ignore[misc]
-        """What `make_log` returns."""
-
-        errors: list[str]
-        last_error: str
-else:
-    trt = optional("tensorrt", extra="tensorrt")
-
 MOST_GRAPHS = 16  # batch sizes after the first 16 run without a graph
-
-
-def version() -> str:
-    """TensorRT's own version, four numbers; a plan belongs to exactly one."""
-    return str(trt.__version__)
-
-
-def make_log() -> Log:
-    """A `trt.ILogger` that keeps the errors which TensorRT logs, each as one line.
-
-    `errors` is the list, `last_error` the newest ("" when there is none). TensorRT logs from
-    several threads. The class is defined here because its base exists only where TensorRT does.
-    """
-
-    class ErrorLog(trt.ILogger):  # type: ignore[misc]
-        def __init__(self) -> None:
-            trt.ILogger.__init__(self)
-            self._lock = threading.Lock()
-            self._errors: list[str] = []
-
-        def log(self, severity: trt.ILogger.Severity, msg: str) -> None:
-            if severity in (trt.ILogger.Severity.ERROR, trt.ILogger.Severity.INTERNAL_ERROR):
-                with self._lock:
-                    self._errors.append(" ".join(msg.split()))
-
-        @property
-        def errors(self) -> list[str]:
-            with self._lock:
-                return list(self._errors)
-
-        @property
-        def last_error(self) -> str:
-            return (self.errors or [""])[-1]
-
-    return cast("Log", ErrorLog())
 
 
 def load(
@@ -84,6 +42,7 @@ def load(
     graphs: bool = True,
     version_compatible: bool = False,
     use_profiles: Sequence[int] | None = None,
+    flavour: Flavour = TENSORRT,
 ) -> TensorRtModel:
     """Load a plan on `device` (GPU 0 when None); the model does not close a device passed in.
 
@@ -100,6 +59,7 @@ def load(
         graphs=graphs,
         version_compatible=version_compatible,
         use_profiles=use_profiles,
+        flavour=flavour,
     )
 
 
@@ -114,20 +74,25 @@ class TensorRtModel(RunnableModel):
         graphs: bool,
         version_compatible: bool,
         use_profiles: Sequence[int] | None,
+        flavour: Flavour,
     ) -> None:
         where = "plan" if isinstance(plan, bytes) else str(plan)
         data = plan if isinstance(plan, bytes) else _read(plan)
         self._lock = threading.Lock()
-        self._log = make_log()
+        self._flavour = flavour
+        self._library = library = flavour.library()
+        self._log = Log(flavour)
         self._graphs = graphs
         self._executions: dict[tuple[int, int | None], EngineExecution] = {}
         self._engine: trt.ICudaEngine | None = None
         with ExitStack() as stack:
             self._device = stack.enter_context(closing(open_device())) if device is None else device
             with self._device.current():
-                self._runtime: trt.Runtime | None = _runtime(self._log, version_compatible)
-                self._engine = engine = _deserialized(self._runtime, data, self._log, where)
-                found = _tensors(engine, where)
+                self._runtime: trt.Runtime | None = _runtime(flavour, self._log, version_compatible)
+                self._engine = engine = _deserialized(
+                    flavour, self._runtime, data, self._log, where
+                )
+                found = _tensors(library, engine, where)
                 self.input, self.outputs = signature.image_and_outputs(*found, where)
                 every = signature.profiles(engine, self.input, where)
                 self._indices = signature.chosen(use_profiles, len(every))
@@ -166,18 +131,18 @@ class TensorRtModel(RunnableModel):
         """The layers that TensorRT built, as the JSON of its engine inspector."""
         with self._lock, self._device.current():
             inspector: trt.EngineInspector = self._loaded.create_engine_inspector()
-            return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+            return str(inspector.get_engine_information(self._library.LayerInformationFormat.JSON))
 
     def describe(self) -> dict[str, object]:
         """TensorRT's version, the GPU, the profiles, and the engine's layers and compatibility."""
         return {
-            "runtime": "tensorrt",
-            "version": version(),
+            "runtime": self._flavour.name,
+            "version": self._flavour.version(),
             "gpu": self._device.describe().to_json(),
             "profiles": [str(profile) for profile in self.profiles],
             "graphs": self._graphs,
             "layers": self._loaded.num_layers,
-            "hardware_compatibility": _hardware(self._loaded),
+            "hardware_compatibility": _hardware(self._library, self._loaded),
         }
 
     def close(self) -> None:
@@ -231,7 +196,7 @@ class TensorRtModel(RunnableModel):
             key = (profile, None)
         if key not in self._executions:
             context: trt.IExecutionContext | None = engine.create_execution_context(
-                trt.ExecutionContextAllocationStrategy.USER_MANAGED
+                self._library.ExecutionContextAllocationStrategy.USER_MANAGED
             )
             if context is None:
                 raise refused("did not create an execution context", self._log)
@@ -249,49 +214,54 @@ def _read(plan: Path) -> bytes:
         raise InputFileError(f"the plan cannot be read ({error.strerror})", where=plan) from error
 
 
-def _runtime(log: Log, version_compatible: bool) -> trt.Runtime:
+def _runtime(flavour: Flavour, log: Log, version_compatible: bool) -> trt.Runtime:
+    library = flavour.library()
     try:
-        runtime: trt.Runtime = trt.Runtime(log)
+        runtime: trt.Runtime = library.Runtime(log.logger)
     except TypeError as error:  # the binding raises it where TensorRT returned null
-        raise refused(f"{version()} cannot use this host's GPU", log) from error
+        raise refused(f"{flavour.version()} cannot use this host's GPU", log) from error
     if version_compatible:
         runtime.engine_host_code_allowed = True
     return runtime
 
 
-def _deserialized(runtime: trt.Runtime, data: bytes, log: Log, where: str) -> trt.ICudaEngine:
+def _deserialized(
+    flavour: Flavour, runtime: trt.Runtime, data: bytes, log: Log, where: str
+) -> trt.ICudaEngine:
     engine: trt.ICudaEngine | None = runtime.deserialize_cuda_engine(data)
     if engine is not None:
         return engine
     if "out of memory" in log.last_error.lower():
-        raise refused(f"{version()} has not enough GPU memory for the plan", log)
+        raise refused(f"{flavour.version()} has not enough GPU memory for the plan", log)
     reason = f" ({log.last_error})" if log.last_error else ""
     raise InputFileError(
-        f"TensorRT {version()} cannot load this plan{reason}",
+        f"{flavour.title} {flavour.version()} cannot load this plan{reason}",
         where=where,
         remedy="It was built by another TensorRT or for another GPU, or it is damaged: "
         "build it here with `resnet-convert build-plan`.",
     )
 
 
-def _tensors(engine: trt.ICudaEngine, where: str) -> tuple[list[EngineTensor], list[EngineTensor]]:
+def _tensors(
+    library: Library, engine: trt.ICudaEngine, where: str
+) -> tuple[list[EngineTensor], list[EngineTensor]]:
     """The inputs and the outputs of the engine."""
     inputs: list[EngineTensor] = []
     outputs: list[EngineTensor] = []
     for index in range(engine.num_io_tensors):
         name = engine.get_tensor_name(index)
         try:
-            dtype = np.dtype(trt.nptype(engine.get_tensor_dtype(name)))
+            dtype = np.dtype(library.nptype(engine.get_tensor_dtype(name)))
         except TypeError as error:  # bfloat16, and floats of 8 and 4 bits
             raise InputFileError(f"NumPy has no type for {name!r}", where=where) from error
         tensor = EngineTensor(name, dtype, tuple(engine.get_tensor_shape(name)))
-        is_input = engine.get_tensor_mode(name) == trt.TensorIOMode.INPUT
+        is_input = engine.get_tensor_mode(name) == library.TensorIOMode.INPUT
         (inputs if is_input else outputs).append(tensor)
     return inputs, outputs
 
 
-def _hardware(engine: trt.ICudaEngine) -> str | None:
+def _hardware(library: Library, engine: trt.ICudaEngine) -> str | None:
     """Which other GPUs the engine runs on, as a value of `--hardware-compat`; None for none."""
-    levels = trt.HardwareCompatibilityLevel
+    levels = library.HardwareCompatibilityLevel
     names = {levels.AMPERE_PLUS: "ampere+", levels.SAME_COMPUTE_CAPABILITY: "same"}
     return names.get(engine.hardware_compatibility_level)

@@ -23,9 +23,12 @@ if TYPE_CHECKING:
 
 
 class Errors(Protocol):
-    """The newest error that TensorRT has logged; "" when there is none."""
+    """The newest error that a TensorRT called `title` has logged; "" when there is none."""
 
-    last_error: str
+    title: str
+
+    @property
+    def last_error(self) -> str: ...
 
 
 def refused(what: str, log: Errors) -> HostError:
@@ -33,7 +36,7 @@ def refused(what: str, log: Errors) -> HostError:
     reason = f" ({log.last_error})" if log.last_error else ""
     full = "out of memory" in log.last_error.lower()
     remedy = "Free the GPU (nvidia-smi shows what uses it), or build for smaller batches."
-    return HostError(f"TensorRT {what}{reason}", remedy=remedy if full else None)
+    return HostError(f"{log.title} {what}{reason}", remedy=remedy if full else None)
 
 
 class Buffers:

@@ -68,7 +68,7 @@ def logged(*lines: str) -> dict[str, Any]:
 def test_the_plan_and_what_built_it(building: Build, api: Any) -> None:
     engine, trt = building()
     assert engine.plan == b"a plan"
-    assert engine.tensorrt == api.version
+    assert engine.version == api.version
     assert engine.gpu is GPU
     assert (engine.timing_cache_reused, engine.notes) == (False, ())
     (parsed,) = trt.named("OnnxParser.parse")

@@ -18,6 +18,8 @@ from trt_loaded import CONTEXT, Loaded, check, images
 
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.runtimes import tensorrt as runtime
+from resnet_serve.runtimes.tensorrt_flavours import TENSORRT
+from resnet_serve.runtimes.tensorrt_log import Log
 
 
 @pytest.mark.parametrize(
@@ -226,11 +228,11 @@ def test_a_device_of_its_own_is_closed_too(
 
 def test_the_log_keeps_errors_as_lines(double: Callable[..., Double]) -> None:
     with installed(double({})) as trt:
-        log = runtime.make_log()
+        log = Log(TENSORRT)
         assert (log.errors, log.last_error) == ([], "")
         severity = trt.module.ILogger.Severity
         for kind in ("VERBOSE", "INFO", "WARNING", "ERROR", "INTERNAL_ERROR"):
-            log.log(getattr(severity, kind), f"{kind}:\n  it\tis so")
+            log.logger.log(getattr(severity, kind), f"{kind}:\n  it\tis so")
         assert log.errors == ["ERROR: it is so", "INTERNAL_ERROR: it is so"]
         assert log.last_error == "INTERNAL_ERROR: it is so"
-        assert re.fullmatch(r"1[01]\.\d+\.\d+\.\d+", runtime.version())
+        assert re.fullmatch(r"1[01]\.\d+\.\d+\.\d+", TENSORRT.version())

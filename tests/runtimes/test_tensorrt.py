@@ -9,6 +9,8 @@ import pytest
 
 from resnet_serve.errors import HostError, InputFileError
 from resnet_serve.runtimes import tensorrt as runtime
+from resnet_serve.runtimes.tensorrt_flavours import TENSORRT
+from resnet_serve.runtimes.tensorrt_log import Log
 
 without_tensorrt = pytest.mark.skipif(
     importlib.util.find_spec("tensorrt") is not None, reason="TensorRT is installed here"
@@ -28,7 +30,7 @@ def test_a_plan_that_cannot_be_read(kind: str, tmp_path: Path) -> None:
 
 @without_tensorrt
 @pytest.mark.parametrize(
-    "use", [runtime.version, runtime.make_log, lambda: runtime.load(b"a plan")]
+    "use", [TENSORRT.version, lambda: Log(TENSORRT), lambda: runtime.load(b"a plan")]
 )
 def test_without_tensorrt(use: object) -> None:
     with pytest.raises(HostError, match="tensorrt, which is not installed here") as refusal:

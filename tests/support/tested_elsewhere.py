@@ -213,6 +213,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/contract/test_trt_runtime_contract.py",
         "against a double of the real bindings",
     ),
+    "resnet_serve/runtimes/tensorrt_log.py": (
+        "tests/contract/test_trt_runtime_contract.py",
+        "against a double of the real bindings",
+    ),
     "resnet_serve/triton/backends/contract.py": (
         "tests/triton/backends/test_openvino_load.py",
         "what every backend refuses while it loads",

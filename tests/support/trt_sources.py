@@ -80,7 +80,7 @@ def tensorrt_alias(source: str) -> str | None:
 
 def chains(tree: ast.Module, alias: str) -> list[str]:
     """Every dotted name below `alias`, whole, annotations included: `BuilderFlag.TF32`."""
-    return [".".join(_parts(node)[1:]) for node in _chain_nodes(tree, alias)]
+    return [".".join(_below(node, alias) or ()) for node in _chain_nodes(tree, alias)]
 
 
 def dynamic_names(tree: ast.Module, alias: str) -> list[str]:
@@ -91,7 +91,7 @@ def dynamic_names(tree: ast.Module, alias: str) -> list[str]:
         if isinstance(node, ast.Call)
         and ast.unparse(node.func) in ("getattr", "setattr", "hasattr", "operator.attrgetter")
         and node.args
-        and ast.unparse(node.args[0]).partition(".")[0] == alias
+        and ast.unparse(node.args[0]).removeprefix("self._").partition(".")[0] in (alias, "library")
     ]
 
 
@@ -131,7 +131,7 @@ def with_misspelt_chain(source: str, alias: str, name: str) -> str:
     """A copy of the source in which the chain `name` ends wrongly, everywhere."""
     tree = ast.parse(source)
     for node in _chain_nodes(tree, alias):
-        if ".".join(_parts(node)[1:]) == name:
+        if ".".join(_below(node, alias) or ()) == name:
             node.attr = misspell(node.attr)
     return ast.unparse(tree)
 
@@ -156,7 +156,7 @@ def _chain_nodes(tree: ast.Module, alias: str) -> list[ast.Attribute]:
     found = []
     inner: set[int] = set()
     for node in ast.walk(tree):  # breadth first: the longest chain of a place comes first
-        if isinstance(node, ast.Attribute) and _parts(node)[0] == alias:
+        if isinstance(node, ast.Attribute) and _below(node, alias):
             if id(node) not in inner:
                 found.append(node)
             inner.add(id(node.value))
@@ -176,9 +176,21 @@ def _access_nodes(tree: ast.Module, alias: str) -> list[ast.Attribute]:
         for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and id(node) not in typing_only
-        and _parts(node)[0] != alias
+        and not _below(node, alias)
         and ast.unparse(node.value) != "super()"
     ]
+
+
+def _below(node: ast.Attribute, alias: str) -> list[str]:
+    """The names below the module; [] for an attribute of something else.
+
+    Code that is for both flavours has the module as `library`, or as an attribute of that name.
+    """
+    parts = _parts(node)
+    for root in ([alias], ["library"], ["self", "_library"]):
+        if parts[: len(root)] == root:
+            return parts[len(root) :]
+    return []
 
 
 def _listed(value: ast.AST | list[ast.AST] | None) -> list[ast.AST]:

@@ -157,7 +157,9 @@ def result_table(conversion: Conversion) -> Table:
 def plan_build_table(made: PlanBuild) -> Table:
     """The gate of a plan, and how fast the engine is."""
     engine = made.record.built.engine if made.record.built else None
-    what = "" if engine is None else f", TensorRT {engine.tensorrt} on {engine.gpu.name}"
+    what = (
+        "" if engine is None else f", {engine.flavour.title} {engine.version} on {engine.built_for}"
+    )
     table = Table(
         title=f"{made.path}, {made.precision}{what}", title_justify="left", box=box.SIMPLE_HEAD
     )

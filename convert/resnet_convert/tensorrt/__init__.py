@@ -3,7 +3,9 @@
 | module | role |
 |---|---|
 | `build_options` | what decides a plan besides the graph and the GPU |
-| `engine` | ONNX bytes to a plan: profiles, precision checks, errors |
+| `targets` | the GPU or the compute capabilities that a plan is for |
+| `engine` | ONNX bytes to a plan: profiles, precision checks |
+| `build_failures` | what a parser or a builder said, with a remedy |
 | `timing_cache` | kernel times, kept for the next build |
 | `progress` | the builder's progress, and Ctrl-C |
 | `engine_layers` | the engine's layers, from its inspector's JSON |

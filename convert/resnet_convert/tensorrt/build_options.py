@@ -8,8 +8,10 @@ from typing import Any
 
 from resnet_serve.errors import UsageError
 from resnet_serve.runtimes.profiles import Profile, covering
+from resnet_serve.runtimes.tensorrt_flavours import Flavour
 
 LEVELS = range(6)
+DEFAULT_LEVEL = 3
 HARDWARE = ("ampere+", "same")  # any Ampere or newer; any GPU of the same compute capability
 
 
@@ -27,7 +29,7 @@ class BuildOptions:
 
     profiles: tuple[Profile, ...]
     workspace_mib: int | None = None
-    level: int = 3
+    level: int = DEFAULT_LEVEL
     hardware: str | None = None
     version_compatible: bool = False
 
@@ -45,6 +47,24 @@ class BuildOptions:
             raise UsageError(
                 f"unknown hardware compatibility {self.hardware!r}",
                 remedy=f"Use {' or '.join(HARDWARE)}.",
+            )
+
+    def check(self, flavour: Flavour) -> None:
+        """Raise `UsageError` for an option that the builder of this flavour does not have."""
+        if self.level != DEFAULT_LEVEL and not flavour.optimization_levels:
+            raise UsageError(
+                f"{flavour.title} has no optimization levels", remedy="Omit --optimization-level."
+            )
+        if self.hardware is not None and not flavour.hardware_levels:
+            raise UsageError(
+                f"{flavour.title} has no hardware compatibility levels: its plans are for the "
+                "compute capabilities that they were built for",
+                remedy="Omit --hardware-compat.",
+            )
+        if self.version_compatible and not flavour.version_compatible:
+            raise UsageError(
+                f"a plan of {flavour.title} loads in the version that built it alone",
+                remedy="Omit --version-compatible.",
             )
 
     def to_json(self) -> dict[str, object]:

@@ -25,6 +25,7 @@ from resnet_serve.parity.latency import Latency
 from resnet_serve.passport import EngineFacts, EngineState
 from resnet_serve.runtimes import tensorrt as tensorrt_runtime
 from resnet_serve.runtimes.tensorrt import TensorRtModel
+from resnet_serve.runtimes.tensorrt_flavours import TENSORRT
 from resnet_serve.triton import releases
 
 if TYPE_CHECKING:
@@ -63,8 +64,8 @@ class EngineRecord:
         }
         if built is not None:
             found |= {
-                "tensorrt": built.engine.tensorrt,
-                "gpu": built.engine.gpu.to_json(),
+                "tensorrt": built.engine.version,
+                "gpu": built.engine.gpu and built.engine.gpu.to_json(),
                 "plan_sha256": durable.sha256(built.engine.plan),
                 "plan_bytes": len(built.engine.plan),
                 "build_s": round(built.engine.seconds, 1),
@@ -93,7 +94,7 @@ class BuildHost:
 
         Raises `HostError` naming what is missing: TensorRT, the driver, or the GPU.
         """
-        tensorrt = tensorrt_runtime.version()
+        tensorrt = TENSORRT.version()
         return cls(cuda.open_device(), tensorrt)
 
     def guard(self, options: BuildOptions, precision: str, triton: str | None) -> str | None:
@@ -136,8 +137,8 @@ class BuildHost:
             )
             log.warnings.extend(engine.notes)
             say(
-                f"{len(engine.plan) / 1e6:.1f} MB by TensorRT {engine.tensorrt} "
-                f"for {engine.gpu.name}"
+                f"{len(engine.plan) / 1e6:.1f} MB by {engine.flavour.title} {engine.version} "
+                f"for {engine.built_for}"
             )
         loaded = tensorrt_runtime.load(
             engine.plan, device=self.device, version_compatible=options.version_compatible

@@ -1,16 +1,16 @@
-"""Engine: a TensorRT plan from the typed ONNX, for the GPU of this host.
+"""Engine: a plan from the typed ONNX, for the GPU of this host or for compute capabilities.
 
-    typed ONNX ─► parser ─► network (strongly typed) ─► builder + profiles + timing cache ─► plan
+    typed ONNX ─► parser ─► network (strongly typed) ─► builder + profiles ─► plan
 
-Precision is in the graph alone: TensorRT 11 has no precision flags any more, and a strongly typed
-network means the same in 10.x and 11.x. Written against the Python API of 10.16 and 11.4, which
-`tests/contract` holds it to; it has never run on a GPU.
+Precision is in the graph alone: TensorRT 11 and TensorRT-RTX have no precision flags any more, and
+a strongly typed network means the same in 10.x. Written against the Python API of TensorRT 10.16
+and 11.4, which `tests/contract` holds it to, and never run with them on a GPU; run with the real
+parser and builder of TensorRT-RTX 1.7.1, which need no GPU (`tests/rtx`).
 Reference: TensorRT Python API, Builder, IBuilderConfig, OnnxParser, IProgressMonitor.
 """
 
 from __future__ import annotations
 
-import re
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,44 +18,54 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from resnet_convert.tensorrt import targets
+from resnet_convert.tensorrt.build_failures import refused_graph, without_a_plan
 from resnet_convert.tensorrt.build_options import BuildOptions
 from resnet_convert.tensorrt.progress import BuildProgress, make_monitor
 from resnet_convert.tensorrt.timing_cache import TimingCache
 from resnet_serve.cuda import Gpu
 from resnet_serve.errors import ConversionError, HostError
-from resnet_serve.optional import optional
 from resnet_serve.runtimes.profiles import Profile
-from resnet_serve.runtimes.tensorrt import make_log, version
+from resnet_serve.runtimes.tensorrt_flavours import TENSORRT, Flavour
+from resnet_serve.runtimes.tensorrt_log import Log
 
 if TYPE_CHECKING:
     import tensorrt as trt
-
-    from resnet_serve.runtimes.tensorrt import Log
-else:
-    trt = optional("tensorrt", extra="tensorrt")
 
 MIB = 2**20
 # The least compute capability with kernels for a precision (TensorRT support matrix).
 LEAST_CAPABILITY = {"bf16": (8, 0), "fp8": (8, 9)}
 LEAST_CAPABILITY_OF_ALL = (7, 5)
-_OUT_OF_MEMORY = re.compile(r"out of memory|OutOfMemory|insufficient memory|cudaErrorMemory", re.I)
 
 
 @dataclass(frozen=True)
 class Engine:
     """A built plan, and what it was built by.
 
-    `seconds` is the time of the build. `timing_cache_reused` is whether kernel times of an earlier
-    build were used; `notes` are sentences to show as warnings.
+    `version` is that of the `flavour` that built it. The plan is for `gpu`, or for the compute
+    capabilities `targets`; the other of the two is empty. `seconds` is the time of the build.
+    `layers` is the list of its layers in the log of the build, "" where the loaded engine has it.
+    `timing_cache_sha256` is None for a flavour without such a cache; `timing_cache_reused` is
+    whether kernel times of an earlier build were used; `notes` are sentences to show as warnings.
     """
 
     plan: bytes
-    tensorrt: str
-    gpu: Gpu
+    flavour: Flavour
+    version: str
+    gpu: Gpu | None
+    targets: tuple[str, ...]
     seconds: float
-    timing_cache_sha256: str
+    layers: str
+    timing_cache_sha256: str | None
     timing_cache_reused: bool
     notes: tuple[str, ...]
+
+    @property
+    def built_for(self) -> str:
+        """Where the plan runs, as text: the name of the GPU, or the compute capabilities."""
+        if self.gpu is not None:
+            return self.gpu.name
+        return f"compute capability {', '.join(self.targets)}"
 
 
 def check_gpu(gpu: Gpu, precision: str) -> None:
@@ -73,89 +83,96 @@ def check_gpu(gpu: Gpu, precision: str) -> None:
 def build(
     model: bytes,
     options: BuildOptions,
-    gpu: Gpu,
+    built_for: Gpu | tuple[str, ...],
     *,
+    flavour: Flavour = TENSORRT,
     cache: Path | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Engine:
-    """Build the plan of a typed ONNX file on this host's GPU, in minutes; Ctrl-C cancels it.
+    """Build the plan of a typed ONNX file; Ctrl-C cancels it.
 
-    `cache` is the directory of the timing caches, by default the user's. `progress(done, total)`
-    is called as the build proceeds. Raises `ConversionError` naming the layer for a graph that
-    TensorRT refuses, and `HostError` where TensorRT cannot use the GPU, or its memory runs out.
+    `built_for` is this host's GPU, or for a flavour that builds without one the compute
+    capabilities (`("8.6", "8.9")`). `cache` is the directory of the timing caches, by default the
+    user's. `progress(done, total)` is called as the build proceeds. Raises `ConversionError`
+    naming the layer for a graph that TensorRT refuses, `UsageError` for options that the flavour
+    does not have, and `HostError` where it is not installed, cannot use the GPU, or runs out of
+    memory.
     """
     started = time.perf_counter()
-    log = make_log()
-    builder = _builder(log)
-    network = builder.create_network(1 << int(trt.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    _parse(network, model, log)
+    options.check(flavour)
+    gpu, capabilities = targets.checked(built_for, flavour)
+    library, log = flavour.library(), Log(flavour)
+    builder = _builder(flavour, log)
+    flags = 1 << int(library.NetworkDefinitionCreationFlag.STRONGLY_TYPED)
+    network = builder.create_network(flags)
+    _parse(flavour, network, model, log)
     config = builder.create_builder_config()
-    _configure(config, options)
-    _add_profiles(builder, network, config, options.profiles)
-    timing = TimingCache.of(gpu, cache)
-    reused, notes = timing.load_into(config)
+    _configure(flavour, config, options)
+    targets.choose(flavour, config, capabilities)
+    _add_profiles(flavour, builder, network, config, options.profiles)
+    timing = TimingCache.of(gpu, flavour.version(), cache) if gpu and flavour.timing_cache else None
+    reused, notes = timing.load_into(config) if timing else (False, ())
     shown = BuildProgress(progress)
-    monitor = make_monitor(shown)
+    monitor = make_monitor(library, shown)
     config.progress_monitor = monitor
     plan = _run(builder, network, config, shown)
     if plan is None:
-        raise _failure(log.errors)
+        raise without_a_plan(flavour, log.errors, options)
     return Engine(
         plan=bytes(plan),
-        tensorrt=version(),
+        flavour=flavour,
+        version=flavour.version(),
         gpu=gpu,
+        targets=capabilities,
         seconds=time.perf_counter() - started,
-        timing_cache_sha256=timing.save_from(config),
+        layers=log.layers,
+        timing_cache_sha256=timing.save_from(config) if timing else None,
         timing_cache_reused=reused,
         notes=notes,
     )
 
 
-def _builder(log: Log) -> trt.Builder:
+def _builder(flavour: Flavour, log: Log) -> trt.Builder:
+    library = flavour.library()
     try:
-        return trt.Builder(log)
+        return library.Builder(log.logger)
     except TypeError as error:  # the Python binding's error for a null pointer from TensorRT
         reason = f" ({log.last_error})" if log.last_error else ""
         raise HostError(
-            f"TensorRT {version()} cannot use this host's GPU{reason}",
+            f"{flavour.title} {flavour.version()} cannot use this host's GPU{reason}",
             remedy="Check the driver with nvidia-smi, and the versions with `resnet-serve doctor`.",
         ) from error
 
 
-def _parse(network: trt.INetworkDefinition, model: bytes, log: Log) -> None:
-    parser = trt.OnnxParser(network, log)
-    if parser.parse(model):
-        return
-    errors = [parser.get_error(index) for index in range(parser.num_errors)]
-    if not errors:
-        raise ConversionError("TensorRT cannot read the graph", where=log.last_error or "tensorrt")
-    first = errors[0]
-    layer = f"{first.node_name()} ({first.node_operator()})" if first.node_name() else "graph"
-    more = f" (and {len(errors) - 1} more)" if len(errors) > 1 else ""
-    raise ConversionError(
-        f"TensorRT {version()} refuses it: {' '.join(first.desc().split())}{more}",
-        where=f"tensorrt: {layer}",
-        remedy="Use --target onnxruntime for this network, and please report the layer.",
-    )
+def _parse(flavour: Flavour, network: trt.INetworkDefinition, model: bytes, log: Log) -> None:
+    library = flavour.library()
+    parser = library.OnnxParser(network, log.logger)
+    if not parser.parse(model):
+        errors = [parser.get_error(index) for index in range(parser.num_errors)]
+        raise refused_graph(flavour, errors, log)
 
 
-def _configure(config: trt.IBuilderConfig, options: BuildOptions) -> None:
+def _configure(flavour: Flavour, config: trt.IBuilderConfig, options: BuildOptions) -> None:
+    library = flavour.library()
     if options.workspace_mib is not None:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib * MIB)
-    config.builder_optimization_level = options.level
+        config.set_memory_pool_limit(library.MemoryPoolType.WORKSPACE, options.workspace_mib * MIB)
+    if flavour.optimization_levels:
+        config.builder_optimization_level = options.level
     # Otherwise the engine inspector gives names only, and precisions cannot be checked.
-    config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
+    config.profiling_verbosity = library.ProfilingVerbosity.DETAILED
     # TF32 is on by default: FP32 convolutions would have 10 bits of mantissa.
-    config.clear_flag(trt.BuilderFlag.TF32)
+    config.clear_flag(library.BuilderFlag.TF32)
     if options.version_compatible:
-        config.set_flag(trt.BuilderFlag.VERSION_COMPATIBLE)
+        config.set_flag(library.BuilderFlag.VERSION_COMPATIBLE)
+    levels = library.HardwareCompatibilityLevel
     if options.hardware == "ampere+":
-        config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.AMPERE_PLUS
+        config.hardware_compatibility_level = levels.AMPERE_PLUS
     elif options.hardware == "same":
-        config.hardware_compatibility_level = trt.HardwareCompatibilityLevel.SAME_COMPUTE_CAPABILITY
+        config.hardware_compatibility_level = levels.SAME_COMPUTE_CAPABILITY
 
 
 def _add_profiles(
+    flavour: Flavour,
     builder: trt.Builder,
     network: trt.INetworkDefinition,
     config: trt.IBuilderConfig,
@@ -170,7 +187,7 @@ def _add_profiles(
         )
         if config.add_optimization_profile(profile) < 0:
             raise ConversionError(
-                f"TensorRT refuses the batch profile {row}", where=f"tensorrt: {image.name}"
+                f"{flavour.title} refuses the batch profile {row}", where=f"tensorrt: {image.name}"
             )
 
 
@@ -188,18 +205,3 @@ def _run(
         except BaseException:
             shown.cancel()
             raise
-
-
-def _failure(errors: list[str]) -> HostError | ConversionError:
-    """The error of a build that returned nothing, from what TensorRT logged."""
-    for line in errors:
-        if _OUT_OF_MEMORY.search(line):
-            return HostError(
-                f"GPU memory ran out while TensorRT built the engine ({line})",
-                remedy="Limit --workspace, use a smaller --batch, or free the GPU.",
-            )
-    return ConversionError(
-        errors[-1] if errors else "TensorRT returned no plan and logged no reason",
-        where="tensorrt: build",
-        remedy="Try --optimization-level 2, or a smaller --batch.",
-    )

@@ -7,36 +7,18 @@ Reference: TensorRT-RTX Python API 1.7; its parser and builder need neither a GP
 
 from __future__ import annotations
 
-import ctypes
-import importlib
-import importlib.util
 import os
 import pickle
 import re
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 from resnet_convert.tensorrt.verdict import Question, Refusal, Verdict
 from resnet_serve.errors import HostError
+from resnet_serve.runtimes.tensorrt_flavours import TENSORRT_RTX
 
 _PARSING = re.compile(r"Parsing node: (?P<layer>.*) \[(?P<operator>\w+)\]$")
-_LIBRARIES = ("libtensorrt_rtx.so.*", "libtensorrt_onnxparser_rtx.so.*")
-
-
-def load_library() -> Any:
-    """The module `tensorrt_rtx_bindings`, its libraries loaded; `HostError` where it is missing."""
-    found = importlib.util.find_spec("onnxruntime_ep_nv_tensorrt_rtx")
-    if found is None or found.origin is None:
-        raise HostError(
-            "TensorRT-RTX is not installed here",
-            remedy="Install it with pip install 'resnet-serve[tensorrt-rtx]'.",
-        )
-    for pattern in _LIBRARIES:
-        for library in sorted(Path(found.origin).parent.glob(pattern)):
-            ctypes.CDLL(str(library), ctypes.RTLD_GLOBAL)
-    return importlib.import_module("tensorrt_rtx_bindings")
 
 
 def judge(trt: Any, question: Question, log: Any) -> Verdict:
@@ -121,7 +103,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     try:
-        trt = load_library()
+        trt: Any = TENSORRT_RTX.library()
     except HostError as missing:
         pickle.dump(missing, answers)
         return

@@ -15,12 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resnet_serve.optional import optional
+from resnet_serve.runtimes.tensorrt_flavours import Library
 
 if TYPE_CHECKING:
     import tensorrt as trt
-else:
-    trt = optional("tensorrt", extra="tensorrt")
 
 TOTAL = 1000  # steps of the bar
 
@@ -87,12 +85,14 @@ class BuildProgress:
         return min(1.0, (phase.done + max(inside, default=0.0)) / phase.steps)
 
 
-def make_monitor(progress: BuildProgress) -> trt.IProgressMonitor:
+def make_monitor(library: Library, progress: BuildProgress) -> trt.IProgressMonitor:
     """The progress monitor for a build; TensorRT does not keep it alive, so the caller must."""
+    if not TYPE_CHECKING:
+        trt = library
 
     class Monitor(trt.IProgressMonitor):  # type: ignore[misc]
         def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)
+            super().__init__()
 
         def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
             progress.start(phase_name, parent_phase, num_steps)

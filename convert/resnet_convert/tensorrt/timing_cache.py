@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 from resnet_serve import durable
 from resnet_serve.cuda import Gpu
 from resnet_serve.errors import HostError
-from resnet_serve.runtimes.tensorrt import version
 from resnet_serve.user_cache import user_cache
 
 if TYPE_CHECKING:
@@ -28,11 +27,11 @@ class TimingCache:
     path: Path
 
     @classmethod
-    def of(cls, gpu: Gpu, folder: Path | None) -> TimingCache:
-        """The cache for a GPU, in `folder`, or in the user's cache directory."""
+    def of(cls, gpu: Gpu, tensorrt: str, folder: Path | None) -> TimingCache:
+        """The cache of a GPU and a TensorRT, in `folder`, or in the user's cache directory."""
         name = re.sub(r"[^A-Za-z0-9]+", "-", f"{gpu.name} sm{gpu.compute_capability}").strip("-")
         root = folder or user_cache() / "timing"
-        return cls(root / f"tensorrt-{version()}-{name}.cache")
+        return cls(root / f"tensorrt-{tensorrt}-{name}.cache")
 
     def load_into(self, config: trt.IBuilderConfig) -> tuple[bool, tuple[str, ...]]:
         """Give a build the kept times, or an empty cache.

@@ -9,6 +9,7 @@ import pytest
 from resnet_convert.tensorrt.build_options import BuildOptions
 from resnet_serve.errors import UsageError
 from resnet_serve.runtimes.profiles import Profile
+from resnet_serve.runtimes.tensorrt_flavours import TENSORRT, TENSORRT_RTX
 
 PROFILES = (Profile(1, 2, 3), Profile(3, 4, 9))
 
@@ -34,3 +35,20 @@ def test_options_out_of_range_are_refused(wrong: dict[str, Any], reason: str) ->
 )
 def test_the_passport_gives_them_back(options: BuildOptions) -> None:
     assert BuildOptions.from_json(options.to_json()) == options
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        ({"level": 2}, "TensorRT-RTX has no optimization levels. Omit --optimization-level"),
+        ({"hardware": "same"}, "TensorRT-RTX has no hardware .* Omit --hardware-compat"),
+        ({"version_compatible": True}, "in the version that built it .* Omit --version-compat"),
+    ],
+    ids=str,
+)
+def test_an_option_that_a_flavour_does_not_have(options: dict[str, Any], says: str) -> None:
+    asked = BuildOptions(PROFILES, **options)
+    asked.check(TENSORRT)
+    with pytest.raises(UsageError, match=says):
+        asked.check(TENSORRT_RTX)
+    BuildOptions(PROFILES, workspace_mib=64).check(TENSORRT_RTX)

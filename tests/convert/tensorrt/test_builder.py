@@ -10,6 +10,7 @@ from resnet_convert.tensorrt.builder import EngineRecord, open_build_host
 from resnet_serve.errors import HostError
 from resnet_serve.passport import EngineState
 from resnet_serve.runtimes.profiles import Profile
+from resnet_serve.runtimes.tensorrt_flavours import Flavour
 
 
 def test_an_engine_that_is_not_built_is_recorded_by_its_options() -> None:
@@ -25,10 +26,10 @@ def test_a_host_that_cannot_build_says_what_is_missing(
     def absent(*_: object) -> str:
         raise HostError(f"{missing} is missing")
 
-    monkeypatch.setattr(builder.tensorrt_runtime, "version", lambda: "11.4.0")
+    monkeypatch.setattr(Flavour, "version", lambda _: "11.4.0")
     monkeypatch.setattr(builder.cuda, "open_device", absent)
     if missing == "TensorRT":
-        monkeypatch.setattr(builder.tensorrt_runtime, "version", absent)
+        monkeypatch.setattr(Flavour, "version", absent)
     with open_build_host() as (host, error):
         assert host is None
         assert missing in str(error)
@@ -42,7 +43,7 @@ def test_an_opened_host_is_closed_whatever_happens(monkeypatch: pytest.MonkeyPat
             closed.append(self)
 
     device = Device()
-    monkeypatch.setattr(builder.tensorrt_runtime, "version", lambda: "11.4.0")
+    monkeypatch.setattr(Flavour, "version", lambda _: "11.4.0")
     monkeypatch.setattr(builder.cuda, "open_device", lambda: device)
     with pytest.raises(ValueError, match="anything"), open_build_host() as (host, error):
         assert error is None

@@ -88,13 +88,20 @@ def test_without_the_library_the_remedy_is_its_extra(block: ir.Model) -> None:
 
 
 def test_a_damaged_library_is_said(block: ir.Model, tmp_path: Path) -> None:
-    broken = tmp_path / "onnxruntime_ep_nv_tensorrt_rtx"
-    broken.mkdir()
-    for name in ("__init__.py", "libtensorrt_rtx.so.1.7.1"):
-        (broken / name).write_text("")
+    for name in (
+        "onnxruntime_ep_nv_tensorrt_rtx/__init__.py",
+        "onnxruntime_ep_nv_tensorrt_rtx/libtensorrt_rtx.so.1.7.1",
+        "onnxruntime_ep_nv_tensorrt_rtx/libtensorrt_onnxparser_rtx.so.1.7.1",
+        "tensorrt_rtx_bindings/__init__.py",
+        "tensorrt_rtx_cu13_bindings-1.7.1.116.dist-info/METADATA",
+    ):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    facts = tmp_path / "tensorrt_rtx_cu13_bindings-1.7.1.116.dist-info" / "METADATA"
+    facts.write_text("Name: tensorrt-rtx-cu13-bindings\nVersion: 1.7.1.116\n")
     ours = os.pathsep.join([str(tmp_path), *map(str, rtx.OURS)])
     with (
         Judge({**os.environ, "PYTHONPATH": ours}) as judge,
-        pytest.raises(HostError, match=r"cannot be loaded here .*libtensorrt_rtx"),
+        pytest.raises(HostError, match=r"cannot be loaded .*libtensorrt_rtx"),
     ):
         judge.ask(Question(data(block)))

@@ -42,9 +42,8 @@ class Config:
 
 
 @pytest.fixture
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> TimingCache:
-    monkeypatch.setattr(timing_cache, "version", lambda: "11.4.0")
-    return TimingCache.of(GPU, tmp_path)
+def cache(tmp_path: Path) -> TimingCache:
+    return TimingCache.of(GPU, "11.4.0", tmp_path)
 
 
 def test_a_file_is_of_one_tensorrt_and_one_gpu(
@@ -52,7 +51,7 @@ def test_a_file_is_of_one_tensorrt_and_one_gpu(
 ) -> None:
     assert cache.path == tmp_path / "tensorrt-11.4.0-NVIDIA-H100-80GB-HBM3-sm9-0.cache"
     monkeypatch.setattr(timing_cache, "user_cache", lambda: tmp_path / "of the user")
-    assert TimingCache.of(GPU, None).path.parent == tmp_path / "of the user" / "timing"
+    assert TimingCache.of(GPU, "11.4.0", None).path.parent == tmp_path / "of the user" / "timing"
 
 
 def test_the_first_build_starts_empty_and_its_times_are_kept(cache: TimingCache) -> None:
