@@ -14,12 +14,16 @@ from resnet_convert.graph.fold import fold
 from resnet_convert.graph.half import halve
 from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.trace import trace
-from resnet_convert.tensorrt import judge_process
+from resnet_convert.tensorrt.build_options import BuildOptions
+from resnet_convert.tensorrt.engine import build
 from resnet_convert.tensorrt.verdict import DEFAULT_TARGETS
 from resnet_serve import weights
 from resnet_serve.architectures import find
 from resnet_serve.cuda.nvidia_smi import gpus
 from resnet_serve.errors import HostError
+from resnet_serve.runtimes.profiles import Profile
+from resnet_serve.runtimes.tensorrt_flavours import TENSORRT_RTX
+from resnet_serve.runtimes.tensorrt_log import Log
 
 pytestmark = pytest.mark.gpu
 SUPPORTED = {f"{target[2:-1]}.{target[-1]}" for target in DEFAULT_TARGETS}  # "SM89": 8.9
@@ -31,8 +35,8 @@ def rtx() -> Any:
     if not gpus():
         pytest.skip("this host has no GPU")
     try:
-        return judge_process.load_library()
-    except (HostError, OSError) as missing:
+        return TENSORRT_RTX.library()
+    except HostError as missing:
         pytest.skip(str(missing))
 
 
@@ -42,29 +46,15 @@ def plan(rtx: Any) -> bytes:
     model = trace(weights.load("digits", find("resnet20")).network(), (3, 32, 32)).model
     fold(model)
     halve(model, "fp16")
-    log = judge_process.make_log(rtx)
-    builder = rtx.Builder(log)
-    network = builder.create_network(1 << int(rtx.NetworkDefinitionCreationFlag.STRONGLY_TYPED))
-    parser = rtx.OnnxParser(network, log)
-    assert parser.parse(serialize(model)), log.errors
-    config = builder.create_builder_config()
-    config.num_compute_capabilities = len(DEFAULT_TARGETS)
-    for index, target in enumerate(DEFAULT_TARGETS):
-        config.set_compute_capability(getattr(rtx.ComputeCapability, target), index)
-    profile = builder.create_optimization_profile()
-    image = network.get_input(0)
-    profile.set_shape(image.name, *((size, *tuple(image.shape)[1:]) for size in (1, 4, 8)))
-    config.add_optimization_profile(profile)
-    built = builder.build_serialized_network(network, config)
-    assert built is not None, log.errors
-    return bytes(built)
+    options = BuildOptions((Profile(1, 4, 8),))
+    return build(serialize(model), options, tuple(sorted(SUPPORTED)), flavour=TENSORRT_RTX).plan
 
 
 def test_the_header_says_whether_this_gpu_can_run_it(
     rtx: Any, plan: bytes, record_property: Any
 ) -> None:
-    log = judge_process.make_log(rtx)
-    runtime = rtx.Runtime(log)
+    log = Log(TENSORRT_RTX)
+    runtime = rtx.Runtime(log.logger)
     assert runtime.engine_header_size == HEADER_BYTES
     validity, reasons = runtime.get_engine_validity(plan[:HEADER_BYTES])
     capability = gpus()[0].compute_capability
@@ -80,6 +70,6 @@ def test_the_header_says_whether_this_gpu_can_run_it(
 
 
 def test_damage_to_the_header_is_noticed(rtx: Any, plan: bytes) -> None:
-    runtime = rtx.Runtime(judge_process.make_log(rtx))
+    runtime = rtx.Runtime(Log(TENSORRT_RTX).logger)
     validity, _ = runtime.get_engine_validity(bytes(HEADER_BYTES))
     assert validity == rtx.EngineValidity.INVALID
