@@ -23,12 +23,13 @@ if TYPE_CHECKING:
 
 
 class Errors(Protocol):
-    """The newest error that a TensorRT called `title` has logged; "" when there is none."""
+    """What a TensorRT, called `title`, has logged."""
 
     title: str
 
     @property
-    def last_error(self) -> str: ...
+    def last_error(self) -> str:
+        """The newest error; "" when there is none."""
 
 
 def refused(what: str, log: Errors) -> HostError:
