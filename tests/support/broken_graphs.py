@@ -96,6 +96,18 @@ def opset(number: int) -> Change:
     return change
 
 
+def declared(name: str, change: Change) -> Change:
+    """Change a constant, and let the graph declare it as it was before."""
+
+    def changed(model: ir.Model) -> None:
+        value = model.graph.initializers[name]
+        before = value.type, value.shape
+        change(model)
+        value.type, value.shape = before
+
+    return changed
+
+
 def foreign_import(model: ir.Model) -> None:
     model.graph.opset_imports["com.microsoft"] = 1
 
@@ -152,6 +164,18 @@ def outside_the_file(model: ir.Model) -> None:
     )
 
 
+def infinite_weights(model: ir.Model) -> None:
+    """A classifier that stays floating, one of whose weights is infinite."""
+    layer = node(model, "fc")
+    given = layer.inputs[0].producer()
+    layer.replace_input_with(0, given.inputs[0].producer().inputs[0])
+    for each in (given, given.inputs[0].producer()):
+        model.graph.remove(each, safe=True)
+    weights = np.ones((5, 4), np.float16)
+    weights[0, 0] = np.inf
+    layer.replace_input_with(1, initializer(model.graph, "again", weights))
+
+
 def byte_arithmetic(model: ir.Model) -> None:
     image = model.graph.inputs[0]
     image.type = ir.TensorType(ir.DataType.UINT8)
@@ -165,6 +189,12 @@ BROKEN: dict[str, tuple[str, str, Change]] = {
     "zero point 3": ("T1", "block_conv1", replace("b.zero", lambda _: np.int8(3))),
     "UINT8": ("T1", "block_conv1", uint8_grid),
     "no zero point means UINT8": ("T1", "block_conv1", no_zero_point),
+    "UINT8 zero point 0": ("T1", "block_conv1", replace("b.zero", np.uint8)),
+    "UINT8 zero point 0, declared INT8": (
+        "T1",
+        "block_conv1",
+        declared("b.zero", replace("b.zero", np.uint8)),
+    ),
     "computed zero point": ("T1", "block_conv1", computed_zero_point),
     "QLinearConv": ("T2", "extra", other_integers("QLinearConv")),
     "ConvInteger": ("T2", "extra", other_integers("ConvInteger")),
@@ -173,6 +203,7 @@ BROKEN: dict[str, tuple[str, str, Change]] = {
     "computed scale": ("T3", "block_conv1", computed_scale),
     "negative scale": ("T3", "block_conv1", replace("b.scale", lambda s: -s)),
     "scale of zero": ("T3", "block_conv1", replace("b.scale", lambda s: 0 * s)),
+    "NaN as a scale": ("T3", "block_conv1", replace("b.scale", lambda s: s * np.float16("nan"))),
     "infinite scale": ("T3", "block_conv1", replace("b.scale", lambda s: s * np.float16("inf"))),
     "one dead weight scale": (
         "T3",
@@ -185,16 +216,22 @@ BROKEN: dict[str, tuple[str, str, Change]] = {
         replace("block_conv1.weight.scale", lambda s: s[:3]),
     ),
     "activations per channel": ("T3", "block_conv1", scale_per_channel_of_an_activation),
+    "scale of shape [1]": ("T3", "block_conv1", replace("b.scale", lambda s: s.reshape(1))),
     "weights along axis 1": ("T4", "block_conv1", weights_along_the_inputs),
     "weights along the default axis": ("T4", "block_conv1", weights_along_the_default_axis),
     "weights per tensor": ("T4", "block_conv1", one_scale_for_all_weights),
     "INT32 bias": ("T5", "block_conv1", quantized_bias),
-    "opset 12": ("T6", "graph", opset(12)),
-    "opset 25": ("T6", "graph", opset(25)),
+    "opset 6": ("T6", "graph", opset(6)),
+    "opset 26": ("T6", "graph", opset(26)),
     "FP16 scales at opset 18": ("T6", "conv1", opset(18)),
     "another domain": ("T6", "graph", foreign_import),
     "an operator of another domain": ("T6", "graph", foreign_operator),
     "FP32 bias among FP16": ("T10", "block_conv1", float_bias),
+    "FP32 scale among FP16, declared FP16": (
+        "T10",
+        "block_conv1",
+        declared("b.scale", replace("b.scale", lambda s: s.astype(np.float32))),
+    ),
     "FP16 logits": ("T10", "fc.fp16", half_logits),
     "FP16 input": ("T10", "image", half_input),
     "open height": ("T11", "image", open_height),
@@ -204,4 +241,7 @@ BROKEN: dict[str, tuple[str, str, Change]] = {
     "dilated pool": ("T12", "block_relu", dilated_pool),
     "external data": ("T12", "b2", outside_the_file),
     "UINT8 arithmetic": ("T14", "planes", byte_arithmetic),
+    "NaN in a bias": ("T15", "block_conv1", replace("b2", lambda b: b * np.float16("nan"))),
+    "infinity in a bias": ("T15", "fc", replace("b7", lambda b: b + np.float16("inf"))),
+    "infinity in floating weights": ("T15", "fc", infinite_weights),
 }

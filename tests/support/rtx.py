@@ -8,13 +8,16 @@ a child of the tests, because a graph can end it.
 from __future__ import annotations
 
 import os
+import re
 import sys
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
 from kept import ROOT, install, kept
 
 from resnet_convert.tensorrt.judge import Judge
+from resnet_convert.tensorrt.verdict import Verdict
 
 BINDINGS = "1.7.1.116"
 # The versions belong together: 0.5.0 bundles the libraries of 1.7.1.
@@ -44,3 +47,43 @@ def environment() -> dict[str, str]:
 def judge() -> Judge:
     """The one judge of this test process; its child ends with the process."""
     return Judge(environment(), longest_s=300)
+
+
+@dataclass(frozen=True)
+class Built:
+    """One layer of the builder's list: its kind, types in and out, and the ONNX nodes in it."""
+
+    name: str
+    kind: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    nodes: tuple[str, ...]
+
+
+_LAYER = re.compile(
+    r"^Name: (?P<name>.*?), LayerType: (?P<kind>\w+), Inputs: \[(?P<inputs>.*?)\], "
+    r"Constants: \[.*?\], Outputs: \[(?P<outputs>.*?)\], TacticName: .*, Metadata: (?P<nodes>.*)$",
+    re.MULTILINE,
+)
+_KINDS = ("correlation", "gemm", "runtime_fusion")  # that multiply by weights
+
+
+def layers(verdict: Verdict) -> list[Built]:
+    """The layers as the builder lists them in its log; read here apart from the product's code."""
+    return [
+        Built(
+            found["name"],
+            found["kind"],
+            tuple(re.findall(r"Datatype: (\w+)", found["inputs"])),
+            tuple(re.findall(r"Datatype: (\w+)", found["outputs"])),
+            tuple(re.findall(r"\[ONNX Layer: ([^\]]+)\]", found["nodes"])),
+        )
+        for found in _LAYER.finditer(verdict.layers)
+    ]
+
+
+def computed(verdict: Verdict, node: str) -> Built | None:
+    """The layer that multiplies for a Conv or Gemm of this name."""
+    return next(
+        (each for each in layers(verdict) if each.kind in _KINDS and node in each.nodes), None
+    )

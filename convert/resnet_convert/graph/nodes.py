@@ -201,20 +201,29 @@ def layer_of(node: ir.Node) -> str:
     return str(node.name)
 
 
+def dtype_of(value: ir.Value | None) -> ir.DataType | None:
+    """The type of a tensor: of a constant its own, whatever the graph declares; None if unknown."""
+    if value is None:
+        return None
+    return value.dtype if value.const_value is None else value.const_value.dtype
+
+
 def element_types(graph: ir.Graph) -> dict[ir.Value, ir.DataType | None]:
     """The type of every tensor, whatever the graph's annotations say.
 
-    Inputs and initializers have their own; a Cast, Q or DQ names the type of its output; every
-    other operator passes on that of its first input. None where it cannot be derived.
+    Inputs and initializers have their own; a Cast names the type of its output, a Q has that of its
+    zero point, a DQ that of its scale; every other operator passes on that of its first input. None
+    where it cannot be derived.
     """
-    types = {value: value.dtype for value in (*graph.inputs, *graph.initializers.values())}
+    types = {value: dtype_of(value) for value in (*graph.inputs, *graph.initializers.values())}
     for node in graph:
         given = [None if value is None else types.get(value) for value in node.inputs]
         found = given[0] if given else None
         if node.op_type == "Cast":
             found = ir.DataType(node.attributes["to"].as_int())
         elif node.op_type == "QuantizeLinear":
-            found = given[2] if len(given) > 2 else ir.DataType.UINT8
+            named = node.attributes.get_int("output_dtype") or ir.DataType.UINT8
+            found = given[2] if node.inputs[2:] and node.inputs[2] else ir.DataType(named)
         elif node.op_type == "DequantizeLinear":
             found = given[1]
         elif node.op_type == "Shape":

@@ -3,8 +3,8 @@
 | module | role |
 |---|---|
 | `rules` | what a rule and a violation are; `check` a graph, `refuse` it |
-| `tensorrt` | rules T1–T14: what TensorRT refuses, or silently builds slow or wrong |
-| `cpu` | rules C1–C9: what keeps u8 × s8 graphs in integers |
+| `tensorrt` | rules T1–T15: what TensorRT refuses, or silently builds slow or wrong |
+| `cpu` | rules C1–C10: what keeps u8 × s8 graphs in integers |
 | `placement` | rules on where Q/DQ pairs are, which both tables use |
 
 Imports `graph/`.

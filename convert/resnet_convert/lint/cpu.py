@@ -13,6 +13,7 @@ C6  Biases are s32, with scale(input)·scale(weight) to the bit.
 C7  MaxPool, Flatten, Slice, Transpose and the like between two pairs have one grid on both sides.
 C8  Outputs are FP32, and are not written by a DequantizeLinear.
 C9  Every Q is followed by its DQs, on the same grid.
+C10 Weights and biases are finite numbers.
 Reference: ONNX Runtime, "Quantize ONNX models" (QDQ format), and its selectors
 (`core/optimizer/qdq_transformer/selectors_actions`).
 """
@@ -23,11 +24,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnet_convert.graph.initializers import array_of
 from resnet_convert.graph.nodes import (
     WEIGHTED,
     dequantizer,
+    dtype_of,
     element_types,
     joins_images,
     layer_of,
@@ -54,18 +57,18 @@ def _activations(model: ir.Model) -> Iterator[Breach]:
             yield layer_of(node), "its scale or its zero point is not a constant"
             continue
         numbers = array_of(scale).astype(np.float64)
-        if zero.dtype != ir.DataType.UINT8:
-            yield layer_of(node), f"its activations are {zero.dtype}, not UINT8"
+        if dtype_of(zero) != ir.DataType.UINT8:
+            yield layer_of(node), f"its activations are {dtype_of(zero)}, not UINT8"
         elif numbers.size != 1:
             yield layer_of(node), "its activations have a scale per channel, not one"
-        elif not (np.isfinite(numbers).all() and numbers.item() > 0):
+        elif not _positive(numbers):
             yield layer_of(node), "its scale is not a positive, finite number"
 
 
 def _weights(model: ir.Model) -> Iterator[Breach]:
     for node, _, weight, _ in _quantized(model):
         stored, scale, zero = weight.inputs[:3]
-        if stored is None or stored.const_value is None or stored.dtype != ir.DataType.INT8:
+        if stored is None or stored.const_value is None or dtype_of(stored) != ir.DataType.INT8:
             yield str(node.name), "its weights are not stored as INT8"
             continue
         integers = array_of(stored)
@@ -76,6 +79,12 @@ def _weights(model: ir.Model) -> Iterator[Breach]:
         count = 0 if scale is None or scale.const_value is None else scale.const_value.size
         if count != len(integers) or weight.attributes.get_int("axis") != 0:
             yield str(node.name), "its weights have no scale per output channel"
+        elif scale is not None and not _positive(array_of(scale)):
+            yield str(node.name), "a scale of its weights is not a positive, finite number"
+
+
+def _positive(numbers: NDArray[np.float32] | NDArray[np.float64]) -> bool:
+    return bool((np.isfinite(numbers) & (numbers > 0)).all())
 
 
 def _inputs(model: ir.Model) -> Iterator[Breach]:
@@ -108,7 +117,7 @@ def _biases(model: ir.Model) -> Iterator[Breach]:
             continue
         stored, scale, zero = bias.inputs[:3]
         factors = (given.inputs[1], weight.inputs[1], scale)
-        if stored is None or stored.dtype != ir.DataType.INT32:
+        if dtype_of(stored) != ir.DataType.INT32:
             yield str(node.name), "its bias is not INT32"
         elif zero is not None and array_of(zero).any():
             yield str(node.name), "its bias has zero points other than zero"
@@ -162,5 +171,6 @@ RULES = RuleSet(
         Rule("C7", _moved, _REPORT),
         Rule("C8", _outputs, _REPORT),
         Rule("C9", placement.paired, _REPORT),
+        Rule("C10", placement.finite, "Train the network again: its weights are damaged."),
     ),
 )

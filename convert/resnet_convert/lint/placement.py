@@ -16,6 +16,7 @@ from resnet_convert.graph.nodes import (
     WEIGHTED,
     before_pair,
     dequantizer,
+    dtype_of,
     layer_of,
     qdq_nodes,
     quantizer,
@@ -30,6 +31,10 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 else:
     ir = optional("onnx_ir", extra="convert")
+
+
+# Operators whose constants were trained.
+PARAMETERIZED = WEIGHTED | {"BatchNormalization", "ConvTranspose", "MatMul", "PRelu"}
 
 
 def both_sides(model: ir.Model) -> Iterator[Breach]:
@@ -89,6 +94,20 @@ def paired(model: ir.Model) -> Iterator[Breach]:
                 yield layer_of(node), "is read through a DequantizeLinear without its Q"
 
 
+def finite(model: ir.Model) -> Iterator[Breach]:
+    """Weights, biases and the constants of normalizations are numbers, none NaN or infinite."""
+    for node in model.graph:
+        if node.op_type not in PARAMETERIZED:
+            continue
+        for value in map(before_pair, node.inputs):
+            if value is None or value.const_value is None:
+                continue
+            if isinstance(value.const_value, ir.ExternalTensor):
+                continue  # its file may be missing
+            if not np.isfinite(array_of(value)).all():
+                yield str(node.name), f"{value.name} contains NaN or infinity"
+
+
 def floating_outputs(
     model: ir.Model, types: Mapping[ir.Value, ir.DataType | None]
 ) -> Iterator[Breach]:
@@ -116,8 +135,7 @@ def _fusing_additions(model: ir.Model) -> Iterator[tuple[ir.Node, list[int]]]:
 
 
 def _stored_type(node: ir.Node) -> ir.DataType | None:
-    zero = node.inputs[2] if len(node.inputs) > 2 else node.inputs[0]
-    return None if zero is None else zero.dtype
+    return dtype_of(node.inputs[2] if len(node.inputs) > 2 else node.inputs[0])
 
 
 def same_grid(first: ir.Node, second: ir.Node) -> bool:
@@ -132,7 +150,7 @@ def _same(one: ir.Value | None, other: ir.Value | None) -> bool:
         return one is other
     if not _constant((one, other)):
         return False
-    return one.dtype == other.dtype and np.array_equal(array_of(one), array_of(other))
+    return dtype_of(one) == dtype_of(other) and np.array_equal(array_of(one), array_of(other))
 
 
 def _constant(values: Iterable[ir.Value]) -> bool:

@@ -4,18 +4,23 @@ TensorRT refuses some of the breaches, with the parser's message, and builds a s
 from the others without a warning.
 T1   Q/DQ pairs are symmetric INT8 or FP8: zero points of zero.
 T2   Integers come from Q/DQ pairs only, not from operators such as QLinearConv.
-T3   Scales are positive constants: one of an activation, one per channel of stored weights.
+T3   Scales are positive constants: one scalar of an activation, one per channel of weights.
 T4   Weights have a scale per output channel, axis 0.
 T5   Biases are floating-point constants.
-T6   Opset 13 to 24 of ONNX's own operators; 19 and up where the scales are 16 bits.
+T6   Opset 7 to 25 of ONNX's own operators; 13 and up where scales are per channel, 19 and up where
+     they have 16 bits.
 T7   A Conv or Gemm has both its input and its weights quantized, in one type, or neither.
 T8   Of the Add that quantized convolutions end in, exactly one operand carries a pair.
 T9   No pair between a Conv or an Add and its ReLU; an Add's pair is on the shortcut.
 T10  No operator mixes floating types; inputs are UINT8 or FP32, outputs FP32.
 T11  Every dimension of inputs and outputs is fixed, except the batch.
-T12  Only operators that the tracer writes, without functions, dilated pools and external data.
+T12  Only operators that TensorRT is known to take, without functions, dilated pools and external
+     data.
 T13  Every Q is followed by its DQs, on the same grid.
 T14  UINT8 pixels are cast before anything is computed from them.
+T15  Weights and biases are finite numbers.
+What TensorRT-RTX 1.7's real parser and builder make of graphs that break each rule is the table of
+`tests/convert/lint/test_real_parser.py`.
 References: TensorRT developer guide ("Working with Quantized Types", "Q/DQ Layer-Placement
 Recommendations", "Strongly Typed Networks"), onnx-tensorrt's operators.md (TensorRT 10.15) and the
 checks of its QuantizeLinear and DequantizeLinear importer.
@@ -27,6 +32,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnet_convert.graph.initializers import array_of
 from resnet_convert.graph.nodes import (
@@ -37,7 +43,9 @@ from resnet_convert.graph.nodes import (
     POOLS,
     REPEATING,
     WEIGHTED,
+    before_pair,
     dequantizer,
+    dtype_of,
     element_types,
     layer_of,
     qdq_nodes,
@@ -54,15 +62,21 @@ else:
 
 GRIDS = frozenset({"INT8", "FLOAT8E4M3FN"})
 FLOATS = frozenset({"FLOAT", "FLOAT16", "BFLOAT16"})
-OPSETS = range(13, 25)
+_NARROW = frozenset({"FLOAT16", "BFLOAT16", "FLOAT8E4M3FN"})
+OPSETS = range(7, 26)
+FOR_PAIRS, FOR_CHANNEL_SCALES = 10, 13  # the first opsets with QuantizeLinear, and with its axis
 OTHER_INTEGER_OPERATORS = frozenset(
     {"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"}
 )
+# Beside what the tracer writes: seen built by TensorRT-RTX 1.7's real parser and builder.
+TAKEN = frozenset(
+    {"Cast", "Concat", "Dropout", "Gather", "Gelu", "GlobalMaxPool", "GroupNormalization"}
+    | {"HardSwish", "Identity", "Mish", "RMSNormalization", "Round", "Shape", "Softsign", "Tan"}
+    | {"ThresholdedRelu", "Tile"}
+)
 OPERATORS = (WEIGHTED | COMPUTING | FUNCTIONS | POOLS | MOVING | REPEATING | PAIR) | {
     "BatchNormalization",
-    "Cast",
-    "Concat",
-    "Shape",
+    *TAKEN,
 }
 
 
@@ -90,26 +104,32 @@ def _pairs_only(model: ir.Model) -> Iterator[Breach]:
 
 def _scales(model: ir.Model) -> Iterator[Breach]:
     for node in qdq_nodes(model):
-        given, scale = node.inputs[:2]
+        scale = node.inputs[1]
         if scale is None or scale.const_value is None:
             yield layer_of(node), "its scale is computed, not constant"
             continue
         numbers = array_of(scale).astype(np.float64)
         if not (np.isfinite(numbers) & (numbers > 0)).all():
             yield layer_of(node), "its scale is not a positive, finite number"
-        stored = given is not None and given.is_initializer()
-        if numbers.size != 1 and not stored:
+        weights = _constant_behind(node)
+        if weights is None and numbers.size != 1:
             yield layer_of(node), "its activations have a scale per channel; TensorRT allows one"
-        elif numbers.size != 1 and not _covers_axis(node, numbers.shape):
+        elif weights is None and numbers.shape:
+            sides = list(numbers.shape)
+            yield layer_of(node), f"the scale of its activations has the shape {sides}, not []"
+        elif weights is not None and numbers.size != 1 and not _covers_axis(node, weights, numbers):
             yield layer_of(node), f"its {numbers.size} scales are not one per channel"
 
 
-def _covers_axis(node: ir.Node, shape: tuple[int, ...]) -> bool:
-    sides = node.inputs[0].shape if node.inputs[0] is not None else None
-    axis = _axis(node)
-    if sides is None or not -len(sides) <= axis < len(sides):
-        return False
-    return shape == (sides[axis],)
+def _constant_behind(node: ir.Node) -> ir.Value | None:
+    """The constant that a Q or DQ rounds: stored as integers, or floating in front of its Q."""
+    value = before_pair(node.inputs[0])
+    return value if value is not None and value.const_value is not None else None
+
+
+def _covers_axis(node: ir.Node, weights: ir.Value, scales: NDArray[np.float64]) -> bool:
+    sides, axis = array_of(weights).shape, _axis(node)
+    return -len(sides) <= axis < len(sides) and scales.shape == (sides[axis],)
 
 
 def _axis(node: ir.Node) -> int:
@@ -121,11 +141,11 @@ def _weights(model: ir.Model) -> Iterator[Breach]:
     for node in model.graph:
         stored = dequantizer(node.inputs[1]) if node.op_type in WEIGHTED else None
         scale = None if stored is None else stored.inputs[1]
-        if stored is None or scale is None or stored.inputs[0] is None:
+        weights = None if stored is None else _constant_behind(stored)
+        if stored is None or scale is None or weights is None:
             continue
-        sides = stored.inputs[0].shape
         count = 1 if scale.const_value is None else scale.const_value.size
-        if count == 1 and sides is not None and sides[0] != 1:
+        if count == 1 and array_of(weights).shape[0] != 1:
             yield str(node.name), "its weights have one scale for all channels"
         elif count != 1 and _axis(stored) != 0:
             yield str(node.name), f"its weights are quantized along axis {_axis(stored)}, not 0"
@@ -134,7 +154,7 @@ def _weights(model: ir.Model) -> Iterator[Breach]:
 def _biases(model: ir.Model) -> Iterator[Breach]:
     for node in model.graph:
         bias = node.inputs[2] if node.op_type in WEIGHTED and len(node.inputs) > 2 else None
-        if bias is not None and (bias.producer() is not None or str(bias.dtype) not in FLOATS):
+        if bias is not None and (bias.producer() is not None or str(dtype_of(bias)) not in FLOATS):
             yield str(node.name), "its bias is not a floating-point constant"
 
 
@@ -150,10 +170,19 @@ def _opset(model: ir.Model) -> Iterator[Breach]:
         yield "graph", f"opset {opset} is outside {OPSETS[0]} to {OPSETS[-1]}"
     elif opset < FOR_FP16_SCALES[0]:
         for node in qdq_nodes(model):
-            kinds = {str(value.dtype) for value in node.inputs[1:] if value is not None}
-            if kinds & {"FLOAT16", "BFLOAT16", "FLOAT8E4M3FN"}:
-                yield layer_of(node), f"its Q/DQ pair needs opset {FOR_FP16_SCALES[0]}"
+            needed = _opset_of_pair(node)
+            if opset < needed:
+                yield layer_of(node), f"its Q/DQ pair needs opset {needed}"
                 break
+
+
+def _opset_of_pair(node: ir.Node) -> int:
+    """The first opset whose QuantizeLinear and DequantizeLinear take these scales."""
+    if {str(dtype_of(value)) for value in node.inputs[1:]} & _NARROW:
+        return FOR_FP16_SCALES[0]
+    scale = node.inputs[1]
+    per_channel = scale is not None and scale.const_value is not None and scale.const_value.size > 1
+    return FOR_CHANNEL_SCALES if per_channel else FOR_PAIRS
 
 
 def _types(model: ir.Model) -> Iterator[Breach]:
@@ -183,7 +212,10 @@ def _operators(model: ir.Model) -> Iterator[Breach]:
     for node in model.graph:
         known = node.op_type in OPERATORS | OTHER_INTEGER_OPERATORS
         if not known and node.domain in ("", "ai.onnx"):
-            yield str(node.name), f"{node.op_type} is not an operator that we write"
+            yield (
+                str(node.name),
+                f"{node.op_type} is not an operator that TensorRT is known to take",
+            )
         elif node.op_type in POOLS and set(node.attributes.get_ints("dilations") or [1]) != {1}:
             yield str(node.name), "TensorRT has no dilated pooling"
     for value in model.graph.initializers.values():
@@ -200,7 +232,6 @@ def _pixels(model: ir.Model) -> Iterator[Breach]:
 
 
 _CONVERT = "Convert the checkpoint with --target tensorrt."
-_REPORT = "This is a bug in our conversion to TensorRT; please report the architecture."
 RULES = RuleSet(
     "TensorRT",
     (
@@ -215,8 +246,9 @@ RULES = RuleSet(
         Rule("T9", placement.uninterrupted, "Move the pair behind the ReLU, or to the shortcut."),
         Rule("T10", _types, "Give all tensors one floating type, with FP32 outputs."),
         Rule("T11", _batch_only, "Fix every dimension except the batch."),
-        Rule("T12", _operators, _REPORT),
+        Rule("T12", _operators, "Replace it in the network, or use --target onnxruntime."),
         Rule("T13", placement.paired, "Keep Q and DQ together, with one scale."),
         Rule("T14", _pixels, "Cast the pixels before anything else."),
+        Rule("T15", placement.finite, "Train the network again: its weights are damaged."),
     ),
 )

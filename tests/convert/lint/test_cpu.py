@@ -159,9 +159,34 @@ def pair_of_two_grids(model: ir.Model) -> None:
     reader.replace_input_with(1, value)
 
 
+def infinite_weight_scale(model: ir.Model) -> None:
+    value = constant(model, "block_conv1.weight.scale")
+    assign(value, array_of(value) * np.float32("inf"))
+
+
+def declared_unsigned(model: ir.Model) -> None:
+    """Signed activations in a graph that declares them as they were before."""
+    value = constant(model, "b.zero")
+    before = value.type
+    assign(value, array_of(value).astype(np.int8))
+    value.type = before
+
+
+def nan_in_a_bias(model: ir.Model) -> None:
+    bias = initializer(model.graph, "own", np.full(4, np.nan, np.float32))
+    layer = node(model, "block_conv1")
+    layer.replace_input_with(2, bias)
+
+
 BREACHES: dict[str, list[Callable[[ir.Model], None]]] = {
-    "C1": [signed_activations, scale_of_zero, scale_per_channel],
-    "C2": [unsigned_weights, least_weight, weights_off_zero, one_scale_for_all],
+    "C1": [signed_activations, declared_unsigned, scale_of_zero, scale_per_channel],
+    "C2": [
+        unsigned_weights,
+        least_weight,
+        weights_off_zero,
+        one_scale_for_all,
+        infinite_weight_scale,
+    ],
     "C3": [floating_input],
     "C4": [a_second_reader],
     "C5": [floating_operand],
@@ -169,11 +194,12 @@ BREACHES: dict[str, list[Callable[[ir.Model], None]]] = {
     "C7": [moved_to_another_grid],
     "C8": [rounded_output],
     "C9": [pair_of_two_grids],
+    "C10": [nan_in_a_bias],
 }
 
 
 def test_the_rules_are_those_of_the_docstring_and_all_are_broken_here() -> None:
-    numbers = re.findall(r"^(C\d+)  ", cpu.__doc__ or "", re.MULTILINE)
+    numbers = re.findall(r"^(C\d+) ", cpu.__doc__ or "", re.MULTILINE)
     assert numbers == [rule.number for rule in cpu.RULES.rules] == list(BREACHES)
 
 
