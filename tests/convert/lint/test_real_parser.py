@@ -141,7 +141,7 @@ def judged(model: ir.Model) -> Verdict:
 def types(verdict: Verdict) -> dict[str, str]:
     """The type in which each layer reads and writes, by the builder's list.
 
-    "generated" where its arithmetic is part of a generated kernel, as for a floating Gemm this small.
+    "generated" where a generated kernel does it, as for a floating Gemm this small.
     """
     found = {name: rtx.computed(verdict, name) for name in INT8}
     return {
