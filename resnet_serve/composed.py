@@ -11,7 +11,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_serve.passport import ComposedPassport, MemberFacts, Passport
+from resnet_serve.passport import (
+    FILE_NAME,
+    ComposedPassport,
+    EngineState,
+    MemberFacts,
+    Passport,
+    read,
+)
 from resnet_serve.triton import versions
 from resnet_serve.triton.versions import Deployed
 
@@ -54,6 +61,20 @@ def files(deployed: Deployed) -> Iterator[tuple[str, Path, str]]:
     for member in passport.members:
         path = repository / member.name / str(member.version) / average.file
         yield f"member {member.name}", path, member.sha256
+
+
+def unbuilt(deployed: Deployed) -> Iterator[tuple[str, Path]]:
+    """The members whose TensorRT plan is not built yet: name, and directory of the version.
+
+    Raises `InputFileError` for a member whose passport cannot be read.
+    """
+    repository = deployed.path.parent.parent
+    for member in members(deployed.passport):
+        path = repository / member.name / str(member.version)
+        if member.engine is not None and (
+            read(path / FILE_NAME).engine_state is EngineState.NOT_BUILT
+        ):
+            yield member.name, path
 
 
 def outdated(found: Sequence[Deployed]) -> list[Outdated]:

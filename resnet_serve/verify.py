@@ -162,6 +162,7 @@ def _checks(deployed: Deployed, machine: Machine) -> Iterator[_Row]:
     if composed.members(deployed.passport):
         for subject, path, sha256 in composed.files(deployed):
             yield _file(subject, path.parent, path.name, sha256)
+        yield from _unbuilt(deployed)
         return
     yield _file("model", deployed.path, model.file, model.sha256)
     if engine is None:
@@ -175,6 +176,16 @@ def _checks(deployed: Deployed, machine: Machine) -> Iterator[_Row]:
         yield "plan", "differs", "the plan is not built yet", _BUILD_HERE
     else:
         yield _some_gpu(machine)
+
+
+def _unbuilt(deployed: Deployed) -> Iterator[_Row]:
+    """A composed model is served when the plans of its members are built."""
+    try:
+        for name, path in composed.unbuilt(deployed):
+            remedy = _BUILD_HERE.format(path=path)
+            yield f"plan of {name}", "differs", "the plan is not built yet", remedy
+    except InputFileError as error:
+        yield "members", "damaged", str(error), _DEPLOY_AGAIN
 
 
 def _file(subject: str, folder: Path, name: str, sha256: str) -> _Row:

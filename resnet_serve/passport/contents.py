@@ -8,6 +8,7 @@ from typing import Any
 
 from resnet_serve.activation import Activation
 from resnet_serve.parity.numerics import Numerics
+from resnet_serve.passport.engine import EngineState
 from resnet_serve.passport.facts import Facts
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.weights.assumptions import Assumption
@@ -123,7 +124,11 @@ class CropFacts(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class MemberFacts(Facts):
-    """A member of a composed model, at the version that it was proved with."""
+    """A member of a composed model, at the version that it was proved with.
+
+    `engine` is where its TensorRT engine was then, None without one; `emulated` says that the gate
+    ran its graph in ONNX Runtime in the place of that engine.
+    """
 
     name: str
     version: int
@@ -133,3 +138,5 @@ class MemberFacts(Facts):
     target: str
     weights_sha256: str
     preprocessing: Preprocessing
+    engine: EngineState | None = None
+    emulated: bool = False

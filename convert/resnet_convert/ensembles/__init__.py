@@ -3,6 +3,7 @@
 | module | role |
 |---|---|
 | `members` | deployed models that are to be composed |
+| `execution` | what runs a member in the gate: its file, its plan, or an emulation |
 | `average` | the ONNX model that averages |
 | `composition` | the views of an image, who sees each, and the PyTorch reference of the average |
 | `deployment` | the Triton models of a composition and its passport |

@@ -8,7 +8,7 @@ a conversion, on averaged probabilities, with the loosest of the members' budget
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -111,7 +111,9 @@ def _compose(
     model_file.check(model, where=f"{composition.name}_average")
     threads = host.cores()
     with log.stage(StageName.PARITY) as say, Composed(composition, model, threads) as files:
-        runtime = ", ".join(dict.fromkeys(m.passport.target for m in composition.members))
+        runtime = ", ".join(dict.fromkeys(each.runtime for each in files.executions.values()))
+        emulated = {name: each.emulated for name, each in files.executions.items() if each.emulated}
+        log.warn(_emulation(emulated))
         found = compare(
             ComposedReference(composition, threads),
             Candidate(files, runtime),
@@ -140,6 +142,7 @@ def _compose(
         measurements=found,
         verdict=verdict,
         average_sha256=durable.sha256(model),
+        emulated=frozenset(emulated),
         warnings=tuple(log.warnings),
         stages=tuple(log.stages),
         command=command,
@@ -148,6 +151,17 @@ def _compose(
         version, path = deploy(made, model, repository)
         say(f"{', '.join(composition.served)} version {version} in {repository.path}")
     return replace(made, version=version, path=path, stages=tuple(log.stages))
+
+
+def _emulation(reasons: Mapping[str, str]) -> str | None:
+    """The warning that engines did not run, with the reasons by member; None where none should."""
+    if not reasons:
+        return None
+    each = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
+    return (
+        "members emulated in ONNX Runtime from their graphs, their TensorRT engines never ran here "
+        f"({each})"
+    )
 
 
 def loosest(rows: Sequence[Budget]) -> Budget:

@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from resnet_convert.ensembles.execution import execute
 from resnet_convert.ensembles.members import Member, difference
 from resnet_convert.parity.reference import BATCH_SIZE, Outputs, to_input
 from resnet_serve.activation import Activation
@@ -135,14 +136,17 @@ class Composition:
 
 
 class Composed(RunnableModel):
-    """The files that will be served, in process; `run` takes `Views`, returns the average."""
+    """The files that will be served, in process; `run` takes `Views`, returns the average.
+
+    `executions` say by member what runs it, and whether that is an emulation.
+    """
 
     def __init__(self, composition: Composition, average: bytes, threads: int) -> None:
         self._composition = composition
         self._open = ExitStack()
+        self.executions = {member.name: execute(member, threads) for member in composition.members}
         self._members = {
-            member.name: self._open.enter_context(member.load(threads))
-            for member in composition.members
+            name: self._open.enter_context(each.model) for name, each in self.executions.items()
         }
         self._average = self._open.enter_context(onnxruntime_runtime.load(average, threads=1))
 

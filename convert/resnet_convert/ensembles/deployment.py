@@ -40,12 +40,16 @@ from resnet_serve.triton.versions import PREPROCESSING_FILE
 
 @dataclass(frozen=True)
 class ComposedModel:
-    """A composed model that was proved and deployed."""
+    """A composed model that was proved and deployed.
+
+    `emulated` are the members whose engines did not run while it was proved.
+    """
 
     composition: Composition
     measurements: Measurements
     verdict: Verdict
     average_sha256: str
+    emulated: frozenset[str]
     warnings: tuple[str, ...]
     stages: tuple[StageTime, ...]
     command: str
@@ -68,7 +72,9 @@ def stamp(made: ComposedModel) -> ComposedPassport:
         name=composition.name,
         kind=composition.kind,
         rule=composition.rule,
-        members=tuple(member.facts() for member in composition.members),
+        members=tuple(
+            member.facts(emulated=member.name in made.emulated) for member in composition.members
+        ),
         crops=None
         if composition.crops is None
         else CropFacts(scales=composition.crops.scales, per_scale=crops.PER_SCALE),

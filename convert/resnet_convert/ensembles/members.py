@@ -18,9 +18,9 @@ from resnet_serve.architectures import find
 from resnet_serve.checkpoints.reading import again
 from resnet_serve.datasets.class_labels.files import read_lines
 from resnet_serve.errors import InputFileError, UsageError
-from resnet_serve.passport import ConvertedPassport, MemberFacts
+from resnet_serve.passport import BuiltEngineFacts, ConvertedPassport, MemberFacts
 from resnet_serve.preprocessing import Preprocessing
-from resnet_serve.runtimes import RunnableModel, open_on_cpu
+from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import versions
 from resnet_serve.triton.config import LABELS_FILE
 from resnet_serve.triton.repository import Repository
@@ -66,11 +66,6 @@ class Member:
         """The model that decodes images for it."""
         return f"{self.name}_preprocess"
 
-    def load(self, threads: int) -> RunnableModel:
-        """The file that is served, in the runtime that serves it."""
-        model = (self.path / MODEL_FILE).read_bytes()
-        return open_on_cpu(self.passport.target, self.passport.precision, model, threads)
-
     def reference(self) -> nn.Module:
         """The PyTorch network it was made from; refuses weights that are not the same any more."""
         stated, module = self.passport.weights, self.passport.module
@@ -96,8 +91,11 @@ class Member:
             )
         return loaded.network()
 
-    def facts(self) -> MemberFacts:
-        """What the passport of the composed model keeps of it."""
+    def facts(self, *, emulated: bool) -> MemberFacts:
+        """What the passport of the composed model keeps of it.
+
+        `emulated` says that the gate ran its graph, and not its engine.
+        """
         return MemberFacts(
             name=self.name,
             version=self.version,
@@ -107,6 +105,8 @@ class Member:
             target=self.passport.target,
             weights_sha256=self.passport.weights.sha256,
             preprocessing=self.preprocessing,
+            engine=self.passport.engine_state,
+            emulated=emulated,
         )
 
 
@@ -132,23 +132,22 @@ def _open(repository: Repository, deployed: Deployed) -> Member:
     where = f"{name} version {deployed.version}"
     if not isinstance(passport, ConvertedPassport):
         raise UsageError(f"{name} is composed of others itself", remedy="Name its members instead.")
-    if passport.engine is not None:
-        raise UsageError(
-            f"{name} is served by TensorRT, and composed models are proved on the CPU",
-            remedy="Convert it with --target onnxruntime or openvino under another name.",
-        )
     if passport.head != CLASSIFIER:
         raise UsageError(
             f"{name} has the head {passport.head}, and only classifiers can be averaged",
             remedy="Convert it with --head classifier under another name.",
         )
-    file = deployed.path / MODEL_FILE
-    if not file.is_file() or durable.sha256(file) != passport.model.sha256:
-        raise InputFileError(
-            "is missing, or not the file that its passport describes",
-            where=file,
-            remedy="Convert it again.",
-        )
+    stated = {MODEL_FILE: passport.model.sha256}
+    if isinstance(passport.engine, BuiltEngineFacts):
+        stated[TARGETS[passport.target].model_file] = passport.engine.plan_sha256
+    for file, sha256 in stated.items():
+        path = deployed.path / file
+        if not path.is_file() or durable.sha256(path) != sha256:
+            raise InputFileError(
+                "is missing, or not the file that its passport describes",
+                where=path,
+                remedy="Convert it again.",
+            )
     labels = read_lines(repository.path / name / LABELS_FILE)
     if len(labels) != passport.classes:
         raise InputFileError(f"{len(labels)} labels for {passport.classes} classes", where=where)
