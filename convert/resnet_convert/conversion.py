@@ -11,7 +11,7 @@ from resnet_convert.folded import Folded
 from resnet_convert.parity.compare import Measurements
 from resnet_convert.precision import Precise
 from resnet_convert.proof import Proof
-from resnet_convert.reference_check.findings import ReferenceCheck
+from resnet_convert.reference_check.stage import Checked
 from resnet_convert.request import Request
 from resnet_convert.stage_log import StageTime
 from resnet_serve.activation import Activation
@@ -46,7 +46,7 @@ class Conversion:
     host: Host
     calibration_set: Images | None
     validation_set: Images
-    reference_check: ReferenceCheck | None = None
+    reference_check: Checked | None = None
     missing: HostError | None = None
     version: int | None = None
     path: Path | None = None

@@ -17,7 +17,7 @@ from resnet_convert.inputs import (
     open_sets,
     weights_summary,
 )
-from resnet_convert.reference_check.stage import refuse_expectation, unknown_accuracy
+from resnet_convert.reference_check.stage import refuse_expectation, unknown_top1
 from resnet_convert.request import Request
 from resnet_convert.request.check import check
 from resnet_convert.request.default_target import default_target
@@ -171,7 +171,7 @@ class _Found:
     def _expectation(self) -> None:
         loaded, images = self.loaded, self.validation
         if self.request.expect_top1 is not None and loaded is not None and images is not None:
-            refuse_expectation(unknown_accuracy(loaded, self.request.head, images))
+            refuse_expectation(unknown_top1(loaded, self.request.head, images))
 
     def _plan(self) -> None:
         request = self.request

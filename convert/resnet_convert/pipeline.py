@@ -26,8 +26,7 @@ from resnet_convert.inputs import image_notices, load_weights, open_sets, weight
 from resnet_convert.parity.evaluator import for_budgets
 from resnet_convert.parity.reference import Reference
 from resnet_convert.proof import cautions, prove
-from resnet_convert.reference_check.findings import ReferenceCheck
-from resnet_convert.reference_check.stage import check_reference
+from resnet_convert.reference_check.stage import Checked, check_reference, unchecked
 from resnet_convert.refusals.refused import refused
 from resnet_convert.request import Request
 from resnet_convert.request.check import check
@@ -95,7 +94,7 @@ class Prepared:
     calibration_set: Images | None
     validation_set: Images
     reference: Reference
-    checked: ReferenceCheck | None
+    checked: Checked | None
     folded: Folded
 
 
@@ -146,6 +145,8 @@ def _prepare(request: Request, log: StageLog) -> Prepared:
     with log.stage(StageName.WEIGHTS) as say:
         loaded = load_weights(request, log.progress)
         calibration_set, validation_set = open_sets(request, loaded)
+        rest = unchecked(loaded, request.head, validation_set)
+        loaded = replace(loaded, assumptions=(*loaded.assumptions, *rest))
         of_images = image_notices(request, loaded, calibration_set, validation_set)
         say(weights_summary(loaded))
     for each in loaded.assumptions:
@@ -201,7 +202,8 @@ def _prove(
     else:
         if request.autoselects:
             row = request.row
-            request = replace(request, target=row.name, precision=row.precisions[0])
+            only = replace(request, target=row.name, precision=row.precisions[0])
+            request = only.decided()
         evaluator = for_budgets(request, reference, prepared.validation_set)
         images = prepared.calibration_set
         precise = precision.bring(folded.model, request, reference, images, log, evaluator)

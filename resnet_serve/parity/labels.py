@@ -161,7 +161,7 @@ def decide(
     )
     if labels is None:
         return found
-    return _with_truth(found, theirs, ours, *logits, _truth(labels, count))
+    return _with_truth(found, theirs, ours, *logits, truth_of(labels, count))
 
 
 def _cost(activation: Activation, logits: NDArray[Any]) -> NDArray[np.float64]:
@@ -173,8 +173,8 @@ def _cost(activation: Activation, logits: NDArray[Any]) -> NDArray[np.float64]:
     return np.where(np.isfinite(found), found, 1.0)
 
 
-def _truth(labels: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
-    """The known labels as [N,labels]."""
+def truth_of(labels: NDArray[np.int64], count: int) -> NDArray[np.bool_]:
+    """The known labels as [N,labels], from any form that `decide` takes."""
     if labels.ndim == 2:
         return labels.astype(bool)
     if count == 1:

@@ -100,6 +100,23 @@ class Repository:
                 durable.write(staging / _JOURNAL, json.dumps(journal))
         return version
 
+    def rewrite(self, name: str, version: int, files: Mapping[str, bytes]) -> None:
+        """Replace files of a version, all or none: `{"passport.json": …}`; raises `HostError`."""
+        with durable.explained(self.path), self._staging() as staging:
+            shutil.copytree(self.path / name, staging / name, symlinks=True, copy_function=_link)
+            for file, data in files.items():
+                fresh = staging / name / str(version) / file
+                # Writing into a hard link would change the version that is being served.
+                fresh.unlink(missing_ok=True)
+                fresh.write_bytes(data)
+            durable.sync_tree(staging)
+            _check_access(self.path)
+            _check_same_mount(staging, self.path)
+            _check_replaceable(staging, self.path / name)
+            digests = {file: durable.sha256(data) for file, data in files.items()}
+            journal = {"models": [name], "version": version, "files": digests}
+            durable.write(staging / _JOURNAL, json.dumps(journal))
+
     def recover(self) -> None:
         """Complete or discard what an interrupted deployment left."""
         if self._staging_root.is_dir():
@@ -154,11 +171,19 @@ class Repository:
         if journal.is_file():
             plan = json.loads(journal.read_text(encoding="utf-8"))
             for name in plan["models"]:
-                if plan["version"] not in self.versions(name):
+                if not self._holds(name, plan["version"], plan.get("files", {})):
                     _swap(staging / name, self.path / name)
             durable.sync_directory(self.path)
             journal.unlink()
         shutil.rmtree(staging)
+
+    def _holds(self, name: str, version: int, files: Mapping[str, str]) -> bool:
+        """Whether a model has the version, and in it these files with these hashes."""
+        directory = self.path / name / str(version)
+        return version in self.versions(name) and all(
+            (directory / file).is_file() and durable.sha256(directory / file) == digest
+            for file, digest in files.items()
+        )
 
 
 @contextlib.contextmanager

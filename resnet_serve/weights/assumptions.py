@@ -18,6 +18,7 @@ class Subject(StrEnum):
     PREPROCESSING = "preprocessing"
     LABELS = "labels"
     ACTIVATION = "activation"
+    REFERENCE = "reference"
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from label_heads import LABELS, head
 from PIL import Image
 from quick import quicken
 
@@ -26,28 +27,8 @@ from resnet_serve.datasets.digits import Digits
 from resnet_serve.errors import ParityError, UsageError
 from resnet_serve.triton.server import Server
 
-# What a digit is, as labels that the digits' own logits almost decide.
-LABELS = {
-    "even": (0, 2, 4, 6, 8),
-    "above four": (5, 6, 7, 8, 9),
-    "round": (0, 6, 8, 9),
-    "one": (1,),
-    "prime": (2, 3, 5, 7),
-}
 IMAGES = 24
 Call = Callable[..., tuple[int, str, str]]
-
-
-def head(digits: weights.Weights, members: list[tuple[int, ...]]) -> weights.Weights:
-    """The digits network with a sigmoid per set of digits: the logits of those less the others."""
-    rows = torch.full((len(members), 10), -0.2)
-    for row, inside in zip(rows, members, strict=True):
-        row[list(inside)] = 0.3
-    state = dict(digits.state)
-    state["fc.bias"] = rows @ state["fc.bias"]
-    state["fc.weight"] = rows @ state["fc.weight"]
-    row = digits.architecture.with_classes(len(members))
-    return replace(digits, architecture=row, state=state)
 
 
 @pytest.fixture(scope="module")

@@ -48,7 +48,7 @@ def converted(
         return run(request, recorder), recorder
 
 
-ASSUMED = ["arithmetic", "preprocessing", "labels", "activation"]
+ASSUMED = ["arithmetic", "preprocessing", "labels", "activation", "reference"]
 
 
 def test_the_stage_line_names_them_and_a_line_each_explains_them(

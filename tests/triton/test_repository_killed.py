@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from deployments import NAMES, beside, deployment, mark_of, tree
+from deployments import NAMES, beside, deployment, mark_of, stamp, tree
 
 from resnet_serve import durable
 from resnet_serve.errors import HostError
@@ -114,6 +114,46 @@ def test_kill_at_every_step(
     committed = outcomes.index(True)
     assert 0 < committed < len(outcomes) - 1
     assert all(outcomes[committed:]), "once committed it is never undone"
+
+
+@pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "two renames"])
+def test_kill_at_every_step_of_a_rewrite(
+    exchange: bool, memory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The files of a version are all old or all new, and the rest stays as it was."""
+    template = Repository(memory / "template")
+    for number in range(2):
+        template.deploy(deployment(f"old {number}"))
+    before = tree(template.path)
+    names = ("net/2/passport.json", "net/2/model.onnx")
+    new = {"passport.json": stamp("new"), "model.onnx": b"new"}
+    after = before | dict(zip(names, new.values(), strict=True))
+    outcomes = []
+    for step in range(1000):
+        repository = Repository(memory / str(step) / "models")
+        shutil.copytree(template.path, repository.path)
+        killed = False
+        with monkeypatch.context() as patch:
+            if not exchange:
+                without_exchange(patch)
+            Killer(step, patch)
+            try:
+                repository.rewrite("net", 2, new)
+            except Killed:
+                killed = True
+        if exchange:
+            assert tree(repository.path) in (before, after)
+        repository.recover()
+        found = tree(repository.path)
+        assert found in (before, after)
+        assert beside(repository) == set()
+        outcomes.append(found == after)
+        shutil.rmtree(repository.path.parent)
+        if not killed:
+            break
+    assert len(outcomes) > 15
+    assert outcomes[-1]
+    assert all(outcomes[outcomes.index(True) :]), "once committed it is never undone"
 
 
 def test_kill_at_random_times(repository: Repository) -> None:

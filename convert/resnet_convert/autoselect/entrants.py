@@ -81,11 +81,14 @@ class Autoselection:
         return None
 
     def applied_to(self, request: Request) -> Request:
-        """The request with the winner's target, precision and instances."""
+        """The request with the winner's target and precision, and the instances it was timed as.
+
+        The aim "latency" chooses no number of instances: there the request's own stays.
+        """
         best = self.winner.entrant
-        return replace(
-            request, target=best.target, precision=best.precision, instances=best.instances
-        )
+        instances = best.instances if self.aim == "throughput" else request.instances
+        chosen = replace(request, target=best.target, precision=best.precision, instances=instances)
+        return chosen.decided()
 
     def to_json(self) -> dict[str, object]:
         """The aim, and every result."""
@@ -98,10 +101,11 @@ class NothingKeepsParityError(RefusedError):
     def __init__(self, request: Request, results: tuple[EntrantResult, ...]) -> None:
         self.aim, self.results = request.optimize, results
         why = "; ".join(f"{each.entrant}: {each.problem}" for each in results)
+        quantizes = request.precision == AUTO or request.precision_row.quantized
         better = request.calibration is not None and request.calibration_method != AUTO
-        following = replace(request, calibration_method=AUTO) if better else None
+        following = replace(request, calibration_method=AUTO) if better and quantizes else None
         if following is None and request.precision not in (AUTO, "fp32"):
-            following = replace(request, precision="fp32", calibration=None)
+            following = replace(request, precision="fp32").decided()
         super().__init__(
             f"nothing on this host keeps parity: {why}",
             where=request.model_name,

@@ -37,14 +37,18 @@ class _Lines:
         self._stage, self._started = "", 0.0
 
     def stage(self, name: str) -> None:
+        """A stage begins; its line comes when it ends."""
         self._stage, self._started = name, time.perf_counter()
 
-    def advance(self, done: int, total: int) -> None: ...
+    def advance(self, done: int, total: int) -> None:
+        """Nothing: a line is not drawn again."""
 
     def note(self, text: str) -> None:
+        """Print a remark of the stage under way."""
         _note(text)
 
     def finish(self, summary: str) -> None:
+        """Print the line of the stage: its name, its time and its result."""
         seconds = time.perf_counter() - self._started
         console.err.print(f"{self._stage:<{_WIDTH}}{seconds:6.1f} s  {summary}", soft_wrap=True)
 
@@ -56,15 +60,19 @@ class _Bars:
         self._bars = bars
 
     def stage(self, name: str) -> None:
+        """A stage begins, with a spinner."""
         self._task = self._bars.add_task(name, total=None, summary="")
 
     def advance(self, done: int, total: int) -> None:
+        """Move the stage's bar to `done` of `total`."""
         self._bars.update(self._task, completed=done, total=total or None)
 
     def note(self, text: str) -> None:
+        """Print a remark of the stage under way, above the bars."""
         _note(text)
 
     def finish(self, summary: str) -> None:
+        """Fill the stage's bar, and show its result beside it."""
         self._bars.update(self._task, completed=1, total=1, summary=summary)
 
 

@@ -137,9 +137,11 @@ class _Parts:
         self._passport = {passport.FILE_NAME: stamp(made).to_bytes()}
 
     def models(self) -> list[ModelFiles]:
+        """The models beside the average; the first of `served` carries the passport."""
         raise NotImplementedError
 
     def average(self, model: bytes) -> ModelFiles:
+        """The model of the ONNX file that averages."""
         count = len(self._composition.view_members)
         made = composed_config.average(
             f"{self._name}_average",
@@ -169,7 +171,10 @@ class _Parts:
 
 
 class _Ensemble(_Parts):
+    """The average of several members: of one tensor where they can share it, and of images."""
+
     def models(self) -> list[ModelFiles]:
+        """The ensemble of images, and that of pixels where there is one."""
         members = self._composition.members
         made = composed_config.of_images(
             f"{self._name}_image",
@@ -225,7 +230,10 @@ class _Ensemble(_Parts):
 
 
 class _TenCrop(_Parts):
+    """The average of one member over the crops of an image."""
+
     def models(self) -> list[ModelFiles]:
+        """What cuts the crops, and the ensemble of images."""
         crops_of = self._composition.crops
         if crops_of is None:
             raise TypeError("a ten-crop model has crops")

@@ -11,8 +11,8 @@ timed alone, and no speed-up is stated.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 
@@ -23,14 +23,23 @@ from resnet_serve import durable, host
 from resnet_serve.architectures import with_head
 from resnet_serve.errors import InputFileError, ResnetServeError, UsageError
 from resnet_serve.parity import latency
+from resnet_serve.parity.latency import Latency
 from resnet_serve.passport import ConvertedPassport, LatencyFacts, RemeasuredFacts, TimingFacts
 from resnet_serve.runtimes import open_on_cpu
 from resnet_serve.triton.versions import Deployed
 from resnet_serve.weights import Weights
 
 
-def remeasure(deployed: Deployed, load: Callable[[], Weights]) -> ConvertedPassport:
-    """The passport of a version with new times; nothing is written.
+@dataclass(frozen=True)
+class Remeasured:
+    """The passport of a version with new times, and the rounds behind them by runtime."""
+
+    passport: ConvertedPassport
+    latencies: Mapping[str, Latency]
+
+
+def remeasure(deployed: Deployed, load: Callable[[], Weights]) -> Remeasured:
+    """Time a version again; nothing is written.
 
     `load` gives the weights that it was converted from. Raises `UsageError` for an ensemble and for
     a TensorRT model, and `InputFileError` for a damaged model file.
@@ -82,7 +91,8 @@ def remeasure(deployed: Deployed, load: Callable[[], Weights]) -> ConvertedPassp
     outdated = None if old is None else old.caution(found.precision, found.name)
     caution = None if ratio is None else ratio.caution(found.precision, found.name)
     kept = [each for each in found.warnings if each != outdated]
-    return replace(found, latency=facts, warnings=(*kept, *([caution] if caution else [])))
+    warnings = (*kept, *([caution] if caution else []))
+    return Remeasured(replace(found, latency=facts, warnings=warnings), times)
 
 
 def _weights(

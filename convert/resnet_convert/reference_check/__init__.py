@@ -10,5 +10,6 @@ right: with a wrong preprocessing or label order both are wrong alike.
 | `probe` | the reference's decisions under a preprocessing, computed as far as needed |
 | `search` | the hypothesis that is clearly better than what was given |
 | `findings` | accuracy against chance and expectation: the verdict, in words |
+| `label_findings` | the same for labels that are decided one by one |
 | `stage` | the stage of the pipeline |
 """

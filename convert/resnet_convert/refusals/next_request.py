@@ -25,7 +25,7 @@ _QUANTIZATION = (
 
 def next_request(request: Request, verdict: Verdict) -> Request | None:
     """What is worth a try next; None where nothing on this host is left."""
-    request = decided(request)
+    request = request.decided()
     if {check.name for check in verdict.failures} == {PRECISION_CHECK}:
         return _elsewhere(request) or _higher(request)
     if request.precision == "int8":
@@ -34,11 +34,6 @@ def next_request(request: Request, verdict: Verdict) -> Request | None:
         if not request.budgeted:
             return replace(request, budget_agreement=AGREEMENT_PERCENT)
     return _higher(request) or _elsewhere(request)
-
-
-def decided(request: Request) -> Request:
-    """A request whose target and precision are decided, without what autoselect alone takes."""
-    return request if request.autoselects else replace(request, optimize=DEFAULTS["optimize"])
 
 
 def _higher(request: Request) -> Request | None:

@@ -21,12 +21,11 @@ from resnet_convert.parity.opening import PRECISION_CHECK
 from resnet_convert.report import label_rows, page, plots
 from resnet_convert.report.decided import changed, decided
 from resnet_convert.report.page import count, percent, size
-from resnet_convert.report.speed import speed
+from resnet_convert.report.speed import RUNTIME_NAMES, figure, named, speed
 from resnet_serve import passport
 from resnet_serve.parity.latency import Latency
 from resnet_serve.parity.numerics import EXACT_DB, Numerics
 from resnet_serve.passport import EngineState
-from resnet_serve.runtimes import TARGETS
 
 if TYPE_CHECKING:
     from resnet_convert.conversion import Conversion
@@ -34,7 +33,6 @@ if TYPE_CHECKING:
     from resnet_serve.datasets import Images
 
 FP32_BYTES = 4
-_RUNTIME_NAMES = {"pytorch": "PyTorch", **{row.name: row.title for row in TARGETS.values()}}
 
 
 @dataclass(frozen=True)
@@ -84,7 +82,7 @@ def render(
         sizes=list(_sizes(conversion)),
         operators=list(_operators(conversion)),
         compiled_precision=_compiled_precision(conversion),
-        runtime=_RUNTIME_NAMES.get(conversion.measurements.runtime, ""),
+        runtime=RUNTIME_NAMES.get(conversion.measurements.runtime, ""),
         changed=list(changed(*_compared(conversion), conversion.weights.activation)),
         exact_db=EXACT_DB,
         not_finite=_not_finite(conversion),
@@ -183,8 +181,7 @@ def _latencies(conversion: Conversion) -> dict[str, Latency]:
     found = conversion.measurements.latencies
     if found is None:
         return {}
-    names = (_RUNTIME_NAMES.get(name, name) for name in (REFERENCE, found.runtime))
-    return dict(zip(names, (found.reference, found.candidate), strict=True))
+    return named({REFERENCE: found.reference, found.runtime: found.candidate})
 
 
 def _sizes(conversion: Conversion) -> Iterator[Row]:
@@ -232,7 +229,7 @@ def _figures(conversion: Conversion) -> dict[str, str]:
         "errors": plots.error_histogram(logits.reference, logits.converted) if logits else "",
         "responses": plots.layer_response(proof.layers),
         "sqnr": plots.layer_sqnr(proof.layers),
-        "latencies": plots.latency_distributions(_latencies(conversion)) if found.latencies else "",
+        "latencies": figure(_latencies(conversion)) if found.latencies else "",
     }
     search = conversion.precise.mixed_precision
     if search is not None and search.tried:

@@ -6,10 +6,22 @@ The page marks what a new measurement replaces with comments: <!-- speed … -->
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from html import escape
+from types import MappingProxyType
 
-from resnet_serve.parity.latency import Ratio
+from resnet_convert.report import plots
+from resnet_serve.parity.latency import Latency, Ratio
 from resnet_serve.passport import LatencyFacts, RemeasuredFacts, TimingFacts
+from resnet_serve.runtimes import TARGETS
+
+RUNTIME_NAMES: Mapping[str, str] = MappingProxyType(
+    {"pytorch": "PyTorch", **{row.name: row.title for row in TARGETS.values()}}
+)
+_CAPTION = (
+    "Every measured round is one stroke; the bar spans the middle half of them, the dot is the "
+    "median."
+)
 
 
 def speed(ratio: Ratio) -> str:
@@ -19,8 +31,30 @@ def speed(ratio: Ratio) -> str:
     return f"{ratio.median:.2f}× PyTorch at batch 1{' (slower)' if ratio.slower else ''}"
 
 
-def replaced(page: str, facts: LatencyFacts, remeasured: RemeasuredFacts) -> str:
-    """The page with other times; a page without marks, as of a plan, stays as it is."""
+def named(latencies: Mapping[str, Latency]) -> dict[str, Latency]:
+    """Times by the names that a page shows for their runtimes."""
+    return {RUNTIME_NAMES.get(name, name): each for name, each in latencies.items()}
+
+
+def figure(latencies: Mapping[str, Latency]) -> str:
+    """The plot of all rounds, with its caption, as HTML."""
+    drawn = plots.latency_distributions(named(latencies))
+    return (
+        f'<figure class="wide"><div class="scroll">{drawn}</div>'
+        f"<figcaption>{_CAPTION}</figcaption></figure>"
+    )
+
+
+def replaced(
+    page: str,
+    facts: LatencyFacts,
+    remeasured: RemeasuredFacts,
+    latencies: Mapping[str, Latency] = MappingProxyType({}),
+) -> str:
+    """The page with other times; a page without marks, as of a plan, stays as it is.
+
+    `latencies` are the rounds of the new times, for the plot; without them there is none.
+    """
     when = f"measured again on {remeasured.at:%Y-%m-%d %H:%M} UTC ({remeasured.processor})"
     ratio = facts.speedup
     if ratio is None:
@@ -40,8 +74,11 @@ def replaced(page: str, facts: LatencyFacts, remeasured: RemeasuredFacts) -> str
     parts = {
         "speed": escape(clause),
         "speed tile": tile,
-        "speed text": f"<p>{escape(clause)}. {escape(note)}.</p>",
-        "speed rows": "".join(_row(name, each) for name, each in facts.times.items()),
+        "speed text": f"<p>{escape(clause)}. {escape(note)}.</p>"
+        + (figure(latencies) if latencies else ""),
+        "speed rows": "".join(
+            _row(RUNTIME_NAMES.get(name, name), each) for name, each in facts.times.items()
+        ),
     }
     for mark, part in parts.items():
         start, end = f"<!-- {mark} -->", f"<!-- end of {mark} -->"

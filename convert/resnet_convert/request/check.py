@@ -147,6 +147,12 @@ def _check_autoselect(request: Request) -> None:
             "--optimize is what --target auto optimizes",
             remedy="Use it with --target auto or --precision auto.",
         )
+    if request.optimize == "throughput" and request.instances != DEFAULTS["instances"]:
+        raise UsageError(
+            "--optimize throughput measures how many instances are the fastest, and --instances "
+            f"{request.instances} names the number",
+            remedy="Leave --instances out, or use --optimize latency.",
+        )
 
 
 def _check_accelerator(request: Request) -> None:

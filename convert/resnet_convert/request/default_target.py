@@ -21,7 +21,13 @@ def default_target(request: Request) -> tuple[Request, str | None]:
         return request, None
     with open_build_host() as (build_host, missing):
         if build_host is not None:
-            return replace(request, target=row.name), None
+            chosen = replace(request, target=row.name).decided()
+            if chosen.optimize == request.optimize:
+                return chosen, None
+            return chosen, (
+                "the target is TensorRT, so that --optimize, which compares the runtimes of a "
+                "CPU, has no effect: --target onnxruntime or openvino is a CPU's"
+            )
     if missing is None or not row.installed:
         return request, None
     return request, f"TensorRT is installed and cannot be used, so this is for CPUs: {missing}"

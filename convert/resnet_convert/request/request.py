@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -163,9 +163,19 @@ class Request(Options):
             if value is True:
                 words.append(flag(key))
                 continue
-            for text in value if isinstance(value, tuple) else (value,):
-                words += [flag(key), str(text)]
+            for text in map(str, value if isinstance(value, tuple) else (value,)):
+                words += [f"{flag(key)}={text}"] if text.startswith("-") else [flag(key), text]
         return shlex.join(words)
+
+    def decided(self) -> Request:
+        """The request without the options that its target and precision, once named, do not take.
+
+        Those of autoselect, and those of quantization where nothing is quantized.
+        """
+        left_out: list[str] = [] if self.autoselects else ["optimize"]
+        if self.precision != AUTO and not self.precision_row.quantized:
+            left_out += ["calibration", "calibration_method", "calibration_images"]
+        return replace(self, **{name: DEFAULTS[name] for name in left_out})
 
 
 def flag(field: str) -> str:

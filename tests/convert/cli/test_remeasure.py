@@ -5,15 +5,17 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
 
 from resnet_convert.parity import remeasure
+from resnet_convert.report import plots
 from resnet_serve import passport
 from resnet_serve.parity.latency import Latency, Ratio
 from resnet_serve.passport import ConvertedPassport
+from resnet_serve.triton import repository
 
 pytestmark = pytest.mark.usefixtures("quick", "traced_once")
 Call = Callable[..., tuple[int, str, str]]
@@ -22,6 +24,7 @@ MADE = (
     "--validation-images", 16, "--name", "d",
 )  # fmt: skip
 VERSION = Path("model_repository/d/1")
+DRAWN = "<svg>new rounds</svg>"
 
 
 @pytest.fixture
@@ -36,7 +39,13 @@ def deployed(call: Call, monkeypatch: pytest.MonkeyPatch) -> ConvertedPassport:
     data["warnings"] = ["another one", busy.caution("fp32", "d")]
     path.write_text(json.dumps(data), encoding="utf-8")
     monkeypatch.setattr(remeasure, "LATENCY_SECONDS", 0.1)
+    monkeypatch.setattr(plots, "latency_distributions", drawn)
     return stamped()
+
+
+def drawn(latencies: Mapping[str, Latency]) -> str:
+    assert set(latencies) <= {"PyTorch", "ONNX Runtime"}
+    return DRAWN if all(each.samples_ms for each in latencies.values()) else ""
 
 
 def stamped() -> ConvertedPassport:
@@ -64,7 +73,9 @@ def test_new_times_and_nothing_else(call: Call, deployed: ConvertedPassport) -> 
     old, new = deployed.facts(), found.facts()
     assert {key for key in old if old[key] != new[key]} <= {"latency", "warnings"}
     assert "speed-up: " in out
-    page = words((VERSION / "report.html").read_text(encoding="utf-8"))
+    raw = (VERSION / "report.html").read_text(encoding="utf-8")
+    assert DRAWN in raw, "the plot is of the new rounds"
+    page = words(raw)
     assert "measured again on" in page
     assert f"{found.latency.times['onnxruntime'].median_ms:.2f} ms" in page
 
@@ -127,3 +138,18 @@ def test_the_caution_names_the_command() -> None:
     assert caution.endswith("resnet-convert remeasure m")
     assert Ratio(2.0, 1.9, 2.1).caution("int8", "m") is None
     assert Latency(1, (1.0,)).pressed is None
+
+
+def test_passport_and_report_are_replaced_in_one_step(
+    call: Call, deployed: ConvertedPassport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Interrupted before that, both are the old ones."""
+    before = {path.name: path.read_bytes() for path in VERSION.iterdir()}
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(repository, "_swap", interrupted)
+        call("remeasure", "d")
+    assert {path.name: path.read_bytes() for path in VERSION.iterdir()} == before

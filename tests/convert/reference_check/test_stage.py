@@ -11,20 +11,30 @@ from typing import Any
 import cifar10
 import numpy as np
 import pytest
+from label_heads import LABELS, head
 from recorder import Recorder
 
 from resnet_convert.parity.reference import Reference
 from resnet_convert.reference_check.findings import ReferenceCheck
-from resnet_convert.reference_check.stage import ReferenceRefusedError, check_reference
+from resnet_convert.reference_check.label_findings import LabelReferenceCheck
+from resnet_convert.reference_check.stage import (
+    ReferenceRefusedError,
+    check_reference,
+    unchecked,
+)
 from resnet_convert.stage_log import StageLog
 from resnet_serve import weights
+from resnet_serve.activation import Activation, Kind
 from resnet_serve.architectures import find
 from resnet_serve.datasets import open_images
 from resnet_serve.datasets.digits import Digits
+from resnet_serve.datasets.image_labels import LabelledImages
+from resnet_serve.datasets.selection import spread
 from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.errors import UsageError
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.weights import Weights, class_names
+from resnet_serve.weights.assumptions import Subject
 
 
 @pytest.fixture(scope="module")
@@ -32,6 +42,31 @@ def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("digits")
     Digits(held_out=True).export(place, 100)
     return place
+
+
+def with_labels_of(members: dict[str, tuple[int, ...]], **changes: Any) -> Weights:
+    """The digits network that decides about these labels."""
+    digits = weights.load("digits", find("resnet20"))
+    activation = Activation(Kind.SIGMOID, (0.5,))
+    return replace(
+        head(digits, list(members.values())),
+        **{"labels": tuple(members), "activation_from": activation, **changes},
+    )
+
+
+def labelled(members: dict[str, tuple[int, ...]], count: int = 60) -> LabelledImages:
+    """Digits with these labels."""
+    images = spread(Digits(held_out=True), count)
+    assert images.labels is not None
+    rows = tuple(
+        tuple(int(digit in inside) for inside in members.values()) for digit in images.labels
+    )
+    return LabelledImages(images, rows)  # type: ignore[arg-type]
+
+
+def check_labels(loaded: Weights, images: Any, **options: Any) -> Any:
+    reference = Reference(loaded.network(), loaded, "uint8", 1)
+    return check_reference(reference, images, StageLog(Recorder()), **options)
 
 
 def checked(loaded: Weights, folder: Path, **options: Any) -> ReferenceCheck:
@@ -189,3 +224,67 @@ def test_the_order_of_names_explains_nothing_of_images_without_names(digits: Wei
     found = check_reference(reference, Digits(held_out=True), StageLog(Recorder()))
     assert found is not None
     assert found.problem is None
+
+
+def test_labels_that_are_decided_one_by_one_are_checked() -> None:
+    found = check_labels(with_labels_of(LABELS), labelled(LABELS))
+    assert isinstance(found, LabelReferenceCheck)
+    assert not found.refused
+    assert found.problem is None
+    assert found.accuracy > found.chance
+    assert found.rank > 0.9
+    assert [each.name for each in found.ranks] == list(LABELS)
+
+
+ONE = {"above four": LABELS["above four"]}
+
+
+@pytest.mark.parametrize(
+    ("members", "shown"),
+    [
+        (ONE, {"above four": (0, 1, 2, 3, 4)}),
+        (LABELS, dict(zip(LABELS, [*list(LABELS.values())[1:], LABELS["even"]], strict=True))),
+    ],
+)
+def test_labels_in_another_order_are_refused(
+    members: dict[str, tuple[int, ...]], shown: dict[str, tuple[int, ...]]
+) -> None:
+    """The two outcomes of one output exchanged; five labels moved on by one."""
+    loaded, images = with_labels_of(members), labelled(shown)
+    with pytest.raises(ReferenceRefusedError) as refused:
+        check_labels(loaded, images)
+    assert "chance" in str(refused.value)
+    assert "--labels" in str(refused.value)
+    assert check_labels(loaded, images, force=True) is not None
+    right = {name: shown[name] for name in members}
+    assert not check_labels(with_labels_of(right), images).refused
+
+
+@pytest.mark.parametrize("members", [ONE, LABELS])
+def test_labels_with_a_wrong_preprocessing_are_refused(
+    members: dict[str, tuple[int, ...]],
+) -> None:
+    """Every pixel is far outside of what the network was trained on."""
+    loaded = with_labels_of(members)
+    wrong = replace(loaded.preprocessing, mean=(-50.0,) * 3)
+    with pytest.raises(ReferenceRefusedError, match="--preprocessing"):
+        check_labels(replace(loaded, preprocessing=wrong), labelled(members, 100))
+
+
+@pytest.mark.parametrize(
+    ("images", "why"),
+    [
+        (SyntheticImages(4), "the images have no labels"),
+        (labelled({"above four": ()}), "no label is on some of the images"),
+    ],
+)
+def test_a_reference_that_nothing_checks_is_an_assumption(images: Any, why: str) -> None:
+    loaded = with_labels_of(ONE)
+    assert check_labels(loaded, images) is None
+    (assumed,) = unchecked(loaded, "classifier", images)
+    assert assumed.subject is Subject.REFERENCE
+    assert why in assumed.what
+    assert unchecked(replace(loaded, trained=False), "classifier", images) == ()
+    assert unchecked(loaded, "classifier", labelled(ONE)) == ()
+    with pytest.raises(UsageError, match="decided one by one"):
+        check_labels(loaded, images, expected=90)

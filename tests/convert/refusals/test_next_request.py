@@ -4,16 +4,27 @@ from __future__ import annotations
 
 import shlex
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 
+from resnet_convert.autoselect.entrants import (
+    Autoselection,
+    Entrant,
+    EntrantResult,
+    NothingKeepsParityError,
+)
 from resnet_convert.parity.opening import PRECISION_CHECK
 from resnet_convert.refusals.next_request import next_request
 from resnet_convert.request import Request
 from resnet_convert.request.check import check
+from resnet_convert.request.recorded import parse
+from resnet_serve.errors import UsageError
 from resnet_serve.parity.verdict import Check, Verdict
 from resnet_serve.runtimes import TARGETS
+
+if TYPE_CHECKING:
+    from resnet_convert.precision import Precise
 
 NUMERICS = Verdict((Check("SQNR of the logits, batch 8", "1 dB", "≥ 15 dB", passed=False),))
 FALLBACK = Verdict((Check(PRECISION_CHECK, "3 of 4", "all", passed=False),))
@@ -69,3 +80,53 @@ def test_what_autoselect_takes_alone_is_left_out_of_a_decided_request() -> None:
     chosen = Request(**INT8 | {"optimize": "throughput"})
     for each in chain(chosen)[1:]:
         check(each)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "bf16", "int8"])
+@pytest.mark.parametrize("aim", ["latency", "throughput"])
+@pytest.mark.parametrize("method", ["adaptive", "mse", "auto"])
+@pytest.mark.parametrize("asked", [{"precision": "auto"}, {"target": "auto"}])
+def test_what_autoselect_chose_is_recorded_as_a_command_that_runs(
+    precision: str, aim: str, method: str, asked: dict[str, str]
+) -> None:
+    """Whatever of the request the winner's precision and target do not take is left out."""
+    open_request = Request(
+        **INT8
+        | {"target": None, "optimize": aim, "calibration_method": method}
+        | asked
+        | ({"precision": "int8"} if "target" in asked else {})
+    )
+    check(open_request)
+    if "target" in asked and precision != "int8":
+        return
+    winner = EntrantResult(Entrant("openvino", precision, 2, 1))
+    chosen = Autoselection(aim, (winner,), cast("Precise", None)).applied_to(open_request)
+    check(chosen)
+    assert chosen.instances == (2 if aim == "throughput" else 1)
+    again = parse(chosen.command())
+    check(again)
+    assert again == replace(chosen, repository=again.repository)
+
+
+def test_instances_are_kept_for_latency_and_refused_for_throughput() -> None:
+    asked = Request(**INT8 | {"target": "auto", "instances": 3})
+    winner = EntrantResult(Entrant("openvino", "int8", 1, 2))
+    chosen = Autoselection("latency", (winner,), cast("Precise", None)).applied_to(asked)
+    assert chosen.instances == 3
+    with pytest.raises(UsageError, match="--instances 3") as refused:
+        check(replace(asked, optimize="throughput"))
+    assert "Leave --instances out" in str(refused.value)
+    check(replace(asked, optimize="throughput", instances=1))
+
+
+def test_the_command_after_nothing_keeps_parity_can_be_carried_out() -> None:
+    for method in ("adaptive", "mse", "auto"):
+        for precision in ("int8", "auto"):
+            asked = Request(
+                **INT8 | {"target": "auto", "calibration_method": method, "precision": precision}
+            )
+            remedy = NothingKeepsParityError(asked, ()).remedy
+            if remedy is not None:
+                following = parse(remedy.removeprefix("Try next: "))
+                check(following)
+                assert following != asked

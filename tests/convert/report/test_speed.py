@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from resnet_convert.report.speed import replaced, speed
-from resnet_serve.parity.latency import Ratio
+from resnet_serve.parity.latency import Latency, Ratio
 from resnet_serve.passport import LatencyFacts, RemeasuredFacts, TimingFacts
 
 PAGE = (
@@ -54,3 +54,16 @@ def test_without_a_ratio_it_says_why() -> None:
 def test_a_page_without_marks_stays() -> None:
     facts = LatencyFacts(times={}, reference_on="CPU", share_of_integer_peak=None, speedup=None)
     assert replaced("<p>old</p>", facts, AGAIN) == "<p>old</p>"
+
+
+def test_the_plot_is_drawn_again() -> None:
+    facts = LatencyFacts(
+        times=TIMES, reference_on="CPU", share_of_integer_peak=None, speedup=Ratio(2.3, 2.2, 2.4)
+    )
+    rounds = {"pytorch": Latency(1, (6.0, 6.2, 6.1)), "onnxruntime": Latency(1, (2.5, 2.6, 2.4))}
+    page = replaced(PAGE, facts, AGAIN, rounds)
+    assert "<figure" in page
+    assert "PyTorch" in page
+    assert "medians: PyTorch 6.1 ms, ONNX Runtime 2.5 ms" in page
+    assert page.count("<svg") == 1
+    assert replaced(page, facts, AGAIN, rounds).count("<svg") == 1
