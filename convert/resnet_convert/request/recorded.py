@@ -10,7 +10,6 @@ from __future__ import annotations
 import shlex
 import types
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Annotated, Any, Union, get_args, get_origin, get_type_hints
 
 from resnet_convert.request.options import Options
@@ -56,8 +55,6 @@ def _next(words: Iterator[str], given: str) -> str:
 
 def _read(kinds: tuple[Any, ...], text: str, given: str) -> Any:
     kind = next((each for each in (int, float) if each in kinds), str)
-    if Path in kinds and str not in kinds:
-        kind = Path
     try:
         return kind(text)
     except ValueError:

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import fields
 
 import pytest
 
 from resnet_convert.quantization.budgets import Budgets
 from resnet_convert.request import Request
+from resnet_convert.request import default_target as module
+from resnet_convert.request.check import check
 from resnet_convert.request.options import Options
 from resnet_convert.request.request import DEFAULTS, flag
 from resnet_serve.errors import UsageError
@@ -79,3 +83,19 @@ def test_budgets_are_in_points_and_shares() -> None:
 def test_a_network_to_be_inferred_needs_a_file() -> None:
     with pytest.raises(UsageError, match="Give --weights a file"):
         _ = Request(arch="auto").weights_spec
+
+
+def test_a_gpu_host_takes_no_aim_of_the_cpu_runtimes_and_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    @contextmanager
+    def there() -> Iterator[tuple[object, None]]:
+        yield object(), None
+
+    monkeypatch.setattr(module, "open_build_host", there)
+    asked = Request(arch="resnet50", target="auto", optimize="throughput")
+    chosen, note = module.default_target(asked)
+    check(chosen)
+    assert chosen.target == "tensorrt"
+    assert "--optimize" in (note or "")
+    assert module.default_target(Request(arch="resnet50"))[1] is None
