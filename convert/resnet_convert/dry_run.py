@@ -28,11 +28,12 @@ from resnet_convert.stages import Stage, planned
 from resnet_convert.tensorrt.builder import open_build_host
 from resnet_serve import host
 from resnet_serve.architectures import catalog
+from resnet_serve.checkpoints import files
 from resnet_serve.checkpoints.reading import SHIPPED, cached, is_address, is_file
-from resnet_serve.checkpoints.sources import hub
+from resnet_serve.checkpoints.sources import headers, hub
 from resnet_serve.datasets import Images, built_in, open_images, survey
 from resnet_serve.download import torch_hub_checkpoints
-from resnet_serve.errors import HostError, InputFileError, ResnetServeError
+from resnet_serve.errors import HostError, ResnetServeError
 from resnet_serve.triton.repository import Repository
 from resnet_serve.weights import Weights, class_names
 
@@ -69,9 +70,9 @@ class DryRun:
 def dry_run(request: Request) -> DryRun:
     """Everything that a conversion would check, without its computation.
 
-    Reads the checkpoint, the folders and the files that the options name, and tries the repository.
-    Writes nothing, downloads nothing, and runs no code of a module or a pickle. Raises
-    `UsageError` for a request that cannot be carried out.
+    Reads the checkpoint, the folders and the files that the options name, makes the network of a
+    `--module`, and tries the repository. Writes nothing, downloads no tensors and runs no code of a
+    pickle. Raises `UsageError` for a request that cannot be carried out.
     """
     request, note = implied_network(request)
     request, _ = default_target(request)
@@ -136,30 +137,51 @@ class _Found:
 
     def _weights(self) -> None:
         request = self.request
-        path = request.weights
-        if request.module is not None or request.trust_pickle:
-            if path is not None and is_file(path) and not Path(path).exists():
-                raise InputFileError("there is no such file", where=path)
+        if not self._readable(request.weights):
             return
-        if hub.is_hub(request.weights or "") or _weights(request).status == "download":
-            return
-        self.loaded = load_weights(request, Silent())
+        reading = replace(request, trust_pickle=False)
+        self.loaded = load_weights(reading, Silent(), header=True)
         self.texts[StageName.WEIGHTS] = weights_summary(self.loaded)
+        self.notices += self.loaded.notices
         if request.arch == AUTO:
             self.request = replace(request, arch=self.loaded.architecture.name)
             Repository(request.repository).check_replaceable(self.request.model_name)
+
+    def _readable(self, spec: str | None) -> bool:
+        """Whether names and shapes can be seen; a notice says why not."""
+        if spec is None or not is_file(spec):
+            return _weights(self.request).status != "download"
+        if hub.is_hub(spec):
+            place = headers.needed(spec, files.IN_FOLDERS)
+            if place is None or headers.has_header(place):
+                return True
+            self._unchecked(f"{place} has to be downloaded as a whole")
+            return False
+        if is_address(spec):
+            if _weights(self.request).status != "download":
+                return True
+            self._unchecked(f"{spec} has to be downloaded")
+            return False
+        path = files.located(Path(spec))
+        if self.request.trust_pickle and files.needs_code(path):
+            self._unchecked(f"{path} is a pickle whose code a dry run does not run")
+            return False
+        return True
+
+    def _unchecked(self, why: str) -> None:
+        self.notices += (f"not checked: {why}, so that its names, shapes and classes are not seen",)
 
     def _images(self) -> None:
         request, loaded = self.request, self.loaded
         if loaded is not None:
             calibration, self.validation = open_sets(request, loaded)
-            self.notices = image_notices(request, loaded, calibration, self.validation)
+            self.notices += image_notices(request, loaded, calibration, self.validation)
         else:
             calibration = open_calibration(request)
             names = None if request.labels is None else class_names.resolve(request.labels)
             if request.validation is not None:
                 self.validation = open_images(request.validation, names, split="validation")
-            self.notices = survey.notices(self.validation, names or (), calibration=calibration)
+            self.notices += survey.notices(self.validation, names or (), calibration=calibration)
         if calibration is not None:
             self.texts[StageName.CALIBRATE] = f"{len(calibration):,} images"
         if request.validation is not None and self.validation is not None:

@@ -11,12 +11,13 @@ from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.weights import Weights, activations
 
 
-def load_weights(request: Request, progress: Progress) -> Weights:
+def load_weights(request: Request, progress: Progress, *, header: bool = False) -> Weights:
     """The weights that a request names, with the activation of their logits.
 
-    Raises `UsageError`, `InputFileError` and `HostError`.
+    With `header`, those of a hub have no values. Raises `UsageError`, `InputFileError` and
+    `HostError`.
     """
-    loaded = loading.load_weights(request, progress.advance)
+    loaded = loading.load_weights(request, progress.advance, header=header)
     if not request.classifies:
         return loaded
     return activations.decide(

@@ -234,6 +234,16 @@ def _tensors_of(path: Path, error: Exception) -> Contents:
     )
 
 
+def needs_code(path: Path) -> bool:
+    """Whether the tensors of a pickle can only be had by running its code."""
+    if path.name.endswith(INDEX_SUFFIX) or not pickled.is_pickle(path):
+        return False
+    try:
+        return bool(pickled.needed(path)) and not containers.found(contents.recovered(path).loaded)
+    except PickleError:
+        return True
+
+
 def _load(path: Path, *, weights_only: bool) -> object:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # errors are raised, not warned of

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from resnet_serve.checkpoints import files, state_dicts, statements
-from resnet_serve.checkpoints.sources import hub
+from resnet_serve.checkpoints.sources import headers, hub
 from resnet_serve.checkpoints.statements import Statements
 from resnet_serve.checkpoints.states import (
     containers,
@@ -47,7 +47,8 @@ class Reading:
     """The options for reading a checkpoint, such as `--ema` and `--trust-pickle`.
 
     `sha256` is the expected SHA-256 of the file, `preprocessing` the path of a file, and `key` the
-    place of the network among several in the file.
+    place of the network among several in the file. With `header` a file of a hub that is not on
+    this host is not downloaded: its tensors have names and shapes, and no values.
     """
 
     ema: bool = False
@@ -56,6 +57,7 @@ class Reading:
     preprocessing: Path | None = None
     key: str | None = None
     classifier: bool = True
+    header: bool = False
 
     @property
     def of_files(self) -> str | None:
@@ -103,7 +105,7 @@ class Checkpoint:
     `source` names the file, and the place of the network in it, in a passport. `notices` are
     sentences for the user. `trusted_pickle` says that pickled code was run. `modules` are those of
     a pickled network, whose code was not run, `transform` that of its images; `statements` is what
-    the file says beside its tensors.
+    the file says beside its tensors. Where it is not `whole`, the tensors have no values.
     """
 
     path: Path
@@ -116,6 +118,7 @@ class Checkpoint:
     modules: Mapping[str, PickledModule] = field(default_factory=dict)
     transform: Step | None = None
     statements: Statements = field(default_factory=Statements)
+    whole: bool = True
 
 
 def read(
@@ -134,6 +137,8 @@ def read(
     checkpoint or has another SHA-256, and `HostError` for a download that fails.
     """
     reading.check(spec)
+    if reading.header and hub.is_hub(spec) and headers.needed(spec, files.IN_FOLDERS):
+        return _of_header(spec, reading, wanted)
     path, fetched = Path(spec), None
     if hub.is_hub(spec):
         fetched = hub.fetch(spec, files.IN_FOLDERS)
@@ -176,6 +181,24 @@ def read(
         modules=_inside(contents.modules, chosen.place),
         transform=contents.transform,
         statements=statements.of(contents.loaded, contents.metadata),
+    )
+
+
+def _of_header(spec: str, reading: Reading, wanted: matching.Wanted | None) -> Checkpoint:
+    """A checkpoint of a hub by its header."""
+    found = headers.read(spec, files.IN_FOLDERS)
+    chosen, notices = _network(dict(found.tensors), found.path, reading, wanted)
+    tensor_kinds.check(chosen.tensors, found.path)
+    return Checkpoint(
+        path=found.path,
+        source=str(found.place),
+        tensors=chosen.tensors,
+        metadata=found.metadata,
+        sha256="",
+        notices=(*found.notices, *notices),
+        trusted_pickle=False,
+        statements=statements.of({}, found.metadata),
+        whole=False,
     )
 
 

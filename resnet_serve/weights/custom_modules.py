@@ -159,7 +159,7 @@ def _of_file(network: nn.Module, spec: str, reading: Reading, progress: Progress
                 remedy="Its load_state_dict() must take every tensor as it is in the file.",
             )
     stored = metadata.Metadata(checkpoint.path, checkpoint.metadata)
-    signs = initial_values.examine(loaded, str(checkpoint.path))
+    signs = initial_values.examine(loaded if checkpoint.whole else {}, str(checkpoint.path))
     described = sidecar_files.read(
         checkpoint.path,
         overridden=reading.preprocessing is not None,

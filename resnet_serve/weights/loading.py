@@ -218,11 +218,11 @@ def _file(
     progress: Progress | None = None,
 ) -> Weights:
     found = naming.of_family(read(spec, reading, progress))
-    signs = initial_values.examine(found.tensors, str(found.path))
+    signs = initial_values.examine(found.tensors if found.whole else {}, str(found.path))
     found = classifier.completed(found, needed=reading.classifier)
     overridden = reading.preprocessing is not None
     described = sidecar_files.read(found.path, overridden=overridden, transform=found.transform)
-    published = catalog.recognised(found.sha256)
+    published = catalog.recognised(found.sha256) if found.whole else None
     identified = network_of(found, described, architecture)
     architecture = identified.architecture
     notices = found.notices + identified.notices + signs.said

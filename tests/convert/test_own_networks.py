@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from resnet_convert import convert
 from resnet_convert.ensembles import compose
@@ -96,10 +97,23 @@ def test_what_makes_no_sense(small: dict[str, Any], options: dict[str, Any], sai
         convert(**small | options)
 
 
-def test_the_dry_run_runs_none_of_its_code(call: Call, tmp_path: Path) -> None:
-    path = tmp_path / "net.py"
-    path.write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\n")
-    code, out, _ = call("--module", f"{path}:made", "--dry-run", "--json")
+def test_the_dry_run_makes_the_network_and_compares_it_with_the_file(
+    call: Call, tmp_path: Path
+) -> None:
+    path = tmp_path / "net_for_a_dry_run.py"
+    path.write_text(
+        "from torch import nn\ndef made(): return nn.Sequential(nn.Conv2d(3, 4, 3),"
+        " nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 3))\n"
+    )
+    module = ("--module", f"{path}:made", "--dry-run")
+    code, out, _ = call(*module, "--json")
     assert code == 0
-    assert json.loads(out)[0]["does"] == "as the module returns it"
-    assert not (tmp_path / "ran").exists()
+    assert "3 classes, from as" in json.loads(out)[0]["does"]
+    weights = {"0.weight": torch.zeros(4, 3, 3, 3), "0.bias": torch.zeros(4)}
+    torch.save(weights, tmp_path / "w.pth")
+    code, _, err = call(*module, "--weights", "w.pth")
+    assert code == 5
+    assert "3.weight" in err
+    code, _, err = call("--module", f"{path}:other", "--dry-run")
+    assert code == 2
+    assert "has no 'other'" in err

@@ -11,18 +11,22 @@ from resnet_serve.datasets import check_label_count
 from resnet_serve.weights import Weights, class_names, custom_modules
 
 
-def load_weights(request: Request, progress: Callable[[int, int], None]) -> Weights:
+def load_weights(
+    request: Request, progress: Callable[[int, int], None], *, header: bool = False
+) -> Weights:
     """The weights, strictly; of a network without classes, without those.
 
+    With `header` a file of a hub is not downloaded, and its tensors have no values.
     Raises what the loaders raise.
     """
+    reading = replace(request.reading, header=header)
     labels = None if request.labels is None else class_names.resolve(request.labels)
     if request.module is not None:
         loaded = custom_modules.load(
             request.module,
             request.weights,
             labels=labels,
-            reading=request.reading,
+            reading=reading,
             progress=progress,
         )
     else:
@@ -30,7 +34,7 @@ def load_weights(request: Request, progress: Callable[[int, int], None]) -> Weig
             request.weights_spec,
             request.architecture,
             labels=labels,
-            reading=request.reading,
+            reading=reading,
             progress=progress,
         )
         check_label_count(loaded.labels, loaded.architecture.classes)

@@ -117,20 +117,56 @@ def fetch(spec: str, preferred: tuple[str, ...]) -> Fetched:
     Raises `UsageError` for a malformed value, `InputFileError` for a repository, revision or file
     that does not exist, and `HostError` where the hub cannot be reached.
     """
-    given = parse(spec)
     place, names = resolved(spec, preferred)
-    path = _downloaded(place, str(place.file))
+    path = downloaded(place, str(place.file))
     folder = PurePosixPath(str(place.file)).parent
     shards = _shards(path) if path.name.endswith(".index.json") else ()
     for name in (*_BESIDE, *shards):
         beside = str(folder / name)
         if beside in names or (not names and name in shards):
-            _downloaded(place, beside)
+            downloaded(place, beside)
+    return Fetched(path, place, moving(spec, place))
+
+
+def moving(spec: str, place: Place) -> tuple[str, ...]:
+    """A notice where the value is a branch or tag, which is now at the commit of `place`."""
+    given = parse(spec)
     if given.pinned:
-        return Fetched(path, place)
-    moving = f"{given.revision or 'main'!r} of {given.repository}"
-    notice = f"{moving} is now the commit {place.revision}: pin it with {place}"
-    return Fetched(path, place, (notice,))
+        return ()
+    name = f"{given.revision or 'main'!r} of {given.repository}"
+    return (f"{name} is now the commit {place.revision}: pin it with {place}",)
+
+
+def check_file(place: Place) -> None:
+    """Raise `InputFileError` for a file that the hub does not have; nothing is downloaded."""
+    url = huggingface_hub.hf_hub_url(
+        place.repository, str(place.file), revision=place.revision, endpoint=_endpoint()
+    )
+    _asked(place, lambda: huggingface_hub.get_hf_file_metadata(url, endpoint=_endpoint()))
+
+
+def header(
+    place: Place, name: str
+) -> tuple[dict[str, tuple[str, tuple[int, ...]]], dict[str, str]]:
+    """The type and shape of each tensor in a safetensors file, and its metadata."""
+    api = huggingface_hub.HfApi(endpoint=_endpoint())
+    found = _asked(
+        place,
+        lambda: api.parse_safetensors_file_metadata(
+            place.repository, name, revision=place.revision
+        ),
+    )
+    shapes = {key: (str(each.dtype), tuple(each.shape)) for key, each in found.tensors.items()}
+    return shapes, {str(key): str(value) for key, value in (found.metadata or {}).items()}
+
+
+def fetch_beside(place: Place, names: tuple[str, ...]) -> Path:
+    """Download the JSON files beside a file, and return the path that the file would have."""
+    for each in _BESIDE:
+        name = str(PurePosixPath(str(place.file)).parent / each)
+        if name in names:
+            downloaded(place, name)
+    return _snapshot(place) / str(place.file)
 
 
 def in_cache(spec: str) -> bool:
@@ -138,11 +174,16 @@ def in_cache(spec: str) -> bool:
     place = parse(spec)
     if not (place.pinned and place.file):
         return False
+    return (_snapshot(place) / place.file).is_file()
+
+
+def _snapshot(place: Place) -> Path:
     folder = f"models--{place.repository.replace('/', '--')}"
-    return (_cache() / folder / "snapshots" / str(place.revision) / place.file).is_file()
+    return _cache() / folder / "snapshots" / str(place.revision)
 
 
-def _downloaded(place: Place, name: str) -> Path:
+def downloaded(place: Place, name: str) -> Path:
+    """A file of the repository, from the cache or the hub."""
     return Path(
         _asked(
             place,
@@ -196,6 +237,8 @@ def _explained(place: Place, error: Exception) -> InputFileError | HostError:
         )
     if kind in ("RevisionNotFoundError", "RevisionResolutionError"):
         return InputFileError("has no such revision", where=place, remedy="Check the spelling.")
+    if kind in ("SafetensorsParsingError", "NotASafetensorsRepoError"):
+        return InputFileError("is not a complete safetensors file", where=place)
     if kind in ("EntryNotFoundError", "RemoteEntryNotFoundError"):
         return InputFileError("has no such file", where=place, remedy="Check the spelling.")
     reason = " ".join(str(error).split())[:200] or kind

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import argparse
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
+from hub_site import NEW, OLD, Site, served
 from PIL import Image
+from safetensors.torch import save
+
+from resnet_serve.architectures import build, find
 
 Call = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.usefixtures("quick", "traced_once")
@@ -56,6 +63,11 @@ WRONG = {
     "expectation without labels": (*DIGITS, "--validation", "flat", "--expect-top1", 90),
     "a file in the way": (*DIGITS, "--repository", "taken"),
 }
+
+
+def flat(err: str) -> str:
+    """What was written on several lines, as one."""
+    return " ".join(err.split())
 
 
 def errors(err: str) -> list[str]:
@@ -108,5 +120,62 @@ def test_no_pickled_code_is_run(call: Call, tmp_path: Path) -> None:
             return exec, (f"open({str(tmp_path / 'ran')!r}, 'w')",)
 
     torch.save({"model": Ran()}, tmp_path / "code.pth")
-    call("--arch", "resnet20", "--weights", "code.pth", "--trust-pickle", "--dry-run")
+    words = ("--arch", "resnet20", "--weights", "code.pth", "--trust-pickle", "--dry-run")
+    code, _, err = call(*words)
+    assert code == 0
+    assert "not checked: code.pth is a pickle whose code a dry run does not run" in flat(err)
     assert not (tmp_path / "ran").exists()
+
+
+def test_a_trusted_pickle_is_checked_where_its_tensors_are_seen(call: Call, tmp_path: Path) -> None:
+    network = build(find("resnet20"))
+    for change, expected in ((False, 0), (True, 5)):
+        if change:
+            network.fc = torch.nn.Linear(7, 10)
+        torch.save({"model": network, "args": argparse.Namespace(lr=1)}, tmp_path / "net.pth")
+        words = ("--arch", "resnet20", "--weights", "net.pth", "--trust-pickle")
+        code, _, err = call(*words, "--dry-run")
+        assert code == expected, err
+
+
+@pytest.fixture
+def site(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Any:
+    pytest.importorskip("huggingface_hub")
+    state = {k: v.contiguous() for k, v in build(find("resnet20")).state_dict().items()}
+    old = {"model.safetensors": save({**state, "fc.weight": torch.ones(10, 3)}), "w.pth": b"x"}
+    found = Site({OLD: old, NEW: {**old, "model.safetensors": save(state)}})
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.setenv("no_proxy", "*")
+    with served(found) as address:
+        monkeypatch.setenv("HF_ENDPOINT", address)
+        yield found
+
+
+@pytest.mark.parametrize(
+    ("spec", "code", "said"),
+    [
+        ("hf://me/net", 0, f"'main' of me/net is now the commit {NEW}"),
+        ("hf://me/net@v1", 5, "fc.weight"),
+        ("hf://me/net@v9", 5, "has no such revision"),
+        ("hf://me/net:absent.safetensors", 5, "has no such file"),
+        ("hf://me/net:absent.pth", 5, "has no such file"),
+        ("hf://me/net:w.pth", 0, f"not checked: hf://me/net@{NEW}:w.pth has to be downloaded"),
+    ],
+)
+def test_a_file_of_a_hub_is_held_to_its_header(
+    call: Call, site: Site, spec: str, code: int, said: str
+) -> None:
+    words = ("--arch", "resnet20", "--weights", spec)
+    found, _, err = call(*words, "--dry-run")
+    assert found == code
+    assert said in flat(err)
+    if code:
+        assert call(*words)[0] == code
+
+
+def test_the_dry_run_downloads_no_tensors(call: Call, site: Site, tmp_path: Path) -> None:
+    assert call("--arch", "resnet20", "--weights", "hf://me/net", "--dry-run")[0] == 0
+    assert not list(Path(os.environ["HF_HUB_CACHE"]).rglob("*.safetensors"))
+    with served(Site({})) as address:
+        os.environ["HF_ENDPOINT"] = address
+        assert call("--arch", "resnet20", "--weights", "hf://me/net", "--dry-run")[0] == 5
