@@ -103,23 +103,25 @@ class Inspection:
 
 
 def inspect(information: str, model: ir.Model) -> Inspection:
-    """Compare the inspector's JSON with the ONNX graph that the engine was built from.
+    """Compare the layers with the ONNX graph that the engine was built from.
 
-    Raises `ConversionError` for JSON that cannot be read, and for an engine that names its layers
+    `information` is the inspector's JSON, or the list of layers in the log of the build. An
+    addition is fused where the layer that computes a convolution adds too. Raises
+    `ConversionError` for text that cannot be read, and for an engine that names its layers
     only: it was not built with detailed profiling verbosity.
     """
     layers = read(information)
+    requested = requested_precisions(model)
+    computing = {name: _computing(name, layers) for name in requested}
     convolutions = {
-        name: (requested, _found(name, layers))
-        for name, requested in requested_precisions(model).items()
+        name: (requested[name], None if layer is None else layer.precision)
+        for name, layer in computing.items()
     }
-    residuals = {}
-    for node in model.graph:
-        if node.op_type == "Add":
-            own = [layer for layer in layers if layer.holds(str(node.name))]
-            residuals[str(node.name)] = any(
-                layer.holds(name) for layer in own for name in convolutions
-            )
+    additions = (str(node.name) for node in model.graph if node.op_type == "Add")
+    residuals = {
+        name: any(layer is not None and layer.holds(name) for layer in computing.values())
+        for name in additions
+    }
     return Inspection(layers, convolutions, residuals)
 
 
@@ -176,8 +178,9 @@ def _wrong(convolutions: Convolutions) -> tuple[str, ...]:
     return tuple(name for name, (requested, found) in convolutions.items() if requested != found)
 
 
-def _found(name: str, layers: Iterable[EngineLayer]) -> str | None:
-    for layer in layers:
-        if layer.holds(name) and not layer.reformats and not layer.rounds:
-            return layer.precision
-    return None
+def _computing(name: str, layers: Iterable[EngineLayer]) -> EngineLayer | None:
+    """The layer that computes the convolution `name`; None where no layer holds it."""
+    holding = [
+        layer for layer in layers if layer.holds(name) and not layer.reformats and not layer.rounds
+    ]
+    return max(holding, key=lambda layer: layer.computes, default=None)
