@@ -17,12 +17,13 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_serve.cuda import libraries
+from resnet_serve.cuda import libraries, nvidia_smi
 from resnet_serve.errors import HostError
 from resnet_serve.optional import optional
 from resnet_serve.runtimes.onnxruntime import OnnxRuntimeModel, session_options, unloadable
@@ -33,6 +34,15 @@ else:
     onnxruntime = optional("onnxruntime", extra="gpu")
 
 CUDA = "CUDAExecutionProvider"
+PRECISIONS = ("fp32", "fp16")
+# As the kernels that onnxruntime-gpu 1.31.1 registers place the nodes of our graphs.
+LACKING: Mapping[str, str] = MappingProxyType(
+    {
+        "bf16": "has no BF16 kernels for pooling",
+        "int8": "has no INT8 convolutions: it would convert to FP32 and back around each",
+        "fp8": "has no FP8 convolutions",
+    }
+)
 INSTALL = (
     "pip uninstall --yes onnxruntime onnxruntime-gpu && pip install 'onnxruntime-gpu[cuda,cudnn]'"
 )
@@ -122,6 +132,11 @@ def open_session(
         raise _no_kernels(f"{shown} and {more} more" if more > 0 else shown)
     session.disable_fallback()
     return session
+
+
+def gpu_here() -> bool:
+    """Whether the driver of this host lists a GPU; raises `HostError` where nvidia-smi fails."""
+    return bool(nvidia_smi.gpus())
 
 
 def check_installed() -> None:

@@ -241,8 +241,10 @@ def _on_gpu(
     if gpu.accelerator is not None:
         config.backend = target.backend
         config.optimization.execution_accelerators.gpu_execution_accelerator.add(
-            name="tensorrt", parameters=gpu.accelerator.parameters(gpu.profiles, INPUT, image.dims)
+            name=gpu.accelerator.name,
+            parameters=gpu.accelerator.parameters(gpu.profiles, INPUT, image.dims),
         )
+        _parameters(config, gpu.accelerator.model_parameters)
         return
     # Triton derives the backend `tensorrt` from it: the native one, else ours of that name.
     config.platform = "tensorrt_plan"

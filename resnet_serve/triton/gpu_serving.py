@@ -1,7 +1,8 @@
-"""How Triton runs a classifier on GPUs: batch profiles, instances, and who builds the engine.
+"""How Triton runs a classifier on GPUs: batch profiles, instances, and what runs it.
 
-Either a plan is deployed (`platform: "tensorrt_plan"`), or an ONNX file of which ONNX Runtime's
-TensorRT provider builds the engine while the server loads it (`--accelerator tensorrt`).
+Either a plan is deployed (`platform: "tensorrt_plan"`), or an ONNX file: ONNX Runtime's TensorRT
+provider builds the engine while the server loads it (`--accelerator tensorrt`), or its CUDA
+provider runs the graph without one (`--accelerator cuda`).
 Reference: onnxruntime_backend, README.md "Parameter mapping" and src/onnxruntime.cc; onnxruntime,
 tensorrt_execution_provider (profile shapes, engine cache).
 """
@@ -9,10 +10,13 @@ tensorrt_execution_provider (profile shapes, engine cache).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from resnet_serve.errors import UsageError
+from resnet_serve.runtimes.onnxruntime_cuda import CudaProvider
 from resnet_serve.runtimes.profiles import Profile, covering
+from resnet_serve.triton import cuda_options
 from resnet_serve.triton.releases import CURRENT, Release
 
 # One level below a directory that exists everywhere: ONNX Runtime makes the last one, no parents.
@@ -28,6 +32,8 @@ class Accelerator:
     provider's own name is a hash of the graph's names, not of its weights, and would serve a
     retrained network with the old engine.
     """
+
+    name: ClassVar[str] = "tensorrt"
 
     precision: str
     model_sha256: str
@@ -80,10 +86,38 @@ class Accelerator:
             found["precision_mode"] = _PRECISION_MODES[self.precision]
         return found
 
+    @property
+    def model_parameters(self) -> dict[str, str]:
+        """What the backend reads from the model's own parameters: nothing."""
+        return {}
+
+
+@dataclass(frozen=True)
+class CudaAccelerator:
+    """ONNX Runtime's CUDA provider, which runs the ONNX file node by node, without an engine."""
+
+    name: ClassVar[str] = cuda_options.ACCELERATOR
+
+    provider: CudaProvider = field(default_factory=CudaProvider)
+
+    def parameters(
+        self,
+        profiles: Sequence[Profile],  # noqa: ARG002 - the same verb as of every accelerator
+        tensor: str,  # noqa: ARG002
+        dims: Sequence[int],  # noqa: ARG002
+    ) -> dict[str, str]:
+        """The provider's options of the accelerator; it takes every batch without a profile."""
+        return cuda_options.accelerator_parameters(self.provider.options)
+
+    @property
+    def model_parameters(self) -> dict[str, str]:
+        """The options that the backend reads from the model's own parameters."""
+        return cuda_options.parameters(self.provider.options)
+
 
 @dataclass(frozen=True)
 class GpuServing:
-    """How the model is run on each GPU: batch profiles, instances, and who builds the engine.
+    """How the model is run on each GPU: batch profiles, instances, and what runs it.
 
     With an `accelerator` the model is an ONNX file, else a plan. Raises `UsageError` for profiles
     with a gap, or no instance.
@@ -91,7 +125,7 @@ class GpuServing:
 
     profiles: tuple[Profile, ...]
     instances: int = 1
-    accelerator: Accelerator | None = None
+    accelerator: Accelerator | CudaAccelerator | None = None
 
     def __post_init__(self) -> None:
         covering(self.profiles)

@@ -6,10 +6,11 @@ from typing import Any
 
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import TARGETS
+from resnet_serve.runtimes.onnxruntime_cuda import CudaProvider
 from resnet_serve.runtimes.profiles import Profile
 from resnet_serve.triton import config, releases
 from resnet_serve.triton.config import Serving
-from resnet_serve.triton.gpu_serving import Accelerator, GpuServing
+from resnet_serve.triton.gpu_serving import Accelerator, CudaAccelerator, GpuServing
 
 DIGITS = Preprocessing(32, (32, 32), resize_mode="exact", mean=(0.5,) * 3, std=(0.25,) * 3)
 IMAGENET = Preprocessing(crop=(224, 192))
@@ -52,5 +53,14 @@ def gpu_classifiers() -> dict[str, Any]:
                 (2, 4, 4),
                 accelerator=Accelerator("int8", SHA256, 512, 4, releases.find("26.05")),
             ),
+        ),
+        "accelerator-cuda": config.classifier(
+            "resnet20",
+            target=TARGETS["onnxruntime"],
+            input_kind="uint8",
+            preprocessing=DIGITS,
+            classes=10,
+            serving=Serving(max_batch_size=8, instances=1, threads=1),
+            gpu=on_gpus((1, 8, 8), accelerator=CudaAccelerator(CudaProvider(memory_mib=512))),
         ),
     }

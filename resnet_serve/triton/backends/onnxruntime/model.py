@@ -1,5 +1,8 @@
 """The `onnxruntime` backend where NVIDIA's native one is not: real ONNX Runtime behind Triton.
 
+An instance of KIND_GPU runs on the CUDA provider with the configuration's options for it; where
+ONNX Runtime would fall back to the CPU the model is refused.
+
     load     options ─► session ─► contract (the native checks) ─► ready
     serve    requests of one batch ─► one run ─► one response each
 
@@ -18,6 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_serve.errors import HostError
 from resnet_serve.triton.backends.batching import groups, run_group
 from resnet_serve.triton.backends.contract import ContractError
 from resnet_serve.triton.backends.onnxruntime import autocomplete
@@ -47,7 +51,7 @@ class TritonPythonModel:
 
         config = auto_complete_model_config.as_dict()
         if autocomplete.wanted(config):
-            session = _session(config, Path(pb_utils.get_model_dir()), Options.of(config))
+            session = _cpu_session(config, Path(pb_utils.get_model_dir()), Options.of(config))
             autocomplete.complete(config, Signature.of(session))
         return auto_complete_model_config
 
@@ -60,10 +64,15 @@ class TritonPythonModel:
 
         self._stub: Stub = pb_utils
         config = json.loads(args["model_config"])
-        refuse_native_only(config, args["model_instance_kind"])
+        kind = args["model_instance_kind"]
+        refuse_native_only(config, kind)
         options = Options.of(config)
         directory = Path(args["model_repository"]) / args["model_version"]
-        self._session = _session(config, directory, options)
+        if kind == "GPU":
+            device_id = int(args["model_instance_device_id"])
+            self._session = _gpu_session(config, directory, options, device_id)
+        else:
+            self._session = _cpu_session(config, directory, options)
         signature = Signature.of(self._session)
         check(config, signature)
         self._run_options = options.run_options(_onnxruntime())
@@ -135,21 +144,42 @@ def _onnxruntime() -> Any:
     return onnxruntime
 
 
-def _session(config: dict[str, Any], directory: Path, options: Options) -> Any:
+def _cpu_session(config: dict[str, Any], directory: Path, options: Options) -> Any:
     path = model_file(config, directory)
-    try:
-        onnxruntime = _onnxruntime()
-    except ImportError as error:
-        raise ContractError(
-            f"the onnxruntime backend needs the package onnxruntime ({error}); "
-            "pip install 'resnet-serve[server]'"
-        ) from error
+    onnxruntime = _installed()
     try:
         return onnxruntime.InferenceSession(
             str(path), options.session_options(onnxruntime), providers=["CPUExecutionProvider"]
         )
     except Exception as error:  # noqa: BLE001 - they share no other base class
         raise ContractError(_native_words(error)) from None
+
+
+def _gpu_session(config: dict[str, Any], directory: Path, options: Options, device_id: int) -> Any:
+    from resnet_serve.runtimes import onnxruntime_cuda
+    from resnet_serve.triton import cuda_options
+
+    path = model_file(config, directory)
+    session_options = options.session_options(_installed())
+    try:
+        provider_options = cuda_options.provider_options(config, device_id)
+        return onnxruntime_cuda.open_session(path, session_options, provider_options)
+    except ContractError:
+        raise
+    except HostError as error:
+        raise ContractError(f"model '{config['name']}': {error}") from error
+    except Exception as error:  # noqa: BLE001 - they share no other base class
+        raise ContractError(_native_words(error)) from None
+
+
+def _installed() -> Any:
+    try:
+        return _onnxruntime()
+    except ImportError as error:
+        raise ContractError(
+            f"the onnxruntime backend needs the package onnxruntime ({error}); "
+            "pip install 'resnet-serve[server]'"
+        ) from error
 
 
 def _native_words(error: Exception) -> str:

@@ -123,15 +123,19 @@ def model_file(config: Mapping[str, Any], version_directory: Path) -> Path:
 def refuse_native_only(config: Mapping[str, Any], kind: str) -> None:
     """Raise `ContractError` for features that only the native backend has.
 
-    `kind` is the instance's: "CPU", "GPU", …
+    `kind` is the instance's: "CPU", "GPU", … On a GPU the CUDA provider is here too.
     """
     where = f"model '{config['name']}'"
     needs = "needs the native onnxruntime backend"
-    if kind != "CPU":
+    if kind not in ("CPU", "GPU"):
         raise ContractError(
-            f"{where}: an instance group of kind KIND_{kind} {needs}; this one serves KIND_CPU"
+            f"{where}: an instance group of kind KIND_{kind} {needs}; this one serves KIND_CPU and "
+            "KIND_GPU"
         )
     accelerators = (config.get("optimization") or {}).get("execution_accelerators") or {}
+    for accelerator in accelerators.get("gpu_execution_accelerator") or []:
+        if kind == "GPU" and accelerator["name"] == "tensorrt":
+            raise ContractError(f"{where}: the Execution Accelerator 'tensorrt' {needs}")
     # As in the native backend, an instance on the CPU ignores gpu_execution_accelerator.
     for accelerator in accelerators.get("cpu_execution_accelerator") or []:
         if accelerator["name"] == "openvino":
