@@ -19,7 +19,7 @@ from resnet_serve.datasets import Images
 from resnet_serve.errors import HostError
 from resnet_serve.host import Host
 from resnet_serve.parity.verdict import Verdict
-from resnet_serve.passport import EngineState
+from resnet_serve.passport import EngineState, ProviderState
 from resnet_serve.runtimes import Target
 from resnet_serve.triton.config import Serving
 from resnet_serve.triton.versions import MODEL_FILE
@@ -94,6 +94,12 @@ class Conversion:
     def engine_state(self) -> EngineState | None:
         """None without an engine."""
         return None if self.proof.engine is None else self.proof.engine.state
+
+    @property
+    def emulated_cuda(self) -> bool:
+        """Whether the CUDA provider is to run it, and has not."""
+        cuda = self.proof.cuda
+        return cuda is not None and cuda.state is ProviderState.EMULATED
 
     @property
     def plan(self) -> bytes | None:

@@ -23,8 +23,9 @@ from resnet_serve.passport import (
     TimingFacts,
     TraceFacts,
 )
+from resnet_serve.runtimes.onnxruntime_cuda import CudaProvider
 from resnet_serve.triton import config, releases
-from resnet_serve.triton.gpu_serving import Accelerator, GpuServing
+from resnet_serve.triton.gpu_serving import Accelerator, CudaAccelerator, GpuServing
 from resnet_serve.triton.repository import ModelFiles, Repository
 from resnet_serve.triton.versions import MODEL_FILE, PREPROCESSING_FILE, REPORT_FILE
 
@@ -103,11 +104,13 @@ def deploy(conversion: Conversion, repository: Repository) -> tuple[int, Path]:
 def gpu_serving(conversion: Conversion) -> GpuServing | None:
     """How a GPU serves it; None for CPU targets."""
     request = conversion.request
-    if not request.for_tensorrt:
+    if not request.for_gpu:
         return None
     options = request.build_options
-    accelerator = None
-    if request.accelerator is not None:
+    accelerator: Accelerator | CudaAccelerator | None = None
+    if request.for_cuda:
+        accelerator = CudaAccelerator(CudaProvider(request.workspace))
+    elif request.accelerator is not None:
         accelerator = Accelerator(
             request.precision,
             conversion.precise.sha256,
@@ -172,6 +175,7 @@ def stamp(conversion: Conversion) -> ConvertedPassport:
             ir_version=conversion.precise.ir_version,
         ),
         engine=None if engine is None else engine.facts(),
+        cuda=conversion.proof.cuda,
         contract=TensorContractFacts(
             input=request.input,
             preprocessing=loaded.preprocessing,

@@ -24,7 +24,7 @@ from resnet_convert.request.default_target import default_target
 from resnet_convert.request.implied_network import implied_network
 from resnet_convert.request.options import AUTO
 from resnet_convert.stage_log import Silent, StageName
-from resnet_convert.stages import Stage, planned
+from resnet_convert.stages import Stage, planned, runs_on_cuda
 from resnet_convert.tensorrt.builder import open_build_host
 from resnet_serve import host
 from resnet_serve.architectures import catalog
@@ -34,6 +34,7 @@ from resnet_serve.checkpoints.sources import headers, hub
 from resnet_serve.datasets import Images, built_in, open_images, survey
 from resnet_serve.download import torch_hub_checkpoints
 from resnet_serve.errors import HostError, ResnetServeError
+from resnet_serve.runtimes import onnxruntime_cuda
 from resnet_serve.triton.repository import Repository
 from resnet_serve.weights import Weights, class_names
 
@@ -197,6 +198,8 @@ class _Found:
 
     def _plan(self) -> None:
         request = self.request
+        if runs_on_cuda(request):
+            onnxruntime_cuda.check_installed()
         if not request.makes_plan or request.prepare_only:
             return
         with open_build_host() as (_, missing):

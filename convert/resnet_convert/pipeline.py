@@ -34,7 +34,7 @@ from resnet_convert.request.default_target import default_target
 from resnet_convert.request.implied_network import implied_network
 from resnet_convert.request.options import AUTO
 from resnet_convert.stage_log import Progress, Silent, StageLog, StageName
-from resnet_convert.stages import applies
+from resnet_convert.stages import applies, runs_on_cuda
 from resnet_convert.tensorrt.builder import BuildHost, open_build_host
 from resnet_serve import host
 from resnet_serve.architectures import with_head
@@ -42,6 +42,7 @@ from resnet_serve.checkpoints.sources import hub
 from resnet_serve.datasets import Images
 from resnet_serve.errors import HostError
 from resnet_serve.host import Host
+from resnet_serve.runtimes import onnxruntime_cuda
 from resnet_serve.triton.repository import Repository
 from resnet_serve.weights import Weights
 
@@ -240,7 +241,12 @@ def _deploy(conversion: Conversion, repository: Repository, log: StageLog) -> Co
 
 @contextmanager
 def _build_host(request: Request) -> Iterator[tuple[BuildHost | None, HostError | None]]:
-    """The host that builds the plan, or why there is none; checked before minutes of work."""
+    """The host that builds the plan, or why there is none; checked before minutes of work.
+
+    Raises `HostError` where a GPU is here that `--accelerator cuda` could not run the model on.
+    """
+    if runs_on_cuda(request):
+        onnxruntime_cuda.check_installed()
     if not request.makes_plan or request.prepare_only:
         yield None, None
         return

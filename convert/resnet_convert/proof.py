@@ -12,18 +12,26 @@ from resnet_convert.parity.candidate import Candidate
 from resnet_convert.parity.compare import Measurements, compare
 from resnet_convert.parity.latencies import time_both, time_engine
 from resnet_convert.parity.layers import Layer, inspect
-from resnet_convert.parity.opening import open_cpu_model, open_emulation, open_engine
+from resnet_convert.parity.opening import (
+    open_cpu_model,
+    open_emulation,
+    open_engine,
+    open_on_cuda,
+)
 from resnet_convert.parity.reference import Reference
 from resnet_convert.parity.reference_outputs import ReferenceOutputs
 from resnet_convert.precision import Precise
 from resnet_convert.request import Request
 from resnet_convert.stage_log import StageLog, StageName
+from resnet_convert.stages import runs_on_cuda
 from resnet_convert.tensorrt.builder import BuildHost, Built, EngineRecord
+from resnet_serve.cuda import nvidia_smi
 from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import spread
 from resnet_serve.host import Host
 from resnet_serve.parity.verdict import Verdict
-from resnet_serve.passport import EngineState
+from resnet_serve.passport import CudaFacts, EngineState, ProviderState
+from resnet_serve.runtimes.onnxruntime_cuda import CudaProvider
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -37,7 +45,8 @@ class Proof:
 
     `layers` are the weighted layers with their SQNR; `peak_share` is how much of this CPU's integer
     peak an INT8 network reaches at batch 1. `recorded` are the reference's outputs for the gate of
-    a plan, which may be built on another host.
+    a plan, which may be built on another host. `cuda` says whether ONNX Runtime's CUDA provider,
+    for which it was asked, ran it.
     """
 
     measurements: Measurements
@@ -46,6 +55,7 @@ class Proof:
     engine: EngineRecord | None
     peak_share: float | None
     recorded: ReferenceOutputs | None = None
+    cuda: CudaFacts | None = None
 
     @property
     def worst_layer(self) -> Layer | None:
@@ -95,7 +105,8 @@ def prove(
     recorded = None
     if request.makes_plan and (verdict.passed or request.force):
         recorded = ReferenceOutputs.collect(reference, images, measurements.logits)
-    return Proof(measurements, layers, verdict, engine, peak, recorded)
+    cuda = _cuda_facts(request) if request.for_cuda else None
+    return Proof(measurements, layers, verdict, engine, peak, recorded, cuda)
 
 
 def cautions(request: Request, proof: Proof, machine: Host) -> Iterator[str | None]:
@@ -110,9 +121,9 @@ def cautions(request: Request, proof: Proof, machine: Host) -> Iterator[str | No
             "classifier of zeros, or with one image many times"
         )
     latencies = measurements.latencies
-    if latencies is not None and request.makes_plan and latencies.reference_on == "CPU":
-        yield "this PyTorch has no CUDA: the engine on the GPU was timed against the CPU"
-    if latencies is not None:
+    if latencies is not None and request.for_gpu and latencies.reference_on == "CPU":
+        yield "this PyTorch has no CUDA: the model on the GPU was timed against the CPU"
+    if latencies is not None and not request.for_cuda:
         yield request.row.note(precision_name)
     if precision_name == "int8" and not request.for_tensorrt and not machine.fast_int8:
         yield (
@@ -144,7 +155,13 @@ def _open(
             timing_cache=request.timing_cache_directory,
         ) as (candidate, built):
             yield candidate, built
-    elif request.for_tensorrt:
+    elif runs_on_cuda(request):
+        provider = CudaProvider(request.workspace)
+        with open_on_cuda(
+            precise.data, provider, threads=threads, max_batch_size=largest
+        ) as candidate:
+            yield candidate, None
+    elif request.for_gpu:
         with open_emulation(precise.model, threads=threads, max_batch_size=largest) as candidate:
             yield candidate, None
     else:
@@ -172,6 +189,16 @@ def _engine_record(
     optima = sorted({profile.optimum for profile in options.profiles})
     times = time_engine(candidate.model, optima, reference.input_kind, reference.preprocessing)
     return EngineRecord(EngineState.BUILT, options, request.triton, built, times)
+
+
+def _cuda_facts(request: Request) -> CudaFacts:
+    """What the passport says of the CUDA provider."""
+    ran = runs_on_cuda(request)
+    return CudaFacts(
+        state=ProviderState.RAN if ran else ProviderState.EMULATED,
+        options=CudaProvider(request.workspace).options,
+        gpu=nvidia_smi.gpus()[0] if ran else None,
+    )
 
 
 def _parity_summary(measurements: Measurements, verdict: Verdict) -> str:

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from resnet_convert.request import Request
 from resnet_convert.request.options import AUTO
 from resnet_convert.stage_log import StageName
+from resnet_serve.runtimes import onnxruntime_cuda
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,15 @@ def builds_plan(request: Request) -> bool:
     return request.makes_plan and not request.prepare_only
 
 
+def runs_on_cuda(request: Request) -> bool:
+    """Whether ONNX Runtime's CUDA provider runs the model in this conversion: given a GPU."""
+    return request.for_cuda and not request.prepare_only and onnxruntime_cuda.gpu_here()
+
+
 def timed(request: Request) -> bool:
     """Whether what will be served runs here: emulations are not timed."""
+    if request.for_cuda:
+        return runs_on_cuda(request)
     return builds_plan(request) or not request.for_tensorrt
 
 
@@ -139,9 +147,7 @@ STAGES: Mapping[StageName, Stage] = MappingProxyType(
             ),
             Stage(
                 StageName.LATENCY,
-                lambda request: (
-                    "against PyTorch on this " + ("GPU" if request.for_tensorrt else "host")
-                ),
+                lambda request: "against PyTorch on this " + ("GPU" if request.for_gpu else "host"),
                 applies=timed,
             ),
             Stage(StageName.DEPLOY, _deployed),

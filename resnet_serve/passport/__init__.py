@@ -8,6 +8,7 @@ Plain JSON beside the model, `<version>/passport.json`, typed here:
 | `contents` | weights, model, contract with clients, calibration, members |
 | `proof` | parity, gate, latency |
 | `engine` | the TensorRT engine and the states it can be in |
+| `provider` | ONNX Runtime's CUDA provider, and whether it ever ran |
 | `facts` | how a dataclass is read from JSON and written again |
 
     found = passport.read(version / passport.FILE_NAME)
@@ -48,6 +49,7 @@ from resnet_serve.passport.proof import (
     SpeedFacts,
     TimingFacts,
 )
+from resnet_serve.passport.provider import CudaFacts, ProviderState
 
 __all__ = [
     "FILE_NAME",
@@ -60,6 +62,7 @@ __all__ = [
     "ContractFacts",
     "ConvertedPassport",
     "CropFacts",
+    "CudaFacts",
     "EngineFacts",
     "EngineState",
     "FoldFacts",
@@ -71,6 +74,7 @@ __all__ = [
     "OnnxFacts",
     "ParityFacts",
     "Passport",
+    "ProviderState",
     "RemeasuredFacts",
     "SpeedFacts",
     "StageFacts",

@@ -30,6 +30,7 @@ from resnet_serve.passport.contents import (
 from resnet_serve.passport.engine import EngineFacts, EngineState
 from resnet_serve.passport.facts import Facts, MalformedFactsError
 from resnet_serve.passport.proof import GateFacts, LatencyFacts, ParityFacts, SpeedFacts
+from resnet_serve.passport.provider import CudaFacts
 from resnet_serve.runtimes import TARGETS
 
 FILE_NAME = "passport.json"
@@ -122,7 +123,8 @@ class ConvertedPassport(Passport):
     """One network, converted.
 
     `module` is the factory of a user's own network. `outputs` has the dimensions of each output,
-    without the batch. `compiled_operators` counts what the runtime made of the graph.
+    without the batch. `compiled_operators` counts what the runtime made of the graph. `cuda` is
+    there where ONNX Runtime's CUDA provider is to run it.
     """
 
     module: str | None
@@ -140,6 +142,7 @@ class ConvertedPassport(Passport):
     mixed_precision: Mapping[str, Any] | None
     compiled_operators: Mapping[str, int]
     stages: tuple[StageFacts, ...]
+    cuda: CudaFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

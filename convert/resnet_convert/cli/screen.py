@@ -241,6 +241,11 @@ def sentence(conversion: Conversion) -> Panel:
         text.append("Its TensorRT plan is NOT built: there is no engine yet.\n", "bold yellow")
     elif conversion.engine_state is EngineState.BY_SERVER:
         text.append("The server builds its TensorRT engine when it loads the model.\n", "yellow")
+    if conversion.emulated_cuda:
+        text.append(
+            "ONNX Runtime's CUDA provider has NOT run it: its types were emulated on this CPU.\n",
+            "bold yellow",
+        )
     text.right_crop(1)
     colour = "yellow" if conversion.verdict.constant is not None else "green"
     return Panel(text, border_style="red" if conversion.overridden else colour, expand=False)
@@ -250,6 +255,6 @@ def next_command(conversion: Conversion) -> Text:
     """What comes next, on a line of its own, to be copied."""
     if conversion.engine_state is EngineState.NOT_BUILT:
         return Text(f"Next, on the GPU host: {conversion.build_command}", "bold")
-    if conversion.engine_state is EngineState.BY_SERVER:
+    if conversion.engine_state is EngineState.BY_SERVER or conversion.proof.cuda is not None:
         return Text(f"Next, on the GPU host: serve {conversion.request.repository}", "bold")
     return Text(f"Next: resnet-serve up --repository {conversion.request.repository}", "bold")

@@ -4,6 +4,9 @@
     tensorrt, on a GPU host        the plan itself, built and inspected first
     tensorrt elsewhere             the typed graph in ONNX Runtime, rounding where TensorRT rounds
     onnxruntime --accelerator      the same: the server builds that engine when it loads the model
+      tensorrt
+      cuda, on a GPU host          the file itself, every node on the CUDA provider
+      cuda elsewhere               the typed graph, as for TensorRT
 
 An emulation proves the graph, not the engine; it is never timed, and the gate says whose numbers
 they are.
@@ -25,11 +28,13 @@ from resnet_convert.tensorrt.inspection import check_precision, requested_precis
 from resnet_serve import runtimes
 from resnet_serve.parity.verdict import Check
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
-from resnet_serve.runtimes import open_on_cpu
+from resnet_serve.runtimes import onnxruntime_cuda, open_on_cpu
+from resnet_serve.runtimes.onnxruntime_cuda import CudaProvider
 
 if TYPE_CHECKING:
     import onnx_ir as ir
 
+CUDA_RUNTIME = "onnxruntime on CUDA"
 PRECISION_CHECK = "precision as compiled"
 
 
@@ -41,6 +46,18 @@ def open_cpu_model(
     compiled, check = inspect_compiled(target, precision, model, data)
     with open_on_cpu(target, precision, data, threads) as loaded:
         yield Candidate(loaded, target, max_batch_size, compiled, check=check)
+
+
+@contextmanager
+def open_on_cuda(
+    data: bytes, provider: CudaProvider, *, threads: int, max_batch_size: int
+) -> Iterator[Candidate]:
+    """The file `data` on this GPU, in ONNX Runtime's CUDA provider.
+
+    Raises `HostError` where a node of it would be computed on the CPU.
+    """
+    with onnxruntime_cuda.load(data, threads=threads, provider=provider) as loaded:
+        yield Candidate(loaded, CUDA_RUNTIME, max_batch_size, loaded.operators())
 
 
 @contextmanager

@@ -124,6 +124,8 @@ def _speed(conversion: Conversion) -> str:
     """How fast it is, in a clause."""
     ratio = conversion.measurements.speedup
     if ratio is None:
+        if conversion.proof.cuda is not None:
+            return f"CUDA provider {conversion.proof.cuda.state}"
         return f"TensorRT {conversion.engine_state or 'not measured'}"
     return speed(ratio)
 

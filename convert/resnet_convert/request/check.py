@@ -9,6 +9,7 @@ from resnet_convert.request.request import DEFAULTS, Request, flag
 from resnet_serve import host
 from resnet_serve.activation import Kind
 from resnet_serve.errors import UsageError
+from resnet_serve.runtimes import onnxruntime_cuda
 from resnet_serve.triton import releases
 from resnet_serve.triton.repository import check_name
 
@@ -26,6 +27,7 @@ _ENGINE_OPTIONS = (
 def check(request: Request) -> None:
     """Raise `UsageError` for a request that cannot be carried out."""
     _check_network(request)
+    _check_cuda(request)
     check_name(request.model_name)
     if request.input not in INPUTS:
         raise UsageError(f"unknown input {request.input!r}", remedy="Use uint8 or float32.")
@@ -170,14 +172,26 @@ def _check_accelerator(request: Request) -> None:
         )
 
 
+def _check_cuda(request: Request) -> None:
+    """Before the target's own precisions: it is the provider that lacks one."""
+    if not request.for_cuda or request.precision not in onnxruntime_cuda.LACKING:
+        return
+    raise UsageError(
+        f"ONNX Runtime's CUDA provider {onnxruntime_cuda.LACKING[request.precision]}",
+        remedy=f"Use --precision {' or '.join(onnxruntime_cuda.PRECISIONS)}, or --target tensorrt.",
+    )
+
+
 def _check_engine(request: Request) -> None:
-    if request.prepare_only and not request.makes_plan:
+    if request.prepare_only and not (request.makes_plan or request.for_cuda):
         raise UsageError(
             "--prepare-only leaves out the build of a TensorRT plan",
             remedy="Use it with --target tensorrt.",
         )
     if not request.for_tensorrt:
         for key in _ENGINE_OPTIONS:
+            if request.for_cuda and key == "workspace":
+                continue
             if getattr(request, key) != DEFAULTS[key]:
                 raise UsageError(
                     f"{flag(key)} is for TensorRT engines",

@@ -12,6 +12,7 @@ from typing import Any
 from resnet_convert.head import CLASSIFIER
 from resnet_convert.quantization.budgets import Budgets
 from resnet_convert.request.options import AUTO, Options
+from resnet_convert.request.options.engines import CUDA, TENSORRT
 from resnet_convert.tensorrt.build_options import BuildOptions
 from resnet_serve import precisions
 from resnet_serve.architectures import Architecture, find
@@ -95,7 +96,17 @@ class Request(Options):
     @property
     def for_tensorrt(self) -> bool:
         """Whether TensorRT will compile the graph: in our build, or in the server's."""
-        return self.makes_plan or self.accelerator == "tensorrt"
+        return self.makes_plan or self.accelerator == TENSORRT
+
+    @property
+    def for_cuda(self) -> bool:
+        """Whether ONNX Runtime's CUDA provider will run the graph."""
+        return self.accelerator == CUDA
+
+    @property
+    def for_gpu(self) -> bool:
+        """Whether it will be served on a GPU."""
+        return self.for_tensorrt or self.for_cuda
 
     @property
     def makes_plan(self) -> bool:
@@ -147,7 +158,7 @@ class Request(Options):
 
     def serving(self, cores: int) -> Serving:
         """How Triton runs it: on a CPU the instances share the cores, on a GPU they do not."""
-        if self.for_tensorrt:
+        if self.for_gpu:
             return Serving(covering(self.build_options.profiles), self.instances, cores)
         return Serving.fitting(
             cores=cores, max_batch_size=self.max_batch_size, instances=self.instances

@@ -35,7 +35,24 @@ REFUSED: dict[str, dict[str, Any]] = {
         "optimize": "throughput",
         "target": "onnxruntime",
     },
-    "unknown accelerator": {"arch": "resnet20", "accelerator": "cuda"},
+    "unknown accelerator": {"arch": "resnet20", "accelerator": "rocm"},
+    "CUDA provider has no INT8 convolutions": {**INT8, "accelerator": "cuda"},
+    "CUDA provider has no BF16 kernels for pooling": {
+        "arch": "resnet20",
+        "accelerator": "cuda",
+        "precision": "bf16",
+    },
+    "CUDA provider has no FP8 convolutions": {
+        **INT8,
+        "accelerator": "cuda",
+        "precision": "fp8",
+        "target": "onnxruntime",
+    },
+    "--batch is for TensorRT engines": {
+        "arch": "resnet20",
+        "accelerator": "cuda",
+        "batch": ("1:8:8",),
+    },
     "takes no accelerator": {
         "arch": "resnet20",
         "accelerator": "tensorrt",

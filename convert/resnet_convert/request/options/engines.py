@@ -11,7 +11,7 @@ from typer import Option
 from resnet_convert.tensorrt.build_options import HARDWARE
 from resnet_serve.triton.releases import RELEASES
 
-ACCELERATORS = ("tensorrt",)
+TENSORRT, CUDA = ACCELERATORS = ("tensorrt", "cuda")
 ENGINES = "TensorRT engines"
 
 
@@ -22,8 +22,8 @@ class EngineOptions:
     accelerator: Annotated[
         str | None,
         Option(
-            help=f"For --target onnxruntime on a GPU: {', '.join(ACCELERATORS)} builds the engine "
-            "when the server loads the model.",
+            help="For --target onnxruntime on a GPU: tensorrt builds the engine when the server "
+            "loads the model, cuda runs it without an engine (fp32 and fp16).",
             show_default=False,
             rich_help_panel=ENGINES,
         ),
@@ -41,7 +41,8 @@ class EngineOptions:
         bool,
         Option(
             "--prepare-only",
-            help="Deploy without a plan, on any host; `build-plan` builds it on the GPU host.",
+            help="Deploy without a plan, on any host; `build-plan` builds it on the GPU host. "
+            "With --accelerator cuda: do not run it on this host's GPU.",
             rich_help_panel=ENGINES,
         ),
     ] = False
@@ -59,7 +60,7 @@ class EngineOptions:
         int | None,
         Option(
             min=1,
-            help="GPU memory the builder may use, in MiB.",
+            help="GPU memory the builder may use, in MiB; with --accelerator cuda, the arena.",
             show_default="all",
             rich_help_panel=ENGINES,
         ),
