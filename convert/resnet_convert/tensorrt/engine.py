@@ -5,7 +5,7 @@
 Precision is in the graph alone: TensorRT 11 and TensorRT-RTX have no precision flags any more, and
 a strongly typed network means the same in 10.x. Written against the Python API of TensorRT 10.16
 and 11.4, which `tests/contract` holds it to, and never run with them on a GPU; run with the real
-parser and builder of TensorRT-RTX 1.7.1, which need no GPU (`tests/rtx`).
+parser and builder of TensorRT-RTX 1.7.1, which need no GPU (`test_engine_real.py`).
 Reference: TensorRT Python API, Builder, IBuilderConfig, OnnxParser, IProgressMonitor.
 """
 

@@ -1,6 +1,6 @@
 """From what a builder logged to an error; the words are those of TensorRT 10, 11 and RTX 1.7.1.
 
-The parser's refusals, and remedies that are followed, are tested with the real library (tests/rtx).
+`test_engine_real` has the parser's refusals, and follows the remedies.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What a plan is built for: this GPU, or compute capabilities; the builder's own view is in rtx."""
+"""What a plan is built for: this GPU, or compute capabilities; `test_engine_real` builds."""
 
 from __future__ import annotations
 
