@@ -21,6 +21,7 @@ from pathlib import Path
 
 from resnet_serve import host as this_host
 from resnet_serve.cuda import nvidia_smi
+from resnet_serve.doctor import onnxruntime_builds
 from resnet_serve.doctor.diagnosis import FEATURES, Diagnosis, Finding, Status, table
 from resnet_serve.errors import HostError, ResnetServeError
 from resnet_serve.host import Host
@@ -93,6 +94,7 @@ def examine(
         _safely("processor", _processor, host),
         _safely("GPU", _gpu),
         *packages,
+        _safely(onnxruntime_builds.SUBJECT, onnxruntime_builds.examine, repository),
         _safely("tritonserver", _tritonserver),
         _safely("perf_analyzer", _perf_analyzer, cache),
         _safely("shared memory", _shared_memory),
@@ -168,11 +170,16 @@ def package_of(package: Package) -> Finding:
         return Finding(
             name, "missing", f"cannot be imported: {lines[-1]}", repair, package.needed_for
         )
+    return Finding(name, "ok", _version(package), needed_for=package.needed_for)
+
+
+def _version(package: Package) -> str:
     try:
-        version = metadata.version(name)
-    except metadata.PackageNotFoundError:
-        version = "of unknown version"
-    return Finding(name, "ok", version, needed_for=package.needed_for)
+        return metadata.version(package.distribution)
+    except metadata.PackageNotFoundError:  # another distribution may hold the module
+        owners = metadata.packages_distributions().get(package.module.partition(".")[0], ())
+        found = ", ".join(f"{metadata.version(name)} ({name})" for name in dict.fromkeys(owners))
+        return found or "of unknown version"
 
 
 def _tritonserver() -> Finding:

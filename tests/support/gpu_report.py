@@ -48,6 +48,7 @@ PARTS = {
     "test_cuda_on_a_gpu": Needs("device interface"),
     "test_pytorch_on_a_gpu": Needs("PyTorch", CONVERTER),
     "test_onnxruntime_on_a_gpu": Needs("ONNX Runtime CUDA", CONVERTER),
+    "test_conversions_on_a_gpu": Needs("conversion for CUDA", WHOLE),
     "test_tensorrt_rtx_on_a_gpu": Needs("TensorRT-RTX", ("tensorrt_rtx_bindings", *CONVERTER)),
     "test_engines_on_a_gpu": Needs("TensorRT", ("tensorrt", *WHOLE)),
     "test_triton_on_a_gpu": Needs("TensorRT in Triton", ("tensorrt", *WHOLE)),
