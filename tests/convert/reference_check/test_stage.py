@@ -44,13 +44,14 @@ def digits_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return place
 
 
-def with_labels_of(members: dict[str, tuple[int, ...]], **changes: Any) -> Weights:
+def with_labels_of(members: dict[str, tuple[int, ...]]) -> Weights:
     """The digits network that decides about these labels."""
     digits = weights.load("digits", find("resnet20"))
     activation = Activation(Kind.SIGMOID, (0.5,))
     return replace(
         head(digits, list(members.values())),
-        **{"labels": tuple(members), "activation_from": activation, **changes},
+        labels=tuple(members),
+        activation=activation,
     )
 
 
@@ -264,9 +265,9 @@ def test_labels_in_another_order_are_refused(
 def test_labels_with_a_wrong_preprocessing_are_refused(
     members: dict[str, tuple[int, ...]],
 ) -> None:
-    """Every pixel is far outside of what the network was trained on."""
+    """The network sees one corner, enlarged until it is nearly one colour."""
     loaded = with_labels_of(members)
-    wrong = replace(loaded.preprocessing, mean=(-50.0,) * 3)
+    wrong = replace(loaded.preprocessing, resize=2000, resize_mode="shorter")
     with pytest.raises(ReferenceRefusedError, match="--preprocessing"):
         check_labels(replace(loaded, preprocessing=wrong), labelled(members, 100))
 
