@@ -48,8 +48,8 @@ FLOORS = (
     ("autoselect", "proof"),
     ("conversion", "validation"),
     ("report", "inputs"),
-    ("deployment", "dry_run", "ensembles"),
     ("refusals",),
+    ("deployment", "dry_run", "ensembles"),
     ("pipeline", "build_plan"),
     ("cli",),
 )

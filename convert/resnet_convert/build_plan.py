@@ -9,6 +9,7 @@ says "built" stands beside a whole plan.
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -20,12 +21,14 @@ from resnet_convert.parity import reference_outputs
 from resnet_convert.parity.compare import Measurements, compare
 from resnet_convert.parity.latencies import time_engine
 from resnet_convert.parity.opening import open_engine
-from resnet_convert.parity.parity_error import gate_error
+from resnet_convert.parity.parity_error import Subject, gate_error
 from resnet_convert.parity.reference_outputs import ReferenceOutputs
+from resnet_convert.refusals.next_request import after_converting_again
 from resnet_convert.stage_log import Progress, StageLog, StageName, StageTime
 from resnet_convert.tensorrt.build_options import BuildOptions
 from resnet_convert.tensorrt.builder import BuildHost, EngineRecord
 from resnet_serve import durable, host, passport, precisions
+from resnet_serve.datasets.class_labels.files import read_lines
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.optional import optional
 from resnet_serve.parity.verdict import Verdict
@@ -39,6 +42,7 @@ from resnet_serve.passport import (
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.runtimes.profiles import covering
 from resnet_serve.triton import versions
+from resnet_serve.triton.config import LABELS_FILE
 from resnet_serve.triton.versions import MODEL_FILE
 
 if TYPE_CHECKING:
@@ -60,6 +64,7 @@ class PlanBuild:
     verdict: Verdict
     warnings: tuple[str, ...]
     stages: tuple[StageTime, ...]
+    subject: Subject
 
     def to_json(self) -> dict[str, object]:
         """What `--json` prints: the engine's facts, and the path of the version."""
@@ -88,6 +93,14 @@ class Prepared:
     passport: ConvertedPassport
     options: BuildOptions
     triton: str | None
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The names of the classes, beside the version; their numbers where there is no file."""
+        classes = self.passport.classes or 0
+        file = self.directory.parent / LABELS_FILE
+        names = read_lines(file) if file.is_file() else ()
+        return names if len(names) == classes else tuple(map(str, range(classes)))
 
     @classmethod
     def open(cls, directory: Path) -> Prepared:
@@ -159,10 +172,14 @@ def build_plan(
             "no plan was written",
             made.verdict,
             made.measurements,
-            recorded.name_of,
+            made.subject,
             where=made.path,
-            remedy="Build with another --optimization-level, take a higher precision, or --force "
-            "it.",
+            next_command=after_converting_again(
+                [prepared.passport.command],
+                made.verdict,
+                shlex.join(["resnet-convert", "build-plan", str(prepared.directory.parent)]),
+            ),
+            otherwise="Build with another --optimization-level, or --force it.",
         )
     _write(made, prepared)
     return made
@@ -213,6 +230,13 @@ def _build(
         verdict=verdict,
         warnings=tuple(log.warnings),
         stages=tuple(log.stages),
+        subject=Subject(
+            recorded,
+            prepared.labels,
+            stamped.contract.activation,
+            stamped.trained,
+            tuple(log.warnings),
+        ),
     )
 
 

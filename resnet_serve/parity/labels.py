@@ -29,6 +29,7 @@ from resnet_serve.parity.accuracy import margin_interval, mcnemar_exact, newcomb
 from resnet_serve.parity.bounds import smallest_share
 from resnet_serve.parity.ranking import average_precision, f1
 
+KEPT = 50  # labels with a row of their own in a passport
 NEAR = 0.5  # logits: the odds are within a factor of 1.65 of the threshold's
 
 
@@ -87,7 +88,8 @@ class LabelDecisions:
 
     `changed` are the images with a changed label, the clearest first. `margin_points` is what they
     lose by the reference's margins, within `margin_interval`, in points. `accuracy` is None without
-    known labels.
+    known labels. Of many labels a passport keeps the worst (`bounded`): then `left_out` are not
+    among `labels`, and `left_out_changed` is how many decisions about those differ.
     """
 
     images: int
@@ -98,15 +100,41 @@ class LabelDecisions:
     margin_interval: tuple[float, float]
     labels: tuple[Label, ...]
     accuracy: LabelAccuracy | None = None
+    left_out: int = 0
+    left_out_changed: int = 0
 
     @property
     def worst(self) -> Label:
         """The label for which most clear changes are shown."""
-        count = len(self.labels)
-        return max(self.labels, key=lambda label: (shown_changes(label, count), label.share))
+        return self._ranked()[0]
+
+    def bounded(self, most: int = KEPT) -> LabelDecisions:
+        """With the rows of the `most` worst labels alone, the worst first, and counts of the rest.
+
+        All of them, in their own order, where they are not more.
+        """
+        if len(self.labels) <= most:
+            return self
+        ranked = self._ranked()
+        rest = ranked[most:]
+        return replace(
+            self,
+            labels=tuple(ranked[:most]),
+            left_out=self.left_out + len(rest),
+            left_out_changed=self.left_out_changed + sum(each.changed for each in rest),
+        )
+
+    def _ranked(self) -> list[Label]:
+        count = len(self.labels) + self.left_out
+        return sorted(
+            self.labels,
+            key=lambda label: (shown_changes(label, count), label.share, label.changed),
+            reverse=True,
+        )
 
     def __str__(self) -> str:
-        whole = "" if len(self.labels) == 1 else f", {100 * self.exact_match:.2f} % in every label"
+        one = len(self.labels) + self.left_out == 1
+        whole = "" if one else f", {100 * self.exact_match:.2f} % in every label"
         return f"{100 * self.agreement:.2f} % of decisions on {self.images} images agree{whole}"
 
 

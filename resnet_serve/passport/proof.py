@@ -53,7 +53,8 @@ class ParityFacts(Facts):
     """How far the converted model is from the reference.
 
     `of` says what the compared outputs are: "logits", "probabilities" of a composed model, or a
-    head's features. `layers` compare the network layer by layer, where that was done.
+    head's features. Of many `label_decisions` the worst have rows, the others are counted. `layers`
+    compare the network layer by layer, where that was done.
     """
 
     runtime: str
@@ -82,7 +83,9 @@ class ParityFacts(Facts):
             images_sha256=found.images_sha256,
             numerics=found.numerics,
             decisions=found.decisions,
-            label_decisions=found.label_decisions,
+            label_decisions=None
+            if found.label_decisions is None
+            else found.label_decisions.bounded(),
             layers=layers,
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,9 +13,13 @@ from tensorrt_conversions import Start, converted, stamped
 
 from resnet_convert import Conversion
 from resnet_convert.build_plan import PlanBuild, build_plan
+from resnet_convert.parity.parity_error import GateError
+from resnet_convert.report import gate
+from resnet_convert.request.check import check
+from resnet_convert.request.recorded import parse
 from resnet_convert.stage_log import Silent
 from resnet_serve import durable, passport
-from resnet_serve.errors import ConversionError, InputFileError, ParityError, UsageError
+from resnet_serve.errors import ConversionError, InputFileError, UsageError
 from resnet_serve.passport import BuiltEngineFacts, EngineState
 
 
@@ -73,8 +78,24 @@ def test_a_plan_that_is_refused_is_not_written(
     start("int8", **host)
     assert conversion.path is not None
     before = sorted(path.name for path in conversion.path.iterdir())
-    with pytest.raises(ParityError, match="no plan was written"):
+    with pytest.raises(GateError, match="no plan was written") as refused:
         built(conversion.path, tmp_path)
+    found = refused.value
+    following = found.next_command or ""
+    again, then = following.split(" && ")
+    check(parse(again))
+    assert shlex.split(then) == ["resnet-convert", "build-plan", str(conversion.path.parent)]
+    assert found.result()["next"] == following
+    page = gate.render(
+        "the plan",
+        found.verdict,
+        found.measurements,
+        found.subject,
+        refused=found.what,
+        next_command=following,
+    )
+    assert "✗ not met" in page
+    assert "data:image/jpeg;base64," in page
     assert sorted(path.name for path in conversion.path.iterdir()) == before
     assert stamped(conversion).engine_state is EngineState.NOT_BUILT
     forced = built(conversion.path, tmp_path, force=True)

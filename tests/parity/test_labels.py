@@ -9,7 +9,7 @@ import pytest
 
 from resnet_serve.activation import Activation, Kind
 from resnet_serve.activation.contract import sigmoid
-from resnet_serve.parity.labels import NEAR, LabelDecisions, decide
+from resnet_serve.parity.labels import KEPT, NEAR, LabelDecisions, decide
 from resnet_serve.passport.facts import decode, encode
 
 HALF = Activation(Kind.SIGMOID, (0.5,))
@@ -95,3 +95,21 @@ def test_a_passport_keeps_them(truth: np.ndarray | None) -> None:
 def test_what_is_not_finite_is_a_changed_decision() -> None:
     found = decide(HALF, np.array([[3.0]], np.float32), np.array([[np.nan]], np.float32))
     assert found.agreement == 0
+
+
+@pytest.mark.parametrize("labels", [1, 5, 50, 400])
+def test_a_passport_has_rows_for_the_worst_labels_and_counts_of_the_others(labels: int) -> None:
+    generator = np.random.default_rng(3)
+    reference = generator.normal(0, 3, (200, labels)).astype(np.float32)
+    noise = generator.normal(0, np.linspace(0, 2, labels), reference.shape)
+    found = decide(
+        Activation(Kind.SIGMOID, (0.5,)), reference, (reference + noise).astype(np.float32)
+    )
+    kept = found.bounded()
+    assert len(kept.labels) == min(labels, KEPT)
+    assert len(kept.labels) + kept.left_out == labels
+    total = sum(each.changed for each in found.labels)
+    assert sum(each.changed for each in kept.labels) + kept.left_out_changed == total
+    assert kept.worst == found.worst
+    assert str(kept) == str(found)
+    assert kept.bounded() == kept

@@ -54,6 +54,16 @@ def test_parity_of_a_sigmoid() -> None:
     assert ParityFacts.from_json(json.loads(json.dumps(found.to_json()))) == found
 
 
+def test_of_many_labels_the_worst_have_rows() -> None:
+    logits = np.random.default_rng(0).normal(0, 1, (8, 300)).astype(np.float32)
+    about = decide(Activation(Kind.SIGMOID, (0.5,)), logits, -logits)
+    found = ParityFacts.measured(Comparison(decisions=None, label_decisions=about))
+    written = found.to_json()["label_decisions"]
+    assert (len(written["labels"]), written["left_out"]) == (50, 250)
+    assert written["left_out_changed"] == 8 * 250
+    assert ParityFacts.from_json(json.loads(json.dumps(found.to_json()))) == found
+
+
 @pytest.mark.parametrize("passed", [True, False])
 def test_what_is_deployed_without_passing_is_overridden(passed: bool) -> None:
     check = Check("cosine of the logits, batch 8", "0.5", "≥ 0.97", passed)

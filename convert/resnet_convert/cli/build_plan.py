@@ -33,6 +33,7 @@ def build_plan(
             "--force", help="Write it although the gate refuses; recorded in the passport."
         ),
     ] = False,
+    report: refusals.ReportOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Build the TensorRT plan of a model that was prepared on another host, on this host's GPU.
@@ -40,7 +41,7 @@ def build_plan(
     The engine is inspected and held to the same parity gate, against PyTorch's outputs, which
     were stored with the model. Needs TensorRT and a GPU, no PyTorch.
     """
-    with refusals.shown(as_json=as_json), screen.progress() as shown:
+    with refusals.shown(as_json=as_json, report=report), screen.progress() as shown:
         made = plans.build_plan(
             model,
             shown,
@@ -50,6 +51,13 @@ def build_plan(
             timing_cache=timing_cache,
             force=force,
         )
+    refusals.write_page(
+        report,
+        f"The plan of {made.path}",
+        made.verdict,
+        made.measurements,
+        made.subject,
+    )
     if as_json:
         typer.echo(json.dumps(made.to_json(), indent=2, sort_keys=True))
     else:

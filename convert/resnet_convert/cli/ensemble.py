@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -32,6 +31,7 @@ def ensemble(
     validation: Annotated[str | None, option("validation")] = None,
     validation_images: Annotated[int | None, option("validation_images")] = None,
     force: Annotated[bool, option("force")] = False,
+    report: refusals.ReportOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Serve the average of several models' probabilities as one model.
@@ -39,8 +39,7 @@ def ensemble(
     The members keep serving under their own names. Nothing is deployed unless the average is equal
     to PyTorch's.
     """
-    typed = ["ensemble", name, *members, *_options(repository, validation, validation_images)]
-    with refusals.shown(as_json=as_json), screen.progress() as shown:
+    with refusals.shown(as_json=as_json, report=report), screen.progress() as shown:
         made = compose.ensemble(
             name,
             members,
@@ -49,9 +48,8 @@ def ensemble(
             validation=validation,
             validation_images=validation_images,
             force=force,
-            command=shlex.join(["resnet-convert", *typed]),
         )
-    _show(made, repository, as_json)
+    _show(made, repository, report, as_json)
 
 
 def ten_crop(
@@ -71,6 +69,7 @@ def ten_crop(
     validation: Annotated[str | None, option("validation")] = None,
     validation_images: Annotated[int | None, option("validation_images")] = None,
     force: Annotated[bool, option("force")] = False,
+    report: refusals.ReportOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Serve a model's average over ten crops of each image, at one scale or several.
@@ -78,10 +77,7 @@ def ten_crop(
     Corners and centre, and those of the mirror image. Nothing is deployed unless the average is
     equal to PyTorch's.
     """
-    typed = ["ten-crop", member, *([] if scales is None else ["--scales", scales])]
-    typed += [] if name is None else ["--name", name]
-    typed += _options(repository, validation, validation_images)
-    with refusals.shown(as_json=as_json), screen.progress() as shown:
+    with refusals.shown(as_json=as_json, report=report), screen.progress() as shown:
         made = compose.ten_crop(
             member,
             shown,
@@ -91,15 +87,8 @@ def ten_crop(
             validation=validation,
             validation_images=validation_images,
             force=force,
-            command=shlex.join(["resnet-convert", *typed]),
         )
-    _show(made, repository, as_json)
-
-
-def _options(repository: Path, validation: str | None, images: int | None) -> list[str]:
-    given = {"--validation": validation, "--validation-images": images}
-    named = [word for key, value in given.items() if value is not None for word in (key, value)]
-    return ["--repository", str(repository), *map(str, named)]
+    _show(made, repository, report, as_json)
 
 
 def _scales(text: str | None) -> tuple[int, ...]:
@@ -112,7 +101,14 @@ def _scales(text: str | None) -> tuple[int, ...]:
     return scales
 
 
-def _show(made: ComposedModel, repository: Path, as_json: bool) -> None:
+def _show(made: ComposedModel, repository: Path, report: Path | None, as_json: bool) -> None:
+    refusals.write_page(
+        report,
+        made.composition.name,
+        made.verdict,
+        made.measurements,
+        made.subject,
+    )
     if as_json:
         typer.echo(json.dumps(deployment.result(made), indent=2, sort_keys=True))
     else:

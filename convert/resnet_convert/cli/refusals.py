@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 
@@ -14,17 +16,40 @@ from resnet_convert.cli import screen, tables
 from resnet_convert.conversion import Conversion
 from resnet_convert.parity.parity_error import GateError, RefusedError
 from resnet_convert.refusals.refused import ConversionRefusedError
-from resnet_serve import console
+from resnet_serve import console, durable
+
+ReportOption = Annotated[
+    Path | None,
+    typer.Option(help="Also write the gate's page here, as HTML.", show_default=False),
+]
 
 
 @contextmanager
-def shown(*, as_json: bool) -> Iterator[None]:
-    """Show a refusal of the body, and raise it again."""
+def shown(*, as_json: bool, report: Path | None = None) -> Iterator[None]:
+    """Show a refusal of the body, write its page to `report`, and raise it again."""
     try:
         yield
     except RefusedError as refusal:
+        if isinstance(refusal, GateError):
+            write_page(
+                report,
+                str(refusal.where),
+                refusal.verdict,
+                refusal.measurements,
+                refusal.subject,
+                refused=refusal.what,
+                next_command=refusal.next_command,
+            )
         show(refusal, as_json=as_json)
         raise
+
+
+def write_page(report: Path | None, *gate: Any, **more: Any) -> None:
+    """Write the page of a gate, where one is asked for; the arguments are those of its `render`."""
+    if report is not None:
+        from resnet_convert.report.gate import render
+
+        durable.write(report, render(*gate, **more))
 
 
 def show_tables(conversion: Conversion) -> None:
@@ -48,6 +73,6 @@ def show(refusal: RefusedError, *, as_json: bool) -> None:
     elif isinstance(refusal, NothingKeepsParityError):
         table = tables.autoselect_table(refusal.aim, refusal.results, selected=False)
         console.out.print(table)
-    if isinstance(refusal, ConversionRefusedError):
-        for warning in refusal.conversion.warnings:
+    if isinstance(refusal, GateError):
+        for warning in refusal.subject.warnings:
             console.warn(warning)

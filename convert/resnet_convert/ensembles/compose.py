@@ -8,6 +8,7 @@ a conversion, on averaged probabilities, with the loosest of the members' budget
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,7 +20,8 @@ from resnet_convert.ensembles.deployment import ComposedModel, deploy
 from resnet_convert.graph import model_file
 from resnet_convert.parity.candidate import Candidate
 from resnet_convert.parity.compare import compare
-from resnet_convert.parity.parity_error import gate_error
+from resnet_convert.parity.parity_error import Subject, gate_error
+from resnet_convert.refusals.next_request import after_converting_again
 from resnet_convert.stage_log import Progress, Silent, StageLog, StageName
 from resnet_convert.validation import decided_names, open_validation
 from resnet_serve import composed, durable, host
@@ -42,7 +44,6 @@ def ensemble(
     validation: str | None = None,
     validation_images: int | None = None,
     force: bool = False,
-    command: str = "",
 ) -> ComposedModel:
     """Deploy `name` and `<name>_image`, whose output is the average of the members' probabilities.
 
@@ -55,8 +56,9 @@ def ensemble(
     found = members.open_members(opened, names)
     members.refuse_other_classes(found)
     composition = Composition(name, found)
+    words = ["ensemble", name, *names, "--repository", str(repository)]
     return _compose(
-        composition, opened, progress or Silent(), validation, validation_images, force, command
+        composition, opened, progress or Silent(), validation, validation_images, force, words
     )
 
 
@@ -70,7 +72,6 @@ def ten_crop(
     validation: str | None = None,
     validation_images: int | None = None,
     force: bool = False,
-    command: str = "",
 ) -> ComposedModel:
     """Deploy `<member>_tencrop`: an encoded image in, the average over ten crops per scale out.
 
@@ -80,8 +81,12 @@ def ten_crop(
     found = members.open_members(opened, [member])
     crops = TenCrop(found[0].preprocessing, tuple(scales) or (found[0].preprocessing.shorter_side,))
     composition = Composition(name or f"{member}_tencrop", found, crops)
+    words = ["ten-crop", member]
+    words += ["--scales", ",".join(map(str, scales))] if scales else []
+    words += [] if name is None else ["--name", name]
+    words += ["--repository", str(repository)]
     return _compose(
-        composition, opened, progress or Silent(), validation, validation_images, force, command
+        composition, opened, progress or Silent(), validation, validation_images, force, words
     )
 
 
@@ -92,7 +97,7 @@ def _compose(
     validation: str | None,
     limit: int | None,
     force: bool,
-    command: str,
+    words: Sequence[str],
 ) -> ComposedModel:
     _check_free(composition, repository)
     repository.check_writable()
@@ -128,14 +133,24 @@ def _compose(
         )
         verdict = found.verdict(budget, trained=composition.trained)
         say(f"{verdict.headline}: {found.summary}")
+    command = _command(words, validation, limit)
+    subject = Subject(
+        images,
+        composition.labels,
+        composition.activation,
+        composition.trained,
+        tuple(log.warnings),
+    )
     if not verdict.passed and not force:
+        made_by = [member.passport.command for member in composition.members]
         raise gate_error(
             "nothing was deployed",
             verdict,
             found,
-            images.name_of,
+            subject,
             where=composition.name,
-            remedy="Take members of a higher precision, give --validation images, or --force it.",
+            next_command=after_converting_again(made_by, verdict, command),
+            otherwise="Give --validation images, or --force it.",
         )
     made = ComposedModel(
         composition=composition,
@@ -145,7 +160,8 @@ def _compose(
         emulated=frozenset(emulated),
         warnings=tuple(log.warnings),
         stages=tuple(log.stages),
-        command=command,
+        command=f"{command} --force" if force else command,
+        subject=subject,
     )
     with log.stage(StageName.DEPLOY) as say:
         version, path = deploy(made, model, repository)
@@ -162,6 +178,13 @@ def _emulation(reasons: Mapping[str, str]) -> str | None:
         "members emulated in ONNX Runtime from their graphs, their TensorRT engines never ran here "
         f"({each})"
     )
+
+
+def _command(words: Sequence[str], validation: str | None, limit: int | None) -> str:
+    """The command line that makes the same composition again."""
+    given = {"--validation": validation, "--validation-images": limit}
+    options = [str(word) for pair in given.items() if pair[1] is not None for word in pair]
+    return shlex.join(["resnet-convert", *words, *options])
 
 
 def loosest(rows: Sequence[Budget]) -> Budget:

@@ -13,6 +13,7 @@ from typing import Any
 from resnet_convert.ensembles.composition import Composition
 from resnet_convert.graph.opset import IR_VERSION, OPSET
 from resnet_convert.parity.compare import Measurements
+from resnet_convert.parity.parity_error import Subject
 from resnet_convert.stage_log import StageTime
 from resnet_serve import crops, host, passport
 from resnet_serve.parity.verdict import Verdict
@@ -42,7 +43,8 @@ from resnet_serve.triton.versions import PREPROCESSING_FILE
 class ComposedModel:
     """A composed model that was proved and deployed.
 
-    `emulated` are the members whose engines did not run while it was proved.
+    `emulated` are the members whose engines did not run while it was proved, `subject` is what was
+    compared.
     """
 
     composition: Composition
@@ -53,6 +55,7 @@ class ComposedModel:
     warnings: tuple[str, ...]
     stages: tuple[StageTime, ...]
     command: str
+    subject: Subject
     version: int | None = None
     path: Path | None = None
 

@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from resnet_convert.head import CLASSIFIER, HEADS
 from resnet_convert.parity.compare import Logits
@@ -133,6 +134,11 @@ class ReferenceOutputs:
     def name_of(self, index: int) -> str:
         """What an image is called."""
         return self.names[index]
+
+    def image(self, index: int) -> Image.Image:
+        """An image as the network sees it, cropped."""
+        pixels = self.pixels[index]
+        return Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
 
     def digest(self) -> str:
         """SHA-256 over the images and the reference's outputs."""

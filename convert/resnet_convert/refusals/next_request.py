@@ -6,12 +6,16 @@ a fallback of the runtime, or FP32: another runtime of this host
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import replace
 
 from resnet_convert.parity.opening import PRECISION_CHECK
 from resnet_convert.request import Request
 from resnet_convert.request.options import AUTO
+from resnet_convert.request.recorded import parse
 from resnet_convert.request.request import DEFAULTS
+from resnet_serve.errors import UsageError
 from resnet_serve.parity.verdict import Verdict
 from resnet_serve.runtimes import TARGETS
 
@@ -34,6 +38,23 @@ def next_request(request: Request, verdict: Verdict) -> Request | None:
         if not request.budgeted:
             return replace(request, budget_agreement=AGREEMENT_PERCENT)
     return _higher(request) or _elsewhere(request)
+
+
+def after_converting_again(commands: Sequence[str], verdict: Verdict, then: str) -> str | None:
+    """Convert the least exact of these models better, by the commands that made them, and `then`.
+
+    Models in FP32 stay as they are; None where nothing else is left.
+    """
+    found = []
+    for command in commands:
+        with suppress(UsageError):  # of another version of resnet-convert
+            found.append(parse(command))
+    below = [each for each in found if each.precision != "fp32"]
+    for request in sorted(below, key=lambda each: each.precision_row.budget.sqnr_db):
+        following = next_request(request, verdict)
+        if following is not None:
+            return f"{following.command()} && {then}"
+    return None
 
 
 def _higher(request: Request) -> Request | None:

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from resnet_convert.conversion import Conversion
-from resnet_convert.parity.parity_error import GateError, gate_error
+from resnet_convert.parity.parity_error import GateError, Subject, gate_error
 from resnet_convert.refusals.next_request import next_request
 
 
 class ConversionRefusedError(GateError):
     """The gate refused a conversion: `conversion` has all that was made and found."""
 
-    def __init__(self, error: GateError, conversion: Conversion, next_command: str | None) -> None:
-        self.conversion, self.next_command = conversion, next_command
+    def __init__(self, error: GateError, conversion: Conversion) -> None:
+        self.conversion = conversion
         super().__init__(
             error.what,
             where=error.where,
             remedy=error.remedy,
             verdict=error.verdict,
             measurements=error.measurements,
+            subject=error.subject,
+            next_command=error.next_command,
         )
 
     def facts(self) -> dict[str, object]:
@@ -29,14 +31,20 @@ def refused(conversion: Conversion) -> ConversionRefusedError:
     """The error of a conversion whose gate does not hold."""
     following = next_request(conversion.request, conversion.verdict)
     command = None if following is None else following.command()
-    remedy = "--force it." if command is None else f"Try next: {command} (or --force it)"
+    weights = conversion.weights
     error = gate_error(
         "nothing was deployed",
         conversion.verdict,
         conversion.measurements,
-        conversion.validation_set.name_of,
+        Subject(
+            conversion.validation_set,
+            weights.labels,
+            conversion.activation,
+            weights.trained,
+            conversion.warnings,
+        ),
         where=f"{conversion.name} {conversion.request.precision}",
-        remedy=remedy,
+        next_command=command,
         layer=conversion.proof.worst_layer,
     )
-    return ConversionRefusedError(error, conversion, command)
+    return ConversionRefusedError(error, conversion)

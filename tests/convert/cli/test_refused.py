@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import re
 import shlex
@@ -94,13 +95,49 @@ def test_autoselect_shows_every_entrant(call: Call, monkeypatch: pytest.MonkeyPa
 def test_other_commands_show_the_gate_of_what_they_refuse(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("a", "b"):
-        assert call(*COMMAND, "--name", name)[0] == 0
+    assert call(*COMMAND, "--name", "a")[0] == 0
+    assert call(*COMMAND, *INT8, "--name", "b")[0] == 0
+    honest = compose.loosest
+    with monkeypatch.context() as patch:
+        strict = lambda rows: replace(honest(rows), sqnr_db=400.0)  # noqa: E731
+        patch.setattr(compose, "loosest", strict)
+        for words in (("ensemble", "both", "a", "b"), ("ten-crop", "a", "--scales", 36)):
+            code, out, err = call(*words, *QUICK, "--report", "refused.html")
+            assert code == 3
+            assert "✗ not met" in out
+            assert "--force it" in error_of(err)
+            page = Path("refused.html").read_text(encoding="utf-8")
+            for fragment in ("was refused", "✗ not met", "data:image/jpeg;base64,", "SQNR"):
+                assert fragment in page
+        code, out, err = call("ensemble", "both", "a", "b", *QUICK, "--json", "--report", "r.html")
+        assert code == 3
+        result = json.loads(out)
+        assert result["gate"]["passed"] is False
+        assert result["parity"]["decisions"]["labelled"] is True
+        following = result["next"]
+        assert f"Try next: {following} (or --force it)" in error_of(err)
+        assert following in html.unescape(Path("r.html").read_text(encoding="utf-8"))
+    first, second = following.split(" && ")
+    assert "--name b" in first
+    assert second.startswith("resnet-convert ensemble both a b")
+    for command in (first, second):
+        code, _, err = call(*shlex.split(command)[1:])
+        assert code == 0, err
+    code, out, _ = call(*shlex.split(second)[1:], "--report", "passed.html", "--json")
+    assert code == 0
+    assert json.loads(out)["command"] == second
+    assert "passed parity" in Path("passed.html").read_text(encoding="utf-8")
+
+
+def test_the_command_of_what_was_forced_runs_again(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call(*COMMAND, "--name", "a")[0] == 0
     honest = compose.loosest
     monkeypatch.setattr(compose, "loosest", lambda rows: replace(honest(rows), sqnr_db=400.0))
-    code, out, _ = call("ensemble", "both", "a", "b", *QUICK)
-    assert code == 3
-    assert "✗ not met" in out
-    code, out, _ = call("ensemble", "both", "a", "b", *QUICK, "--json")
-    assert code == 3
-    assert json.loads(out)["gate"]["passed"] is False
+    code, out, err = call("ten-crop", "a", "--scales", "36", *QUICK, "--force", "--json")
+    assert code == 0, err
+    command = json.loads(out)["command"]
+    assert command.endswith("--force")
+    assert "--scales 36" in command
+    assert call(*shlex.split(command)[1:])[0] == 0
