@@ -5,15 +5,28 @@ from __future__ import annotations
 from dataclasses import replace
 
 from resnet_convert.request.options import AUTO
+from resnet_convert.request.options.engines import CUDA
 from resnet_convert.request.request import Request
 from resnet_convert.tensorrt.builder import open_build_host
-from resnet_serve.runtimes import TARGETS
+from resnet_serve.errors import HostError
+from resnet_serve.runtimes import TARGETS, onnxruntime_cuda
+
+
+def _cuda_can_run(request: Request) -> bool:
+    if request.precision not in onnxruntime_cuda.PRECISIONS or not onnxruntime_cuda.gpu_here():
+        return False
+    try:
+        onnxruntime_cuda.check_installed()
+    except HostError:
+        return False
+    return True
 
 
 def default_target(request: Request) -> tuple[Request, str | None]:
     """The request with the target TensorRT where it and a GPU are, else as it is.
 
-    The sentence says why not, where TensorRT is installed and cannot be used.
+    "auto" takes ONNX Runtime's CUDA provider on a GPU host that has it and no TensorRT; the two are
+    not compared. The sentence says why TensorRT cannot be used, where that decided.
     """
     decided = request.target not in (None, AUTO) or request.accelerator is not None
     row = TARGETS["tensorrt"]
@@ -28,6 +41,12 @@ def default_target(request: Request) -> tuple[Request, str | None]:
                 "the target is TensorRT, so that --optimize, which compares the runtimes of a "
                 "CPU, has no effect: --target onnxruntime or openvino is a CPU's"
             )
+    if request.target == AUTO and _cuda_can_run(request):
+        reason = f"TensorRT cannot be used here ({missing.what})" if missing else "no TensorRT"
+        return replace(request, target="onnxruntime", accelerator=CUDA).decided(), (
+            f"{reason}, so the GPU runs it in ONNX Runtime's CUDA provider; the runtimes of the "
+            "CPU were not compared: --target onnxruntime or openvino is a CPU's"
+        )
     if missing is None or not row.installed:
         return request, None
     return request, f"TensorRT is installed and cannot be used, so this is for CPUs: {missing}"

@@ -143,9 +143,10 @@ class DoubleOfTheProvider(onnxruntime.OnnxRuntimeModel):
         return {"Conv": 19}
 
 
-def test_on_a_gpu_host_the_gate_judges_what_the_provider_computed(
-    call: Call, gpu_host: None, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def provider(gpu_host: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A GPU host whose CUDA provider is the double."""
+
     def load(data: bytes, *, threads: int, provider: CudaProvider) -> DoubleOfTheProvider:
         DoubleOfTheProvider.opened.append(provider)
         session = ort.InferenceSession(data, providers=["CPUExecutionProvider"])
@@ -154,6 +155,32 @@ def test_on_a_gpu_host_the_gate_judges_what_the_provider_computed(
     monkeypatch.setattr(onnxruntime_cuda, "check_installed", lambda: None)
     monkeypatch.setattr(onnxruntime_cuda, "load", load)
     DoubleOfTheProvider.opened.clear()
+
+
+@pytest.mark.usefixtures("provider")
+def test_auto_takes_the_gpu_where_there_is_no_tensorrt(call: Call) -> None:
+    words = (*WORDS[:-2], "--target", "auto", *IMAGES)
+    code, _, err = call(*words, "--precision", "fp16")
+    assert code == 0, err
+    said = " ".join(err.split())
+    assert "so the GPU runs it in ONNX Runtime's CUDA provider" in said
+    assert "were not compared" in said
+    found = stamped()
+    assert found.cuda is not None
+    assert found.cuda.state is ProviderState.RAN
+    assert "--target onnxruntime" in found.command
+    assert "--accelerator cuda" in found.command
+
+
+@pytest.mark.usefixtures("provider")
+def test_without_a_target_it_stays_the_cpus(call: Call) -> None:
+    code, _, err = call(*WORDS[:-2], *IMAGES, "--precision", "fp32")
+    assert code == 0, err
+    assert stamped().cuda is None
+
+
+@pytest.mark.usefixtures("provider")
+def test_on_a_gpu_host_the_gate_judges_what_the_provider_computed(call: Call) -> None:
     code, out, err = call(*WORDS, *IMAGES, "--precision", "fp16", "--workspace", 64)
     assert code == 0, err
     assert DoubleOfTheProvider.opened == [CudaProvider(memory_mib=64)]
