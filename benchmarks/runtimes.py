@@ -5,6 +5,7 @@
 Latency: the runtimes alternate within every round, so that changes of the machine affect all of
 them; ratios are per round, against the better of PyTorch's two memory formats at that batch.
 Throughput: full batches, as one instance of all cores and as one instance per core, in rounds too.
+A ratio is not stated where its interval is wide, or where other tasks pressed the CPUs meanwhile.
 The network is untrained: speed only. INT8 is also compared with this CPU's integer peak, measured
 in the same run. Results go to benchmarks/results/ with the date and the hardware.
 """
@@ -35,7 +36,8 @@ from resnet_serve import host, weights
 from resnet_serve.architectures import find
 from resnet_serve.datasets import open_images
 from resnet_serve.datasets.selection import spread
-from resnet_serve.parity import latency
+from resnet_serve.parity import latency, pressure
+from resnet_serve.parity.latency import Ratio
 from resnet_serve.runtimes import RunnableModel, open_on_cpu
 from resnet_serve.runtimes import pytorch as pytorch_runtime
 
@@ -109,6 +111,7 @@ def main() -> None:
         "integer_peak_gops": round(peak.gops, 1),
         "integer_peak_by": str(peak.by),
         "macs_per_image": macs,
+        "ratios_not_stated": sum(bool(row["not_stated"]) for row in rows),
     }
     record("runtimes", rows, summary, {"latency": bars([r for r in rows if r["aim"] == "latency"])})
 
@@ -180,9 +183,7 @@ def latencies(runners: list[Runner], size: int, seconds: float) -> Iterator[Row]
             "median_ms": round(found.median_ms, 3),
             "p95_ms": round(found.p95_ms, 3),
             "images_per_s": round(found.images_per_s, 2),
-            "speedup": round(ratio.median, 3),
-            "low": round(ratio.low, 3),
-            "high": round(ratio.high, 3),
+            **stated(ratio),
             "rounds": len(found.samples_ms),
         }
 
@@ -193,10 +194,12 @@ def throughputs(runners: list[Runner]) -> Iterator[Row]:
     fields = {(each.name, 1): (each, [each.model]) for each in runners}
     fields |= {(e.name, len(e.per_core)): (e, e.per_core) for e in runners if len(e.per_core) > 1}
     rates: dict[tuple[str, int], list[float]] = {key: [] for key in fields}
+    before = pressure.read()
     for _ in range(THROUGHPUT_ROUNDS):
         for key, (each, models) in fields.items():
             batch = given[each.takes]
             rates[key].append(images_per_s(models, batch, seconds=THROUGHPUT_SECONDS))
+    waited = pressure.read().share_since(before)
     best = max(((name, 1) for name in EAGER), key=lambda key: statistics.median(rates[key]))
     for (name, instances), found in rates.items():
         ratios = [mine / theirs for mine, theirs in zip(found, rates[best], strict=True)]
@@ -209,11 +212,20 @@ def throughputs(runners: list[Runner]) -> Iterator[Row]:
             "median_ms": "",
             "p95_ms": "",
             "images_per_s": round(statistics.median(found), 2),
-            "speedup": round(statistics.median(ratios), 3),
-            "low": round(min(ratios), 3),
-            "high": round(max(ratios), 3),
+            **stated(Ratio(statistics.median(ratios), min(ratios), max(ratios), waited)),
             "rounds": len(found),
         }
+
+
+def stated(ratio: Ratio) -> Row:
+    """The columns of a ratio: without its median, and why, where that is no number to state."""
+    reason = ratio.not_stated
+    return {
+        "speedup": round(ratio.median, 3) if reason is None else "",
+        "low": round(ratio.low, 3),
+        "high": round(ratio.high, 3),
+        "not_stated": reason or "",
+    }
 
 
 def shown(rows: Iterator[Row], most: float) -> list[Row]:
@@ -223,13 +235,20 @@ def shown(rows: Iterator[Row], most: float) -> list[Row]:
         share = float(str(row["images_per_s"])) / most if row["precision"] == "int8" else None
         print(
             f"{row['aim']:<10} {row['runtime']:<29} {row['instances']} × batch {row['batch']:>2} "
-            f"{row['images_per_s']:7.2f} images/s {row['speedup']:5.2f}× "
-            f"[{row['low']:.2f}–{row['high']:.2f}]"
+            f"{row['images_per_s']:7.2f} images/s "
+            + ratio_text(row)
             + ("" if share is None else f"  {100 * share:.0f} % of the integer peak"),
             flush=True,
         )
         finished.append({**row, "of_int8_peak": "" if share is None else round(share, 3)})
     return finished
+
+
+def ratio_text(row: Row) -> str:
+    """The ratio with its interval, or why it is not stated."""
+    if row["not_stated"]:
+        return f"not stated: {row['not_stated']}"
+    return f"{row['speedup']:5.2f}× [{row['low']:.2f}–{row['high']:.2f}]"
 
 
 @svg.figure((10.4, 3.8))
@@ -250,7 +269,11 @@ def bars(axes: Axes, rows: list[Row]) -> str:
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel("milliseconds per image, at each batch size")
+    busy = any(row["not_stated"] for row in rows)
+    said = "milliseconds per image, at each batch size"
+    axes.set_xlabel(f"{said}; the host was busy: not to be compared" if busy else said)
+    if busy:
+        return f"Milliseconds per image of {len(names)} runtimes, measured on a busy host"
     fastest = min(rows, key=lambda row: 1 / float(str(row["images_per_s"])))
     return f"Milliseconds per image of {len(names)} runtimes; {fastest['runtime']} is the fastest"
 

@@ -3,8 +3,9 @@
     python benchmarks/served.py
 
 Rounds alternate between ONNX Runtime in process and perf_analyzer against Triton, so that changes
-of the machine affect both; ratios are per round. The network is untrained: speed only. Results go
-to benchmarks/results/ with the date and the hardware.
+of the machine affect both; ratios are per round. None is stated where its interval is wide, or
+where tasks waited for a CPU before the benchmark began. The network is untrained: speed only.
+Results go to benchmarks/results/ with the date and the hardware.
 """
 
 from __future__ import annotations
@@ -21,6 +22,8 @@ from recorded import record
 from resnet_convert import convert
 from resnet_serve import Server
 from resnet_serve.loadtest import run as loadtest
+from resnet_serve.parity import pressure
+from resnet_serve.parity.latency import ratio_of
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 
 NAME = "resnet50_int8"
@@ -46,6 +49,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=6)
     parser.add_argument("--concurrency", default="1,2,4,8")
     options = parser.parse_args()
+    pressed = pressure.lately()
     rows: list[dict[str, float]] = []
     with tempfile.TemporaryDirectory() as folder:
         repository = Path(folder) / "models"
@@ -80,14 +84,16 @@ def main() -> None:
                         }
                     )
                     print(rows[-1], flush=True)
-    write(rows, threads)
+    write(rows, threads, pressed)
 
 
-def write(rows: list[dict[str, float]], threads: int) -> None:
+def write(rows: list[dict[str, float]], threads: int, pressed: float | None) -> None:
     """Print the medians and write the results."""
     levels = sorted({row["concurrency"] for row in rows})
     medians = {
-        str(int(level)): float(np.median([r["ratio"] for r in rows if r["concurrency"] == level]))
+        str(int(level)): ratio_of(
+            [row["ratio"] for row in rows if row["concurrency"] == level], pressed
+        ).to_json()
         for level in levels
     }
     best = [
@@ -97,8 +103,8 @@ def write(rows: list[dict[str, float]], threads: int) -> None:
     result = {
         "what": "served images/s over in-process images/s, INT8 ResNet-50, batch 1 requests",
         "threads": threads,
-        "median_ratio_by_concurrency": medians,
-        "median_ratio_at_best_concurrency": float(np.median(best)),
+        "ratio_by_concurrency": medians,
+        "ratio_at_best_concurrency": ratio_of(best, pressed).to_json(),
     }
     print(json.dumps(result, indent=2))
     record("served", rows, result)

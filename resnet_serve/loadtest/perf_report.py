@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 
 from resnet_serve.errors import ResnetServeError
+from resnet_serve.parity.latency import WIDE
 
 WINDOWS = 3
 
@@ -50,6 +51,12 @@ class Level:
         """(max − min) / mean throughput over the windows, as a measure of repeatability."""
         windows = self.window_throughputs_per_s
         return (max(windows) - min(windows)) * len(windows) / sum(windows)
+
+    @property
+    def uneven(self) -> bool:
+        """Whether the windows differ by too much to state one throughput."""
+        windows = self.window_throughputs_per_s
+        return not max(windows) <= WIDE * min(windows)
 
 
 _US_COLUMNS = {

@@ -14,6 +14,7 @@ from rich.table import Table
 
 from resnet_serve import durable
 from resnet_serve.errors import HostError
+from resnet_serve.loadtest.perf_report import Level
 from resnet_serve.loadtest.run import LoadTest
 from resnet_serve.optional import optional
 
@@ -53,11 +54,18 @@ class Written:
 
 
 def table(test: LoadTest) -> Table:
-    """One row per concurrency: throughput, latency, and the parts of a mean request's time."""
+    """One row per concurrency: throughput, latency, and the parts of a mean request's time.
+
+    Where the windows differ too much, the throughput is their range; on a busy host no level is
+    the best.
+    """
     measured = test.measurement
+    caption = f"{measured.inputs}; perf_analyzer {measured.program.version}"
     drawn = Table(
         title=f"{test.model} version {measured.signature.version}, batch {measured.batch_size}",
-        caption=f"{measured.inputs}; perf_analyzer {measured.program.version}",
+        caption=caption
+        if test.busy is None
+        else f"{caption}; not stated as its speed: {test.busy}",
         caption_justify="left",
         box=box.SIMPLE_HEAD,
         collapse_padding=True,
@@ -73,12 +81,19 @@ def table(test: LoadTest) -> Table:
         shares_ms = (level.client_network_ms, level.queue_ms, level.compute_ms)
         drawn.add_row(
             str(level.concurrency),
-            f"{level.throughput_per_s:.1f}",
+            _throughput(level),
             f"{level.spread:.0%}",
             *(f"{value:.1f}" for value in (*times_ms, *shares_ms)),
             style="bold" if level is test.best and len(test.levels) > 1 else "",
         )
     return drawn
+
+
+def _throughput(level: Level) -> str:
+    windows = level.window_throughputs_per_s
+    if level.uneven:
+        return f"{min(windows):.1f}–{max(windows):.1f}"
+    return f"{level.throughput_per_s:.1f}"
 
 
 def to_csv(test: LoadTest) -> str:
@@ -119,7 +134,9 @@ def plot(tests: Sequence[LoadTest]) -> str:
                 str(level.concurrency), at, (0, 5), textcoords="offset points", fontsize=8
             )
     axes.set(xlabel="throughput, images/s", ylabel="latency, ms", xlim=(0, None), ylim=(0, None))
-    axes.set_title("The numbers at the points are concurrencies", fontsize=9)
+    busy = next((test.busy for test in tests if test.busy is not None), None)
+    said = "The numbers at the points are concurrencies"
+    axes.set_title(said if busy is None else f"{said}; {busy}", fontsize=9)
     axes.grid(alpha=0.3)
     axes.legend()
     file = io.StringIO()

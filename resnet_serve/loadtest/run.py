@@ -23,6 +23,8 @@ from resnet_serve.host import Host
 from resnet_serve.loadtest import perf_analyzer, perf_program
 from resnet_serve.loadtest.perf_analyzer import Measurement
 from resnet_serve.loadtest.perf_report import WINDOWS, Level
+from resnet_serve.parity import pressure
+from resnet_serve.parity.latency import PRESSED
 
 DEFAULT_URL = "localhost:8001"
 # A spread of the windows above this is noted; perf_analyzer itself calls it unstable.
@@ -36,6 +38,8 @@ class LoadTest:
 
     `host` is the client's. `same_host` says whether the server runs there too. `notes` are
     sentences for the reader, `command` repeats the test, `taken` is its time (UTC, ISO 8601).
+    `pressed` is the share of the ten seconds before it in which tasks of the client's host waited
+    for a CPU, None where it is not counted: the test itself loads the CPUs.
     """
 
     measurement: Measurement
@@ -44,6 +48,14 @@ class LoadTest:
     notes: tuple[str, ...]
     command: str
     taken: str
+    pressed: float | None = None
+
+    @property
+    def busy(self) -> str | None:
+        """Why no throughput is stated as this model's; None where the host was not busy."""
+        if self.pressed is None or self.pressed <= PRESSED:
+            return None
+        return f"host busy (tasks waited for a CPU {100 * self.pressed:.0f} % of the time before)"
 
     @property
     def model(self) -> str:
@@ -56,9 +68,10 @@ class LoadTest:
         return self.measurement.levels
 
     @property
-    def best(self) -> Level:
-        """The level with the highest throughput."""
-        return max(self.levels, key=lambda level: level.throughput_per_s)
+    def best(self) -> Level | None:
+        """The level with the highest throughput; None where none can be stated."""
+        stated = [level for level in self.levels if self.busy is None and not level.uneven]
+        return max(stated, key=lambda level: level.throughput_per_s, default=None)
 
     def to_json(self) -> dict[str, object]:
         """The document that `results.write` saves: levels, both hosts' versions, notes, command."""
@@ -73,6 +86,8 @@ class LoadTest:
             "levels": [asdict(level) for level in self.levels],
             "client_host": self.host.to_json(),
             "same_host": self.same_host,
+            "pressed": self.pressed,
+            "not_stated": self.busy,
             "notes": list(self.notes),
             "versions": {
                 "resnet-serve": resnet_serve.__version__,
@@ -106,6 +121,7 @@ def run(
     errors of `perf_analyzer.measure` and `perf_program.find_or_provision`.
     """
     concurrencies = perf_analyzer.parse_concurrencies(concurrency)
+    pressed = pressure.lately()
     measured = perf_analyzer.measure(
         model,
         url,
@@ -128,6 +144,7 @@ def run(
         notes(measured, seconds, described.cores if same_host else None),
         shlex.join(command),
         datetime.now(UTC).isoformat(timespec="seconds"),
+        pressed,
     )
 
 

@@ -11,7 +11,7 @@ A ratio is not stated where its interval is wide, or where other tasks pressed t
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from types import MappingProxyType
 
@@ -161,9 +161,17 @@ def _timed(run: Callable[[], object]) -> float:
 def speedup(reference: Latency, model: Latency, *, seed: int = 0) -> Ratio:
     """How many times faster `model` is than `reference`, from rounds measured together."""
     ratios = np.asarray(reference.samples_ms) / np.asarray(model.samples_ms)
-    low, high = _bootstrap(ratios, seed)
     waited = [each.pressed for each in (reference, model) if each.pressed is not None]
-    return Ratio(float(np.median(ratios)), low, high, max(waited, default=None))
+    return ratio_of(ratios, max(waited, default=None), seed=seed)
+
+
+def ratio_of(
+    ratios: Sequence[float] | NDArray[np.float64], pressed: float | None = None, *, seed: int = 0
+) -> Ratio:
+    """The ratio of rounds that each have one, and the share in which tasks waited for a CPU."""
+    values = np.asarray(ratios, np.float64)
+    low, high = _bootstrap(values, seed)
+    return Ratio(float(np.median(values)), low, high, pressed)
 
 
 def _bootstrap(values: NDArray[np.float64], seed: int) -> tuple[float, float]:

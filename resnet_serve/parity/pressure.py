@@ -33,8 +33,23 @@ class Reading:
 def read(file: Path = FILE) -> Reading:
     """Read the counter of this host; without one on other systems, and in some containers."""
     moment = time.perf_counter()
+    found = _find(r"total=(\d+)$", file)
+    return Reading(moment, None if found is None else int(found))
+
+
+def lately(file: Path = FILE) -> float | None:
+    """The share of the last ten seconds, 0 to 1; None where it is not counted.
+
+    For what loads the CPUs itself: asked before it begins, this is of the other tasks.
+    """
+    found = _find(r"avg10=([\d.]+)", file)
+    return None if found is None else min(1.0, float(found) / 100)
+
+
+def _find(pattern: str, file: Path) -> str | None:
+    """The group of the pattern in the line of "some"."""
     try:
-        found = re.search(r"^some .*total=(\d+)$", file.read_text(encoding="ascii"), re.MULTILINE)
+        found = re.search(rf"^some .*?{pattern}", file.read_text(encoding="ascii"), re.MULTILINE)
     except (OSError, ValueError):
-        found = None
-    return Reading(moment, None if found is None else int(found.group(1)))
+        return None
+    return None if found is None else found.group(1)

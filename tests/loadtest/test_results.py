@@ -8,6 +8,7 @@ import json
 import xml.etree.ElementTree as ElementTree
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,19 @@ def test_the_columns_are_stable_and_explained() -> None:
         "client_network_ms,queue_ms,compute_input_ms,compute_infer_ms,compute_output_ms"
     )
     assert all(results.COLUMNS.values())
+
+
+def test_a_busy_host_and_uneven_windows_are_shown() -> None:
+    uneven = level(2, 150, window_throughputs_per_s=(90.0, 150.0, 210.0))
+    test = load_test(level(1, 100), uneven)
+    text = shown(test)
+    assert "100.0" in text
+    assert "90.0–210.0" in text
+    assert "150.0" not in text
+    assert "busy" not in text
+    pressed = replace(test, pressed=0.5)
+    assert "host busy" in " ".join(shown(pressed, 200).split())
+    assert "host busy" in results.plot([pressed])
 
 
 @given(st.lists(levels, min_size=1, max_size=4))

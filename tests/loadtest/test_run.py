@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shlex
 import socket
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,19 @@ def test_what_misleads_is_said() -> None:
     assert "share this host's 2 cores" in shared[0]
 
 
+def test_the_best_is_not_stated_on_a_busy_host() -> None:
+    quiet = load_test(level(1, 100), level(2, 150))
+    assert quiet.best is quiet.levels[1]
+    assert replace(quiet, pressed=0.2).best is quiet.levels[1]
+    busy = replace(quiet, pressed=0.9)
+    assert busy.best is None
+    assert "tasks waited for a CPU 90 % of the time before" in (busy.busy or "")
+    assert busy.to_json()["not_stated"] == busy.busy
+    uneven = level(4, 400, window_throughputs_per_s=(200.0, 400.0, 600.0))
+    assert load_test(level(1, 100), uneven).best == level(1, 100)
+    assert load_test(uneven).best is None
+
+
 @pytest.mark.parametrize("url", ["localhost:8001", "127.0.0.1:1", "[::1]:8001"])
 def test_addresses_of_this_host(url: str) -> None:
     if url.startswith("[") and not socket.has_ipv6:
@@ -56,7 +70,9 @@ def test_the_real_thing(tmp_path: Path) -> None:
         test = loadtest.run("toy_image", url=url, concurrency="1,2", seconds=0.6)
     assert test.same_host
     assert [each.concurrency for each in test.levels] == [1, 2]
-    assert test.best.throughput_per_s == max(each.throughput_per_s for each in test.levels)
+    stated = [each for each in test.levels if test.busy is None and not each.uneven]
+    assert (test.best is None) == (not stated), "a busy host states none"
+    assert test.best is None or test.best in stated
     words = shlex.split(test.command)
     assert words[:5] == ["resnet-serve", "loadtest", "toy_image", "--url", url]
     assert "share this host's" in test.notes[0]

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from resnet_serve.parity.pressure import Reading, read
+from resnet_serve.parity.pressure import Reading, lately, read
 
 TEXT = (
     "some avg10=64.24 avg60=82.42 avg300=87.24 total=10660375199\n"
@@ -21,6 +21,7 @@ def test_the_kernels_file_is_read(tmp_path: Path) -> None:
     file = tmp_path / "cpu"
     file.write_text(TEXT)
     assert read(file).waited_us == 10_660_375_199
+    assert lately(file) == 0.6424
 
 
 @pytest.mark.parametrize("text", [None, "", "some", "full avg10=0.00 total=7\n", "é"])
@@ -29,6 +30,7 @@ def test_where_it_is_not_counted_there_is_none(tmp_path: Path, text: str | None)
     if text is not None:
         file.write_text(text)
     assert read(file).waited_us is None
+    assert lately(file) is None
     assert read(file).share_since(Reading(0.0, 5)) is None
 
 
