@@ -31,6 +31,7 @@ from resnet_convert.parity.reference_outputs import ReferenceOutputs
 from resnet_convert.quantization.clipping import METHODS
 from resnet_convert.report import svg
 from resnet_convert.request import Request
+from resnet_convert.request.options import ADAPTIVE, AUTO
 from resnet_convert.stage_log import Silent, StageLog
 from resnet_serve import host
 from resnet_serve.datasets import Images
@@ -46,7 +47,7 @@ if TYPE_CHECKING:
     Logits = NDArray[np.float32]
 
 
-METHODS_TRIED = (*METHODS, "auto")
+METHODS_TRIED = (*METHODS, ADAPTIVE, AUTO)
 CALIBRATION_IMAGES = 256
 TASKS = ("digits", "digits-hard", "fashion-mnist", "cifar10")
 
@@ -69,11 +70,10 @@ WAYS = (
     Way("fp16", "tensorrt"),
     Way("bf16", "openvino"),
     Way("bf16", "tensorrt"),
-    *(Way("int8", "onnxruntime", method) for method in METHODS_TRIED),
     *(
         Way("int8", target, method)
-        for target in ("openvino", "tensorrt")
-        for method in ("minmax", "auto")
+        for target in ("onnxruntime", "openvino", "tensorrt")
+        for method in METHODS_TRIED
     ),
 )
 
@@ -230,28 +230,33 @@ def measured(
     return row
 
 
-@svg.figure((10.4, 5.2))
+@svg.figure((10.4, 6.4))
 def lost(axes: Axes, rows: list[dict[str, object]]) -> str:
-    """Points of top-1 against PyTorch with their 95 % intervals: a line a way, a mark a network."""
+    """Points of top-1 against PyTorch with their 95 % intervals: a line a way, a mark a series.
+
+    A series is a network over a number of images.
+    """
     ways = list(dict.fromkeys((r["precision"], r["target"], r["method"]) for r in rows))
-    networks = list(dict.fromkeys(str(r["network"]) for r in rows))
-    marks = dict(zip(networks, "osD^", strict=True))
+    series = list(dict.fromkeys((r["network"], r["images"]) for r in rows))
+    marks = dict(zip(series, "osD^vP*X", strict=False))
     for row in rows:
         place = float(ways.index((row["precision"], row["target"], row["method"])))
-        place += 0.16 * (networks.index(str(row["network"])) - 1.5)
+        one = (row["network"], row["images"])
+        place += 0.16 * (series.index(one) - (len(series) - 1) / 2)
         points, low, high = (float(str(row[name])) for name in ("points", "low", "high"))
         color = svg.CONVERTED if points >= -0.5 else svg.NOTABLE
         axes.plot((low, high), (place, place), color=color, linewidth=0.8, alpha=0.4)
-        axes.plot(points, place, marks[str(row["network"])], color=color, markersize=5)
-    for network, mark in marks.items():
-        axes.plot([], [], mark, color=svg.INK, markersize=5, linestyle="", label=network)
+        axes.plot(points, place, marks[one], color=color, markersize=5)
+    for (network, images), mark in marks.items():
+        label = f"{network}, {images} images"
+        axes.plot([], [], mark, color=svg.INK, markersize=5, linestyle="", label=label)
     axes.legend(frameon=False, ncols=len(marks), loc="lower center", bbox_to_anchor=(0.5, 1.0))
     axes.set_yticks(range(len(ways)), [" ".join(filter(None, map(str, way))) for way in ways])
     axes.invert_yaxis()
     axes.axvline(0, color=svg.SOFT, linewidth=0.8)
     axes.set_xlabel("points of top-1 gained or lost against PyTorch FP32, with the 95 % interval")
     worst = min(float(str(row["points"])) for row in rows)
-    return f"{len(networks)} networks, {len(ways)} ways each: the worst loses {-worst:.2f} points"
+    return f"{len(series)} series, {len(ways)} ways each: the worst loses {-worst:.2f} points"
 
 
 if __name__ == "__main__":

@@ -11,20 +11,19 @@ difference from them in 8 bits, so that the simulation runs without the images.
 from __future__ import annotations
 
 import argparse
-import json
 import tarfile
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import onnx_ir as ir
+from faults import LAYERS, Change, scaled
+from networks import PREPROCESSING
 from numpy.typing import NDArray
 from recorded import RESULTS
 
 from resnet_convert.folded import prepare
-from resnet_convert.graph.initializers import array_of, assign
 from resnet_convert.graph.model_file import serialize
 from resnet_convert.parity.reference import Reference
 from resnet_convert.quantization.calibrate import observe_histograms
@@ -38,15 +37,6 @@ from resnet_serve.runtimes import open_on_cpu
 from resnet_serve.weights import class_names
 
 FILE = RESULTS / "gate_logits.npz"
-LAYERS = ("conv1", "layer2.0.conv1", "layer2.1.conv2", "layer2.2.conv2", "layer3.2.conv2")
-_CIFAR10 = {
-    "resize": 32,
-    "crop": [32, 32],
-    "resize_mode": "exact",
-    "mean": [0.485, 0.456, 0.406],
-    "std": [0.229, 0.224, 0.225],
-}
-Change = Callable[[ir.Model], None]
 
 
 @dataclass(frozen=True)
@@ -111,7 +101,6 @@ def record(request: Request) -> Recorded:
     batches = list(pixel_batches(validation, loaded.preprocessing, 64))
 
     def run(data: bytes, target: str, precision: str = "int8") -> NDArray[np.float32]:
-        """The logits [N,classes] of a model over the validation images."""
         with open_on_cpu(target, precision, data, threads) as model:
             return np.concatenate([model.run(batch) for batch in batches])
 
@@ -120,7 +109,6 @@ def record(request: Request) -> Recorded:
     )
 
     def quantized(dialect: Dialect, method: str, change: Change | None = None) -> bytes:
-        """The INT8 model of a dialect and a calibration method, changed if told to."""
         model = folded.clone()
         dialect.quantize(model, seen.calibration(method, symmetric=False).ranges, "int8")
         if change is not None:
@@ -128,7 +116,6 @@ def record(request: Request) -> Recorded:
         return serialize(model)
 
     def networks() -> Iterator[tuple[str, NDArray[np.float32]]]:
-        """The name and the logits of every network, good and broken."""
         for method in ("minmax", "mse"):
             for target in ("onnxruntime", "openvino"):
                 yield f"good {target} {method}", run(quantized(U8S7, method), target)
@@ -136,29 +123,11 @@ def record(request: Request) -> Recorded:
             data = quantized(U8S8, "minmax")
             yield "broken: 8-bit weights without VNNI", run(data, "onnxruntime")
         for layer in LAYERS:
-            data = quantized(U8S7, "minmax", scaled(layer, 4.0))
+            data = quantized(U8S7, "minmax", scaled(layer))
             yield f"broken: {layer} scale x4", run(data, "onnxruntime")
 
     expected = run(serialize(folded), "onnxruntime", "fp32")
     return Recorded(expected, validation.labels, dict(networks()))
-
-
-def scaled(layer: str, factor: float, channel: int = 1) -> Change:
-    """Multiply the scale of one output channel's weights in a quantized graph."""
-
-    def change(model: ir.Model) -> None:
-        """Scale the channel in place."""
-        node = next(node for node in model.graph if node.name == layer)
-        weight = node.inputs[1]
-        dequantize = None if weight is None else weight.producer()
-        scale = None if dequantize is None else dequantize.inputs[1]
-        if scale is None:
-            raise ValueError(f"{layer} is not quantized")
-        values = array_of(scale).copy()
-        values[channel] *= factor
-        assign(scale, values)
-
-    return change
 
 
 def main() -> None:
@@ -173,7 +142,7 @@ def main() -> None:
             with tarfile.open(folder / name) as archive:
                 archive.extractall(place, filter="data")
         own = Path(place) / "preprocessing.json"
-        own.write_text(json.dumps(_CIFAR10))
+        own.write_text(PREPROCESSING)
         request = Request(
             arch="resnet20",
             weights=str(folder / "resnet20-12fca82f.th"),

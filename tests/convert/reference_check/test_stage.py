@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import cifar10
-import numpy as np
+import faults
 import pytest
 from label_heads import LABELS, head
 from recorder import Recorder
@@ -110,20 +110,16 @@ def with_labels(change: Callable[[tuple[str, ...]], Any]) -> Callable[[Weights],
     return lambda loaded: replace(loaded, labels=tuple(change(loaded.labels)))
 
 
-def shuffled(names: tuple[str, ...]) -> list[str]:
-    return [names[index] for index in np.random.default_rng(1).permutation(len(names))]
-
-
-MISTAKES: dict[str, Callable[[Weights], Weights]] = {
+MISTAKES: dict[str, faults.Mistake] = {
     "0 to 255": with_preprocessing(mean=(0.0,) * 3, std=(1 / 255,) * 3),
     "no normalisation": with_preprocessing(mean=(0.0,) * 3, std=(1.0,) * 3),
     "labels reversed": with_labels(lambda names: names[::-1]),
-    "labels shuffled": with_labels(shuffled),
+    "labels shuffled": faults.shuffled,
 }
-CIFAR_MISTAKES = MISTAKES | {
+CIFAR_MISTAKES = {
+    **MISTAKES,
+    **faults.MISTAKES,
     "mean and std 0.5": with_preprocessing(mean=(0.5,) * 3, std=(0.5,) * 3),
-    "BGR": with_preprocessing(channel_order="bgr"),
-    "256 to 224": with_preprocessing(resize=37, resize_mode="shorter"),
     "two labels swapped": with_labels(lambda names: (names[1], names[0], *names[2:])),
 }
 
