@@ -5,8 +5,10 @@
 1. Three of four calibration images give the ranges; every fourth is held out, to compare them on
    (`split`).
 2. Every method of `clipping.METHODS` is tried, from one pass over the first; then the best of them
-   with cross-layer equalisation, with bias correction, and with both. Biases are corrected over
-   about 128 images, evenly chosen: a mean needs no more, and every layer has to run in FP32 too.
+   with equalisation within blocks (`equalize.py`) and across blocks (`streams.py`), which is tried
+   with minmax too; the best so far with bias correction, and the better equalised graph with it.
+   Biases are corrected over about 128 images, evenly chosen: a mean needs no more, and every layer
+   has to run in FP32 too.
 3. Candidates are compared with the folded FP32 graph: share of equal decisions, then SQNR of the
    logits in dB. A candidate replaces the best so far, at first minmax, when it agrees on no fewer
    images and its SQNR is at least 0.1 dB higher; or when it agrees on more and its SQNR is less
@@ -19,7 +21,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +34,7 @@ from resnet_convert.quantization.calibrate import Calibration, Observations, obs
 from resnet_convert.quantization.clipping import METHODS
 from resnet_convert.quantization.dialects import Dialect
 from resnet_convert.quantization.equalize import equalize
+from resnet_convert.quantization.streams import equalize_streams
 from resnet_serve.activation import SOFTMAX, Activation
 from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import Selection
@@ -49,6 +52,7 @@ FEWEST_IMAGES = 16
 EVERY = 4
 GAIN_DB = 0.1
 CORRECTING_IMAGES = 128
+ACROSS_BLOCKS = "equalised across blocks"
 Batches = Callable[[], Iterable[NDArray[Any]]]
 
 
@@ -148,10 +152,11 @@ def choose(
     for method in METHODS:
         bench.attempt(method, partial(bench.prepared, bench.folded, seen, method))
     plain, method = bench.kept, bench.kept.calibration.method
-    even = bench.attempt(f"{method}, equalised", lambda: bench.equalised(method))
+    even = bench.best_equalised(method)
     bench.attempt(f"{method}, bias corrected", lambda: bench.corrected(plain))
     if even is not None:
-        bench.attempt(f"{method}, equalised, bias corrected", lambda: bench.corrected(even))
+        name, graph = even
+        bench.attempt(f"{name}, bias corrected", lambda: bench.corrected(graph))
     rows = tuple(replace(row, chosen=row is bench.best) for row in bench.rows)
     return CalibrationSearch(rows, bench.kept, seen.images, len(bench.expected))
 
@@ -211,11 +216,35 @@ class _Bench:
         calibration = seen.calibration(method, symmetric=self.dialect.symmetric)
         return CalibratedGraph(model, calibration, reference=model)
 
-    def equalised(self, method: str) -> CalibratedGraph:
-        """The folded graph, equalised, with new ranges by a method."""
+    def best_equalised(self, method: str) -> tuple[str, CalibratedGraph] | None:
+        """The best equalised graph with its name, of all that are tried; None where none can be.
+
+        What is tried is a method within blocks and across them, and minmax: without the channels
+        that stretched the ranges there may be nothing left to clip.
+        """
+        best: tuple[Trial, CalibratedGraph] | None = None
+        for what, rewrite, methods in (
+            ("equalised", equalize, (method,)),
+            (ACROSS_BLOCKS, equalize_streams, dict.fromkeys((method, "minmax"))),
+        ):
+            model = cache(partial(self._rewritten, rewrite))
+            for each in methods:
+                made = self.attempt(f"{each}, {what}", partial(self._equalised, model, each))
+                row = self.rows[-1]
+                if made is not None and better(row, None if best is None else best[0]):
+                    best = row, made
+        return None if best is None else (best[0].name, best[1])
+
+    def _rewritten(self, rewrite: Callable[[ir.Model], object]) -> tuple[ir.Model, Observations]:
         model = self.folded.clone()
-        equalize(model)
-        return self.prepared(model, self.observed(model), method)
+        rewrite(model)
+        return model, self.observed(model)
+
+    def _equalised(
+        self, made: Callable[[], tuple[ir.Model, Observations]], method: str
+    ) -> CalibratedGraph:
+        model, seen = made()
+        return self.prepared(model, seen, method)
 
     def corrected(self, before: CalibratedGraph) -> CalibratedGraph:
         """A candidate with corrected biases, and the same ranges."""

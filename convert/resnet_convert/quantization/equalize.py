@@ -33,8 +33,8 @@ else:
     ir = optional("onnx_ir", extra="convert")
 
 LARGEST_SCALE = 2.0**8
-_SWEEPS = 20
-_CLOSE = 1e-3
+SWEEPS = 20
+CLOSE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -56,21 +56,21 @@ def equalize(model: ir.Model) -> Equalization:
         for node in dict.fromkeys(node for pair in found for node in pair)
     }
     scales = [np.ones(len(weights[first])) for first, _ in found]
-    for _ in range(_SWEEPS):
+    for _ in range(SWEEPS):
         change = 0.0
         for index, (first, second) in enumerate(found):
             before = scales[index]
             after = np.clip(
-                before * _scale(weights[first], weights[second], _groups(second)),
+                before * _scale(weights[first], weights[second], groups_of(second)),
                 1 / LARGEST_SCALE,
                 LARGEST_SCALE,
             )
             step = after / before
-            weights[first] /= _outputs(step, weights[first])
-            weights[second] *= _inputs(step, weights[second], _groups(second))
+            weights[first] /= outputs(step, weights[first])
+            weights[second] *= inputs(step, weights[second], groups_of(second))
             scales[index] = after
             change = max(change, float(np.abs(np.log(step)).max(initial=0.0)))
-        if change < _CLOSE:
+        if change < CLOSE:
             break
     for node, exact in weights.items():
         assign(own_initializer(node, 1), exact.astype(np.float32))
@@ -104,7 +104,8 @@ def _only_reader(node: ir.Node) -> ir.Node | None:
     return uses[0].node
 
 
-def _groups(node: ir.Node) -> int:
+def groups_of(node: ir.Node) -> int:
+    """How many groups of channels a Conv has; 1 of a Gemm."""
     return node.attributes.get_int("group") or 1
 
 
@@ -112,19 +113,28 @@ def _scale(
     first: NDArray[np.float64], second: NDArray[np.float64], groups: int
 ) -> NDArray[np.float64]:
     """The s of each channel between two weights [O, I/groups, …]."""
-    written = np.abs(first).reshape(len(first), -1).max(axis=1)
-    by_group = np.abs(second).reshape(groups, len(second) // groups, second.shape[1], -1)
-    read = by_group.max(axis=(1, 3)).ravel()
+    written, read = largest_written(first), largest_read(second, groups)
     used = (written > 0) & (read > 0)
     return np.where(used, np.sqrt(written / np.where(used, read, 1.0)), 1.0)
 
 
-def _outputs(step: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
+def largest_written(weight: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The largest weight of each output channel."""
+    return np.asarray(np.abs(weight).reshape(len(weight), -1).max(axis=1))
+
+
+def largest_read(weight: NDArray[np.float64], groups: int) -> NDArray[np.float64]:
+    """The largest weight on each input channel, in the group that reads it."""
+    by_group = np.abs(weight).reshape(groups, len(weight) // groups, weight.shape[1], -1)
+    return np.asarray(by_group.max(axis=(1, 3)).ravel())
+
+
+def outputs(step: NDArray[np.float64], weight: NDArray[np.float64]) -> NDArray[np.float64]:
     """One factor per output channel, to broadcast over [O, I/groups, …]."""
     return step.reshape((-1,) + (1,) * (weight.ndim - 1))
 
 
-def _inputs(
+def inputs(
     step: NDArray[np.float64], weight: NDArray[np.float64], groups: int
 ) -> NDArray[np.float64]:
     """One factor per input channel; the outputs of a group read that group's channels alone."""

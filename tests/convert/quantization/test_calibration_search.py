@@ -19,6 +19,7 @@ from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.quantization import calibration_search
 from resnet_convert.quantization.calibration_search import (
+    ACROSS_BLOCKS,
     Trial,
     better,
     choose,
@@ -82,15 +83,14 @@ def test_every_candidate_is_tried_and_the_table_says_which_was_kept(
     names = [row.name for row in found.rows]
     assert names[: len(METHODS)] == list(METHODS)
     best = names[len(METHODS)].removesuffix(", equalised")
-    assert names[len(METHODS) :] == [
-        f"{best}, equalised",
-        f"{best}, bias corrected",
-        f"{best}, equalised, bias corrected",
-    ]
+    across = [f"{each}, {ACROSS_BLOCKS}" for each in dict.fromkeys((best, "minmax"))]
+    equalised = [f"{best}, equalised", *across]
+    assert names[len(METHODS) : -1] == [*equalised, f"{best}, bias corrected"]
+    assert names[-1] in [f"{each}, bias corrected" for each in equalised]
     assert told == names
     assert sum(row.chosen for row in found.rows) == 1
     assert (found.images, found.held_out, found.untested) == (48, 16, False)
-    assert held_in.started == 1 + 1 + 2, "once for all methods, equalised, and each correction"
+    assert held_in.started == 1 + 2 + 2, "once for all methods, equalised, and each correction"
     assert serialize(model) == before
     kept: Trial | None = None
     for row in found.rows:
@@ -105,7 +105,7 @@ def test_what_is_kept_is_what_was_judged(graph: Graphs, dialect: Dialect) -> Non
     found = choose(model, dialect, Passes(images(48, 1)), Passes(judges), threads=1)
     with onnxruntime_runtime.load(serialize(model), threads=1) as session:
         expected = session.run(judges)
-    ready = found.kept.model
+    ready = found.kept.model.clone()
     dialect.convert(ready, found.kept.calibration.ranges)
     with onnxruntime_runtime.load(dialect.serialize(ready), threads=1) as session:
         logits = session.run(judges)
