@@ -27,6 +27,7 @@ def scaled(layer: str, factor: float = FACTOR, channel: int = 1) -> Change:
     """Multiply the scale of one output channel's weights in a quantized graph."""
 
     def change(model: ir.Model) -> None:
+        """Scale the channel in place."""
         node = next(node for node in model.graph if node.name == layer)
         weight = node.inputs[1]
         dequantize = None if weight is None else weight.producer()

@@ -101,6 +101,7 @@ def record(request: Request) -> Recorded:
     batches = list(pixel_batches(validation, loaded.preprocessing, 64))
 
     def run(data: bytes, target: str, precision: str = "int8") -> NDArray[np.float32]:
+        """The logits [N,classes] of a model over the validation images."""
         with open_on_cpu(target, precision, data, threads) as model:
             return np.concatenate([model.run(batch) for batch in batches])
 
@@ -109,6 +110,7 @@ def record(request: Request) -> Recorded:
     )
 
     def quantized(dialect: Dialect, method: str, change: Change | None = None) -> bytes:
+        """The INT8 model of a dialect and a calibration method, changed if told to."""
         model = folded.clone()
         dialect.quantize(model, seen.calibration(method, symmetric=False).ranges, "int8")
         if change is not None:
@@ -116,6 +118,7 @@ def record(request: Request) -> Recorded:
         return serialize(model)
 
     def networks() -> Iterator[tuple[str, NDArray[np.float32]]]:
+        """The name and the logits of every network, good and broken."""
         for method in ("minmax", "mse"):
             for target in ("onnxruntime", "openvino"):
                 yield f"good {target} {method}", run(quantized(U8S7, method), target)

@@ -33,7 +33,8 @@ from resnet_serve.architectures import find
 from resnet_serve.datasets import open_images, pixel_batches
 from resnet_serve.datasets.selection import positions
 from resnet_serve.parity import accuracy, numerics
-from resnet_serve.parity.gate import Budget, Verdict
+from resnet_serve.parity.gate import Budget
+from resnet_serve.parity.verdict import Verdict
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import open_on_cpu
 from resnet_serve.weights import class_names
@@ -107,7 +108,7 @@ def found(deployed: Conversion, images: Path) -> Callable[..., Measurements]:
     recorded = ReferenceOutputs(
         name="cifar10",
         pixels=np.concatenate(list(pixel_batches(photographs, how, 64))),
-        logits=logits.reference,
+        expected={"logits": logits.reference},
         labels=logits.labels,
         names=tuple(map(str, range(ALL))),
         input_kind="uint8",

@@ -9,7 +9,7 @@ makes both √(r₁·r₂). Reference: Nagel et al. 2019, arXiv:1906.04721, sect
 
 Rules:
 1. The ReLU is the only reader of conv1, conv2 the only reader of the ReLU: inside a block, never
-   across an Add. Neither tensor is an output of the graph.
+   across an Add (`streams.py` does that). Neither tensor is an output of the graph.
 2. conv2 of a bottleneck belongs to two pairs, so the pairs are equalised in turn until all s are
    close to 1.
 3. A channel without weights on a side keeps its scale, and no channel is scaled by more than 2^±8
