@@ -7,7 +7,7 @@
 | `u8s8` | Q/DQ pairs for CPUs: u8 activations, s8 weights |
 | `s8s8` | Q/DQ pairs for TensorRT: symmetric INT8 or FP8 over a floating graph |
 | `qdq` | how a pair and a quantized constant are inserted |
-| `equalize`, `streams`, `bias_correction` | rewrites of the folded graph, easier to quantize |
+| `rewrites` | of the folded graph, so that INT8 loses less |
 | `calibration_search` | `--calibration-method auto`: every method compared on held-out images |
 | `sensitivity`, `mixed_precision` | what quantizing each layer costs; the fewest to keep floating |
 | `budgets` | what quantizing may cost |

@@ -5,8 +5,8 @@
 1. Three of four calibration images give the ranges; every fourth is held out, to compare them on
    (`split`).
 2. Every method of `clipping.METHODS` is tried, from one pass over the first; then the best of them
-   with equalisation within blocks (`equalize.py`) and across blocks (`streams.py`), which is tried
-   with minmax too; the best so far with bias correction, and the better equalised graph with it.
+   with equalisation within blocks (`rewrites/equalize.py`) and across them (`rewrites/streams.py`),
+   tried with minmax too; the best so far with bias correction, and the better equalised with it.
    Biases are corrected over about 128 images, evenly chosen: a mean needs no more, and every layer
    has to run in FP32 too.
 3. Candidates are compared with the folded FP32 graph: share of equal decisions, then SQNR of the
@@ -29,12 +29,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.graph.model_file import serialize
-from resnet_convert.quantization.bias_correction import correct
 from resnet_convert.quantization.calibrate import Calibration, Observations, observe_histograms
 from resnet_convert.quantization.clipping import METHODS
 from resnet_convert.quantization.dialects import Dialect
-from resnet_convert.quantization.equalize import equalize
-from resnet_convert.quantization.streams import equalize_streams
+from resnet_convert.quantization.rewrites.bias_correction import correct
+from resnet_convert.quantization.rewrites.equalize import equalize
+from resnet_convert.quantization.rewrites.streams import equalize_streams
 from resnet_serve.activation import SOFTMAX, Activation
 from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import Selection

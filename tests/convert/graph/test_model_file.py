@@ -18,10 +18,10 @@ from resnet_convert.graph.initializers import array_of, assign, set_bias
 from resnet_convert.graph.model_file import check, serialize, serialize_with_outputs
 from resnet_convert.graph.opset import FOR_BF16, raise_opset
 from resnet_convert.graph.pixels import take_pixels
-from resnet_convert.quantization.bias_correction import correct
 from resnet_convert.quantization.dialects import S8S8, U8S8, Dialect
-from resnet_convert.quantization.equalize import equalize
 from resnet_convert.quantization.ranges import Range
+from resnet_convert.quantization.rewrites.bias_correction import correct
+from resnet_convert.quantization.rewrites.equalize import equalize
 from resnet_serve.errors import ConversionError
 from resnet_serve.preprocessing import Preprocessing
 

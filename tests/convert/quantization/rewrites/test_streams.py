@@ -12,8 +12,8 @@ from quantized import Graphs, Run, array, calibrated, normal, residual
 
 from resnet_convert.graph.initializers import array_of, assign, bias_of, own_initializer, set_bias
 from resnet_convert.graph.model_file import serialize
-from resnet_convert.quantization.equalize import LARGEST_SCALE, equalize
-from resnet_convert.quantization.streams import equalize_streams, follow
+from resnet_convert.quantization.rewrites.equalize import LARGEST_SCALE, equalize
+from resnet_convert.quantization.rewrites.streams import equalize_streams, follow
 from resnet_serve.parity import numerics
 
 PADDED = """(float[N,4,8,8] image) => (float[N,5] logits) {{

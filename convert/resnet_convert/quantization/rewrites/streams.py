@@ -26,7 +26,7 @@ from numpy.typing import NDArray
 
 from resnet_convert.graph.initializers import array_of, assign, bias_of, own_initializer, set_bias
 from resnet_convert.graph.nodes import WEIGHTED
-from resnet_convert.quantization.equalize import (
+from resnet_convert.quantization.rewrites.equalize import (
     CLOSE,
     LARGEST_SCALE,
     SWEEPS,

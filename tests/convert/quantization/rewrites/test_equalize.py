@@ -12,7 +12,7 @@ from quantized import Graphs, Run, array, calibrated, normal, residual
 
 from resnet_convert.graph.initializers import array_of, assign
 from resnet_convert.graph.model_file import serialize
-from resnet_convert.quantization.equalize import LARGEST_SCALE, equalize
+from resnet_convert.quantization.rewrites.equalize import LARGEST_SCALE, equalize
 from resnet_serve.parity import numerics
 
 CHAIN = """(float[N,3,6,6] x) => (float[N,4,6,6] y) {{

@@ -12,9 +12,9 @@ from this_cpu import U8
 from resnet_convert.graph.emulate import emulate
 from resnet_convert.graph.model_file import serialize, serialize_with_outputs
 from resnet_convert.quantization import s8s8, u8s8
-from resnet_convert.quantization.bias_correction import BATCH, correct
 from resnet_convert.quantization.calibrate import observe
 from resnet_convert.quantization.dialects import S8S8, Dialect
+from resnet_convert.quantization.rewrites.bias_correction import BATCH, correct
 from resnet_serve.errors import ConversionError, UsageError
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 
