@@ -26,7 +26,7 @@ from resnet_serve.runtimes.tensorrt_flavours import TENSORRT_RTX
 from resnet_serve.runtimes.tensorrt_log import Log
 
 pytestmark = pytest.mark.gpu
-SUPPORTED = {f"{target[2:-1]}.{target[-1]}" for target in DEFAULT_TARGETS}  # "SM89": 8.9
+SUPPORTED = set(DEFAULT_TARGETS)
 HEADER_BYTES = 64
 
 

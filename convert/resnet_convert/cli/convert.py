@@ -13,6 +13,7 @@ from resnet_convert.cli import refusals, screen
 from resnet_convert.cli.build_plan import build_plan
 from resnet_convert.cli.compare import compare
 from resnet_convert.cli.ensemble import ensemble, ten_crop
+from resnet_convert.cli.lint import lint
 from resnet_convert.cli.options import JsonOption, takes_options
 from resnet_convert.cli.remeasure import remeasure
 from resnet_convert.conversion import Conversion
@@ -34,6 +35,12 @@ app.command(
 )(compare)
 app.command("ensemble")(ensemble)
 app.command("ten-crop")(ten_crop)
+app.command(
+    "lint",
+    epilog="Exit codes: 0 no rule is broken, and TensorRT-RTX builds it where it is installed · "
+    "4 asked for with --for, and not installed · 5 a rule is broken, TensorRT-RTX refuses the file "
+    "or crashes, or it is no ONNX.\n\nExample: [bold]resnet-convert lint model.onnx --for rtx[/]",
+)(lint)
 app.command("remeasure")(remeasure)
 
 _EPILOG = (

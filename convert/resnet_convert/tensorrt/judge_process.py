@@ -14,6 +14,7 @@ import sys
 import time
 from typing import Any
 
+from resnet_convert.tensorrt import targets
 from resnet_convert.tensorrt.verdict import Question, Refusal, Verdict
 from resnet_serve.errors import HostError
 from resnet_serve.runtimes.tensorrt_flavours import TENSORRT_RTX
@@ -48,9 +49,7 @@ def _build(trt: Any, builder: Any, network: Any, question: Question) -> Any:
     # Only then does the log hold the layers with their types.
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     config.clear_flag(trt.BuilderFlag.TF32)
-    config.num_compute_capabilities = len(question.targets)
-    for index, target in enumerate(question.targets):
-        config.set_compute_capability(getattr(trt.ComputeCapability, target), index)
+    targets.choose(TENSORRT_RTX, config, question.targets)
     for row in question.profiles:
         profile = builder.create_optimization_profile()
         for index in range(network.num_inputs):

@@ -9,15 +9,15 @@ from dataclasses import dataclass
 
 from resnet_serve.runtimes.profiles import Profile
 
-# What the tests saw built for each of these without a GPU: facts of TensorRT-RTX 1.7.1.
-DEFAULT_TARGETS = ("SM80", "SM86", "SM89", "SM120")
+# What TensorRT-RTX builds for when nothing is set.
+DEFAULT_TARGETS = ("8.0", "8.6", "8.9", "12.0")
 
 
 @dataclass(frozen=True)
 class Question:
     """A graph, and for what it is built.
 
-    `targets` are members of TensorRT-RTX's `ComputeCapability`. An open dimension of an input
+    `targets` are compute capabilities. An open dimension of an input
     other than the batch is built for `open_side` elements. Without `build` it is only parsed.
     """
 

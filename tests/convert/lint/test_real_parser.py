@@ -135,7 +135,7 @@ def blocks(graph: Graphs) -> ir.Model:
 
 def judged(model: ir.Model) -> Verdict:
     data = bytes(ir.to_proto(model).SerializeToString())
-    return rtx.judge().ask(Question(data, ("SM89",), open_side=6))
+    return rtx.judge().ask(Question(data, ("8.9",), open_side=6))
 
 
 def types(verdict: Verdict) -> dict[str, str]:

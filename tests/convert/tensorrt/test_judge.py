@@ -31,7 +31,7 @@ def block(graph: Graphs) -> ir.Model:
 
 
 def test_a_good_graph_is_built_for_every_target(block: ir.Model) -> None:
-    targets = ("SM80", "SM86", "SM89", "SM120", "SM121")
+    targets = ("8.0", "8.6", "8.9", "12.0", "12.1")
     verdict = rtx.judge().ask(Question(data(block), targets))
     assert verdict.outcome == "built"
     assert verdict.tensorrt == rtx.BINDINGS

@@ -31,7 +31,7 @@ from resnet_serve.architectures import build, find, with_head
 from resnet_serve.preprocessing import Preprocessing
 
 PRECISIONS = ("fp32", "fp16", "bf16", "int8", "fp8")
-TARGETS = {"fp8": ("SM89", "SM120")}
+TARGETS = {"fp8": ("8.9", "12.0")}
 ACTIVATIONS = (SOFTMAX, Activation(Kind.SIGMOID, (0.5,)), Activation(Kind.NONE))
 OUTPUT = re.compile(r"Name: (\S+), IOMode: Output, DataType: (\w+), Dimensions: \[([-\d,]+)\]")
 
@@ -77,7 +77,7 @@ def test_every_head_is_built_in_every_precision(name: str, head: str) -> None:
         model = typed(folded, precision)
         assert check(model, RULES) == (), precision
         verdict = rtx.judge().ask(
-            Question(serialize(model), TARGETS.get(precision, ("SM86", "SM120")))
+            Question(serialize(model), TARGETS.get(precision, ("8.6", "12.0")))
         )
         assert verdict.outcome == "built", (precision, verdict.errors, verdict.refusals)
         found = {
