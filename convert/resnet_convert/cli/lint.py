@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
 
@@ -12,8 +12,10 @@ import typer
 
 from resnet_convert.cli.options import JsonOption
 from resnet_convert.lint import onnx_file
+from resnet_convert.lint.onnx_file import OnnxFile
 from resnet_convert.lint.rules import Violation
 from resnet_convert.lint.tensorrt import RULES
+from resnet_convert.tensorrt.inspection import Inspection, inspect
 from resnet_convert.tensorrt.judge import Judge
 from resnet_convert.tensorrt.verdict import DEFAULT_TARGETS, Question, Verdict
 from resnet_serve import console
@@ -21,6 +23,53 @@ from resnet_serve.errors import ConversionError, HostError, UsageError
 from resnet_serve.runtimes.tensorrt_flavours import TENSORRT_RTX
 
 _RTX = "rtx"
+# Warnings of every quantized network, of which nothing follows for its user.
+_USUAL = "(foreignNode) Converting conv"
+
+
+@dataclass(frozen=True)
+class _Judged:
+    """The library's verdict, with PyTorch's names, and its layers where it built the file."""
+
+    verdict: Verdict
+    targets: tuple[str, ...]
+    layers: Inspection | None
+
+    @property
+    def outcome(self) -> str:
+        """As text: "built", "the parser refuses", "crashed (signal 11, SIGSEGV)"."""
+        found = self.verdict
+        if found.signal is None:
+            return found.outcome
+        return f"crashed (signal {found.signal}, {signal.Signals(found.signal).name})"
+
+    @property
+    def problem(self) -> str | None:
+        """What is wrong, None where nothing is."""
+        if not self.verdict.built:
+            return self.outcome
+        wrong = () if self.layers is None else self.layers.wrong
+        return f"builds {', '.join(wrong)} in another precision" if wrong else None
+
+    @property
+    def warnings(self) -> list[str]:
+        return [line for line in self.verdict.warnings if not line.startswith(_USUAL)]
+
+    def to_json(self) -> dict[str, object]:
+        found, layers = self.verdict, self.layers
+        return {
+            "version": found.tensorrt,
+            "targets": list(self.targets),
+            "outcome": found.outcome,
+            "signal": found.signal,
+            "plan_bytes": found.plan_bytes,
+            "refusals": [
+                {"layer": r.layer, "operator": r.operator, "what": r.text} for r in found.refusals
+            ],
+            "errors": list(found.errors),
+            "warnings": self.warnings,
+            "layers": None if layers is None else layers.to_json(),
+        }
 
 
 def lint(
@@ -38,126 +87,104 @@ def lint(
 ) -> None:
     """Check an ONNX file by our rules for TensorRT, then by TensorRT-RTX's real parser and builder.
 
-    Both name the layers as PyTorch does. The library runs in a process of its own, needs no GPU,
-    and proves nothing of other versions of TensorRT.
+    Both name the layers as PyTorch does. The library runs in a process of its own and needs no
+    GPU. What it builds is not run, and it is not the parser of other versions of TensorRT.
     """
     targets = _targets(built_for)
     file = onnx_file.read(model)
     violations = file.check(RULES)
-    verdict, missing = _asked(Question(file.data, targets))
-    if verdict is not None:
-        refusals = (replace(each, layer=file.name(each.layer)) for each in verdict.refusals)
-        verdict = replace(verdict, refusals=tuple(refusals))
+    judged, missing = _asked(file, targets)
+    problems = [_broken(violations)] if violations else []
+    if judged is not None and judged.problem is not None:
+        problems.append(f"{TENSORRT_RTX.title} {judged.verdict.tensorrt}: {judged.problem}")
     if as_json:
-        typer.echo(json.dumps(_result(violations, verdict, targets, missing), indent=2))
+        result = {
+            "passed": not problems,
+            "rules": len(RULES.rules),
+            "violations": [
+                {"rule": v.rule, "layer": v.layer, "what": v.what, "remedy": v.remedy}
+                for v in violations
+            ],
+            "tensorrt_rtx": None if judged is None else judged.to_json(),
+            "not_asked": None if missing is None else missing.what,
+        }
+        typer.echo(json.dumps(result, indent=2))
     else:
         _show(violations)
-        if verdict is not None:
-            _show_verdict(verdict, targets)
-        elif missing is not None:
-            console.warn(f"the real parser and builder were not asked: {missing}")
-    if missing is not None and built_for is not None:
-        raise missing
-    problem = _problem(violations, verdict)
-    if problem is not None:
-        raise ConversionError(problem, where=model)
+        if judged is not None:
+            _show_judged(judged)
+    if missing is not None:
+        if built_for is not None:
+            raise missing
+        console.warn(f"the real parser and builder were not asked: {missing}")
+    if problems:
+        raise ConversionError("; ".join(problems), where=model)
 
 
 def _targets(built_for: str | None) -> tuple[str, ...]:
     if built_for in (None, _RTX):
         return DEFAULT_TARGETS
-    named = tuple(part.strip() for part in str(built_for).split(","))
+    named = [part.strip() for part in str(built_for).split(",")]
     unknown = [part for part in named if part not in TENSORRT_RTX.targets]
     if unknown:
         raise UsageError(
             f"{TENSORRT_RTX.title} builds for no GPU {unknown[0]!r}",
             remedy=f"Use --for {_RTX}, or some of {','.join(TENSORRT_RTX.targets)}.",
         )
-    return named
+    return tuple(dict.fromkeys(named))
 
 
-def _asked(question: Question) -> tuple[Verdict | None, HostError | None]:
+def _asked(file: OnnxFile, targets: tuple[str, ...]) -> tuple[_Judged | None, HostError | None]:
     with Judge() as judge:
         try:
-            return judge.ask(question), None
+            verdict = judge.ask(Question(file.data, targets))
         except HostError as missing:
             return None, missing
+    layers = inspect(verdict.layers, file.model) if verdict.built else None
+    if layers is not None:
+        named = {file.name(node): found for node, found in layers.convolutions.items()}
+        layers = replace(layers, convolutions=named)
+    refusals = (replace(each, layer=file.name(each.layer)) for each in verdict.refusals)
+    return _Judged(replace(verdict, refusals=tuple(refusals)), targets, layers), None
+
+
+def _broken(violations: tuple[Violation, ...]) -> str:
+    more = f", and {len(violations) - 1} more" if violations[1:] else ""
+    return f"rule {violations[0].rule} is broken at {violations[0].layer}{more}"
 
 
 def _show(violations: tuple[Violation, ...]) -> None:
     broken = len({each.rule for each in violations})
+    count = len(RULES.rules)
     console.out.print(
-        f"our rules for TensorRT: {broken} of {len(RULES.rules)} broken"
+        f"our rules for TensorRT: {broken} of {count} broken"
         if broken
-        else f"our {len(RULES.rules)} rules for TensorRT: all kept"
+        else f"our rules for TensorRT: all {count} kept"
     )
     for each in violations:
-        console.out.print(
-            f"  {each.rule:<3} {each.layer}: {each.what}. {each.remedy}", markup=False
-        )
+        _line(f"{each.rule:<3} {each.layer}: {each.what}. {each.remedy}")
 
 
-def _show_verdict(verdict: Verdict, targets: tuple[str, ...]) -> None:
+def _show_judged(judged: _Judged) -> None:
+    verdict = judged.verdict
     size = "" if verdict.plan_bytes is None else f", {verdict.plan_bytes / 1e6:.1f} MB"
     console.out.print(
-        f"{TENSORRT_RTX.title} {verdict.tensorrt}, real parser and builder, for compute capability "
-        f"{', '.join(targets)}: {_outcome(verdict)}{size}"
+        f"{TENSORRT_RTX.title} {verdict.tensorrt}, its real parser and builder, for compute "
+        f"capability {', '.join(judged.targets)}: {judged.outcome}{size}"
     )
+    if judged.layers is not None:
+        _line(judged.layers.summary())
+        for name in judged.layers.wrong:
+            requested, found = judged.layers.convolutions[name]
+            _line(f"{name}: {found or 'not found'}, not {requested}")
     for refusal in verdict.refusals:
-        named = " ".join(filter(None, (refusal.layer or "graph", f"({refusal.operator})")))
-        console.out.print(f"  {named}: {refusal.text}", markup=False)
-    if not verdict.refusals:
-        for line in verdict.errors:
-            console.out.print(f"  {line}", markup=False)
-    for line in verdict.warnings:
-        console.out.print(f"  warning: {line}", markup=False)
+        operator = f" ({refusal.operator})" if refusal.operator else ""
+        _line(f"{refusal.layer or 'graph'}{operator}: {refusal.text}")
+    for line in () if verdict.refusals else verdict.errors:
+        _line(line)
+    for line in judged.warnings:
+        _line(f"warning: {line}")
 
 
-def _outcome(verdict: Verdict) -> str:
-    """ "crashed (signal 11, SIGSEGV)", or the outcome as it is."""
-    if verdict.signal is None:
-        return verdict.outcome
-    return f"crashed (signal {verdict.signal}, {signal.Signals(verdict.signal).name})"
-
-
-def _problem(violations: tuple[Violation, ...], verdict: Verdict | None) -> str | None:
-    """Why the command fails; None where it does not."""
-    found = []
-    if violations:
-        more = f", and {len(violations) - 1} more" if violations[1:] else ""
-        first = violations[0]
-        found.append(f"breaks rule {first.rule} at {first.layer}{more}")
-    if verdict is not None and not verdict.built:
-        found.append(f"{TENSORRT_RTX.title} {verdict.tensorrt}: {_outcome(verdict)}")
-    return "; ".join(found) or None
-
-
-def _result(
-    violations: tuple[Violation, ...],
-    verdict: Verdict | None,
-    targets: tuple[str, ...],
-    missing: HostError | None,
-) -> dict[str, object]:
-    return {
-        "passed": _problem(violations, verdict) is None,
-        "rules": len(RULES.rules),
-        "violations": [
-            {"rule": v.rule, "layer": v.layer, "what": v.what, "remedy": v.remedy}
-            for v in violations
-        ],
-        "tensorrt_rtx": None
-        if verdict is None
-        else {
-            "version": verdict.tensorrt,
-            "targets": list(targets),
-            "outcome": verdict.outcome,
-            "signal": verdict.signal,
-            "plan_bytes": verdict.plan_bytes,
-            "refusals": [
-                {"layer": r.layer, "operator": r.operator, "what": r.text} for r in verdict.refusals
-            ],
-            "errors": list(verdict.errors),
-            "warnings": list(verdict.warnings),
-        },
-        "not_asked": None if missing is None else missing.what,
-    }
+def _line(text: str) -> None:
+    console.out.print(f"  {text}", markup=False, highlight=False)

@@ -40,10 +40,9 @@ class OnnxFile:
     names: Mapping[str, str]
 
     def check(self, rules: RuleSet) -> tuple[Violation, ...]:
-        """The breaches of the rules, with the layers' names of PyTorch."""
-        return tuple(
-            replace(each, layer=self.name(each.layer)) for each in check(self.model, rules)
-        )
+        """The breaches of the rules, each once, with the layers' names of PyTorch."""
+        found = check(self.model, rules)
+        return tuple(dict.fromkeys(replace(each, layer=self.name(each.layer)) for each in found))
 
     def name(self, node: str) -> str:
         """PyTorch's name of the layer that a node is, or the node's own."""
@@ -72,6 +71,8 @@ def read(path: Path) -> OnnxFile:
             where=path,
             remedy="Give the .onnx file of a network, with its external data beside it.",
         ) from error
+    for node in model.graph:
+        node.name = node.name or f"{node.op_type} of {node.outputs[0].name}"
     passes.LiftConstantsToInitializersPass(lift_all_constants=True, size_limit=0)(model)
     return OnnxFile(model, data, {str(node.name): _module(node) for node in model.graph})
 

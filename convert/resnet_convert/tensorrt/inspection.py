@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resnet_convert.graph.nodes import stored_weight
+from resnet_convert.graph.nodes import element_types, stored_weight
 from resnet_convert.tensorrt.engine_layers import EngineLayer, read
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
@@ -137,14 +137,16 @@ def requested_precisions(model: ir.Model) -> dict[str, str]:
         ir.DataType.INT8: "int8",
         ir.DataType.FLOAT8E4M3FN: "fp8",
     }
+    types = element_types(model.graph)
     found = {}
     for node in model.graph:
         weight = stored_weight(node) if node.op_type == "Conv" else None
         if weight is None:
             continue
-        if weight.dtype not in names:
-            raise ConversionError(f"its weights are {weight.dtype}", where=f"graph: {node.name}")
-        found[str(node.name)] = names[weight.dtype]
+        kind = types.get(weight)
+        if kind not in names:
+            raise ConversionError(f"its weights are {kind}", where=f"graph: {node.name}")
+        found[str(node.name)] = names[kind]
     return found
 
 
