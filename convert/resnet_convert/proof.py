@@ -125,6 +125,11 @@ def cautions(request: Request, proof: Proof, machine: Host) -> Iterator[str | No
         yield "this PyTorch has no CUDA: the model on the GPU was timed against the CPU"
     if latencies is not None and not request.for_cuda:
         yield request.row.note(precision_name)
+    if request.for_cuda and request.max_batch_size > 1:
+        yield (
+            "the CUDA provider is slow at every change of the batch size, so that requests are not "
+            "merged: send batches of one size"
+        )
     if precision_name == "int8" and not request.for_tensorrt and not machine.fast_int8:
         yield (
             "this CPU has no VNNI: the weights have 7 bits, so that sums of products do not "

@@ -92,14 +92,14 @@ def classifier(
     config.version_policy.latest.num_versions = 1
     config.input.add(name=INPUT, data_type=image.data_type, dims=image.dims)
     _outputs(config, classes, features)
-    if serving.max_batch_size > 1:
+    if serving.max_batch_size > 1 and (gpu is None or gpu.merges_requests):
         config.dynamic_batching.SetInParent()
     if gpu is None:
         _on_cpu(config, target, serving, precision)
         batches, count = sorted({1, serving.max_batch_size}), serving.instances
     else:
         _on_gpu(config, target, serving, gpu, image)
-        batches, count = list(gpu.tuned_batches), 1
+        batches, count = list(gpu.warmed_batches), 1
     _parameters(config, {PREPROCESSING: preprocessing.to_json(), **activated(activation)})
     for batch_size in batches:
         warmup = config.model_warmup.add(

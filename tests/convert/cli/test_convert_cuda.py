@@ -54,6 +54,7 @@ def test_without_a_gpu_it_is_emulated_and_says_so(call: Call, precision: str) ->
     assert code == 0, err
     assert "CUDA provider has NOT run it" in out
     assert "Next, on the GPU host: serve" in out
+    assert "send batches of one size" in " ".join(err.split())
     assert "latency" not in out + err
     found = stamped()
     assert found.cuda is not None
@@ -64,6 +65,7 @@ def test_without_a_gpu_it_is_emulated_and_says_so(call: Call, precision: str) ->
     message = config.parse((VERSION.parent / "config.pbtxt").read_text(encoding="utf-8"))
     (group,) = message.instance_group
     assert group.kind == group.KIND_GPU
+    assert not message.HasField("dynamic_batching")
     (row,) = message.optimization.execution_accelerators.gpu_execution_accelerator
     assert (row.name, dict(row.parameters)) == ("cuda", {"use_tf32": "0", "enable_cuda_graph": "0"})
     assert message.parameters["cudnn_conv_algo_search"].string_value == "1"
