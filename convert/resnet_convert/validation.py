@@ -15,6 +15,7 @@ import numpy as np
 
 from resnet_serve.activation import Activation
 from resnet_serve.datasets import Images, built_in, image_labels, open_images
+from resnet_serve.datasets.image_files import hidden
 from resnet_serve.datasets.image_labels import LabelledImages
 from resnet_serve.errors import UsageError
 from resnet_serve.weights.activations import Labelling
@@ -37,7 +38,7 @@ def labelling(source: str | None) -> Labelling:
         entries = sorted(folder.iterdir())
     except OSError:  # `open_images` says why
         return Labelling()
-    visible = (each for each in entries if each.is_dir() and not each.name.startswith("."))
+    visible = (each for each in entries if each.is_dir() and not hidden(each.name))
     return Labelling(folders=tuple(each.name for each in visible))
 
 

@@ -104,4 +104,10 @@ class Metadata:
             raise self._broken(name, str(error)) from error
 
     def _broken(self, name: str, reason: str) -> InputFileError:
-        return InputFileError(f"its metadata {name!r} cannot be used: {reason}", where=self.path)
+        return InputFileError(
+            f"its metadata {name!r} cannot be used: {reason}",
+            where=self.path,
+            remedy="If they are another program's, save the tensors alone: from safetensors.torch "
+            f"import load_file, save_file; save_file(load_file({str(self.path)!r}), "
+            "'net.safetensors')",
+        )

@@ -14,12 +14,14 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_serve.checkpoints.reading import Checkpoint
 from resnet_serve.checkpoints.state_dicts import ANCHOR
+from resnet_serve.checkpoints.states import normalization
+from resnet_serve.checkpoints.states.classifier import features
 from resnet_serve.checkpoints.states.containers import shortened
-from resnet_serve.checkpoints.states.selection import SAVE_STATE
 from resnet_serve.errors import InputFileError
 
 if TYPE_CHECKING:
@@ -57,22 +59,54 @@ class Renamed:
     notices: tuple[str, ...]
 
 
-def of_family(checkpoint: Checkpoint) -> Checkpoint:
+def of_family(checkpoint: Checkpoint, *, classifies: bool = True) -> Checkpoint:
     """The checkpoint with torchvision's names, and a notice where they were translated.
 
-    Raises `InputFileError` for a network under a prefix that not every tensor has: the others may
-    be its classifier.
+    A prefix that all tensors have is removed. Raises `InputFileError` for one that not all have, as
+    the others may be the classifier; unless it is not served (`classifies`).
     """
     found = read(checkpoint.tensors)
-    root = next((name.removesuffix(ANCHOR) for name in found.tensors if name.endswith(ANCHOR)), "")
-    outside = [name for name in found.tensors if not name.startswith(root)]
+    normalization.check(found.tensors, checkpoint.path)
+    ends = f".{ANCHOR}"
+    root = next((name.removesuffix(ANCHOR) for name in found.tensors if name.endswith(ends)), "")
+    if not root:
+        notices = checkpoint.notices + found.notices
+        return replace(checkpoint, tensors=found.tensors, notices=notices)
+    outside = {name: t for name, t in found.tensors.items() if not name.startswith(root)}
+    inside = {
+        name.removeprefix(root): t for name, t in found.tensors.items() if name not in outside
+    }
+    notices = checkpoint.notices + found.notices
+    if outside and classifies:
+        raise _beside(root, inside, outside, checkpoint.path)
     if outside:
-        raise InputFileError(
-            f"contains a network under {root!r} and other tensors: {shortened(outside)}",
-            where=checkpoint.path,
-            remedy=SAVE_STATE,
+        notices += (f"not served, as beside {root!r}: {shortened(list(outside))}",)
+    within = read(inside)
+    return replace(checkpoint, tensors=within.tensors, notices=notices + within.notices)
+
+
+def _beside(
+    root: str, inside: Mapping[str, Tensor], outside: Mapping[str, Tensor], path: Path
+) -> InputFileError:
+    """The error for a network beside other tensors, which may be its classifier."""
+    remedy = (
+        "Serve its features with --head features, or give --module package.module:factory with "
+        "the code of the whole network."
+    )
+    weight = next((name for name, t in outside.items() if name.endswith("weight")), "")
+    head = weight.removesuffix("weight")
+    linear = set(outside) in ({weight}, {weight, f"{head}bias"}) and outside[weight].ndim == 2
+    if linear and outside[weight].shape[1] == features(inside):
+        remedy = (
+            f"If {weight} is its classifier: torch.save({{name.removeprefix({root!r})"
+            f".replace({head!r}, 'fc.'): tensor for name, tensor in state.items()}}, 'net.pth'). "
+            f"If not: {remedy}"
         )
-    return replace(checkpoint, tensors=found.tensors, notices=checkpoint.notices + found.notices)
+    return InputFileError(
+        f"contains a network under {root!r} and other tensors: {shortened(list(outside))}",
+        where=path,
+        remedy=remedy,
+    )
 
 
 def read(tensors: Mapping[str, Tensor]) -> Renamed:

@@ -35,6 +35,8 @@ _LISTS = ("classes", "class_names", "label_names", "categories", "names", "CLASS
 _COUNTS = ("num_classes", "nb_classes", "n_classes", "num_labels", "number_of_classes", "classes")
 # Within settings, where a configuration has a mapping of its own for them.
 _INNER = ("model", "network", "model_args", "model_kwargs", "model_config", "data", "dataset")
+# Fields for nothing but class names.
+_ONLY_NAMES = (*_NUMBERS, "idx_to_class", "id2label", "idx_to_label", "class_names", "label_names")
 _DEEPEST = 3
 
 
@@ -66,12 +68,14 @@ class Count:
 class Statements:
     """What a file says; each is in the order in which it is believed.
 
-    `counts` are numbers of classes, `preprocessing` what is said of the images.
+    `counts` are numbers of classes, `preprocessing` what is said of the images, `unread` the fields
+    for class names that hold something else.
     """
 
     networks: tuple[Said, ...] = ()
     names: tuple[Names, ...] = ()
     counts: tuple[Count, ...] = ()
+    unread: tuple[str, ...] = ()
     preprocessing: tuple[Stated, ...] = ()
 
 
@@ -100,7 +104,20 @@ def of(loaded: object, metadata: Mapping[str, str]) -> Statements:
         if type(fields.get(key)) is int and fields[key] > 0
     ]
     counts += [Count(field, count) for field, _, count in configured if count is not None]
-    return Statements(tuple(networks), tuple(names), tuple(counts), stated.in_places(sources))
+    read = {each.field for each in names}
+    unread = (
+        _field(place, key)
+        for place, fields in sources
+        for key in _ONLY_NAMES
+        if fields.get(key) is not None and _field(place, key) not in read
+    )
+    return Statements(
+        tuple(networks),
+        tuple(names),
+        tuple(counts),
+        tuple(unread),
+        stated.in_places(sources),
+    )
 
 
 def _configured(sources: Sources) -> Iterator[tuple[str, str | None, int | None]]:
@@ -172,6 +189,8 @@ def _numbered(value: object) -> tuple[str, ...] | None:
 
 def _by_number(value: object) -> tuple[str, ...] | None:
     """Names from a mapping of numbers, or texts of them, to names."""
+    if isinstance(value, list | tuple) and all(_is_pair(each) for each in value):
+        value = dict(value)
     if not (isinstance(value, Mapping) and value):
         return None
     numbers = {str(key): name for key, name in value.items()}
@@ -182,7 +201,20 @@ def _by_number(value: object) -> tuple[str, ...] | None:
     return json_files.names_in(numbers[str(index)] for index in range(len(numbers))) or ()
 
 
+def _is_pair(value: object) -> bool:
+    """Whether it is a number and a name."""
+    return (
+        isinstance(value, list | tuple)
+        and len(value) == 2
+        and type(value[0]) is int
+        and isinstance(value[1], str)
+    )
+
+
 def _listed(value: object) -> tuple[str, ...] | None:
-    if not isinstance(value, list | tuple) or not all(isinstance(each, str) for each in value):
+    if not isinstance(value, list | tuple):
         return None
-    return json_files.names_in(value)
+    texts = [each.decode("utf-8", "replace") if isinstance(each, bytes) else each for each in value]
+    if not all(isinstance(each, str) for each in texts):
+        return None
+    return json_files.names_in(texts)

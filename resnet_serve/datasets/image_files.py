@@ -16,6 +16,8 @@ from resnet_serve.preprocessing import SUFFIXES
 HEIC_SUFFIXES = (".heic", ".heif")
 RAW_SUFFIXES = (".arw", ".cr2", ".cr3", ".dng", ".nef", ".orf", ".raf", ".rw2")
 OTHER_IMAGE_SUFFIXES = (".jp2", ".jxl", ".psd", ".svg")
+# Folders that archives and file systems make beside the user's.
+_OF_SYSTEMS = ("__MACOSX", "@eaDir", "$RECYCLE.BIN", "lost+found", "System Volume Information")
 NAMES_SHOWN = 3
 
 
@@ -29,7 +31,7 @@ class Reason:
 
 
 REASONS = (
-    Reason("hidden", lambda path: _hidden(path.name)),
+    Reason("hidden", lambda path: hidden(path.name)),
     Reason("in folders that are too deep", Path.is_dir),
     Reason(
         "HEIC",
@@ -87,13 +89,14 @@ def _images_at(path: Path) -> int:
         names = [name for _, _, files in os.walk(path) for name in files]
     else:
         names = [path.name]
-    return 0 if _hidden(path.name) else sum(map(_named_as_image, names))
+    return 0 if hidden(path.name) else sum(map(_named_as_image, names))
 
 
 def _named_as_image(name: str) -> bool:
     known = (*SUFFIXES, *HEIC_SUFFIXES, *RAW_SUFFIXES, *OTHER_IMAGE_SUFFIXES)
-    return not _hidden(name) and name.lower().endswith(known)
+    return not hidden(name) and name.lower().endswith(known)
 
 
-def _hidden(name: str) -> bool:
-    return name.startswith(".")
+def hidden(name: str) -> bool:
+    """Whether a file or folder is hidden, or is what a system keeps for itself."""
+    return name.startswith(".") or name in _OF_SYSTEMS

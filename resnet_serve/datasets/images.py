@@ -19,7 +19,7 @@ from PIL import Image
 from resnet_serve import durable
 from resnet_serve.datasets import built_in, damaged
 from resnet_serve.datasets.class_labels.folders import indices as class_indices
-from resnet_serve.datasets.image_files import skipped_text, taken
+from resnet_serve.datasets.image_files import hidden, skipped_text, taken
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.preprocessing import SUFFIXES, ImageError, Preprocessing, decode
 
@@ -163,7 +163,7 @@ class ImageFolder:
 
 
 def _hidden(entry: Path) -> bool:
-    return entry.name.startswith(".")
+    return hidden(entry.name)
 
 
 def _split(entries: Sequence[Path]) -> tuple[tuple[Path, ...], tuple[Path, ...]]:

@@ -28,6 +28,8 @@ _SIGNATURES = (
     (0, b"version https://git-lfs", "a Git LFS pointer, not the image", "Run: git lfs pull"),
     (0, b"<svg", "SVG", "Render it to PNG."),
     (0, b"<!DOCTYPE html", "a web page", "Download the image itself."),
+    (0, b"<!doctype html", "a web page", "Download the image itself."),
+    (0, b"\x00\x00\x01\x00", "an icon (ICO)", _CONVERT),
     (0, b"<html", "a web page", "Download the image itself."),
     (0, b"PK\x03\x04", "a zip archive", "Unpack it."),
     (0, b"\x00\x05\x16\x07", "a resource file of macOS", "Delete it: the image is beside it."),

@@ -59,6 +59,10 @@ def decide(
     sources += [*statements.names, *([Names(CONFIG_FILE, beside)] if beside is not None else [])]
     usable = [each for each in sources if len(each.names) == count and not _numbered(each.names)]
     notices = tuple(_left_out(each, count) for each in sources if len(each.names) != count)
+    notices += tuple(
+        f"{field} of {path} holds no names that can be read: it is not used"
+        for field in statements.unread
+    )
     if counts:
         notices += (f"{_counted(counts)}, and --labels has {len(given or ())}: these are used",)
     if given is not None:

@@ -217,7 +217,7 @@ def _file(
     reading: Reading = AS_IT_IS,
     progress: Progress | None = None,
 ) -> Weights:
-    found = naming.of_family(read(spec, reading, progress))
+    found = naming.of_family(read(spec, reading, progress), classifies=reading.classifier)
     signs = initial_values.examine(found.tensors if found.whole else {}, str(found.path))
     found = classifier.completed(found, needed=reading.classifier)
     overridden = reading.preprocessing is not None

@@ -106,7 +106,8 @@ def test_what_is_outside_a_backbone_is_not_guessed_to_be_its_classifier(
         family(tmp_path, state | {name: torch.ones(2, 2) for name in strangers})
     assert str(caught.value) == (
         f"{tmp_path / 'net.pth'}: contains a network under 'backbone.' and other tensors: {said} "
-        "Save the network's state_dict() and give that file."
+        "Serve its features with --head features, or give --module package.module:factory with "
+        "the code of the whole network."
     )
 
 

@@ -32,6 +32,8 @@ def test_the_network_is_found_where_training_scripts_put_it(loaded: object, said
         ({"class_to_idx": {"dog": 1, "cat": 0}}, "class_to_idx", ("cat", "dog")),
         ({"idx_to_class": {1: "dog", 0: "cat"}}, "idx_to_class", ("cat", "dog")),
         ({"classes": ["cat", "dog"]}, "classes", ("cat", "dog")),
+        ({"class_names": [b"cat", b"dog"]}, "class_names", ("cat", "dog")),
+        ({"idx_to_class": [(1, "dog"), (0, "cat")]}, "idx_to_class", ("cat", "dog")),
         (
             {"meta": {"dataset_meta": {"classes": ("cat", "dog")}}},
             "meta.dataset_meta.classes",
@@ -93,3 +95,8 @@ def test_numbers_that_count_no_classes() -> None:
     deeper = {"args": {"pretrained_cfg": {"num_classes": 1000}}}
     assert statements.of(deeper, {}).counts == ()
     assert statements.of({"pretrained_cfg": {"num_classes": 1000}}, {}).counts == ()
+
+
+def test_fields_for_names_that_hold_something_else_are_named() -> None:
+    loaded = {"class_names": {"array": [1, 2]}, "args": {"class_to_idx": "file.json"}, "names": 3}
+    assert statements.of(loaded, {}).unread == ("class_names", "args.class_to_idx")

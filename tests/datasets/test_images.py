@@ -275,3 +275,12 @@ def test_every_suffix_of_a_decoded_format_is_taken(tmp_path: Path) -> None:
     found = ImageFolder.scan(tmp_path)
     assert len(found) == 5
     assert found.skipped == (tmp_path / "a.webm",)
+
+
+def test_folders_that_systems_make_are_no_classes(classes: Path) -> None:
+    before = ImageFolder.scan(classes)
+    for name in ("__MACOSX", "@eaDir", "lost+found"):
+        picture(classes / name / "a.png")
+    after = ImageFolder.scan(classes)
+    assert (after.files, after.indices) == (before.files, before.indices)
+    assert {each.name for each in after.skipped} >= {"__MACOSX", "@eaDir", "lost+found"}

@@ -8,21 +8,31 @@ no fc at all (a backbone)   serves features and the pyramid; fc is then filled w
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from resnet_serve.checkpoints.reading import Checkpoint
 from resnet_serve.checkpoints.state_dicts import ANCHOR
+from resnet_serve.checkpoints.states.containers import shortened
 from resnet_serve.errors import InputFileError
 from resnet_serve.optional import optional
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 else:
     torch = optional("torch", extra="convert")
 
 _WEIGHT, _BIAS = "fc.weight", "fc.bias"
 _CONVOLUTION = re.compile(r"layer(\d)\.(\d+)\.conv(\d)\.weight")
+
+
+def features(tensors: Mapping[str, Tensor]) -> int:
+    """The channels of the last convolution, which are the inputs of the classifier."""
+    stages = [match for match in map(_CONVOLUTION.fullmatch, tensors) if match is not None]
+    top = max(stages, key=lambda match: tuple(map(int, match.groups())))
+    return tensors[top[0]].shape[0]
 
 
 def completed(checkpoint: Checkpoint, *, needed: bool) -> Checkpoint:
@@ -37,8 +47,18 @@ def completed(checkpoint: Checkpoint, *, needed: bool) -> Checkpoint:
         tensors[_BIAS] = torch.zeros(tensors[_WEIGHT].shape[0])
         notice = f"fc of {checkpoint.path} has no bias: one of zeros, which adds nothing, is used"
         return replace(checkpoint, tensors=tensors, notices=(*checkpoint.notices, notice))
-    if last or ANCHOR not in tensors:
+    several = any(name.count(".") > 1 for name in last) and ANCHOR in tensors
+    if several and needed:
+        raise InputFileError(
+            f"its fc is not one linear layer: {shortened(last)}, such as the projection of a "
+            "self-supervised training",
+            where=checkpoint.path,
+            remedy="Serve its features with --head features, or give --module with the code of the "
+            "network.",
+        )
+    if (last and not several) or ANCHOR not in tensors:
         return checkpoint
+    tensors = {name: tensor for name, tensor in tensors.items() if name not in last}
     if needed:
         raise InputFileError(
             "has no classifier: there is no fc among its "
@@ -47,12 +67,13 @@ def completed(checkpoint: Checkpoint, *, needed: bool) -> Checkpoint:
             remedy="Serve its features with --head features or --head pyramid, or give a file with "
             "the trained fc.",
         )
-    stages = [match for match in map(_CONVOLUTION.fullmatch, tensors) if match is not None]
-    top = max(stages, key=lambda match: tuple(map(int, match.groups())))
-    channels = tensors[top[0]].shape[0]
-    tensors |= {_WEIGHT: torch.zeros(1, channels), _BIAS: torch.zeros(1)}
+    tensors |= {_WEIGHT: torch.zeros(1, features(tensors)), _BIAS: torch.zeros(1)}
     # Names of classes are those of the classifier that is not there.
     metadata = {key: text for key, text in checkpoint.metadata.items() if key != "labels"}
-    notice = f"{checkpoint.path} is a backbone without a classifier (fc), which is not served"
+    notice = (
+        f"fc of {checkpoint.path} is not served: {shortened(last)}"
+        if several
+        else f"{checkpoint.path} is a backbone without a classifier (fc), which is not served"
+    )
     notices = (*checkpoint.notices, notice)
     return replace(checkpoint, tensors=tensors, metadata=metadata, notices=notices)

@@ -40,7 +40,7 @@ def read(path: Path) -> tuple[str, ...]:
         names = _of_data(_data(text, path), path)
     else:
         names = _of_lines(text, path)
-    return _checked(wordnet.named([" ".join(name.split()) for name in names]), path)
+    return _checked(wordnet.named([_name(name) for name in names]), path)
 
 
 def read_lines(path: Path) -> tuple[str, ...]:
@@ -54,22 +54,40 @@ def read_lines(path: Path) -> tuple[str, ...]:
 def _text(path: Path) -> str:
     """The text of a file without its byte order mark and surrounding blank lines."""
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        data = path.read_bytes()
     except OSError as error:
         raise InputFileError(f"cannot be read ({error.strerror})", where=path) from error
-    except UnicodeDecodeError as error:
-        encoding = (
-            "UTF-16" if path.read_bytes()[:2] in (b"\xff\xfe", b"\xfe\xff") else "WINDOWS-1252"
-        )
-        raise InputFileError(
-            f"is not text in UTF-8 ({error.reason})",
-            where=path,
-            remedy=f"Convert it: iconv -f {encoding} -t UTF-8 {shlex.quote(str(path))} "
-            "> labels-utf8.txt",
-        ) from error
-    if re.search(r"[\x00-\x08\x0e-\x1b\x7f]", text):
+    wide = _wide(data)
+    if wide is None and re.search(rb"[\x00-\x08\x0e-\x1b\x7f]", data):
         raise InputFileError("contains control characters: it is not a text file", where=path)
+    try:
+        if wide is not None:
+            raise ValueError(f"it is {wide}")
+        text = data.decode("utf-8-sig")
+    except ValueError as error:
+        raise InputFileError(
+            f"is not text in UTF-8 ({getattr(error, 'reason', error)})",
+            where=path,
+            remedy=f"Convert it: iconv -f {wide or 'WINDOWS-1252'} -t UTF-8 "
+            f"{shlex.quote(str(path))} > labels-utf8.txt",
+        ) from error
     return text.lstrip("\r\n").rstrip()
+
+
+def _wide(data: bytes) -> str | None:
+    """The encoding of a text of two bytes a letter, by its byte order mark or its zeros."""
+    if data[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        return "UTF-16"
+    halves = data[0:200:2], data[1:200:2]
+    for half, other, name in ((*halves, "UTF-16BE"), (*halves[::-1], "UTF-16LE")):
+        if len(other) > 1 and half.count(0) > len(half) * 0.8 and 0 not in other:
+            return name
+    return None
+
+
+def _name(text: str) -> str:
+    """A name on one line, without invisible letters around it, such as a byte order mark."""
+    return " ".join(text.strip("\ufeff\u200b\u2060\u200e\u200f").split())
 
 
 def _lines(text: str) -> list[str]:

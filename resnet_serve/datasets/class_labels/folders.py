@@ -79,6 +79,15 @@ def _ambiguous(folder: Path, name: str, labels: Sequence[str]) -> InputFileError
     )
 
 
+def _within(folder: Path, known: Matching) -> bool:
+    """Whether the folders in a folder are labels."""
+    try:
+        names = [each.name for each in folder.iterdir() if each.is_dir()]
+    except OSError:
+        return False
+    return bool(names) and all(known.find(each) for each in names)
+
+
 def _unknown(folder: Path, name: str, known: Matching) -> InputFileError:
     what = f"the folder {name!r} is not one of the model's {len(known.labels)} labels"
     near = known.near(name)
@@ -86,6 +95,12 @@ def _unknown(folder: Path, name: str, known: Matching) -> InputFileError:
         target = near[0].replace("/", "_")
         return InputFileError(
             f"{what}, but {near[0]!r} is", where=folder, remedy=f"Rename the folder to {target!r}."
+        )
+    if _within(folder / name, known):
+        return InputFileError(
+            f"{what}, but its folders are",
+            where=folder,
+            remedy=f"Give {folder / name} as the folder of images.",
         )
     identified = wordnet.imagenet().get(name)
     if near:

@@ -2,7 +2,8 @@
 
 A name matches the label that is equal in Unicode's normal form NFC (`é` as one character or two).
 The WordNet id of a class of ImageNet-1k matches its name; where every label is such a class, so do
-all names of its synset ("tench, Tinca tinca"), and each of them that no other class has.
+all names of its synset ("tench, Tinca tinca"), and each of them that no other class has. The labels
+`class 0`, `class 1`, … of a network without names match their numbers.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ class Matching:
         self._exact: dict[str, list[int]] = defaultdict(list)
         for index, label in enumerate(labels):
             self._exact[nfc(label)].append(index)
-        self._others = _of_imagenet(self.labels)
+        self._others = _numbered(self.labels) or _of_imagenet(self.labels)
 
     def find(self, name: str) -> tuple[int, ...]:
         """The places of the labels that a name may stand for; none where it is no label."""
@@ -61,6 +62,13 @@ def folded(name: str) -> str:
     """A name without the differences in case, spaces and punctuation between words."""
     words = "".join(each if each.isalnum() else " " for each in unicodedata.normalize("NFKC", name))
     return " ".join(words.casefold().split())
+
+
+def _numbered(labels: Sequence[str]) -> Mapping[str, list[int]]:
+    """The places of labels that are numbers alone, as of a network whose classes have no names."""
+    if any(label != f"class {at}" for at, label in enumerate(labels)):
+        return {}
+    return {str(at): [at] for at in range(len(labels))}
 
 
 def _of_imagenet(labels: Sequence[str]) -> Mapping[str, list[int]]:

@@ -9,8 +9,9 @@ import torch
 from meta_networks import state_of
 from torch import Tensor
 
+from resnet_serve import weights
 from resnet_serve.architectures import ARCHITECTURES, find
-from resnet_serve.checkpoints.reading import Checkpoint
+from resnet_serve.checkpoints.reading import Checkpoint, Reading
 from resnet_serve.checkpoints.states.classifier import completed
 from resnet_serve.errors import InputFileError
 
@@ -59,3 +60,49 @@ def test_another_network_is_not_completed() -> None:
     ):
         other = checkpoint(tensors)
         assert completed(other, needed=True) is other
+
+
+@pytest.fixture(scope="module")
+def backbone() -> dict[str, Tensor]:
+    state = weights.load("random:3", find("resnet20")).state
+    return {name: tensor for name, tensor in state.items() if not name.startswith("fc.")}
+
+
+SELF_SUPERVISED = {
+    "MoCo": ("module.encoder_q.", ("fc.0.weight", "fc.2.weight")),
+    "SimCLR": ("backbone.", ("fc.0.weight", "fc.0.bias", "fc.2.weight")),
+    "VICReg": ("convnet.", ("projector.0.weight",)),
+    "DINO": ("module.backbone.", ("head.mlp.0.weight", "head.last_layer.weight")),
+    "alone": ("module.encoder_q.", ()),
+}
+
+
+@pytest.mark.parametrize("kind", SELF_SUPERVISED)
+def test_a_self_supervised_backbone_serves_features(
+    tmp_path: Path, backbone: dict[str, Tensor], kind: str
+) -> None:
+    prefix, others = SELF_SUPERVISED[kind]
+    state = {f"{prefix}{name}": tensor for name, tensor in backbone.items()}
+    outer = prefix if others and others[0].startswith("fc.") else prefix.rpartition("backbone.")[0]
+    state |= {f"{outer}{name}": torch.ones(4, 64) for name in others}
+    torch.save({"state_dict": state}, tmp_path / "net.pth")
+    path = str(tmp_path / "net.pth")
+    with pytest.raises(InputFileError, match="--head features"):
+        weights.load(path, None)
+    found = weights.load(path, None, reading=Reading(classifier=False))
+    assert torch.equal(found.state["conv1.weight"], backbone["conv1.weight"])
+    assert any("not served" in notice for notice in found.notices)
+
+
+def test_a_classifier_beside_a_backbone_is_renamed_by_the_remedy(
+    tmp_path: Path, backbone: dict[str, Tensor]
+) -> None:
+    state = {f"backbone.{name}": tensor for name, tensor in backbone.items()}
+    state |= {"head.1.weight": torch.ones(5, 64), "head.1.bias": torch.ones(5)}
+    torch.save(state, tmp_path / "net.pth")
+    with pytest.raises(InputFileError, match=r"If head\.1\.weight is its classifier") as caught:
+        weights.load(str(tmp_path / "net.pth"), None)
+    command = str(caught.value.remedy).partition("classifier: ")[2].partition(". If not")[0]
+    target = str(tmp_path / "fixed.pth")
+    exec(command.replace("'net.pth'", repr(target)), {"torch": torch, "state": state})
+    assert weights.load(target, None).architecture.classes == 5

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
@@ -194,3 +195,27 @@ def test_names_keep_their_normal_form(tmp_path: Path) -> None:
     for form in ("NFC", "NFD"):
         name = unicodedata.normalize(form, "café")
         assert read(content(tmp_path / "labels", f"{name}\ndog\n")) == (name, "dog")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "cp1252"])
+def test_another_encoding_is_named_and_the_command_works(tmp_path: Path, encoding: str) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_bytes("caf\u00e9\ndog\n".encode(encoding))
+    with pytest.raises(InputFileError, match="not text in UTF-8") as caught:
+        read(path)
+    command = str(caught.value.remedy).removeprefix("Convert it: ")
+    subprocess.run(command, shell=True, check=True, cwd=tmp_path)
+    assert read(tmp_path / "labels-utf8.txt") == ("caf\u00e9", "dog")
+
+
+def test_invisible_letters_around_a_name_are_removed(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_text("\ufeffcat\u200b\r\n\ufeffdog \r\n\r\n", encoding="utf-8")
+    assert read(path) == ("cat", "dog")
+
+
+def test_a_compressed_file_is_no_text(tmp_path: Path) -> None:
+    path = tmp_path / "labels.txt"
+    path.write_bytes(gzip.compress(b"cat\ndog\n"))
+    with pytest.raises(InputFileError, match="not a text file"):
+        read(path)

@@ -109,3 +109,14 @@ def test_the_near_match_is_named_and_renaming_works(tmp_path: Path, name: str, l
     assert target is not None
     os.rename(tmp_path / name, tmp_path / target[1])
     assert ImageFolder.scan(tmp_path, ["dog", label]).indices == (1,)
+
+
+def test_a_folder_around_the_classes_is_named_and_the_remedy_works(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "val" / name).mkdir(parents=True)
+        Image.new("RGB", (4, 4)).save(tmp_path / "val" / name / "a.png")
+    with pytest.raises(InputFileError, match="but its folders are") as caught:
+        ImageFolder.scan(tmp_path, ["cat", "dog"])
+    inside = re.fullmatch(r"Give (.*) as the folder of images\.", str(caught.value.remedy))
+    assert inside is not None
+    assert ImageFolder.scan(Path(inside[1]), ["cat", "dog"]).indices == (0, 1)

@@ -48,3 +48,11 @@ def test_near_names_are_said_first_those_that_differ_least() -> None:
 
 def test_folded_names() -> None:
     assert folded("STRASSE") == folded("Stra\u00dfe") == "strasse"
+
+
+def test_classes_without_names_match_their_numbers() -> None:
+    known = Matching([f"class {number}" for number in range(11)])
+    assert known.find("10") == (10,)
+    assert known.find("class 10") == (10,)
+    assert known.find("010") == ()
+    assert Matching(["class 1", "class 0"]).find("0") == ()
