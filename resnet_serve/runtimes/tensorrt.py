@@ -4,7 +4,8 @@
 
 All work goes into one non-default stream. A CUDA graph holds the state of its execution context,
 so every captured batch size has a context of its own; they share one activation memory, because
-they never run at the same time. Written against the Python API of TensorRT 10.16 and 11.4.
+they never run at the same time. Written against the Python API of TensorRT 10.16, 11.4 and
+TensorRT-RTX 1.7.1; where they differ, `tensorrt_flavours` has a row for each.
 Reference: TensorRT developer guide, "Performing Inference", "CUDA Graphs".
 """
 
@@ -24,6 +25,7 @@ from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.runtimes import RunnableModel
 from resnet_serve.runtimes import tensorrt_signature as signature
 from resnet_serve.runtimes.profiles import serving
+from resnet_serve.runtimes.tensorrt_contexts import Contexts
 from resnet_serve.runtimes.tensorrt_execution import Buffers, EngineExecution, refused
 from resnet_serve.runtimes.tensorrt_flavours import TENSORRT, Flavour, Library
 from resnet_serve.runtimes.tensorrt_log import Log
@@ -89,6 +91,10 @@ class TensorRtModel(RunnableModel):
             self._device = stack.enter_context(closing(open_device())) if device is None else device
             with self._device.current():
                 self._runtime: trt.Runtime | None = _runtime(flavour, self._log, version_compatible)
+                capability = self._device.describe().compute_capability
+                refusal = flavour.refusal(library, self._runtime, data, capability)
+                if refusal:
+                    raise _unloadable(flavour, refusal, where, capability)
                 self._engine = engine = _deserialized(
                     flavour, self._runtime, data, self._log, where
                 )
@@ -105,6 +111,8 @@ class TensorRtModel(RunnableModel):
                     scratch_bytes=int(engine.device_memory_size_v2),
                 )
                 self._buffers = stack.enter_context(closing(buffers))
+                file = None if isinstance(plan, bytes) else plan
+                self._contexts: Contexts = flavour.contexts(library, engine, file)
             self._closing = stack.pop_all()
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
@@ -143,6 +151,7 @@ class TensorRtModel(RunnableModel):
             "graphs": self._graphs,
             "layers": self._loaded.num_layers,
             "hardware_compatibility": _hardware(self._library, self._loaded),
+            **self._contexts.describe(),
         }
 
     def close(self) -> None:
@@ -154,6 +163,8 @@ class TensorRtModel(RunnableModel):
                 for execution in self._executions.values():
                     execution.close()
                 self._executions.clear()
+                self._contexts.close()
+                del self._contexts
                 self._engine = self._runtime = None
             self._closing.close()
 
@@ -165,7 +176,7 @@ class TensorRtModel(RunnableModel):
 
     def _submit(self, batch: NDArray[Any]) -> dict[str, NDArray[np.float32]]:
         """Run one batch; the outputs stay in pinned memory until the next."""
-        engine = self._loaded
+        _ = self._loaded  # refuses a closed model
         sides = self.input.shape[1:]
         if batch.dtype != self.input.dtype or batch.ndim == 0 or batch.shape[1:] != sides:
             raise UsageError(
@@ -178,7 +189,7 @@ class TensorRtModel(RunnableModel):
         host_input = buffers.host_input[:count]
         np.copyto(host_input, batch)
         with device.current():
-            execution = self._execution(engine, profile, count)
+            execution = self._execution(profile, count)
             execution.prepare((count, *sides))
             device.record(buffers.start, buffers.stream)
             device.copy_in(buffers.input, host_input, buffers.stream)
@@ -188,21 +199,23 @@ class TensorRtModel(RunnableModel):
             device.synchronise(buffers.stream)
         return outputs
 
-    def _execution(self, engine: trt.ICudaEngine, profile: int, count: int) -> EngineExecution:
+    def _execution(self, profile: int, count: int) -> EngineExecution:
         """The execution captured for this batch size, or the profile's own, for any size."""
         key: tuple[int, int | None] = (profile, count)
         captured = sum(size is not None for _, size in self._executions)
         if not self._graphs or (key not in self._executions and captured >= MOST_GRAPHS):
             key = (profile, None)
         if key not in self._executions:
-            context: trt.IExecutionContext | None = engine.create_execution_context(
-                self._library.ExecutionContextAllocationStrategy.USER_MANAGED
-            )
+            context: trt.IExecutionContext | None = self._contexts.create()
             if context is None:
                 raise refused("did not create an execution context", self._log)
-            capturing = key[1] is not None
             self._executions[key] = EngineExecution(
-                context, profile, self._device, self._buffers, self._log, capturing=capturing
+                context,
+                profile,
+                self._device,
+                self._buffers,
+                self._log,
+                capturable=None if key[1] is None else self._contexts.capturable,
             )
         return self._executions[key]
 
@@ -233,12 +246,20 @@ def _deserialized(
         return engine
     if "out of memory" in log.last_error.lower():
         raise refused(f"{flavour.version()} has not enough GPU memory for the plan", log)
-    reason = f" ({log.last_error})" if log.last_error else ""
-    raise InputFileError(
-        f"{flavour.title} {flavour.version()} cannot load this plan{reason}",
+    raise _unloadable(flavour, log.last_error, where)
+
+
+def _unloadable(
+    flavour: Flavour, reason: str, where: str, capability: str | None = None
+) -> InputFileError:
+    remedy = flavour.rebuild
+    if capability is not None and flavour.targets and capability not in flavour.targets:
+        remedy = "Convert the model with --target tensorrt for this GPU."
+    return InputFileError(
+        f"{flavour.title} {flavour.version()} cannot load this plan"
+        + (f" ({reason})" if reason else ""),
         where=where,
-        remedy="It was built by another TensorRT or for another GPU, or it is damaged: "
-        "build it here with `resnet-convert build-plan`.",
+        remedy=remedy,
     )
 
 

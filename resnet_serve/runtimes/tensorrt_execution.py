@@ -7,7 +7,7 @@ Used by `runtimes.tensorrt`, which creates the contexts; this file does not impo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from typing import TYPE_CHECKING, Protocol
 
@@ -97,7 +97,10 @@ class Buffers:
 
 
 class EngineExecution:
-    """An execution context of one profile; with `capturing`, for one batch size and its graph."""
+    """An execution context of one profile; with `capturable`, for one batch size and its graph.
+
+    `capturable` says whether a graph of the context can be captured in a stream by now.
+    """
 
     def __init__(
         self,
@@ -107,10 +110,10 @@ class EngineExecution:
         buffers: Buffers,
         log: Errors,
         *,
-        capturing: bool,
+        capturable: Callable[[trt.IExecutionContext, int], bool] | None,
     ) -> None:
         self._device, self._buffers, self._log = device, buffers, log
-        self._capturing = capturing
+        self._capturable = capturable
         self._shape: tuple[int, ...] = ()
         self._ran = False
         self._graph: Graph | None = None
@@ -126,8 +129,10 @@ class EngineExecution:
         """Set the input's shape; after a first run at it, capture the graph."""
         if shape != self._shape:
             self._set(shape)
-        elif self._capturing and self._ran and self._graph is None:
-            self._graph = self._device.capture(self._buffers.stream, self._enqueue)
+        elif self._capturable is not None and self._ran and self._graph is None:
+            stream = self._buffers.stream
+            if self._capturable(self._context, stream.handle):
+                self._graph = self._device.capture(stream, self._enqueue)
 
     def start(self) -> None:
         """Queue one run."""

@@ -17,6 +17,12 @@ from typing import TYPE_CHECKING, Any, Protocol, cast
 
 from resnet_serve.errors import HostError
 from resnet_serve.runtimes import tensorrt_rtx_library
+from resnet_serve.runtimes.tensorrt_contexts import (
+    CompilingContexts,
+    Contexts,
+    any_plan,
+    validity,
+)
 
 if TYPE_CHECKING:
     import tensorrt as trt
@@ -59,7 +65,10 @@ class Flavour:
     imports. `targets` are the compute capabilities that it builds plans for, without a GPU; where
     there are none, a plan is built on a GPU, for that GPU. The next four say whether the builder
     has a timing cache, levels of optimization and of hardware compatibility, and plans for more
-    than one version. `layers` is where the layers of a plan are listed.
+    than one version. `layers` is where the layers of a plan are listed. At run time, `refusal` says
+    why a plan cannot be loaded ("" where it can, or nothing is known), and `contexts` makes its
+    execution contexts. `rebuild` is how to get a plan that can be
+    loaded instead.
     """
 
     name: str
@@ -72,6 +81,9 @@ class Flavour:
     hardware_levels: bool
     version_compatible: bool
     layers: LayerSource
+    refusal: Callable[[Any, trt.Runtime, bytes, str], str] = field(repr=False)
+    contexts: type[Contexts] = field(repr=False)
+    rebuild: str
 
     def library(self) -> Library:
         """Its Python module, imported with the libraries that it needs at the first use.
@@ -106,6 +118,10 @@ TENSORRT = Flavour(
     hardware_levels=True,
     version_compatible=True,
     layers=LayerSource.ENGINE,
+    refusal=any_plan,
+    contexts=Contexts,
+    rebuild="It was built by another TensorRT or for another GPU, or it is damaged: "
+    "build it here with `resnet-convert build-plan`.",
 )
 TENSORRT_RTX = Flavour(
     "tensorrt-rtx",
@@ -119,5 +135,9 @@ TENSORRT_RTX = Flavour(
     hardware_levels=False,
     version_compatible=False,
     layers=LayerSource.BUILD_LOG,
+    refusal=validity,
+    contexts=CompilingContexts,
+    rebuild="It was built by another TensorRT-RTX or for other GPUs, or it is damaged: convert the "
+    "model here with --target tensorrt-rtx, and name this GPU in --for.",
 )
 FLAVOURS = {row.name: row for row in (TENSORRT, TENSORRT_RTX)}

@@ -1,4 +1,4 @@
-"""Every TensorRT name, argument and type in our sources exists in the real bindings, both of them.
+"""Every TensorRT name, argument and type in our sources exists in the real bindings, all three.
 
 The names in our code are read from its AST, those that exist from the wheels: no list is kept by
 hand, and no name may be missing from either version.
@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import trt_bindings
 from kept import NotAvailableError
-from trt_bindings import VERSIONS, Api
+from trt_bindings import EVERY, RTX, VERSIONS, Api, describe
 from trt_mypy import Message, check
 from trt_sources import (
     Access,
@@ -31,7 +31,10 @@ from trt_sources import (
 )
 from trt_stubs import write_stubs
 
+from resnet_serve.runtimes.tensorrt_flavours import TENSORRT_RTX
+
 MODULES = tensorrt_modules()
+RTX_MODULES = tensorrt_modules(TENSORRT_RTX.module)
 CHAINS = sorted({(m, name) for m in MODULES for name in chains(m.tree, m.alias)}, key=str)
 MUST_USE = ("convert/resnet_convert/tensorrt/engine.py", "resnet_serve/runtimes/tensorrt.py")
 SAMPLE = """
@@ -97,6 +100,12 @@ ONLY_10 = (
 )
 
 
+@pytest.fixture(scope="session", params=EVERY)
+def api(request: pytest.FixtureRequest) -> Api:
+    """The bindings of TensorRT 10 and 11, and of TensorRT-RTX."""
+    return describe(request.param)
+
+
 def test_the_modules_that_use_tensorrt_are_found() -> None:
     found = {str(module) for module in MODULES}
     assert found >= set(MUST_USE)
@@ -121,6 +130,16 @@ def test_the_chains_of_a_sample() -> None:
 def test_every_name_exists_in_the_bindings(module: Module, api: Api) -> None:
     missing = {n: u for n in chains(module.tree, module.alias) if (u := unknown(n, api))}
     assert not missing, f"{module} names what TensorRT {api.version} does not have"
+
+
+@pytest.mark.parametrize("module", RTX_MODULES, ids=str)
+def test_what_only_rtx_has_exists_there_and_nowhere_else(module: Module) -> None:
+    names = chains(module.tree, module.alias)
+    assert names
+    assert not {name: missing for name in names if (missing := unknown(name, describe(RTX)))}
+    for version in VERSIONS:
+        there = [name for name in names if not unknown(name, describe(version))]
+        assert set(names) - set(there), f"TensorRT {version} has all of it"
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
@@ -193,7 +212,7 @@ def test_wrong_use_is_refused(body: str, reason: str, checked: Checked) -> None:
 
 @pytest.mark.parametrize("body", ONLY_10)
 def test_what_tensorrt_11_removed_is_gone(body: str, api: Api, checked: Checked) -> None:
-    assert bool(checked.of_probe(body)) == api.version.startswith("11.")
+    assert bool(checked.of_probe(body)) == (not api.version.startswith("10."))
 
 
 @pytest.mark.parametrize("module", MODULES, ids=str)
@@ -218,7 +237,9 @@ def test_a_misspelt_attribute_is_reported(module: Module, checked: Checked, api:
         proved |= {access.attribute for report in reports if _of_tensorrt(report, api)}
         if not reports and "_" in access.attribute:
             unseen.append(f"line {access.line}: .{access.attribute} is taken from something Any")
-    assert not unseen
+    # What a module has of TensorRT-RTX alone is Any without it.
+    if api.version == RTX or module.path not in {each.path for each in RTX_MODULES}:
+        assert not unseen
     if str(module) in MUST_USE:
         assert len(proved) >= 5, f"hardly anything of {module} is checked: {sorted(proved)}"
 

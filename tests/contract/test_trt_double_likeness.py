@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trt_bindings import Api, run
+from trt_bindings import Api, bindings_module, run
 from trt_double import Double
 
 ALIKE = [
@@ -63,7 +63,8 @@ def answer(trt, expression):
 
 
 def test_the_double_does_as_the_real_bindings(double: Callable[[], Double], api: Api) -> None:
-    script = f"import tensorrt_bindings as trt\n{ANSWER}\nfor e in {ALIKE!r}: print(answer(trt, e))"
+    imported = f"import {bindings_module(api.version)} as trt"
+    script = f"{imported}\n{ANSWER}\nfor e in {ALIKE!r}: print(answer(trt, e))"
     real = dict(zip(ALIKE, run(api.version, ["-c", script]).splitlines(), strict=True))
     names: dict[str, Any] = {}
     exec(ANSWER, names)

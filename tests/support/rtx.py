@@ -43,6 +43,12 @@ def environment() -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": os.pathsep.join([*paths, *([given] if given else [])])}
 
 
+def libraries() -> tuple[Path, Path]:
+    """The shared libraries, in the order in which they are loaded."""
+    folder = wheels() / "onnxruntime_ep_nv_tensorrt_rtx"
+    return (folder / "libtensorrt_rtx.so.1.7.1", folder / "libtensorrt_onnxparser_rtx.so.1.7.1")
+
+
 @cache
 def judge() -> Judge:
     """The one judge of this test process; its child ends with the process."""

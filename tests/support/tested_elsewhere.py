@@ -209,6 +209,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/runtimes/test_openvino.py",
         "a dataclass, filled by each runtime",
     ),
+    "resnet_serve/runtimes/tensorrt_contexts.py": (
+        "tests/contract/test_rtx_runtime_contract.py",
+        "against a double of the real bindings",
+    ),
     "resnet_serve/runtimes/tensorrt_execution.py": (
         "tests/contract/test_trt_runtime_contract.py",
         "against a double of the real bindings",

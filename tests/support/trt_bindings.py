@@ -21,10 +21,15 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import rtx
 from kept import ROOT, NotAvailableError, install, kept, output
 from trt_signatures import ANY, Signature, overloads, parse
 
+from resnet_serve.runtimes.tensorrt_flavours import TENSORRT, TENSORRT_RTX, Flavour
+
 VERSIONS = ("10.16.1.11", "11.4.0.106")
+RTX = rtx.BINDINGS
+EVERY = (*VERSIONS, RTX)
 CACHE = ROOT / ".pytest_cache" / "tensorrt-bindings"
 LEAKED = {"attr", "value", "common_enter", "common_exit"}  # of the module's own set-up code
 LIBRARIES = ("nvinfer", "nvinfer_plugin", "nvonnxparser")
@@ -106,6 +111,11 @@ class Api:
                 return candidate
         raise KeyError(f"{class_name}.{name}")
 
+    @property
+    def flavour(self) -> Flavour:
+        """The row of this library."""
+        return TENSORRT_RTX if self.version == RTX else TENSORRT
+
     def names(self) -> set[str]:
         """The names of the module itself."""
         top = {name for name in self.classes if "." not in name}
@@ -115,7 +125,7 @@ class Api:
 @cache
 def describe(version: str) -> Api:
     """The contents of the bindings of that version; raises `NotAvailableError`."""
-    text = run(version, [str(Path(__file__).with_name("trt_dump.py"))])
+    text = run(version, [str(Path(__file__).with_name("trt_dump.py")), bindings_module(version)])
     raw = json.loads(text)
     if raw["version"] != version:
         raise NotAvailableError(f"requested TensorRT bindings {version}, got {raw['version']}")
@@ -133,8 +143,17 @@ def describe(version: str) -> Api:
     return Api(version, classes, functions, values)
 
 
+def bindings_module(version: str) -> str:
+    """The Python module of the bindings of that version."""
+    return "tensorrt_rtx_bindings" if version == RTX else "tensorrt_bindings"
+
+
 def run(version: str, arguments: list[str]) -> str:
-    """The output of a Python process that can `import tensorrt_bindings`, the real one."""
+    """The output of a Python process that can import `bindings_module`, the real one."""
+    if version == RTX:  # with its libraries, which load without a GPU
+        loaded = [str(path) for path in rtx.libraries()]
+        environment = {**rtx.environment(), "LD_PRELOAD": ":".join(loaded)}
+        return output([sys.executable, *arguments], "run TensorRT-RTX's bindings", environment)
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "LD_LIBRARY_PATH": str(libraries(version.partition(".")[0])),

@@ -236,18 +236,22 @@ def _itemsize(trt_type: Any) -> float:
 
 @contextmanager
 def installed(double: Double) -> Iterator[Double]:
-    """Within it, `import tensorrt` and our modules' `optional("tensorrt")` give the double."""
-    before = sys.modules.get("tensorrt")
+    """Within it, `import tensorrt`, its flavour's own module and our modules'
+    `optional("tensorrt")` give the double.
+    """
+    names = {"tensorrt", double.api.flavour.module}
+    before = {name: sys.modules.get(name) for name in names}
     kept = [(stand_in, vars(stand_in)["_module"]) for stand_in in _stand_ins()]
-    sys.modules["tensorrt"] = double.module
+    sys.modules |= dict.fromkeys(names, double.module)
     for stand_in, _ in kept:
         stand_in._module = None
     try:
         yield double
     finally:
-        del sys.modules["tensorrt"]
-        if before is not None:
-            sys.modules["tensorrt"] = before
+        for name, module in before.items():
+            del sys.modules[name]
+            if module is not None:
+                sys.modules[name] = module
         for stand_in in _stand_ins():  # also those of modules imported since
             stand_in._module = None
         for stand_in, module in kept:

@@ -1,4 +1,4 @@
-"""Runs in its own process: imports the TensorRT bindings, writes their contents as JSON.
+"""Runs in its own process: imports the bindings that it is given, writes their contents as JSON.
 
 pybind11 keeps signatures in docstrings only, so the docstrings are written: of every class its
 bases and members, of the module its functions and values. `trt_bindings` reads them.
@@ -7,14 +7,14 @@ bases and members, of the module its functions and values. `trt_bindings` reads 
 from __future__ import annotations
 
 import ctypes
+import importlib
 import inspect
 import json
 import sys
 from types import FunctionType, ModuleType
 from typing import Any
 
-import tensorrt_bindings
-
+bindings = importlib.import_module(sys.argv[1])
 BF_GETBUFFER = 1  # CPython's typeslots.h
 Entry = dict[str, Any]
 
@@ -22,14 +22,14 @@ Entry = dict[str, Any]
 def main() -> None:
     classes: dict[str, Entry] = {}
     members: list[Entry] = []
-    for name, value in vars(tensorrt_bindings).items():
+    for name, value in vars(bindings).items():
         if name.startswith("_") or isinstance(value, ModuleType):
             continue
         if isinstance(value, type):
             collect(value, classes)
         else:
             members.append(described(name, value))
-    version = tensorrt_bindings.__version__
+    version = bindings.__version__
     json.dump({"version": version, "classes": classes, "members": members}, sys.stdout)
 
 
@@ -71,7 +71,7 @@ def described(name: str, value: object) -> Entry:
 
 
 def is_ours(cls: type) -> bool:
-    return cls.__module__.startswith("tensorrt_bindings")
+    return cls.__module__.startswith(bindings.__name__)
 
 
 def number(value: Any) -> int | None:

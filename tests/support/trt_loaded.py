@@ -53,6 +53,7 @@ def loading(double: Callable[..., Double]) -> Iterator[Loaded]:
                 graphs=graphs,
                 version_compatible=version_compatible,
                 use_profiles=use_profiles,
+                flavour=trt.api.flavour,
             )
             return stack.enter_context(model), device, trt
 

@@ -37,7 +37,7 @@ warn_return_any = False
 warn_unused_ignores = False
 warn_redundant_casts = False
 
-[mypy-tensorrt.*]
+[mypy-tensorrt.*,tensorrt_rtx_bindings.*]
 follow_imports = normal
 # What C++ overloads may do and Python's may not.
 disable_error_code = overload-overlap, overload-cannot-match, override, misc

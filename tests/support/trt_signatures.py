@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 ANY = "typing.Any"
 _UNNAMED = re.compile(r"arg\d+$")
-_PREFIX = re.compile(r"\btensorrt_bindings\.tensorrt\.")
+_PREFIX = re.compile(r"\btensorrt(?:_rtx)?_bindings\.tensorrt(?:_rtx)?\.")
 _CPP = re.compile(r"\b\w+(?:::\w+)+(?:<[^()]*>)?")
 _DEFAULT = re.compile(r"= <[^>]*>")
 _KEYWORD = re.compile(rf"([(,] ?)({'|'.join(keyword.kwlist)}):")  # `in`: C++ has no such keyword

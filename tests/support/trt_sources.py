@@ -49,30 +49,30 @@ class Access:
     line: int
 
 
-def tensorrt_modules() -> list[Module]:
-    """Every module of ours that imports tensorrt, by statement or by `optional`."""
+def tensorrt_modules(package: str = "tensorrt") -> list[Module]:
+    """Every module of ours that imports tensorrt, by statement or by `optional`; or its sibling."""
     found = []
     for path in sorted(path for folder in PACKAGES for path in folder.rglob("*.py")):
         text = path.read_text(encoding="utf-8")
-        alias = tensorrt_alias(text) if "tensorrt" in text else None
+        alias = tensorrt_alias(text, package) if package in text else None
         if alias is not None:
             found.append(Module(path, alias))
     return found
 
 
-def tensorrt_alias(source: str) -> str | None:
+def tensorrt_alias(source: str, package: str = "tensorrt") -> str | None:
     """The name that a source gives the tensorrt module; None where it does not import it."""
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
             for name in node.names:
-                if name.name == "tensorrt":
+                if name.name == package:
                     return name.asname or name.name
-        elif isinstance(node, ast.ImportFrom) and node.module == "tensorrt":
+        elif isinstance(node, ast.ImportFrom) and node.module == package:
             raise ValueError(
                 f"line {node.lineno}: write `import tensorrt as trt`, which is checked"
             )
         elif isinstance(node, ast.Assign) and ast.unparse(node.value).startswith(
-            "optional('tensorrt'"
+            f"optional('{package}'"
         ):
             return ast.unparse(node.targets[0])
     return None

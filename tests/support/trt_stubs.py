@@ -54,6 +54,10 @@ def write_stubs(api: Api, folder: Path) -> Path:
     package = folder / "tensorrt"
     package.mkdir(parents=True)
     (package / "__init__.pyi").write_text("\n".join(_module(api)) + "\n", encoding="utf-8")
+    own = api.flavour.module
+    if own != "tensorrt":  # the same classes by their own name
+        (folder / own).mkdir()
+        (folder / own / "__init__.pyi").write_text("from tensorrt import *\n", encoding="utf-8")
     return folder
 
 
