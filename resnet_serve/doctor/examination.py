@@ -21,11 +21,11 @@ from pathlib import Path
 
 from resnet_serve import host as this_host
 from resnet_serve.cuda import nvidia_smi
-from resnet_serve.doctor import onnxruntime_builds
+from resnet_serve.doctor import onnxruntime_builds, rtx_library
 from resnet_serve.doctor.diagnosis import FEATURES, Diagnosis, Finding, Status, table
 from resnet_serve.errors import HostError, ResnetServeError
 from resnet_serve.host import Host
-from resnet_serve.runtimes import TARGETS
+from resnet_serve.runtimes import TARGETS, tensorrt_rtx_library
 from resnet_serve.user_cache import user_cache
 
 __all__ = ["FEATURES", "PORTS", "Diagnosis", "Finding", "examine", "table"]
@@ -68,7 +68,7 @@ PACKAGES = (
     *(
         Package(row.package, row.package, f"resnet-serve[{row.extra}]", purpose=row.purpose)
         for row in TARGETS.values()
-        if row.purpose
+        if row.purpose and row.package != tensorrt_rtx_library.MODULE  # has a finding of its own
     ),
 )
 
@@ -95,6 +95,7 @@ def examine(
         _safely("GPU", _gpu),
         *packages,
         _safely(onnxruntime_builds.SUBJECT, onnxruntime_builds.examine, repository),
+        _safely(rtx_library.SUBJECT, rtx_library.examine),
         _safely("tritonserver", _tritonserver),
         _safely("perf_analyzer", _perf_analyzer, cache),
         _safely("shared memory", _shared_memory),

@@ -18,7 +18,7 @@ from resnet_serve.doctor.diagnosis import Diagnosis, Finding
 from resnet_serve.doctor.examination import Package, package_of
 
 SUBJECTS = ["Python", "processor", "GPU", "tritonserver", "perf_analyzer", "shared memory"]
-SUBJECTS += ["ONNX Runtime CUDA", "user cache", "repository", "ports"]
+SUBJECTS += ["ONNX Runtime CUDA", "TensorRT-RTX", "user cache", "repository", "ports"]
 SUBJECTS += [package.distribution for package in doctor.PACKAGES]
 
 # Runs the doctor where none of the extras can be found, as in a base installation.
