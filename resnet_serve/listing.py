@@ -36,8 +36,8 @@ def table(found: Sequence[Deployed], *, now: datetime | None = None) -> Table:
         shown.add_column(column, justify=justify, no_wrap=True)
     for row in rows(found, now=now):
         mark = Text("gate overridden", "bold red") if row["gate_overridden"] else Text("")
-        if row["engine"] == EngineState.NOT_BUILT:
-            mark = Text(EngineState.NOT_BUILT, "yellow")
+        if row["engine"] in (EngineState.NOT_BUILT, EngineState.NOT_RUN):
+            mark = Text(row["engine"], "yellow")
         if row["shows_nothing"] is not None:
             mark = Text("parity shows nothing", "yellow")
         if not row["trained"]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 from resnet_convert.parity import reference_outputs
 from resnet_convert.parity.latencies import REFERENCE
 from resnet_convert.report import report
+from resnet_convert.request.options import EPCONTEXT
+from resnet_convert.tensorrt import epcontext
 from resnet_serve import passport
 from resnet_serve.passport import (
     CalibrationFacts,
@@ -128,6 +130,11 @@ def _engine_files(conversion: Conversion) -> dict[str, bytes]:
         files[reference_outputs.FILE_NAME] = conversion.proof.recorded.to_bytes()
     if conversion.plan is not None:
         files[conversion.target.model_file] = conversion.plan
+    engine = conversion.proof.engine
+    if conversion.request.format == EPCONTEXT and engine is not None and engine.built:
+        files[epcontext.FILE_NAME] = epcontext.wrap(
+            engine.built.engine, conversion.precise.data, name=conversion.name
+        )
     return files
 
 

@@ -24,7 +24,7 @@ from resnet_convert.request.default_target import default_target
 from resnet_convert.request.implied_network import implied_network
 from resnet_convert.request.options import AUTO
 from resnet_convert.stage_log import Silent, StageName
-from resnet_convert.stages import Stage, planned, runs_on_cuda
+from resnet_convert.stages import Stage, planned, runs_on_cuda, timed
 from resnet_convert.tensorrt.builder import open_build_host
 from resnet_serve import host
 from resnet_serve.architectures import catalog
@@ -111,8 +111,7 @@ class _Found:
         yield self._in(StageName.PARITY, self._images)
         yield self._in(StageName.REFERENCE, self._expectation)
         for row in planned(self.request):
-            packages = (self.request.row.package,) if row.name in _RUN else row.packages
-            yield self._in(row.name, partial(_packages, packages))
+            yield self._in(row.name, partial(_packages, row, self.request))
         yield self._in(StageName.ENGINE, self._plan)
 
     def marked(self, step: Step) -> Step:
@@ -200,7 +199,10 @@ class _Found:
         request = self.request
         if runs_on_cuda(request):
             onnxruntime_cuda.check_installed()
-        if not request.makes_plan or request.prepare_only:
+        if request.flavour is None or request.prepare_only:
+            return
+        if request.flavour.targets:
+            request.flavour.library()
             return
         with open_build_host() as (_, missing):
             if missing is not None:
@@ -211,15 +213,23 @@ class _Found:
                 )
 
 
-_RUN = (StageName.PARITY, StageName.LATENCY)
+_RUN = (StageName.ENGINE, StageName.INSPECT, StageName.PARITY, StageName.LATENCY)
 
 
-def _packages(names: tuple[str, ...]) -> None:
-    for name in names:
+def _needed(row: Stage, request: Request) -> tuple[str, ...]:
+    """The packages of a stage: those of what runs in it, or its own."""
+    if row.name is StageName.PARITY and request.for_tensorrt and not timed(request):
+        return ("onnxruntime",)  # the emulation
+    return (request.row.package,) if row.name in _RUN else row.packages
+
+
+def _packages(row: Stage, request: Request) -> None:
+    for name in _needed(row, request):
         if find_spec(name) is None:
+            extra = request.row.extra if name == request.row.package else "convert"
             raise HostError(
                 f"this needs {name}, which is not installed here",
-                remedy="pip install 'resnet-serve[convert]', or the extra of that runtime.",
+                remedy=f"pip install 'resnet-serve[{extra}]'",
             )
 
 
@@ -233,13 +243,11 @@ def _step(row: Stage, request: Request) -> Step:
         return _images(row.name, does, request.validation)
     if row.name is StageName.DEPLOY:
         return Step(row.name, does, str(request.repository), "here")
-    packages = row.packages
+    packages = _needed(row, request)
     if row.name is StageName.AUTOSELECT:
         candidates = entrants(request, host.cores())
         does = f"{len(candidates)} entrants, for {request.optimize}"
         packages = tuple(dict.fromkeys(each.target for each in candidates))
-    if row.name is StageName.LATENCY:
-        packages = (request.row.package,)
     missing = [name for name in packages if find_spec(name) is None]
     return Step(row.name, does, ", ".join(packages), _here(not missing))
 

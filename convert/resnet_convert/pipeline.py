@@ -35,7 +35,7 @@ from resnet_convert.request.implied_network import implied_network
 from resnet_convert.request.options import AUTO
 from resnet_convert.stage_log import Progress, Silent, StageLog, StageName
 from resnet_convert.stages import applies, runs_on_cuda
-from resnet_convert.tensorrt.builder import BuildHost, open_build_host
+from resnet_convert.tensorrt.builder import BuildHost, TargetsHost, open_build_host
 from resnet_serve import host
 from resnet_serve.architectures import with_head
 from resnet_serve.checkpoints.sources import hub
@@ -78,7 +78,7 @@ def run(request: Request, progress: Progress | None = None) -> Conversion:
     log = StageLog(progress or Silent())
     log.warn(implied, note)
     with _build_host(request) as (build_host, missing):
-        if build_host is not None:
+        if isinstance(build_host, BuildHost):
             log.warn(build_host.guard(request.build_options, request.precision, request.triton))
         prepared = _prepare(request, log)
         conversion = _prove(prepared, _autoselect(prepared, log), build_host, log)
@@ -192,7 +192,7 @@ def _autoselect(prepared: Prepared, log: StageLog) -> Autoselection | None:
 def _prove(
     prepared: Prepared,
     autoselection: Autoselection | None,
-    build_host: BuildHost | None,
+    build_host: BuildHost | TargetsHost | None,
     log: StageLog,
 ) -> Conversion:
     """The graph in its precision, selected or made now, against the reference."""
@@ -240,15 +240,22 @@ def _deploy(conversion: Conversion, repository: Repository, log: StageLog) -> Co
 
 
 @contextmanager
-def _build_host(request: Request) -> Iterator[tuple[BuildHost | None, HostError | None]]:
+def _build_host(
+    request: Request,
+) -> Iterator[tuple[BuildHost | TargetsHost | None, HostError | None]]:
     """The host that builds the plan, or why there is none; checked before minutes of work.
 
-    Raises `HostError` where a GPU is here that `--accelerator cuda` could not run the model on.
+    Raises `HostError` where only a package is missing, and where a GPU is here that
+    `--accelerator cuda` could not run the model on.
     """
     if runs_on_cuda(request):
         onnxruntime_cuda.check_installed()
-    if not request.makes_plan or request.prepare_only:
+    flavour = request.flavour
+    if flavour is None or request.prepare_only:
         yield None, None
+        return
+    if flavour.targets:
+        yield TargetsHost.open(flavour, request.built_for), None
         return
     with open_build_host() as found:
         yield found

@@ -13,6 +13,7 @@ from resnet_convert.parity.compare import Measurements, compare
 from resnet_convert.parity.latencies import time_both, time_engine
 from resnet_convert.parity.layers import Layer, inspect
 from resnet_convert.parity.opening import (
+    open_beside_plan,
     open_cpu_model,
     open_emulation,
     open_engine,
@@ -24,7 +25,7 @@ from resnet_convert.precision import Precise
 from resnet_convert.request import Request
 from resnet_convert.stage_log import StageLog, StageName
 from resnet_convert.stages import runs_on_cuda
-from resnet_convert.tensorrt.builder import BuildHost, Built, EngineRecord
+from resnet_convert.tensorrt.builder import BuildHost, Built, EngineRecord, TargetsHost
 from resnet_serve.cuda import nvidia_smi
 from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import spread
@@ -69,7 +70,7 @@ def prove(
     folded: ir.Model,
     precise: Precise,
     images: Images,
-    build_host: BuildHost | None,
+    build_host: BuildHost | TargetsHost | None,
     log: StageLog,
 ) -> Proof:
     """Compare the graph as it will be served with the reference; time both where they can be."""
@@ -123,7 +124,7 @@ def cautions(request: Request, proof: Proof, machine: Host) -> Iterator[str | No
     latencies = measurements.latencies
     if latencies is not None and request.for_gpu and latencies.reference_on == "CPU":
         yield "this PyTorch has no CUDA: the model on the GPU was timed against the CPU"
-    if latencies is not None and not request.for_cuda:
+    if (latencies is not None or proof.engine is not None) and not request.for_cuda:
         yield request.row.note(precision_name)
     if request.for_cuda and request.max_batch_size > 1:
         yield (
@@ -143,13 +144,24 @@ def _open(
     request: Request,
     reference: Reference,
     precise: Precise,
-    build_host: BuildHost | None,
+    build_host: BuildHost | TargetsHost | None,
     log: StageLog,
 ) -> Iterator[tuple[Candidate, Built | None]]:
     """The candidate of a request (see the table in `parity.opening`), and the engine built."""
     threads = reference.threads
     largest = request.serving(threads).max_batch_size
-    if build_host is not None:
+    if isinstance(build_host, TargetsHost):
+        with open_beside_plan(
+            build_host,
+            precise.model,
+            precise.data,
+            request.build_options,
+            log,
+            threads=threads,
+            max_batch_size=largest,
+        ) as (candidate, built):
+            yield candidate, built
+    elif build_host is not None:
         with open_engine(
             build_host,
             precise.model,
@@ -191,6 +203,8 @@ def _engine_record(
     if built is None:
         state = EngineState.BY_SERVER if request.accelerator else EngineState.NOT_BUILT
         return EngineRecord(state, options, request.triton)
+    if candidate.emulated:
+        return EngineRecord(EngineState.NOT_RUN, options, None, built)
     optima = sorted({profile.optimum for profile in options.profiles})
     times = time_engine(candidate.model, optima, reference.input_kind, reference.preprocessing)
     return EngineRecord(EngineState.BUILT, options, request.triton, built, times)

@@ -49,7 +49,7 @@ def timed(request: Request) -> bool:
     """Whether what will be served runs here: emulations are not timed."""
     if request.for_cuda:
         return runs_on_cuda(request)
-    return builds_plan(request) or not request.for_tensorrt
+    return (builds_plan(request) and not request.built_for) or not request.for_tensorrt
 
 
 def _traced(request: Request) -> str:
@@ -64,7 +64,8 @@ def _quantized(request: Request) -> str:
 
 def _built(request: Request) -> str:
     profiles = ", ".join(map(str, request.build_options.profiles))
-    return f"plan for batches {profiles}"
+    gpus = f", compute capability {', '.join(request.built_for)}" if request.built_for else ""
+    return f"plan for batches {profiles}{gpus}"
 
 
 def _deployed(request: Request) -> str:
@@ -132,12 +133,11 @@ STAGES: Mapping[StageName, Stage] = MappingProxyType(
                 ("onnx_ir",),
                 lambda request: request.for_tensorrt or quantizes(request),
             ),
-            Stage(StageName.ENGINE, _built, ("tensorrt",), builds_plan),
+            Stage(StageName.ENGINE, _built, applies=builds_plan),
             Stage(
                 StageName.INSPECT,
                 lambda _: "the precision of every convolution in the engine",
-                ("tensorrt",),
-                builds_plan,
+                applies=builds_plan,
             ),
             Stage(
                 StageName.PARITY,

@@ -14,9 +14,14 @@ from resnet_serve.passport.proof import GateFacts, ParityFacts, TimingFacts
 
 
 class EngineState(StrEnum):
-    """Where the engine of a version is: in its plan, still to be built, or left to the server."""
+    """Where the engine of a version is: in its plan, still to be built, or left to the server.
+
+    `NOT_RUN` is a plan that was built without a GPU: its layers were inspected, and its graph was
+    proved in an emulation, but it has never run.
+    """
 
     BUILT = "built"
+    NOT_RUN = "built but never run"
     NOT_BUILT = "plan not built"
     BY_SERVER = "built by the server"
 
@@ -41,19 +46,24 @@ class EngineFacts(Facts):
     @classmethod
     def kind_of(cls, data: Mapping[str, Any]) -> type[Facts]:
         """`BuiltEngineFacts` where there is a plan."""
-        return BuiltEngineFacts if data.get("state") == EngineState.BUILT else cls
+        built = data.get("state") in (EngineState.BUILT, EngineState.NOT_RUN)
+        return BuiltEngineFacts if built else cls
 
 
 @dataclass(frozen=True, kw_only=True)
 class BuiltEngineFacts(EngineFacts):
     """A plan: what built it, what is in it, and how fast it is by batch size.
 
-    The last four are there when `resnet-convert build-plan` built it, on another host than the one
-    that converted the model.
+    `tensorrt` is the version of what built it, TensorRT or TensorRT for RTX. `gpu` is the GPU that
+    it ran on, None where it never ran; `targets` are the compute capabilities that it was built
+    for, where it was not built for the GPU of its host.
+
+    The last four are there when `resnet-convert build-plan` built it, or `resnet-serve verify
+    --host` ran it, on another host than the one that converted the model.
     """
 
     tensorrt: str
-    gpu: Gpu
+    gpu: Gpu | None
     plan_sha256: str
     plan_bytes: int
     build_s: float
@@ -61,6 +71,7 @@ class BuiltEngineFacts(EngineFacts):
     timing_cache_reused: bool
     inspection: Mapping[str, Any]
     latency: Mapping[int, TimingFacts]
+    targets: tuple[str, ...] | None = None
     parity: ParityFacts | None = None
     gate: GateFacts | None = None
     host: Host | None = None

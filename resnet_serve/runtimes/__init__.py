@@ -97,7 +97,9 @@ class Target:
 
     `title` is its name in texts. `module` is its file in this folder, `package` the Python package
     that it imports, `distributions` the names of that package in pip, and `extra` the extra of
-    resnet-serve that installs it. `backend` is its backend in Triton. `dialect` is the INT8 dialect
+    resnet-serve that installs it. `backend` is its backend in Triton, `platform` the platform from
+    which Triton derives a native one. `default_precision` is taken where none is named; `dialect`
+    is the INT8 dialect
     in which its kernels are fast: "u8s8" (u8 activations, s8 weights) or "s8s8" (symmetric on both
     sides). `purpose` says what an optional runtime is for. `notes` holds, by precision, what a user
     of it must know.
@@ -114,6 +116,8 @@ class Target:
     precisions: tuple[str, ...]
     dialect: str
     gpu: bool = False
+    platform: str = ""
+    default_precision: str = "fp32"
     purpose: str = ""
     notes: Mapping[str, str] = field(default_factory=dict, hash=False)
 
@@ -182,7 +186,32 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
                 precisions=tuple(precisions.PRECISIONS),
                 dialect="s8s8",
                 gpu=True,
+                platform="tensorrt_plan",
                 purpose="engines on NVIDIA GPUs",
+            ),
+            Target(
+                "tensorrt-rtx",
+                title="TensorRT for RTX",
+                module="resnet_serve.runtimes.tensorrt",
+                package="tensorrt_rtx_bindings",
+                distributions=(
+                    "tensorrt-rtx-cu13-bindings",
+                    "onnxruntime-ep-nv-tensorrt-rtx-cu13",
+                ),
+                extra="tensorrt-rtx",
+                backend="tensorrt_rtx",
+                model_file="model.rtx",
+                precisions=tuple(precisions.PRECISIONS),
+                dialect="s8s8",
+                gpu=True,
+                default_precision="fp16",
+                purpose="engines for RTX GPUs, built without one",
+                notes={
+                    "int8": "TensorRT-RTX 1.7.1 fuses no addition of an INT8 ResNet with its "
+                    "convolution and writes FP32 between them: by its own list of layers ResNet-50 "
+                    "has 107 kernels that move 115 MB of activations per image, in FP16 58 and "
+                    "58 MB; --precision fp16 is probably faster"
+                },
             ),
         )
     }

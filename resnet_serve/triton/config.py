@@ -246,8 +246,10 @@ def _on_gpu(
         )
         _parameters(config, gpu.accelerator.model_parameters)
         return
-    # Triton derives the backend `tensorrt` from it: the native one, else ours of that name.
-    config.platform = "tensorrt_plan"
+    if target.platform:  # Triton derives the backend from it: the native one, else ours
+        config.platform = target.platform
+    else:
+        config.backend = target.backend
     if len(gpu.profiles) > 1:  # unless they are listed, only the first is used
         group.profile.extend(map(str, range(len(gpu.profiles))))
     config.optimization.cuda.graphs = True

@@ -23,6 +23,7 @@ from resnet_serve.passport import (
 def test_the_states_are_words_of_the_file() -> None:
     assert [str(state) for state in EngineState] == [
         "built",
+        "built but never run",
         "plan not built",
         "built by the server",
     ]
@@ -47,6 +48,14 @@ def test_a_plan(tmp_path: Path) -> None:
     assert found.engine == plan()
     assert found.engine.latency[1].median_ms == 0.5
     assert not {"parity", "gate", "host", "versions"} & set(found.engine.to_json())
+
+
+def test_a_plan_that_was_built_without_its_gpu() -> None:
+    built = replace(plan(), state=EngineState.NOT_RUN, gpu=None, targets=("8.6", "12.0"))
+    written = built.to_json()
+    assert (written["gpu"], written["targets"]) == (None, ["8.6", "12.0"])
+    assert EngineFacts.from_json(written) == built
+    assert "targets" not in plan().to_json()
 
 
 def test_a_plan_with_a_proof_of_its_own() -> None:
@@ -74,5 +83,8 @@ def test_a_plan_that_lacks_something_is_refused() -> None:
     del written["plan_sha256"]
     with pytest.raises(MalformedFactsError, match=r"engine\.plan_sha256 is missing"):
         EngineFacts.from_json(written, "engine")
-    with pytest.raises(MalformedFactsError, match="state is 'lost', not one of built, plan not"):
+    with pytest.raises(
+        MalformedFactsError,
+        match="state is 'lost', not one of built, built but never run, plan not",
+    ):
         EngineFacts.from_json({**written, "state": "lost"})

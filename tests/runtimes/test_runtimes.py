@@ -25,7 +25,9 @@ FILES = ("pytorch", "onnxruntime", "openvino", "tensorrt")
 def test_a_row_says_what_triton_needs(name: str) -> None:
     row = TARGETS[name]
     assert row.name == name
-    assert row.model_file == ("model.plan" if row.gpu else "model.onnx")
+    assert (row.model_file == "model.onnx") == (not row.gpu)
+    assert bool(row.platform) == (name == "tensorrt")  # else Triton would take it for TensorRT's
+    assert row.default_precision in row.precisions
     assert row.backend
     assert set(row.precisions) <= set(PRECISIONS)
     assert row.dialect == ("s8s8" if row.gpu else "u8s8")
@@ -93,8 +95,10 @@ def test_the_packages_and_extras_of_the_rows_exist(name: str) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     requirements = project["optional-dependencies"][row.extra]
     assert any(each.startswith((row.package, *row.distributions)) for each in requirements)
+    names = [row.model_file for row in TARGETS.values() if row.gpu]
+    assert len(set(names)) == len(names)
     assert row.installed == (importlib.util.find_spec(row.package) is not None)
-    assert row.module == f"resnet_serve.runtimes.{row.name}"
+    assert row.module == f"resnet_serve.runtimes.{row.name.removesuffix('-rtx')}"
 
 
 def test_a_gpu_runtime_is_not_opened_on_a_cpu() -> None:

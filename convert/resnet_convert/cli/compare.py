@@ -22,7 +22,16 @@ BEST = "best"
 # What the comparison itself decides, and what only a TensorRT engine takes.
 _LEFT_OUT = (
     *("precision", "target", "instances", "force"),
-    *("accelerator", "batch", "prepare_only", "triton", "workspace", "optimization_level"),
+    *(
+        "accelerator",
+        "gpus",
+        "format",
+        "batch",
+        "prepare_only",
+        "triton",
+        "workspace",
+        "optimization_level",
+    ),
     *("hardware_compat", "version_compatible", "timing_cache"),
 )
 

@@ -239,6 +239,8 @@ def sentence(conversion: Conversion) -> Panel:
         text.append(f"Assumed, because no file says it: {subjects}.\n", "yellow")
     if conversion.engine_state is EngineState.NOT_BUILT:
         text.append("Its TensorRT plan is NOT built: there is no engine yet.\n", "bold yellow")
+    elif conversion.engine_state is EngineState.NOT_RUN:
+        text.append(f"{_not_run(conversion)}\n", "yellow")
     elif conversion.engine_state is EngineState.BY_SERVER:
         text.append("The server builds its TensorRT engine when it loads the model.\n", "yellow")
     if conversion.emulated_cuda:
@@ -251,10 +253,27 @@ def sentence(conversion: Conversion) -> Panel:
     return Panel(text, border_style="red" if conversion.overridden else colour, expand=False)
 
 
+def _not_run(conversion: Conversion) -> str:
+    """What is known of a plan that was built for other GPUs."""
+    record = conversion.proof.engine
+    if record is None or record.built is None:
+        return ""
+    engine = record.built.engine
+    return (
+        f"Its engine was built by {engine.flavour.title} {engine.version}'s real parser and "
+        f"builder for {engine.built_for}; precision and fusion are read from the builder's own "
+        "list of layers; it was never run here."
+    )
+
+
 def next_command(conversion: Conversion) -> Text:
     """What comes next, on a line of its own, to be copied."""
     if conversion.engine_state is EngineState.NOT_BUILT:
         return Text(f"Next, on the GPU host: {conversion.build_command}", "bold")
+    if conversion.engine_state is EngineState.NOT_RUN:
+        repository = conversion.request.repository
+        command = f"resnet-serve verify {conversion.name} --host --repository {repository}"
+        return Text(f"Next, on the host with the GPU: {command}", "bold")
     if conversion.engine_state is EngineState.BY_SERVER or conversion.proof.cuda is not None:
         return Text(f"Next, on the GPU host: serve {conversion.request.repository}", "bold")
     return Text(f"Next: resnet-serve up --repository {conversion.request.repository}", "bold")

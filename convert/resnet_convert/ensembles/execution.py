@@ -22,6 +22,7 @@ from resnet_serve.passport import BuiltEngineFacts, EngineState
 from resnet_serve.runtimes import TARGETS, RunnableModel, open_on_cpu
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.runtimes import tensorrt as tensorrt_runtime
+from resnet_serve.runtimes.tensorrt_flavours import FLAVOURS
 from resnet_serve.triton.versions import MODEL_FILE
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def execute(member: Member, threads: int) -> Execution:
             plan = tensorrt_runtime.load(
                 member.path / TARGETS[passport.target].model_file,
                 version_compatible=engine.version_compatible,
+                flavour=FLAVOURS[passport.target],
             )
             return Execution(plan, passport.target)
         except (HostError, InputFileError) as error:

@@ -3,6 +3,7 @@
     onnxruntime, openvino          the file itself, on this CPU
     tensorrt, on a GPU host        the plan itself, built and inspected first
     tensorrt elsewhere             the typed graph in ONNX Runtime, rounding where TensorRT rounds
+    tensorrt-rtx                   the same, beside the plan, which is built and inspected
     onnxruntime --accelerator      the same: the server builds that engine when it loads the model
       tensorrt
       cuda, on a GPU host          the file itself, every node on the CUDA provider
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,7 +25,7 @@ from resnet_convert.graph.emulate import emulated
 from resnet_convert.parity.candidate import EMULATION, Candidate
 from resnet_convert.stage_log import StageLog
 from resnet_convert.tensorrt.build_options import BuildOptions
-from resnet_convert.tensorrt.builder import BuildHost, Built
+from resnet_convert.tensorrt.builder import BuildHost, Built, TargetsHost
 from resnet_convert.tensorrt.inspection import check_precision, requested_precisions
 from resnet_serve import runtimes
 from resnet_serve.parity.verdict import Check
@@ -65,6 +67,27 @@ def open_emulation(model: ir.Model, *, threads: int, max_batch_size: int) -> Ite
     """A typed graph in ONNX Runtime, rounding where its types say."""
     with onnxruntime_runtime.load(emulated(model), threads=threads) as loaded:
         yield Candidate(loaded, EMULATION, max_batch_size)
+
+
+@contextmanager
+def open_beside_plan(
+    build_host: TargetsHost,
+    model: ir.Model,
+    data: bytes,
+    options: BuildOptions,
+    log: StageLog,
+    *,
+    threads: int,
+    max_batch_size: int,
+) -> Iterator[tuple[Candidate, Built]]:
+    """Build the plan of `data` (the serialized `model`) for other GPUs, and emulate its graph.
+
+    The check of the precision is of the plan's own layers.
+    """
+    built = build_host.build(model, data, options, log)
+    with open_emulation(model, threads=threads, max_batch_size=max_batch_size) as candidate:
+        inspection = built.inspection
+        yield replace(candidate, compiled=inspection.kinds, check=inspection.check()), built
 
 
 @contextmanager

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from resnet_convert.head import check_head
 from resnet_convert.quantization.clipping import METHODS
-from resnet_convert.request.options import ACCELERATORS, ADAPTIVE, AIMS, AUTO, INPUTS
+from resnet_convert.request.options import ACCELERATORS, ADAPTIVE, AIMS, AUTO, FORMATS, INPUTS
 from resnet_convert.request.request import DEFAULTS, Request, flag
 from resnet_serve import host
 from resnet_serve.activation import Kind
@@ -183,6 +183,7 @@ def _check_cuda(request: Request) -> None:
 
 
 def _check_engine(request: Request) -> None:
+    _check_targets(request)
     if request.prepare_only and not (request.makes_plan or request.for_cuda):
         raise UsageError(
             "--prepare-only leaves out the build of a TensorRT plan",
@@ -198,6 +199,8 @@ def _check_engine(request: Request) -> None:
                     remedy="Use it with --target tensorrt, or leave it out.",
                 )
         return
+    if request.flavour is not None:
+        request.build_options.check(request.flavour)
     if request.batch and request.max_batch_size != DEFAULTS["max_batch_size"]:
         raise UsageError(
             "--batch and --max-batch-size both set the largest batch",
@@ -210,3 +213,30 @@ def _check_engine(request: Request) -> None:
             "INT8 with the rest in FP16",
             remedy="Use --target tensorrt, or a container from 26.06 on.",
         )
+
+
+def _check_targets(request: Request) -> None:
+    """What is only for a flavour that builds for GPUs which this host need not have."""
+    if request.format not in FORMATS:
+        raise UsageError(
+            f"unknown format {request.format!r}", remedy=f"Use {' or '.join(FORMATS)}."
+        )
+    if request.built_for:
+        without = {"--triton": request.triton, "--timing-cache": request.timing_cache}
+        for name, value in without.items():
+            if value is not None:
+                raise UsageError(
+                    f"{name} is for engines of --target tensorrt", remedy="Leave it out."
+                )
+        if request.prepare_only and request.format != DEFAULTS["format"]:
+            raise UsageError(
+                f"--format {request.format} holds the engine, and --prepare-only builds none",
+                remedy="Leave out one of them.",
+            )
+        return
+    for key in ("gpus", "format"):
+        if getattr(request, key) != DEFAULTS[key]:
+            raise UsageError(
+                f"{flag(key)} is for engines that are built without their GPU",
+                remedy="Use it with --target tensorrt-rtx, or leave it out.",
+            )

@@ -5,14 +5,16 @@ from __future__ import annotations
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from functools import cache
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 from resnet_convert.head import CLASSIFIER
 from resnet_convert.quantization.budgets import Budgets
 from resnet_convert.request.options import AUTO, Options
 from resnet_convert.request.options.engines import CUDA, TENSORRT
+from resnet_convert.tensorrt import rtx_targets
 from resnet_convert.tensorrt.build_options import BuildOptions
 from resnet_serve import precisions
 from resnet_serve.architectures import Architecture, find
@@ -21,8 +23,9 @@ from resnet_serve.checkpoints.reading import Reading
 from resnet_serve.errors import UsageError
 from resnet_serve.parity.gate import Budget
 from resnet_serve.precisions import Precision
-from resnet_serve.runtimes import Target, target
+from resnet_serve.runtimes import TARGETS, Target, target
 from resnet_serve.runtimes.profiles import Profile, covering
+from resnet_serve.runtimes.tensorrt_flavours import FLAVOURS, Flavour
 from resnet_serve.triton.config import Serving
 from resnet_serve.weights import default_spec
 
@@ -33,7 +36,18 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
 
 @dataclass(frozen=True)
 class Request(Options):
-    """Everything that decides a conversion; the fields are the options of `resnet-convert`."""
+    """Everything that decides a conversion; the fields are the options of `resnet-convert`.
+
+    A precision that is not named is that of the target.
+    """
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "precision", self.precision or self._default_precision)
+
+    @property
+    def _default_precision(self) -> str:
+        row = TARGETS.get(str(self.target))
+        return "fp32" if row is None else row.default_precision
 
     @property
     def model_name(self) -> str:
@@ -111,7 +125,23 @@ class Request(Options):
     @property
     def makes_plan(self) -> bool:
         """Whether a TensorRT plan is what will be served."""
-        return self.row.name == "tensorrt"
+        return self.flavour is not None
+
+    @property
+    def flavour(self) -> Flavour | None:
+        """What builds the plan; None where there is none to build."""
+        return FLAVOURS.get(self.row.name)
+
+    @property
+    def built_for(self) -> tuple[str, ...]:
+        """The compute capabilities that the plan is built for, where it is not for this GPU.
+
+        Raises `UsageError` for GPUs that it cannot be built for; see `rtx_targets`.
+        """
+        flavour = self.flavour
+        if flavour is None or not flavour.targets:
+            return ()
+        return rtx_targets.chosen(self.gpus, self.precision)
 
     @property
     def floating_type(self) -> str | None:
@@ -169,7 +199,8 @@ class Request(Options):
         words = ["resnet-convert"]
         for key, default in DEFAULTS.items():
             value = getattr(self, key)
-            if value is None or str(value) == str(default):
+            usual = self._default_precision if key == "precision" else default
+            if value is None or str(value) == str(usual):
                 continue
             if value is True:
                 words.append(flag(key))
@@ -189,6 +220,10 @@ class Request(Options):
         return replace(self, **{name: DEFAULTS[name] for name in left_out})
 
 
+@cache
 def flag(field: str) -> str:
-    """The option of a field: "--budget-top1" for "budget_top1"."""
-    return f"--{field.replace('_', '-')}"
+    """The option of a field: "--budget-top1" for "budget_top1", unless it declares another."""
+    declared = get_args(get_type_hints(Options, include_extras=True)[field])[1]
+    names = (declared.default, *(declared.param_decls or ()))  # typer takes the first as default
+    stated = (each for each in names if str(each).startswith("--"))
+    return next(stated, f"--{field.replace('_', '-')}")

@@ -4,6 +4,8 @@
 |---|---|
 | `build_options` | what decides a plan besides the graph and the GPU |
 | `targets` | the GPU or the compute capabilities that a plan is for |
+| `rtx_targets` | the GPUs that `--for` means, and what they cannot compute |
+| `epcontext` | a plan in an ONNX file, for applications with ONNX Runtime |
 | `engine` | ONNX bytes to a plan: profiles, precision checks |
 | `build_failures` | what a parser or a builder said, with a remedy |
 | `timing_cache` | kernel times, kept for the next build |

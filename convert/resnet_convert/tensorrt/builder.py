@@ -1,8 +1,9 @@
-"""Builder: on a GPU host, the plan of a typed ONNX, built, inspected and loaded.
+"""Builder: a host that builds the plan of a typed ONNX, and inspects it.
 
-    typed ONNX ─► version guard ─► engine ─► inspection ─► loaded, ready for the parity gate
+    BuildHost       typed ONNX ─► version guard ─► engine ─► loaded ─► inspection: on its GPU
+    TargetsHost     typed ONNX ─► engine ─► inspection: for GPUs that it need not have
 
-`resnet-convert --target tensorrt` and `resnet-convert build-plan` both use it.
+`resnet-convert` and `resnet-convert build-plan` both use them.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from resnet_serve.parity.latency import Latency
 from resnet_serve.passport import EngineFacts, EngineState
 from resnet_serve.runtimes import tensorrt as tensorrt_runtime
 from resnet_serve.runtimes.tensorrt import TensorRtModel
-from resnet_serve.runtimes.tensorrt_flavours import TENSORRT
+from resnet_serve.runtimes.tensorrt_flavours import TENSORRT, Flavour
 from resnet_serve.triton import releases
 
 if TYPE_CHECKING:
@@ -66,6 +67,7 @@ class EngineRecord:
             found |= {
                 "tensorrt": built.engine.version,
                 "gpu": built.engine.gpu and built.engine.gpu.to_json(),
+                "targets": built.engine.targets or None,
                 "plan_sha256": durable.sha256(built.engine.plan),
                 "plan_bytes": len(built.engine.plan),
                 "build_s": round(built.engine.seconds, 1),
@@ -136,10 +138,7 @@ class BuildHost:
                 progress=log.progress.advance,
             )
             log.warnings.extend(engine.notes)
-            say(
-                f"{len(engine.plan) / 1e6:.1f} MB by {engine.flavour.title} {engine.version} "
-                f"for {engine.built_for}"
-            )
+            say(_summary(engine))
         loaded = tensorrt_runtime.load(
             engine.plan, device=self.device, version_compatible=options.version_compatible
         )
@@ -150,6 +149,45 @@ class BuildHost:
                 say(inspection.summary())
             log.warnings.extend(inspection.warnings())
             yield Built(engine, inspection), loaded
+
+
+@dataclass(frozen=True)
+class TargetsHost:
+    """A host that builds plans for compute capabilities, whatever GPU it has, if any."""
+
+    flavour: Flavour
+    targets: tuple[str, ...]
+
+    @classmethod
+    def open(cls, flavour: Flavour, targets: tuple[str, ...]) -> TargetsHost:
+        """Load the library; raises `HostError` where it is not installed or cannot be loaded."""
+        flavour.library()
+        return cls(flavour, targets)
+
+    def build(self, model: ir.Model, data: bytes, options: BuildOptions, log: StageLog) -> Built:
+        """Build `data` (the serialized `model`), and inspect the list of layers of the build.
+
+        Raises `ConversionError` for a graph that the builder refuses and for a list of layers
+        that cannot be read.
+        """
+        with log.stage(StageName.ENGINE) as say:
+            engine = engine_builder.build(
+                data, options, self.targets, flavour=self.flavour, progress=log.progress.advance
+            )
+            log.warnings.extend(engine.notes)
+            say(f"{_summary(engine)}; never run here")
+        with log.stage(StageName.INSPECT) as say:
+            inspection = inspector.inspect(engine.layers, model)
+            say(inspection.summary())
+        log.warnings.extend(inspection.warnings())
+        return Built(engine, inspection)
+
+
+def _summary(engine: Engine) -> str:
+    return (
+        f"{len(engine.plan) / 1e6:.1f} MB by {engine.flavour.title} {engine.version} "
+        f"for {engine.built_for}"
+    )
 
 
 def _check_hardware(loaded: TensorRtModel, options: BuildOptions) -> None:

@@ -15,12 +15,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from resnet_convert.request.options.engines import ACCELERATORS, EngineOptions
+from resnet_convert.request.options.engines import ACCELERATORS, EPCONTEXT, FORMATS, EngineOptions
 from resnet_convert.request.options.network import NetworkOptions
 from resnet_convert.request.options.precision import ADAPTIVE, AIMS, AUTO, PrecisionOptions
 from resnet_convert.request.options.serving import INPUTS, ServingOptions
 
-__all__ = ["ACCELERATORS", "ADAPTIVE", "AIMS", "AUTO", "INPUTS", "Options"]
+__all__ = ["ACCELERATORS", "ADAPTIVE", "AIMS", "AUTO", "EPCONTEXT", "FORMATS", "INPUTS", "Options"]
 
 
 # The fields come in the order of the last base first.

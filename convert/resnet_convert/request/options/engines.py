@@ -12,6 +12,8 @@ from resnet_convert.tensorrt.build_options import HARDWARE
 from resnet_serve.triton.releases import RELEASES
 
 TENSORRT, CUDA = ACCELERATORS = ("tensorrt", "cuda")
+EPCONTEXT = "epcontext"
+FORMATS = ("plan", EPCONTEXT)
 ENGINES = "TensorRT engines"
 
 
@@ -28,6 +30,25 @@ class EngineOptions:
             rich_help_panel=ENGINES,
         ),
     ] = None
+    gpus: Annotated[
+        str | None,
+        Option(
+            "--for",
+            metavar="GPU,…",
+            help="For --target tensorrt-rtx: the GPUs that the engine is for, by name "
+            "(rtx-4090,l4) or compute capability (8.6).",
+            show_default="8.0, 8.6, 8.9 and 12.0",
+            rich_help_panel=ENGINES,
+        ),
+    ] = None
+    format: Annotated[
+        str,
+        Option(
+            help="For --target tensorrt-rtx: epcontext also writes model_ctx.onnx, the engine "
+            "inside an ONNX file, for applications with ONNX Runtime.",
+            rich_help_panel=ENGINES,
+        ),
+    ] = FORMATS[0]
     batch: Annotated[
         tuple[str, ...],
         Option(

@@ -15,6 +15,7 @@ from resnet_serve.runtimes import TARGETS
 AUTO = "auto"
 ADAPTIVE = "adaptive"
 AIMS = ("latency", "throughput")
+_OTHERS = {name: row for name, row in TARGETS.items() if row.default_precision != "fp32"}
 IMAGES = "|".join(("DIR", *DATA_SETS))
 
 
@@ -23,8 +24,14 @@ class PrecisionOptions:
     """The fields of this module; see `Options`."""
 
     precision: Annotated[
-        str, Option(help=f"One of {', '.join(PRECISIONS)}, or auto (measured).")
-    ] = "fp32"
+        str,
+        Option(
+            help=f"One of {', '.join(PRECISIONS)}, or auto (measured).",
+            show_default=", ".join(
+                ("fp32", *(f"{row.default_precision} for {name}" for name, row in _OTHERS.items()))
+            ),
+        ),
+    ] = ""
     target: Annotated[
         str | None,
         Option(

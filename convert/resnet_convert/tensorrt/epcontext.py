@@ -1,0 +1,58 @@
+"""EPContext: an ONNX file with the engine inside, for applications with ONNX Runtime.
+
+One node `com.microsoft.EPContext` with the inputs and outputs of the network, whose attributes hold
+the plan. The execution provider of TensorRT for RTX (`NvTensorRTRTXExecutionProvider`) loads it;
+any other ONNX Runtime refuses it. Never loaded by that provider here.
+Reference: ONNX Runtime, "EP Context Design"; TensorRT-RTX provider, onnx_ctx_model_helper.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from resnet_convert.tensorrt.engine import Engine
+from resnet_serve.optional import optional
+
+if TYPE_CHECKING:
+    import onnx
+else:
+    onnx = optional("onnx", extra="convert")
+
+FILE_NAME = "model_ctx.onnx"  # the suffix that ONNX Runtime gives such files
+PROVIDER = "NvTensorRTRTXExecutionProvider"
+_DOMAIN, _DOMAIN_VERSION = "com.microsoft", 1
+
+
+def wrap(engine: Engine, model: bytes, *, name: str) -> bytes:
+    """The file with the engine that was built from `model`, a serialized ONNX file.
+
+    `name` is the network's. Inputs, outputs, opset and IR version are those of `model`.
+    """
+    source = onnx.ModelProto.FromString(model)
+    graph = source.graph
+    node = onnx.helper.make_node(
+        "EPContext",
+        [each.name for each in graph.input],
+        [each.name for each in graph.output],
+        name=name,
+        domain=_DOMAIN,
+        main_context=1,
+        embed_mode=1,
+        ep_cache_context=engine.plan,
+        source=PROVIDER,
+        partition_name=name,
+        ep_sdk_version=engine.version,
+        hardware_architecture=",".join(each.replace(".", "") for each in engine.targets),
+        onnx_model_filename="model.onnx",
+    )
+    made = onnx.helper.make_model(
+        onnx.helper.make_graph([node], name, list(graph.input), list(graph.output)),
+        opset_imports=[
+            *(each for each in source.opset_import if each.domain in ("", "ai.onnx")),
+            onnx.helper.make_opsetid(_DOMAIN, _DOMAIN_VERSION),
+        ],
+        ir_version=source.ir_version,
+        producer_name="resnet-serve",
+    )
+    data: bytes = made.SerializeToString()
+    return data
