@@ -17,7 +17,7 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from resnet_serve import composed, durable
+from resnet_serve import composed, durable, engine_targets
 from resnet_serve import host as this_host
 from resnet_serve.cuda import nvidia_smi
 from resnet_serve.cuda.device import Gpu
@@ -168,8 +168,11 @@ def _checks(deployed: Deployed, machine: Machine) -> Iterator[_Row]:
     if engine is None:
         yield from _instructions(deployed.passport, machine.host)
     elif isinstance(engine, BuiltEngineFacts):
-        plan = TARGETS["tensorrt"].model_file
-        yield _file("plan", deployed.path, plan, engine.plan_sha256)
+        row = TARGETS[deployed.passport.target]
+        yield _file("plan", deployed.path, row.model_file, engine.plan_sha256)
+        if engine.targets is not None:
+            yield from engine_targets.checks(engine, row, machine.gpus or (), _some_gpu(machine))
+            return
         yield _tensorrt(engine, machine.tensorrt)
         yield from _gpu(engine, machine)
     elif engine.state is EngineState.NOT_BUILT:
@@ -237,14 +240,14 @@ def _some_gpu(machine: Machine) -> _Row:
 def _gpu(engine: BuiltEngineFacts, machine: Machine) -> Iterator[_Row]:
     there = _some_gpu(machine)
     built_on = engine.gpu
-    if there[1] != "ok" or not machine.gpus:
+    if there[1] != "ok" or not machine.gpus or built_on is None:
         yield there
         return
     for gpu in machine.gpus:  # Triton puts an instance on each
         yield _same_gpu(built_on, engine.hardware_compatibility, gpu)
     driver, here = built_on.driver, machine.gpus[0].driver
     detail = f"built with {driver}; this machine has {here}"
-    ours, theirs = _numbers(here), _numbers(driver)
+    ours, theirs = releases.numbers(here), releases.numbers(driver)
     if ours is None or theirs is None:  # where the kernel hides it, the passport has CUDA's
         yield "driver", "unknown", detail, "compare them by hand"
     elif ours < theirs:
@@ -258,7 +261,7 @@ def _same_gpu(built_on: Gpu, compatibility: str | None, gpu: Gpu) -> _Row:
     detail = (
         f"built on {name} ({capability}); this machine has {gpu.name} ({gpu.compute_capability})"
     )
-    wanted, found = _numbers(capability), _numbers(gpu.compute_capability)
+    wanted, found = releases.numbers(capability), releases.numbers(gpu.compute_capability)
     if wanted is None or found is None:
         return "GPU", "unknown", detail, "compare them by hand"
     if compatibility == "ampere+":
@@ -289,11 +292,3 @@ def _instructions(passport: Passport, host: Host) -> Iterator[_Row]:
 def _without_suffix(version: str) -> str:
     """TensorRT's own version of "10.14.1.48.post1" and "8.6.1.6+cuda12.0.1.011"."""
     return version.partition("+")[0].partition(".post")[0]
-
-
-def _numbers(version: str) -> tuple[int, ...] | None:
-    """ "615.61" as numbers; None for a text that is no version."""
-    parts = version.split(".")
-    if not all(part.isascii() and part.isdecimal() for part in parts):
-        return None
-    return tuple(map(int, parts))

@@ -167,3 +167,11 @@ def _parts(version: str) -> tuple[int, ...]:
     if re.fullmatch(r"\d{1,9}(\.\d{1,9}){0,3}", version, re.ASCII) is None:
         raise UsageError(f"{version!r} is not a TensorRT version", remedy=_AS)
     return tuple(map(int, version.split(".")))
+
+
+def numbers(version: str) -> tuple[int, ...] | None:
+    """ "615.61" as numbers; None for a text that is no version."""
+    parts = version.split(".")
+    if not all(part.isascii() and part.isdecimal() for part in parts):
+        return None
+    return tuple(map(int, parts))

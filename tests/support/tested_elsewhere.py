@@ -164,6 +164,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/convert/test_pipeline.py",
         "the stages that a conversion reports",
     ),
+    "resnet_serve/triton/backends/tensorrt_rtx/model.py": (
+        "tests/triton/backends/test_tensorrt_model.py",
+        "the same backend with another library",
+    ),
     "resnet_serve/architectures/architecture.py": (
         "tests/architectures/test_registry.py",
         "the row type, tested over every row of the table",

@@ -19,6 +19,7 @@ import rtx
 
 from resnet_convert.tensorrt.epcontext import FILE_NAME
 from resnet_serve import passport
+from resnet_serve.cuda import nvidia_smi
 from resnet_serve.passport import BuiltEngineFacts, EngineState
 from resnet_serve.triton import config
 
@@ -117,6 +118,17 @@ def test_the_list_says_that_it_never_ran(built: tuple[Path, str, str]) -> None:
     code, out, err = in_a_child("resnet_serve.cli", "list", folder=built[0])
     assert code == 0, err
     assert "built but never run" in out
+
+
+@pytest.mark.slow
+def test_a_host_without_a_gpu_is_refused_in_one_line(built: tuple[Path, str, str]) -> None:
+    if nvidia_smi.gpus():
+        pytest.skip("this host has a GPU")
+    code, out, err = in_a_child("resnet_serve.cli", "verify", "d", "--host", folder=built[0])
+    assert code == 4, out
+    assert "it is served on a GPU, and this machine has none" in err
+    assert len(err.strip().splitlines()) == 1
+    assert "never run" in out
 
 
 @pytest.mark.skipif(HERE, reason="the library is installed here")

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from resnet_serve.cuda import open_device
 from resnet_serve.runtimes import tensorrt
+from resnet_serve.runtimes.tensorrt_flavours import TENSORRT
 from resnet_serve.triton.backends.batching import run_group
 from resnet_serve.triton.backends.stub import (
     Arrays,
@@ -33,6 +34,8 @@ from resnet_serve.triton.backends.tensorrt.contract import Options, check, plan_
 
 class TritonPythonModel:
     """One instance of a model; Triton's stub calls the methods in this order."""
+
+    flavour = TENSORRT
 
     @staticmethod
     def auto_complete_config(auto_complete_model_config: ModelConfig) -> ModelConfig:
@@ -58,7 +61,11 @@ class TritonPythonModel:
             )
             model = stack.enter_context(
                 tensorrt.load(
-                    plan, device=device, graphs=options.graphs, use_profiles=options.profiles
+                    plan,
+                    device=device,
+                    graphs=options.graphs,
+                    use_profiles=options.profiles,
+                    flavour=self.flavour,
                 )
             )
             check(config, model.input, model.outputs, model.profiles, instance)
