@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from trt_bindings import Api, bindings_module, run
+import pytest
+from trt_bindings import EVERY, Api, bindings_module, run
 from trt_double import Double
 
 ALIKE = [
@@ -62,6 +63,7 @@ def answer(trt, expression):
 """
 
 
+@pytest.mark.parametrize("api", EVERY, indirect=True)
 def test_the_double_does_as_the_real_bindings(double: Callable[[], Double], api: Api) -> None:
     imported = f"import {bindings_module(api.version)} as trt"
     script = f"{imported}\n{ANSWER}\nfor e in {ALIKE!r}: print(answer(trt, e))"

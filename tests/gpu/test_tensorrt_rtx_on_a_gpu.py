@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from resnet_convert.graph.fold import fold
@@ -20,7 +21,8 @@ from resnet_convert.tensorrt.verdict import DEFAULT_TARGETS
 from resnet_serve import weights
 from resnet_serve.architectures import find
 from resnet_serve.cuda.nvidia_smi import gpus
-from resnet_serve.errors import HostError
+from resnet_serve.errors import HostError, InputFileError
+from resnet_serve.runtimes import tensorrt
 from resnet_serve.runtimes.profiles import Profile
 from resnet_serve.runtimes.tensorrt_flavours import TENSORRT_RTX
 from resnet_serve.runtimes.tensorrt_log import Log
@@ -73,3 +75,16 @@ def test_damage_to_the_header_is_noticed(rtx: Any, plan: bytes) -> None:
     runtime = rtx.Runtime(Log(TENSORRT_RTX).logger)
     validity, _ = runtime.get_engine_validity(bytes(HEADER_BYTES))
     assert validity == rtx.EngineValidity.INVALID
+
+
+def test_the_runtime_loads_it_or_says_why_not(rtx: Any, plan: bytes) -> None:
+    capability = gpus()[0].compute_capability
+    if capability in SUPPORTED:
+        with tensorrt.load(plan, flavour=TENSORRT_RTX) as model:
+            assert model.run(np.zeros((2, 3, 32, 32), np.float32)).shape == (2, 10)
+        return
+    with pytest.raises(InputFileError) as refusal:
+        tensorrt.load(plan, flavour=TENSORRT_RTX)
+    said = f"the engine cannot run on this GPU, which has compute capability {capability}"
+    assert said in refusal.value.what
+    assert "--target tensorrt" in (refusal.value.remedy or "")
