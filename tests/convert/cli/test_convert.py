@@ -110,7 +110,7 @@ def test_unknown_architecture_suggests_the_nearest(call: Call) -> None:
         (("--batch", "1:2:4"), "--batch is for TensorRT engines"),
         (("--triton", "26.09"), "--triton is for TensorRT engines"),
         (("--prepare-only",), "--target tensorrt"),
-        (("--accelerator", "cuda"), "Use tensorrt"),
+        (("--accelerator", "rocm"), "Use tensorrt"),
         (("--target", "tensorrt", "--accelerator", "tensorrt"), "takes no accelerator"),
         (("--target", "tensorrt", "--batch", "2:4:8"), "no profile covers a batch of 1"),
         (("--target", "tensorrt", "--batch", "1:x:8"), "MIN:OPT:MAX"),
