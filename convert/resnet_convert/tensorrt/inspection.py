@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from resnet_convert.graph.nodes import element_types, stored_weight
+from resnet_convert.graph.nodes import dtype_of, element_types, joins_images, stored_weight
 from resnet_convert.tensorrt.engine_layers import EngineLayer, read
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
@@ -117,7 +117,7 @@ def inspect(information: str, model: ir.Model) -> Inspection:
         name: (requested[name], None if layer is None else layer.precision)
         for name, layer in computing.items()
     }
-    additions = (str(node.name) for node in model.graph if node.op_type == "Add")
+    additions = (str(node.name) for node in model.graph if joins_images(node))
     residuals = {
         name: any(layer is not None and layer.holds(name) for layer in computing.values())
         for name in additions
@@ -143,7 +143,7 @@ def requested_precisions(model: ir.Model) -> dict[str, str]:
         weight = stored_weight(node) if node.op_type == "Conv" else None
         if weight is None:
             continue
-        kind = types.get(weight)
+        kind = types.get(weight) or dtype_of(weight)
         if kind not in names:
             raise ConversionError(f"its weights are {kind}", where=f"graph: {node.name}")
         found[str(node.name)] = names[kind]
