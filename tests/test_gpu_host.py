@@ -105,7 +105,30 @@ def test_the_files_of_a_run_have_its_hardware_date_rows_and_numbers(tmp_path: Pa
     assert list(rows) == [needs.title for needs in PARTS.values()]
 
 
-def test_nothing_is_started_after_its_time(request: pytest.FixtureRequest) -> None:
+def test_nothing_is_started_after_its_time(
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    GpuReport(0, None).pytest_runtest_setup(request.node)  # not one of its tests
+    monkeypatch.setattr(request.node, "_nodeid", "tests/gpu/test_pytorch_on_a_gpu.py::test_one")
     GpuReport(5, None).pytest_runtest_setup(request.node)
     with pytest.raises(pytest.skip.Exception, match="0 minutes were over"):
         GpuReport(0, None).pytest_runtest_setup(request.node)
+
+
+def test_the_time_of_a_gpu_host_ends_no_other_test() -> None:
+    """The whole suite loads the folder's conftest.py too, and takes longer than its minutes."""
+    ended = subprocess.run(
+        [
+            *(sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider"),
+            *("tests/gpu", "tests/test_errors.py", "--gpu-minutes", "0"),
+        ],
+        cwd=ROOT,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert " passed" in ended.stdout
+    assert "--gpu-minutes" not in ended.stdout

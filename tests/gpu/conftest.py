@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from resnet_convert.tensorrt.builder import BuildHost
 
 MINUTES = 5.0
+FOLDER = Path(__file__).resolve().parent
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -26,9 +27,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Report by part, where tests/gpu is what was asked for."""
+    """Report by part, and end in time, where tests of this folder alone were asked for."""
     minutes = config.getoption("--gpu-minutes", default=None)
-    if minutes is not None:
+    asked = [Path(argument.partition("::")[0]).resolve() for argument in config.args]
+    if minutes is not None and all(path.is_relative_to(FOLDER) for path in asked):
         config.pluginmanager.register(GpuReport(minutes, config.getoption("--gpu-results")))
 
 
