@@ -68,19 +68,20 @@ class DryRun:
     notices: tuple[str, ...]
 
 
-def dry_run(request: Request) -> DryRun:
+def dry_run(request: Request, *, deploys: bool = True) -> DryRun:
     """Everything that a conversion would check, without its computation.
 
     Reads the checkpoint, the folders and the files that the options name, makes the network of a
     `--module`, and tries the repository. Writes nothing, downloads no tensors and runs no code of a
-    pickle. Raises `UsageError` for a request that cannot be carried out.
+    pickle. A comparison `deploys` nothing. Raises `UsageError` for what cannot be carried out.
     """
     request, note = implied_network(request)
     request, _ = default_target(request)
     check(request)
-    found = _Found(request)
+    found = _Found(request, deploys)
     problem = next((each for each in map(_problem, found.checks()) if each is not None), None)
-    steps = tuple(found.marked(_step(row, found.request)) for row in planned(found.request))
+    rows = [row for row in planned(found.request) if deploys or row.name is not StageName.DEPLOY]
+    steps = tuple(found.marked(_step(row, found.request)) for row in rows)
     implied = () if note is None else (note,)
     return DryRun(request, steps, problem, (*implied, *found.notices))
 
@@ -96,8 +97,9 @@ def _problem(check_one: Callable[[], None]) -> ResnetServeError | None:
 class _Found:
     """What the checks find, in the order in which a conversion would meet it."""
 
-    def __init__(self, request: Request) -> None:
+    def __init__(self, request: Request, deploys: bool) -> None:
         self.request = request
+        self.deploys = deploys
         self.loaded: Weights | None = None
         self.validation: Images | None = None
         self.notices: tuple[str, ...] = ()
@@ -106,7 +108,8 @@ class _Found:
 
     def checks(self) -> Iterator[Callable[[], None]]:
         """Every check; one that fails raises what the conversion would."""
-        yield self._in(StageName.DEPLOY, self._repository)
+        if self.deploys:
+            yield self._in(StageName.DEPLOY, self._repository)
         yield self._in(StageName.WEIGHTS, self._weights)
         yield self._in(StageName.PARITY, self._images)
         yield self._in(StageName.REFERENCE, self._expectation)
@@ -145,7 +148,8 @@ class _Found:
         self.notices += self.loaded.notices
         if request.arch == AUTO:
             self.request = replace(request, arch=self.loaded.architecture.name)
-            Repository(request.repository).check_replaceable(self.request.model_name)
+            if self.deploys:
+                Repository(request.repository).check_replaceable(self.request.model_name)
 
     def _readable(self, spec: str | None) -> bool:
         """Whether names and shapes can be seen; a notice says why not."""

@@ -44,6 +44,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/convert/ensembles/test_compose.py",
         "a subcommand, run where the members are",
     ),
+    "convert/resnet_convert/cli/plan.py": (
+        "tests/convert/cli/test_dry_run.py",
+        "it shows what a dry run finds, there of conversions and in test_compare.py of comparisons",
+    ),
     "convert/resnet_convert/cli/refusals.py": (
         "tests/convert/cli/test_refused.py",
         "what the command prints of a refusal",

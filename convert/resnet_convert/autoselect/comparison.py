@@ -20,19 +20,32 @@ from resnet_serve.runtimes import TARGETS, Target
 
 
 def reasons(request: Request, cores: int) -> dict[Entrant, str | None]:
-    """Every runtime in every precision, with why it cannot be compared, None where it can."""
+    """Every CPU runtime in every precision, with why it cannot be compared, None where it can."""
+    serving = request.serving(cores)
     return {
-        Entrant(row.name, kind, 1, cores): _reason(row, kind, request)
+        Entrant(row.name, kind, serving.instances, serving.threads): _reason(row, kind, request)
         for row in TARGETS.values()
+        if not row.gpu
         for kind in PRECISIONS
     }
 
 
+def left_out() -> tuple[str, ...]:
+    """Why runtimes of GPUs have no rows, in one line each."""
+    return tuple(
+        f"{row.title} is not compared: "
+        + (
+            "it runs on a GPU, and this compares CPUs; "
+            f"resnet-convert --target {row.name} times it against PyTorch"
+            if row.installed
+            else "it is not installed here"
+        )
+        for row in TARGETS.values()
+        if row.gpu
+    )
+
+
 def _reason(row: Target, kind: str, request: Request) -> str | None:
-    if row.gpu and not row.installed:
-        return f"{row.title} is not installed here"
-    if row.gpu:
-        return f"runs on a GPU, and this compares CPUs: --target {row.name} --precision {kind}"
     if kind not in row.precisions:
         return f"{row.title} has no {kind}"
     if not row.installed:
@@ -136,7 +149,8 @@ class Row:
 class Comparison:
     """All rows, in the order of the runtimes and precisions; `best` is the fastest for the aim.
 
-    `pytorch` has the reference's times, None where nothing was timed.
+    `pytorch` has the reference's times, None where nothing was timed. `left_out` says of other
+    runtimes why they have no rows.
     """
 
     aim: str
@@ -144,6 +158,7 @@ class Comparison:
     best: EntrantResult | None
     pytorch: Latency | None
     graphs: Mapping[str, Precise] = field(repr=False, compare=False)
+    left_out: tuple[str, ...] = ()
 
     @classmethod
     def of(
@@ -165,7 +180,8 @@ class Comparison:
             Row(by_entrant[each], splits.get((each.target, each.precision))) for each in order
         )
         timed = rates if aim == "throughput" else [row.result for row in rows if row.passed]
-        return cls(aim, rows, min(timed, key=partial(rank, aim), default=None), pytorch, graphs)
+        best = min(timed, key=partial(rank, aim), default=None)
+        return cls(aim, rows, best, pytorch, graphs, left_out())
 
     @property
     def passed(self) -> tuple[Row, ...]:
@@ -226,4 +242,5 @@ class Comparison:
                 "threads": best.threads,
             },
             "rows": [row.to_json() for row in self.rows],
+            "left_out": self.left_out,
         }

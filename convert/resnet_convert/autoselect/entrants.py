@@ -118,14 +118,18 @@ class NothingKeepsParityError(RefusedError):
 
 
 def entrants(request: Request, cores: int) -> tuple[Entrant, ...]:
-    """Every CPU target in every precision that the request allows, installed or not."""
+    """Every CPU target in every precision that the request allows, installed or not.
+
+    Each runs as the --instances of the request, which share the cores.
+    """
+    serving = request.serving(cores)
     allowed: tuple[str, ...] = (request.precision,)
     if request.precision == AUTO:
         allowed = COMPARED_PRECISIONS
     if request.calibration is None:
         allowed = tuple(each for each in allowed if each != "int8")
     return tuple(
-        Entrant(row.name, kind, 1, cores)
+        Entrant(row.name, kind, serving.instances, serving.threads)
         for row in TARGETS.values()
         if not row.gpu
         for kind in allowed

@@ -4,7 +4,7 @@
 
 Entrants that miss parity, or do not compute in the precision that was requested, are not timed.
 For latency the entrants run one image at a time on all cores; for throughput each runs full
-batches, as one instance on all cores and as one instance per core.
+batches, as one instance on all cores and as one instance per core, or as --instances says.
 
 `select` compares a few images and keeps the fastest. `compare_all` compares all images, in every
 runtime and precision, and keeps what was found of each.
@@ -183,12 +183,14 @@ class _Entered:
         problem = f"no parity: {worst.name} {worst.found}, allowed {worst.allowed}"
         return replace(result, problem=problem), None
 
-    def copies(self, entrant: Entrant) -> list[RunnableModel]:
-        """One instance of an entrant per core, each on one thread."""
+    def copies(self, entrant: Entrant, count: int) -> list[RunnableModel]:
+        """So many instances of an entrant, each on its threads."""
         data = self.graphs[entrant.precision].data
         return [
-            self.stack.enter_context(open_on_cpu(entrant.target, entrant.precision, data, 1))
-            for _ in range(self.reference.threads)
+            self.stack.enter_context(
+                open_on_cpu(entrant.target, entrant.precision, data, entrant.threads)
+            )
+            for _ in range(count)
         ]
 
     def _compare(
@@ -260,7 +262,7 @@ def _throughputs(
     running: Mapping[EntrantResult, Candidate],
     entered: _Entered,
 ) -> list[EntrantResult]:
-    """Full batches, in rounds: one instance of all cores, and one per core.
+    """Full batches, in rounds: the instances that were asked for, or one and one per core.
 
     `timed` are those of `running`, in its order.
     """
@@ -268,10 +270,11 @@ def _throughputs(
     _, batch = reference.random_batch(entered.request.max_batch_size)
     fields: dict[EntrantResult, list[RunnableModel]] = {}
     for result, candidate in zip(timed, running.values(), strict=True):
-        fields[result] = [candidate.model]
-        if reference.threads > 1:
-            split = replace(result.entrant, instances=reference.threads, threads=1)
-            fields[replace(result, entrant=split)] = entered.copies(result.entrant)
+        entrant = result.entrant
+        fields[result] = [candidate.model, *entered.copies(entrant, entrant.instances - 1)]
+        if entrant.instances == 1 < reference.threads:
+            split = replace(entrant, instances=reference.threads, threads=1)
+            fields[replace(result, entrant=split)] = entered.copies(split, split.instances)
     rates: dict[EntrantResult, list[float]] = {result: [] for result in fields}
     for _ in range(THROUGHPUT_ROUNDS):
         for result, instances in fields.items():

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
 from resnet_convert import pipeline
-from resnet_convert.cli import refusals, screen, tables
-from resnet_convert.cli.options import JsonOption, takes_options
+from resnet_convert.cli import plan, refusals, screen, tables
+from resnet_convert.cli.options import JsonOption, option, takes_options
+from resnet_convert.dry_run import dry_run
 from resnet_convert.pipeline import Compared
 from resnet_convert.report import compared as page
 from resnet_convert.request import Request
+from resnet_convert.request.options import AUTO
 from resnet_convert.request.request import DEFAULTS
 from resnet_serve import console, durable
 from resnet_serve.errors import ParityError, UsageError
@@ -21,7 +24,7 @@ from resnet_serve.errors import ParityError, UsageError
 BEST = "best"
 # What the comparison itself decides, and what only a TensorRT engine takes.
 _LEFT_OUT = (
-    *("precision", "target", "instances", "force"),
+    *("precision", "target", "force"),
     *(
         "accelerator",
         "gpus",
@@ -50,6 +53,11 @@ def compare(
         Path | None,
         typer.Option(help="Also write the comparison here, as HTML.", show_default=False),
     ] = None,
+    force: Annotated[
+        bool,
+        option("force", help="Compare although the accuracy of PyTorch itself is refused."),
+    ] = False,
+    dry_run_only: plan.DryRunOption = False,
     as_json: JsonOption = False,
     **options: Any,
 ) -> None:
@@ -59,8 +67,12 @@ def compare(
     What cannot run here, and what the gate refuses, are rows with their reason. Exits with 3 where
     no row passes the gate.
     """
-    request = Request(**options)
+    request = Request(**options, force=force)
     _check(request, deploy)
+    if dry_run_only:
+        whole = replace(request, target=AUTO, precision=AUTO)
+        plan.show(dry_run(whole, deploys=deploy is not None), as_json=as_json)
+        return
     with refusals.shown(as_json=as_json), screen.progress() as shown:
         found = pipeline.compare(request, shown, deploy_best=deploy is not None)
     if report is not None:
@@ -70,6 +82,8 @@ def compare(
     else:
         title = page.title(found.prepared.request.model_name, found.prepared.validation_set)
         console.out.print(tables.comparison_table(title, found.comparison))
+        for line in found.comparison.left_out:
+            console.out.print(line, soft_wrap=True)
     for warning in found.warnings:
         console.warn(warning)
     if not found.comparison.passed:

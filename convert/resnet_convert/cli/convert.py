@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from resnet_convert import deployment, pipeline
-from resnet_convert.cli import refusals, screen
+from resnet_convert.cli import plan, refusals, screen
 from resnet_convert.cli.build_plan import build_plan
 from resnet_convert.cli.compare import compare
 from resnet_convert.cli.ensemble import ensemble, ten_crop
@@ -60,13 +60,7 @@ def _version(asked: bool) -> None:
 @takes_options()
 def command(
     context: typer.Context,
-    dry_run_only: Annotated[
-        bool,
-        typer.Option(
-            "--dry-run",
-            help="Check all that needs no computation, and print the plan; write nothing.",
-        ),
-    ] = False,
+    dry_run_only: plan.DryRunOption = False,
     report: Annotated[
         Path | None,
         typer.Option(help="Also write the HTML report here.", show_default=False),
@@ -86,7 +80,7 @@ def command(
         return
     request = Request(**{**options, "batch": tuple(options["batch"] or ())})
     if dry_run_only:
-        _dry_run(request, as_json=as_json)
+        plan.show(dry_run(request), as_json=as_json)
         return
     try:
         with screen.progress() as shown:
@@ -112,18 +106,6 @@ def command(
             f"is deployed: {conversion.missing.what}",
             remedy=f"On the GPU host: {conversion.build_command} (--prepare-only expects that)",
         )
-
-
-def _dry_run(request: Request, *, as_json: bool) -> None:
-    found = dry_run(request)
-    if as_json:
-        typer.echo(json.dumps([step.to_json() for step in found.steps], indent=2))
-    else:
-        console.out.print(screen.plan_table(found.request, found.steps))
-    for notice in found.notices:
-        console.warn(notice)
-    if found.problem is not None:
-        raise found.problem
 
 
 def _write_report(

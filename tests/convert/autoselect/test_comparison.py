@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from resnet_convert.autoselect.comparison import Comparison, Row, rank, reasons
+from resnet_convert.autoselect.comparison import Comparison, Row, left_out, rank, reasons
 from resnet_convert.autoselect.entrants import Entrant, EntrantResult
 from resnet_convert.request import Request
 from resnet_serve.parity.latency import Latency, Ratio
@@ -48,20 +48,28 @@ def compared(aim: str = "latency") -> Comparison:
 def test_every_runtime_in_every_precision_has_an_entry() -> None:
     found = reasons(REQUEST, 2)
     pairs = [(each.target, each.precision) for each in found]
-    assert pairs == [(target, kind) for target in TARGETS for kind in PRECISIONS]
+    on_cpu = [name for name, row in TARGETS.items() if not row.gpu]
+    assert pairs == [(target, kind) for target in on_cpu for kind in PRECISIONS]
+
+
+def test_instances_share_the_cores() -> None:
+    found = reasons(replace(REQUEST, instances=2), 5)
+    assert {(each.instances, each.threads) for each in found} == {(2, 2)}
 
 
 def test_what_cannot_run_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     found = {(each.target, each.precision): why for each, why in reasons(REQUEST, 2).items()}
     assert found["onnxruntime", "int8"] is None
     assert found["onnxruntime", "bf16"] == "ONNX Runtime has no bf16"
-    assert found["tensorrt", "fp16"]
     without = reasons(replace(REQUEST, calibration=None), 2)
     assert "--calibration" in str(without[Entrant("onnxruntime", "int8", 1, 2)])
     monkeypatch.setattr(Target, "installed", property(lambda row: row.name == "tensorrt"))
     found = {(each.target, each.precision): why for each, why in reasons(REQUEST, 2).items()}
     assert "not installed" in str(found["openvino", "fp32"])
-    assert "--target tensorrt --precision fp16" in str(found["tensorrt", "fp16"])
+    assert "--target tensorrt" in left_out()[0]
+    monkeypatch.setattr(Target, "installed", property(lambda row: not row.gpu))
+    assert len(left_out()) == sum(row.gpu for row in TARGETS.values())
+    assert "TensorRT is not compared: it is not installed here" in left_out()
 
 
 def test_the_rows_keep_their_order_and_their_best_split() -> None:

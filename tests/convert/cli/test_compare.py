@@ -56,7 +56,8 @@ def test_all_rows_one_page_and_the_best_deployed(
     found = json.loads(done.stdout)
 
     rows = {(row["target"], row["precision"]): row for row in found["rows"]}
-    assert set(rows) == {(target, kind) for target in TARGETS for kind in PRECISIONS}
+    on_cpu = [name for name, row in TARGETS.items() if not row.gpu]
+    assert set(rows) == {(target, kind) for target in on_cpu for kind in PRECISIONS}
     assert all(row["passed"] or row["reason"] for row in rows.values())
     for target in ("onnxruntime", "openvino"):
         for kind in ("fp32", "fp16", "int8"):
@@ -79,7 +80,9 @@ def test_all_rows_one_page_and_the_best_deployed(
     text = Path(tmp_path, "page.html").read_text(encoding="utf-8")
     for row in rows.values():
         assert TARGETS[row["target"]].title in text
-    assert "TensorRT is not installed here" in text or TARGETS["tensorrt"].installed
+    assert any(line.startswith("TensorRT is not compared") for line in found["left_out"])
+    for line in found["left_out"]:
+        assert line in text
     assert not re.search(r"(src|href)=\"(?!data:|#)", text)
 
 
@@ -103,10 +106,46 @@ def test_where_no_row_passes_the_table_is_shown_and_nothing_deployed(
         (("--repository", "elsewhere"), "--deploy best"),
         (("--optimize", "fun"), "latency or throughput"),
         (("--precision", "int8"), "No such option"),
-        (("--force",), "No such option"),
+        (("--instances", "1000"), "instances do not fit"),
     ],
 )
 def test_what_makes_no_sense(call: Call, words: tuple[str, ...], said: str) -> None:
     code, _, err = call("compare", *WORDS, *words)
     assert code == 2
     assert said in err
+
+
+@pytest.mark.usefixtures("moment")
+def test_a_dry_run_shows_the_plan_and_ends_as_the_comparison_would(
+    call: Call, tmp_path: Path
+) -> None:
+    (tmp_path / "file").write_text("")
+    stages = {}
+    for words in ((), ("--deploy", "best")):
+        code, out, err = call("compare", *WORDS, *words, "--dry-run", "--json")
+        assert code == 0, err
+        stages[words] = [step["stage"] for step in json.loads(out)]
+    assert stages[()] == stages["--deploy", "best"][:-1]
+    assert stages["--deploy", "best"][-1] == "deploy"
+    wrong = ("--deploy", "best", "--repository", "file")
+    ends = [call("compare", *WORDS, *wrong, *more) for more in (("--dry-run",), ())]
+    codes = [code for code, _, _ in ends]
+    errors = [err.splitlines()[-1] for _, _, err in ends]
+    assert codes[0] == codes[1] != 0
+    assert errors[0] == errors[1]
+    assert sorted(tmp_path.rglob("*")) == [tmp_path / "file"]
+
+
+@pytest.mark.usefixtures("moment")
+def test_a_reference_that_is_refused_is_compared_with_force(call: Call, tmp_path: Path) -> None:
+    wrong = {"resize": 32, "crop": [32, 32], "resize_mode": "exact"}
+    wrong |= {"mean": [0.0] * 3, "std": [1 / 255] * 3}
+    (tmp_path / "wrong.json").write_text(json.dumps(wrong))
+    words = ("compare", "--arch", "resnet20", "--weights", "digits", "--validation", "digits")
+    words += ("--validation-images", "100", "--preprocessing", "wrong.json")
+    code, _, err = call(*words)
+    assert code == 3
+    assert "--force" in err
+    code, out, err = call(*words, "--force", "--json")
+    assert code == 0, err
+    assert any(row["passed"] for row in json.loads(out)["rows"])

@@ -1,0 +1,32 @@
+"""`--dry-run` on the screen: the plan of a conversion or a comparison, and how it would end."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from resnet_convert.cli import screen
+from resnet_convert.dry_run import DryRun
+from resnet_serve import console
+
+DryRunOption = Annotated[
+    bool,
+    typer.Option(
+        "--dry-run",
+        help="Check all that needs no computation, and print the plan; write nothing.",
+    ),
+]
+
+
+def show(found: DryRun, *, as_json: bool) -> None:
+    """Print the plan and its notices; raises the error that was found, if any."""
+    if as_json:
+        typer.echo(json.dumps([step.to_json() for step in found.steps], indent=2))
+    else:
+        console.out.print(screen.plan_table(found.request, found.steps))
+    for notice in found.notices:
+        console.warn(notice)
+    if found.problem is not None:
+        raise found.problem
