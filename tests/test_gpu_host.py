@@ -8,6 +8,8 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from gpu_report import PARTS, GpuReport
@@ -105,14 +107,12 @@ def test_the_files_of_a_run_have_its_hardware_date_rows_and_numbers(tmp_path: Pa
     assert list(rows) == [needs.title for needs in PARTS.values()]
 
 
-def test_nothing_is_started_after_its_time(
-    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_nothing_is_started_after_its_time(request: pytest.FixtureRequest) -> None:
     GpuReport(0, None).pytest_runtest_setup(request.node)  # not one of its tests
-    monkeypatch.setattr(request.node, "_nodeid", "tests/gpu/test_pytorch_on_a_gpu.py::test_one")
-    GpuReport(5, None).pytest_runtest_setup(request.node)
+    one: Any = SimpleNamespace(nodeid="tests/gpu/test_pytorch_on_a_gpu.py::test_one")
+    GpuReport(5, None).pytest_runtest_setup(one)
     with pytest.raises(pytest.skip.Exception, match="0 minutes were over"):
-        GpuReport(0, None).pytest_runtest_setup(request.node)
+        GpuReport(0, None).pytest_runtest_setup(one)
 
 
 def test_the_time_of_a_gpu_host_ends_no_other_test() -> None:
