@@ -119,7 +119,7 @@ def test_every_command_for_a_gpu_host_can_be_typed(document: Path, line: str) ->
     if line in onnxruntime_cuda.INSTALL.split(" && "):  # what the errors and the doctor say too
         return
     if program == "pip":
-        extras = re.search(r"\.\[([\w,]+)\]", line)
+        extras = re.search(r"\.\[([\w,-]+)\]", line)
         project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
         assert extras is not None
         assert set(extras[1].split(",")) <= set(project["optional-dependencies"])
