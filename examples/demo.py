@@ -15,15 +15,16 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import rtx_engine
 from rich.console import Console
 from rich.panel import Panel
 from rich.rule import Rule
 from rich.table import Table
+from speed_table import Row, speed_table
 
 from resnet_serve import Server, host, weights
 from resnet_serve.architectures import find
@@ -48,17 +49,6 @@ MODULES = {
 console = Console(highlight=False)
 
 
-@dataclass(frozen=True)
-class Row:
-    """One line of the final comparison."""
-
-    where: str
-    precision: str
-    latency_ms: float
-    images_per_s: float | None
-    speedup: str = ""
-
-
 def program(name: str) -> str:
     """One of our commands as a user types it from here."""
     path = Path(sys.executable).parent / name
@@ -71,11 +61,12 @@ def title(letter: str, text: str) -> None:
     console.print(Rule(f"[bold]{letter}. {text}", align="left"))
 
 
-def command(line: str) -> None:
+def command(line: str, environment: Mapping[str, str] | None = None) -> None:
     """Print and run one of our commands in this environment."""
     console.print(f"[bold cyan]$ {line}")
     name, *arguments = shlex.split(line)
-    subprocess.run([sys.executable, "-m", MODULES[name], *arguments], check=True)
+    words = [sys.executable, "-m", MODULES[name], *arguments]
+    subprocess.run(words, check=True, env=environment)
 
 
 @contextlib.contextmanager
@@ -206,28 +197,6 @@ def resnet50() -> list[Row]:
     return rows
 
 
-def speed_table(rows: list[Row]) -> Table:
-    """The rows as a table; ratios are of what took turns in the same rounds."""
-    table = Table(
-        "ResNet-50, 224 px (untrained)",
-        "precision",
-        "ms per image, alone",
-        "images/s, best",
-        "PyTorch's speed",
-        title="Measured in this run, on this machine",
-        title_justify="left",
-    )
-    for row in rows:
-        table.add_row(
-            row.where,
-            row.precision,
-            f"{row.latency_ms:.1f}",
-            "not stated" if row.images_per_s is None else f"{row.images_per_s:.1f}",
-            row.speedup,
-        )
-    return table
-
-
 def summary(rows: list[Row], seconds: float) -> None:
     """Print what this run has measured, and the next command."""
     if rows:
@@ -288,7 +257,9 @@ def main() -> None:
     if not digits_only:
         title("f", "ResNet-50: PyTorch, ONNX Runtime and Triton side by side")
         rows = resnet50()
-    title("g", "Summary")
+    title("g", "An engine for RTX GPUs, built on this machine")
+    rtx_engine.build(command, console.print, OUTPUT / "rtx_repository")
+    title("h", "Summary")
     summary(rows, time.perf_counter() - started)
 
 

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import rtx
 
 ROOT = Path(__file__).parent.parent
 
@@ -19,7 +20,11 @@ def test_the_demo_does_the_main_job(tmp_path: Path) -> None:
     done = subprocess.run(
         [sys.executable, str(ROOT / "examples" / "demo.py"), "--digits-only"],
         cwd=tmp_path,
-        env={**os.environ, "COLUMNS": "120", "PYTHONPATH": os.pathsep.join(sys.path)},
+        env={
+            **os.environ,
+            "COLUMNS": "120",
+            "PYTHONPATH": os.pathsep.join([*sys.path, str(rtx.wheels())]),
+        },
         capture_output=True,
         text=True,
         timeout=840,
@@ -42,5 +47,7 @@ def test_the_demo_does_the_main_job(tmp_path: Path) -> None:
         answer = done.stdout.partition(line)[2].lstrip().replace("/", "-")
         right += answer.startswith(Path(line).parent.name)
     assert right >= 3, clothes
+    assert (output / "rtx_repository" / "digits_rtx" / "1" / "model.rtx").is_file()
+    assert "It has not run" in done.stdout
     assert "everything that was started is stopped" in done.stdout
     assert "resnet-serve up --repository demo_output/model_repository" in done.stdout
