@@ -1,4 +1,4 @@
-"""The demo's engine for RTX GPUs, by TensorRT for RTX: downloaded once, where the platform has it."""
+"""The demo's engine for RTX GPUs: TensorRT for RTX is downloaded once, and builds it here."""
 
 from __future__ import annotations
 
