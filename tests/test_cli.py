@@ -194,12 +194,12 @@ def test_a_plan_that_is_not_built_is_said_before_the_server_starts(
 def test_up_says_which_member_was_converted_again(repository: Path, tmp_path: Path) -> None:
     place = tmp_path / "models"
     shutil.copytree(repository, place)
-    compose.ten_crop("digits", scales=(36,), repository=place, command="resnet-convert ten-crop …")
+    compose.ten_crop("digits", scales=(36,), repository=place)
     shutil.copytree(place / "digits" / "1", place / "digits" / "2")
     done = serve(tmp_path, "up", "--port", "0", "--repository", place)
     assert done.returncode == 4
     assert done.stderr.count("\n") == 1
     assert (
         "digits_tencrop version 1: it was proved with digits version 1, which is at version 2. "
-        "Compose it again with the present versions: resnet-convert ten-crop …"
+        "Compose it again with the present versions: resnet-convert ten-crop digits --scales 36 "
     ) in done.stderr

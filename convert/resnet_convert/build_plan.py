@@ -113,8 +113,12 @@ class Prepared:
             or not isinstance(found, ConvertedPassport)
         ):
             raise UsageError(
-                f"{version} was converted for {found.target}, which has no plan to build",
-                remedy="Convert it with --target tensorrt.",
+                f"{version} was converted for {found.target}, which build-plan does not build",
+                remedy=(
+                    "Convert it again without --prepare-only, with --for its GPUs: that builds it."
+                    if found.target == "tensorrt-rtx"
+                    else "Convert it with --target tensorrt."
+                ),
             )
         model = version / MODEL_FILE
         if not model.is_file():

@@ -81,9 +81,9 @@ class Ratio:
         """Why the median is no number to state; None where it is one."""
         if self.pressed is not None and self.pressed > PRESSED:
             waited = f"tasks waited for a CPU {100 * self.pressed:.0f} % of the time"
-            return f"host busy ({waited}, interval {self.low:.1f}–{self.high:.1f}×)"
+            return f"host busy ({waited})"
         if not self.high <= WIDE * self.low:
-            return f"host busy (interval {self.low:.1f}–{self.high:.1f}×)"
+            return "host busy (the rounds differ too much)"
         return None
 
     @property
