@@ -69,10 +69,12 @@ class _Listeners:
         self._logs: WeakSet[Log] = WeakSet()
 
     def add(self, log: Log) -> None:
+        """One more log, for as long as something else refers to it."""
         with self._lock:
             self._logs.add(log)
 
     def now(self) -> list[Log]:
+        """The logs that exist at this moment."""
         with self._lock:
             return list(self._logs)
 

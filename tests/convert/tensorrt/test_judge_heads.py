@@ -7,24 +7,20 @@ from __future__ import annotations
 
 import re
 
-import numpy as np
 import onnx_ir as ir
 import pytest
 import rtx
 import torch
 from thin import thin
+from typed_graphs import give_precision
 
 from resnet_convert.ensembles.average import average
 from resnet_convert.graph.fold import fold
-from resnet_convert.graph.half import halve
 from resnet_convert.graph.model_file import serialize
-from resnet_convert.graph.opset import FOR_BF16, raise_opset
 from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.graph.trace import trace
 from resnet_convert.lint.rules import check
 from resnet_convert.lint.tensorrt import RULES
-from resnet_convert.quantization import s8s8
-from resnet_convert.quantization.ranges import Range
 from resnet_convert.tensorrt.verdict import Question
 from resnet_serve.activation import SOFTMAX, Activation, Kind
 from resnet_serve.architectures import build, find, with_head
@@ -39,16 +35,7 @@ OUTPUT = re.compile(r"Name: (\S+), IOMode: Output, DataType: (\w+), Dimensions: 
 def typed(folded: ir.Model, precision: str) -> ir.Model:
     """The graph as `--target tensorrt` types it, with ranges that are random."""
     model = ir.from_proto(ir.to_proto(folded))
-    if precision in ("int8", "fp8"):
-        random = np.random.default_rng(0)
-        names = s8s8.activations(model)
-        ranges = {name: Range(*sorted(random.normal(0, 3, 2))) for name in names}
-        s8s8.quantize(model, ranges, precision)
-        halve(model)
-    elif precision != "fp32":
-        halve(model, precision)
-    if precision == "bf16":
-        raise_opset(model, *FOR_BF16)
+    give_precision(model, precision)
     return model
 
 

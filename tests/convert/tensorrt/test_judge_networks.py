@@ -8,22 +8,18 @@ from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
 import onnx_ir as ir
 import pytest
 import rtx
 import torch
 from thin import shallowest
 from thin_traces import thin_trace
+from typed_graphs import give_precision
 
 from resnet_convert.graph.fold import fold
-from resnet_convert.graph.half import halve
 from resnet_convert.graph.model_file import serialize
-from resnet_convert.graph.opset import FOR_BF16, raise_opset
 from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.graph.trace import trace
-from resnet_convert.quantization import s8s8
-from resnet_convert.quantization.ranges import Range
 from resnet_convert.tensorrt.inspection import Inspection, inspect, requested_precisions
 from resnet_convert.tensorrt.verdict import Question, Verdict
 from resnet_serve.architectures import Architecture, build, find
@@ -45,16 +41,7 @@ def typed(traced: ir.Model, side: int, precision: str) -> ir.Model:
     model = ir.from_proto(ir.to_proto(traced))
     fold(model)
     take_pixels(model, Preprocessing(resize=side, crop=(side, side)))
-    if precision in ("int8", "fp8"):
-        random = np.random.default_rng(0)
-        names = s8s8.activations(model)
-        ranges = {name: Range(*sorted(random.normal(0, 3, 2))) for name in names}
-        s8s8.quantize(model, ranges, precision)
-        halve(model)
-    elif precision != "fp32":
-        halve(model, precision)
-    if precision == "bf16":
-        raise_opset(model, *FOR_BF16)
+    give_precision(model, precision)
     return model
 
 
