@@ -204,7 +204,15 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/convert/ensembles/test_compose.py",
         "needs deployed ensembles, which only the converter makes",
     ),
-    "resnet_serve/listing.py": ("tests/test_cli.py", "the output of resnet-serve list"),
+    "resnet_serve/cli/__main__.py": (
+        "tests/cli/test_application.py",
+        "the tests start it as a program",
+    ),
+    "resnet_serve/cli/host.py": ("tests/cli/test_application.py", "prints what others find"),
+    "resnet_serve/cli/load.py": ("tests/cli/test_application.py", "prints what others measure"),
+    "resnet_serve/cli/screen.py": ("tests/cli/test_serving.py", "what the commands print"),
+    "resnet_serve/cli/verification.py": ("tests/test_verify.py", "the command on real folders"),
+    "resnet_serve/listing.py": ("tests/cli/test_repository.py", "the output of resnet-serve list"),
     "resnet_serve/passport/contents.py": (
         "tests/passport/test_document.py",
         "dataclasses, tested by reading and writing the document",

@@ -1,0 +1,80 @@
+"""Commands that load a server: loadtest."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnet_serve import console
+from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
+from resnet_serve.loadtest import results
+from resnet_serve.loadtest import run as loadtest
+from resnet_serve.loadtest.perf_analyzer import Level
+from resnet_serve.triton.server import running
+
+
+def load_test(
+    model: Annotated[str, typer.Argument(help="The model's name, or NAME_image to send images.")],
+    concurrency: Annotated[
+        str, typer.Option(help="Requests in flight: start:end[:step] or a list 1,2,4.")
+    ] = "1:8",
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help="gRPC address. Default: the detached server on --repository, else port 8001.",
+            show_default=False,
+        ),
+    ] = None,
+    repository: RepositoryOption = DEFAULT_REPOSITORY,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per request.")] = 1,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds per concurrency, about.")] = 6,
+    image: Annotated[
+        Path | None,
+        typer.Option(help="An image or a folder of images to send.", show_default=False),
+    ] = None,
+    output: Annotated[Path, typer.Option(help="The folder for CSV, JSON and plot.")] = Path(
+        "loadtest"
+    ),
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
+) -> None:
+    """Load a served model with perf_analyzer: table, CSV and a latency–throughput plot."""
+    served = running(repository) if url is None else None
+    address = url or (served.grpc if served is not None else loadtest.DEFAULT_URL)
+    with console.bars() as bars:
+        task = bars.add_task("perf_analyzer", total=None)
+
+        def started(level: int, seconds: float) -> None:
+            bars.update(task, description=f"concurrency {level} ({seconds:.0f} s)")
+
+        def ended(level: Level) -> None:
+            bars.update(
+                task,
+                description=f"concurrency {level.concurrency}: {level.throughput_per_s:.1f}/s",
+            )
+
+        test = loadtest.run(
+            model,
+            url=address,
+            concurrency=concurrency,
+            images=image,
+            batch_size=batch_size,
+            seconds=seconds,
+            downloading=lambda done, total: bars.update(
+                task, description="downloading perf_analyzer", completed=done, total=total or None
+            ),
+            started=started,
+            ended=ended,
+        )
+    written = results.write(test, output)
+    if as_json:
+        typer.echo(json.dumps(test.to_json(), indent=2))
+        return
+    console.out.print(results.table(test))
+    for note in (*test.notes, *([written.note] if written.note else [])):
+        console.warn(note)
+    for path in (written.csv, written.json, written.plot):
+        if path is not None:
+            console.out.print(f"wrote {path}", soft_wrap=True)

@@ -1,0 +1,30 @@
+"""Commands on what the repository holds: list."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from resnet_serve import console, listing
+from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
+from resnet_serve.triton.repository import Repository
+from resnet_serve.triton.server import running
+
+
+def list_models(
+    repository: RepositoryOption = DEFAULT_REPOSITORY,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the rows as JSON.")] = False,
+) -> None:
+    """Models, versions, precision, parity numbers and age."""
+    opened = Repository(repository)
+    opened.recover()
+    found = opened.deployed()
+    if as_json:
+        typer.echo(json.dumps(listing.rows(found), indent=2))
+        return
+    console.out.print(listing.table(found))
+    served = running(repository)
+    if served is not None:
+        console.out.print(f"Served at {served.grpc} (gRPC).")

@@ -1,0 +1,37 @@
+"""What the commands share: the option of the repository, progress, the addresses of a server."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnet_serve import console
+from resnet_serve.triton.server import Progress as ServerProgress
+from resnet_serve.triton.server import Running, Server
+
+RepositoryOption = Annotated[Path, typer.Option(help="The Triton model repository.")]
+DEFAULT_REPOSITORY = Path("model_repository")
+
+
+@contextmanager
+def waiting(text: str) -> Iterator[ServerProgress]:
+    """Progress while a server starts: `text`, the model that was loaded last, and how many."""
+    with console.bars() as bars:
+        task = bars.add_task(text, total=None)
+
+        def show(_elapsed_s: float, loaded: tuple[str, ...], count: int) -> None:
+            last = f": {loaded[-1]}" if loaded else ""
+            bars.update(task, description=f"{text}{last}", completed=len(loaded), total=count)
+
+        yield show
+
+
+def endpoints(server: Server | Running) -> None:
+    """Print the addresses of a server, one a line."""
+    console.out.print(f"gRPC    {server.grpc}")
+    console.out.print(f"HTTP    http://{server.http}")
+    console.out.print(f"Metrics http://{server.metrics}/metrics")

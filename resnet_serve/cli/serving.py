@@ -1,0 +1,97 @@
+"""Commands that start and stop a server: up, down."""
+
+from __future__ import annotations
+
+import signal
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from resnet_serve import composed, console, listing
+from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption, endpoints, waiting
+from resnet_serve.errors import HostError
+from resnet_serve.triton.repository import Repository
+from resnet_serve.triton.server import Server, stop_detached
+
+
+def up(
+    repository: RepositoryOption = DEFAULT_REPOSITORY,
+    port: Annotated[
+        int, typer.Option(help="HTTP port; gRPC and metrics take the next two. 0: any free ones.")
+    ] = 8000,
+    address: Annotated[
+        str, typer.Option(help="The address to listen at; loopback by default.")
+    ] = "127.0.0.1",
+    detach: Annotated[
+        bool,
+        typer.Option("--detach", help="Return when ready; `resnet-serve down` stops it."),
+    ] = False,
+    timeout_s: Annotated[
+        float, typer.Option("--timeout", help="Seconds to wait for all models to be ready.")
+    ] = 120,
+    log: Annotated[
+        Path | None, typer.Option(help="The file of the server's own log.", show_default=False)
+    ] = None,
+) -> None:
+    """Serve the repository with Triton until Ctrl-C, or in the background with --detach."""
+    opened = Repository(repository)
+    opened.recover()
+    _require_loadable(opened)
+    if address not in ("127.0.0.1", "::1", "localhost"):
+        console.warn(
+            f"listening on {address}: without TLS or authentication, and the wheel's Triton 2.51 "
+            "predates security fixes of 2025; use NVIDIA's current container beyond this host"
+        )
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with waiting("starting Triton") as show:
+        server = Server(
+            repository, port=port, address=address, timeout_s=timeout_s, log=log, progress=show
+        )
+        server.start(detach=detach)
+    try:
+        endpoints(server)
+        if detach:
+            console.out.print(f"Log     {server.log}", soft_wrap=True)
+            console.out.print(f"Stop it with: resnet-serve down --repository {repository}")
+            return
+        console.out.print("Ctrl-C stops it.")
+        server.wait()
+    except KeyboardInterrupt:
+        console.out.print("stopping")
+    finally:
+        if not detach:
+            server.stop()
+    console.out.print("stopped")
+
+
+def _require_loadable(repository: Repository) -> None:
+    """Raise `HostError` for models that Triton could not load, before it starts.
+
+    Their plan is still to be built, or members of a composed model have newer versions.
+    """
+    if not repository.path.is_dir():
+        return
+    found = repository.deployed()
+    unbuilt = listing.unbuilt(found)
+    if unbuilt:
+        more = f" (and of {len(unbuilt) - 1} more models)" if len(unbuilt) > 1 else ""
+        raise HostError(
+            f"the plan of {unbuilt[0].name} version {unbuilt[0].version} is not built{more}",
+            where=repository.path,
+            remedy=f"On the GPU host: resnet-convert build-plan {unbuilt[0].path}",
+        )
+    for wrong in composed.outdated(found):
+        raise HostError(
+            wrong.reason,
+            where=f"{wrong.deployed.name} version {wrong.deployed.version}",
+            remedy=f"Compose it again with the present versions: {wrong.command}",
+        )
+
+
+def down(repository: RepositoryOption = DEFAULT_REPOSITORY) -> None:
+    """Stop the server that `up --detach` started on the repository."""
+    if stop_detached(repository):
+        console.out.print("stopped")
+    else:
+        console.out.print(f"no detached server runs on {repository}")

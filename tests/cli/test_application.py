@@ -1,0 +1,46 @@
+"""Every command explains itself, and says in one line what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from serve_command import serve
+
+
+def test_the_schema_of_a_preprocessing_is_the_published_one(tmp_path: Path) -> None:
+    done = serve(tmp_path, "schema", "preprocessing")
+    published = Path(__file__).parents[2] / "docs" / "preprocessing.schema.json"
+    assert (done.returncode, done.stdout) == (0, published.read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "fragment"),
+    [
+        (("up", "--repository", "nowhere"), 2, "no such model repository"),
+        (("list", "--repository", "nowhere"), 5, "no model repository"),
+        (("verify",), 2, "Use --host"),
+        (("verify", "--host", "--repository", "nowhere"), 5, "no model repository"),
+        (("schema", "postprocessing"), 2, "no schema of 'postprocessing'"),
+        (("loadtest", "x", "--url", "127.0.0.1:9"), 4, "127.0.0.1:9"),
+        (("loadtest", "x", "--concurrency", "4:1"), 2, "4:1"),
+    ],
+)
+def test_refusals_are_one_line(
+    tmp_path: Path, words: tuple[str, ...], code: int, fragment: str
+) -> None:
+    done = serve(tmp_path, *words)
+    assert done.returncode == code, done.stderr
+    problems = [line for line in done.stderr.splitlines() if line.startswith("error:")]
+    assert len(problems) == 1
+    assert fragment in problems[0]
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    "command", ["", "up", "down", "list", "verify", "loadtest", "doctor", "schema"]
+)
+def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
+    done = serve(tmp_path, *([command] if command else []), "--help")
+    assert done.returncode == 0
+    assert "--help" in done.stdout

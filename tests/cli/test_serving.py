@@ -1,0 +1,87 @@
+"""`resnet-serve up` and `down` as a user meets them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from patience import PATIENCE_S
+from serve_command import environment, serve
+
+from resnet_convert.ensembles import compose
+
+pytestmark = pytest.mark.triton
+
+
+@pytest.fixture
+def foreground(tmp_path: Path, repository: Path) -> Iterator[subprocess.Popen[str]]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "resnet_serve.cli", "up", "--port", "0", "--repository", repository],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        bufsize=1,
+    )
+    yield process
+    process.kill()
+    process.wait()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_up_serves_until_it_is_told_to_stop(
+    foreground: subprocess.Popen[str], number: signal.Signals
+) -> None:
+    assert foreground.stdout is not None
+    lines = [foreground.stdout.readline() for _ in range(4)]
+    assert [line.split()[0] for line in lines] == ["gRPC", "HTTP", "Metrics", "Ctrl-C"]
+    host, port = lines[0].split()[1].split(":")
+    socket.create_connection((host, int(port)), timeout=PATIENCE_S).close()
+    foreground.send_signal(number)
+    out, err = foreground.communicate(timeout=PATIENCE_S)
+    assert foreground.returncode == 0, err
+    assert "stopped" in out
+    with pytest.raises(OSError, match="refused"):
+        socket.create_connection((host, int(port)), timeout=PATIENCE_S)
+
+
+def test_detach_list_and_down(tmp_path: Path, repository: Path) -> None:
+    up = serve(tmp_path, "up", "--port", 0, "--detach", "--repository", repository)
+    assert up.returncode == 0, up.stderr
+    try:
+        listed = serve(tmp_path, "list", "--json", "--repository", repository)
+        rows = json.loads(listed.stdout)
+        assert [(row["model"], row["version"], row["precision"]) for row in rows] == [
+            ("digits", 1, "fp32")
+        ]
+        shown = serve(tmp_path, "list", "--repository", repository)
+        assert "digits" in shown.stdout
+        assert "Served at 127.0.0.1:" in shown.stdout
+    finally:
+        down = serve(tmp_path, "down", "--repository", repository)
+    assert (down.returncode, down.stdout.strip()) == (0, "stopped")
+    again = serve(tmp_path, "down", "--repository", repository)
+    assert again.returncode == 0
+    assert "no detached server" in again.stdout
+
+
+def test_up_says_which_member_was_converted_again(repository: Path, tmp_path: Path) -> None:
+    place = tmp_path / "models"
+    shutil.copytree(repository, place)
+    compose.ten_crop("digits", scales=(36,), repository=place)
+    shutil.copytree(place / "digits" / "1", place / "digits" / "2")
+    done = serve(tmp_path, "up", "--port", "0", "--repository", place)
+    assert done.returncode == 4
+    assert done.stderr.count("\n") == 1
+    assert (
+        "digits_tencrop version 1: it was proved with digits version 1, which is at version 2. "
+        "Compose it again with the present versions: resnet-convert ten-crop digits --scales 36 "
+    ) in done.stderr
