@@ -25,7 +25,8 @@ from PIL import Image
 from toy_repository import deploy_toy
 from tritonclient.utils import InferenceServerException
 
-from resnet_serve.triton import endpoints, installation
+from resnet_serve.triton import installation
+from resnet_serve.triton.supervision import endpoints
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "deploy" / "serve.sh"

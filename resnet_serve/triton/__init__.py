@@ -6,6 +6,7 @@
 | `config`, `composed_config`, `gpu_serving` | config.pbtxt of each kind of model |
 | `releases` | which TensorRT each Triton container ships |
 | `server` | start, wait for and stop one tritonserver |
-| `installation`, `process`, `supervisor`, `endpoints`, `server_log`, `detached` | its parts |
+| `installation` | which tritonserver this host has |
+| `supervision/` | the running server: process, supervisor, addresses, log |
 | `backends/` | Python-based Triton backends with the native ones' names |
 """

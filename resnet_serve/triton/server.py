@@ -21,11 +21,17 @@ from typing import IO, Self
 
 from resnet_serve.durable import explained
 from resnet_serve.errors import HostError, UsageError
-from resnet_serve.triton import server_log
-from resnet_serve.triton.detached import Process, Running, running, state_file, stop_detached
-from resnet_serve.triton.endpoints import Endpoints, claim_ports
 from resnet_serve.triton.installation import Installation, find
-from resnet_serve.triton.process import ServerProcess, plain
+from resnet_serve.triton.supervision import server_log
+from resnet_serve.triton.supervision.detached import (
+    Process,
+    Running,
+    running,
+    state_file,
+    stop_detached,
+)
+from resnet_serve.triton.supervision.endpoints import Endpoints, claim_ports
+from resnet_serve.triton.supervision.process import ServerProcess, plain
 
 __all__ = ["Running", "Server", "running", "stop_detached"]
 

@@ -23,8 +23,8 @@ from resnet_client import (
 )
 from resnet_client.discovery import only_classifier
 from resnet_serve.errors import HostError
-from resnet_serve.triton.endpoints import claim_ports
 from resnet_serve.triton.server import Server
+from resnet_serve.triton.supervision.endpoints import claim_ports
 
 pytestmark = pytest.mark.triton
 

@@ -285,15 +285,15 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/triton/backends/test_tensorrt_model.py",
         "with a scripted engine, for want of a GPU",
     ),
-    "resnet_serve/triton/detached.py": (
-        "tests/triton/test_server_endings.py",
+    "resnet_serve/triton/supervision/detached.py": (
+        "tests/triton/supervision/test_server_endings.py",
         "a detached server is tested by how it ends",
     ),
-    "resnet_serve/triton/endpoints.py": (
+    "resnet_serve/triton/supervision/endpoints.py": (
         "tests/triton/test_server.py",
         "what a running server listens on",
     ),
-    "resnet_serve/triton/process.py": (
+    "resnet_serve/triton/supervision/process.py": (
         "tests/triton/test_server.py",
         "the process of a running server",
     ),

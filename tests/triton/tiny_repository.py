@@ -179,4 +179,4 @@ def supervisors() -> set[int]:
     ours = os.getpid()
     children = Path(f"/proc/{ours}/task").glob("*/children")
     pids = {int(pid) for each in children for pid in each.read_text().split()}
-    return {pid for pid in pids if "triton.supervisor" in _command(pid) and _group(pid)}
+    return {pid for pid in pids if "supervision.supervisor" in _command(pid) and _group(pid)}

@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 from patience import PATIENCE_S, until
 
-from resnet_serve.triton.supervisor import DETACH, Orders
+from resnet_serve.triton.supervision.supervisor import DETACH, Orders
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 # Ignores SIGTERM, and has a child that does so too.
 STUBBORN = "trap '' TERM; sleep 60 & touch armed; wait; sleep 60"
 
@@ -30,7 +30,7 @@ def supervise(folder: Path, *command: str) -> tuple[subprocess.Popen[bytes], int
         shm_prefix="resnet-serve-test-none_",
     )
     process = subprocess.Popen(
-        [sys.executable, "-m", "resnet_serve.triton.supervisor"],
+        [sys.executable, "-m", "resnet_serve.triton.supervision.supervisor"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         cwd=ROOT,

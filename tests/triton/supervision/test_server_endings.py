@@ -18,12 +18,12 @@ from patience import PATIENCE_S, until
 from tiny_repository import IMAGE, Processes, fill, labels_of
 
 from resnet_serve.errors import UsageError
-from resnet_serve.triton import detached
 from resnet_serve.triton.server import Server, running, stop_detached
+from resnet_serve.triton.supervision import detached
 
 pytestmark = pytest.mark.triton
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import sys
 from resnet_serve.triton.server import Server
@@ -118,7 +118,7 @@ def ended(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ended]
 @pytest.mark.parametrize("way", WAYS_TO_END)
 def test_nothing_is_left(ended: dict[str, Ended], way: str) -> None:
     was = ended[way]
-    for program in ("triton.supervisor", "bin/tritonserver ", "triton_python_backend_stub "):
+    for program in ("supervision.supervisor", "bin/tritonserver ", "triton_python_backend_stub "):
         assert was.processes.named(program)
     assert was.regions
     number = WAYS_TO_END[way]

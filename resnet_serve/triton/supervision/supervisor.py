@@ -8,7 +8,7 @@ all its stubs, and its shared memory is removed. If the supervisor itself is kil
 sends SIGTERM to the server. The word `detach` in the pipe keeps the server running without its
 parent.
 
-    python -m resnet_serve.triton.supervisor    # prints one line: the server's process id
+    python -m resnet_serve.triton.supervision.supervisor    # prints the process id of the server
 """
 
 from __future__ import annotations

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from resnet_serve.triton import server_log
+from resnet_serve.triton.supervision import server_log
 
 START = (
     'W1121 00:07:59.643802 83 pinned_memory_manager.cc:273] "Unable to allocate pinned memory"\n'

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from resnet_serve import durable
 from resnet_serve.errors import HostError
-from resnet_serve.triton.endpoints import Endpoints
+from resnet_serve.triton.supervision.endpoints import Endpoints
 
 STOP_TIMEOUT_S = 10.0
 

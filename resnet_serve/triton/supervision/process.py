@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import IO
 
 from resnet_serve.errors import HostError
-from resnet_serve.triton.endpoints import Endpoints
 from resnet_serve.triton.installation import Installation, build_backends
-from resnet_serve.triton.supervisor import DETACH, EXIT_TIMEOUT_S, Orders
+from resnet_serve.triton.supervision.endpoints import Endpoints
+from resnet_serve.triton.supervision.supervisor import DETACH, EXIT_TIMEOUT_S, Orders
 
 _END_TIMEOUT_S = 10.0
 # Loading through a stub is mostly waiting for it, a second and more for every model.
@@ -42,7 +42,7 @@ class ServerProcess:
             backends = build_backends(installation, self._scratch / "backends")
             orders = _orders(installation, self.link, endpoints, backends)
             self._supervisor = subprocess.Popen(
-                [sys.executable, "-P", "-m", "resnet_serve.triton.supervisor"],
+                [sys.executable, "-P", "-m", "resnet_serve.triton.supervision.supervisor"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
