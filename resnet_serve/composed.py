@@ -19,8 +19,8 @@ from resnet_serve.passport import (
     Passport,
     read,
 )
-from resnet_serve.triton import versions
-from resnet_serve.triton.versions import Deployed
+from resnet_serve.triton.repository import versions
+from resnet_serve.triton.repository.versions import Deployed
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from rich.text import Text
 
 from resnet_serve.parity.verdict import Verdict
 from resnet_serve.passport import CheckpointFacts, ConvertedPassport, EngineState, Passport
-from resnet_serve.triton import versions
-from resnet_serve.triton.versions import Deployed
+from resnet_serve.triton.repository import versions
+from resnet_serve.triton.repository.versions import Deployed
 
 CLASSIFIER = "classifier"
 

@@ -26,7 +26,7 @@ from resnet_serve.host import Host
 from resnet_serve.passport import BuiltEngineFacts, EngineState, Passport
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import releases
-from resnet_serve.triton.versions import Deployed
+from resnet_serve.triton.repository.versions import Deployed
 
 HostVerdict = Literal["ok", "differs", "damaged", "unknown"]
 

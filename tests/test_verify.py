@@ -24,7 +24,7 @@ from resnet_serve.cuda.device import Gpu
 from resnet_serve.errors import HostError, InputFileError, UsageError
 from resnet_serve.passport import EngineState, MalformedFactsError, Passport
 from resnet_serve.triton.repository import ModelFiles, Repository
-from resnet_serve.triton.versions import Deployed
+from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.verify import HostVerdict, Machine
 
 PLAN, MODEL = b"stands for a plan", b"stands for a graph"

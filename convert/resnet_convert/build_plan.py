@@ -41,9 +41,9 @@ from resnet_serve.passport import (
 )
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.runtimes.profiles import covering
-from resnet_serve.triton import versions
 from resnet_serve.triton.config import LABELS_FILE
-from resnet_serve.triton.versions import MODEL_FILE
+from resnet_serve.triton.repository import versions
+from resnet_serve.triton.repository.versions import MODEL_FILE
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -22,7 +22,7 @@ from resnet_serve.parity.verdict import Verdict
 from resnet_serve.passport import EngineState, ProviderState
 from resnet_serve.runtimes import Target
 from resnet_serve.triton.config import Serving
-from resnet_serve.triton.versions import MODEL_FILE
+from resnet_serve.triton.repository.versions import MODEL_FILE
 from resnet_serve.weights import Weights
 
 

@@ -29,7 +29,7 @@ from resnet_serve.runtimes.onnxruntime_cuda import CudaProvider
 from resnet_serve.triton import config, releases
 from resnet_serve.triton.gpu_serving import Accelerator, CudaAccelerator, GpuServing
 from resnet_serve.triton.repository import ModelFiles, Repository
-from resnet_serve.triton.versions import MODEL_FILE, PREPROCESSING_FILE, REPORT_FILE
+from resnet_serve.triton.repository.versions import MODEL_FILE, PREPROCESSING_FILE, REPORT_FILE
 
 if TYPE_CHECKING:
     from resnet_convert.conversion import Conversion

@@ -2,7 +2,7 @@
 
 | file | role |
 |---|---|
-| `repository`, `versions` | deploy versions whole, list them with their passports |
+| `repository/` | deploy versions whole, list them with their passports |
 | `config`, `composed_config`, `gpu_serving` | config.pbtxt of each kind of model |
 | `releases` | which TensorRT each Triton container ships |
 | `server` | start, wait for and stop one tritonserver |

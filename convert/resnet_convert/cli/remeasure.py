@@ -18,7 +18,7 @@ from resnet_convert.request.loading import load_weights
 from resnet_convert.request.recorded import parse
 from resnet_serve import console, durable, passport, verify
 from resnet_serve.triton.repository import Repository
-from resnet_serve.triton.versions import REPORT_FILE, Deployed
+from resnet_serve.triton.repository.versions import REPORT_FILE, Deployed
 from resnet_serve.weights import Weights
 
 

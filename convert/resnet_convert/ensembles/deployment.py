@@ -36,7 +36,7 @@ from resnet_serve.triton.composed_config import (
 )
 from resnet_serve.triton.config import INPUT, NEWEST, OUTPUT, PIXELS, Serving, Step
 from resnet_serve.triton.repository import ModelFiles, Repository
-from resnet_serve.triton.versions import PREPROCESSING_FILE
+from resnet_serve.triton.repository.versions import PREPROCESSING_FILE
 
 
 @dataclass(frozen=True)

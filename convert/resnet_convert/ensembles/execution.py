@@ -23,7 +23,7 @@ from resnet_serve.runtimes import TARGETS, RunnableModel, open_on_cpu
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.runtimes import tensorrt as tensorrt_runtime
 from resnet_serve.runtimes.tensorrt_flavours import FLAVOURS
-from resnet_serve.triton.versions import MODEL_FILE
+from resnet_serve.triton.repository.versions import MODEL_FILE
 
 if TYPE_CHECKING:
     import onnx_ir as ir

@@ -21,10 +21,9 @@ from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.passport import BuiltEngineFacts, ConvertedPassport, MemberFacts
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import TARGETS
-from resnet_serve.triton import versions
 from resnet_serve.triton.config import LABELS_FILE
-from resnet_serve.triton.repository import Repository
-from resnet_serve.triton.versions import MODEL_FILE, Deployed
+from resnet_serve.triton.repository import Repository, versions
+from resnet_serve.triton.repository.versions import MODEL_FILE, Deployed
 from resnet_serve.weights import custom_modules
 
 if TYPE_CHECKING:

@@ -26,7 +26,7 @@ from resnet_serve.parity import latency
 from resnet_serve.parity.latency import Latency
 from resnet_serve.passport import ConvertedPassport, LatencyFacts, RemeasuredFacts, TimingFacts
 from resnet_serve.runtimes import open_on_cpu
-from resnet_serve.triton.versions import Deployed
+from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.weights import Weights
 
 

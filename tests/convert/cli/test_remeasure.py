@@ -15,7 +15,7 @@ from resnet_convert.report import plots
 from resnet_serve import passport
 from resnet_serve.parity.latency import Latency, Ratio
 from resnet_serve.passport import ConvertedPassport
-from resnet_serve.triton import repository
+from resnet_serve.triton.repository import staging
 
 pytestmark = pytest.mark.usefixtures("quick", "traced_once")
 Call = Callable[..., tuple[int, str, str]]
@@ -150,6 +150,6 @@ def test_passport_and_report_are_replaced_in_one_step(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(repository, "_swap", interrupted)
+        patch.setattr(staging, "_swap", interrupted)
         call("remeasure", "d")
     assert {path.name: path.read_bytes() for path in VERSION.iterdir()} == before

@@ -13,8 +13,7 @@ from deployments import deployment, stamp
 
 from resnet_serve import passport
 from resnet_serve.errors import InputFileError
-from resnet_serve.triton import versions
-from resnet_serve.triton.repository import Repository
+from resnet_serve.triton.repository import Repository, versions
 
 
 def test_the_versions_that_triton_sees(tmp_path: Path) -> None:

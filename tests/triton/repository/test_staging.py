@@ -17,8 +17,8 @@ from deployments import NAMES, beside, deployment, mark_of, stamp, tree
 
 from resnet_serve import durable
 from resnet_serve.errors import HostError
-from resnet_serve.triton import repository as module
 from resnet_serve.triton.repository import Repository
+from resnet_serve.triton.repository import staging as module
 
 
 class Killed(BaseException):
