@@ -5,9 +5,9 @@
         staging.commit(repository, place, {"net": {"4": DIRECTORY, "config.pbtxt": sha256}})
 
 Inside the repository Triton would try to load what is half built. A change can touch several
-models; kill -9 before the journal is written leaves the repository as it was, after it whoever
-comes next completes the swap. The journal says what each changed model then holds, so that a swap
-that was done is not undone.
+models: kill -9 before the journal is written leaves the repository as it was, after it the next
+command completes the swap. The journal says what each changed model then holds, so that a swap that
+was done is not undone.
 """
 
 from __future__ import annotations
