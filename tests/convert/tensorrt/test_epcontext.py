@@ -22,20 +22,27 @@ net (uint8[N, 4, 4, 3] image) => (float[N, 10] logits, float[N, 2] other) {
 PLAN = bytes(range(256)) * 20
 
 
-@pytest.fixture
-def wrapped() -> bytes:
-    engine = Engine(
-        PLAN, TENSORRT_RTX, "1.7.1.116", None, ("8.6", "12.0"), 1.0, "", None, False, ()
-    )
+def wrap(*targets: str) -> bytes:
+    engine = Engine(PLAN, TENSORRT_RTX, "1.7.1.116", None, targets, 1.0, "", None, False, ())
     source = onnx.parser.parse_model(MODEL).SerializeToString()
     return epcontext.wrap(engine, source, name="net")
+
+
+def attributes(wrapped: bytes) -> dict[str, object]:
+    (node,) = onnx.ModelProto.FromString(wrapped).graph.node
+    return {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+
+
+@pytest.fixture
+def wrapped() -> bytes:
+    return wrap("8.6", "12.0")
 
 
 def test_one_node_holds_the_plan(wrapped: bytes) -> None:
     model = onnx.ModelProto.FromString(wrapped)
     (node,) = model.graph.node
     assert (node.domain, node.op_type) == ("com.microsoft", "EPContext")
-    found = {each.name: onnx.helper.get_attribute_value(each) for each in node.attribute}
+    found = attributes(wrapped)
     assert found.pop("ep_cache_context") == PLAN
     assert found == {
         "main_context": 1,
@@ -43,9 +50,17 @@ def test_one_node_holds_the_plan(wrapped: bytes) -> None:
         "source": b"NvTensorRTRTXExecutionProvider",
         "partition_name": b"net",
         "ep_sdk_version": b"1.7.1.116",
-        "hardware_architecture": b"86,120",
         "onnx_model_filename": b"model.onnx",
     }
+
+
+@pytest.mark.parametrize(
+    ("targets", "written"), [(("8.9",), b"89"), (("12.0",), b"120"), (("8.9", "12.0"), None)]
+)
+def test_one_target_is_written_as_the_provider_compares_it(
+    targets: tuple[str, ...], written: bytes | None
+) -> None:
+    assert attributes(wrap(*targets)).get("hardware_architecture") == written
 
 
 def test_the_interface_is_that_of_the_network(wrapped: bytes) -> None:
