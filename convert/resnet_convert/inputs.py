@@ -6,6 +6,7 @@ from resnet_convert import validation
 from resnet_convert.request import Request, loading
 from resnet_convert.stage_log import Progress
 from resnet_serve.datasets import Images, open_images, survey
+from resnet_serve.datasets.file_limits import limited
 from resnet_serve.datasets.selection import spread
 from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.weights import Weights, activations
@@ -34,7 +35,9 @@ def open_sets(request: Request, loaded: Weights) -> tuple[Images | None, Images]
     Raises `InputFileError` for a folder that cannot be used, `UsageError` for labels that the
     classifier cannot decide about.
     """
+    limits = loaded.preprocessing.limits
     calibration = open_calibration(request)
+    calibration = None if calibration is None else limited(calibration, limits)
     if request.validation is None:
         return calibration, SyntheticImages(side=max(loaded.preprocessing.crop))
     # Of images that are only to be embedded, the folders need not be the network's classes.
@@ -43,7 +46,7 @@ def open_sets(request: Request, loaded: Weights) -> tuple[Images | None, Images]
         if request.classifies
         else open_images(request.validation, None, split=validation.SPLIT)
     )
-    return calibration, spread(given, request.validation_images)
+    return calibration, spread(limited(given, limits), request.validation_images)
 
 
 def open_calibration(request: Request) -> Images | None:

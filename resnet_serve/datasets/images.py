@@ -21,7 +21,8 @@ from resnet_serve.datasets import built_in, damaged
 from resnet_serve.datasets.class_labels.folders import indices as class_indices
 from resnet_serve.datasets.image_files import hidden, skipped_text, taken
 from resnet_serve.errors import InputFileError, UsageError
-from resnet_serve.preprocessing import SUFFIXES, ImageError, Preprocessing, decode
+from resnet_serve.preprocessing import SUFFIXES, ImageError, Limits, Preprocessing, decode
+from resnet_serve.preprocessing.limits import DEFAULTS
 
 
 class Images(Protocol):
@@ -77,13 +78,14 @@ class ImageFolder:
     """A folder of image files; one level of subfolders names the classes.
 
     `skipped` is everything else in it: other files, images next to the class folders, folders
-    inside them, and hidden files and folders.
+    inside them, and hidden files and folders. `limits` are what one file may cost to decode.
     """
 
     name: str
     files: tuple[Path, ...]
     indices: tuple[int, ...] | None
     skipped: tuple[Path, ...]
+    limits: Limits = DEFAULTS
 
     @classmethod
     def scan(cls, folder: Path, labels: Sequence[str] | None = None) -> ImageFolder:
@@ -143,7 +145,7 @@ class ImageFolder:
 
     def image(self, index: int) -> Image.Image:
         """Image `index` in RGB; raises `ImageError`."""
-        return decode(self.files[index])
+        return decode(self.files[index], self.limits)
 
     @property
     def labels(self) -> NDArray[np.int64] | None:

@@ -16,11 +16,13 @@ from pathlib import Path
 
 from resnet_serve.datasets.coverage import coverage_notice
 from resnet_serve.datasets.damaged import errors, together
+from resnet_serve.datasets.file_limits import limits_of
 from resnet_serve.datasets.image_files import skipped_text
 from resnet_serve.datasets.image_labels import LabelledImages
 from resnet_serve.datasets.images import ImageFolder, Images
 from resnet_serve.datasets.selection import Selection
-from resnet_serve.preprocessing import ImageError, orientation_in
+from resnet_serve.preprocessing import ImageError, Limits, orientation_in
+from resnet_serve.preprocessing.limits import DEFAULTS
 
 
 @dataclass(frozen=True)
@@ -42,13 +44,13 @@ def files_of(images: Images) -> tuple[Path, ...]:
     return images.files if isinstance(images, ImageFolder) else ()
 
 
-def survey(files: Sequence[Path]) -> Survey:
-    """Read every file, without decoding pixels."""
+def survey(files: Sequence[Path], limits: Limits = DEFAULTS) -> Survey:
+    """Read every file, without decoding pixels; a file beyond `limits` counts as damaged."""
     digests, turned, damaged = [], 0, []
     for path in files:
         try:
             data = path.read_bytes()
-            turned += orientation_in(data) != 1
+            turned += orientation_in(data, limits) != 1
         except OSError as error:
             damaged.append(ImageError(f"cannot read ({error.strerror})", where=path))
         except ImageError as error:
@@ -72,7 +74,7 @@ def notices(
     """
     given = {"calibration": calibration, "validation": validation}
     sets = {split: images for split, images in given.items() if images is not None}
-    found = {split: survey(files_of(images)) for split, images in sets.items()}
+    found = {split: survey(files_of(images), limits_of(images)) for split, images in sets.items()}
     if any(each.damaged for each in found.values()):
         raise together([each for images in sets.values() for each in _undecoded(images)])
     return tuple(_notices(sets, found, classes))

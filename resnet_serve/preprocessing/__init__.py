@@ -8,6 +8,7 @@ training, conversion and serving get the same pixels.
 
 `transform` is the value with its arithmetic, `rules` which values are allowed, `document` its JSON
 form, `geometry` and `unfiltered` resize and crop, `decoding`, `modes` and `signatures` read files.
+`limits` is what one image may cost; `structure` and `bounded_file` enforce it.
 """
 
 from resnet_serve.preprocessing.decoding import (
@@ -19,7 +20,7 @@ from resnet_serve.preprocessing.decoding import (
     upright,
 )
 from resnet_serve.preprocessing.geometry import crop_start
-from resnet_serve.preprocessing.limits import CHANNELS, MAX_PIXELS, ImageError, check_size
+from resnet_serve.preprocessing.limits import CHANNELS, MAX_PIXELS, ImageError, Limits, check_size
 from resnet_serve.preprocessing.modes import from_array, to_rgb
 from resnet_serve.preprocessing.transform import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
@@ -31,6 +32,7 @@ __all__ = [
     "MAX_PIXELS",
     "SUFFIXES",
     "ImageError",
+    "Limits",
     "Preprocessing",
     "check_size",
     "crop_start",

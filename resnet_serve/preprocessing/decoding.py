@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -10,8 +9,15 @@ from typing import TypeVar
 
 from PIL import Image, UnidentifiedImageError
 
-from resnet_serve.preprocessing import signatures
-from resnet_serve.preprocessing.limits import MAX_PIXELS, ImageError, check_size
+from resnet_serve.preprocessing import signatures, structure
+from resnet_serve.preprocessing.bounded_file import BoundedFile
+from resnet_serve.preprocessing.limits import (
+    DEFAULTS,
+    ImageError,
+    Limits,
+    check_file_size,
+    check_size,
+)
 from resnet_serve.preprocessing.modes import check_colours_of_16_bits, to_rgb
 
 # Listed here, because Pillow's own list includes decoders that start other programs (EPS).
@@ -39,32 +45,36 @@ _PNG = b"\x89PNG\r\n\x1a\n"
 _PNG_DEPTH = 24  # the place of the bit depth in a PNG
 
 
-def decode(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def decode(source: bytes | Path, limits: Limits = DEFAULTS) -> Image.Image:
     """Decode a file in one of `FORMATS` to an upright RGB image; of an animation, the first frame.
 
-    The size in the header is checked before any pixel is decoded. CMYK, palette, grayscale, 16-bit
-    and alpha images are converted to 8-bit RGB (alpha is dropped, `modes` has the range of more
-    than 8 bits); the EXIF orientation is applied, which `orientation_of` says afterwards. Raises
-    `ImageError`, and no other error, for bytes that cannot be decoded.
+    `limits` are checked before any pixel is decoded, and the time while they are. CMYK, palette,
+    grayscale, 16-bit and alpha images are converted to 8-bit RGB (alpha is dropped, `modes` has the
+    range of more than 8 bits); the EXIF orientation is applied, which `orientation_of` says
+    afterwards. Raises `ImageError`, and no other error, for bytes that cannot be decoded.
     """
-    return _explained(source, lambda data: _decoded(data, max_pixels))
+    return _explained(source, limits, lambda data: _decoded(data, limits))
 
 
-def orientation_in(source: bytes | Path, *, max_pixels: int = MAX_PIXELS) -> int:
+def orientation_in(source: bytes | Path, limits: Limits = DEFAULTS) -> int:
     """The EXIF orientation (1 to 8) that `decode` would apply to a file, from its metadata alone.
 
     Raises `ImageError` as `decode` does for what is seen without the pixels: not an image, another
     format, a damaged header, too large.
     """
-    return _explained(source, lambda data: _header(data, max_pixels))
+    return _explained(source, limits, lambda data: _header(data, limits))
 
 
-def _explained(source: bytes | Path, read: Callable[[bytes], ResultT]) -> ResultT:
+def _explained(source: bytes | Path, limits: Limits, read: Callable[[bytes], ResultT]) -> ResultT:
     name = "image" if isinstance(source, bytes) else str(source)
     try:
+        size_bytes = len(source) if isinstance(source, bytes) else source.stat().st_size
+        check_file_size(size_bytes, limits)
         data = source if isinstance(source, bytes) else source.read_bytes()
     except OSError as error:
         raise ImageError(f"cannot read ({error.strerror})", where=name) from error
+    except ImageError as error:
+        raise ImageError(error.what, where=name, remedy=error.remedy) from error
     if not data:
         raise ImageError("the image is empty (0 bytes)", where=name)
     try:
@@ -78,16 +88,25 @@ def _explained(source: bytes | Path, read: Callable[[bytes], ResultT]) -> Result
         raise ImageError(known.what, where=name, remedy=known.remedy) from error
     except ImageError as error:
         raise ImageError(error.what, where=name, remedy=error.remedy) from error
+    except (ValueError, MemoryError, OverflowError) as error:
+        unpacked = "MAX_TEXT" in str(error)
+        what = "its text or colour profile is larger than 1 MiB when unpacked"
+        raise ImageError(
+            what if unpacked else f"damaged image ({error or 'too large'})",
+            where=name,
+            remedy="Save it again without metadata." if unpacked else None,
+        ) from error
     except Exception as error:  # a decoder may raise anything for hostile bytes
         raise ImageError(f"damaged image ({error})", where=name) from error
 
 
-def upright(image: Image.Image, *, max_pixels: int = MAX_PIXELS) -> Image.Image:
+def upright(image: Image.Image, limits: Limits = DEFAULTS) -> Image.Image:
     """The picture that `decode` makes of the file of an opened image.
 
-    Raises `ImageError`, and what a decoder raises for a damaged file.
+    Of `limits`, the size of the picture is checked: the file was opened by the caller. Raises
+    `ImageError`, and what a decoder raises for a damaged file.
     """
-    check_size(image, max_pixels)
+    check_size(image, limits)
     image.load()
     return _turned(image, None)
 
@@ -100,9 +119,16 @@ def orientation_of(picture: Image.Image) -> int:
     return int(picture.info.get(_TURNED, 1))
 
 
-def _decoded(data: bytes, max_pixels: int) -> Image.Image:
-    image = Image.open(io.BytesIO(data), formats=FORMATS)
-    check_size(image, max_pixels)
+def _opened(data: bytes, limits: Limits) -> Image.Image:
+    structure.check_metadata(data)
+    image = Image.open(BoundedFile(data, limits), formats=FORMATS)
+    check_size(image, limits)
+    structure.check_pixels(image, data, limits)
+    return image
+
+
+def _decoded(data: bytes, limits: Limits) -> Image.Image:
+    image = _opened(data, limits)
     image.load()
     white = None
     if data.startswith(_PNG):
@@ -113,9 +139,8 @@ def _decoded(data: bytes, max_pixels: int) -> Image.Image:
     return _turned(image, white)
 
 
-def _header(data: bytes, max_pixels: int) -> int:
-    image = Image.open(io.BytesIO(data), formats=FORMATS)
-    check_size(image, max_pixels)
+def _header(data: bytes, limits: Limits) -> int:
+    image = _opened(data, limits)
     # Pillow decodes the pixels of a PNG to look for metadata behind them.
     if data.startswith(_PNG) and not any(each in data for each in _PNG_METADATA):
         return 1
@@ -123,6 +148,7 @@ def _header(data: bytes, max_pixels: int) -> int:
 
 
 def _orientation(image: Image.Image) -> int:
+    structure.check_exif(image)
     orientation = image.getexif().get(_EXIF_ORIENTATION, 1)
     return int(orientation) if orientation in _UPRIGHT else 1
 

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, Strict, ValidationError
 
 from resnet_serve.errors import InputFileError
+from resnet_serve.preprocessing.limits import DEFAULTS, Limits
 from resnet_serve.preprocessing.rules import BRIGHTEST, refused
 
 Whole = Annotated[int, Strict()]
@@ -24,6 +25,31 @@ Side = Annotated[int, Strict(), Field(gt=0)]
 Number = Annotated[float, Strict(), Field(allow_inf_nan=False)]
 Level = Annotated[int, Strict(), Field(ge=0, le=255)]
 _WHITE = 255
+
+
+class LimitsDocument(BaseModel):
+    """What one image file may cost before it is refused; a missing field is its default."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, title="Limits")
+
+    max_pixels: Side = Field(
+        DEFAULTS.max_pixels,
+        description="Width × height; at most 4 bytes of each are decoded.",
+    )
+    max_aspect_ratio: Annotated[Number, Field(ge=1)] = Field(
+        DEFAULTS.max_aspect_ratio, description="The longer side over the shorter one."
+    )
+    max_file_bytes: Side = Field(DEFAULTS.max_file_bytes, description="The size of the file.")
+    max_scans: Side = Field(
+        DEFAULTS.max_scans,
+        description="The scans of a progressive JPEG, each of which passes over all pixels; "
+        "cameras and libraries write 10.",
+    )
+    max_seconds: Annotated[Number, Field(gt=0)] = Field(
+        DEFAULTS.max_seconds,
+        description="CPU time of the decoding thread for one file. WebP, AVIF, HEIC and compressed "
+        "TIFF are decoded in one step that is not interrupted: max_pixels bounds their time.",
+    )
 
 
 class PreprocessingDocument(BaseModel):
@@ -78,6 +104,10 @@ class PreprocessingDocument(BaseModel):
         (0.229, 0.224, 0.225),
         description="One number per channel, above 0; [1, 1, 1] for none.",
     )
+    limits: LimitsDocument = Field(
+        LimitsDocument(),
+        description="What one image file may cost before it is refused, by the fields below.",
+    )
 
 
 FIELDS = tuple(sorted(PreprocessingDocument.model_fields))
@@ -91,8 +121,10 @@ def schema() -> str:
 def table() -> str:
     """Its fields as rows of a Markdown table: name, default, what it means."""
     rows = []
-    for name, field in PreprocessingDocument.model_fields.items():
-        default = "1/255" if name == "rescale" else json.dumps(field.default)
+    limits = {f"limits.{name}": each for name, each in LimitsDocument.model_fields.items()}
+    for name, field in {**PreprocessingDocument.model_fields, **limits}.items():
+        nested = isinstance(field.default, LimitsDocument)
+        default = "1/255" if name == "rescale" else "null" if nested else json.dumps(field.default)
         shown = "" if default == "null" else f"`{default}`"
         rows.append(f"| `{name}` | {shown} | {field.description} |\n")
     return "".join(rows)
@@ -114,6 +146,8 @@ def resolved(data: object, base: Mapping[str, Any]) -> dict[str, Any]:
         raise _explained(error) from error
     given = {name: getattr(document, name) for name in document.model_fields_set}
     fields = dict(base)
+    limits = document.limits.model_dump(exclude_unset=True)
+    fields["limits"] = Limits(**{**base["limits"], **limits})
     for name in ("interpolation", "antialias", "channel_order", "fill", "mean", "std"):
         if name in given:
             fields[name] = given[name]
@@ -184,16 +218,20 @@ def _check_unused(given: Mapping[str, Any]) -> None:
 def _explained(error: ValidationError) -> InputFileError:
     """The first thing that is wrong, in one line."""
     first = error.errors(include_url=False)[0]
-    name = str(first["loc"][0]) if first["loc"] else "it"
+    place = [each for each in first["loc"] if isinstance(each, str)] or ["it"]
+    limit = place[0] == "limits" and place[1:2] and place[1] in LimitsDocument.model_fields
+    name = ".".join(place[:2] if place[0] == "limits" else place[:1])
     if first["type"] == "extra_forbidden":
+        known = LimitsDocument.model_fields if place[0] == "limits" else FIELDS
         return InputFileError(
             f"unknown field {name!r}",
             where="preprocessing",
-            remedy=f"Its fields are {', '.join(FIELDS)}.",
+            remedy=f"Its fields are {', '.join(sorted(known))}.",
         )
     shown = repr(first["input"])
     shown = shown if len(shown) <= 60 else f"{shown[:59]}…"
-    wanted = PreprocessingDocument.model_fields[name].description or ""
+    described = LimitsDocument if limit else PreprocessingDocument
+    wanted = described.model_fields[place[1] if limit else place[0]].description or ""
     return InputFileError(
         f"{name} cannot be used: {shown}: {first['msg'].lower()}",
         where="preprocessing",

@@ -23,6 +23,7 @@ from resnet_serve.preprocessing.limits import ImageError
 
 _MAX_SAMPLE_VALUE, _BITS_PER_SAMPLE, _PHOTOMETRIC = 281, 258, 262
 _DARKEST_OF_16_BITS = 1 << 14
+_ROWS = 64
 _EIGHT_BITS = "Save it with 8 bits a channel: value · 255 / white."
 
 
@@ -85,7 +86,7 @@ def check_colours_of_16_bits(image: Image.Image) -> None:
 
 
 def _grey(image: Image.Image, white: int | None) -> Image.Image:
-    values = np.asarray(image).astype(np.int64)
+    values = np.asarray(image)
     lowest, highest = int(values.min()), int(values.max())
     kind = "16-bit" if image.mode != "I" or image.format == "PNG" else "32-bit"
     if lowest < 0:
@@ -99,9 +100,12 @@ def _grey(image: Image.Image, white: int | None) -> Image.Image:
     if highest > white:
         raise ImageError(f"a value of {highest:,} above its white of {white:,}", remedy=_EIGHT_BITS)
     # Pillow inverts 8-bit TIFFs whose 0 is white, but not these.
-    if _first(getattr(image, "tag_v2", {}).get(_PHOTOMETRIC)) == 0:
-        values = white - values
-    return Image.fromarray((values * 256 // (white + 1)).astype(np.uint8))
+    inverted = _first(getattr(image, "tag_v2", {}).get(_PHOTOMETRIC)) == 0
+    grey = np.empty(values.shape, np.uint8)
+    for start in range(0, len(values), _ROWS):  # 64-bit numbers of a few rows at a time
+        rows = values[start : start + _ROWS].astype(np.int64)
+        grey[start : start + _ROWS] = (white - rows if inverted else rows) * 256 // (white + 1)
+    return Image.fromarray(grey)
 
 
 def _unknown(kind: str, seen: str) -> ImageError:

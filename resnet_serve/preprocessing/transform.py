@@ -17,6 +17,7 @@ from PIL import Image
 
 from resnet_serve.errors import InputFileError
 from resnet_serve.preprocessing import geometry, rules
+from resnet_serve.preprocessing.limits import DEFAULTS, Limits
 from resnet_serve.preprocessing.modes import from_array, to_rgb
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
@@ -32,7 +33,8 @@ class Preprocessing:
     input; where the image is smaller it is padded with `fill`, 0 to 255 in RGB. `antialias` False
     is bilinear interpolation of four neighbours. Mean and std are in the order of `channel_order`,
     "rgb" or "bgr"; one number each is for networks of grey images: UINT8 [H,W,1], by the luma of
-    ITU-R 601, as Pillow's mode "L". Raises `InputFileError` for values that cannot be used.
+    ITU-R 601, as Pillow's mode "L". `limits` are what one image file may cost. Raises
+    `InputFileError` for values that cannot be used.
     """
 
     resize: rules.Resize = 256
@@ -44,6 +46,7 @@ class Preprocessing:
     antialias: bool = True
     channel_order: str = "rgb"
     fill: int | tuple[int, ...] = 0
+    limits: Limits = DEFAULTS
 
     def __post_init__(self) -> None:
         resize, mode = rules.check_resize(self.resize, self.resize_mode, self.crop)

@@ -21,6 +21,7 @@ from resnet_serve.preprocessing import (
     MAX_PIXELS,
     SUFFIXES,
     ImageError,
+    Limits,
     Preprocessing,
     decode,
     orientation_in,
@@ -312,9 +313,9 @@ def test_a_smaller_bomb_is_refused_by_our_own_limit_without_a_warning() -> None:
 
 def test_the_limit_can_be_set() -> None:
     data = encoded(Image.fromarray(BLOCKS), "PNG")
-    assert decode(data, max_pixels=32 * 48).size == (48, 32)
+    assert decode(data, Limits(32 * 48)).size == (48, 32)
     with pytest.raises(ImageError, match="48 × 32"):
-        decode(data, max_pixels=32 * 48 - 1)
+        decode(data, Limits(32 * 48 - 1))
     assert MAX_PIXELS >= 7680 * 4320
 
 
@@ -335,7 +336,7 @@ def test_hostile_bytes_give_an_image_or_an_image_error(
     for place, value in changes:
         data[place % len(data)] = value
     try:
-        image = decode(bytes(data), max_pixels=1_000_000)
+        image = decode(bytes(data), Limits(1_000_000))
         pixels = Preprocessing(resize=8, crop=(8, 8)).pixels(image)
     except ImageError:
         return

@@ -217,10 +217,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/passport/test_document.py",
         "dataclasses, tested by reading and writing the document",
     ),
-    "resnet_serve/preprocessing/limits.py": (
-        "tests/preprocessing/test_decoding.py",
-        "an error and a limit, which decoding raises and keeps",
-    ),
     "resnet_serve/runtimes/compiled.py": (
         "tests/runtimes/test_openvino.py",
         "a dataclass, filled by each runtime",

@@ -21,6 +21,7 @@ from PIL import Image
 from resnet_client.errors import BadImageError
 from resnet_serve.preprocessing import (
     ImageError,
+    Limits,
     Preprocessing,
     decode,
     from_array,
@@ -41,17 +42,21 @@ def name_of(image: ImageLike) -> str:
     return os.fspath(image) if isinstance(image, _PATHS) else "image"
 
 
-def picture(image: ImageLike) -> Image.Image:
-    """The image as upright 8-bit RGB; raises `BadImageError` for anything wrong with it."""
+def picture(image: ImageLike, limits: Limits | None = None) -> Image.Image:
+    """The image as upright 8-bit RGB; raises `BadImageError` for anything wrong with it.
+
+    `limits` are what it may cost, those of a preprocessing.
+    """
+    limits = limits or Limits()
     with _explained(image):
         if isinstance(image, _PATHS):
-            return decode(Path(image))
+            return decode(Path(image), limits)
         if isinstance(image, _BYTES):
-            return decode(bytes(image))
+            return decode(bytes(image), limits)
         if isinstance(image, np.ndarray):
             return to_rgb(from_array(image))
         if isinstance(image, Image.Image):
-            return upright(image)
+            return upright(image, limits)
         raise ImageError(
             f"a {type(image).__name__} is not an image",
             remedy="Give a path, the bytes of a file, a UINT8 array [H,W,3] or a PIL image.",
@@ -61,7 +66,7 @@ def picture(image: ImageLike) -> Image.Image:
 def pixels(image: ImageLike, preprocessing: Preprocessing) -> NDArray[np.uint8]:
     """The network's input, UINT8 [H,W,3], after resize and crop; raises `BadImageError`."""
     with _explained(image):
-        return preprocessing.pixels(picture(image))
+        return preprocessing.pixels(picture(image, preprocessing.limits))
 
 
 def encoded(image: ImageLike) -> bytes:

@@ -18,18 +18,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from hostile_images import scans
 from patience import PATIENCE_S, until
 from PIL import Image
 from tiny_repository import onnx_model, write
 from tritonclient.utils import InferenceServerException
 
-from resnet_serve.preprocessing import ImageError, Preprocessing, decode
+from resnet_serve.preprocessing import ImageError, Limits, Preprocessing, decode
 from resnet_serve.triton.backends.image import model as image_backend
 from resnet_serve.triton.server import Server
 
 pytestmark = pytest.mark.triton
 
-PREPROCESSING = Preprocessing(resize=12, crop=(8, 10))
+PREPROCESSING = Preprocessing(resize=12, crop=(8, 10), limits=Limits(max_pixels=80_000))
 COLOURS = {"red": (255, 0, 0), "green": (0, 255, 0), "blue": (0, 0, 255)}
 PREPROCESS = """
 backend: "image" max_batch_size: 8
@@ -193,6 +194,9 @@ BROKEN = {
     "no image": b"GET / HTTP/1.1",
     "bomb": bomb(),
     "large": bomb(9_000),
+    "scans": scans(1_000),
+    "narrow": encoded(photo().resize((1, 300))),
+    "beyond the limit of this model": encoded(flat("red", (300, 300))),
 }
 
 
@@ -202,7 +206,7 @@ def test_a_broken_image_is_an_invalid_argument(
     client: triton.InferenceServerClient, model: str, kind: str
 ) -> None:
     with pytest.raises(ImageError) as in_process:
-        decode(BROKEN[kind])
+        decode(BROKEN[kind], PREPROCESSING.limits)
     with pytest.raises(InferenceServerException) as refused:
         infer(client, model, BROKEN[kind])
     assert refused.value.message().endswith(str(in_process.value))

@@ -79,7 +79,7 @@ class TritonPythonModel:
         cut = self._preprocessing.pixels if self._crops is None else self._crops.pixels
         for index, data in enumerate(images):
             try:
-                pixels[index] = cut(decode(data))
+                pixels[index] = cut(decode(data, self._preprocessing.limits))
             except ImageError as error:
                 name = "image" if len(images) == 1 else f"image {index + 1} of {len(images)}"
                 raise ImageError(error.what, where=name, remedy=error.remedy) from error
