@@ -105,7 +105,7 @@ class PreprocessingDocument(BaseModel):
         description="One number per channel, above 0; [1, 1, 1] for none.",
     )
     limits: LimitsDocument = Field(
-        LimitsDocument(),
+        LimitsDocument.model_validate({}),
         description="What one image file may cost before it is refused, by the fields below.",
     )
 

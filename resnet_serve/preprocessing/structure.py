@@ -29,7 +29,17 @@ _MANY_SCANS, _PIECE_BYTES = 16, 4096
 _BYTE_COUNTS, _TILE_SIDES, _COMPRESSION = (279, 325), (322, 323), 259
 _SIZES = np.zeros(1 << 16, np.int64)
 _SIZES[1:19] = (1, 1, 2, 4, 8, 1, 1, 2, 4, 8, 4, 8, 4, 0, 0, 8, 8, 8)
-_ENTRY = np.dtype([("tag", "u2"), ("type", "u2"), ("n", "u4"), ("place", "u4")])
+_ENTRIES = {
+    order: np.dtype(
+        [
+            ("tag", f"{order}u2"),
+            ("type", f"{order}u2"),
+            ("n", f"{order}u4"),
+            ("place", f"{order}u4"),
+        ]
+    )
+    for order in "<>"
+}
 _OVERLAPPING = "damaged image (its parts overlap, and repeat the same bytes)"
 
 
@@ -80,7 +90,7 @@ def check_directory(data: bytes | memoryview) -> None:
         return
     count = int(np.frombuffer(data, f"{order}u2", 1, start)[0])
     count = min(count, (len(data) - start - 2) // 12)
-    entries = np.frombuffer(data, _ENTRY.newbyteorder(order), count, start + 2)
+    entries = np.frombuffer(data, _ENTRIES[order], count, start + 2)
     sizes = entries["n"].astype(np.int64) * _SIZES[entries["type"]]
     inside = (sizes > 4) & (entries["place"] + sizes <= len(data))
     if int(sizes[inside].sum()) > 4 * len(data):
