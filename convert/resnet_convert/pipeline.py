@@ -18,7 +18,7 @@ from typing import Any, ParamSpec, TypeVar
 from resnet_convert import deployment, precision
 from resnet_convert.autoselect import measured
 from resnet_convert.autoselect.comparison import Comparison
-from resnet_convert.autoselect.entrants import Autoselection, has_alternatives
+from resnet_convert.autoselect.entrants import Autoselection, buildable, has_alternatives
 from resnet_convert.conversion import Conversion
 from resnet_convert.folded import Folded, prepare
 from resnet_convert.head import HEADS
@@ -78,10 +78,10 @@ def run(request: Request, progress: Progress | None = None) -> Conversion:
     log = StageLog(progress or Silent())
     log.warn(implied, note)
     with _build_host(request) as (build_host, missing):
-        if isinstance(build_host, BuildHost):
+        if isinstance(build_host, BuildHost) and request.makes_plan:
             log.warn(build_host.guard(request.build_options, request.precision, request.triton))
         prepared = _prepare(request, log)
-        conversion = _prove(prepared, _autoselect(prepared, log), build_host, log)
+        conversion = _prove(prepared, _autoselect(prepared, build_host, log), build_host, log)
     return _deploy(replace(conversion, missing=missing), repository, log)
 
 
@@ -124,19 +124,21 @@ def compare(
         repository.check_writable()
     log = StageLog(progress or Silent())
     log.warn(implied)
-    prepared = _prepare(request, log)
-    comparison = measured.compare_all(
-        prepared.request,
-        prepared.folded.model,
-        prepared.reference,
-        prepared.calibration_set,
-        prepared.validation_set,
-        log,
-    )
-    conversion = None
-    if deploy_best and comparison.best is not None:
-        selection = comparison.selection(comparison.best)
-        conversion = _deploy(_prove(prepared, selection, None, log), repository, log)
+    with _build_host(request) as (build_host, _):
+        prepared = _prepare(request, log)
+        comparison = measured.compare_all(
+            prepared.request,
+            prepared.folded.model,
+            prepared.reference,
+            prepared.calibration_set,
+            prepared.validation_set,
+            log,
+            build_host if isinstance(build_host, BuildHost) else None,
+        )
+        conversion = None
+        if deploy_best and comparison.best is not None:
+            selection = comparison.selection(comparison.best)
+            conversion = _deploy(_prove(prepared, selection, build_host, log), repository, log)
     return Compared(prepared, comparison, tuple(dict.fromkeys(log.warnings)), conversion)
 
 
@@ -175,9 +177,13 @@ def _prepare(request: Request, log: StageLog) -> Prepared:
     )
 
 
-def _autoselect(prepared: Prepared, log: StageLog) -> Autoselection | None:
+def _autoselect(
+    prepared: Prepared, build_host: BuildHost | TargetsHost | None, log: StageLog
+) -> Autoselection | None:
     """The fastest of what the request leaves open; None where that is nothing."""
-    if not has_alternatives(prepared.request, prepared.machine.cores):
+    on_gpu = build_host if isinstance(build_host, BuildHost) else None
+    engines = buildable(on_gpu)
+    if not has_alternatives(prepared.request, prepared.machine.cores, engines):
         return None
     return measured.select(
         prepared.request,
@@ -186,6 +192,7 @@ def _autoselect(prepared: Prepared, log: StageLog) -> Autoselection | None:
         prepared.calibration_set,
         prepared.validation_set,
         log,
+        on_gpu,
     )
 
 
@@ -208,6 +215,8 @@ def _prove(
         evaluator = for_budgets(request, reference, prepared.validation_set)
         images = prepared.calibration_set
         precise = precision.bring(folded.model, request, reference, images, log, evaluator)
+    if not request.makes_plan:  # it was opened for a comparison that another target has won
+        build_host = None
     precision.check_rules(precise, request, log)
     validation_set = prepared.validation_set
     proof = prove(request, reference, folded.model, precise, validation_set, build_host, log)
@@ -245,9 +254,14 @@ def _build_host(
 ) -> Iterator[tuple[BuildHost | TargetsHost | None, HostError | None]]:
     """The host that builds the plan, or why there is none; checked before minutes of work.
 
-    Raises `HostError` where only a package is missing, and where a GPU is here that
-    `--accelerator cuda` could not run the model on.
+    Where the target is open, the host is for the comparison, and none is needed. Raises `HostError`
+    where only a package is missing, and where a GPU is here that `--accelerator cuda` could not run
+    the model on.
     """
+    if request.autoselects:
+        with open_build_host() as (opened, _):
+            yield opened, None
+        return
     if runs_on_cuda(request):
         onnxruntime_cuda.check_installed()
     flavour = request.flavour

@@ -5,12 +5,11 @@ What this host cannot run, and what the gate refuses, are rows with a reason.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from resnet_convert.autoselect.entrants import Autoselection, Entrant, EntrantResult
-from resnet_convert.parity.opening import PRECISION_CHECK
 from resnet_convert.precision import Precise
 from resnet_convert.request import Request
 from resnet_serve.parity.bounds import share_interval
@@ -19,29 +18,35 @@ from resnet_serve.precisions import PRECISIONS
 from resnet_serve.runtimes import TARGETS, Target
 
 
-def reasons(request: Request, cores: int) -> dict[Entrant, str | None]:
-    """Every CPU runtime in every precision, with why it cannot be compared, None where it can."""
+def reasons(
+    request: Request, cores: int, buildable: Collection[str] = ()
+) -> dict[Entrant, str | None]:
+    """Every runtime here in every precision, with why it cannot be compared, None where it can.
+
+    `buildable` are the targets whose engines can be built on this host's GPU; other runtimes of
+    GPUs have no entries.
+    """
     serving = request.serving(cores)
     return {
         Entrant(row.name, kind, serving.instances, serving.threads): _reason(row, kind, request)
         for row in TARGETS.values()
-        if not row.gpu
+        if not row.gpu or row.name in buildable
         for kind in PRECISIONS
     }
 
 
-def left_out() -> tuple[str, ...]:
-    """Why runtimes of GPUs have no rows, in one line each."""
+def left_out(compared: Collection[str]) -> tuple[str, ...]:
+    """Why the runtimes of GPUs that are not `compared` have no rows, in one line each."""
     return tuple(
         f"{row.title} is not compared: "
         + (
-            "it runs on a GPU, and this compares CPUs; "
-            f"resnet-convert --target {row.name} times it against PyTorch"
+            "it needs a GPU that it can use here; for another host: "
+            f"resnet-convert --target {row.name}"
             if row.installed
             else "it is not installed here"
         )
         for row in TARGETS.values()
-        if row.gpu
+        if row.gpu and row.name not in compared
     )
 
 
@@ -113,12 +118,14 @@ class Row:
     def computed_in(self) -> str | None:
         """The precision that the runtime compiled; None where it does not report it."""
         checks = () if self.result.verdict is None else self.result.verdict.checks
-        return next((each.found for each in checks if each.name == PRECISION_CHECK), None)
+        return next((each.found for each in checks if each.name.startswith("precision ")), None)
 
     @property
     def note(self) -> str | None:
         """What a user of this runtime must know of the precision."""
         entrant = self.result.entrant
+        if self.passed and entrant.on_gpu:
+            return "on the GPU, copies included; PyTorch on this CPU"
         return TARGETS[entrant.target].note(entrant.precision) if self.passed else None
 
     def to_json(self) -> dict[str, object]:
@@ -181,7 +188,7 @@ class Comparison:
         )
         timed = rates if aim == "throughput" else [row.result for row in rows if row.passed]
         best = min(timed, key=partial(rank, aim), default=None)
-        return cls(aim, rows, best, pytorch, graphs, left_out())
+        return cls(aim, rows, best, pytorch, graphs, left_out({each.target for each in order}))
 
     @property
     def passed(self) -> tuple[Row, ...]:
@@ -213,7 +220,7 @@ class Comparison:
         """The best with its graph, as autoselect returns it; the others after it."""
         others = [row.result for row in self.rows if not self.is_best(row)]
         others.sort(key=lambda each: (each.problem is not None, rank("latency", each)))
-        return Autoselection(self.aim, (best, *others), self.graphs[best.entrant.precision])
+        return Autoselection(self.aim, (best, *others), self.graphs[best.entrant.graph])
 
     def to_json(self) -> dict[str, object]:
         """The rows, PyTorch's own numbers, and the best."""

@@ -1,7 +1,11 @@
-"""Entrants: the ways in which this CPU could run the network, and what was found of each."""
+"""Entrants: the ways in which this host could run the network, and what was found of each.
+
+A CPU's runtimes always enter; TensorRT enters where a GPU is here that it can build an engine on.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 
 from resnet_convert.parity.compare import Measurements
@@ -9,23 +13,38 @@ from resnet_convert.parity.parity_error import RefusedError
 from resnet_convert.precision import Precise
 from resnet_convert.request import Request
 from resnet_convert.request.options import AUTO
+from resnet_convert.tensorrt.builder import BuildHost
 from resnet_serve.parity.latency import Latency, Ratio
 from resnet_serve.parity.verdict import Verdict
-from resnet_serve.runtimes import TARGETS
+from resnet_serve.precisions import PRECISIONS
+from resnet_serve.runtimes import TARGETS, Target
 
 COMPARED_PRECISIONS = ("fp32", "bf16", "int8")  # FP16 computes in FP32 on CPUs
+COMPARED_ON_GPUS = ("fp32", "fp16", "int8")  # an engine takes minutes, and BF16 is FP16's speed
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """A CPU target in a precision, as `instances` copies of `threads` threads each."""
+    """A target in a precision, on a CPU as `instances` copies of `threads` threads each."""
 
     target: str
     precision: str
     instances: int
     threads: int
 
+    @property
+    def on_gpu(self) -> bool:
+        """Whether it runs on a GPU."""
+        return TARGETS[self.target].gpu
+
+    @property
+    def graph(self) -> str:
+        """The name of its graph: CPU targets share one dialect, a GPU's has its own."""
+        return f"{self.target} {self.precision}" if self.on_gpu else self.precision
+
     def __str__(self) -> str:
+        if self.on_gpu:
+            return f"{self.target} {self.precision} on the GPU"
         return f"{self.target} {self.precision}, {self.instances} × {self.threads} threads"
 
 
@@ -117,29 +136,42 @@ class NothingKeepsParityError(RefusedError):
         return {"autoselect": {"results": [each.to_json() for each in self.results]}}
 
 
-def entrants(request: Request, cores: int) -> tuple[Entrant, ...]:
-    """Every CPU target in every precision that the request allows, installed or not.
+def buildable(build_host: BuildHost | None) -> tuple[str, ...]:
+    """The targets whose engines this host builds, if any."""
+    return () if build_host is None else ("tensorrt",)
 
-    Each runs as the --instances of the request, which share the cores.
+
+def entrants(request: Request, cores: int, buildable: Collection[str] = ()) -> tuple[Entrant, ...]:
+    """Every target and precision that the request allows; of a CPU's, installed or not.
+
+    `buildable` are the targets whose engines can be built on this host's GPU. On a CPU each runs as
+    the --instances of the request, which share the cores.
     """
     serving = request.serving(cores)
-    allowed: tuple[str, ...] = (request.precision,)
-    if request.precision == AUTO:
-        allowed = COMPARED_PRECISIONS
-    if request.calibration is None:
-        allowed = tuple(each for each in allowed if each != "int8")
     return tuple(
         Entrant(row.name, kind, serving.instances, serving.threads)
         for row in TARGETS.values()
-        if not row.gpu
-        for kind in allowed
-        if kind in row.precisions
+        if (row.name in buildable if row.gpu else True) and request.target in (None, AUTO, row.name)
+        for kind in _allowed(request, row)
     )
 
 
-def has_alternatives(request: Request, cores: int) -> bool:
+def _allowed(request: Request, row: Target) -> tuple[str, ...]:
+    """The precisions of a target that are to be compared: what is quantized needs calibration."""
+    compared = COMPARED_ON_GPUS if row.gpu else COMPARED_PRECISIONS
+    asked = compared if request.precision == AUTO else (request.precision,)
+    return tuple(
+        kind
+        for kind in asked
+        if kind in row.precisions
+        and (request.calibration is not None or not PRECISIONS[kind].quantized)
+    )
+
+
+def has_alternatives(request: Request, cores: int, buildable: Collection[str] = ()) -> bool:
     """Whether measuring decides, and there is more than one way to choose from."""
     if not request.autoselects:
         return False
-    here = [each for each in entrants(request, cores) if TARGETS[each.target].installed]
+    found = entrants(request, cores, buildable)
+    here = [each for each in found if TARGETS[each.target].installed]
     return len(here) > 1 or request.optimize == "throughput"

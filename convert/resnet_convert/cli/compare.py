@@ -61,7 +61,7 @@ def compare(
     as_json: JsonOption = False,
     **options: Any,
 ) -> None:
-    """Compare every precision in every runtime of this CPU with PyTorch, over all validation
+    """Compare every precision in every runtime of this host with PyTorch, over all validation
     images: accuracy, agreement, latency, throughput, size.
 
     What cannot run here, and what the gate refuses, are rows with their reason. Exits with 3 where

@@ -25,7 +25,8 @@ def _cuda_can_run(request: Request) -> bool:
 def default_target(request: Request) -> tuple[Request, str | None]:
     """The request with the target TensorRT where it and a GPU are, else as it is.
 
-    "auto" takes ONNX Runtime's CUDA provider on a GPU host that has it and no TensorRT; the two are
+    "auto" stays where TensorRT is and a CPU has the precision too: TensorRT enters that comparison.
+    It takes ONNX Runtime's CUDA provider on a GPU host that has it and no TensorRT; those two are
     not compared. The sentence says why TensorRT cannot be used, where that decided.
     """
     decided = request.target not in (None, AUTO) or request.accelerator is not None
@@ -34,6 +35,9 @@ def default_target(request: Request) -> tuple[Request, str | None]:
         return request, None
     with open_build_host() as (build_host, missing):
         if build_host is not None:
+            cpus = [each for each in TARGETS.values() if not each.gpu]
+            if request.target == AUTO and any(request.precision in cpu.precisions for cpu in cpus):
+                return request, None
             chosen = replace(request, target=row.name).decided()
             if chosen.optimize == request.optimize:
                 return chosen, None

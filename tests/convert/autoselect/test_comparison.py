@@ -66,10 +66,17 @@ def test_what_cannot_run_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Target, "installed", property(lambda row: row.name == "tensorrt"))
     found = {(each.target, each.precision): why for each, why in reasons(REQUEST, 2).items()}
     assert "not installed" in str(found["openvino", "fp32"])
-    assert "--target tensorrt" in left_out()[0]
+    assert "--target tensorrt" in left_out(())[0]
     monkeypatch.setattr(Target, "installed", property(lambda row: not row.gpu))
-    assert len(left_out()) == sum(row.gpu for row in TARGETS.values())
-    assert "TensorRT is not compared: it is not installed here" in left_out()
+    assert len(left_out(())) == sum(row.gpu for row in TARGETS.values())
+    assert "TensorRT is not compared: it is not installed here" in left_out(())
+
+
+def test_engines_that_can_be_built_here_have_entries(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Target, "installed", property(lambda row: row.name == "tensorrt"))
+    found = reasons(REQUEST, 2, ("tensorrt",))
+    assert [each.precision for each, why in found.items() if why is None] == list(PRECISIONS)
+    assert not any("TensorRT is not compared" in line for line in left_out(("tensorrt",)))
 
 
 def test_the_rows_keep_their_order_and_their_best_split() -> None:

@@ -12,7 +12,7 @@ import pytest
 from budgets import change_budgets
 
 from resnet_convert import convert
-from resnet_convert.autoselect import measured
+from resnet_convert.autoselect import entered, measured
 from resnet_convert.autoselect.entrants import Autoselection, Entrant, EntrantResult, entrants
 from resnet_convert.parity import opening, throughput
 from resnet_convert.request import Request
@@ -52,6 +52,25 @@ def test_entrants_are_the_cpu_targets_in_what_is_allowed() -> None:
     assert "int8" not in {each.precision for each in without}
 
 
+def test_a_named_target_is_compared_with_itself_only() -> None:
+    found = entrants(replace(INT8, target="openvino"), 2)
+    assert {each.target for each in found} == {"openvino"}
+    assert {each.precision for each in found} == {"fp32", "bf16", "int8"}
+
+
+def test_engines_enter_where_they_can_be_built() -> None:
+    found = entrants(INT8, 2, ("tensorrt",))
+    assert [each.precision for each in found if each.on_gpu] == ["fp32", "fp16", "int8"]
+    assert str(found[-1]) == "tensorrt int8 on the GPU"
+    assert {each.graph for each in found} == {
+        "fp32", "bf16", "int8", "tensorrt fp32", "tensorrt fp16", "tensorrt int8"
+    }  # fmt: skip
+    without = entrants(replace(INT8, calibration=None), 2, ("tensorrt",))
+    assert [each.precision for each in without if each.on_gpu] == ["fp32", "fp16"]
+    alone = entrants(replace(INT8, precision="bf16"), 2, ("tensorrt",))
+    assert [str(each) for each in alone if each.on_gpu] == ["tensorrt bf16 on the GPU"]
+
+
 def test_the_winner_is_written_into_the_request() -> None:
     found = Autoselection("latency", (result("onnxruntime", "int8", 4.0),), NOTHING)
     selected = found.applied_to(INT8)
@@ -83,7 +102,7 @@ def test_every_entrant_runs_and_the_fastest_is_deployed(small: dict[str, Any]) -
     assert len(stamped.autoselect["results"]) == len(found.results)
     assert json.dumps(stamped.autoselect)
     report = (conversion.path / "report.html").read_text(encoding="utf-8")
-    assert "Every runtime and precision on this CPU, for latency" in report
+    assert "Every runtime and precision on this host, for latency" in report
     assert str(found.results[-1].entrant) in report
 
 
@@ -91,13 +110,13 @@ def test_the_winners_graph_is_made_once_and_its_warnings_are_kept(
     small: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     made: list[str] = []
-    honest = measured.precision.bring
+    honest = entered.precision.bring
 
     def counted(folded: Any, request: Request, *rest: Any) -> Any:
         made.append(request.precision)
         return honest(folded, request, *rest)
 
-    monkeypatch.setattr(measured.precision, "bring", counted)
+    monkeypatch.setattr(entered.precision, "bring", counted)
     conversion = convert(**small, precision="int8", target="auto")
     assert made == ["int8"]
     assert conversion.precise.calibration is not None

@@ -14,7 +14,7 @@ from budgets import change_budgets
 from quick import quicken
 from trace_once import trace_once
 
-from resnet_convert.autoselect import measured
+from resnet_convert.autoselect import entered, measured
 from resnet_convert.parity import throughput
 from resnet_serve import passport
 from resnet_serve.precisions import PRECISIONS
@@ -42,14 +42,14 @@ def test_all_rows_one_page_and_the_best_deployed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     made: list[str] = []
-    honest = measured.precision.bring
+    honest = entered.precision.bring
 
     def counted(folded: Any, request: Any, *rest: Any) -> Any:
         made.append(request.precision)
         return honest(folded, request, *rest)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(measured.precision, "bring", counted)
+        patch.setattr(entered.precision, "bring", counted)
         words = ["compare", *WORDS, "--report", "page.html", "--deploy", "best", "--json"]
         done = in_process.command("resnet-convert", words, capsys, tmp_path)
     assert done.returncode == 0, done.stderr

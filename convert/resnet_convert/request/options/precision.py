@@ -36,7 +36,7 @@ class PrecisionOptions:
         str | None,
         Option(
             help=f"The runtime it is converted for: {', '.join(TARGETS)}; auto measures the "
-            "runtimes of this CPU and takes the fastest that keeps parity.",
+            "runtimes of this host and takes the fastest that keeps parity.",
             show_default="tensorrt where it and a GPU are, else onnxruntime",
         ),
     ] = None
