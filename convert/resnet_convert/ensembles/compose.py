@@ -170,13 +170,13 @@ def _compose(
 
 
 def _emulation(reasons: Mapping[str, str]) -> str | None:
-    """The warning that engines did not run, with the reasons by member; None where none should."""
+    """The warning that members did not run as they are served, with the reasons; None without."""
     if not reasons:
         return None
     each = "; ".join(f"{name}: {reason}" for name, reason in reasons.items())
     return (
-        "members emulated in ONNX Runtime from their graphs, their TensorRT engines never ran here "
-        f"({each})"
+        "members emulated in ONNX Runtime from their graphs, what serves them on a GPU never ran "
+        f"here ({each})"
     )
 
 

@@ -2,10 +2,11 @@
 
     onnxruntime, openvino        the file itself, on this CPU
     tensorrt, on its own GPU     the plan itself
-    tensorrt, elsewhere          the typed graph in ONNX Runtime, rounding where TensorRT rounds
+    tensorrt, elsewhere          the typed graph in ONNX Runtime, rounding where its types say
+    onnxruntime on a GPU         the same: --accelerator cuda or tensorrt
 
-An emulation proves the graph of a member, not its engine: `emulated` says why, for the warnings and
-the passport of the composed model. `build-plan` proves the engine.
+An emulation proves the graph of a member, not what serves it: `emulated` says why, for the warnings
+and the passport of the composed model. `build-plan` proves a plan.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ else:
 class Execution:
     """A member that is open; `runtime` names what runs it.
 
-    `emulated` is why its engine does not run here, None where nothing is emulated.
+    `emulated` is why what serves it does not run here, None where nothing is emulated.
     """
 
     model: RunnableModel
@@ -50,10 +51,12 @@ def execute(member: Member, threads: int) -> Execution:
     """
     passport, file = member.passport, member.path / MODEL_FILE
     engine = passport.engine
-    if engine is None:
+    if passport.cuda is not None:
+        reason = "ONNX Runtime's CUDA provider serves it"
+    elif engine is None:
         model = open_on_cpu(passport.target, passport.precision, file.read_bytes(), threads)
         return Execution(model, passport.target)
-    if isinstance(engine, BuiltEngineFacts):
+    elif isinstance(engine, BuiltEngineFacts):
         try:
             plan = tensorrt_runtime.load(
                 member.path / TARGETS[passport.target].model_file,

@@ -19,6 +19,7 @@ T12  Only operators that TensorRT is known to take, without functions, dilated p
 T13  Every Q is followed by its DQs, on the same grid.
 T14  UINT8 pixels are cast before anything is computed from them.
 T15  Weights and biases are finite numbers.
+T16  There is at least one output, and none is listed twice.
 What TensorRT-RTX 1.7's real parser and builder make of graphs that break each rule is the table of
 `tests/convert/lint/test_real_parser.py`.
 References: TensorRT developer guide ("Working with Quantized Types", "Q/DQ Layer-Placement
@@ -51,7 +52,7 @@ from resnet_convert.graph.nodes import (
     qdq_nodes,
 )
 from resnet_convert.graph.opset import FOR_FP16_SCALES
-from resnet_convert.lint import placement
+from resnet_convert.lint import outputs, placement
 from resnet_convert.lint.rules import Breach, Rule, RuleSet
 from resnet_serve.optional import optional
 
@@ -250,5 +251,6 @@ RULES = RuleSet(
         Rule("T13", placement.paired, "Keep Q and DQ together, with one scale."),
         Rule("T14", _pixels, "Cast the pixels before anything else."),
         Rule("T15", placement.finite, "Train the network again: its weights are damaged."),
+        Rule("T16", outputs.listed_once, "Give the graph one output for each tensor to be read."),
     ),
 )

@@ -34,7 +34,7 @@ GIVEN: dict[str, Any] = {"validation": "digits", "validation_images": 16}
 def converted(
     tmp_path_factory: pytest.TempPathFactory, convert_digits: Callable[..., Conversion]
 ) -> Path:
-    """`digits` for ONNX Runtime; `gpu8`, whose plan is to be built; `by_server`, never by us."""
+    """`digits` for a CPU; `gpu8`, with a plan to build; `by_server`, `cuda`: none of ours."""
     repository = tmp_path_factory.mktemp("members") / "models"
     convert_digits(repository, name="digits", validation_images=16)
     convert_digits(
@@ -49,6 +49,7 @@ def converted(
     convert_digits(
         repository, "fp16", name="by_server", accelerator="tensorrt", validation_images=16
     )
+    convert_digits(repository, "fp16", name="cuda", accelerator="cuda", validation_images=16)
     return repository
 
 
@@ -65,17 +66,19 @@ def composed_passport(repository: Path, name: str) -> ComposedPassport:
 
 
 def test_what_runs_a_member_is_its_own_graph(converted: Path) -> None:
-    found = members.open_members(Repository(converted), ["digits", "gpu8", "by_server"])
+    found = members.open_members(Repository(converted), ["digits", "gpu8", "by_server", "cuda"])
     images = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3), dtype=np.uint8)
     runs = {member.name: execute(member, 1) for member in found}
     assert {name: each.runtime for name, each in runs.items()} == {
         "digits": "onnxruntime",
         "gpu8": "emulation",
         "by_server": "emulation",
+        "cuda": "emulation",
     }
     assert runs["digits"].emulated is None
     assert runs["gpu8"].emulated == "its plan is not built yet"
     assert runs["by_server"].emulated == "the server builds its engine"
+    assert runs["cuda"].emulated == "ONNX Runtime's CUDA provider serves it"
     outputs = {name: each.model.run(images) for name, each in runs.items()}
     for each in runs.values():
         each.model.close()
@@ -89,7 +92,7 @@ def test_what_runs_a_member_is_its_own_graph(converted: Path) -> None:
 def test_an_ensemble_says_which_members_were_emulated(repository: Path) -> None:
     made = compose.ensemble("pair", ["digits", "gpu8"], repository=repository, **GIVEN)
     (warning,) = (each for each in made.warnings if "emulated" in each)
-    assert "their TensorRT engines never ran here (gpu8: its plan is not built yet)" in warning
+    assert "never ran here (gpu8: its plan is not built yet)" in warning
     stamp = composed_passport(repository, "pair")
     assert stamp.parity.runtime == "onnxruntime, emulation"
     assert stamp.target == "onnxruntime+tensorrt"
