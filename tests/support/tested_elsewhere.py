@@ -92,6 +92,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/convert/report/test_report.py",
         "fills in the templates of every page",
     ),
+    "convert/resnet_convert/autoselect/entered.py": (
+        "tests/convert/autoselect/test_measured.py",
+        "what enters, and what is refused",
+    ),
     "convert/resnet_convert/autoselect/entrants.py": (
         "tests/convert/autoselect/test_measured.py",
         "what autoselect compares",

@@ -26,7 +26,7 @@ def found(model: ir.Model) -> list[tuple[str, str, str]]:
 
 def asked(model: ir.Model) -> tuple[str, str]:
     data = bytes(ir.to_proto(model).SerializeToString())
-    verdict = rtx.judge().ask(Question(data, ("SM89",)))
+    verdict = rtx.judge().ask(Question(data, ("8.9",)))
     return verdict.outcome, " ".join(verdict.errors)
 
 
