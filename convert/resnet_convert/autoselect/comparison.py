@@ -10,12 +10,16 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from resnet_convert.autoselect.entrants import Autoselection, Entrant, EntrantResult
+from resnet_convert.parity.opening import PRECISION_CHECK
 from resnet_convert.precision import Precise
 from resnet_convert.request import Request
+from resnet_convert.tensorrt.inspection import ENGINE_CHECK
 from resnet_serve.parity.bounds import share_interval
 from resnet_serve.parity.latency import Latency
 from resnet_serve.precisions import PRECISIONS
 from resnet_serve.runtimes import TARGETS, Target
+
+_PRECISION_CHECKS = (PRECISION_CHECK, ENGINE_CHECK)
 
 
 def reasons(
@@ -118,7 +122,7 @@ class Row:
     def computed_in(self) -> str | None:
         """The precision that the runtime compiled; None where it does not report it."""
         checks = () if self.result.verdict is None else self.result.verdict.checks
-        return next((each.found for each in checks if each.name.startswith("precision ")), None)
+        return next((each.found for each in checks if each.name in _PRECISION_CHECKS), None)
 
     @property
     def note(self) -> str | None:

@@ -25,6 +25,7 @@ else:
 
 # Of each convolution, by its PyTorch name: the precision requested, and the one found.
 Convolutions = Mapping[str, tuple[str, str | None]]
+ENGINE_CHECK = "precision in the engine"
 _NAMED = 3  # convolutions of the wrong precision that a check names
 # The first quantize step and the last dequantize step of an engine have no neighbour to fuse with.
 _ROUNDING_AT_THE_ENDS = 2
@@ -71,7 +72,7 @@ class Inspection:
 
     def check(self) -> Check:
         """The gate's check of the precision in the engine."""
-        return check_precision("precision in the engine", self.convolutions)
+        return check_precision(ENGINE_CHECK, self.convolutions)
 
     def warnings(self) -> list[str]:
         """What makes this engine slower, though it is correct; one sentence each."""
