@@ -9,7 +9,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Literal
 
-from resnet_convert.autoselect.entrants import buildable, entrants
+from resnet_convert.autoselect.entrants import entrants_here
 from resnet_convert.inputs import (
     image_notices,
     load_weights,
@@ -249,8 +249,7 @@ def _step(row: Stage, request: Request) -> Step:
         return Step(row.name, does, str(request.repository), "here")
     packages = _needed(row, request)
     if row.name is StageName.AUTOSELECT:
-        with open_build_host() as (build_host, _):
-            candidates = entrants(request, host.cores(), buildable(build_host))
+        candidates = entrants_here(request, host.cores())
         does = f"{len(candidates)} entrants, for {request.optimize}"
         packages = tuple(dict.fromkeys(each.target for each in candidates))
     missing = [name for name in packages if find_spec(name) is None]

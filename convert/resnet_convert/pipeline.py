@@ -18,7 +18,8 @@ from typing import Any, ParamSpec, TypeVar
 from resnet_convert import deployment, precision
 from resnet_convert.autoselect import measured
 from resnet_convert.autoselect.comparison import Comparison
-from resnet_convert.autoselect.entrants import Autoselection, buildable, has_alternatives
+from resnet_convert.autoselect.entrants import Autoselection, has_alternatives
+from resnet_convert.autoselect.gpu import Gpu
 from resnet_convert.conversion import Conversion
 from resnet_convert.folded import Folded, prepare
 from resnet_convert.head import HEADS
@@ -133,7 +134,7 @@ def compare(
             prepared.calibration_set,
             prepared.validation_set,
             log,
-            build_host if isinstance(build_host, BuildHost) else None,
+            Gpu.found(build_host if isinstance(build_host, BuildHost) else None),
         )
         conversion = None
         if deploy_best and comparison.best is not None:
@@ -181,9 +182,10 @@ def _autoselect(
     prepared: Prepared, build_host: BuildHost | TargetsHost | None, log: StageLog
 ) -> Autoselection | None:
     """The fastest of what the request leaves open; None where that is nothing."""
-    on_gpu = build_host if isinstance(build_host, BuildHost) else None
-    engines = buildable(on_gpu)
-    if not has_alternatives(prepared.request, prepared.machine.cores, engines):
+    if not prepared.request.autoselects:
+        return None
+    gpu = Gpu.found(build_host if isinstance(build_host, BuildHost) else None)
+    if not has_alternatives(prepared.request, prepared.machine.cores, gpu):
         return None
     return measured.select(
         prepared.request,
@@ -192,7 +194,7 @@ def _autoselect(
         prepared.calibration_set,
         prepared.validation_set,
         log,
-        on_gpu,
+        gpu,
     )
 
 

@@ -163,6 +163,17 @@ def check_installed() -> None:
         )
 
 
+def missing() -> HostError | None:
+    """Why it cannot run a model on this host; None where it can."""
+    try:
+        if not gpu_here():
+            return HostError("this host has no GPU")
+        check_installed()
+    except HostError as error:
+        return error
+    return None
+
+
 def missing_libraries() -> dict[str, str]:
     """The libraries of the CUDA provider that cannot be loaded, with the loader's reasons."""
     found = importlib.util.find_spec("onnxruntime")

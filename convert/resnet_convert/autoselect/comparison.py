@@ -5,11 +5,12 @@ What this host cannot run, and what the gate refuses, are rows with a reason.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
 from resnet_convert.autoselect.entrants import Autoselection, Entrant, EntrantResult
+from resnet_convert.autoselect.gpu import NO_GPU, PROVIDER, Gpu
 from resnet_convert.parity.opening import PRECISION_CHECK
 from resnet_convert.precision import Precise
 from resnet_convert.request import Request
@@ -18,40 +19,52 @@ from resnet_serve.parity.bounds import share_interval
 from resnet_serve.parity.latency import Latency
 from resnet_serve.precisions import PRECISIONS
 from resnet_serve.runtimes import TARGETS, Target
+from resnet_serve.runtimes.tensorrt_flavours import FLAVOURS
 
 _PRECISION_CHECKS = (PRECISION_CHECK, ENGINE_CHECK)
 
 
-def reasons(
-    request: Request, cores: int, buildable: Collection[str] = ()
-) -> dict[Entrant, str | None]:
+def reasons(request: Request, cores: int, gpu: Gpu = NO_GPU) -> dict[Entrant, str | None]:
     """Every runtime here in every precision, with why it cannot be compared, None where it can.
 
-    `buildable` are the targets whose engines can be built on this host's GPU; other runtimes of
-    GPUs have no entries.
+    A runtime of GPUs that can use none here has no entries.
     """
     serving = request.serving(cores)
-    return {
+    on_cpu = {
         Entrant(row.name, kind, serving.instances, serving.threads): _reason(row, kind, request)
         for row in TARGETS.values()
-        if not row.gpu or row.name in buildable
+        if not row.gpu
         for kind in PRECISIONS
     }
+    on_gpu = {
+        Entrant(way.target, kind, 1, cores, way.accelerator): way.lacks(kind)
+        or _uncalibrated(kind, request)
+        for way in gpu.ways
+        for kind in PRECISIONS
+    }
+    return {**on_cpu, **on_gpu}
 
 
-def left_out(compared: Collection[str]) -> tuple[str, ...]:
-    """Why the runtimes of GPUs that are not `compared` have no rows, in one line each."""
-    return tuple(
-        f"{row.title} is not compared: "
-        + (
-            "it needs a GPU that it can use here; for another host: "
-            f"resnet-convert --target {row.name}"
-            if row.installed
-            else "it is not installed here"
-        )
+def left_out(gpu: Gpu = NO_GPU) -> tuple[str, ...]:
+    """Why runtimes of GPUs have no rows, in one line each."""
+    engines = {way.target for way in gpu.ways if way.accelerator is None}
+    why = {
+        row.title: _elsewhere(row)
         for row in TARGETS.values()
-        if row.gpu and row.name not in compared
-    )
+        if row.gpu and row.name not in engines
+    }
+    if gpu.cuda_missing is not None:
+        why[PROVIDER.title] = gpu.cuda_missing.what
+    return tuple(f"{title} is not compared: {reason}" for title, reason in why.items())
+
+
+def _elsewhere(row: Target) -> str:
+    if not row.installed:
+        return "it is not installed here"
+    command = f"resnet-convert --target {row.name}"
+    if FLAVOURS[row.name].targets:
+        return f"its engines are built here and not run: {command}"
+    return f"it needs a GPU that it can use here; for another host: {command}"
 
 
 def _reason(row: Target, kind: str, request: Request) -> str | None:
@@ -59,6 +72,10 @@ def _reason(row: Target, kind: str, request: Request) -> str | None:
         return f"{row.title} has no {kind}"
     if not row.installed:
         return f"{row.title} is not installed here: pip install 'resnet-serve[{row.extra}]'"
+    return _uncalibrated(kind, request)
+
+
+def _uncalibrated(kind: str, request: Request) -> str | None:
     if PRECISIONS[kind].quantized and request.calibration is None:
         return "needs calibration images: give --calibration"
     return None
@@ -137,6 +154,7 @@ class Row:
         result, accuracy, split = self.result, self.accuracy, self.split
         return {
             "target": result.entrant.target,
+            "accelerator": result.entrant.accelerator,
             "precision": result.entrant.precision,
             "passed": self.passed,
             "reason": result.problem,
@@ -181,18 +199,19 @@ class Comparison:
         rates: Sequence[EntrantResult],
         graphs: Mapping[str, Precise],
         pytorch: Latency | None,
+        left_out: tuple[str, ...] = (),
     ) -> Comparison:
         """From one result for each entrant of `order`, and the throughputs of those that run."""
         by_entrant = {each.entrant: each for each in results}
-        splits: dict[tuple[str, str], EntrantResult] = {}
+        splits: dict[tuple[object, str], EntrantResult] = {}
         for each in sorted(rates, key=partial(rank, "throughput"), reverse=True):
-            splits[each.entrant.target, each.entrant.precision] = each
+            splits[each.entrant.runtime, each.entrant.precision] = each
         rows = tuple(
-            Row(by_entrant[each], splits.get((each.target, each.precision))) for each in order
+            Row(by_entrant[each], splits.get((each.runtime, each.precision))) for each in order
         )
         timed = rates if aim == "throughput" else [row.result for row in rows if row.passed]
         best = min(timed, key=partial(rank, aim), default=None)
-        return cls(aim, rows, best, pytorch, graphs, left_out({each.target for each in order}))
+        return cls(aim, rows, best, pytorch, graphs, left_out)
 
     @property
     def passed(self) -> tuple[Row, ...]:
@@ -216,8 +235,8 @@ class Comparison:
     def is_best(self, row: Row) -> bool:
         """Whether it is the row of the best."""
         return self.best is not None and (
-            (row.result.entrant.target, row.result.entrant.precision)
-            == (self.best.entrant.target, self.best.entrant.precision)
+            (row.result.entrant.runtime, row.result.entrant.precision)
+            == (self.best.entrant.runtime, self.best.entrant.precision)
         )
 
     def selection(self, best: EntrantResult) -> Autoselection:
@@ -248,6 +267,7 @@ class Comparison:
             if best is None
             else {
                 "target": best.target,
+                "accelerator": best.accelerator,
                 "precision": best.precision,
                 "instances": best.instances,
                 "threads": best.threads,

@@ -14,20 +14,21 @@ from typing import TYPE_CHECKING
 
 from resnet_convert import precision
 from resnet_convert.autoselect.entrants import Entrant, EntrantResult
+from resnet_convert.autoselect.gpu import Gpu
 from resnet_convert.parity.candidate import Candidate
 from resnet_convert.parity.compare import Measurements, compare
 from resnet_convert.parity.evaluator import for_budgets
-from resnet_convert.parity.opening import open_cpu_model, open_engine
+from resnet_convert.parity.opening import open_cpu_model, open_engine, open_on_cuda
 from resnet_convert.parity.reference import Reference
 from resnet_convert.parity.reference_outputs import ReferenceOutputs
 from resnet_convert.precision import Precise
 from resnet_convert.request import Request
 from resnet_convert.stage_log import Silent, StageLog
-from resnet_convert.tensorrt.builder import BuildHost
 from resnet_serve.datasets import Images
 from resnet_serve.errors import HostError, ResnetServeError
 from resnet_serve.parity.verdict import Verdict
 from resnet_serve.runtimes import RunnableModel, open_on_cpu
+from resnet_serve.runtimes.onnxruntime_cuda import CudaProvider
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -44,7 +45,7 @@ class Entered:
     reference: Reference
     calibration: Images | None
     validation: Images
-    build_host: BuildHost | None
+    gpu: Gpu
     stack: ExitStack
     graphs: dict[str, Precise] = field(default_factory=dict)
     logs: dict[str, StageLog] = field(default_factory=dict)
@@ -107,7 +108,7 @@ class Entered:
         """The file in its runtime, or its engine, built here; with the bytes of what was loaded."""
         made, asked = self._graph(entrant), self._request_for(entrant)
         largest = self.request.max_batch_size
-        if self.build_host is None or not entrant.on_gpu:
+        if not entrant.on_gpu:
             opened = open_cpu_model(
                 entrant.target,
                 entrant.precision,
@@ -117,9 +118,17 @@ class Entered:
                 max_batch_size=largest,
             )
             return self.stack.enter_context(opened), len(made.data)
-        self.build_host.guard(asked.build_options, asked.precision, asked.triton)
+        if entrant.accelerator is not None:
+            provider = CudaProvider(asked.workspace)
+            opened = open_on_cuda(
+                made.data, provider, threads=entrant.threads, max_batch_size=largest
+            )
+            return self.stack.enter_context(opened), len(made.data)
+        build_host = self.gpu.build_host
+        assert build_host is not None  # noqa: S101 - engines enter only where there is one
+        build_host.guard(asked.build_options, asked.precision, asked.triton)
         engine = open_engine(
-            self.build_host,
+            build_host,
             made.model,
             made.data,
             asked.build_options,
@@ -146,7 +155,12 @@ class Entered:
         return ReferenceOutputs.record(self.reference, images)
 
     def _request_for(self, entrant: Entrant) -> Request:
-        return replace(self.request, target=entrant.target, precision=entrant.precision)
+        return replace(
+            self.request,
+            target=entrant.target,
+            accelerator=entrant.accelerator,
+            precision=entrant.precision,
+        )
 
     def _graph(self, entrant: Entrant) -> Precise:
         if entrant.graph not in self.graphs:
@@ -168,8 +182,8 @@ def entering(
     reference: Reference,
     calibration: Images | None,
     validation: Images,
-    build_host: BuildHost | None,
+    gpu: Gpu,
 ) -> Iterator[Entered]:
     """No entrant yet; those that enter are open until the end."""
     with ExitStack() as stack:
-        yield Entered(request, folded, reference, calibration, validation, build_host, stack)
+        yield Entered(request, folded, reference, calibration, validation, gpu, stack)

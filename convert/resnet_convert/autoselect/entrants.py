@@ -1,50 +1,68 @@
 """Entrants: the ways in which this host could run the network, and what was found of each.
 
-A CPU's runtimes always enter; TensorRT enters where a GPU is here that it can build an engine on.
+A CPU's runtimes always enter; those of a GPU where they can use one here (`gpu.py`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 
+from resnet_convert.autoselect.gpu import CUDA_TITLE, NO_GPU, Gpu
 from resnet_convert.parity.compare import Measurements
 from resnet_convert.parity.parity_error import RefusedError
 from resnet_convert.precision import Precise
 from resnet_convert.request import Request
 from resnet_convert.request.options import AUTO
-from resnet_convert.tensorrt.builder import BuildHost
+from resnet_convert.tensorrt.builder import open_build_host
 from resnet_serve.parity.latency import Latency, Ratio
 from resnet_serve.parity.verdict import Verdict
 from resnet_serve.precisions import PRECISIONS
-from resnet_serve.runtimes import TARGETS, Target
+from resnet_serve.runtimes import TARGETS
 
 COMPARED_PRECISIONS = ("fp32", "bf16", "int8")  # FP16 computes in FP32 on CPUs
-COMPARED_ON_GPUS = ("fp32", "fp16", "int8")  # an engine takes minutes, and BF16 is FP16's speed
 
 
 @dataclass(frozen=True)
 class Entrant:
-    """A target in a precision, on a CPU as `instances` copies of `threads` threads each."""
+    """A target in a precision, on a CPU as `instances` copies of `threads` threads each.
+
+    `accelerator` is that of ONNX Runtime on a GPU.
+    """
 
     target: str
     precision: str
     instances: int
     threads: int
+    accelerator: str | None = None
 
     @property
     def on_gpu(self) -> bool:
         """Whether it runs on a GPU."""
-        return TARGETS[self.target].gpu
+        return TARGETS[self.target].gpu or self.accelerator is not None
+
+    @property
+    def runtime(self) -> tuple[str, str | None]:
+        """The target and its accelerator."""
+        return self.target, self.accelerator
+
+    @property
+    def title(self) -> str:
+        """The runtime's name in texts."""
+        return TARGETS[self.target].title if self.accelerator is None else CUDA_TITLE
 
     @property
     def graph(self) -> str:
-        """The name of its graph: CPU targets share one dialect, a GPU's has its own."""
-        return f"{self.target} {self.precision}" if self.on_gpu else self.precision
+        """The name of its graph: CPU targets share one dialect, also with CUDA; an engine's is
+        its own.
+        """
+        own = TARGETS[self.target].gpu
+        return f"{self.target} {self.precision}" if own else self.precision
 
     def __str__(self) -> str:
         if self.on_gpu:
-            return f"{self.target} {self.precision} on the GPU"
+            where = "the GPU" if self.accelerator is None else self.accelerator.upper()
+            return f"{self.target} {self.precision} on {where}"
         return f"{self.target} {self.precision}, {self.instances} × {self.threads} threads"
 
 
@@ -106,7 +124,13 @@ class Autoselection:
         """
         best = self.winner.entrant
         instances = best.instances if self.aim == "throughput" else request.instances
-        chosen = replace(request, target=best.target, precision=best.precision, instances=instances)
+        chosen = replace(
+            request,
+            target=best.target,
+            accelerator=best.accelerator,
+            precision=best.precision,
+            instances=instances,
+        )
         return chosen.decided()
 
     def to_json(self) -> dict[str, object]:
@@ -136,42 +160,50 @@ class NothingKeepsParityError(RefusedError):
         return {"autoselect": {"results": [each.to_json() for each in self.results]}}
 
 
-def buildable(build_host: BuildHost | None) -> tuple[str, ...]:
-    """The targets whose engines this host builds, if any."""
-    return () if build_host is None else ("tensorrt",)
-
-
-def entrants(request: Request, cores: int, buildable: Collection[str] = ()) -> tuple[Entrant, ...]:
+def entrants(request: Request, cores: int, gpu: Gpu = NO_GPU) -> tuple[Entrant, ...]:
     """Every target and precision that the request allows; of a CPU's, installed or not.
 
-    `buildable` are the targets whose engines can be built on this host's GPU. On a CPU each runs as
-    the --instances of the request, which share the cores.
+    On a CPU each runs as the --instances of the request, which share the cores.
     """
     serving = request.serving(cores)
-    return tuple(
+    on_cpu = [
         Entrant(row.name, kind, serving.instances, serving.threads)
         for row in TARGETS.values()
-        if (row.name in buildable if row.gpu else True) and request.target in (None, AUTO, row.name)
-        for kind in _allowed(request, row)
-    )
+        if not row.gpu and request.target in (None, AUTO, row.name)
+        for kind in _allowed(request, row.precisions, COMPARED_PRECISIONS)
+    ]
+    on_gpu = [
+        Entrant(way.target, kind, 1, cores, way.accelerator)
+        for way in gpu.ways
+        if request.target in (None, AUTO) or (request.target, None) == way.runtime
+        for kind in _allowed(request, way.precisions, way.compared)
+    ]
+    return (*on_cpu, *on_gpu)
 
 
-def _allowed(request: Request, row: Target) -> tuple[str, ...]:
-    """The precisions of a target that are to be compared: what is quantized needs calibration."""
-    compared = COMPARED_ON_GPUS if row.gpu else COMPARED_PRECISIONS
+def entrants_here(request: Request, cores: int) -> tuple[Entrant, ...]:
+    """The entrants of this host, whose GPU is looked at for that."""
+    with open_build_host() as (build_host, _):
+        return entrants(request, cores, Gpu.found(build_host))
+
+
+def _allowed(
+    request: Request, precisions: Collection[str], compared: Sequence[str]
+) -> tuple[str, ...]:
+    """Of a target's precisions those to compare: what is quantized needs calibration."""
     asked = compared if request.precision == AUTO else (request.precision,)
     return tuple(
         kind
         for kind in asked
-        if kind in row.precisions
+        if kind in precisions
         and (request.calibration is not None or not PRECISIONS[kind].quantized)
     )
 
 
-def has_alternatives(request: Request, cores: int, buildable: Collection[str] = ()) -> bool:
+def has_alternatives(request: Request, cores: int, gpu: Gpu = NO_GPU) -> bool:
     """Whether measuring decides, and there is more than one way to choose from."""
     if not request.autoselects:
         return False
-    found = entrants(request, cores, buildable)
+    found = entrants(request, cores, gpu)
     here = [each for each in found if TARGETS[each.target].installed]
     return len(here) > 1 or request.optimize == "throughput"

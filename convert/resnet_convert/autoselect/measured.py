@@ -2,8 +2,9 @@
 
     entrants = runtimes here × precisions allowed  ─► parity ─► interleaved rounds ─► the fastest
 
-On a host that can build TensorRT engines, engines enter too; what is timed is then, as for a CPU, a
-batch from the host's memory and the outputs back into it. Entrants that miss parity, or do not
+On a GPU host TensorRT's engines and ONNX Runtime's CUDA provider enter too, as far as they can be
+used; what is timed is then, as for a CPU, a batch from the host's memory and the outputs back into
+it. Entrants that miss parity, or do not
 compute in the precision that was requested, are not timed.
 For latency the entrants run one image at a time on all cores; for throughput each runs full
 batches, as one instance on all cores and as one instance per core, or as --instances says.
@@ -20,22 +21,21 @@ from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from resnet_convert.autoselect.comparison import Comparison, rank, reasons
+from resnet_convert.autoselect.comparison import Comparison, left_out, rank, reasons
 from resnet_convert.autoselect.entered import Entered, entering
 from resnet_convert.autoselect.entrants import (
     Autoselection,
     EntrantResult,
     NothingKeepsParityError,
-    buildable,
     entrants,
 )
+from resnet_convert.autoselect.gpu import NO_GPU, Gpu
 from resnet_convert.parity.candidate import Candidate
 from resnet_convert.parity.latencies import REFERENCE
 from resnet_convert.parity.reference import Reference
 from resnet_convert.parity.throughput import images_per_s
 from resnet_convert.request import Request
 from resnet_convert.stage_log import StageLog, StageName
-from resnet_convert.tensorrt.builder import BuildHost
 from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import spread
 from resnet_serve.parity import latency
@@ -57,14 +57,14 @@ def select(
     calibration: Images | None,
     validation: Images,
     log: StageLog,
-    build_host: BuildHost | None = None,
+    gpu: Gpu = NO_GPU,
 ) -> Autoselection:
     """Run every entrant; raises `ParityError` when none keeps parity."""
     with (
         log.stage(StageName.AUTOSELECT) as say,
-        entering(request, folded, reference, calibration, validation, build_host) as entered,
+        entering(request, folded, reference, calibration, validation, gpu) as entered,
     ):
-        candidates = entrants(request, reference.threads, buildable(build_host))
+        candidates = entrants(request, reference.threads, gpu)
         running, dropped = entered.enter_all(candidates, spread(validation, PARITY_IMAGES), log)
         if not running:
             raise NothingKeepsParityError(request, tuple(dropped))
@@ -85,14 +85,14 @@ def compare_all(
     calibration: Images | None,
     validation: Images,
     log: StageLog,
-    build_host: BuildHost | None = None,
+    gpu: Gpu = NO_GPU,
 ) -> Comparison:
     """Run every runtime in every precision on all images; what cannot run has its reason."""
     with (
         log.stage(StageName.AUTOSELECT) as say,
-        entering(request, folded, reference, calibration, validation, build_host) as entered,
+        entering(request, folded, reference, calibration, validation, gpu) as entered,
     ):
-        found = reasons(request, reference.threads, buildable(build_host))
+        found = reasons(request, reference.threads, gpu)
         possible = [entrant for entrant, reason in found.items() if reason is None]
         running, dropped = entered.enter_all(possible, validation, log)
         timed, pytorch = _timed(running, reference) if running else ([], None)
@@ -105,6 +105,7 @@ def compare_all(
             rates=rates,
             graphs=entered.graphs,
             pytorch=pytorch,
+            left_out=left_out(gpu),
         )
         say(comparison.summary)
     for each in entered.logs.values():

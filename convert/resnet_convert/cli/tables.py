@@ -54,7 +54,7 @@ def comparison_table(title: str, comparison: Comparison) -> Table:
     for row in comparison.rows:
         entrant, result = row.result.entrant, row.result
         table.add_row(
-            entrant.target,
+            entrant.target if entrant.accelerator is None else f"{entrant.target} on CUDA",
             entrant.precision,
             _accuracy(row),
             "" if result.agreement is None else f"{100 * result.agreement:.2f} %",

@@ -17,7 +17,6 @@ from resnet_convert.request import Request
 from resnet_serve import passport
 from resnet_serve.datasets import Images
 from resnet_serve.host import Host
-from resnet_serve.runtimes import TARGETS
 from resnet_serve.weights import Weights
 
 if TYPE_CHECKING:
@@ -57,7 +56,6 @@ def render(
         "compared.html.j2",
         title=title(request.model_name, images),
         comparison=comparison,
-        titles={row.name: row.title for row in TARGETS.values()},
         request=request,
         weights=weights,
         host=machine,
@@ -74,7 +72,7 @@ def _flipped(comparison: Comparison, images: Images, weights: Weights) -> Iterat
         found = row.result.found
         if found is None or not row.flipped:
             continue
-        name = f"{TARGETS[row.result.entrant.target].title} {row.result.entrant.precision.upper()}"
+        name = f"{row.result.entrant.title} {row.result.entrant.precision.upper()}"
         yield Flipped(
             name,
             row.flipped,

@@ -5,29 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from resnet_convert.request.options import AUTO
-from resnet_convert.request.options.engines import CUDA
 from resnet_convert.request.request import Request
 from resnet_convert.tensorrt.builder import open_build_host
-from resnet_serve.errors import HostError
-from resnet_serve.runtimes import TARGETS, onnxruntime_cuda
-
-
-def _cuda_can_run(request: Request) -> bool:
-    if request.precision not in onnxruntime_cuda.PRECISIONS or not onnxruntime_cuda.gpu_here():
-        return False
-    try:
-        onnxruntime_cuda.check_installed()
-    except HostError:
-        return False
-    return True
+from resnet_serve.runtimes import TARGETS
 
 
 def default_target(request: Request) -> tuple[Request, str | None]:
     """The request with the target TensorRT where it and a GPU are, else as it is.
 
-    "auto" stays where TensorRT is and a CPU has the precision too: TensorRT enters that comparison.
-    It takes ONNX Runtime's CUDA provider on a GPU host that has it and no TensorRT; those two are
-    not compared. The sentence says why TensorRT cannot be used, where that decided.
+    "auto" stays where a CPU has the precision too: then TensorRT and ONNX Runtime's CUDA provider
+    enter the comparison. The sentence says why TensorRT cannot be used, where that decided.
     """
     decided = request.target not in (None, AUTO) or request.accelerator is not None
     row = TARGETS["tensorrt"]
@@ -42,15 +29,10 @@ def default_target(request: Request) -> tuple[Request, str | None]:
             if chosen.optimize == request.optimize:
                 return chosen, None
             return chosen, (
-                "the target is TensorRT, so that --optimize, which compares the runtimes of a "
-                "CPU, has no effect: --target onnxruntime or openvino is a CPU's"
+                "the target is TensorRT, and nothing is compared with it, so that --optimize has "
+                "no effect"
             )
-    if request.target == AUTO and _cuda_can_run(request):
-        reason = f"TensorRT cannot be used here ({missing.what})" if missing else "no TensorRT"
-        return replace(request, target="onnxruntime", accelerator=CUDA).decided(), (
-            f"{reason}, so the GPU runs it in ONNX Runtime's CUDA provider; the runtimes of the "
-            "CPU were not compared: --target onnxruntime or openvino is a CPU's"
-        )
     if missing is None or not row.installed:
         return request, None
-    return request, f"TensorRT is installed and cannot be used, so this is for CPUs: {missing}"
+    so = "" if request.target == AUTO else ", so this is for CPUs"
+    return request, f"TensorRT is installed and cannot be used{so}: {missing}"

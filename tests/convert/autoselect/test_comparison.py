@@ -10,6 +10,7 @@ import pytest
 
 from resnet_convert.autoselect.comparison import Comparison, Row, left_out, rank, reasons
 from resnet_convert.autoselect.entrants import Entrant, EntrantResult
+from resnet_convert.autoselect.gpu import Gpu
 from resnet_convert.request import Request
 from resnet_serve.parity.latency import Latency, Ratio
 from resnet_serve.precisions import PRECISIONS
@@ -66,17 +67,51 @@ def test_what_cannot_run_has_its_reason(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.setattr(Target, "installed", property(lambda row: row.name == "tensorrt"))
     found = {(each.target, each.precision): why for each, why in reasons(REQUEST, 2).items()}
     assert "not installed" in str(found["openvino", "fp32"])
-    assert "--target tensorrt" in left_out(())[0]
+    assert "--target tensorrt" in left_out()[0]
     monkeypatch.setattr(Target, "installed", property(lambda row: not row.gpu))
-    assert len(left_out(())) == sum(row.gpu for row in TARGETS.values())
-    assert "TensorRT is not compared: it is not installed here" in left_out(())
+    assert left_out() == (
+        "TensorRT is not compared: it is not installed here",
+        f"{TARGETS['tensorrt-rtx'].title} is not compared: it is not installed here",
+        "ONNX Runtime on CUDA is not compared: this host has no GPU",
+    )
 
 
-def test_engines_that_can_be_built_here_have_entries(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Target, "installed", property(lambda row: row.name == "tensorrt"))
-    found = reasons(REQUEST, 2, ("tensorrt",))
-    assert [each.precision for each, why in found.items() if why is None] == list(PRECISIONS)
-    assert not any("TensorRT is not compared" in line for line in left_out(("tensorrt",)))
+def test_what_a_gpu_here_can_run_has_entries() -> None:
+    host: Any = object()
+    both = Gpu(host, None)
+    found = {each: why for each, why in reasons(REQUEST, 2, both).items() if each.on_gpu}
+    pairs = {(each.title, each.precision) for each in found}
+    assert pairs == {(way.title, kind) for way in both.ways for kind in PRECISIONS}
+    why = {each.precision: said for each, said in found.items() if each.accelerator == "cuda"}
+    assert (why["fp32"], why["fp16"]) == (None, None)
+    assert "has no INT8 convolutions" in str(why["int8"])
+    assert "has no BF16 kernels" in str(why["bf16"])
+    engines = [said for each, said in found.items() if each.target == "tensorrt"]
+    assert engines == [None] * len(PRECISIONS)
+    (line,) = left_out(both)
+    assert line.startswith(f"{TARGETS['tensorrt-rtx'].title} is not compared")
+    without = reasons(replace(REQUEST, calibration=None), 2, both)
+    assert "--calibration" in str(without[Entrant("tensorrt", "int8", 1, 2)])
+
+
+def test_the_same_target_on_cpu_and_gpu_are_two_rows() -> None:
+    on_gpu = replace(FP32, accelerator="cuda", instances=1)
+    found = Comparison.of(
+        "latency",
+        order=[FP32, on_gpu],
+        results=[timed(FP32, 4.0), timed(on_gpu, 8.0)],
+        rates=[timed(FP32, 4.0, 300.0), timed(on_gpu, 8.0, 900.0)],
+        graphs=GRAPHS,
+        pytorch=Latency(1, (1.0,)),
+    )
+    assert [row.split and row.split.images_per_s for row in found.rows] == [300.0, 900.0]
+    assert [found.is_best(row) for row in found.rows] == [False, True]
+    assert "PyTorch on this CPU" in str(found.rows[1].note)
+    written: Any = found.to_json()
+    assert written["best"]["accelerator"] == "cuda"
+    assert [row["accelerator"] for row in written["rows"]] == [None, "cuda"]
+    assert found.best is not None
+    assert found.selection(found.best).applied_to(REQUEST).for_cuda
 
 
 def test_the_rows_keep_their_order_and_their_best_split() -> None:
@@ -119,7 +154,8 @@ def test_where_none_passes_there_is_no_best() -> None:
 def test_the_json_has_every_row() -> None:
     found = json.loads(json.dumps(compared().to_json()))
     assert found["best"] == {
-        "target": "onnxruntime", "precision": "fp32", "instances": 1, "threads": 2
+        "target": "onnxruntime", "accelerator": None, "precision": "fp32",
+        "instances": 1, "threads": 2,
     }  # fmt: skip
     first, refused, last = found["rows"]
     assert first["passed"]

@@ -14,6 +14,7 @@ from budgets import change_budgets
 from resnet_convert import convert
 from resnet_convert.autoselect import entered, measured
 from resnet_convert.autoselect.entrants import Autoselection, Entrant, EntrantResult, entrants
+from resnet_convert.autoselect.gpu import Gpu
 from resnet_convert.parity import opening, throughput
 from resnet_convert.request import Request
 from resnet_serve import host, passport
@@ -24,6 +25,9 @@ from resnet_serve.runtimes import TARGETS, Target
 
 pytestmark = pytest.mark.usefixtures("quick", "traced_once", "quick_autoselect")
 NOTHING: Any = None
+A_BUILD_HOST: Any = object()  # whose engines are not built here
+ENGINES = Gpu(A_BUILD_HOST, HostError("a build without CUDA"))
+CUDA = Gpu(None, None)
 INT8 = Request(arch="resnet20", precision="auto", target="auto", calibration="digits")
 
 
@@ -59,16 +63,36 @@ def test_a_named_target_is_compared_with_itself_only() -> None:
 
 
 def test_engines_enter_where_they_can_be_built() -> None:
-    found = entrants(INT8, 2, ("tensorrt",))
+    found = entrants(INT8, 2, ENGINES)
     assert [each.precision for each in found if each.on_gpu] == ["fp32", "fp16", "int8"]
     assert str(found[-1]) == "tensorrt int8 on the GPU"
     assert {each.graph for each in found} == {
         "fp32", "bf16", "int8", "tensorrt fp32", "tensorrt fp16", "tensorrt int8"
     }  # fmt: skip
-    without = entrants(replace(INT8, calibration=None), 2, ("tensorrt",))
+    without = entrants(replace(INT8, calibration=None), 2, ENGINES)
     assert [each.precision for each in without if each.on_gpu] == ["fp32", "fp16"]
-    alone = entrants(replace(INT8, precision="bf16"), 2, ("tensorrt",))
+    alone = entrants(replace(INT8, precision="bf16"), 2, ENGINES)
     assert [str(each) for each in alone if each.on_gpu] == ["tensorrt bf16 on the GPU"]
+
+
+def test_the_cuda_provider_enters_with_the_graphs_of_the_cpu() -> None:
+    found = [each for each in entrants(INT8, 2, CUDA) if each.on_gpu]
+    assert [str(each) for each in found] == ["onnxruntime fp32 on CUDA", "onnxruntime fp16 on CUDA"]
+    assert [each.graph for each in found] == ["fp32", "fp16"]
+    assert [each.title for each in found] == ["ONNX Runtime on CUDA"] * 2
+    for precision in ("bf16", "int8"):
+        asked = replace(INT8, precision=precision)
+        assert not any(each.on_gpu for each in entrants(asked, 2, CUDA)), "it has none"
+    named = entrants(replace(INT8, target="onnxruntime"), 2, CUDA)
+    assert not any(each.on_gpu for each in named), "that is the CPU's: --accelerator cuda"
+
+
+def test_where_the_cuda_provider_wins_the_request_has_its_accelerator() -> None:
+    best = EntrantResult(Entrant("onnxruntime", "fp16", 1, 2, "cuda"), speedup=Ratio(9.0, 9.0, 9.0))
+    selected = Autoselection("latency", (best,), NOTHING).applied_to(INT8)
+    assert selected.for_cuda
+    assert not selected.autoselects
+    assert "--target onnxruntime --accelerator cuda" in selected.command()
 
 
 def test_the_winner_is_written_into_the_request() -> None:

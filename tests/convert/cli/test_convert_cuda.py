@@ -16,9 +16,12 @@ import numpy as np
 import onnxruntime as ort
 import pytest
 
+from resnet_convert.autoselect import measured
+from resnet_convert.parity import opening
 from resnet_serve import passport
 from resnet_serve.cuda import nvidia_smi
 from resnet_serve.cuda.device import Gpu
+from resnet_serve.errors import HostError
 from resnet_serve.passport import ConvertedPassport, ProviderState
 from resnet_serve.runtimes import onnxruntime, onnxruntime_cuda
 from resnet_serve.runtimes.onnxruntime_cuda import CUDA, CudaProvider
@@ -160,14 +163,21 @@ def provider(gpu_host: None, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("provider")
-def test_auto_takes_the_gpu_where_there_is_no_tensorrt(call: Call) -> None:
+def test_auto_compares_it_and_deploys_it_where_it_wins(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def missing(target: str, *_: Any) -> Any:
+        raise HostError(f"this needs {target}, which is not installed here")
+
+    monkeypatch.setattr(opening, "open_on_cpu", missing)
+    monkeypatch.setattr(measured, "LATENCY_SECONDS", 0.02)
     words = (*WORDS[:-2], "--target", "auto", *IMAGES)
-    code, _, err = call(*words, "--precision", "fp16")
+    code, out, err = call(*words, "--precision", "fp16")
     assert code == 0, err
-    said = " ".join(err.split())
-    assert "so the GPU runs it in ONNX Runtime's CUDA provider" in said
-    assert "were not compared" in said
+    assert "onnxruntime fp16 on CUDA" in out
     found = stamped()
+    (row,) = (each for each in found.autoselect["results"] if each["problem"] is None)
+    assert row["entrant"] == "onnxruntime fp16 on CUDA"
     assert found.cuda is not None
     assert found.cuda.state is ProviderState.RAN
     assert "--target onnxruntime" in found.command

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import pytest
 
@@ -85,7 +85,7 @@ def test_a_network_to_be_inferred_needs_a_file() -> None:
         _ = Request(arch="auto").weights_spec
 
 
-def test_a_gpu_host_takes_no_aim_of_the_cpu_runtimes_and_says_so(
+def test_a_gpu_host_takes_no_aim_where_it_has_nothing_to_compare_and_says_so(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     @contextmanager
@@ -94,6 +94,8 @@ def test_a_gpu_host_takes_no_aim_of_the_cpu_runtimes_and_says_so(
 
     monkeypatch.setattr(module, "open_build_host", there)
     asked = Request(arch="resnet50", target="auto", optimize="throughput")
+    assert module.default_target(asked) == (asked, None), "it is compared with CPUs"
+    asked = replace(asked, precision="fp8", calibration="digits")
     chosen, note = module.default_target(asked)
     check(chosen)
     assert chosen.target == "tensorrt"
