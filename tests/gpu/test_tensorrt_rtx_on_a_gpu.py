@@ -17,7 +17,7 @@ from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.trace import trace
 from resnet_convert.tensorrt.build_options import BuildOptions
 from resnet_convert.tensorrt.engine import build
-from resnet_convert.tensorrt.verdict import DEFAULT_TARGETS
+from resnet_convert.tensorrt.judging.verdict import DEFAULT_TARGETS
 from resnet_serve import weights
 from resnet_serve.architectures import find
 from resnet_serve.cuda.nvidia_smi import gpus

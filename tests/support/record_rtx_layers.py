@@ -22,7 +22,7 @@ from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.graph.trace import trace
 from resnet_convert.quantization import s8s8
 from resnet_convert.quantization.ranges import Range
-from resnet_convert.tensorrt.verdict import Question
+from resnet_convert.tensorrt.judging.verdict import Question
 from resnet_serve.architectures import build, find
 from resnet_serve.preprocessing import Preprocessing
 

@@ -16,8 +16,8 @@ from pathlib import Path
 
 from kept import ROOT, install, kept
 
-from resnet_convert.tensorrt.judge import Judge
-from resnet_convert.tensorrt.verdict import Verdict
+from resnet_convert.tensorrt.judging.judge import Judge
+from resnet_convert.tensorrt.judging.verdict import Verdict
 
 BINDINGS = "1.7.1.116"
 # The versions belong together: 0.5.0 bundles the libraries of 1.7.1.

@@ -28,12 +28,12 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/contract/test_trt_build_plan_contract.py",
         "needs TensorRT: against a double of the real bindings",
     ),
-    "convert/resnet_convert/tensorrt/judge_process.py": (
-        "tests/convert/tensorrt/test_judge.py",
+    "convert/resnet_convert/tensorrt/judging/judge_process.py": (
+        "tests/convert/tensorrt/judging/test_judge.py",
         "runs in the child process that the judge starts",
     ),
-    "convert/resnet_convert/tensorrt/verdict.py": (
-        "tests/convert/tensorrt/test_judge.py",
+    "convert/resnet_convert/tensorrt/judging/verdict.py": (
+        "tests/convert/tensorrt/judging/test_judge.py",
         "what goes to the judge and comes back",
     ),
     "convert/resnet_convert/cli/build_plan.py": (

@@ -13,6 +13,7 @@
 | `engine_layers` | the engine's layers, from its inspector's JSON |
 | `inspection` | the engine's layers, compared with the graph |
 | `builder` | a host that can build plans: version guard, build, inspect, load |
+| `judging/` | what TensorRT-RTX's real parser and builder say of a graph |
 
 Imports `graph/`.
 """

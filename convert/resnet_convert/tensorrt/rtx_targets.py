@@ -10,12 +10,11 @@ has kernels where is what the builder of TensorRT-RTX 1.7.1 said (docs/tensorrt-
 
 from __future__ import annotations
 
+from resnet_convert.tensorrt.judging.verdict import DEFAULT_TARGETS as DEFAULT
 from resnet_serve.cuda.gpu_names import capability
 from resnet_serve.errors import UsageError
 from resnet_serve.runtimes.tensorrt_flavours import TENSORRT_RTX
 
-# What TensorRT-RTX builds for when nothing is set.
-DEFAULT = ("8.0", "8.6", "8.9", "12.0")
 _TURING = "7.5"
 _LEAST_FOR_FP8 = (8, 9)
 _USE_FP16 = "Use --precision fp16, or name other GPUs with --for."
@@ -34,23 +33,41 @@ def chosen(gpus: str | None, precision: str) -> tuple[str, ...]:
     """
     if gpus is None:
         return tuple(each for each in DEFAULT if precision != "fp8" or _has_fp8(each))
-    named = [text.strip() for text in gpus.split(",")]
-    found = {text: capability(text) for text in named if text}
-    if not found:
-        raise UsageError(f"--for {gpus!r} names no GPU", remedy="Write for instance rtx-4090,l4.")
+    found = _named(gpus)
     for text, each in found.items():
-        _check(text, each, precision)
+        _check(_words(text, each), each, precision)
     return tuple(each for each in TENSORRT_RTX.targets if each in found.values())
 
 
-def _check(gpu: str, target: str, precision: str) -> None:
-    what = gpu if gpu == target else f"{gpu} ({target})"
-    if target not in TENSORRT_RTX.targets:
-        raise UsageError(
-            f"{what} is not supported by {TENSORRT_RTX.title}, which has compute capability "
-            f"{', '.join(TENSORRT_RTX.targets)}",
-            remedy="Use --target tensorrt, on a host with that GPU.",
-        )
+def named(gpus: str) -> tuple[str, ...]:
+    """The compute capabilities of these GPUs, ascending, whatever is to be computed on them.
+
+    Raises `UsageError` for a name that is not known, and a GPU that TensorRT-RTX does not support.
+    """
+    found = _named(gpus).values()
+    return tuple(each for each in TENSORRT_RTX.targets if each in found)
+
+
+def _named(gpus: str) -> dict[str, str]:
+    texts = [text.strip() for text in gpus.split(",")]
+    found = {text: capability(text) for text in texts if text}
+    if not found:
+        raise UsageError(f"--for {gpus!r} names no GPU", remedy="Write for instance rtx-4090,l4.")
+    for text, each in found.items():
+        if each not in TENSORRT_RTX.targets:
+            raise UsageError(
+                f"{_words(text, each)} is not supported by {TENSORRT_RTX.title}, which has compute "
+                f"capability {', '.join(TENSORRT_RTX.targets)}",
+                remedy="Use --target tensorrt, on a host with that GPU.",
+            )
+    return found
+
+
+def _words(gpu: str, target: str) -> str:
+    return gpu if gpu == target else f"{gpu} ({target})"
+
+
+def _check(what: str, target: str, precision: str) -> None:
     if target == _TURING and precision == "int8":
         raise UsageError(
             f"{what} computes INT8 networks in FP16 with {TENSORRT_RTX.title}, and in one plan "

@@ -10,7 +10,7 @@ from quantized import Graphs, symmetric_residual
 from resnet_convert.graph.half import halve
 from resnet_convert.lint.rules import check
 from resnet_convert.lint.tensorrt import RULES
-from resnet_convert.tensorrt.verdict import Question
+from resnet_convert.tensorrt.judging.verdict import Question
 
 
 @pytest.fixture

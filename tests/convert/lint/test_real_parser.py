@@ -21,7 +21,7 @@ from resnet_convert.graph.half import halve
 from resnet_convert.graph.initializers import assign, initializer
 from resnet_convert.lint.rules import check
 from resnet_convert.lint.tensorrt import RULES
-from resnet_convert.tensorrt.verdict import Question, Verdict
+from resnet_convert.tensorrt.judging.verdict import Question, Verdict
 
 CONVOLUTIONS = (
     *("conv1", "block_conv1", "block_conv2"),

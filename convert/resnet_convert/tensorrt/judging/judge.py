@@ -20,7 +20,7 @@ from threading import Timer
 from types import TracebackType
 from typing import Any
 
-from resnet_convert.tensorrt.verdict import Question, Verdict
+from resnet_convert.tensorrt.judging.verdict import Question, Verdict
 from resnet_serve.errors import HostError
 
 LONGEST_S = 900  # of one graph; a network of 1202 layers in INT8 takes a tenth of it
@@ -94,7 +94,7 @@ class _Child:
     def __init__(self, environment: Mapping[str, str]) -> None:
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - closed by `close`
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "resnet_convert.tensorrt.judge_process"],
+            [sys.executable, "-m", "resnet_convert.tensorrt.judging.judge_process"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

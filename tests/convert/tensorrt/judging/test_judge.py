@@ -13,8 +13,8 @@ from broken_graphs import computed_scale, dilated_pool
 from quantized import Graphs, symmetric_residual
 
 from resnet_convert.graph.half import halve
-from resnet_convert.tensorrt.judge import Judge
-from resnet_convert.tensorrt.verdict import Question
+from resnet_convert.tensorrt.judging.judge import Judge
+from resnet_convert.tensorrt.judging.verdict import Question
 from resnet_serve.errors import HostError
 from resnet_serve.runtimes.profiles import Profile
 

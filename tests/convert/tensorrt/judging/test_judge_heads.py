@@ -21,7 +21,7 @@ from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.graph.trace import trace
 from resnet_convert.lint.rules import check
 from resnet_convert.lint.tensorrt import RULES
-from resnet_convert.tensorrt.verdict import Question
+from resnet_convert.tensorrt.judging.verdict import Question
 from resnet_serve.activation import SOFTMAX, Activation, Kind
 from resnet_serve.architectures import build, find, with_head
 from resnet_serve.preprocessing import Preprocessing

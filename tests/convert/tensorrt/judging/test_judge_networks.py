@@ -21,7 +21,7 @@ from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.graph.trace import trace
 from resnet_convert.tensorrt.inspection import Inspection, inspect, requested_precisions
-from resnet_convert.tensorrt.verdict import Question, Verdict
+from resnet_convert.tensorrt.judging.verdict import Question, Verdict
 from resnet_serve.architectures import Architecture, build, find
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes.profiles import Profile
@@ -29,7 +29,8 @@ from resnet_serve.runtimes.profiles import Profile
 AMPERE_AND_NEWER = ("8.0", "8.6", "8.9", "12.0", "12.1")
 WITH_FP8 = ("8.9", "12.0", "12.1")
 TURING = "7.5"
-ALL_PRECISIONS = ("resnet18", "resnet50", "preact_resnet18")  # the other kinds in fp16 and int8
+# One of basic and bottleneck blocks, and of preactivation; the other kinds in fp16 and int8.
+ALL_PRECISIONS = ("resnet18", "resnet26", "preact_resnet18")
 PRECISIONS = {
     **dict.fromkeys(("fp32", "fp16", "bf16", "int8"), AMPERE_AND_NEWER),
     "fp8": WITH_FP8,
@@ -55,6 +56,10 @@ def inspected(model: ir.Model, *targets: str) -> Inspection:
     return inspect(verdict.layers, model)
 
 
+def test_those_of_all_precisions_are_among_the_kinds() -> None:
+    assert set(ALL_PRECISIONS) <= {row.name for row in shallowest()}
+
+
 @pytest.fixture(scope="module", params=shallowest(), ids=lambda row: row.name)
 def narrow(request: pytest.FixtureRequest) -> tuple[Architecture, ir.Model, int]:
     """A network of every kind with 16 channels and more, traced."""
@@ -77,6 +82,41 @@ def test_every_kind_computes_in_the_precision_of_its_graph(
             assert found.fused == joined, (precision, found.summary())
         elif precision == "int8":
             assert found.fused == 0, found.summary()
+
+
+# --- What a GPU lacks ----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def bottlenecks() -> ir.Model:
+    return thin_trace(find("resnet26")).trace.model
+
+
+def test_turing_has_fp16_alone(bottlenecks: ir.Model) -> None:
+    """Where it is one of the targets, INT8 becomes FP16 for all of them."""
+    half = typed(bottlenecks, 64, "fp16")
+    assert inspected(half, TURING).check().passed
+    integers = typed(bottlenecks, 64, "int8")
+    for targets in ((TURING,), (TURING, "8.6")):
+        assert {found for _, found in inspected(integers, *targets).convolutions.values()} == {
+            "fp16"
+        }
+
+
+@pytest.mark.parametrize(
+    ("precision", "target", "says"),
+    [
+        ("fp32", TURING, "FP32 GEMM is not supported"),
+        ("bf16", TURING, ""),
+        *(("fp8", target, "") for target in (TURING, "8.0", "8.6")),
+    ],
+)
+def test_what_a_target_refuses(
+    bottlenecks: ir.Model, precision: str, target: str, says: str
+) -> None:
+    verdict = judged(typed(bottlenecks, 64, precision), target)
+    assert verdict.outcome == "the builder refuses"
+    assert says in " ".join(verdict.errors)
 
 
 # --- ResNet-50 in its own width ------------------------------------------------------------------
@@ -122,28 +162,3 @@ def test_resnet50(
     assert kinds(verdict, model) == expected
     assert inspect(verdict.layers, model).fused == fused
     assert verdict.plan_bytes == pytest.approx(megabytes * 1e6, rel=0.02)
-
-
-def test_turing_has_fp16_alone(resnet50: ir.Model) -> None:
-    """Where it is one of the targets, INT8 becomes FP16 for all of them."""
-    half = typed(resnet50, 64, "fp16")
-    assert inspected(half, TURING).check().passed
-    integers = typed(resnet50, 64, "int8")
-    for targets in ((TURING,), (TURING, "8.6")):
-        assert {found for _, found in inspected(integers, *targets).convolutions.values()} == {
-            "fp16"
-        }
-
-
-@pytest.mark.parametrize(
-    ("precision", "target", "says"),
-    [
-        ("fp32", TURING, "FP32 GEMM is not supported"),
-        ("bf16", TURING, ""),
-        *(("fp8", target, "") for target in (TURING, "8.0", "8.6")),
-    ],
-)
-def test_what_a_target_refuses(resnet50: ir.Model, precision: str, target: str, says: str) -> None:
-    verdict = judged(typed(resnet50, 64, precision), target)
-    assert verdict.outcome == "the builder refuses"
-    assert says in " ".join(verdict.errors)

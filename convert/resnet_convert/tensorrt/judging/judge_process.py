@@ -1,7 +1,7 @@
 """The process that holds TensorRT-RTX: reads questions from stdin, writes verdicts to stdout.
 
-`judge.py` starts it as `python -m resnet_convert.tensorrt.judge_process`. It is a process of its
-own because the native code can end it: a computed Q/DQ scale is a segmentation fault.
+`judge.py` starts it as `python -m resnet_convert.tensorrt.judging.judge_process`. It is a process
+of its own because the native code can end it: a computed Q/DQ scale is a segmentation fault.
 Reference: TensorRT-RTX Python API 1.7; its parser and builder need neither a GPU nor a driver.
 """
 
@@ -15,7 +15,7 @@ import time
 from typing import Any
 
 from resnet_convert.tensorrt import targets
-from resnet_convert.tensorrt.verdict import Question, Refusal, Verdict
+from resnet_convert.tensorrt.judging.verdict import Question, Refusal, Verdict
 from resnet_serve.errors import HostError
 from resnet_serve.runtimes.tensorrt_flavours import TENSORRT_RTX
 
