@@ -13,10 +13,15 @@ import pytest
 from gpu_report import GpuReport, NeedingModule
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from resnet_convert import Conversion
     from resnet_convert.tensorrt.builder import BuildHost
+    from resnet_serve.weights import Weights
 
 MINUTES = 5.0
+IMAGES = 256
 FOLDER = Path(__file__).resolve().parent
 
 
@@ -38,6 +43,45 @@ def pytest_pycollect_makemodule(module_path: Path, parent: pytest.Collector) -> 
     """Skip a file whose needs are not installed, before it is imported."""
     made: pytest.Module = NeedingModule.from_parent(parent, path=module_path)
     return made
+
+
+@pytest.fixture(scope="session")
+def digits() -> Weights:
+    """The trained network of the digits."""
+    from resnet_serve import weights
+    from resnet_serve.architectures import find
+
+    return weights.load("digits", find("resnet20"))
+
+
+@pytest.fixture(scope="session")
+def planes(digits: Weights) -> NDArray[np.float32]:
+    """Digits that it was not trained on, normalized, [N,3,32,32]."""
+    import numpy as np
+
+    from resnet_serve.datasets.digits import Digits
+
+    images = Digits(held_out=True)
+    shown = [digits.preprocessing.pixels(images.image(index)) for index in range(IMAGES)]
+    return digits.preprocessing.normalize(np.stack(shown))
+
+
+@pytest.fixture(scope="session")
+def exact(digits: Weights, planes: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Their logits by PyTorch on the CPU."""
+    from resnet_serve.runtimes import pytorch
+
+    return pytorch.load(digits.network(), threads=4).run(planes)
+
+
+@pytest.fixture(scope="session")
+def cuda_provider() -> None:
+    """Skips the test where ONNX Runtime's CUDA provider cannot run a model."""
+    from resnet_serve.runtimes import onnxruntime_cuda
+
+    missing = onnxruntime_cuda.missing()
+    if missing is not None:
+        pytest.skip(str(missing))
 
 
 @pytest.fixture(scope="session")

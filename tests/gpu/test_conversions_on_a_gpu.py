@@ -10,21 +10,9 @@ import pytest
 from resnet_convert import Conversion, convert
 from resnet_serve import passport
 from resnet_serve.cuda.nvidia_smi import gpus
-from resnet_serve.errors import HostError
 from resnet_serve.passport import ConvertedPassport, ProviderState
-from resnet_serve.runtimes import onnxruntime_cuda
 
-pytestmark = pytest.mark.gpu
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cuda() -> None:
-    if not gpus():
-        pytest.skip("this host has no GPU")
-    try:
-        onnxruntime_cuda.check_installed()
-    except HostError as missing:
-        pytest.skip(str(missing))
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cuda_provider")]
 
 
 def converted(repository: Path, **options: Any) -> tuple[Conversion, ConvertedPassport]:

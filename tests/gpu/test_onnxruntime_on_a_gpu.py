@@ -19,8 +19,6 @@ from resnet_convert.graph.opset import FOR_BF16, raise_opset
 from resnet_convert.graph.trace import trace
 from resnet_serve import weights
 from resnet_serve.architectures import find
-from resnet_serve.cuda.nvidia_smi import gpus
-from resnet_serve.datasets.digits import Digits
 from resnet_serve.errors import HostError
 from resnet_serve.optional import optional
 from resnet_serve.runtimes import onnxruntime, onnxruntime_cuda, pytorch
@@ -31,37 +29,9 @@ if TYPE_CHECKING:
 else:
     torch = optional("torch", extra="convert")
 
-pytestmark = pytest.mark.gpu
-IMAGES = 256
+pytestmark = [pytest.mark.gpu, pytest.mark.usefixtures("cuda_provider")]
 ROUNDS = 30
 Record = Callable[[str, object], None]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cuda() -> None:
-    if not gpus():
-        pytest.skip("this host has no GPU")
-    try:
-        onnxruntime_cuda.check_installed()
-    except HostError as missing:
-        pytest.skip(str(missing))
-
-
-@pytest.fixture(scope="module")
-def digits() -> weights.Weights:
-    return weights.load("digits", find("resnet20"))
-
-
-@pytest.fixture(scope="module")
-def planes(digits: weights.Weights) -> NDArray[np.float32]:
-    images = Digits(held_out=True)
-    shown = [digits.preprocessing.pixels(images.image(index)) for index in range(IMAGES)]
-    return digits.preprocessing.normalize(np.stack(shown))
-
-
-@pytest.fixture(scope="module")
-def exact(digits: weights.Weights, planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    return pytorch.load(digits.network(), threads=4).run(planes)
 
 
 @pytest.fixture(scope="module")

@@ -19,15 +19,12 @@ from resnet_convert.graph.fold import fold
 from resnet_convert.graph.half import halve
 from resnet_convert.graph.trace import trace
 from resnet_serve import weights
-from resnet_serve.architectures import find
-from resnet_serve.datasets.digits import Digits
 from resnet_serve.optional import optional
 from resnet_serve.parity import numerics
 from resnet_serve.runtimes import onnxruntime, pytorch
 
 pytestmark = pytest.mark.gpu
 torch = optional("torch", extra="convert")
-IMAGES = 256
 GPU = "cuda"
 
 
@@ -35,23 +32,6 @@ GPU = "cuda"
 def gpu() -> None:
     if not torch.cuda.is_available():
         pytest.skip("this PyTorch sees no GPU")
-
-
-@pytest.fixture(scope="module")
-def digits() -> weights.Weights:
-    return weights.load("digits", find("resnet20"))
-
-
-@pytest.fixture(scope="module")
-def planes(digits: weights.Weights) -> NDArray[np.float32]:
-    images = Digits(held_out=True)
-    shown = [digits.preprocessing.pixels(images.image(index)) for index in range(IMAGES)]
-    return digits.preprocessing.normalize(np.stack(shown))
-
-
-@pytest.fixture(scope="module")
-def exact(digits: weights.Weights, planes: NDArray[np.float32]) -> NDArray[np.float32]:
-    return pytorch.load(digits.network(), threads=4).run(planes)
 
 
 def test_the_reference_is_the_same_on_the_gpu(
