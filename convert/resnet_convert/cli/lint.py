@@ -15,11 +15,12 @@ from resnet_convert.lint import onnx_file
 from resnet_convert.lint.onnx_file import OnnxFile
 from resnet_convert.lint.rules import Violation
 from resnet_convert.lint.tensorrt import RULES
+from resnet_convert.tensorrt import rtx_targets
 from resnet_convert.tensorrt.inspection import Inspection, inspect
-from resnet_convert.tensorrt.judge import Judge
-from resnet_convert.tensorrt.verdict import DEFAULT_TARGETS, Question, Verdict
+from resnet_convert.tensorrt.judging.judge import Judge
+from resnet_convert.tensorrt.judging.verdict import DEFAULT_TARGETS, Question, Verdict
 from resnet_serve import console
-from resnet_serve.errors import ConversionError, HostError, UsageError
+from resnet_serve.errors import ConversionError, HostError
 from resnet_serve.runtimes.tensorrt_flavours import TENSORRT_RTX
 
 _RTX = "rtx"
@@ -79,7 +80,7 @@ def lint(
         typer.Option(
             "--for",
             help="Ask TensorRT-RTX too, which must be installed: [bold]rtx[/] for its default "
-            "GPUs, or compute capabilities such as 8.6,8.9.",
+            "GPUs, or GPUs by name (rtx-4090,l4) or compute capability (8.6).",
             show_default="rtx, where it is installed",
         ),
     ] = None,
@@ -122,16 +123,7 @@ def lint(
 
 
 def _targets(built_for: str | None) -> tuple[str, ...]:
-    if built_for in (None, _RTX):
-        return DEFAULT_TARGETS
-    named = [part.strip() for part in str(built_for).split(",")]
-    unknown = [part for part in named if part not in TENSORRT_RTX.targets]
-    if unknown:
-        raise UsageError(
-            f"{TENSORRT_RTX.title} builds for no GPU {unknown[0]!r}",
-            remedy=f"Use --for {_RTX}, or some of {','.join(TENSORRT_RTX.targets)}.",
-        )
-    return tuple(dict.fromkeys(named))
+    return DEFAULT_TARGETS if built_for in (None, _RTX) else rtx_targets.named(str(built_for))
 
 
 def _asked(file: OnnxFile, targets: tuple[str, ...]) -> tuple[_Judged | None, HostError | None]:

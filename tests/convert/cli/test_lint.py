@@ -45,9 +45,9 @@ def without_rtx(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("with_rtx")
 def test_a_good_file_passes_both(call: Call, file: Callable[..., Path]) -> None:
-    code, out, err = call("lint", file(), "--for", "8.6,12.0")
+    code, out, err = call("lint", file(), "--for", "rtx-5090, NVIDIA A10, 8.6")
     assert (code, err) == (0, "")
-    assert "our rules for TensorRT: all 15 kept" in out
+    assert "our rules for TensorRT: all 16 kept" in out
     assert f"TensorRT-RTX {rtx.BINDINGS}" in out
     assert "for compute capability 8.6, 12.0: built" in out
     assert "6 of 6 convolutions INT8" in out
@@ -94,7 +94,7 @@ def test_without_the_library_our_rules_are_checked_and_it_is_said(
 ) -> None:
     code, out, err = call("lint", file())
     assert code == 0
-    assert "all 15 kept" in out
+    assert "all 16 kept" in out
     assert "the real parser and builder were not asked: TensorRT-RTX is not installed" in err
     code, _, err = call("lint", file(), "--for", "rtx")
     assert code == 4
@@ -104,9 +104,10 @@ def test_without_the_library_our_rules_are_checked_and_it_is_said(
 def test_an_unknown_gpu_and_another_file_are_refused(
     call: Call, file: Callable[..., Path], tmp_path: Path
 ) -> None:
-    code, _, err = call("lint", file(), "--for", "9.0")
-    assert code == 2
-    assert "'9.0'" in err
+    for gpu, said in (("9.0", "9.0"), ("l4,h100", "h100 (9.0)"), ("rtx-9999", "'rtx-9999'")):
+        code, _, err = call("lint", file(), "--for", gpu)
+        assert code == 2
+        assert said in err
     other = tmp_path / "other.onnx"
     other.write_text("text")
     code, _, err = call("lint", other)
