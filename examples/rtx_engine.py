@@ -1,4 +1,4 @@
-"""The demo's engine for RTX GPUs: TensorRT for RTX is downloaded once, and builds it here."""
+"""The demo's engine for RTX GPUs: TensorRT-RTX is downloaded once, and builds it here."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from resnet_serve.user_cache import user_cache
 
 
 def packages(say: Callable[[str], None]) -> Path | None:
-    """The folder with TensorRT for RTX, downloaded once; None, and `say` why, where it cannot be.
+    """The folder with TensorRT-RTX, downloaded once; None, and `say` why, where it cannot be.
 
     It is an extra of its own, under NVIDIA's licence, and kept out of this environment.
     """
@@ -24,17 +24,17 @@ def packages(say: Callable[[str], None]) -> Path | None:
     if folder.is_dir():
         return folder
     if (platform.system(), platform.machine()) != ("Linux", "x86_64"):
-        say("skipped: TensorRT for RTX has packages for Linux on x86-64 only")
+        say("skipped: TensorRT-RTX has packages for Linux on x86-64 only")
         return None
     project = Path(__file__).parents[1] / "pyproject.toml"
     extras = tomllib.loads(project.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
-    say(f"downloading TensorRT for RTX, 147 MB, once, to {folder}")
+    say(f"downloading TensorRT-RTX, 147 MB, once, to {folder}")
     aside = folder.with_suffix(".part")
     shutil.rmtree(aside, ignore_errors=True)
     pip = [sys.executable, "-m", "pip", "install", "--quiet", "--no-deps", "--target", str(aside)]
     done = subprocess.run([*pip, *extras["tensorrt-rtx"]], check=False)
     if done.returncode != 0:
-        say("skipped: TensorRT for RTX could not be downloaded")
+        say("skipped: TensorRT-RTX could not be downloaded")
         return None
     aside.rename(folder)
     return folder

@@ -38,7 +38,7 @@ def test_where_it_fits_it_still_never_ran(monkeypatch: pytest.MonkeyPatch) -> No
 def test_without_a_gpu_that_is_the_first_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = found(monkeypatch)
     assert rows[0] == NONE
-    assert [row[0] for row in rows] == ["GPU", "TensorRT for RTX", "engine"]
+    assert [row[0] for row in rows] == ["GPU", "TensorRT-RTX", "engine"]
 
 
 @pytest.mark.parametrize(

@@ -54,7 +54,7 @@ class EngineFacts(Facts):
 class BuiltEngineFacts(EngineFacts):
     """A plan: what built it, what is in it, and how fast it is by batch size.
 
-    `tensorrt` is the version of what built it, TensorRT or TensorRT for RTX. `gpu` is the GPU that
+    `tensorrt` is the version of what built it, TensorRT or TensorRT-RTX. `gpu` is the GPU that
     it ran on, None where it never ran; `targets` are the compute capabilities that it was built
     for, where it was not built for the GPU of its host.
 

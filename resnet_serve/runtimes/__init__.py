@@ -191,7 +191,7 @@ TARGETS: Mapping[str, Target] = MappingProxyType(
             ),
             Target(
                 "tensorrt-rtx",
-                title="TensorRT for RTX",
+                title="TensorRT-RTX",
                 module="resnet_serve.runtimes.tensorrt",
                 package="tensorrt_rtx_bindings",
                 distributions=(

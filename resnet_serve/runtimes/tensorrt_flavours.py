@@ -1,4 +1,4 @@
-"""Flavours of TensorRT: TensorRT itself and TensorRT for RTX, one row each.
+"""Flavours of TensorRT: TensorRT itself and TensorRT-RTX, one row each.
 
 Both have the same Python API, as far as this project uses it (`Library`). Where they differ is in
 the rows: how the module is imported, what a plan is built for, and what a builder can be asked.

@@ -1,7 +1,7 @@
 """EPContext: an ONNX file with the engine inside, for applications with ONNX Runtime.
 
 One node `com.microsoft.EPContext` with the inputs and outputs of the network, whose attributes hold
-the plan. The execution provider of TensorRT for RTX (`NvTensorRTRTXExecutionProvider`) loads it;
+the plan. The execution provider of TensorRT-RTX (`NvTensorRTRTXExecutionProvider`) loads it;
 any other ONNX Runtime refuses it. Never loaded by that provider here.
 Reference: ONNX Runtime, "EP Context Design"; `onnx_ctx_model_helper.cc` of both providers, the one
 in microsoft/onnxruntime (047285b) and the plugin, NVIDIA/TensorRT-RTX-EP-ABI (10a0bfa).

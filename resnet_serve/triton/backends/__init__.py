@@ -4,7 +4,7 @@
 |---|---|
 | `image/` | encoded images to pixels; there is no native one |
 | `onnxruntime/`, `openvino/`, `tensorrt/` | the native backends' parameters, checks and refusals |
-| `tensorrt_rtx/` | plans of TensorRT for RTX; there is no native one |
+| `tensorrt_rtx/` | plans of TensorRT-RTX; there is no native one |
 | `batching` | requests that share a run |
 | `contract` | refusals that every backend words the same |
 | `stub` | what Triton's Python stub hands to a backend |

@@ -1,4 +1,4 @@
-"""The `tensorrt_rtx` backend: plans of TensorRT for RTX behind Triton; there is no native one.
+"""The `tensorrt_rtx` backend: plans of TensorRT-RTX behind Triton; there is no native one.
 
 The contract is that of the `tensorrt` backend, and so is all of it but the library. It has never
 run on a GPU.
