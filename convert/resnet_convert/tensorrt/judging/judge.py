@@ -4,7 +4,8 @@
         verdict = judge.ask(Question(model))
 
 One child process answers many questions. A graph that ends it gets a verdict with the signal, and
-the next graph a fresh process.
+the next graph a fresh process; so does the graph after a refused build, because TensorRT-RTX 1.7.1
+then builds as if for the targets that were refused.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ from threading import Timer
 from types import TracebackType
 from typing import Any
 
-from resnet_convert.tensorrt.judging.verdict import Question, Verdict
+from resnet_convert.tensorrt.judging.verdict import REFUSED_BUILD, Question, Verdict
 from resnet_serve.errors import HostError
 
 LONGEST_S = 900  # of one graph; a network of 1202 layers in INT8 takes a tenth of it
@@ -62,6 +63,8 @@ class Judge:
         child = self._started()
         answer = child.ask(question, self.longest_s)
         if isinstance(answer, Verdict):
+            if answer.outcome == REFUSED_BUILD:
+                self.close()
             return answer
         code = child.process.wait()
         reason = f"no verdict within {self.longest_s:g} s" if child.late else child.last_words()

@@ -12,6 +12,8 @@ from resnet_serve.runtimes.profiles import Profile
 # What TensorRT-RTX builds for when nothing is set.
 DEFAULT_TARGETS = ("8.0", "8.6", "8.9", "12.0")
 
+REFUSED_BUILD = "the builder refuses"
+
 
 @dataclass(frozen=True)
 class Question:
@@ -71,4 +73,4 @@ class Verdict:
             return "the parser refuses"
         if self.built:
             return "built"
-        return "the builder refuses" if self.errors else "parsed"
+        return REFUSED_BUILD if self.errors else "parsed"

@@ -119,6 +119,18 @@ def test_what_a_target_refuses(
     assert says in " ".join(verdict.errors)
 
 
+def test_a_refused_build_does_not_change_the_next(bottlenecks: ir.Model) -> None:
+    """In one process TensorRT-RTX 1.7.1 built the next graph without runtime fusions."""
+    half = typed(bottlenecks, 64, "fp16")
+    before = judged(half, *AMPERE_AND_NEWER)
+    assert judged(typed(bottlenecks, 64, "fp32"), TURING).outcome == "the builder refuses"
+    after = judged(half, *AMPERE_AND_NEWER)
+    assert after.plan_bytes == before.plan_bytes
+    assert Counter(each.kind for each in rtx.layers(after)) == Counter(
+        each.kind for each in rtx.layers(before)
+    )
+
+
 # --- ResNet-50 in its own width ------------------------------------------------------------------
 
 
