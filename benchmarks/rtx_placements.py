@@ -27,8 +27,8 @@ from resnet_convert.graph.nodes import joins_images
 from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.graph.trace import trace
 from resnet_convert.tensorrt import engine_layers
-from resnet_convert.tensorrt.judge import Judge
-from resnet_convert.tensorrt.verdict import Question, Verdict
+from resnet_convert.tensorrt.judging.judge import Judge
+from resnet_convert.tensorrt.judging.verdict import Question, Verdict
 from resnet_serve.architectures import build, find
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes.profiles import Profile

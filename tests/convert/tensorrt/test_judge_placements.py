@@ -18,7 +18,7 @@ import torch
 from resnet_convert.graph.fold import fold
 from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.trace import trace
-from resnet_convert.tensorrt.verdict import Question
+from resnet_convert.tensorrt.judging.verdict import Question
 from resnet_serve.architectures import build, find
 
 BENCHMARKS = Path(__file__).resolve().parents[3] / "benchmarks"
