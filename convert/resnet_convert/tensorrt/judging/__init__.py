@@ -4,7 +4,7 @@
 |---|---|
 | `judge` | asks the library in a child process, graph after graph |
 | `judge_process` | that process: parses, builds, and keeps the log |
-| `verdict` | the questions and the answers, as plain values |
+| `verdict` | what is asked and what is found, as plain values |
 
 Imports nothing of ours but `targets`.
 """
