@@ -11,6 +11,7 @@ from resnet_serve import console, listing
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
 from resnet_serve.triton.repository import Repository
 from resnet_serve.triton.server import running
+from resnet_serve.triton.supervision.detached import last_status
 
 
 def list_models(
@@ -28,3 +29,5 @@ def list_models(
     served = running(repository)
     if served is not None:
         console.out.print(f"Served at {served.grpc} (gRPC).")
+    if (status := last_status(repository)) is not None and status.told():
+        console.out.print(f"The server was {status.told()}.", soft_wrap=True)

@@ -13,6 +13,9 @@ from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption, endpoi
 from resnet_serve.errors import HostError
 from resnet_serve.triton.repository import Repository
 from resnet_serve.triton.server import Server, stop_detached
+from resnet_serve.triton.supervision.detached import last_status
+from resnet_serve.triton.supervision.orders import DRAIN_S
+from resnet_serve.triton.supervision.status import GAVE_UP
 
 
 def up(
@@ -30,11 +33,18 @@ def up(
     timeout_s: Annotated[
         float, typer.Option("--timeout", help="Seconds to wait for all models to be ready.")
     ] = 120,
+    drain: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds for requests in flight when the server is stopped."),
+    ] = DRAIN_S,
     log: Annotated[
         Path | None, typer.Option(help="The file of the server's own log.", show_default=False)
     ] = None,
 ) -> None:
-    """Serve the repository with Triton until Ctrl-C, or in the background with --detach."""
+    """Serve the repository with Triton until Ctrl-C, or in the background with --detach.
+
+    A server that crashes, or no longer answers, is restarted on the same ports.
+    """
     opened = Repository(repository)
     opened.recover()
     _require_loadable(opened)
@@ -46,7 +56,13 @@ def up(
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with waiting("starting Triton") as show:
         server = Server(
-            repository, port=port, address=address, timeout_s=timeout_s, log=log, progress=show
+            repository,
+            port=port,
+            address=address,
+            timeout_s=timeout_s,
+            log=log,
+            progress=show,
+            drain_s=drain,
         )
         server.start(detach=detach)
     try:
@@ -56,7 +72,7 @@ def up(
             console.out.print(f"Stop it with: resnet-serve down --repository {repository}")
             return
         console.out.print("Ctrl-C stops it.")
-        server.wait()
+        server.wait(console.warn)
     except KeyboardInterrupt:
         console.out.print("stopping")
     finally:
@@ -91,7 +107,10 @@ def _require_loadable(repository: Repository) -> None:
 
 def down(repository: RepositoryOption = DEFAULT_REPOSITORY) -> None:
     """Stop the server that `up --detach` started on the repository."""
+    status = last_status(repository)
+    told = "" if status is None else status.told()
     if stop_detached(repository):
-        console.out.print("stopped")
-    else:
-        console.out.print(f"no detached server runs on {repository}")
+        console.out.print(f"stopped{told and f'; it was {told}'}", soft_wrap=True)
+        return
+    ended = f": it was {told}" if status is not None and status.state == GAVE_UP else ""
+    console.out.print(f"no detached server runs on {repository}{ended}", soft_wrap=True)

@@ -28,10 +28,15 @@ from resnet_serve.triton.supervision.detached import (
     Running,
     running,
     state_file,
+    status_file,
     stop_detached,
 )
 from resnet_serve.triton.supervision.endpoints import Endpoints, claim_ports
-from resnet_serve.triton.supervision.process import ServerProcess, plain
+from resnet_serve.triton.supervision.log_file import KEPT, rotated
+from resnet_serve.triton.supervision.orders import DRAIN_S, Policy
+from resnet_serve.triton.supervision.process import ServerProcess
+from resnet_serve.triton.supervision.servable import count_models
+from resnet_serve.triton.supervision.status import GIVING_UP, Status
 
 __all__ = ["Running", "Server", "running", "stop_detached"]
 
@@ -53,6 +58,8 @@ class Server:
     `timeout_s` limits the wait until all models are ready. `log` is the file of the server's log;
     without it, a temporary one that is kept only when the server fails. `progress` is called while
     the server starts, `installation` is the tritonserver to use instead of the one found here.
+    Requests in flight have `drain_s` to be answered when it is stopped; `policy` says when it is
+    restarted.
     """
 
     def __init__(
@@ -65,6 +72,8 @@ class Server:
         log: Path | str | None = None,
         progress: Progress | None = None,
         installation: Installation | None = None,
+        drain_s: float = DRAIN_S,
+        policy: Policy | None = None,
     ) -> None:
         self.repository = Path(repository).absolute()
         self._port = port
@@ -73,6 +82,8 @@ class Server:
         self._wanted_log = None if log is None else Path(log).absolute()
         self._progress = progress
         self._installation = installation
+        self._drain_s = drain_s
+        self._policy = policy
         self._endpoints: Endpoints | None = None
         self._process: ServerProcess | None = None
         self._log = Path()
@@ -110,6 +121,12 @@ class Server:
         return self._log
 
     @property
+    def status(self) -> Status:
+        """What its supervisor last said of it: restarts, failed canaries, its process id."""
+        path = None if self._process is None else self._process.status_file
+        return (None if path is None else Status.read(path)) or Status()
+
+    @property
     def _started(self) -> Endpoints:
         if self._endpoints is None:
             raise UsageError("the server is not started", where=self.repository)
@@ -123,7 +140,7 @@ class Server:
         """
         if self._process is not None:
             raise UsageError("the server is already started", where=self.repository)
-        count = _count_models(self.repository)
+        count = count_models(self.repository)
         if detach and (other := running(self.repository)) is not None:
             raise UsageError(
                 f"a detached server already serves this repository at {other.grpc}",
@@ -136,7 +153,7 @@ class Server:
         installation = self._installation or find()
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             try:
-                self._start_once(installation, count, log)
+                self._start_once(installation, count, log, detach)
                 break
             except _PortLostError as error:
                 if self._port != 0 or attempt == _PORT_ATTEMPTS:
@@ -147,12 +164,21 @@ class Server:
             self._detach()
         return self
 
-    def wait(self) -> None:
-        """Block while the server runs; raises `HostError` with its own reason when it has ended."""
+    def wait(self, tell: Callable[[str], None] = lambda _: None) -> None:
+        """Block while the server runs or is restarted; `tell` gets a line for what happens.
+
+        Raises `HostError` with the server's own reason when it has ended for good.
+        """
         if self._process is None:
             raise UsageError("the server is not started", where=self.repository)
-        self._process.wait()
-        raise self._failure("the server has died", self._process)
+        said = [""]
+
+        def heard(line: str) -> None:
+            said[0] = line
+            tell(line)
+
+        self._process.wait(heard)
+        raise self._failure("the server has died", self._process, said[0])
 
     def stop(self) -> None:
         """End the server and its stubs; does nothing where it is not started."""
@@ -162,7 +188,8 @@ class Server:
         if self._process is not None:
             self._process.end()
             if not self._keep_log:
-                self._log.unlink(missing_ok=True)
+                for path in (self._log, *(rotated(self._log, each + 1) for each in range(KEPT))):
+                    path.unlink(missing_ok=True)
         self._process = self._endpoints = None
 
     def __enter__(self) -> Self:
@@ -176,7 +203,9 @@ class Server:
     ) -> None:
         self.stop()
 
-    def _start_once(self, installation: Installation, count: int, log: Path | None) -> None:
+    def _start_once(
+        self, installation: Installation, count: int, log: Path | None, detach: bool
+    ) -> None:
         address, (http_port, grpc_port, metrics_port) = claim_ports(self._address, self._port)
         endpoints = self._endpoints = Endpoints(
             address=address,
@@ -188,7 +217,15 @@ class Server:
         )
         try:
             with self._open_log(log) as output:
-                self._process = ServerProcess(installation, self.repository, endpoints, output)
+                self._process = ServerProcess(
+                    installation,
+                    self.repository,
+                    endpoints,
+                    output,
+                    status=status_file(self.repository) if detach else None,
+                    drain_s=self._drain_s,
+                    policy=self._policy,
+                )
             self._wait_until_ready(self._process, endpoints, count)
         except BaseException:
             self.stop()
@@ -199,11 +236,13 @@ class Server:
         if path is None:
             descriptor, name = tempfile.mkstemp(prefix="resnet-serve-", suffix=".log")
             self._log = Path(name)
-            return os.fdopen(descriptor, "wb")
+            os.close(descriptor)
+            return self._log.open("ab")
         self._log = path
         with explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            return path.open("wb")
+            path.write_bytes(b"")  # the supervisor appends, and so does what it starts
+            return path.open("ab")
 
     def _wait_until_ready(self, process: ServerProcess, endpoints: Endpoints, count: int) -> None:
         started = time.monotonic()
@@ -228,14 +267,14 @@ class Server:
                 )
             time.sleep(_POLL_S)
 
-    def _failure(self, what: str, process: ServerProcess) -> Exception:
-        """The error with the server's own reason for its end."""
+    def _failure(self, what: str, process: ServerProcess, said: str = "") -> Exception:
+        """The error with the server's own reason for its end, or what its supervisor `said`."""
         log = server_log.read(self._log)
-        socket = server_log.occupied_socket(log)
-        if socket is not None:
+        if (socket := server_log.occupied_socket(log)) is not None:
             return _PortLostError(socket)
         self._keep_log = True
-        reason = server_log.reason(log, process.poll())
+        given_up = said.removeprefix(GIVING_UP) if said.startswith(GIVING_UP) else ""
+        reason = given_up or server_log.reason(log, process.poll())
         reason = reason.replace(str(process.link), str(self.repository))
         return HostError(
             f"{what}: {reason}", where=self.repository, remedy=f"Its log is {self._log}"
@@ -252,37 +291,10 @@ class Server:
                 supervisor=Process.of(process.supervisor_pid),
                 server=Process.of(process.server_pid),
                 log=self._log,
+                drain_s=self._drain_s,
             ).save()
             process.detach()
         except BaseException:
             self.stop()
             raise
         self._detached = True
-
-
-def _count_models(repository: Path) -> int:
-    """How many models Triton will find: every directory, hidden ones too."""
-    if not repository.is_dir():
-        raise UsageError(
-            "there is no such model repository",
-            where=repository,
-            remedy="Give --repository, or make one with resnet-convert.",
-        )
-    try:
-        names = sorted(entry.name for entry in repository.iterdir() if entry.is_dir())
-    except PermissionError as error:
-        raise HostError("the model repository cannot be read", where=repository) from error
-    if not names:
-        raise UsageError(
-            "the model repository is empty: nothing to serve",
-            where=repository,
-            remedy="Deploy a model with resnet-convert.",
-        )
-    for name in names:
-        if not plain(name):
-            raise UsageError(
-                f"Triton cannot serve a model named {name!r}",
-                where=repository,
-                remedy="Name its directory with ASCII letters, digits, '_', '-' and '.'.",
-            )
-    return len(names)

@@ -285,6 +285,22 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/triton/backends/test_tensorrt_model.py",
         "with a scripted engine, for want of a GPU",
     ),
+    "resnet_serve/triton/supervision/child.py": (
+        "tests/triton/supervision/test_supervisor.py",
+        "the process that a supervisor starts and ends",
+    ),
+    "resnet_serve/triton/supervision/health/canary.py": (
+        "tests/triton/supervision/test_crashes.py",
+        "a thread of the supervisor, tried with servers that are ill",
+    ),
+    "resnet_serve/triton/supervision/launch.py": (
+        "tests/triton/supervision/test_supervisor.py",
+        "the program that becomes the server",
+    ),
+    "resnet_serve/triton/supervision/servable.py": (
+        "tests/triton/test_server.py",
+        "what a server refuses to start on",
+    ),
     "resnet_serve/triton/supervision/detached.py": (
         "tests/triton/supervision/test_server_endings.py",
         "a detached server is tested by how it ends",

@@ -28,6 +28,7 @@ from tritonclient.utils import InferenceServerException
 
 from resnet_serve.errors import HostError, UsageError
 from resnet_serve.triton.server import Server
+from resnet_serve.triton.supervision.orders import Policy
 
 pytestmark = pytest.mark.triton
 
@@ -127,7 +128,8 @@ def test_what_clients_and_perf_analyzer_need_is_open(server: Server) -> None:
 
 
 def test_two_servers_side_by_side_and_one_dies(server: Server, tmp_path: Path) -> None:
-    with Server(server.repository, port=0, log=tmp_path / "log") as other:
+    once = Policy(most_quick=1)
+    with Server(server.repository, port=0, log=tmp_path / "log", policy=once) as other:
         assert other.grpc != server.grpc
         assert labels_of(other, IMAGE) == labels_of(server, IMAGE)
         port = other.http.rpartition(":")[2]

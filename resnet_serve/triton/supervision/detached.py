@@ -19,6 +19,8 @@ from pathlib import Path
 from resnet_serve import durable
 from resnet_serve.errors import HostError
 from resnet_serve.triton.supervision.endpoints import Endpoints
+from resnet_serve.triton.supervision.orders import DRAIN_S
+from resnet_serve.triton.supervision.status import Status
 
 STOP_TIMEOUT_S = 10.0
 
@@ -55,13 +57,17 @@ def _born(pid: int) -> str | None:
 
 @dataclass(frozen=True)
 class Running:
-    """A detached server: its repository, addresses, processes and log."""
+    """A detached server: its repository, addresses, processes and log.
+
+    `server` is the process that it started with; `last_status` knows of later ones.
+    """
 
     repository: Path
     endpoints: Endpoints
     supervisor: Process
     server: Process
     log: Path
+    drain_s: float = DRAIN_S
 
     @property
     def http(self) -> str:
@@ -113,6 +119,7 @@ class Running:
                 Process(**state["supervisor"]),
                 Process(**state["server"]),
                 Path(state["log"]),
+                float(state["drain_s"]),
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -130,6 +137,16 @@ def state_file(repository: Path | str) -> Path:
     return state_directory() / f"{name}.json"
 
 
+def status_file(repository: Path | str) -> Path:
+    """The file in which the supervisor of this repository's detached server tells of restarts."""
+    return state_file(repository).with_suffix(".status.json")
+
+
+def last_status(repository: Path | str) -> Status | None:
+    """What the supervisor of this repository's detached server last said; it may have ended."""
+    return Status.read(status_file(repository))
+
+
 def running(repository: Path | str) -> Running | None:
     """The detached server of this repository, if it is alive."""
     found = Running.load(state_file(repository))
@@ -139,20 +156,22 @@ def running(repository: Path | str) -> Running | None:
 def stop_detached(repository: Path | str) -> bool:
     """Stop the detached server of this repository; False when there is none.
 
-    Raises `HostError` if it does not stop within `STOP_TIMEOUT_S`.
+    Raises `HostError` if it does not stop within its time to drain and `STOP_TIMEOUT_S`.
     """
     found = running(repository)
     if found is not None:
         with contextlib.suppress(ProcessLookupError):
             os.kill(found.supervisor.pid, signal.SIGTERM)
-        deadline = time.monotonic() + STOP_TIMEOUT_S
+        limit_s = found.drain_s + STOP_TIMEOUT_S
+        deadline = time.monotonic() + limit_s
         while found.supervisor.alive:
             if time.monotonic() > deadline:
                 raise HostError(
-                    f"the server did not stop within {STOP_TIMEOUT_S:.0f} s",
+                    f"the server did not stop within {limit_s:.0f} s",
                     where=f"process {found.supervisor.pid}",
                     remedy=f"Its log is {found.log}.",
                 )
             time.sleep(0.05)
     state_file(repository).unlink(missing_ok=True)
+    status_file(repository).unlink(missing_ok=True)
     return found is not None

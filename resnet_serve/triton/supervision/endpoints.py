@@ -39,20 +39,21 @@ class Endpoints:
     @property
     def http(self) -> str:
         """Host and port of the HTTP protocol."""
-        return f"{self._host}:{self.http_port}"
+        return f"{self.host}:{self.http_port}"
 
     @property
     def grpc(self) -> str:
         """Host and port of the gRPC protocol."""
-        return f"{self._host}:{self.grpc_port}"
+        return f"{self.host}:{self.grpc_port}"
 
     @property
     def metrics(self) -> str:
         """Host and port of the Prometheus metrics (/metrics)."""
-        return f"{self._host}:{self.metrics_port}"
+        return f"{self.host}:{self.metrics_port}"
 
     @property
-    def _host(self) -> str:
+    def host(self) -> str:
+        """The address at which this host reaches it."""
         return "127.0.0.1" if self.address in _ANY else self.address
 
     def options(self) -> list[str]:
@@ -108,7 +109,7 @@ class Endpoints:
     def _request(
         self, method: str, path: str, body: dict[str, Any] | None = None
     ) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(self._host, self.http_port, timeout=_TIMEOUT_S)
+        connection = http.client.HTTPConnection(self.host, self.http_port, timeout=_TIMEOUT_S)
         with contextlib.closing(connection):
             content = None if body is None else json.dumps(body)
             connection.request(method, path, content, {KEY_HEADER: self.key})

@@ -7,40 +7,60 @@ this process ends for any reason.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
-import re
 import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
 from resnet_serve.errors import HostError
 from resnet_serve.triton.installation import Installation, build_backends
 from resnet_serve.triton.supervision.endpoints import Endpoints
-from resnet_serve.triton.supervision.supervisor import DETACH, EXIT_TIMEOUT_S, Orders
+from resnet_serve.triton.supervision.orders import DETACH, DRAIN_S, Orders, Policy
+from resnet_serve.triton.supervision.servable import plain
 
 _END_TIMEOUT_S = 10.0
+_EXIT_S = 2.0  # from the end of the last request to the end of the server
 # Loading through a stub is mostly waiting for it, a second and more for every model.
 _LOAD_THREADS = 8
-# Triton starts a stub with `bash -c`, and quotes none of the paths in it.
-_PLAIN = re.compile(r"[A-Za-z0-9_.,:=@%+/-]+")
 
 
 class ServerProcess:
-    """A tritonserver on `repository`, listening at `endpoints`, its output in `log`."""
+    """A tritonserver on `repository`, listening at `endpoints`, its output in `log`.
+
+    `status` is the file that tells of restarts; without it, a temporary one.
+    """
 
     def __init__(
-        self, installation: Installation, repository: Path, endpoints: Endpoints, log: IO[bytes]
+        self,
+        installation: Installation,
+        repository: Path,
+        endpoints: Endpoints,
+        log: IO[bytes],
+        *,
+        status: Path | None = None,
+        drain_s: float = DRAIN_S,
+        policy: Policy | None = None,
     ) -> None:
         self._scratch = _scratch()
+        self._drain_s = drain_s
+        self.status_file = status or self._scratch / "status.json"
         # The server gets a path without special characters, whatever the user's path is.
         self.link = self._scratch / "repository"
         try:
             self.link.symlink_to(repository, target_is_directory=True)
             backends = build_backends(installation, self._scratch / "backends")
-            orders = _orders(installation, self.link, endpoints, backends)
+            orders = replace(
+                _orders(installation, self.link, endpoints, backends, drain_s),
+                log=log.name,
+                status=str(self.status_file),
+                policy=policy or Policy(),
+            )
             self._supervisor = subprocess.Popen(
                 [sys.executable, "-P", "-m", "resnet_serve.triton.supervision.supervisor"],
                 stdin=subprocess.PIPE,
@@ -69,7 +89,6 @@ class ServerProcess:
             with contextlib.suppress(BrokenPipeError):
                 stdin.write(orders.to_line())
                 reply = stdout.readline().decode().strip()
-            stdout.close()
         if not reply.isdigit():
             reason = reply.removeprefix("error ") or "its supervisor did not start"
             raise HostError(f"cannot be started ({reason})", where=orders.command[0])
@@ -84,8 +103,13 @@ class ServerProcess:
         """The server's exit status, 128 + n for signal n; None while it runs."""
         return self._supervisor.poll()
 
-    def wait(self) -> int:
-        """Block until the server has ended; returns its exit status."""
+    def wait(self, tell: Callable[[str], None] = lambda _: None) -> int:
+        """Block until the server has ended for good; returns its exit status.
+
+        `tell` gets a line for every restart and what led to it.
+        """
+        for line in self._supervisor.stdout or ():
+            tell(line.decode(errors="replace").strip())
         status = self._supervisor.wait()
         # The supervisor does this too, unless it is killed.
         shutil.rmtree(self._scratch, ignore_errors=True)
@@ -101,17 +125,17 @@ class ServerProcess:
         if self._supervisor.stdin is not None:
             self._supervisor.stdin.close()
         try:
-            self._supervisor.wait(_END_TIMEOUT_S)
+            self._supervisor.wait(self._drain_s + _END_TIMEOUT_S)
+        except KeyboardInterrupt:  # a second Ctrl-C: whoever waits for an answer gets none
+            self._supervisor.terminate()
+            self._supervisor.wait()
         except subprocess.TimeoutExpired:
             # The kernel then sends SIGTERM to the server.
             self._supervisor.kill()
             self._supervisor.wait()
+        if self._supervisor.stdout is not None:
+            self._supervisor.stdout.close()
         shutil.rmtree(self._scratch, ignore_errors=True)
-
-
-def plain(name: str) -> bool:
-    """Whether a name is safe on a stub's command line: ASCII, no spaces, no shell characters."""
-    return _PLAIN.fullmatch(name) is not None
 
 
 def _scratch() -> Path:
@@ -127,7 +151,11 @@ def _scratch() -> Path:
 
 
 def _orders(
-    installation: Installation, repository: Path, endpoints: Endpoints, backends: Path
+    installation: Installation,
+    repository: Path,
+    endpoints: Endpoints,
+    backends: Path,
+    drain_s: float,
 ) -> Orders:
     shm_prefix = f"{endpoints.server_id}_"
     scratch = str(backends.parent)
@@ -140,7 +168,7 @@ def _orders(
             "--model-control-mode=none",
             "--exit-on-error=true",
             "--strict-readiness=true",
-            f"--exit-timeout-secs={EXIT_TIMEOUT_S}",
+            f"--exit-timeout-secs={math.ceil(drain_s)}",
             f"--model-load-thread-count={_LOAD_THREADS}",
             *endpoints.options(),
         ],
@@ -149,6 +177,8 @@ def _orders(
         directory=scratch,
         scratch=scratch,
         shm_prefix=shm_prefix,
+        endpoints=endpoints,
+        drain_s=drain_s + _EXIT_S,
     )
 
 

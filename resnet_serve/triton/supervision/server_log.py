@@ -11,6 +11,8 @@ import re
 import signal
 from pathlib import Path
 
+STARTING = "starting"
+_START = f"resnet-serve: {STARTING}"
 _LINE = re.compile(r'^[IWE]\d{4} \S+ +\d+ \S+\] "(?P<text>.*)"$', re.MULTILINE)
 _LOADING = re.compile(r"loading: (?P<model>.+):\d+")
 _LOADED = re.compile(r"successfully loaded '(?P<model>.+)'")
@@ -32,7 +34,7 @@ _STUB_FAILED = re.compile(
     re.MULTILINE,
 )
 # Lines that every host without a GPU logs, and others that explain no failure.
-_NOISE = re.compile(r"CudaDriverHelper|NVML|DCGM|pinned|\| |^\+|^I\d{4}|^\s*$")
+_NOISE = re.compile(r"CudaDriverHelper|NVML|DCGM|pinned|\| |^\+|^resnet-serve: |^I\d{4}|^\s*$")
 
 
 def loading(log: str) -> tuple[str, ...]:
@@ -105,9 +107,9 @@ def reason(log: str, status: int | None) -> str:
 
 
 def read(path: Path) -> str:
-    """The log so far; empty as long as there is no file."""
+    """The log since the last start of the server; empty as long as there is no file."""
     try:
-        return path.read_text(encoding="utf-8", errors="replace")
+        return path.read_text(encoding="utf-8", errors="replace").rpartition(_START)[2]
     except FileNotFoundError:
         return ""
 

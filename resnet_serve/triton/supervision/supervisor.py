@@ -1,12 +1,15 @@
-"""Supervisor: ends a tritonserver when the process that started it ends.
+"""Supervisor: starts tritonserver, restarts it when it crashes, and ends it with its parent.
 
     parent ── pipe ──► supervisor ──► tritonserver ──► Python stubs
 
 The parent writes one line of JSON (`Orders`) into the pipe and keeps it open. When the pipe closes,
-when the parent dies, or on SIGTERM, SIGINT or SIGHUP, the server gets SIGTERM, is then killed with
-all its stubs, and its shared memory is removed. If the supervisor itself is killed, the kernel
-sends SIGTERM to the server. The word `detach` in the pipe keeps the server running without its
-parent.
+when the parent dies, or on SIGTERM, SIGINT or SIGHUP, the server gets SIGTERM, is killed with all
+its stubs when its time is up, and its shared memory is removed; a second signal cuts that short. If
+the supervisor itself is killed, the kernel sends SIGTERM to the server. The word `detach` in the
+pipe keeps the server running without its parent.
+
+A server that was ready and ends, or no longer answers, is started again on the same ports
+(`restarts`); one that never was ready is not.
 
     python -m resnet_serve.triton.supervision.supervisor    # prints the process id of the server
 """
@@ -15,72 +18,229 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import json
 import os
+import queue
 import select
 import shutil
 import signal
-import subprocess
 import sys
 import time
-from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import FrameType
 
-DETACH = b"detach\n"
-EXIT_TIMEOUT_S = 2
-_GRACE_S = 2.0
+from resnet_serve.triton.supervision import server_log, status
+from resnet_serve.triton.supervision.child import Child, how_it_ended, now
+from resnet_serve.triton.supervision.health.canary import Canary, Failed, Ready
+from resnet_serve.triton.supervision.health.stubs import Stubs
+from resnet_serve.triton.supervision.log_file import LogFile
+from resnet_serve.triton.supervision.orders import DETACH, Orders
+from resnet_serve.triton.supervision.restarts import Restarts
+
 _POLL_S = 0.5
-_PR_SET_PDEATHSIG = 1
+_SETTLING_POLL_S = 0.1
+_LOOK_S = 5.0
+_HEAL_GRACE_S = 3.0
 _PR_SET_CHILD_SUBREAPER = 36
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - POSIX shared memory, not a temporary file
 
 
-@dataclass(frozen=True)
-class Orders:
-    """A command to run; `scratch` and the shared memory `shm_prefix*` are removed at its end."""
+class _Stop(Exception):  # noqa: N818 - not an error
+    """The server is to be ended and not started again."""
 
-    command: list[str]
-    environment: dict[str, str]
-    directory: str
-    scratch: str
-    shm_prefix: str
 
-    def to_line(self) -> bytes:
-        """One line of JSON."""
-        return json.dumps(asdict(self)).encode() + b"\n"
+class Supervisor:
+    """One server, kept running until it is told to stop or gives up."""
 
-    @classmethod
-    def from_line(cls, line: bytes) -> Orders:
-        """The inverse of `to_line`."""
-        return cls(**json.loads(line))
+    def __init__(self, orders: Orders, pipe: int | None, wakeup: int, parent: int) -> None:
+        self._orders = orders
+        self._pipe = pipe
+        self._wakeup = wakeup
+        self._parent = parent
+        self._status = status.StatusFile(None if orders.status is None else Path(orders.status))
+        self._log = None if orders.log is None else LogFile(Path(orders.log))
+        self._restarts = Restarts(orders.policy)
+        self._events: queue.SimpleQueue[Ready | Failed] = queue.SimpleQueue()
+        self._ended_at: float | None = None  # of the server before this one
+        self._child: Child | None = None
+
+    def run(self) -> int:
+        """Until the server has ended for good; returns its exit status, 128 + n for signal n."""
+        code = 0
+        try:
+            while True:
+                child = self._child = self._start()
+                reason = self._watch(child)
+                self._ended_at, served_s = time.monotonic(), child.served_s
+                ended = now()
+                if reason is not None:
+                    self._say(f"{reason}: the server is restarted")
+                    child.end(_HEAL_GRACE_S, self._hurried)
+                code = child.status
+                child.end(0, self._hurried)  # its stubs, and what they left
+                self._clean_memory()
+                if not self._again(code, f"{reason or how_it_ended(code)} at {ended}", served_s):
+                    return code
+        except _Stop:
+            if self._child is not None:
+                if not self._child.ended:
+                    self._say("stopping the server", tell=False)
+                self._child.end(self._orders.drain_s, self._hurried)
+                code = self._child.status
+            self._status.change(state=status.STOPPED)
+            return code
+        finally:
+            self._clean_memory()
+            shutil.rmtree(self._orders.scratch, ignore_errors=True)
+            if self._log is not None:
+                self._log.close()
+
+    def _start(self) -> Child:
+        self._say(f"{server_log.STARTING} tritonserver", tell=False)
+        output = sys.stderr.fileno() if self._log is None else self._log.descriptor
+        child = Child(self._orders, output)
+        self._status.change(server_pid=child.pid)
+        return child
+
+    def _watch(self, child: Child) -> str | None:
+        """Until it has ended (None) or must be (the reason); raises `_Stop`."""
+        if not self._restarts.count:
+            _reply(str(child.pid))
+        endpoints, policy = self._orders.endpoints, self._orders.policy
+        canary = None if endpoints is None else Canary(endpoints, policy, self._told)
+        stubs, looked = Stubs(child.pid), 0.0
+        try:
+            while not child.ended:
+                if child.ready_at is not None and time.monotonic() - looked > _LOOK_S:
+                    stubs.refresh()
+                    looked = time.monotonic()
+                self._wait(_SETTLING_POLL_S if stubs.settling else _POLL_S, stubs.descriptors)
+                while not self._events.empty():
+                    event = self._events.get()
+                    if isinstance(event, Ready):
+                        self._ready(child)
+                        looked = 0.0
+                    elif reason := self._failed(event):
+                        return reason
+                if child.ready_at is None:
+                    if time.monotonic() - child.started > policy.ready_s and canary is not None:
+                        return f"not ready within {policy.ready_s:g} s"
+                elif dead := stubs.dead():
+                    self._status.change(dead_stubs=self._status.now.dead_stubs + len(dead))
+                    names = ", ".join(sorted(stub.instance for stub in dead))
+                    return f"the backend process of {names} has died"
+            return None
+        finally:
+            stubs.close()
+            if canary is not None:
+                canary.stop()
+
+    def _told(self, event: Ready | Failed) -> None:
+        """Called in the canary's thread."""
+        self._events.put(event)
+        with contextlib.suppress(OSError):
+            os.kill(os.getpid(), signal.SIGCHLD)  # wakes the loop, and asks for nothing else
+
+    def _ready(self, child: Child) -> None:
+        child.ready_at = time.monotonic()
+        if self._ended_at is None:
+            self._status.change(state=status.SERVING)
+            return
+        recovery_s = child.ready_at - self._ended_at
+        self._status.change(state=status.SERVING, recovery_s=recovery_s)
+        self._say(f"ready again after {recovery_s:.1f} s")
+
+    def _failed(self, event: Failed) -> str | None:
+        failures = self._status.now.canary_failures + 1
+        self._status.change(canary_failures=failures)
+        what = f"the canary request to {event.model or 'the server'} failed ({event.detail})"
+        self._say(what)
+        return what if event.final else None
+
+    def _again(self, code: int, last: str, served_s: float | None) -> bool:
+        """Wait until the next start; False where there is none. Raises `_Stop`."""
+        if self._orders.endpoints is None or (served_s is None and not self._restarts.count):
+            self._say(last)
+            return False
+        if served_s is None and self._orders.log is not None:
+            why = server_log.reason(server_log.read(Path(self._orders.log)), code)
+            last = f"{last}, before it was ready: {why}"
+        delay_s = self._restarts.after(served_s)
+        if delay_s is None:
+            given_up = f"{self._restarts.quick} crashes in a row soon after the start; last: {last}"
+            self._say(f"{status.GIVING_UP}{given_up}")
+            self._status.change(state=status.GAVE_UP, last=last, reason=given_up, server_pid=0)
+            return False
+        count = self._restarts.count
+        self._say(f"{last}, restart {count} in {delay_s:g} s")
+        self._status.change(state=status.RESTARTING, restarts=count, last=last, server_pid=0)
+        until = time.monotonic() + delay_s
+        while (left_s := until - time.monotonic()) > 0:
+            self._wait(min(left_s, _POLL_S), [])
+        return True
+
+    def _wait(self, seconds: float, others: list[int]) -> None:
+        """Sleep until something happens; raises `_Stop` when the server is to be ended."""
+        sources = [self._wakeup, *others, *([] if self._pipe is None else [self._pipe])]
+        ready, _, _ = select.select(sources, [], [], seconds)
+        if self._wakeup in ready and set(os.read(self._wakeup, 64)) - {signal.SIGCHLD}:
+            raise _Stop
+        if self._pipe in ready and self._pipe is not None:
+            if os.read(self._pipe, 64) != DETACH:
+                raise _Stop
+            self._pipe = None
+            with contextlib.suppress(OSError):
+                os.close(1)
+        # A forked child of the parent may keep the pipe open after the parent has died.
+        if self._pipe is not None and os.getppid() != self._parent:
+            raise _Stop
+
+    def _hurried(self, seconds: float) -> bool:
+        """Sleep while the server is ending; whether a signal came, which cuts that short."""
+        ready, _, _ = select.select([self._wakeup], [], [], seconds)
+        return bool(ready and set(os.read(self._wakeup, 64)) - {signal.SIGCHLD})
+
+    def _say(self, text: str, *, tell: bool = True) -> None:
+        """Write a line into the log, and into the parent's pipe if it is to be told."""
+        line = f"resnet-serve: {text}"
+        if self._log is not None:
+            self._log.line(line)
+        else:
+            with contextlib.suppress(OSError):
+                os.write(2, f"{line}\n".encode())
+        if tell and self._pipe is not None:
+            _reply(text)
+
+    def _clean_memory(self) -> None:
+        for region in _SHARED_MEMORY.glob(f"{self._orders.shm_prefix}*"):
+            region.unlink(missing_ok=True)
 
 
 def main() -> int:
-    """Run until the server has ended; returns its exit status, 128 + n for signal n."""
-    wakeup = _install_signals()
+    """Read the orders from the pipe and run them; returns the server's exit status."""
+    wakeup = install_signals()
     parent = os.getppid()
-    libc = ctypes.CDLL(None, use_errno=True)
-    # Stubs whose server has died become our children, not those of process 1: we wait for them.
-    libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-    with os.fdopen(0, "rb", buffering=0) as pipe:
-        line = pipe.readline()
-        if not line.endswith(b"\n"):
+    become_subreaper()
+    # A parent that does not read what is said of restarts must not stop us.
+    os.set_blocking(1, False)
+    line = bytearray()
+    while not line.endswith(b"\n"):
+        if not (data := os.read(0, 65536)):
             return 0
-        orders = Orders.from_line(line)
-        try:
-            server = _start(orders, libc)
-        except OSError as error:
-            _reply(f"error {error}")
-            return 1
-        _reply(str(server.pid))
-        _watch(server, pipe.fileno(), wakeup, parent)
-    _end(server)
-    _clean(orders)
-    return server.returncode if server.returncode >= 0 else 128 - server.returncode
+        line += data
+    orders = Orders.from_line(bytes(line))
+    if shutil.which(orders.command[0]) is None:
+        _reply("error no such program, or it may not be started")
+        shutil.rmtree(orders.scratch, ignore_errors=True)
+        return 1
+    return Supervisor(orders, 0, wakeup, parent).run()
 
 
-def _install_signals() -> int:
+def become_subreaper() -> None:
+    """Stubs whose server has died become our children, not those of process 1: we wait for them."""
+    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def install_signals() -> int:
     """Make signals readable from a pipe; returns its reading end."""
     reader, writer = os.pipe()
     os.set_blocking(writer, False)
@@ -94,71 +254,9 @@ def _noted(_number: int, _frame: FrameType | None) -> None:
     """Do nothing: the signal's number is in the wakeup pipe."""
 
 
-def _start(orders: Orders, libc: ctypes.CDLL) -> subprocess.Popen[bytes]:
-    ours = os.getpid()
-
-    def die_with_us() -> None:
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGTERM, 0, 0, 0)
-        if os.getppid() != ours:
-            os._exit(1)
-
-    return subprocess.Popen(
-        orders.command,
-        env=orders.environment,
-        cwd=orders.directory,
-        stdin=subprocess.DEVNULL,
-        stdout=sys.stderr.fileno(),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-        preexec_fn=die_with_us,  # noqa: PLW1509 - this process has one thread
-    )
-
-
 def _reply(text: str) -> None:
-    with contextlib.suppress(OSError), os.fdopen(1, "w") as out:
-        out.write(text + "\n")
-
-
-def _watch(server: subprocess.Popen[bytes], pipe: int, wakeup: int, parent: int) -> None:
-    """Wait until the server has exited or must be ended."""
-    attached = True
-    while server.poll() is None:
-        sources = [wakeup, pipe] if attached else [wakeup]
-        ready, _, _ = select.select(sources, [], [], _POLL_S if attached else None)
-        if wakeup in ready and set(os.read(wakeup, 64)) - {signal.SIGCHLD}:
-            return
-        if pipe in ready:
-            word = os.read(pipe, 64)
-            if word != DETACH:
-                return
-            attached = False
-        # A forked child of the parent may keep the pipe open after the parent has died.
-        if attached and os.getppid() != parent:
-            return
-
-
-def _end(server: subprocess.Popen[bytes]) -> None:
-    """SIGTERM, wait, SIGKILL; returns when neither the server nor a stub is left."""
-    if server.poll() is None:
-        server.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(EXIT_TIMEOUT_S + _GRACE_S)
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(server.pid, signal.SIGKILL)
-    server.wait()
-    deadline = time.monotonic() + _GRACE_S
-    while time.monotonic() < deadline:
-        try:
-            if os.waitpid(-1, os.WNOHANG)[0] == 0:
-                time.sleep(0.02)
-        except ChildProcessError:
-            return
-
-
-def _clean(orders: Orders) -> None:
-    shutil.rmtree(orders.scratch, ignore_errors=True)
-    for region in _SHARED_MEMORY.glob(f"{orders.shm_prefix}*"):
-        region.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):
+        os.write(1, f"{text}\n".encode())
 
 
 if __name__ == "__main__":

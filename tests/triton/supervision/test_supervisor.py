@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from patience import PATIENCE_S, until
 
-from resnet_serve.triton.supervision.supervisor import DETACH, Orders
+from resnet_serve.triton.supervision.orders import DETACH, Orders
 
 ROOT = Path(__file__).parents[3]
 # Ignores SIGTERM, and has a child that does so too.

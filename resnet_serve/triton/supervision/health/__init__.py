@@ -1,0 +1,4 @@
+"""Whether a server answers: its backend processes, and small inferences on its models.
+
+`probe` asks once, `canary` asks again and again, `stubs` sees a backend process die.
+"""

@@ -1,0 +1,96 @@
+"""Canary: a thread that waits until a server is ready, and then infers on its models periodically.
+
+A model that answers with an error is not healthy, even though Triton calls it ready. One that does
+not answer in time may only be busy: it counts as failed if it has answered nobody else meanwhile.
+Twice in a row is a failure; the first may be a request that met a model as it was being replaced.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from resnet_serve.triton.supervision.endpoints import Endpoints
+from resnet_serve.triton.supervision.health.probe import Answer, Probe, Unreachable
+from resnet_serve.triton.supervision.orders import Policy
+
+_READY_POLL_S = 0.2
+_AGAIN_S = 1.0
+FAILURES = 2
+
+
+@dataclass(frozen=True)
+class Ready:
+    """The server is ready for the first time."""
+
+
+@dataclass(frozen=True)
+class Failed:
+    """A canary request failed; `final` when the server has to be healed."""
+
+    model: str
+    detail: str
+    final: bool
+
+
+class Canary:
+    """Watches one server until `stop`; `tell` gets `Ready` once, then a `Failed` per failure."""
+
+    def __init__(
+        self, endpoints: Endpoints, policy: Policy, tell: Callable[[Ready | Failed], None]
+    ) -> None:
+        self._endpoints = endpoints
+        self._policy = policy
+        self._tell = tell
+        self._stopped = threading.Event()
+        self._failures: dict[str, int] = {}
+        self._probe = Probe(
+            endpoints.host, endpoints.http_port, endpoints.key, policy.canary_timeout_s
+        )
+        threading.Thread(target=self._run, daemon=True).start()
+
+    def stop(self) -> None:
+        """End the thread; it says nothing more."""
+        self._stopped.set()
+
+    def _run(self) -> None:
+        while not self._endpoints.ready():
+            if self._stopped.wait(_READY_POLL_S):
+                return
+        self._say(Ready())
+        if not self._policy.canary_s:
+            return
+        while not self._stopped.wait(_AGAIN_S if self._failures else self._policy.canary_s):
+            self._round()
+
+    def _round(self) -> None:
+        try:
+            models = self._probe.outer(self._probe.models())
+        except (Unreachable, TimeoutError) as error:
+            # A server that is ending refuses connections: its supervisor sees that by itself.
+            self._count("", str(error) or "the list of models did not come in time", bad=True)
+            return
+        self._failures.pop("", None)
+        for model in models:
+            if self._stopped.is_set():
+                return
+            before = self._probe.inferences(model)
+            answer = self._probe.ask(model)
+            self._count(model, answer.detail, bad=self._is_bad(answer, before))
+
+    def _is_bad(self, answer: Answer, before: int | None) -> bool:
+        if answer.healthy is None:
+            return before is None or self._probe.inferences(answer.model) == before
+        return not answer.healthy
+
+    def _count(self, model: str, detail: str, *, bad: bool) -> None:
+        if not bad:
+            self._failures.pop(model, None)
+            return
+        failures = self._failures[model] = self._failures.get(model, 0) + 1
+        self._say(Failed(model, detail, final=failures >= FAILURES))
+
+    def _say(self, event: Ready | Failed) -> None:
+        if not self._stopped.is_set():
+            self._tell(event)

@@ -1,0 +1,195 @@
+"""Probe: one small inference on every model that clients call, over HTTP; "ready" means it answers.
+
+The request is made from the model's own configuration: zeros in the shape that the model is warmed
+up with, or a small PNG where it takes encoded images. Models that are only steps of an ensemble are
+asked through it. The standard library is all that this needs, because `resnet-serve health` has to
+be quick.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import http.client
+import json
+import math
+import struct
+import time
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from resnet_serve.triton.supervision.endpoints import KEY_HEADER
+
+HEADER_LENGTH = "Inference-Header-Content-Length"
+_SIDE = 8
+# Answers of a server that works but has too much to do, or is just starting or stopping.
+_BUSY = (http.client.SERVICE_UNAVAILABLE, http.client.TOO_MANY_REQUESTS)
+_ELEMENT_BYTES = {
+    **dict.fromkeys(("BOOL", "UINT8", "INT8"), 1),
+    **dict.fromkeys(("UINT16", "INT16", "FP16", "BF16"), 2),
+    **dict.fromkeys(("UINT32", "INT32", "FP32"), 4),
+    **dict.fromkeys(("UINT64", "INT64", "FP64"), 8),
+}
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What one model said; `healthy` is None if it was too busy to answer in time."""
+
+    model: str
+    healthy: bool | None
+    detail: str
+    seconds: float
+
+
+class Unreachable(Exception):  # noqa: N818 - an outcome, told by the caller
+    """No HTTP answer, or none that can be used: its text says why."""
+
+
+@dataclass(frozen=True)
+class Probe:
+    """A server's HTTP address, the key of its restricted protocols if known, and a time limit."""
+
+    host: str
+    port: int
+    key: str = ""
+    timeout_s: float = 5.0
+
+    def ready(self) -> bool:
+        """What the server says itself."""
+        with contextlib.suppress(Unreachable):
+            return self.get("/v2/health/ready")[0] == http.client.OK
+        return False
+
+    def models(self) -> tuple[str, ...]:
+        """The models that are ready; raises `Unreachable`, also where the key is missing."""
+        status, body = self.post("/v2/repository/index", b'{"ready": true}')
+        if status == http.client.FORBIDDEN:
+            raise Unreachable("the list of its models needs the key")
+        if status != http.client.OK:
+            raise Unreachable(f"no list of models: {_error(body)}")
+        return tuple(sorted({entry["name"] for entry in json.loads(body)}))
+
+    def outer(self, models: Sequence[str]) -> tuple[str, ...]:
+        """Those that are no step of another one; steps are asked through their ensembles."""
+        inner: set[str] = set()
+        for model in models:
+            status, body = self.get(f"/v2/models/{model}/config")
+            if status == http.client.OK:
+                steps = json.loads(body).get("ensemble_scheduling", {}).get("step", [])
+                inner.update(step["model_name"] for step in steps)
+        return tuple(model for model in models if model not in inner)
+
+    def ask(self, model: str) -> Answer:
+        """Infer once on `model`."""
+        started = time.monotonic()
+
+        def answer(healthy: bool | None, detail: str) -> Answer:
+            return Answer(model, healthy, detail, time.monotonic() - started)
+
+        try:
+            status, body = self.get(f"/v2/models/{model}/config")
+            if status != http.client.OK:
+                return answer(False, _error(body))
+            header, data = request_for(json.loads(body))
+            status, body = self.post(
+                f"/v2/models/{model}/infer", header + data, {HEADER_LENGTH: str(len(header))}
+            )
+        except TimeoutError:
+            return answer(None, f"no answer within {self.timeout_s:g} s")
+        except Unreachable as error:
+            return answer(False, str(error))
+        if status == http.client.OK:
+            return answer(True, "answers")
+        return answer(None if status in _BUSY else False, _error(body))
+
+    def inferences(self, model: str) -> int | None:
+        """How many requests the model has answered so far; None where that is not known."""
+        with contextlib.suppress(Unreachable, TimeoutError, ValueError, KeyError):
+            status, body = self.get(f"/v2/models/{model}/stats")
+            if status == http.client.OK:
+                stats = json.loads(body)["model_stats"]
+                return sum(int(each["inference_stats"]["success"]["count"]) for each in stats)
+        return None
+
+    def get(self, path: str) -> tuple[int, bytes]:
+        """Status and body; raises `Unreachable`, or `TimeoutError`."""
+        return self._request("GET", path, None, {})
+
+    def post(
+        self, path: str, body: bytes, headers: dict[str, str] | None = None
+    ) -> tuple[int, bytes]:
+        """Status and body; raises `Unreachable`, or `TimeoutError`."""
+        return self._request("POST", path, body, headers or {})
+
+    def _request(
+        self, method: str, path: str, body: bytes | None, headers: dict[str, str]
+    ) -> tuple[int, bytes]:
+        connection = http.client.HTTPConnection(self.host, self.port, timeout=self.timeout_s)
+        sent = {**headers, KEY_HEADER: self.key} if self.key else headers
+        with contextlib.closing(connection):
+            try:
+                connection.request(method, path, body, sent)
+                response = connection.getresponse()
+                return response.status, response.read()
+            except TimeoutError:
+                raise
+            except (OSError, http.client.HTTPException) as error:
+                raise Unreachable(_plain(error)) from error
+
+
+def request_for(config: dict[str, Any]) -> tuple[bytes, bytes]:
+    """Header and binary data of a request that the model of this configuration can answer."""
+    batched = int(config.get("max_batch_size", 0)) > 0
+    inputs, data = [], b""
+    for each in config["input"]:
+        kind = each["data_type"].removeprefix("TYPE_").replace("STRING", "BYTES")
+        dims = [max(1, int(size)) for size in each["dims"]]
+        if kind == "BYTES":
+            values = (struct.pack("<I", len(PNG)) + PNG) * math.prod(dims)
+        else:
+            values = bytes(math.prod(dims) * _ELEMENT_BYTES[kind])
+        inputs.append(
+            {
+                "name": each["name"],
+                "datatype": kind,
+                "shape": [1, *dims] if batched else dims,
+                "parameters": {"binary_data_size": len(values)},
+            }
+        )
+        data += values
+    # The outputs as binary, which costs the server less than digits.
+    header = {"inputs": inputs, "parameters": {"binary_data_output": True}}
+    return json.dumps(header).encode(), data
+
+
+def _png() -> bytes:
+    """A grey RGB image of 8 × 8 pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        checked = kind + content
+        return struct.pack(">I", len(content)) + checked + struct.pack(">I", zlib.crc32(checked))
+
+    rows = (b"\0" + b"\x80\x80\x80" * _SIDE) * _SIDE
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", struct.pack(">IIBBBBB", _SIDE, _SIDE, 8, 2, 0, 0, 0))
+        + chunk(b"IDAT", zlib.compress(rows))
+        + chunk(b"IEND", b"")
+    )
+
+
+PNG = _png()
+
+
+def _error(body: bytes) -> str:
+    with contextlib.suppress(ValueError, KeyError, TypeError):
+        return " ".join(str(json.loads(body)["error"]).split())
+    return body[:200].decode(errors="replace") or "no reason given"
+
+
+def _plain(error: Exception) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return "connection refused"
+    return str(error) or type(error).__name__

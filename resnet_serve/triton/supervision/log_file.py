@@ -1,0 +1,66 @@
+"""The log file of a server: written through a pipe, and rotated so that it stays bounded.
+
+`server.log` grows to `LIMIT_BYTES` and is then renamed to `server.log.1`, as older ones to `.2` and
+`.3`; there are at most `KEPT` of these.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+from pathlib import Path
+
+LIMIT_BYTES = 16 * 1024 * 1024
+KEPT = 3
+
+
+class LogFile:
+    """A bounded file; `descriptor` takes the output of a process, `line` adds one of ours."""
+
+    def __init__(self, path: Path, limit_bytes: int = LIMIT_BYTES, kept: int = KEPT) -> None:
+        self._path = path
+        self._limit_bytes = limit_bytes
+        self._kept = kept
+        self._lock = threading.Lock()
+        self._file = path.open("ab", buffering=0)
+        reader, self.descriptor = os.pipe()
+        self._thread = threading.Thread(target=self._copy, args=(reader,), daemon=True)
+        self._thread.start()
+
+    def line(self, text: str) -> None:
+        """Add one line."""
+        self._write(f"{text}\n".encode())
+
+    def close(self, timeout_s: float = 2.0) -> None:
+        """Write what is still in the pipe; all processes that have it must have ended."""
+        os.close(self.descriptor)
+        self._thread.join(timeout_s)
+
+    def _copy(self, reader: int) -> None:
+        with os.fdopen(reader, "rb", buffering=0) as pipe:
+            while data := pipe.read(65536):
+                self._write(data)
+
+    def _write(self, data: bytes) -> None:
+        # A full disk must not stop the server: what cannot be written is left out.
+        with self._lock, contextlib.suppress(OSError):
+            self._file.write(data)
+            size = self._file.tell()
+            whole = data.endswith(b"\n")
+            if (size >= self._limit_bytes and whole) or size >= 2 * self._limit_bytes:
+                self._rotate()
+
+    def _rotate(self) -> None:
+        for number in range(self._kept, 0, -1):
+            older = rotated(self._path, number)
+            newer = rotated(self._path, number - 1) if number > 1 else self._path
+            with contextlib.suppress(FileNotFoundError):
+                newer.replace(older)
+        self._file.close()
+        self._file = self._path.open("ab", buffering=0)
+
+
+def rotated(path: Path, number: int) -> Path:
+    """The name of the log that was rotated so many times."""
+    return path.with_name(f"{path.name}.{number}")

@@ -1,0 +1,66 @@
+"""Orders: what the supervisor is told to run and how to watch it; one line of JSON."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from resnet_serve.triton.supervision.endpoints import Endpoints
+
+DETACH = b"detach\n"
+DRAIN_S = 20.0
+
+
+@dataclass(frozen=True)
+class Policy:
+    """When a server is restarted, and when its supervisor gives up.
+
+    The delay doubles with every quick crash: one less than `quick_s` seconds after the server was
+    ready, or before. After `most_quick` of them in a row the supervisor ends. A server that is not
+    ready within `ready_s` counts as crashed. `canary_s` is the time between two canary requests
+    (0: none), `canary_timeout_s` the time that one may take.
+    """
+
+    first_delay_s: float = 0.5
+    longest_delay_s: float = 30.0
+    quick_s: float = 10.0
+    most_quick: int = 5
+    ready_s: float = 600.0
+    canary_s: float = 10.0
+    canary_timeout_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class Orders:
+    """A command to run; `scratch` and the shared memory `shm_prefix*` are removed at its end.
+
+    `endpoints` are asked whether the server is ready and answers; without them it is neither
+    probed nor restarted. Its output goes to `log`, which is rotated, or to stderr without one.
+    `status` is the file that tells of restarts. The server has `drain_s` seconds to finish the
+    requests in flight when it is stopped. `metrics` is the address and port of the metrics, which
+    are the server's own and the supervisor's.
+    """
+
+    command: list[str]
+    environment: dict[str, str]
+    directory: str
+    scratch: str
+    shm_prefix: str
+    endpoints: Endpoints | None = None
+    log: str | None = None
+    status: str | None = None
+    drain_s: float = DRAIN_S
+    policy: Policy = field(default_factory=Policy)
+
+    def to_line(self) -> bytes:
+        """One line of JSON."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    @classmethod
+    def from_line(cls, line: bytes) -> Orders:
+        """The inverse of `to_line`."""
+        values: dict[str, Any] = json.loads(line)
+        if values["endpoints"] is not None:
+            values["endpoints"] = Endpoints(**values["endpoints"])
+        return cls(**values | {"policy": Policy(**values["policy"])})

@@ -1,0 +1,44 @@
+"""What Triton will find in a model repository, checked before it starts."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from resnet_serve.errors import HostError, UsageError
+
+# Triton starts a stub with `bash -c`, and quotes none of the paths in it.
+_PLAIN = re.compile(r"[A-Za-z0-9_.,:=@%+/-]+")
+
+
+def plain(name: str) -> bool:
+    """Whether a name is safe on a stub's command line: ASCII, no spaces, no shell characters."""
+    return _PLAIN.fullmatch(name) is not None
+
+
+def count_models(repository: Path) -> int:
+    """How many models Triton will find: every directory, hidden ones too."""
+    if not repository.is_dir():
+        raise UsageError(
+            "there is no such model repository",
+            where=repository,
+            remedy="Give --repository, or make one with resnet-convert.",
+        )
+    try:
+        names = sorted(entry.name for entry in repository.iterdir() if entry.is_dir())
+    except PermissionError as error:
+        raise HostError("the model repository cannot be read", where=repository) from error
+    if not names:
+        raise UsageError(
+            "the model repository is empty: nothing to serve",
+            where=repository,
+            remedy="Deploy a model with resnet-convert.",
+        )
+    for name in names:
+        if not plain(name):
+            raise UsageError(
+                f"Triton cannot serve a model named {name!r}",
+                where=repository,
+                remedy="Name its directory with ASCII letters, digits, '_', '-' and '.'.",
+            )
+    return len(names)

@@ -1,0 +1,49 @@
+"""A server that is ready at once and then does what its first argument says; see below.
+
+python serving_script.py WORD PORT SERVER_ID FILE
+"""
+
+from __future__ import annotations
+
+import http.server
+import os
+import sys
+import threading
+import time
+from pathlib import Path
+
+WORD, PORT, NAME, FILE = sys.argv[1], int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Ready, and without models, unless the word says otherwise."""
+
+    def do_GET(self) -> None:
+        bodies = {"/v2/health/ready": "", "/v2": f'{{"name": "{NAME}"}}'}
+        self.answer(bodies.get(self.path))
+
+    def do_POST(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.answer(None if WORD == "ill" else "[]")
+
+    def answer(self, body: str | None) -> None:
+        self.send_response(500 if body is None else 200)
+        self.end_headers()
+        self.wfile.write((body or '{"error": "overheated"}').encode())
+
+    def log_message(self, *_: object) -> None:
+        """Nothing."""
+
+
+starts = len(FILE.read_text().splitlines()) if FILE.exists() else 0
+with FILE.open("a") as file:
+    file.write(f"{os.getpid()}\n")
+if WORD == "once" and starts:
+    print("error: failed to start: Socket '127.0.0.1:1' already in use ")
+    sys.exit(3)
+server = http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
+threading.Thread(target=server.serve_forever, daemon=True).start()
+if WORD == "crash":
+    time.sleep(0.6)
+    os.abort()
+threading.Event().wait()

@@ -1,0 +1,165 @@
+"""Servers that crash, hang or cannot start again, played by a script under the real supervisor."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from patience import PATIENCE_S, until
+
+from resnet_serve.triton.supervision import status
+from resnet_serve.triton.supervision.endpoints import Endpoints, claim_ports
+from resnet_serve.triton.supervision.orders import Orders, Policy
+from resnet_serve.triton.supervision.status import Status
+
+SCRIPT = Path(__file__).with_name("serving_script.py")
+QUICK = Policy(first_delay_s=0.05, most_quick=3, canary_s=0.1, canary_timeout_s=1)
+
+
+@dataclass(frozen=True)
+class Supervised:
+    """A supervisor and the server that it keeps."""
+
+    process: subprocess.Popen[bytes]
+    folder: Path
+
+    @property
+    def status(self) -> Status:
+        return Status.read(self.folder / "status.json") or Status()
+
+    @property
+    def log(self) -> str:
+        return (self.folder / "log").read_text()
+
+    @property
+    def starts(self) -> list[int]:
+        """The process ids of the servers so far."""
+        return [int(line) for line in (self.folder / "starts").read_text().split()]
+
+    def becomes(self, state: str, restarts: int = 0) -> bool:
+        return until(lambda: (self.status.state, self.status.restarts) == (state, restarts))
+
+    def end(self) -> int:
+        assert self.process.stdin is not None
+        self.process.stdin.close()
+        return self.process.wait(PATIENCE_S)
+
+
+Start = Callable[..., Supervised]
+
+
+@pytest.fixture
+def supervise(tmp_path: Path) -> Iterator[Start]:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(word: str, policy: Policy = QUICK) -> Supervised:
+        address, ports = claim_ports("127.0.0.1", 0)
+        endpoints = Endpoints(address, *ports, server_id="scripted", key="key")
+        (tmp_path / "scratch").mkdir()
+        command = [sys.executable, str(SCRIPT), word, str(ports[0]), "scripted"]
+        orders = Orders(
+            command=[*command, str(tmp_path / "starts")],
+            environment=dict(os.environ),
+            directory=str(tmp_path),
+            scratch=str(tmp_path / "scratch"),
+            shm_prefix="resnet-serve-test-none_",
+            endpoints=endpoints,
+            log=str(tmp_path / "log"),
+            status=str(tmp_path / "status.json"),
+            policy=policy,
+        )
+        process = subprocess.Popen(
+            [sys.executable, "-m", "resnet_serve.triton.supervision.supervisor"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+            start_new_session=True,
+            bufsize=0,
+        )
+        started.append(process)
+        assert process.stdin is not None
+        process.stdin.write(orders.to_line())
+        return Supervised(process, tmp_path)
+
+    yield start
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def test_a_crash_loop_is_given_up_with_its_reason(supervise: Start) -> None:
+    supervised = supervise("crash")
+    assert supervised.process.wait(PATIENCE_S) == 128 + signal.SIGABRT
+    assert len(supervised.starts) == 3
+    last = supervised.status
+    assert (last.state, last.restarts, last.server_pid) == (status.GAVE_UP, 2, 0)
+    assert "3 crashes in a row" in last.reason
+    assert "ended by signal 6 (SIGABRT) at 20" in last.reason
+    assert supervised.log.count("ended by signal 6") == 3
+    assert "restart 2 in 0.1 s" in supervised.log
+    assert "ready again after" in supervised.log
+    assert supervised.process.stdout is not None
+    told = supervised.process.stdout.read().decode().splitlines()
+    assert told[0] == str(supervised.starts[0])
+    assert told[-1] == f"{status.GIVING_UP}{last.reason}"
+
+
+def test_a_server_that_cannot_start_again_is_given_up_and_the_port_named(supervise: Start) -> None:
+    supervised = supervise("once")
+    assert supervised.becomes(status.SERVING)
+    os.kill(supervised.starts[0], signal.SIGKILL)
+    assert supervised.process.wait(PATIENCE_S) == 3
+    assert len(supervised.starts) == 3
+    assert "before it was ready: " in supervised.status.reason
+    assert "'127.0.0.1:1' already in use" in supervised.status.reason
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, None])
+def test_it_stops_at_once_while_it_waits(supervise: Start, number: signal.Signals | None) -> None:
+    supervised = supervise("stay", Policy(first_delay_s=3600, longest_delay_s=3600))
+    assert supervised.becomes(status.SERVING)
+    os.kill(supervised.starts[0], signal.SIGSEGV)
+    assert supervised.becomes(status.RESTARTING, 1)
+    if number is None:
+        supervised.end()
+    else:
+        supervised.process.send_signal(number)
+    assert supervised.process.wait(PATIENCE_S) == 128 + signal.SIGSEGV
+    assert supervised.status.state == status.STOPPED
+    assert len(supervised.starts) == 1
+    assert not (supervised.folder / "scratch").exists()
+
+
+def test_a_deliberate_stop_is_no_crash(supervise: Start) -> None:
+    supervised = supervise("stay")
+    assert supervised.becomes(status.SERVING)
+    time.sleep(0.3)  # a few canaries
+    assert supervised.end() == 128 + signal.SIGTERM
+    assert supervised.status == Status(status.STOPPED, server_pid=supervised.starts[0])
+
+
+def test_a_server_that_is_ready_but_fails_its_canary_is_restarted(supervise: Start) -> None:
+    supervised = supervise("ill")
+    assert supervised.becomes(status.GAVE_UP, 2)
+    assert supervised.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
+    assert "the canary request to the server failed (no list of models: overheated)" in (
+        supervised.status.reason
+    )
+    assert supervised.status.canary_failures == 6
+
+
+def test_a_stopped_server_fails_its_canary(supervise: Start) -> None:
+    """SIGSTOP: it accepts connections, is alive, and answers nobody."""
+    supervised = supervise("stay", Policy(canary_s=0.1, canary_timeout_s=0.2))
+    assert supervised.becomes(status.SERVING)
+    os.kill(supervised.starts[0], signal.SIGSTOP)
+    assert supervised.becomes(status.SERVING, 1)
+    assert len(supervised.starts) == 2
+    supervised.end()

@@ -1,0 +1,51 @@
+"""The log file is bounded, whatever the server writes."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from resnet_serve.triton.supervision.log_file import LogFile, rotated
+
+
+def test_the_output_and_our_lines_arrive(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "log")
+    os.write(log.descriptor, b"theirs\n")
+    log.line("ours")
+    log.close()
+    assert sorted((tmp_path / "log").read_text().splitlines()) == ["ours", "theirs"]
+
+
+@pytest.mark.parametrize("line", [b"x" * 99 + b"\n", b"x" * 100])
+def test_it_is_rotated(tmp_path: Path, line: bytes) -> None:
+    """Also a server that never ends its line."""
+    log = LogFile(tmp_path / "log", limit_bytes=1000, kept=2)
+    for _ in range(100):
+        os.write(log.descriptor, line)
+        os.sched_yield()
+    log.close()
+    files = sorted(tmp_path.iterdir())
+    assert files == [tmp_path / "log", rotated(tmp_path / "log", 1), rotated(tmp_path / "log", 2)]
+    # What comes in one read of the pipe is not divided.
+    assert all(path.stat().st_size <= 2000 + 65536 for path in files)
+
+
+def test_what_is_in_the_newest_files_is_the_newest(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "log", limit_bytes=50, kept=1)
+    for number in range(100):
+        log.line(f"line {number:3}")
+    log.close()
+    text = rotated(tmp_path / "log", 1).read_text() + (tmp_path / "log").read_text()
+    numbers = [int(each.split()[1]) for each in text.splitlines()]
+    assert numbers == list(range(100))[-len(numbers) :]
+    assert len(numbers) >= 5
+
+
+def test_a_full_disk_stops_nothing(small_disk: Path) -> None:
+    log = LogFile(small_disk / "log")
+    for _ in range(100):
+        log.line("x" * 1000)
+    log.close()
+    assert (small_disk / "log").stat().st_size <= 64 * 1024

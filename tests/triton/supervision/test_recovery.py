@@ -1,0 +1,129 @@
+"""The real server is killed, and so are its backend processes: it is soon itself again."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from patience import until
+from tiny_repository import IMAGE, fill, labels_of
+from toy_repository import deploy_toy
+
+from resnet_serve.triton.server import Server, running, stop_detached
+from resnet_serve.triton.supervision import status
+from resnet_serve.triton.supervision.detached import last_status
+from resnet_serve.triton.supervision.health.probe import Probe
+from resnet_serve.triton.supervision.health.stubs import Stub, children, stub_of
+from resnet_serve.triton.supervision.orders import Policy
+from resnet_serve.triton.supervision.status import Status
+
+pytestmark = pytest.mark.triton
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    folder = tmp_path_factory.mktemp("recovery")
+    repository = deploy_toy(fill(folder / "repository"))
+    policy = Policy(quick_s=0, canary_s=0.5)
+    with Server(repository, port=0, log=folder / "log", policy=policy) as made:
+        yield made
+
+
+def probe(server: Server) -> Probe:
+    endpoints = server._started
+    return Probe(endpoints.host, endpoints.http_port, endpoints.key)
+
+
+def recovered(server: Server, restarts: int) -> Status:
+    """The status once it serves again after so many restarts."""
+    assert until(lambda: (server.status.state, server.status.restarts) == ("serving", restarts))
+    return server.status
+
+
+def test_the_probe_infers_on_every_model_that_clients_call(server: Server) -> None:
+    asked = probe(server)
+    assert asked.ready()
+    assert asked.models() == ("mean", "toy", "toy_image", "toy_preprocess")
+    assert asked.outer(asked.models()) == ("mean", "toy_image")
+    before = asked.inferences("toy") or 0
+    answer = asked.ask("toy_image")
+    assert (answer.healthy, answer.detail) == (True, "answers")
+    assert (asked.inferences("toy") or 0) > before
+    assert asked.ask("mean").healthy
+    unknown = asked.ask("nothing")
+    assert unknown.healthy is False
+    assert "nothing" in unknown.detail
+
+
+def test_a_killed_server_is_back_on_the_same_ports(server: Server) -> None:
+    before, addresses = server.status, (server.http, server.grpc, server.metrics)
+    os.kill(before.server_pid, signal.SIGSEGV)
+    after = recovered(server, before.restarts + 1)
+    assert after.server_pid != before.server_pid
+    assert "ended by signal 11 (SIGSEGV) at " in after.last
+    assert after.recovery_s is not None
+    assert (server.http, server.grpc, server.metrics) == addresses
+    assert labels_of(server, IMAGE) == ["middle", "right", "left"]
+    assert probe(server).ask("toy_image").healthy
+    log = server.log.read_text()
+    assert "ended by signal 11" in log
+    assert f", restart {after.restarts} in " in log
+    assert re.search(r"ready again after \d+\.\d s", log)
+    # The dead server's backend processes are gone, and so is their shared memory.
+    assert {stub.model for stub in stubs(server)} == {"mean", "toy", "toy_preprocess"}
+    prefix = server._started.server_id
+    regions = {path.name.rpartition("_")[0] for path in Path("/dev/shm").glob(f"{prefix}*")}
+    assert len(regions) <= 2 * len(stubs(server))
+
+
+def stubs(server: Server) -> list[Stub]:
+    return [found for pid in children(server.status.server_pid) if (found := stub_of(pid))]
+
+
+def test_a_killed_backend_process_is_seen_and_replaced(server: Server) -> None:
+    before = server.status
+    (victim,) = [stub for stub in stubs(server) if stub.model == "toy_preprocess"]
+    os.kill(victim.pid, signal.SIGKILL)
+    after = recovered(server, before.restarts + 1)
+    assert after.dead_stubs == before.dead_stubs + 1
+    assert "the backend process of toy_preprocess_0_0 has died" in after.last
+    for asked in ("toy_image", "mean"):
+        assert probe(server).ask(asked).healthy
+
+
+def test_list_and_down_tell_of_restarts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    repository = fill(tmp_path / "repository")
+    Server(repository, port=0, policy=Policy(most_quick=2)).start(detach=True)
+    try:
+        found = running(repository)
+        assert found is not None
+        os.kill(found.server.pid, signal.SIGKILL)
+
+        def now() -> Status:
+            return last_status(repository) or Status()
+
+        assert until(lambda: (now().state, now().restarts) == (status.SERVING, 1))
+        assert "was restarted once; last: ended by signal 9 (SIGKILL)" in command(
+            "list", repository
+        )
+        assert labels_of(found, IMAGE) == ["middle", "right", "left"]
+        os.kill(now().server_pid, signal.SIGKILL)
+        assert until(lambda: running(repository) is None)
+        gave_up = "it was given up: 2 crashes in a row soon after the start"
+        assert gave_up in command("down", repository)
+    finally:
+        stop_detached(repository)
+    assert not last_status(repository)
+
+
+def command(name: str, repository: Path) -> str:
+    words = [sys.executable, "-m", "resnet_serve.cli", name, "--repository", str(repository)]
+    return subprocess.run(words, capture_output=True, text=True, check=True).stdout
