@@ -10,16 +10,13 @@ processes can read the key of the restricted protocols.
 
 from __future__ import annotations
 
-import os
 import secrets
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Self
+from typing import Self
 
-from resnet_serve.durable import explained
 from resnet_serve.errors import HostError, UsageError
 from resnet_serve.triton.installation import Installation, find
 from resnet_serve.triton.supervision import server_log
@@ -32,11 +29,11 @@ from resnet_serve.triton.supervision.detached import (
     stop_detached,
 )
 from resnet_serve.triton.supervision.endpoints import Endpoints, claim_ports
-from resnet_serve.triton.supervision.log_file import KEPT, rotated
+from resnet_serve.triton.supervision.log_file import open_log, remove
 from resnet_serve.triton.supervision.orders import DRAIN_S, Policy
 from resnet_serve.triton.supervision.process import ServerProcess
 from resnet_serve.triton.supervision.servable import count_models
-from resnet_serve.triton.supervision.status import GIVING_UP, Status
+from resnet_serve.triton.supervision.status import GIVING_UP, SERVING, Status
 
 __all__ = ["Running", "Server", "running", "stop_detached"]
 
@@ -188,8 +185,7 @@ class Server:
         if self._process is not None:
             self._process.end()
             if not self._keep_log:
-                for path in (self._log, *(rotated(self._log, each + 1) for each in range(KEPT))):
-                    path.unlink(missing_ok=True)
+                remove(self._log)
         self._process = self._endpoints = None
 
     def __enter__(self) -> Self:
@@ -216,7 +212,9 @@ class Server:
             key=secrets.token_hex(16),
         )
         try:
-            with self._open_log(log) as output:
+            self._keep_log = log is not None
+            with open_log(log) as output:
+                self._log = Path(output.name)
                 self._process = ServerProcess(
                     installation,
                     self.repository,
@@ -231,23 +229,12 @@ class Server:
             self.stop()
             raise
 
-    def _open_log(self, path: Path | None) -> IO[bytes]:
-        self._keep_log = path is not None
-        if path is None:
-            descriptor, name = tempfile.mkstemp(prefix="resnet-serve-", suffix=".log")
-            self._log = Path(name)
-            os.close(descriptor)
-            return self._log.open("ab")
-        self._log = path
-        with explained(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_bytes(b"")  # the supervisor appends, and so does what it starts
-            return path.open("ab")
-
     def _wait_until_ready(self, process: ServerProcess, endpoints: Endpoints, count: int) -> None:
         started = time.monotonic()
         while True:
-            ready, ended = endpoints.ready(), process.poll() is not None
+            # Its supervisor has seen it ready too, and restarts it from now on.
+            ready = endpoints.ready() and self.status.state == SERVING
+            ended = process.poll() is not None
             log = server_log.read(self._log)
             if ended or server_log.stub_failure(log) is not None:
                 raise self._failure("the server did not start", process)
@@ -270,7 +257,7 @@ class Server:
     def _failure(self, what: str, process: ServerProcess, said: str = "") -> Exception:
         """The error with the server's own reason for its end, or what its supervisor `said`."""
         log = server_log.read(self._log)
-        if (socket := server_log.occupied_socket(log)) is not None:
+        if socket := server_log.occupied_socket(log):
             return _PortLostError(socket)
         self._keep_log = True
         given_up = said.removeprefix(GIVING_UP) if said.startswith(GIVING_UP) else ""

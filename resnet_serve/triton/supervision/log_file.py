@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import os
+import tempfile
 import threading
 from pathlib import Path
+from typing import IO
+
+from resnet_serve import durable
 
 LIMIT_BYTES = 16 * 1024 * 1024
 KEPT = 3
@@ -59,6 +63,24 @@ class LogFile:
                 newer.replace(older)
         self._file.close()
         self._file = self._path.open("ab", buffering=0)
+
+
+def open_log(path: Path | None) -> IO[bytes]:
+    """An empty log, to append to: at `path`, or a temporary one; raises `HostError`."""
+    if path is None:
+        descriptor, name = tempfile.mkstemp(prefix="resnet-serve-", suffix=".log")
+        os.close(descriptor)
+        path = Path(name)
+    with durable.explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+        return path.open("ab")
+
+
+def remove(path: Path) -> None:
+    """Remove a log, with what was rotated of it."""
+    for each in (path, *(rotated(path, number + 1) for number in range(KEPT))):
+        each.unlink(missing_ok=True)
 
 
 def rotated(path: Path, number: int) -> Path:

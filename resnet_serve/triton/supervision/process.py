@@ -126,7 +126,7 @@ class ServerProcess:
             self._supervisor.stdin.close()
         try:
             self._supervisor.wait(self._drain_s + _END_TIMEOUT_S)
-        except KeyboardInterrupt:  # a second Ctrl-C: whoever waits for an answer gets none
+        except KeyboardInterrupt:  # a second Ctrl-C: requests in flight get no answer
             self._supervisor.terminate()
             self._supervisor.wait()
         except subprocess.TimeoutExpired:

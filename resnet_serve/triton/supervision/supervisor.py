@@ -188,8 +188,8 @@ class Supervisor:
             if os.read(self._pipe, 64) != DETACH:
                 raise _Stop
             self._pipe = None
-            with contextlib.suppress(OSError):
-                os.close(1)
+            with Path(os.devnull).open("wb") as nowhere:
+                os.dup2(nowhere.fileno(), 1)
         # A forked child of the parent may keep the pipe open after the parent has died.
         if self._pipe is not None and os.getppid() != self._parent:
             raise _Stop
