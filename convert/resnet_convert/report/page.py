@@ -6,6 +6,7 @@ of the templates.
 
 from __future__ import annotations
 
+from functools import cache
 from importlib import resources
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,13 @@ else:
 
 def render(name: str, **values: object) -> str:
     """The template `name` with these values; one that is missing is an error."""
+    page: str = _environment().get_template(name).render(**values)
+    return page
+
+
+@cache
+def _environment() -> jinja2.Environment:
+    """Every template is compiled once in a process."""
     environment = jinja2.Environment(
         loader=jinja2.FunctionLoader(_template),
         autoescape=True,
@@ -37,8 +45,7 @@ def render(name: str, **values: object) -> str:
         "bytes": size,
         "count": count,
     }
-    page: str = environment.get_template(name).render(**values)
-    return page
+    return environment
 
 
 def _template(name: str) -> str:
