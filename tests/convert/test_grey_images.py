@@ -49,7 +49,7 @@ def test_a_grey_network_is_converted_and_described_in_one_channel(
         preprocessing=own,
         repository=tmp_path / "repository",
         validation="digits",
-        validation_images=40,
+        validation_images=32,
         name="grey",
     )
     assert conversion.measurements.decisions.reference_top1 > 90

@@ -18,7 +18,7 @@ DIGITS: dict[str, Any] = {
     "calibration": "digits",
     "calibration_images": 64,
     "validation": "digits",
-    "validation_images": 40,
+    "validation_images": 32,
     "name": "digits",
 }
 Start = Callable[..., GpuHost]

@@ -44,7 +44,7 @@ DIGITS = ("--arch", "resnet20", "--weights", "digits")
 
 def test_json_is_one_result_on_stdout_and_progress_on_stderr(call: Call) -> None:
     code, out, err = call(
-        *DIGITS, "--validation", "digits", "--validation-images", 40, "--name", "d", "--json"
+        *DIGITS, "--validation", "digits", "--validation-images", 32, "--name", "d", "--json"
     )
     assert code == 0
     result = json.loads(out)
@@ -54,13 +54,13 @@ def test_json_is_one_result_on_stdout_and_progress_on_stderr(call: Call) -> None
     assert re.search(r"^trace +\d", err, re.MULTILINE)
     assert result["command"] == (
         "resnet-convert --arch resnet20 --weights digits --validation digits "
-        "--validation-images 40 --name d"
+        "--validation-images 32 --name d"
     )
 
 
 def test_the_screen_ends_with_what_comes_next(call: Call, tmp_path: Path) -> None:
     code, out, _ = call(
-        *DIGITS, "--validation", "digits", "--validation-images", 40, "--report", "r.html"
+        *DIGITS, "--validation", "digits", "--validation-images", 32, "--report", "r.html"
     )
     assert code == 0
     assert "resnet-serve up --repository model_repository" in out
@@ -276,7 +276,7 @@ def test_kill_leaves_the_repository_as_it_was(tmp_path: Path) -> None:
 
 
 def start(folder: Path) -> subprocess.Popen[str]:
-    words = [*DIGITS, "--validation", "digits", "--validation-images", "40"]
+    words = [*DIGITS, "--validation", "digits", "--validation-images", "32"]
     return subprocess.Popen(
         [sys.executable, "-m", "resnet_convert.cli.convert", *words],
         cwd=folder,

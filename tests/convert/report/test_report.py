@@ -45,7 +45,7 @@ def conversion(tmp_path_factory: pytest.TempPathFactory) -> Conversion:
             calibration="digits",
             validation="digits",
             calibration_images=32,
-            validation_images=40,
+            validation_images=32,
             repository=tmp_path_factory.mktemp("repository"),
         )
 
@@ -193,7 +193,7 @@ def test_states_the_facts(conversion: Conversion, page: str) -> None:
         conversion.precise.sha256,
         conversion.host.processor,
         "2026-01-02 03:04 UTC",
-        "40 images: digits (held out), evenly chosen",
+        "32 images: digits (held out), evenly chosen",
         "only 32 calibration images",
         "McNemar",
         "QLinearConv",
@@ -207,7 +207,7 @@ def test_states_the_facts(conversion: Conversion, page: str) -> None:
         assert stage.summary in text
     binding = [check for check in conversion.verdict.checks if check.binding]
     assert text.count("✓ passed") == len(binding)
-    assert "✓ passed; 40 images cannot show it" in text
+    assert "✓ passed; 32 images cannot show it" in text
     assert "– not binding (weighted by margin above)" in text
     assert "Gate overridden" not in text
     assert "Untrained" not in text
