@@ -1,6 +1,6 @@
 """Composed models on the serving side: whether the members of an ensemble are still there.
 
-Their passports name each member with its version and hash. Triton loads only the newest version of
+Their passports name each member with its version and hash. Triton loads only one version of
 a model, and the ensemble needs the one it was proved with: after a member was converted again, the
 ensemble must be composed and proved again. `resnet-serve up` checks that before Triton starts.
 """
@@ -30,12 +30,12 @@ class Outdated:
     deployed: Deployed
     member: str
     wanted: int
-    newest: int | None
+    served: int | None
 
     @property
     def reason(self) -> str:
         """Why it cannot be served."""
-        here = "is gone" if self.newest is None else f"is at version {self.newest}"
+        here = "is gone" if self.served is None else f"is at version {self.served}"
         return f"it was proved with {self.member} version {self.wanted}, which {here}"
 
     @property
@@ -78,12 +78,12 @@ def unbuilt(deployed: Deployed) -> Iterator[tuple[str, Path]]:
 
 
 def outdated(found: Sequence[Deployed]) -> list[Outdated]:
-    """The composed models, at their newest version, whose members are not at the pinned ones."""
-    newest = versions.newest(found)
-    served = {name: each.version for name, each in newest.items()}
+    """The served composed models whose members are not served at the pinned versions."""
+    shown = versions.served(found)
+    served = {name: each.version for name, each in shown.items()}
     return [
         Outdated(each, member.name, member.version, served.get(member.name))
-        for each in newest.values()
+        for each in shown.values()
         for member in members(each.passport)
         if served.get(member.name) != member.version
     ]

@@ -19,7 +19,7 @@ CLASSIFIER = "classifier"
 
 
 def table(found: Sequence[Deployed], *, now: datetime | None = None) -> Table:
-    """Models, versions, precision, parity numbers and age, newest version of each model last."""
+    """Models, versions, precision, parity numbers and age, by model and version."""
     shown = Table(title="Deployed models", title_justify="left", box=box.SIMPLE_HEAD)
     columns: dict[str, Literal["left", "right"]] = {
         "model": "left",
@@ -42,6 +42,8 @@ def table(found: Sequence[Deployed], *, now: datetime | None = None) -> Table:
             mark = Text("parity shows nothing", "yellow")
         if not row["trained"]:
             mark = Text("untrained", "yellow")
+        if not row["served"]:
+            mark = Text(f"not served {mark}".rstrip(), "dim")
         top1, head = row["top1"], row["head"]
         shown.add_row(
             row["model"],
@@ -74,6 +76,7 @@ def rows(found: Sequence[Deployed], *, now: datetime | None = None) -> list[dict
             {
                 "model": deployed.name,
                 "version": deployed.version,
+                "served": deployed.served,
                 "architecture": passport.architecture,
                 "precision": passport.precision,
                 "trained": passport.trained,
@@ -103,10 +106,10 @@ def _assumed(passport: Passport) -> list[str]:
 
 
 def unbuilt(found: Sequence[Deployed]) -> list[Deployed]:
-    """The models whose newest version has no plan yet, so that Triton cannot load them."""
+    """The models whose served version has no plan yet, so that Triton cannot load them."""
     return [
         each
-        for each in versions.newest(found).values()
+        for each in versions.served(found).values()
         if each.passport.engine_state is EngineState.NOT_BUILT
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,15 +29,36 @@ from resnet_serve.passport import (
 from resnet_serve.runtimes.onnxruntime_cuda import CudaProvider
 from resnet_serve.triton import config, releases
 from resnet_serve.triton.gpu_serving import Accelerator, CudaAccelerator, GpuServing
-from resnet_serve.triton.repository import ModelFiles, Repository
+from resnet_serve.triton.repository import ModelFiles, Repository, whole
 from resnet_serve.triton.repository.versions import MODEL_FILE, PREPROCESSING_FILE, REPORT_FILE
 
 if TYPE_CHECKING:
     from resnet_convert.conversion import Conversion
 
 
-def deploy(conversion: Conversion, repository: Repository) -> tuple[int, Path]:
-    """Write one version of `<name>`, `<name>_preprocess` and `<name>_image`."""
+def deploy(
+    conversion: Conversion, repository: Repository, *, serve: bool = True
+) -> tuple[int, Path]:
+    """Write one version of `<name>`, `<name>_preprocess` and `<name>_image`.
+
+    It is the served one then, unless `serve` is False and another version is served.
+    """
+    document = stamp(conversion)
+    written = {
+        passport.FILE_NAME: document.to_bytes(),
+        REPORT_FILE: report.render(conversion, created=document.created).encode(),
+        **_engine_files(conversion),
+    }
+    classifier, *rest = models(conversion)
+    version_files = {**classifier.version_files, **written}
+    version = repository.deploy(
+        [replace(classifier, version_files=version_files), *rest], serve=serve
+    )
+    return version, repository.path / conversion.name / str(version)
+
+
+def models(conversion: Conversion) -> list[ModelFiles]:
+    """What is deployed, without the passport and what is built from it: the classifier first."""
     name = conversion.name
     loaded, serving = conversion.weights, conversion.serving
     classes = loaded.architecture.classes
@@ -44,7 +66,6 @@ def deploy(conversion: Conversion, repository: Repository) -> tuple[int, Path]:
     labels = {}
     if conversion.features is None:
         labels[config.LABELS_FILE] = config.labels_text(loaded.labels).encode()
-    document = stamp(conversion)
     classifier = config.classifier(
         name,
         target=conversion.target,
@@ -73,34 +94,28 @@ def deploy(conversion: Conversion, repository: Repository) -> tuple[int, Path]:
         activation=conversion.activation,
         serving=serving,
     )
-    version = repository.deploy(
-        [
-            ModelFiles(
-                name,
-                config.to_text(classifier),
-                labels,
-                {
-                    MODEL_FILE: conversion.precise.data,
-                    passport.FILE_NAME: document.to_bytes(),
-                    REPORT_FILE: report.render(conversion, created=document.created).encode(),
-                    **_engine_files(conversion),
-                },
-            ),
-            ModelFiles(
-                f"{name}_preprocess",
-                config.to_text(preprocess),
-                version_files={PREPROCESSING_FILE: loaded.preprocessing.to_json().encode()},
-            ),
-            ModelFiles(
-                f"{name}_image",
-                config.to_text(ensemble),
-                labels,
-                # Object stores drop empty directories, and Triton wants one per version.
-                {"ensemble.txt": f"{name}_preprocess, then {name}\n".encode()},
-            ),
-        ]
-    )
-    return version, repository.path / name / str(version)
+    recorded = conversion.proof.recorded
+    proving = {} if recorded is None else {reference_outputs.FILE_NAME: recorded.to_bytes()}
+    return [
+        ModelFiles(
+            name,
+            config.to_text(classifier),
+            labels,
+            {MODEL_FILE: conversion.precise.data, **proving},
+        ),
+        ModelFiles(
+            f"{name}_preprocess",
+            config.to_text(preprocess),
+            version_files={PREPROCESSING_FILE: loaded.preprocessing.to_json().encode()},
+        ),
+        ModelFiles(
+            f"{name}_image",
+            config.to_text(ensemble),
+            labels,
+            # Object stores drop empty directories, and Triton wants one per version.
+            {"ensemble.txt": f"{name}_preprocess, then {name}\n".encode()},
+        ),
+    ]
 
 
 def gpu_serving(conversion: Conversion) -> GpuServing | None:
@@ -124,10 +139,8 @@ def gpu_serving(conversion: Conversion) -> GpuServing | None:
 
 
 def _engine_files(conversion: Conversion) -> dict[str, bytes]:
-    """The plan, and what proves one that is built elsewhere."""
+    """The plan, where it is built here."""
     files = {}
-    if conversion.proof.recorded is not None:
-        files[reference_outputs.FILE_NAME] = conversion.proof.recorded.to_bytes()
     if conversion.plan is not None:
         files[conversion.target.model_file] = conversion.plan
     engine = conversion.proof.engine
@@ -214,6 +227,7 @@ def stamp(conversion: Conversion) -> ConvertedPassport:
         compiled_operators=found.compiled,
         gate=GateFacts.decided(conversion.verdict, request.gate_budget),
         warnings=conversion.warnings,
+        files=whole.hashes(models(conversion)),
         stages=tuple(
             StageFacts(name=stage.name, seconds=round(stage.seconds, 3), summary=stage.summary)
             for stage in conversion.stages

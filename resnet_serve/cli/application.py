@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from resnet_serve import __version__, console
-from resnet_serve.cli import host, load, repository, serving, verification
+from resnet_serve.cli import host, load, repository, serving, verification, versions
 
 app = typer.Typer(
     add_completion=False,
@@ -40,6 +40,9 @@ def _common(
 app.command("up")(serving.up)
 app.command("down")(serving.down)
 app.command("list")(repository.list_models)
+app.command("promote")(versions.promote)
+app.command("rollback")(versions.rollback)
+app.command("remove")(versions.remove)
 app.command("verify")(verification.verify_models)
 app.command("loadtest")(load.load_test)
 app.command("doctor")(host.examine)

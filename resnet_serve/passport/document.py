@@ -63,7 +63,8 @@ class Passport(Facts):
     """What every version that is deployed has.
 
     `command` makes the version again. `host` is the machine that proved it. `classes` is None for
-    a network that is no classifier, `engine` for one that no TensorRT engine runs.
+    a network that is no classifier, `engine` for one that no TensorRT engine runs. `files` has the
+    SHA-256 of what the version keeps, by model and file; earlier passports have none.
     """
 
     format: int = field(default_factory=lambda: FORMAT)
@@ -85,6 +86,7 @@ class Passport(Facts):
     latency: SpeedFacts
     gate: GateFacts
     warnings: tuple[str, ...]
+    files: Mapping[str, Mapping[str, str]] | None = None
 
     @classmethod
     def kind_of(cls, data: Mapping[str, Any]) -> type[Facts]:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from passports import converted
+from tritonclient.grpc import model_config_pb2
 
 from resnet_serve import passport
+from resnet_serve.triton import config
 from resnet_serve.triton.repository import ModelFiles, Repository
 
 NAMES = ("net", "net_preprocess", "net_image")
@@ -18,13 +20,26 @@ def deployment(mark: str, size: int = 100) -> list[ModelFiles]:
     return [
         ModelFiles(
             "net",
-            f'# {mark}\nname: "net"\n',
+            marked("net", mark),
             {"labels.txt": mark.encode()},
             {"model.onnx": mark.encode() + filler, passport.FILE_NAME: stamp(mark)},
         ),
-        ModelFiles("net_preprocess", f"# {mark}\n", version_files={"p.json": mark.encode()}),
-        ModelFiles("net_image", f"# {mark}\n", {"labels.txt": mark.encode()}),
+        ModelFiles(
+            "net_preprocess",
+            marked("net_preprocess", mark),
+            version_files={"p.json": mark.encode()},
+        ),
+        ModelFiles("net_image", marked("net_image", mark), {"labels.txt": mark.encode()}),
     ]
+
+
+def marked(name: str, mark: str) -> str:
+    """A configuration whose parameter `mark` is the mark; `net_image` has a step."""
+    made = model_config_pb2.ModelConfig(name=name)
+    made.parameters["mark"].string_value = mark
+    if name == "net_image":
+        made.ensemble_scheduling.step.add(model_name="net", model_version=config.NEWEST)
+    return config.to_text(made)
 
 
 def stamp(mark: str) -> bytes:
@@ -45,8 +60,13 @@ def tree(path: Path) -> dict[str, bytes | None]:
 def mark_of(repository: Repository, name: str) -> str:
     """Which deployment a model is at; fails when its files are of different ones."""
     directory = repository.path / name
-    mark = (directory / "config.pbtxt").read_text().splitlines()[0].removeprefix("# ")
-    newest = directory / str(max(repository.versions(name)))
+    shown = config.parse((directory / "config.pbtxt").read_text())
+    mark = shown.parameters["mark"].string_value
+    (version,) = shown.version_policy.specific.versions
+    assert all(step.model_version == version for step in shown.ensemble_scheduling.step)
+    newest = directory / str(version)
+    own = config.parse((newest / "config.pbtxt").read_text())
+    assert own.parameters["mark"].string_value == mark
     for file in (directory / "labels.txt", newest / "p.json", newest / "model.onnx"):
         if file.exists():
             assert file.read_bytes().rstrip(b".") == mark.encode(), file

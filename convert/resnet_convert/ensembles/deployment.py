@@ -6,7 +6,7 @@ ten-crop   NAME_average   NAME_preprocess (the crops)   NAME (encoded images)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +35,7 @@ from resnet_serve.triton.composed_config import (
     pixels_name,
 )
 from resnet_serve.triton.config import INPUT, NEWEST, OUTPUT, PIXELS, Serving, Step
-from resnet_serve.triton.repository import ModelFiles, Repository
+from resnet_serve.triton.repository import ModelFiles, Repository, whole
 from resnet_serve.triton.repository.versions import PREPROCESSING_FILE
 
 
@@ -63,7 +63,11 @@ class ComposedModel:
 def deploy(made: ComposedModel, average: bytes, repository: Repository) -> tuple[int, Path]:
     """Write one version of every model of the composition; returns it, and the passport's place."""
     parts = _parts(made)
-    version = repository.deploy([parts.average(average), *parts.models()])
+    files = [*parts.models(), parts.average(average)]
+    first = files[0]
+    document = replace(stamp(made), files=whole.hashes(files))
+    stamped = {**first.version_files, passport.FILE_NAME: document.to_bytes()}
+    version = repository.deploy([replace(first, version_files=stamped), *files[1:]])
     return version, repository.path / made.composition.served[0] / str(version)
 
 
@@ -137,10 +141,9 @@ class _Parts:
         self._serving = _serving(made.composition)
         self._classes = len(made.composition.labels)
         self._labels = {config.LABELS_FILE: config.labels_text(made.composition.labels).encode()}
-        self._passport = {passport.FILE_NAME: stamp(made).to_bytes()}
 
     def models(self) -> list[ModelFiles]:
-        """The models beside the average; the first of `served` carries the passport."""
+        """The models beside the average; the first carries the passport."""
         raise NotImplementedError
 
     def average(self, model: bytes) -> ModelFiles:
@@ -164,12 +167,10 @@ class _Parts:
             {name: name for name in outputs(self._composition.activation)},
         )
 
-    def _files(self, made: Any, *, stamped: bool) -> ModelFiles:
+    def _files(self, made: Any) -> ModelFiles:
         # Object stores drop empty directories, and Triton wants one per version.
         steps = [step.model_name for step in made.ensemble_scheduling.step]
         version_files = {"ensemble.txt": f"{', '.join(steps)}\n".encode()}
-        if stamped:
-            version_files |= self._passport
         return ModelFiles(made.name, config.to_text(made), self._labels, version_files)
 
 
@@ -177,7 +178,7 @@ class _Ensemble(_Parts):
     """The average of several members: of one tensor where they can share it, and of images."""
 
     def models(self) -> list[ModelFiles]:
-        """The ensemble of images, and that of pixels where there is one."""
+        """The ensemble of pixels where there is one, and that of images."""
         members = self._composition.members
         made = composed_config.of_images(
             f"{self._name}_image",
@@ -187,7 +188,7 @@ class _Ensemble(_Parts):
             activation=self._composition.activation,
         )
         if self._composition.difference:
-            return [self._files(made, stamped=True)]
+            return [self._files(made)]
         pixels = composed_config.of_pixels(
             self._name,
             [*self._classifying(INPUT), self._average_step()],
@@ -197,7 +198,7 @@ class _Ensemble(_Parts):
             serving=self._serving,
             activation=self._composition.activation,
         )
-        return [self._files(pixels, stamped=True), self._files(made, stamped=False)]
+        return [self._files(pixels), self._files(made)]
 
     def _decoding(self) -> list[Step]:
         """Each image is decoded once per way of preparing it, by a member's own model."""
@@ -236,7 +237,7 @@ class _TenCrop(_Parts):
     """The average of one member over the crops of an image."""
 
     def models(self) -> list[ModelFiles]:
-        """What cuts the crops, and the ensemble of images."""
+        """The ensemble of images, and what cuts the crops."""
         crops_of = self._composition.crops
         if crops_of is None:
             raise TypeError("a ten-crop model has crops")
@@ -272,8 +273,8 @@ class _TenCrop(_Parts):
             crops.FILE_NAME: crops_of.to_json().encode(),
         }
         return [
+            self._files(made),
             ModelFiles(cut.name, config.to_text(cut), version_files=stored),
-            self._files(made, stamped=True),
         ]
 
 

@@ -1,6 +1,6 @@
 """Members: deployed models that are to be composed, as their passports and files describe them.
 
-Of a member the newest version is used. Its file must have the hash that its passport states; its
+Of a member the served version is used. Its file must have the hash that its passport states; its
 PyTorch reference is built again from the weights that the passport names.
 """
 
@@ -110,8 +110,8 @@ class Member:
 
 
 def open_members(repository: Repository, names: Sequence[str]) -> tuple[Member, ...]:
-    """The newest version of each; raises one line for what cannot be a member."""
-    found = versions.newest(repository.deployed())
+    """The served version of each; raises one line for what cannot be a member."""
+    found = versions.served(repository.deployed())
     twice = next((name for at, name in enumerate(names) if name in names[:at]), None)
     if twice is not None:
         raise UsageError(f"{twice} is named twice", remedy="Name each member once.")

@@ -2,13 +2,15 @@
 
 | file | role |
 |---|---|
-| `repository` | `Repository`: deploy a version of several models, or rewrite one |
+| `repository` | `Repository`: deploy, serve, remove and rewrite versions of several models |
+| `whole` | what a version keeps, and the configuration it is served with |
 | `staging` | one change: built beside the repository, committed by a journal |
 | `places` | names that Triton accepts, directories that can be swapped |
 | `versions` | which versions there are, with their passports |
 """
 
 from resnet_serve.triton.repository.places import LONGEST_NAME, check_name
-from resnet_serve.triton.repository.repository import CONFIG_FILE, ModelFiles, Repository
+from resnet_serve.triton.repository.repository import Repository
+from resnet_serve.triton.repository.whole import CONFIG_FILE, ModelFiles
 
 __all__ = ["CONFIG_FILE", "LONGEST_NAME", "ModelFiles", "Repository", "check_name"]

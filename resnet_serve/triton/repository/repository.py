@@ -8,27 +8,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from resnet_serve import durable
 from resnet_serve.errors import HostError
-from resnet_serve.triton.repository import places, staging, versions
-from resnet_serve.triton.repository.staging import DIRECTORY
+from resnet_serve.triton.config import LABELS_FILE
+from resnet_serve.triton.repository import places, staging, versions, whole
+from resnet_serve.triton.repository.staging import ABSENT, DIRECTORY
 from resnet_serve.triton.repository.versions import Deployed
-
-CONFIG_FILE = "config.pbtxt"
-
-
-@dataclass(frozen=True)
-class ModelFiles:
-    """One model of a deployment: its configuration, the files beside that, the new version's."""
-
-    name: str
-    config: str
-    files: Mapping[str, bytes] = field(default_factory=dict)
-    version_files: Mapping[str, bytes] = field(default_factory=dict)
+from resnet_serve.triton.repository.whole import CONFIG_FILE, ModelFiles
 
 
 class Repository:
@@ -65,22 +55,57 @@ class Repository:
         """Every version with a passport, by name and version; raises as `versions.deployed`."""
         return versions.deployed(self.path)
 
-    def deploy(self, models: Sequence[ModelFiles]) -> int:
+    def deploy(self, models: Sequence[ModelFiles], *, serve: bool = True) -> int:
         """Add one version to every model of the deployment, all or none; returns its number.
 
-        Raises `UsageError` for a bad model name, `HostError` where it cannot be written.
+        It becomes the served version, unless another one is served and `serve` is False. Raises
+        `UsageError` for a bad model name, `HostError` where it cannot be written.
         """
         for model in models:
             places.check_name(model.name)
+        names = [model.name for model in models]
         with durable.explained(self.path):
             staging.root(self.path).parent.mkdir(parents=True, exist_ok=True)
             with staging.opened(self.path) as place:
-                version = 1 + max(max(self.versions(m.name), default=0) for m in models)
+                version = 1 + max(max(self.versions(name), default=0) for name in names)
+                holding = {}
                 for model in models:
-                    self._build(place / model.name, model, version)
-                holding = {model.name: {str(version): DIRECTORY} for model in models}
+                    served = self._copy(model.name, place)
+                    fresh = place / model.name / str(version)
+                    fresh.mkdir()
+                    for file, data in model.kept.items():
+                        (fresh / file).write_bytes(data)
+                    shown = version if serve or served is None else served
+                    held = _show(place / model.name, shown, names)
+                    holding[model.name] = {str(version): DIRECTORY, **held}
                 staging.commit(self.path, place, holding)
         return version
+
+    def serve(self, wanted: Mapping[str, int]) -> None:
+        """Make these versions the served ones, by model, all or none.
+
+        Raises `InputFileError` for a configuration that is damaged, `HostError` where it cannot be
+        written. The versions must keep a configuration of their own.
+        """
+        with durable.explained(self.path), staging.opened(self.path) as place:
+            holding = {}
+            for name, version in wanted.items():
+                self._copy(name, place)
+                together = [each for each, number in wanted.items() if number == version]
+                holding[name] = _show(place / name, version, together)
+            staging.commit(self.path, place, holding)
+
+    def remove(self, names: Sequence[str], version: int | None = None) -> None:
+        """Remove a version of these models, or the models; a model without versions goes too."""
+        with durable.explained(self.path), staging.opened(self.path) as place:
+            holding = {}
+            for name in names:
+                rest = [] if version is None else [v for v in self.versions(name) if v != version]
+                if rest:
+                    self._copy(name, place)
+                    shutil.rmtree(place / name / str(version))
+                holding[name] = {".": DIRECTORY, str(version): ABSENT} if rest else {".": ABSENT}
+            staging.commit(self.path, place, holding)
 
     def rewrite(self, name: str, version: int, files: Mapping[str, bytes]) -> None:
         """Replace files of a version, all or none: `{"passport.json": …}`; raises `HostError`."""
@@ -98,15 +123,34 @@ class Repository:
             with durable.explained(self.path), staging.opened(self.path):
                 pass
 
-    def _build(self, directory: Path, model: ModelFiles, version: int) -> None:
-        current = self.path / model.name
-        if current.is_dir():
-            staging.copy(current, directory)
+    def _copy(self, name: str, place: Path) -> int | None:
+        """Copy a model into the change; returns the version that is served, None for a new model.
+
+        The files of the model's directory are those of the served version. One from an earlier
+        resnet-serve, which kept them nowhere else, gets them before they are replaced.
+        """
+        current, copied = self.path / name, place / name
+        if not current.is_dir():
+            copied.mkdir()
+            return None
+        staging.copy(current, copied)
+        served = whole.served_version(copied, versions.of_model(copied))
+        if served is not None and not whole.keeps_its_own(copied / str(served)):
+            for file in (CONFIG_FILE, LABELS_FILE):
+                if (copied / file).is_file():
+                    staging.link(copied / file, copied / str(served) / file)
+        return served
+
+
+def _show(directory: Path, version: int, together: Sequence[str]) -> dict[str, str]:
+    """Make the files of a model's directory those of a version; returns what it then holds."""
+    if not whole.keeps_its_own(directory / str(version)):
+        return {}  # an earlier deployment that was damaged too: its files stay as they are
+    shown = whole.copies(directory / str(version), together)
+    for file in (CONFIG_FILE, LABELS_FILE):
+        if file in shown:
+            staging.replace(directory / file, shown[file])
         else:
-            directory.mkdir()
-        fresh = directory / str(version)
-        fresh.mkdir()
-        for name, data in model.version_files.items():
-            (fresh / name).write_bytes(data)
-        for name, data in {**model.files, CONFIG_FILE: model.config.encode()}.items():
-            staging.replace(directory / name, data)
+            (directory / file).unlink(missing_ok=True)
+    hashes = {file: durable.sha256(data) for file, data in shown.items()}
+    return {CONFIG_FILE: ABSENT, LABELS_FILE: ABSENT, **hashes}

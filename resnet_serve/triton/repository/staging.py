@@ -76,7 +76,7 @@ def commit(repository: Path, place: Path, holding: Mapping[str, Mapping[str, str
 
 def copy(source: Path, destination: Path) -> None:
     """Copy a model's directory by hard links: its versions and any other files."""
-    shutil.copytree(source, destination, symlinks=True, copy_function=_link)
+    shutil.copytree(source, destination, symlinks=True, copy_function=link)
 
 
 def replace(path: Path, data: bytes) -> None:
@@ -122,7 +122,8 @@ def _locked(directory: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _link(source: str, destination: str) -> str:
+def link(source: Path | str, destination: Path | str) -> Path | str:
+    """Give a file a second name, or copy it."""
     try:
         os.link(source, destination)
     except OSError:  # a file system without hard links

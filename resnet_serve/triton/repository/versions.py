@@ -14,6 +14,7 @@ from pathlib import Path
 from resnet_serve import passport
 from resnet_serve.errors import InputFileError
 from resnet_serve.passport import Passport
+from resnet_serve.triton.repository import whole
 
 # The files of a version, beside its passport.
 MODEL_FILE = "model.onnx"
@@ -23,12 +24,38 @@ PREPROCESSING_FILE = "preprocessing.json"  # of the model that decodes images
 
 @dataclass(frozen=True)
 class Deployed:
-    """One version of a model, as found in a repository."""
+    """One version of a model, as found in a repository; `served` is what Triton loads of it."""
 
     name: str
     version: int
     path: Path
     passport: Passport
+    served: bool = True
+
+    @property
+    def models(self) -> tuple[str, ...]:
+        """The models that were deployed together with it, its own first.
+
+        Passports of earlier versions do not say; there it is who has a version of that number.
+        """
+        files = self.passport.files
+        if files is not None and self.name in files:
+            return (self.name, *(each for each in files if each != self.name))
+        root, base = self.path.parent.parent, self.passport.name
+        together = [f"{base}{ending}" for ending in ("", *whole.COMPANIONS)]
+        if self.name not in together:  # a copy under another name
+            return (self.name,)
+        number = str(self.version)
+        found = [each for each in together if (root / each / number).is_dir()]
+        return (self.name, *(each for each in found if each != self.name))
+
+    @property
+    def whole(self) -> bool:
+        """Whether it keeps its own configuration and labels, with their hashes."""
+        return self.passport.files is not None and whole.keeps_its_own(self.path)
+
+    def __str__(self) -> str:
+        return f"{self.name} version {self.version}"
 
 
 def of_model(directory: Path) -> list[int]:
@@ -58,15 +85,22 @@ def deployed(repository: Path) -> list[Deployed]:
         found = [(model, version) for model in models for version in _stamped(model)]
     except OSError as error:
         raise InputFileError(f"cannot be read ({error.strerror})", where=error.filename) from error
+    shown = {model: whole.served_version(model, of_model(model)) for model in models}
     return [
-        Deployed(model.name, version, model / str(version), passport.read(_stamp(model, version)))
+        Deployed(
+            model.name,
+            version,
+            model / str(version),
+            passport.read(_stamp(model, version)),
+            served=shown[model] == version,
+        )
         for model, version in found
     ]
 
 
-def newest(found: Iterable[Deployed]) -> dict[str, Deployed]:
-    """The newest version of each model, by name: the one that Triton serves."""
-    return {each.name: each for each in sorted(found, key=lambda each: each.version)}
+def served(found: Iterable[Deployed]) -> dict[str, Deployed]:
+    """The version of each model that Triton serves, by name."""
+    return {each.name: each for each in found if each.served}
 
 
 def find(directory: Path) -> Path:

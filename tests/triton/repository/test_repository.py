@@ -45,9 +45,12 @@ def test_files_that_are_being_served_are_replaced_and_never_written_into(
     repository: Repository,
 ) -> None:
     repository.deploy(deployment("one"))
-    with (repository.path / "net" / "config.pbtxt").open() as served:
+    path = repository.path / "net" / "config.pbtxt"
+    before = path.read_text()
+    with path.open() as served:
         repository.deploy(deployment("two"))
-        assert served.read().startswith("# one")
+        assert served.read() == before
+    assert path.read_text() != before
 
 
 def test_all_models_of_a_deployment_get_the_same_number(repository: Repository) -> None:

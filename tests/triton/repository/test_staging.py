@@ -116,18 +116,29 @@ def test_kill_at_every_step(
     assert all(outcomes[committed:]), "once committed it is never undone"
 
 
+NEW_FILES = {"passport.json": stamp("new"), "model.onnx": b"new"}
+CHANGES: dict[str, Callable[[Repository], None]] = {
+    "rewrite": lambda repository: repository.rewrite("net", 2, NEW_FILES),
+    "serve another version": lambda repository: repository.serve(dict.fromkeys(NAMES, 1)),
+    "remove a version": lambda repository: repository.remove(NAMES, 1),
+    "remove the model": lambda repository: repository.remove(NAMES),
+}
+
+
 @pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "two renames"])
-def test_kill_at_every_step_of_a_rewrite(
-    exchange: bool, memory: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("change", CHANGES)
+def test_kill_at_every_step_of_a_change(
+    change: str, exchange: bool, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The files of a version are all old or all new, and the rest stays as it was."""
+    """Each model is as before or as after it, and after `recover` all are the same of the two."""
     template = Repository(memory / "template")
     for number in range(2):
         template.deploy(deployment(f"old {number}"))
     before = tree(template.path)
-    names = ("net/2/passport.json", "net/2/model.onnx")
-    new = {"passport.json": stamp("new"), "model.onnx": b"new"}
-    after = before | dict(zip(names, new.values(), strict=True))
+    shutil.copytree(template.path, memory / "changed")
+    CHANGES[change](Repository(memory / "changed"))
+    after = tree(memory / "changed")
+    assert after != before
     outcomes = []
     for step in range(1000):
         repository = Repository(memory / str(step) / "models")
@@ -138,11 +149,13 @@ def test_kill_at_every_step_of_a_rewrite(
                 without_exchange(patch)
             Killer(step, patch)
             try:
-                repository.rewrite("net", 2, new)
+                CHANGES[change](repository)
             except Killed:
                 killed = True
         if exchange:
-            assert tree(repository.path) in (before, after)
+            found = tree(repository.path)
+            for name in NAMES:
+                assert _of(name, found) in (_of(name, before), _of(name, after))
         repository.recover()
         found = tree(repository.path)
         assert found in (before, after)
@@ -151,9 +164,13 @@ def test_kill_at_every_step_of_a_rewrite(
         shutil.rmtree(repository.path.parent)
         if not killed:
             break
-    assert len(outcomes) > 15
+    assert len(outcomes) > 10
     assert outcomes[-1]
     assert all(outcomes[outcomes.index(True) :]), "once committed it is never undone"
+
+
+def _of(name: str, found: dict[str, bytes | None]) -> dict[str, bytes | None]:
+    return {path: data for path, data in found.items() if path.split("/")[0] == name}
 
 
 def test_kill_at_random_times(repository: Repository) -> None:

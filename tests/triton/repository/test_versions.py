@@ -65,13 +65,13 @@ def test_a_repository_that_cannot_be_read_is_said(
         repository.deployed()
 
 
-def test_the_newest_version_of_each_model(repository: Repository) -> None:
+def test_the_served_version_of_each_model(repository: Repository) -> None:
     for mark in ("one", "two"):
         repository.deploy(deployment(mark))
     found = repository.deployed()
-    assert {name: each.version for name, each in versions.newest(found).items()} == {"net": 2}
-    assert versions.newest(reversed(found)) == versions.newest(found)
-    assert versions.newest([]) == {}
+    assert {name: each.version for name, each in versions.served(found).items()} == {"net": 2}
+    assert versions.served(reversed(found)) == versions.served(found)
+    assert versions.served([]) == {}
 
 
 def test_a_version_is_found_by_its_model_or_by_itself(repository: Repository) -> None:

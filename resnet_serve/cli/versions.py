@@ -1,0 +1,79 @@
+"""Commands that change which version is served: promote, rollback, remove."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from resnet_serve import console
+from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
+from resnet_serve.errors import UsageError
+from resnet_serve.triton.repository import Repository, changes
+from resnet_serve.triton.repository.changes import Change
+
+NameArgument = Annotated[str, typer.Argument(help="The model, as `resnet-serve list` names it.")]
+
+
+def promote(
+    name: NameArgument,
+    version: Annotated[int, typer.Argument(min=1, help="The version to serve.")],
+    repository: RepositoryOption = DEFAULT_REPOSITORY,
+) -> None:
+    """Serve this version of a model, with its own configuration, labels and preprocessing."""
+    opened = Repository(repository)
+    opened.recover()
+    _serve(opened, changes.promote(opened.deployed(), name, version))
+
+
+def rollback(
+    name: NameArgument,
+    version: Annotated[
+        int | None,
+        typer.Argument(min=1, help="An earlier version; the last before it by default."),
+    ] = None,
+    repository: RepositoryOption = DEFAULT_REPOSITORY,
+) -> None:
+    """Serve an earlier version of a model again; the present one stays in the repository."""
+    opened = Repository(repository)
+    opened.recover()
+    _serve(opened, changes.rollback(opened.deployed(), name, version))
+
+
+def remove(
+    model: Annotated[
+        str, typer.Argument(metavar="NAME[:VERSION]", help="A model, or one of its versions.")
+    ],
+    repository: RepositoryOption = DEFAULT_REPOSITORY,
+) -> None:
+    """Delete a model, or a version of it that is not served."""
+    opened = Repository(repository)
+    opened.recover()
+    name, colon, number = model.partition(":")
+    if colon and not (number.isascii() and number.isdecimal()):
+        raise UsageError(f"{number!r} is not a version", remedy="Give NAME or NAME:VERSION.")
+    change = changes.remove(opened.deployed(), name, int(number) if colon else None)
+    opened.remove(change.models, change.version)
+    what = name if change.version is None else f"{name} version {change.version}"
+    console.out.print(f"removed {what} ({', '.join(change.models)})", soft_wrap=True)
+
+
+def _serve(repository: Repository, change: Change) -> None:
+    """Swap the models in, and record the hashes of a version that has none."""
+    new, old = change.new, change.old
+    repository.serve(change.models)
+    for deployed in change.deployed:
+        if not deployed.whole:
+            changes.stamp(repository, deployed)
+            console.out.print(
+                f"{deployed}: stored its configuration and labels, and the hashes of its files "
+                "as they are now",
+                soft_wrap=True,
+            )
+    if old is not None and old.version == new.version:
+        console.out.print(f"{new} is served")
+    else:
+        before = "" if old is None else f", before it version {old.version}"
+        console.out.print(f"{new} is the served version{before}", soft_wrap=True)
+    for moved in change.deployed[1:]:
+        console.out.print(f"{moved} moved with it")
