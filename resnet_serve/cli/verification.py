@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from resnet_serve import console, verify
+from resnet_serve import console
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
 from resnet_serve.errors import UsageError
 from resnet_serve.triton.repository import Repository
+from resnet_serve.verification import host as verify
 
 
 def verify_models(

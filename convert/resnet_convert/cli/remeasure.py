@@ -16,9 +16,10 @@ from resnet_convert.parity.remeasure import remeasure as timed_again
 from resnet_convert.report.speed import replaced
 from resnet_convert.request.loading import load_weights
 from resnet_convert.request.recorded import parse
-from resnet_serve import console, durable, passport, verify
+from resnet_serve import console, durable, passport
 from resnet_serve.triton.repository import Repository
 from resnet_serve.triton.repository.versions import REPORT_FILE, Deployed
+from resnet_serve.verification import host as verify
 from resnet_serve.weights import Weights
 
 

@@ -21,7 +21,7 @@ from quick import quicken
 from resnet_client import Classifier
 from resnet_convert import Conversion, convert
 from resnet_convert.ensembles import compose, members
-from resnet_serve import composed, durable, listing, passport, verify, weights
+from resnet_serve import composed, durable, listing, passport, weights
 from resnet_serve.architectures import find
 from resnet_serve.crops import TenCrop
 from resnet_serve.datasets.digits import Digits
@@ -30,6 +30,7 @@ from resnet_serve.passport import ComposedPassport, CropFacts
 from resnet_serve.triton import config
 from resnet_serve.triton.repository import Repository
 from resnet_serve.triton.server import Server
+from resnet_serve.verification import host as verify
 
 pytestmark = pytest.mark.usefixtures("quick")
 SCALES = (36, 40)

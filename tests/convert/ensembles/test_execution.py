@@ -19,12 +19,13 @@ from resnet_convert import Conversion
 from resnet_convert.ensembles import compose, members
 from resnet_convert.ensembles.execution import execute
 from resnet_convert.graph.emulate import emulated
-from resnet_serve import durable, passport, verify
+from resnet_serve import durable, passport
 from resnet_serve.errors import InputFileError, ParityError
 from resnet_serve.passport import ComposedPassport, EngineState
 from resnet_serve.runtimes import onnxruntime
 from resnet_serve.triton import config
 from resnet_serve.triton.repository import Repository
+from resnet_serve.verification import host as verify
 
 pytestmark = pytest.mark.usefixtures("quick")
 GIVEN: dict[str, Any] = {"validation": "digits", "validation_images": 16}

@@ -18,14 +18,15 @@ from passports import converted, engine, plan
 from patience import PATIENCE_S
 from rich.console import Console
 
-from resnet_serve import durable, host, passport, verify
+from resnet_serve import durable, host, passport
 from resnet_serve.cuda import nvidia_smi
 from resnet_serve.cuda.device import Gpu
 from resnet_serve.errors import HostError, InputFileError, UsageError
 from resnet_serve.passport import EngineState, MalformedFactsError, Passport
-from resnet_serve.triton.repository import ModelFiles, Repository
+from resnet_serve.triton.repository import ModelFiles, Repository, whole
 from resnet_serve.triton.repository.versions import Deployed
-from resnet_serve.verify import HostVerdict, Machine
+from resnet_serve.verification import host as verify
+from resnet_serve.verification.host import HostVerdict, Machine
 
 PLAN, MODEL = b"stands for a plan", b"stands for a graph"
 H100 = Gpu("NVIDIA H100 80GB HBM3", "9.0", "615.61", 79.6)
@@ -54,9 +55,11 @@ def deployed(repository: Path) -> Callable[..., Deployed]:
 
     def deploy(name: str = "net", *, plan: bytes = PLAN, **changes: Any) -> Deployed:
         model = replace(converted().model, sha256=durable.sha256(MODEL))
-        stamp = converted(**{"model": model, "precision": "fp32", **changes}).to_bytes()
-        files = {"model.onnx": MODEL, "model.plan": plan, passport.FILE_NAME: stamp}
-        Repository(repository).deploy([ModelFiles(name, f'name: "{name}"', version_files=files)])
+        files = ModelFiles(name, f'name: "{name}"', {}, {"model.onnx": MODEL})
+        facts = {"model": model, "precision": "fp32", "files": whole.hashes([files]), **changes}
+        stamped = {"model.plan": plan, passport.FILE_NAME: converted(**facts).to_bytes()}
+        version_files = {**files.version_files, **stamped}
+        Repository(repository).deploy([replace(files, version_files=version_files)])
         return Repository(repository).deployed()[-1]
 
     return deploy
@@ -69,7 +72,7 @@ def verdicts(found: Deployed, machine: Machine) -> dict[str, HostVerdict]:
 def test_the_machine_that_built_it_fits(deployed: Callable[..., Deployed]) -> None:
     report = verify.verify([deployed(**built())], SERVER)
     assert {check.subject for check in report.checks} == {
-        *("model", "plan", "TensorRT", "GPU", "driver")
+        *("model", "files", "served copy", "plan", "TensorRT", "GPU", "driver")
     }
     assert all(check.verdict == "ok" and not check.remedy for check in report.checks)
     report.require()
@@ -154,7 +157,12 @@ def test_an_engine_that_the_server_builds_needs_a_gpu(
 ) -> None:
     found = deployed(precision="int8", engine=engine(state=EngineState.BY_SERVER))
     machine = replace(SERVER, host=WITHOUT, gpus=gpus)
-    assert verdicts(found, machine) == {"model": "ok", "GPU": verdict}
+    assert verdicts(found, machine) == {
+        "model": "ok",
+        "files": "ok",
+        "served copy": "ok",
+        "GPU": verdict,
+    }
 
 
 @pytest.mark.parametrize("name", ["model.plan", "model.onnx"])
@@ -226,7 +234,7 @@ def test_the_table_shows_brackets_as_they_are(deployed: Callable[..., Deployed])
     with console.capture() as shown:
         console.print(verify.table(report))
     assert "GPU [bold]X[/]" in shown.get()
-    assert "4 ok · 1 differs" in shown.get()
+    assert "6 ok · 1 differs" in shown.get()
 
 
 JSON = st.recursive(
@@ -348,7 +356,7 @@ def test_the_command(
     deployed("gpu", **built())
     fits = run(tmp_path, *where, TRT_VERSION="11.3.0.99")
     assert (fits.returncode, fits.stderr) == (0, "")
-    assert "5 ok" in fits.stdout
+    assert "7 ok" in fits.stdout
     differs = run(tmp_path, *where, TRT_VERSION="11.1.0.106")
     assert differs.returncode == 4
     assert differs.stderr.count("\n") == 1

@@ -11,13 +11,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib import metadata
 from pathlib import Path
-from typing import Literal
 
 from rich import box
 from rich.table import Table
 from rich.text import Text
 
-from resnet_serve import composed, durable, engine_targets
+from resnet_serve import composed, engine_targets
 from resnet_serve import host as this_host
 from resnet_serve.cuda import nvidia_smi
 from resnet_serve.cuda.device import Gpu
@@ -27,8 +26,9 @@ from resnet_serve.passport import BuiltEngineFacts, EngineState, Passport
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import releases
 from resnet_serve.triton.repository.versions import Deployed
+from resnet_serve.verification import files
 
-HostVerdict = Literal["ok", "differs", "damaged", "unknown"]
+HostVerdict = files.Verdict
 
 _COLOURS = {"ok": "green", "differs": "red", "damaged": "bold red", "unknown": "yellow"}
 _PACKAGES = tuple(
@@ -36,7 +36,6 @@ _PACKAGES = tuple(
     for name in ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
     for part in ("", "-bindings")
 )
-_DEPLOY_AGAIN = "deploy it again with resnet-convert, or copy it here again"
 _BUILD_HERE = "build the plan on this machine: resnet-convert build-plan {path}"
 _PROVE_HERE = "convert it again on a machine like this one, or serve fp32"
 _DIAGNOSE = "see: resnet-serve doctor"
@@ -127,7 +126,7 @@ def verify(found: Sequence[Deployed], machine: Machine) -> Report:
     checks = []
     for deployed in found:
         for subject, verdict, detail, remedy in _checks(deployed, machine):
-            advice = "" if verdict == "ok" else remedy.format(path=deployed.path)
+            advice = "" if verdict == "ok" else remedy.replace("{path}", str(deployed.path))
             checks.append(
                 HostCheck(deployed.name, deployed.version, subject, verdict, detail, advice)
             )
@@ -162,9 +161,11 @@ def _checks(deployed: Deployed, machine: Machine) -> Iterator[_Row]:
     if composed.members(deployed.passport):
         for subject, path, sha256 in composed.files(deployed):
             yield _file(subject, path.parent, path.name, sha256)
+        yield from _kept(deployed)
         yield from _unbuilt(deployed)
         return
     yield _file("model", deployed.path, model.file, model.sha256)
+    yield from _kept(deployed)
     if engine is None:
         yield from _instructions(deployed.passport, machine.host)
     elif isinstance(engine, BuiltEngineFacts):
@@ -188,22 +189,17 @@ def _unbuilt(deployed: Deployed) -> Iterator[_Row]:
             remedy = _BUILD_HERE.format(path=path)
             yield f"plan of {name}", "differs", "the plan is not built yet", remedy
     except InputFileError as error:
-        yield "members", "damaged", str(error), _DEPLOY_AGAIN
+        yield "members", "damaged", str(error), files.DEPLOY_AGAIN
 
 
 def _file(subject: str, folder: Path, name: str, sha256: str) -> _Row:
-    path = folder / name
-    try:
-        found = durable.sha256(path)
-    except FileNotFoundError:
-        return subject, "damaged", f"{path} is not there", _DEPLOY_AGAIN
-    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
-        reason = str(getattr(error, "strerror", None) or error).lower()
-        return subject, "unknown", f"{path} cannot be read: {reason}", "make it readable"
-    if found != sha256:
-        detail = f"{path} has sha256 {found[:12]}…, the passport {sha256[:12]}…"
-        return subject, "damaged", detail, _DEPLOY_AGAIN
-    return subject, "ok", f"{name} has the sha256 of the passport", ""
+    row = files.compare(folder / name, sha256, subject)
+    return row.subject, row.verdict, row.found, row.remedy
+
+
+def _kept(deployed: Deployed) -> Iterator[_Row]:
+    for row in files.rows(deployed):
+        yield row.subject, row.verdict, row.found, row.remedy
 
 
 def _tensorrt(engine: BuiltEngineFacts, here: Mapping[str, str]) -> _Row:

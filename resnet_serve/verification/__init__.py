@@ -1,0 +1,7 @@
+"""Verification: whether what is deployed is what was proved, on this machine and through a server.
+
+| file | what is compared |
+|---|---|
+| `files` | files with the hashes of the passport, what is served with the version's own |
+| `host` | this machine with the one that the passport names |
+"""

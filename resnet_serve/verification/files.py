@@ -1,0 +1,116 @@
+"""The files of a version against the hashes of its passport, and the served copies against them.
+
+Triton reads `net/config.pbtxt` and `net/labels.txt`; which version they belong to is compared here
+with the files that the version itself keeps. Nothing is loaded.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+from google.protobuf import text_format
+
+from resnet_serve import durable
+from resnet_serve.triton import config
+from resnet_serve.triton.config import LABELS_FILE
+from resnet_serve.triton.repository import CONFIG_FILE, whole
+from resnet_serve.triton.repository.versions import Deployed
+
+Verdict: TypeAlias = Literal["ok", "differs", "damaged", "unknown"]
+DEPLOY_AGAIN = "deploy it again with resnet-convert, or copy it here again"
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison. `found` has both sides, `remedy` what to do unless it is ok."""
+
+    subject: str
+    verdict: Verdict
+    found: str
+    remedy: str = ""
+
+
+def compare(path: Path, sha256: str, subject: str) -> Row:
+    """A file with the hash that the passport has of it."""
+    try:
+        found = durable.sha256(path)
+    except FileNotFoundError:
+        return Row(subject, "damaged", f"{path} is not there", DEPLOY_AGAIN)
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the name
+        reason = str(getattr(error, "strerror", None) or error).lower()
+        return Row(subject, "unknown", f"{path} cannot be read: {reason}", "make it readable")
+    if found != sha256:
+        detail = f"{path} has sha256 {found[:12]}…, the passport {sha256[:12]}…"
+        return Row(subject, "damaged", detail, DEPLOY_AGAIN)
+    return Row(subject, "ok", f"{path.name} has the sha256 of the passport")
+
+
+def rows(deployed: Deployed) -> Iterator[Row]:
+    """Every file that the version keeps, and what is served of it; one row where all are right."""
+    stamped = deployed.passport.files
+    if stamped is None:
+        kept = deployed.served or whole.keeps_its_own(deployed.path)
+        remedy = (
+            f"store them as they are now: resnet-serve promote {deployed.name} {deployed.version}"
+            if kept
+            else f"convert it again: {deployed.passport.command}"
+        )
+        what = "an earlier resnet-serve deployed it, without hashes of its configuration and labels"
+        yield Row("files", "unknown", what, remedy)
+        return
+    if deployed.name not in stamped:  # a copy under another name
+        stamped = {deployed.name: stamped.get(deployed.passport.name, {})}
+    root, number = deployed.path.parent.parent, str(deployed.version)
+    compared = [
+        compare(root / model / number / file, sha256, f"{model}/{file}")
+        for model, files in stamped.items()
+        for file, sha256 in files.items()
+    ]
+    yield from (row for row in compared if row.verdict != "ok")
+    if all(row.verdict == "ok" for row in compared):
+        yield Row("files", "ok", f"{len(compared)} files have the sha256 of the passport")
+        if deployed.served:
+            yield from _served(deployed)
+
+
+def _served(deployed: Deployed) -> Iterator[Row]:
+    """The files that Triton reads in the models' directories."""
+    remedy = f"put it back: resnet-serve promote {deployed.name} {deployed.version}"
+    wrong = []
+    for model in deployed.models:
+        folder = deployed.path.parent.parent / model
+        try:
+            own = whole.copies(folder / str(deployed.version), deployed.models)
+            for file in (CONFIG_FILE, LABELS_FILE):
+                if not _same(folder / file, own.get(file)):
+                    what = f"{folder / file} is not that of version {deployed.version}"
+                    wrong.append(Row("served copy", "damaged", what, remedy))
+        except OSError as error:
+            reason = str(error.strerror).lower()
+            wrong.append(
+                Row("served copy", "unknown", f"{error.filename} cannot be read: {reason}", "")
+            )
+    yield from wrong
+    if not wrong:
+        what = f"configuration and labels are those of version {deployed.version}"
+        yield Row("served copy", "ok", what)
+
+
+def _same(path: Path, expected: bytes | None) -> bool:
+    if not path.exists() or expected is None:
+        return not path.exists() and expected is None
+    found = path.read_bytes()
+    if path.name != CONFIG_FILE:
+        return found == expected
+    return bool(_parsed(found) == _parsed(expected))
+
+
+def _parsed(text: bytes) -> Any:
+    """Two texts of one configuration may be written differently by different protobuf versions."""
+    try:
+        return config.parse(text.decode())
+    except (text_format.ParseError, UnicodeDecodeError):
+        return None
