@@ -44,7 +44,15 @@ def test_files_beside_the_model(conversions: Conversions, digits: Weights) -> No
     found = conversions("fp32")
     repository = Path(found.request.repository)
     names = {path.name for path in found.path.iterdir()}
-    assert names == {"model.onnx", passport.FILE_NAME, REPORT_FILE}
+    kept = {"model.onnx", config.LABELS_FILE, "config.pbtxt"}
+    assert names == {*kept, passport.FILE_NAME, REPORT_FILE}
+    files = passport.read(found.path / passport.FILE_NAME).files
+    assert files is not None
+    assert {model: set(each) for model, each in files.items()} == {
+        "resnet20": kept,
+        "resnet20_preprocess": {"config.pbtxt", PREPROCESSING_FILE},
+        "resnet20_image": {"config.pbtxt", config.LABELS_FILE, "ensemble.txt"},
+    }
     for name in ("resnet20", "resnet20_image"):
         labels = (repository / name / "labels.txt").read_text().splitlines()
         assert labels == [str(digit) for digit in range(10)]

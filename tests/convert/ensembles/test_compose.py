@@ -213,7 +213,8 @@ def test_passports_name_the_members_and_verify_holds_them_to_it(served: Any) -> 
     assert not found["mixed_image"].passport.trained
     report = verify.verify(list(found.values()), verify.describe())
     checks = [(each.subject, each.verdict) for each in report.checks if each.model == "pair"]
-    assert checks == [("average", "ok"), ("member digits", "ok"), ("member digits8", "ok")]
+    subjects = ("average", "member digits", "member digits8", "files", "served copy")
+    assert checks == [(subject, "ok") for subject in subjects]
     rows = {row["model"]: row for row in listing.rows(list(found.values()))}
     assert (rows["pair"]["precision"], rows["pair"]["speedup"]) == ("fp32+int8", None)
 
@@ -223,10 +224,12 @@ def test_versions_of_members_are_pinned_and_a_newer_one_is_noticed(repository: P
     for name in ("pair", "pair_image"):
         steps = config.parse((repository / name / "config.pbtxt").read_text()).ensemble_scheduling
         pinned = {step.model_name: step.model_version for step in steps.step}
-        assert (pinned["digits"], pinned["digits8"], pinned["pair_average"]) == (1, 1, -1)
+        assert (pinned["digits"], pinned["digits8"], pinned["pair_average"]) == (1, 1, 1)
     opened = Repository(repository)
     assert composed.outdated(opened.deployed()) == []
     shutil.copytree(repository / "digits8" / "1", repository / "digits8" / "2")
+    assert composed.outdated(opened.deployed()) == []
+    opened.serve({"digits8": 2})
     (wrong,) = composed.outdated(opened.deployed())
     assert wrong.reason == "it was proved with digits8 version 1, which is at version 2"
     compose.ensemble("pair", ["digits", "digits8"], repository=repository)
