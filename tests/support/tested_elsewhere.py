@@ -215,7 +215,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "resnet_serve/cli/host.py": ("tests/cli/test_application.py", "prints what others find"),
     "resnet_serve/cli/load.py": ("tests/cli/test_application.py", "prints what others measure"),
     "resnet_serve/cli/screen.py": ("tests/cli/test_serving.py", "what the commands print"),
-    "resnet_serve/cli/verification.py": ("tests/verification/test_host.py", "the command on real folders"),
+    "resnet_serve/cli/verification.py": (
+        "tests/verification/test_host.py",
+        "the command on real folders",
+    ),
     "resnet_serve/listing.py": ("tests/cli/test_repository.py", "the output of resnet-serve list"),
     "resnet_serve/passport/contents.py": (
         "tests/passport/test_document.py",
