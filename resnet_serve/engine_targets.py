@@ -38,13 +38,14 @@ def checks(
         yield some_gpu
     version = installed(target)
     install = f"pip install 'resnet-serve[{target.extra}]'"
+    build = "build it again: resnet-convert build-plan {path}"
     detail = f"built with {engine.tensorrt}"
     if version is None:
         yield target.title, "unknown", f"{detail}; it is not installed on this machine", install
     else:
         fits = version == engine.tensorrt
         detail = f"{detail}; this machine has {version}"
-        yield target.title, "ok" if fits else "differs", detail, install
+        yield target.title, "ok" if fits else "differs", detail, f"{build}, or {install}"
     targets = engine.targets or ()
     for gpu in gpus:
         here = gpu.compute_capability
@@ -52,7 +53,7 @@ def checks(
             f"built for compute capability {', '.join(targets)}; this machine has {gpu.name} "
             f"({here})"
         )
-        again = f"convert it again with --for {here}"
+        again = f"{build} --for {here}"
         if here not in FLAVOURS[target.name].targets:
             again = f"{target.title} does not support this GPU: convert it with --target tensorrt"
         yield "GPU", "ok" if here in targets else "differs", detail, again

@@ -202,12 +202,12 @@ def _engine_record(
     options = request.build_options
     if built is None:
         state = EngineState.BY_SERVER if request.accelerator else EngineState.NOT_BUILT
-        return EngineRecord(state, options, request.triton)
+        return EngineRecord(state, options, request.triton, targets=request.built_for)
     if candidate.emulated:
-        return EngineRecord(EngineState.NOT_RUN, options, None, built)
+        return EngineRecord(EngineState.NOT_RUN, options, None, built, request.built_for)
     optima = sorted({profile.optimum for profile in options.profiles})
     times = time_engine(candidate.model, optima, reference.input_kind, reference.preprocessing)
-    return EngineRecord(EngineState.BUILT, options, request.triton, built, times)
+    return EngineRecord(EngineState.BUILT, options, request.triton, built, latencies=times)
 
 
 def _cuda_facts(request: Request) -> CudaFacts:

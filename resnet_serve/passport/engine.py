@@ -32,7 +32,8 @@ class EngineFacts(Facts):
 
     `profiles` are batches, written MIN:OPT:MAX. `triton` is the tag of the container that will
     load the plan, where one was named. `hardware_compatibility` is "same" (compute capability),
-    "ampere+", or None for the very GPU that builds it.
+    "ampere+", or None for the very GPU that builds it. `targets` are the compute capabilities that
+    it is for, where it is not for the GPU of the host that builds it.
     """
 
     state: EngineState
@@ -42,6 +43,7 @@ class EngineFacts(Facts):
     level: int
     hardware_compatibility: str | None
     version_compatible: bool
+    targets: tuple[str, ...] | None = None
 
     @classmethod
     def kind_of(cls, data: Mapping[str, Any]) -> type[Facts]:
@@ -54,9 +56,8 @@ class EngineFacts(Facts):
 class BuiltEngineFacts(EngineFacts):
     """A plan: what built it, what is in it, and how fast it is by batch size.
 
-    `tensorrt` is the version of what built it, TensorRT or TensorRT-RTX. `gpu` is the GPU that
-    it ran on, None where it never ran; `targets` are the compute capabilities that it was built
-    for, where it was not built for the GPU of its host.
+    `tensorrt` is the version of what built it, TensorRT or TensorRT-RTX. `gpu` is the GPU that it
+    ran on, None where it never ran.
 
     The last four are there when `resnet-convert build-plan` built it, or `resnet-serve verify
     --host` ran it, on another host than the one that converted the model.
@@ -71,7 +72,6 @@ class BuiltEngineFacts(EngineFacts):
     timing_cache_reused: bool
     inspection: Mapping[str, Any]
     latency: Mapping[int, TimingFacts]
-    targets: tuple[str, ...] | None = None
     parity: ParityFacts | None = None
     gate: GateFacts | None = None
     host: Host | None = None

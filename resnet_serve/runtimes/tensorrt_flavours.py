@@ -137,7 +137,7 @@ TENSORRT_RTX = Flavour(
     layers=LayerSource.BUILD_LOG,
     refusal=validity,
     contexts=CompilingContexts,
-    rebuild="It was built by another TensorRT-RTX or for other GPUs, or it is damaged: convert the "
-    "model here with --target tensorrt-rtx, and name this GPU in --for.",
+    rebuild="It was built by another TensorRT-RTX or for other GPUs, or it is damaged: build it "
+    "with `resnet-convert build-plan`, and name this GPU in --for.",
 )
 FLAVOURS = {row.name: row for row in (TENSORRT, TENSORRT_RTX)}

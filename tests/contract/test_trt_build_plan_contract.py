@@ -12,7 +12,7 @@ import pytest
 from tensorrt_conversions import Start, converted, stamped
 
 from resnet_convert import Conversion
-from resnet_convert.build_plan import PlanBuild, build_plan
+from resnet_convert.build_plan.build import PlanBuild, build_plan
 from resnet_convert.parity.parity_error import GateError
 from resnet_convert.report import gate
 from resnet_convert.request.check import check

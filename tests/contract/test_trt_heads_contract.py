@@ -12,7 +12,7 @@ import pytest
 from tensorrt_conversions import Start, converted, stamped
 
 from resnet_client import contract as client
-from resnet_convert.build_plan import build_plan
+from resnet_convert.build_plan.build import build_plan
 from resnet_convert.head import HEADS
 from resnet_convert.stage_log import Silent
 from resnet_serve import listing, passport

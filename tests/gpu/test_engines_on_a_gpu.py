@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from resnet_convert import Conversion
-from resnet_convert.build_plan import build_plan
+from resnet_convert.build_plan.build import build_plan
 from resnet_convert.stage_log import Silent
 from resnet_convert.tensorrt.builder import BuildHost
 from resnet_serve import passport

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import re
+import subprocess
 import sys
 from dataclasses import dataclass
 from functools import cache
@@ -41,6 +42,20 @@ def environment() -> dict[str, str]:
     paths = [str(wheels()), *map(str, OURS)]
     given = os.environ.get("PYTHONPATH")
     return {**os.environ, "PYTHONPATH": os.pathsep.join([*paths, *([given] if given else [])])}
+
+
+def command(program: str, *words: object, folder: Path) -> tuple[int, str, str]:
+    """One of our commands in a process that has the library: its code, stdout and stderr."""
+    done = subprocess.run(
+        [sys.executable, "-m", program, *map(str, words)],
+        cwd=folder,
+        env={**environment(), "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    return done.returncode, done.stdout, done.stderr
 
 
 def libraries() -> tuple[Path, Path]:

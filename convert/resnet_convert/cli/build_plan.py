@@ -8,10 +8,11 @@ from typing import Annotated
 
 import typer
 
-from resnet_convert import build_plan as plans
+from resnet_convert.build_plan import build as plans
 from resnet_convert.cli import refusals, screen
 from resnet_convert.cli.options import JsonOption, option
 from resnet_serve import console
+from resnet_serve.passport import EngineState
 
 
 def build_plan(
@@ -27,6 +28,7 @@ def build_plan(
         int | None, option("optimization_level", show_default="as prepared")
     ] = None,
     timing_cache: Annotated[Path | None, option("timing_cache")] = None,
+    gpus: Annotated[str | None, option("gpus", show_default="as prepared")] = None,
     force: Annotated[
         bool,
         typer.Option(
@@ -39,7 +41,8 @@ def build_plan(
     """Build the TensorRT plan of a model that was prepared on another host, on this host's GPU.
 
     The engine is inspected and held to the same parity gate, against PyTorch's outputs, which
-    were stored with the model. Needs TensorRT and a GPU, no PyTorch.
+    were stored with the model. Needs TensorRT and a GPU, no PyTorch. A plan of TensorRT for RTX
+    needs no GPU here: its graph is compared in an emulation.
     """
     with refusals.shown(as_json=as_json, report=report), screen.progress() as shown:
         made = plans.build_plan(
@@ -49,6 +52,7 @@ def build_plan(
             level=optimization_level,
             triton=triton,
             timing_cache=timing_cache,
+            gpus=gpus,
             force=force,
         )
     refusals.write_page(
@@ -62,5 +66,7 @@ def build_plan(
         typer.echo(json.dumps(made.to_json(), indent=2, sort_keys=True))
     else:
         console.out.print(screen.plan_build_table(made))
+        if made.record.state is EngineState.NOT_RUN:
+            console.out.print(screen.after_plan_build(made))
     for warning in made.warnings:
         console.warn(warning)

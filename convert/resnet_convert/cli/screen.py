@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -12,13 +13,14 @@ from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeEl
 from rich.table import Table
 from rich.text import Text
 
-from resnet_convert.build_plan import PlanBuild
+from resnet_convert.build_plan.build import PlanBuild
 from resnet_convert.conversion import Conversion
 from resnet_convert.dry_run import Status, Step
 from resnet_convert.ensembles.deployment import ComposedModel
 from resnet_convert.parity.candidate import EMULATION
 from resnet_convert.request import Request
 from resnet_convert.stage_log import StageName
+from resnet_convert.tensorrt.builder import EngineRecord
 from resnet_serve import console
 from resnet_serve.parity.latency import Latency
 from resnet_serve.parity.verdict import Outcome, Verdict
@@ -166,7 +168,9 @@ def plan_build_table(made: PlanBuild) -> Table:
     """The gate of a plan, and how fast the engine is."""
     engine = made.record.built.engine if made.record.built else None
     what = (
-        "" if engine is None else f", {engine.flavour.title} {engine.version} on {engine.built_for}"
+        ""
+        if engine is None
+        else f", {engine.flavour.title} {engine.version} for {engine.built_for}"
     )
     table = Table(
         title=f"{made.path}, {made.precision}{what}", title_justify="left", box=box.SIMPLE_HEAD
@@ -175,6 +179,15 @@ def plan_build_table(made: PlanBuild) -> Table:
     for size, latency in made.record.latencies.items():
         _add_engine_time(table, size, latency)
     return table
+
+
+def after_plan_build(made: PlanBuild) -> Text:
+    """What is known of a plan that was built for other GPUs, and what comes next."""
+    model = made.path.parent
+    command = shlex.join(
+        ["resnet-serve", "verify", model.name, "--host", "--repository", str(model.parent)]
+    )
+    return Text(f"{_not_run(made.record)}\nNext, on the host with the GPU: {command}")
 
 
 def checks_table(title: str, verdict: Verdict) -> Table:
@@ -240,7 +253,7 @@ def sentence(conversion: Conversion) -> Panel:
     if conversion.engine_state is EngineState.NOT_BUILT:
         text.append("Its TensorRT plan is NOT built: there is no engine yet.\n", "bold yellow")
     elif conversion.engine_state is EngineState.NOT_RUN:
-        text.append(f"{_not_run(conversion)}\n", "yellow")
+        text.append(f"{_not_run(conversion.proof.engine)}\n", "yellow")
     elif conversion.engine_state is EngineState.BY_SERVER:
         text.append("The server builds its TensorRT engine when it loads the model.\n", "yellow")
     if conversion.emulated_cuda:
@@ -253,9 +266,8 @@ def sentence(conversion: Conversion) -> Panel:
     return Panel(text, border_style="red" if conversion.overridden else colour, expand=False)
 
 
-def _not_run(conversion: Conversion) -> str:
+def _not_run(record: EngineRecord | None) -> str:
     """What is known of a plan that was built for other GPUs."""
-    record = conversion.proof.engine
     if record is None or record.built is None:
         return ""
     engine = record.built.engine
@@ -269,7 +281,8 @@ def _not_run(conversion: Conversion) -> str:
 def next_command(conversion: Conversion) -> Text:
     """What comes next, on a line of its own, to be copied."""
     if conversion.engine_state is EngineState.NOT_BUILT:
-        return Text(f"Next, on the GPU host: {conversion.build_command}", "bold")
+        where = "any host with TensorRT-RTX" if conversion.request.built_for else "the GPU host"
+        return Text(f"Next, on {where}: {conversion.build_command}", "bold")
     if conversion.engine_state is EngineState.NOT_RUN:
         repository = conversion.request.repository
         command = f"resnet-serve verify {conversion.name} --host --repository {repository}"

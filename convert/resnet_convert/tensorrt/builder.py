@@ -45,14 +45,16 @@ class Built:
 class EngineRecord:
     """An engine that was built, or the options of one that is still to be built.
 
-    `triton` is the Triton release that will serve it, None where it is not known. `latencies` are
-    the engine's own times by batch size.
+    `triton` is the Triton release that will serve it, None where it is not known. `targets` are the
+    compute capabilities that it is for, none where it is for the GPU of the host that builds it.
+    `latencies` are the engine's own times by batch size.
     """
 
     state: EngineState
     options: BuildOptions
     triton: str | None
     built: Built | None = None
+    targets: tuple[str, ...] = ()
     latencies: Mapping[int, Latency] = field(default_factory=dict)
 
     def facts(self) -> EngineFacts:
@@ -61,13 +63,13 @@ class EngineRecord:
         found: dict[str, object] = {
             "state": self.state,
             "triton": self.triton,
+            "targets": self.targets or None,
             **self.options.to_json(),
         }
         if built is not None:
             found |= {
                 "tensorrt": built.engine.version,
                 "gpu": built.engine.gpu and built.engine.gpu.to_json(),
-                "targets": built.engine.targets or None,
                 "plan_sha256": durable.sha256(built.engine.plan),
                 "plan_bytes": len(built.engine.plan),
                 "build_s": round(built.engine.seconds, 1),

@@ -6,8 +6,6 @@ Nothing here may claim that an engine ran.
 from __future__ import annotations
 
 import json
-import subprocess
-import sys
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -30,26 +28,12 @@ VERSION = Path("model_repository/d/1")
 HERE = find_spec("tensorrt_rtx_bindings") is not None
 
 
-def in_a_child(program: str, *words: str, folder: Path) -> tuple[int, str, str]:
-    """One of our commands in a process that has the library."""
-    done = subprocess.run(
-        [sys.executable, "-m", program, *words],
-        cwd=folder,
-        env={**rtx.environment(), "OMP_NUM_THREADS": "1", "COLUMNS": "200"},
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    return done.returncode, done.stdout, done.stderr
-
-
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     """The digits network for two GPUs, with the file for ONNX Runtime; the screen as text."""
     folder = tmp_path_factory.mktemp("rtx")
     words = (*DIGITS, *IMAGES, "--for", "rtx-4090,rtx-3060", "--batch", "1:2:4")
-    code, out, err = in_a_child(
+    code, out, err = rtx.command(
         "resnet_convert.cli.convert", *words, "--format", "epcontext", folder=folder
     )
     assert code == 0, err
@@ -115,7 +99,7 @@ def test_the_file_for_onnx_runtime_names_its_provider(built: tuple[Path, str, st
 
 @pytest.mark.slow
 def test_the_list_says_that_it_never_ran(built: tuple[Path, str, str]) -> None:
-    code, out, err = in_a_child("resnet_serve.cli", "list", folder=built[0])
+    code, out, err = rtx.command("resnet_serve.cli", "list", folder=built[0])
     assert code == 0, err
     assert "built but never run" in out
 
@@ -124,7 +108,7 @@ def test_the_list_says_that_it_never_ran(built: tuple[Path, str, str]) -> None:
 def test_a_host_without_a_gpu_is_refused_in_one_line(built: tuple[Path, str, str]) -> None:
     if nvidia_smi.gpus():
         pytest.skip("this host has a GPU")
-    code, out, err = in_a_child("resnet_serve.cli", "verify", "d", "--host", folder=built[0])
+    code, out, err = rtx.command("resnet_serve.cli", "verify", "d", "--host", folder=built[0])
     assert code == 4, out
     assert "it is served on a GPU, and this machine has none" in err
     assert len(err.strip().splitlines()) == 1
