@@ -113,10 +113,11 @@ def through(arch: str, precision: str, log: StageLog) -> Row:
     from resnet_convert.parity.candidate import Candidate
     from resnet_convert.parity.compare import compare
     from resnet_convert.parity.layers import inspect
-    from resnet_convert.parity.reference import BATCH_SIZE, Reference
+    from resnet_convert.parity.reference import Reference
     from resnet_convert.request import Request
     from resnet_serve import host, weights
     from resnet_serve.architectures import find
+    from resnet_serve.comparison.distances import BATCH_SIZE
     from resnet_serve.datasets import open_images
     from resnet_serve.datasets.selection import spread
     from resnet_serve.runtimes import open_on_cpu

@@ -6,12 +6,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from resnet_convert.parity import reference_outputs
 from resnet_convert.parity.latencies import REFERENCE
 from resnet_convert.report import report
 from resnet_convert.request.options import EPCONTEXT
 from resnet_convert.tensorrt import epcontext
 from resnet_serve import passport
+from resnet_serve.comparison.recorded import FILE_NAME
 from resnet_serve.passport import (
     CalibrationFacts,
     CheckpointFacts,
@@ -95,7 +95,7 @@ def models(conversion: Conversion) -> list[ModelFiles]:
         serving=serving,
     )
     recorded = conversion.proof.recorded
-    proving = {} if recorded is None else {reference_outputs.FILE_NAME: recorded.to_bytes()}
+    proving = {} if recorded is None else {FILE_NAME: recorded.to_bytes()}
     return [
         ModelFiles(
             name,

@@ -20,13 +20,21 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/checkpoints/test_state_dicts.py",
         "chooses among the networks of a file",
     ),
+    "resnet_serve/comparison/distances.py": (
+        "tests/comparison/test_recorded.py",
+        "distances and the verdict over them, of a model against recorded outputs",
+    ),
     "resnet_serve/weights/stated_activation.py": (
         "tests/weights/test_activations.py",
         "what files state is half of the decision",
     ),
-    "convert/resnet_convert/build_plan.py": (
+    "convert/resnet_convert/build_plan/build.py": (
         "tests/contract/test_trt_build_plan_contract.py",
         "needs TensorRT: against a double of the real bindings",
+    ),
+    "convert/resnet_convert/build_plan/prepared.py": (
+        "tests/contract/test_trt_build_plan_contract.py",
+        "the versions that the command builds or refuses",
     ),
     "convert/resnet_convert/tensorrt/judging/judge_process.py": (
         "tests/convert/tensorrt/judging/test_judge.py",

@@ -32,9 +32,9 @@ from resnet_convert.stage_log import Progress, StageLog, StageName, StageTime
 from resnet_convert.tensorrt import epcontext
 from resnet_convert.tensorrt.builder import BuildHost, Built, EngineRecord, TargetsHost
 from resnet_serve import durable, host, passport, precisions
+from resnet_serve.comparison.recorded import FILE_NAME
 from resnet_serve.errors import InputFileError
 from resnet_serve.optional import optional
-from resnet_serve.parity.recorded import FILE_NAME
 from resnet_serve.parity.verdict import Verdict
 from resnet_serve.passport import (
     BuiltEngineFacts,

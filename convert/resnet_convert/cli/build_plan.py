@@ -41,7 +41,7 @@ def build_plan(
     """Build the TensorRT plan of a model that was prepared on another host, on this host's GPU.
 
     The engine is inspected and held to the same parity gate, against PyTorch's outputs, which
-    were stored with the model. Needs TensorRT and a GPU, no PyTorch. A plan of TensorRT for RTX
+    were stored with the model. Needs TensorRT and a GPU, no PyTorch. A plan of TensorRT-RTX
     needs no GPU here: its graph is compared in an emulation.
     """
     with refusals.shown(as_json=as_json, report=report), screen.progress() as shown:

@@ -22,8 +22,9 @@ from PIL import Image
 
 from resnet_convert.ensembles.execution import execute
 from resnet_convert.ensembles.members import Member, difference
-from resnet_convert.parity.reference import BATCH_SIZE, Outputs, to_input
 from resnet_serve.activation import Activation
+from resnet_serve.comparison.distances import BATCH_SIZE, Outputs
+from resnet_serve.comparison.recorded import to_input
 from resnet_serve.crops import TenCrop
 from resnet_serve.datasets import Images
 from resnet_serve.optional import optional

@@ -2,8 +2,7 @@
 
     reference.outputs(images) ─► pixels, expected ─► candidate ─► max |Δ|, cosine, SQNR, agreement
 
-All images run in batches of 8, a few also one by one: a model may be right at one batch size and
-wrong at another.
+What is compared, and at which batch sizes, is `resnet_serve.comparison.distances`.
 """
 
 from __future__ import annotations
@@ -16,16 +15,16 @@ from numpy.typing import NDArray
 
 from resnet_convert.parity.candidate import Candidate
 from resnet_convert.parity.latencies import Latencies
-from resnet_convert.parity.reference import BATCH_SIZE, ComparedImages, Outputs, OutputSource
+from resnet_convert.parity.reference import ComparedImages, OutputSource
 from resnet_convert.stage_log import Progress
-from resnet_serve.parity import accuracy, label_gate, labels, latency, numerics
-from resnet_serve.parity.gate import Budget, judge
+from resnet_serve.comparison import distances
+from resnet_serve.comparison.distances import Distances, Outputs
+from resnet_serve.parity import accuracy, latency, numerics
+from resnet_serve.parity.gate import Budget
 from resnet_serve.parity.labels import LabelDecisions
 from resnet_serve.parity.verdict import Verdict
-from resnet_serve.runtimes import RunnableModel
 from resnet_serve.triton.composed_config import PROBABILITIES
 
-SINGLES = 8
 ImagesT = TypeVar("ImagesT", bound=ComparedImages)
 
 
@@ -95,38 +94,28 @@ class Measurements:
 
     def verdict(self, budget: Budget, *, trained: bool) -> Verdict:
         """The gate's verdict on them; decisions of untrained networks do not bind."""
-        verdict = judge(budget, self.numerics, self.decisions, trained=trained, of=self.output_kind)
-        if self.label_decisions is None:
-            return verdict
-        of_labels = label_gate.checks(budget, self.label_decisions, trained=trained)
-        main = max(self.numerics.values(), key=lambda found: found.images)
-        return Verdict((*verdict.checks, *of_labels)).of_outputs(main, self.output_kind)
+        return distances.judge(
+            budget,
+            self.numerics,
+            self.decisions,
+            self.label_decisions,
+            trained=trained,
+            of=self.output_kind,
+        )
 
 
 def compare(
     reference: OutputSource[ImagesT], candidate: Candidate, images: ImagesT, progress: Progress
 ) -> Measurements:
-    """Run the candidate over the images, at batch 8 (all) and batch 1 (the first 8).
-
-    Where the candidate's largest batch is smaller than 8, that is the larger of the two sizes.
-    """
-    size = min(BATCH_SIZE, candidate.max_batch_size)
-    # Ordered: where the candidate takes single images only, there is one comparison of them all.
-    found: dict[int, dict[str, numerics.Comparison]] = {width: {} for width in (1, size)}
+    """Run the candidate over the images; see `Distances` for the sizes of the batches."""
+    measured = Distances(candidate.model, candidate.max_batch_size)
     kept: list[tuple[Outputs, Outputs]] = []
     done = 0
     for pixels, expected in reference.outputs(images):
-        batch = reference.to_input(pixels)
-        outputs = _run(candidate.model, batch, size)
-        _add(found[size], expected, outputs)
+        outputs = measured.add(reference.to_input(pixels), expected)
         if reference.classifies:
             kept.append((expected, outputs))
-        if size > 1:
-            first = slice(0, max(0, min(SINGLES - done, len(batch))))
-            if first.stop:
-                singly = _run(candidate.model, batch[first], 1)
-                _add(found[1], {name: each[first] for name, each in expected.items()}, singly)
-        done += len(batch)
+        done += len(pixels)
         progress.advance(done, len(images))
     logits = _logits(kept, images.labels) if reference.classifies else None
     decisions, label_decisions = _decisions(reference, logits)
@@ -134,10 +123,7 @@ def compare(
         images=images.name,
         images_sha256=images.digest(),
         output_kind=reference.output_kind,
-        numerics={
-            width: numerics.worst(each.result() for each in by_output.values())
-            for width, by_output in found.items()
-        },
+        numerics=measured.result(),
         logits=logits,
         decisions=decisions,
         label_decisions=label_decisions,
@@ -149,29 +135,16 @@ def compare(
 def _decisions(
     reference: OutputSource[Any], found: Logits | None
 ) -> tuple[accuracy.Decisions | None, LabelDecisions | None]:
-    """A softmax's decisions for a class, or a sigmoid's about labels."""
-    activation, averaged = reference.activation, reference.output_kind == PROBABILITIES
-    if found is None or activation is None:
+    if found is None:
         return None, None
-    pair = found.reference, found.converted, found.labels
-    if activation.decides_classes:
-        return accuracy.decide(*pair, probabilities=averaged), None
-    if not activation.decides_labels:
-        return None, None
-    names = reference.label_names
-    return None, labels.decide(activation, *pair, names=names, probabilities=averaged)
-
-
-def _run(model: RunnableModel, batch: NDArray[Any], size: int) -> Outputs:
-    """Every output for the batch, computed `size` images at a time."""
-    parts = [model.run_all(batch[at : at + size]) for at in range(0, len(batch), size)]
-    return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-
-
-def _add(comparisons: dict[str, numerics.Comparison], expected: Outputs, found: Outputs) -> None:
-    for name, values in expected.items():
-        comparison = comparisons.setdefault(name, numerics.Comparison(name))
-        comparison.add(values, found[name])
+    return distances.decide(
+        reference.activation,
+        found.reference,
+        found.converted,
+        found.labels,
+        names=reference.label_names,
+        probabilities=reference.output_kind == PROBABILITIES,
+    )
 
 
 def _logits(kept: list[tuple[Outputs, Outputs]], labels: NDArray[np.int64] | None) -> Logits:

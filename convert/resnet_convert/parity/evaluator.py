@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 
 from resnet_convert.graph.emulate import emulated
 from resnet_convert.graph.model_file import serialize
-from resnet_convert.parity.reference import BATCH_SIZE, Reference
+from resnet_convert.parity.reference import Reference
 from resnet_convert.parity.reference_outputs import ReferenceOutputs
 from resnet_convert.quantization.budgets import Evaluation
 from resnet_convert.request import Request
+from resnet_serve.comparison.distances import BATCH_SIZE
 from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import spread
 from resnet_serve.parity import latency

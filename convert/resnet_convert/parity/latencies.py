@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property, partial
 
 from resnet_convert.parity.candidate import Candidate
-from resnet_convert.parity.reference import Reference, random_pixels, to_input
+from resnet_convert.parity.reference import Reference, random_pixels
+from resnet_serve.comparison.recorded import to_input
 from resnet_serve.parity import latency
 from resnet_serve.parity.latency import Latency, Ratio
 from resnet_serve.preprocessing import Preprocessing

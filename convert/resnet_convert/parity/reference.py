@@ -8,7 +8,7 @@ The comparison therefore covers the normalisation that moved into the graph.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 
 from resnet_convert.head import CLASSIFIER, HEADS
 from resnet_serve.activation import Activation
+from resnet_serve.comparison import recorded
+from resnet_serve.comparison.distances import BATCH_SIZE, Outputs
 from resnet_serve.datasets import Images, pixel_batches
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import pytorch as pytorch_runtime
@@ -25,10 +27,6 @@ from resnet_serve.weights import Weights
 
 if TYPE_CHECKING:
     from torch import nn
-
-BATCH_SIZE = 8
-# Every output of a network by name, FP32 [N,…].
-Outputs = Mapping[str, NDArray[np.float32]]
 
 
 class ComparedImages(Protocol):
@@ -75,16 +73,6 @@ class OutputSource(Protocol[ImagesT_contra]):
 
     def to_input(self, pixels: NDArray[Any]) -> NDArray[Any]:
         """The pixels as the converted model takes them."""
-
-
-def to_input(
-    input_kind: str, pixels: NDArray[np.uint8], preprocessing: Preprocessing
-) -> NDArray[Any]:
-    """UINT8 pixels [N,H,W,C] as a model takes them.
-
-    "uint8": as they are; "float32": normalised planes FP32 [N,C,H,W].
-    """
-    return pixels if input_kind == "uint8" else preprocessing.normalize(pixels)
 
 
 def random_pixels(preprocessing: Preprocessing, size: int) -> NDArray[np.uint8]:
@@ -143,7 +131,7 @@ class Reference:
 
     def to_input(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
         """The pixels as the converted model takes them."""
-        return to_input(self.input_kind, pixels, self.preprocessing)
+        return recorded.to_input(self.input_kind, pixels, self.preprocessing)
 
     def inputs(self, images: Images, *, size: int = 4) -> Iterator[NDArray[Any]]:
         """Batches of `size` images as the converted graph takes them."""

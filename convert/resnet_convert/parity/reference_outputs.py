@@ -9,7 +9,6 @@ gate wherever it is built.
 from __future__ import annotations
 
 import io
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,16 +20,15 @@ from PIL import Image
 
 from resnet_convert.head import CLASSIFIER, HEADS
 from resnet_convert.parity.compare import Logits
-from resnet_convert.parity.reference import BATCH_SIZE, Outputs, Reference, to_input
-from resnet_serve import durable
+from resnet_convert.parity.reference import Reference
 from resnet_serve.activation import SOFTMAX, Activation
+from resnet_serve.comparison import recorded
+from resnet_serve.comparison.distances import BATCH_SIZE, Outputs
 from resnet_serve.datasets import Images, pixel_batches
 from resnet_serve.datasets.selection import positions, spread
-from resnet_serve.errors import InputFileError
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import LOGITS
 
-FILE_NAME = "reference_outputs.npz"
 LARGEST_BYTES = 64 * 2**20  # 418 images of 224 px, or 10 with the maps of a pyramid
 
 
@@ -142,8 +140,7 @@ class ReferenceOutputs:
 
     def digest(self) -> str:
         """SHA-256 over the images and the reference's outputs."""
-        expected = b"".join(values.tobytes() for values in self.expected.values())
-        return durable.sha256(self.pixels.tobytes() + expected)
+        return recorded.digest(self.pixels, self.expected)
 
     def outputs(self, images: ReferenceOutputs) -> Iterator[tuple[NDArray[np.uint8], Outputs]]:
         """Batches of pixels, and PyTorch's outputs for them; `images` is the recording itself."""
@@ -156,7 +153,7 @@ class ReferenceOutputs:
 
     def to_input(self, pixels: NDArray[np.uint8]) -> NDArray[Any]:
         """The pixels as the converted model takes them."""
-        return to_input(self.input_kind, pixels, self.preprocessing)
+        return recorded.to_input(self.input_kind, pixels, self.preprocessing)
 
     def to_bytes(self) -> bytes:
         """The file; what a client has to keep to is in the passport beside it."""
@@ -186,31 +183,15 @@ def read(
     `outputs` are the name and the dimensions of each output, without the batch, and the rest is
     also what the passport beside it says.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            found = ReferenceOutputs(
-                name=str(file["name"]),
-                pixels=file["pixels"],
-                expected={name: file[name] for name in outputs},
-                labels=file.get("labels"),
-                names=tuple(map(str, file["names"])),
-                input_kind=input_kind,
-                preprocessing=preprocessing,
-                activation=activation or SOFTMAX,
-                head=head,
-            )
-    except (OSError, ValueError, LookupError, EOFError, zipfile.BadZipFile) as error:
-        raise InputFileError(
-            f"does not hold the reference outputs of a conversion ({error})",
-            where=path,
-            remedy="Convert again: resnet-convert writes it beside the model.",
-        ) from error
-    pixels, count = found.pixels, len(found.names)
-    whole = pixels.ndim == 4 and pixels.dtype == np.uint8 and len(pixels) == count > 0
-    if not whole or not all(
-        found.expected[name].shape == (count, *sides) for name, sides in outputs.items()
-    ):
-        raise InputFileError(
-            "does not hold the arrays of a conversion's reference outputs", where=path
-        )
-    return found
+    found = recorded.read(path, outputs)
+    return ReferenceOutputs(
+        name=found.name,
+        pixels=found.pixels,
+        expected=found.expected,
+        labels=found.labels,
+        names=found.names,
+        input_kind=input_kind,
+        preprocessing=preprocessing,
+        activation=activation or SOFTMAX,
+        head=head,
+    )

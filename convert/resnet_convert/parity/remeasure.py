@@ -18,9 +18,10 @@ from functools import partial
 
 from resnet_convert.parity.candidate import Candidate
 from resnet_convert.parity.latencies import LATENCY_SECONDS, REFERENCE, time_both
-from resnet_convert.parity.reference import Reference, random_pixels, to_input
+from resnet_convert.parity.reference import Reference, random_pixels
 from resnet_serve import durable, host
 from resnet_serve.architectures import with_head
+from resnet_serve.comparison.recorded import to_input
 from resnet_serve.errors import InputFileError, ResnetServeError, UsageError
 from resnet_serve.parity import latency
 from resnet_serve.parity.latency import Latency

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_convert.parity.reference import BATCH_SIZE, Reference
+from resnet_convert.parity.reference import Reference
+from resnet_serve.comparison.distances import BATCH_SIZE
 from resnet_serve.datasets import Images, pixel_batches
 from resnet_serve.datasets.selection import Selection
 from resnet_serve.preprocessing import Preprocessing

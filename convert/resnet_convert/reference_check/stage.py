@@ -7,7 +7,7 @@ from itertools import count
 
 from resnet_convert.head import CLASSIFIER
 from resnet_convert.parity.parity_error import RefusedError
-from resnet_convert.parity.reference import BATCH_SIZE, Reference
+from resnet_convert.parity.reference import Reference
 from resnet_convert.reference_check.findings import ReferenceCheck, chance_of
 from resnet_convert.reference_check.label_findings import (
     LabelReferenceCheck,
@@ -17,6 +17,7 @@ from resnet_convert.reference_check.label_findings import (
 from resnet_convert.reference_check.probe import Probe
 from resnet_convert.reference_check.search import LEAST_POINTS, search
 from resnet_convert.stage_log import StageLog, StageName
+from resnet_serve.comparison.distances import BATCH_SIZE
 from resnet_serve.datasets import ImageFolder, Images
 from resnet_serve.datasets.selection import Selection, spread
 from resnet_serve.errors import UsageError

@@ -15,6 +15,7 @@ import pytest
 
 from resnet_convert.parity import reference_outputs
 from resnet_serve import passport
+from resnet_serve.comparison.recorded import FILE_NAME
 from resnet_serve.passport import EngineFacts, EngineState
 from resnet_serve.triton import config
 from resnet_serve.triton.repository import Repository
@@ -234,7 +235,7 @@ def test_the_command_makes_it_again(call: Call) -> None:
     contract = first.contract
     digests = {
         reference_outputs.read(
-            path / reference_outputs.FILE_NAME,
+            path / FILE_NAME,
             first.outputs,
             contract.input,
             contract.preprocessing,

@@ -15,10 +15,11 @@ from numpy.typing import NDArray
 from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.parity.candidate import Candidate
-from resnet_convert.parity.compare import SINGLES, Measurements, compare
-from resnet_convert.parity.reference import BATCH_SIZE, Reference
+from resnet_convert.parity.compare import Measurements, compare
+from resnet_convert.parity.reference import Reference
 from resnet_convert.stage_log import Silent
 from resnet_serve.architectures import with_head
+from resnet_serve.comparison.distances import BATCH_SIZE, SINGLES
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.datasets.selection import spread
 from resnet_serve.datasets.synthetic import SyntheticImages

@@ -5,8 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from resnet_convert.parity.reference import BATCH_SIZE, Reference, random_pixels, to_input
+from resnet_convert.parity.reference import Reference, random_pixels
 from resnet_serve.architectures import with_head
+from resnet_serve.comparison.distances import BATCH_SIZE
+from resnet_serve.comparison.recorded import to_input
 from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.weights import Weights
 
