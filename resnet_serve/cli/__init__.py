@@ -5,10 +5,16 @@ A module per group of commands; `application` names them all, `screen` prints wh
 
 from __future__ import annotations
 
+import sys
+
 
 def main() -> None:
     """The console script."""
     from resnet_serve import console
-    from resnet_serve.cli.application import app
 
+    if sys.argv[1:2] == ["health"]:
+        # Probes start it every few seconds: what the other commands import would take longer.
+        from resnet_serve.cli.health import app
+    else:
+        from resnet_serve.cli.application import app
     console.run(app)

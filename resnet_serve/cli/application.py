@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from resnet_serve import __version__, console
-from resnet_serve.cli import host, load, repository, serving, verification, versions
+from resnet_serve.cli import health, host, load, repository, serving, verification, versions
 
 app = typer.Typer(
     add_completion=False,
@@ -39,6 +39,7 @@ def _common(
 # In the order in which --help lists them.
 app.command("up")(serving.up)
 app.command("down")(serving.down)
+app.command("health")(health.health)
 app.command("list")(repository.list_models)
 app.command("promote")(versions.promote)
 app.command("rollback")(versions.rollback)

@@ -38,7 +38,7 @@ def test_refusals_are_one_line(
 
 
 @pytest.mark.parametrize(
-    "command", ["", "up", "down", "list", "verify", "loadtest", "doctor", "schema"]
+    "command", ["", "up", "down", "health", "list", "verify", "loadtest", "doctor", "schema"]
 )
 def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
     done = serve(tmp_path, *([command] if command else []), "--help")
