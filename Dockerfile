@@ -69,7 +69,8 @@ RUN install --directory /opt/tritonserver/backends/image \
     && python3 /opt/tritonserver/backends/image/model.py \
     && install --directory --owner=1000 --group=1000 /var/cache/resnet-serve
 # For `docker exec … python3 -m resnet_serve.cli verify --host --repository /models`.
-ENV PYTHONPATH=/opt/resnet-serve
+ENV PYTHONPATH=/opt/resnet-serve \
+    MODEL_REPOSITORY=/models
 LABEL org.opencontainers.image.title="resnet-serve" \
     org.opencontainers.image.description="Triton serving the classifiers of resnet-convert" \
     org.opencontainers.image.version="0.1.0" \
@@ -80,7 +81,7 @@ WORKDIR /tmp
 USER 1000:1000
 EXPOSE 8000 8001 8002
 # The long start: an engine may have to be built first.
-HEALTHCHECK --interval=10s --timeout=5s --start-period=10m --retries=3 \
-    CMD ["python3", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8000/v2/health/ready', timeout=4)"]
+HEALTHCHECK --interval=10s --timeout=10s --start-period=10m --retries=3 \
+    CMD ["python3", "-m", "resnet_serve.cli", "health", "--timeout", "4"]
 ENTRYPOINT ["/opt/nvidia/nvidia_entrypoint.sh", "/opt/resnet-serve/serve.sh"]
 CMD []

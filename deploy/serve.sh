@@ -1,5 +1,6 @@
 #!/bin/sh
 # Triton on the mounted repository; arguments of `docker run` are further options of tritonserver.
+# Its supervisor restarts it when it crashes or no longer answers, and ends it on SIGTERM.
 set -eu
 
 # The protocols that change the server or reveal its state need a key: a random one by default.
@@ -8,7 +9,7 @@ restricted=shared-memory,model-repository,trace,logging:resnet-serve-key=$key
 
 # 0.0.0.0: a container's loopback cannot be reached from outside. `--publish` and the network decide
 # who reaches the container; there is neither TLS nor authentication here.
-exec tritonserver \
+exec python3 -m resnet_serve.triton.supervision.foreground tritonserver \
     --model-repository="${MODEL_REPOSITORY:-/models}" \
     --model-control-mode=none \
     --exit-on-error=true \

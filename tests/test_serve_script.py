@@ -20,17 +20,21 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 from dockerfile import read
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 from PIL import Image
 from toy_repository import deploy_toy
 from tritonclient.utils import InferenceServerException
 
 from resnet_serve.triton import installation
 from resnet_serve.triton.supervision import endpoints
+from resnet_serve.triton.supervision.health.stubs import children
 
 ROOT = Path(__file__).parent.parent
 SCRIPT = ROOT / "deploy" / "serve.sh"
 SERVE = read((ROOT / "Dockerfile").read_text(encoding="utf-8"))[1][-1]
+
+
+PACKAGES = {"PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}  # as the image sets it
 
 
 @dataclass(frozen=True)
@@ -38,14 +42,16 @@ class Served:
     http: int
     grpc: int
     process: subprocess.Popen[str]
+    folder: Path
 
 
-def health(port: int) -> int:
-    """The exit status of the image's own health check."""
+def health(port: int, folder: Path) -> subprocess.CompletedProcess[str]:
+    """The image's own health check."""
     (step,) = SERVE.of("HEALTHCHECK")
     command = json.loads(step.rest.removeprefix("CMD "))
-    command = [sys.executable, *(word.replace(":8000/", f":{port}/") for word in command[1:])]
-    return subprocess.run(command, capture_output=True, check=False).returncode
+    command = [sys.executable, *command[1:], f"--url=127.0.0.1:{port}"]
+    environment = {**os.environ, "MODEL_REPOSITORY": str(folder / "models")}
+    return subprocess.run(command, capture_output=True, text=True, check=False, env=environment)
 
 
 @pytest.fixture(scope="module")
@@ -58,7 +64,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     (folder / "bin" / "tritonserver").symlink_to(found.binary)
     _, (http, grpc, metrics) = endpoints.claim_ports("127.0.0.1", 0)
     environment = found.environment()
-    environment |= {
+    environment |= PACKAGES | {
         "PATH": f"{folder / 'bin'}{os.pathsep}{environment['PATH']}",
         "MODEL_REPOSITORY": str(deploy_toy(folder / "models")),
         "RESNET_SERVE_KEY": "secret",
@@ -74,13 +80,13 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
             [str(SCRIPT), *options], env=environment, cwd=folder, stdout=log, stderr=log, text=True
         )
     try:
-        assert health(http) != 0, "not ready before it serves"
+        assert health(http, folder).returncode == 1, "not ready before it serves"
         deadline = time.monotonic() + PATIENCE_S
-        while health(http) != 0:
+        while health(http, folder).returncode != 0:
             assert process.poll() is None, (folder / "log").read_text()
             assert time.monotonic() < deadline, (folder / "log").read_text()
             time.sleep(0.2)
-        yield Served(http, grpc, process)
+        yield Served(http, grpc, process, folder)
     finally:
         process.send_signal(signal.SIGTERM)
         assert process.wait(PATIENCE_S) == 0, "exec: the signal reaches the server itself"
@@ -94,6 +100,25 @@ def test_the_entry_point_serves_labels(served: Served) -> None:
         top = triton.InferRequestedOutput("logits", class_count=1)
         answer = client.infer("toy_image", [image], outputs=[top]).as_numpy("logits")
     assert re.fullmatch(rb"[-\d.]+:\d+:class \d+", answer.ravel()[0])
+
+
+@pytest.mark.triton
+def test_the_health_check_infers(served: Served) -> None:
+    done = health(served.http, served.folder)
+    assert done.returncode == 0
+    assert re.fullmatch(r"healthy: toy_image answers in \d+ ms\n", done.stdout)
+
+
+@pytest.mark.triton
+def test_a_server_that_crashes_is_restarted_in_the_container_too(served: Served) -> None:
+    (server,) = children(served.process.pid)
+    os.kill(server, signal.SIGKILL)
+    assert until(lambda: "ready again after" in (served.folder / "log").read_text())
+    log = (served.folder / "log").read_text()
+    assert "resnet-serve: ended by signal 9 (SIGKILL) at " in log
+    assert health(served.http, served.folder).returncode == 0
+    (other,) = children(served.process.pid)
+    assert other != server
 
 
 @pytest.mark.triton
@@ -130,14 +155,18 @@ def test_the_entry_point_is_what_up_does_but_listens_outside() -> None:
 def test_without_a_key_nobody_knows_it(tmp_path: Path, given: dict[str, str]) -> None:
     (tmp_path / "tritonserver").write_text('#!/bin/sh\nprintf "%s\\n" "$@"\n')
     (tmp_path / "tritonserver").chmod(0o755)
-    path = f"{tmp_path}{os.pathsep}/usr/bin{os.pathsep}/bin"
+    beside = Path(sys.executable).parent  # python3, as in the container
+    path = os.pathsep.join([str(tmp_path), str(beside), "/usr/bin", "/bin"])
 
     def key() -> str:
         said = subprocess.check_output(
-            [str(SCRIPT), "--log-verbose=1"], env={"PATH": path, **given}, text=True
+            [str(SCRIPT), "--log-verbose=1"],
+            env={**PACKAGES, "PATH": path, **given},
+            text=True,
+            stderr=subprocess.STDOUT,
         )
         assert "--model-repository=/models\n" in said
-        assert said.endswith("--log-verbose=1\n")
+        assert "\n--log-verbose=1\n" in said
         keys = set(re.findall(rf"{endpoints.KEY_HEADER}=(\S+)", said))
         assert len(keys) == 1
         return keys.pop()

@@ -28,6 +28,7 @@ def supervise(folder: Path, *command: str) -> tuple[subprocess.Popen[bytes], int
         directory=str(scratch),
         scratch=str(scratch),
         shm_prefix="resnet-serve-test-none_",
+        drain_s=2,
     )
     process = subprocess.Popen(
         [sys.executable, "-m", "resnet_serve.triton.supervision.supervisor"],

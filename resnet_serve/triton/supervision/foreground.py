@@ -1,0 +1,92 @@
+"""The supervisor as the first process of a container: it runs tritonserver with the given options.
+
+    python3 -m resnet_serve.triton.supervision.foreground tritonserver --model-repository=/models …
+
+The output goes to stderr. SIGTERM ends the server, which has `--exit-timeout-secs` to answer the
+requests in flight. Ports, addresses and the key are read from the options.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import secrets
+import sys
+import tempfile
+from collections.abc import Sequence
+
+from resnet_serve.triton.supervision.endpoints import KEY_HEADER, Endpoints
+from resnet_serve.triton.supervision.orders import DRAIN_S, Orders, Policy
+from resnet_serve.triton.supervision.supervisor import (
+    Supervisor,
+    become_subreaper,
+    install_signals,
+)
+
+_PREFIX = "python,shm-region-prefix-name="
+_EXIT_S = 2.0
+
+
+def orders(command: Sequence[str], scratch: str) -> Orders:
+    """Orders for this command, with an id, a time to drain and a name for its shared memory."""
+    words = list(command)
+    given = options(words)
+    identity = given.get("id", [f"resnet-serve-{secrets.token_hex(4)}"])[-1]
+    if "id" not in given:
+        words.append(f"--id={identity}")
+    drain = given.get("exit-timeout-secs", [str(math.ceil(DRAIN_S))])[-1]
+    if "exit-timeout-secs" not in given:
+        words.append(f"--exit-timeout-secs={drain}")
+    prefixes = [each for each in given.get("backend-config", []) if each.startswith(_PREFIX)]
+    # Without a prefix, the shared memory of other programs would be ours to remove.
+    prefix = prefixes[-1].removeprefix(_PREFIX) if prefixes else ""
+    if not prefix:
+        prefix = f"{identity}_"
+        words.append(f"--backend-config={_PREFIX}{prefix}")
+    return Orders(
+        command=words,
+        environment=dict(os.environ),
+        directory=os.getcwd(),  # noqa: PTH109 - a string for JSON
+        scratch=scratch,
+        shm_prefix=prefix,
+        endpoints=_endpoints(given, identity),
+        drain_s=float(drain) + _EXIT_S,
+        policy=Policy(),
+    )
+
+
+def options(words: Sequence[str]) -> dict[str, list[str]]:
+    """The values of `--name=value` and `--name value`, by name, in their order."""
+    found: dict[str, list[str]] = {}
+    for index, word in enumerate(words):
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            following = words[index + 1] if index + 1 < len(words) else ""
+            found.setdefault(name, []).append(value if equals else following)
+    return found
+
+
+def _endpoints(given: dict[str, list[str]], identity: str) -> Endpoints:
+    def last(name: str, default: str) -> str:
+        return given.get(name, [default])[-1]
+
+    return Endpoints(
+        address=last("http-address", "0.0.0.0"),  # noqa: S104 - Triton's own default
+        http_port=int(last("http-port", "8000")),
+        grpc_port=int(last("grpc-port", "8001")),
+        metrics_port=int(last("metrics-port", "8002")),
+        server_id=identity,
+        key=last("http-restricted-api", "").rpartition(f"{KEY_HEADER}=")[2],
+    )
+
+
+def main() -> int:
+    """Run until the server has ended for good; returns its exit status."""
+    wakeup = install_signals()
+    become_subreaper()
+    scratch = tempfile.mkdtemp(prefix="resnet-serve-")
+    return Supervisor(orders(sys.argv[1:], scratch), None, wakeup, os.getppid()).run()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

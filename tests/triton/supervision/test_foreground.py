@@ -1,0 +1,46 @@
+"""What the supervisor of the container reads from tritonserver's options."""
+
+from __future__ import annotations
+
+import pytest
+
+from resnet_serve.triton.supervision.foreground import options, orders
+
+
+def test_both_ways_to_write_an_option() -> None:
+    words = ["tritonserver", "--http-port", "1", "--http-port=2", "--log-verbose=1", "--strict"]
+    assert options(words) == {"http-port": ["1", "2"], "log-verbose": ["1"], "strict": [""]}
+
+
+def test_the_defaults_are_those_of_triton() -> None:
+    made = orders(["tritonserver", "--model-repository=/models"], "/tmp/x")
+    assert made.endpoints is not None
+    assert (made.endpoints.http_port, made.endpoints.grpc_port) == (8000, 8001)
+    assert made.endpoints.host == "127.0.0.1"
+    assert made.command[:2] == ["tritonserver", "--model-repository=/models"]
+    assert f"--id={made.endpoints.server_id}" in made.command
+    assert "--exit-timeout-secs=20" in made.command
+    assert made.shm_prefix.startswith("resnet-serve-")
+    assert any(made.shm_prefix in word for word in made.command if "shm-region" in word)
+    assert (made.log, made.status) == (None, None)
+
+
+def test_what_is_given_is_kept_and_the_last_counts() -> None:
+    given = [
+        "tritonserver",
+        *("--http-port=1", "--http-port=9000", "--http-address=127.0.0.1", "--id=mine"),
+        *("--exit-timeout-secs=60", "--backend-config=python,shm-region-prefix-name=p_"),
+        "--http-restricted-api=model-repository,trace:resnet-serve-key=secret=1",
+    ]
+    made = orders(given, "/tmp/x")
+    assert made.command == given
+    assert made.endpoints is not None
+    assert (made.endpoints.http_port, made.endpoints.server_id) == (9000, "mine")
+    assert made.endpoints.key == "secret=1"
+    assert made.shm_prefix == "p_"
+    assert made.drain_s >= 60
+
+
+@pytest.mark.parametrize("prefix", ["", "--backend-config=python,shm-region-prefix-name="])
+def test_the_shared_memory_of_others_is_never_removed(prefix: str) -> None:
+    assert orders(["tritonserver", *filter(None, [prefix])], "/tmp/x").shm_prefix
