@@ -65,13 +65,17 @@ def declared_white(image: Image.Image) -> int | None:
 
 
 def from_array(array: NDArray[Any]) -> Image.Image:
-    """The picture of an array, UINT8 [H,W,3] in RGB or [H,W]; raises `ImageError` for others."""
-    colour = array.ndim == 3 and array.shape[-1] == 3
-    if array.dtype != np.uint8 or not (colour or array.ndim == 2) or array.size == 0:
+    """The picture of an array: UINT8 [H,W,3] in RGB, [H,W,4] in RGBA, [H,W] or [H,W,1] in grey.
+
+    Raises `ImageError` for others.
+    """
+    layered = array.ndim == 3 and array.shape[-1] in (1, 3, 4)
+    if array.dtype != np.uint8 or not (layered or array.ndim == 2) or array.size == 0:
         raise ImageError(
-            f"an array must be UINT8 [H,W,3] in RGB; this is {array.dtype} {list(array.shape)}"
+            "an array must be UINT8 [H,W,3] in RGB, or [H,W,4] in RGBA; "
+            f"this is {array.dtype} {list(array.shape)}"
         )
-    return Image.fromarray(array)
+    return Image.fromarray(array[..., 0] if layered and array.shape[-1] == 1 else array)
 
 
 def check_colours_of_16_bits(image: Image.Image) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from collections.abc import Sequence
 from concurrent import futures
 from dataclasses import dataclass, field
 from typing import Any
@@ -20,14 +22,35 @@ class Reluctant(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.calls = 0
         self.refusals = 0
         self.code = grpc.StatusCode.UNAVAILABLE
+        self.message = "not\nnow"
+        self.version = "2.51.0"
+        self.pause_s = 0.0
+        self.released = threading.Event()  # ends the pauses
+        self.outcomes: list[str] = []  # of inferences: answered or cancelled
+        self.ready_after = 0  # calls
+        self.headers: list[Any] = []
+        self.peers: list[str] = []
 
     def _refuse(self, context: grpc.ServicerContext) -> None:
         self.calls += 1
+        self._seen(context)
         if self.calls <= self.refusals:
-            context.abort(self.code, "not\nnow")
+            context.abort(self.code, self.message)
+
+    def _seen(self, context: grpc.ServicerContext) -> None:
+        self.headers.append(context.invocation_metadata())
+        self.peers.append(context.peer())
 
     def ServerLive(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return service_pb2.ServerLiveResponse(live=True)
+
+    def ServerMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        self._seen(context)
+        return service_pb2.ServerMetadataResponse(name="triton", version=self.version)
+
+    def ModelReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        self.calls += 1
+        return service_pb2.ModelReadyResponse(ready=self.calls > self.ready_after)
 
     def ModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self._refuse(context)
@@ -35,6 +58,8 @@ class Reluctant(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self._refuse(context)
+        self.released.wait(self.pause_s)
+        self.outcomes.append("answered" if context.is_active() else "cancelled")
         response = service_pb2.ModelInferResponse(model_version="10")
         response.outputs.add(name="logits", datatype="BYTES", shape=[1, 1])
         response.raw_output_contents.append(b"\x05\0\0\x001.0:0")
@@ -55,6 +80,9 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.configs = configs
         self.version = 1
         self.restless = False
+
+    def ServerMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return service_pb2.ServerMetadataResponse(name="triton", version="2.51.0")
 
     def ModelMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return service_pb2.ModelMetadataResponse(versions=[str(self.version)])
@@ -105,12 +133,23 @@ class Started:
         self.server.stop(0).wait()
 
 
-def start(servicer: Any | None, port: int = 0) -> Started:
+def start(
+    servicer: Any | None,
+    port: int = 0,
+    *,
+    credentials: grpc.ServerCredentials | None = None,
+    options: Sequence[tuple[str, Any]] = (),
+) -> Started:
     """A gRPC server on loopback; without a servicer it knows no method at all."""
-    limit = [("grpc.max_receive_message_length", MESSAGE_BYTES)]
-    server = grpc.server(futures.ThreadPoolExecutor(4), options=limit)
+    limit = ("grpc.max_receive_message_length", MESSAGE_BYTES)
+    server = grpc.server(futures.ThreadPoolExecutor(80), options=[limit, *options])
     if servicer is not None:
         service_pb2_grpc.add_GRPCInferenceServiceServicer_to_server(servicer, server)
-    bound = server.add_insecure_port(f"127.0.0.1:{port}")
+    address = f"127.0.0.1:{port}"
+    bound = (
+        server.add_insecure_port(address)
+        if credentials is None
+        else server.add_secure_port(address, credentials)
+    )
     server.start()
     return Started(server, bound)

@@ -134,7 +134,10 @@ def test_a_bad_image_says_why(classifier: Classifier, reason: str, tmp_path: Pat
     [
         (Path("no/such.png"), "no/such.png: cannot read \\(No such file"),
         (Path(), "cannot read \\(Is a directory"),
-        (np.zeros((8, 8, 3), np.float32), "must be UINT8 \\[H,W,3\\] in RGB; this is float32"),
+        (
+            np.zeros((8, 8, 3), np.float32),
+            "must be UINT8 \\[H,W,3\\] in RGB, or \\[H,W,4\\] in RGBA; this is float32",
+        ),
         (np.zeros((3, 8, 9), np.uint8), "this is uint8 \\[3, 8, 9\\]"),
         (np.zeros((0, 8, 3), np.uint8), "this is uint8"),
         (Image.new("F", (8, 8)), "no defined range"),

@@ -21,7 +21,6 @@ from resnet_client import (
     UnavailableError,
     UsageError,
 )
-from resnet_client.discovery import only_classifier
 from resnet_serve.errors import HostError
 from resnet_serve.triton.server import Server
 from resnet_serve.triton.supervision.endpoints import claim_ports
@@ -47,9 +46,22 @@ def three_ports() -> int:
         ({"url": "127.0.0.1"}, "is not an address"),
         ({"url": "127.0.0.1:99999"}, "is not an address"),
         ({"decode": "gpu"}, "decode is 'client' or 'server'"),
-        ({"timeout_s": 0}, "timeout of 0 s"),
-        ({"timeout_s": float("nan")}, "timeout of nan s"),
+        ({"timeout_s": 0}, "timeout_s of 0 s is not possible"),
+        ({"timeout_s": float("nan")}, "timeout_s of nan s"),
+        ({"timeout_s": "30"}, "timeout_s is a number of seconds, not '30'"),
+        ({"timeout_s": None}, "timeout_s is a number of seconds, not None"),
         ({"version": "latest"}, "a version is a number"),
+        ({"version": 1}, "a version is a text such as '1', or '' for the latest, not 1"),
+        ({"version": None}, "or '' for the latest, not None"),
+        ({"model": None}, "model is a text, not None"),
+        ({"model": ""}, "model is a text, not ''"),
+        ({"url": None}, "None is not an address"),
+        ({"url": 8001}, "8001 is not an address"),
+        ({"decode": None}, "decode is 'client' or 'server', not None"),
+        ({"tls": "yes"}, "tls is True, False or a Tls, not 'yes'"),
+        ({"headers": {"a b": "c"}}, "'a b' is not the name of a header"),
+        ({"headers": {"a": 1}}, "the header 'a' is text"),
+        ({"keep_alive_s": -1}, "keep_alive_s of -1 s is not possible"),
     ],
 )
 def test_impossible_options_are_refused_at_once(options: dict[str, Any], reason: str) -> None:
@@ -63,6 +75,15 @@ def test_impossible_arguments_are_refused(url: str, pictures: Pictures) -> None:
     with Classifier(url, "resnet20") as classifier:
         with pytest.raises(UsageError, match="top must be at least 1"):
             classifier.classify(path, top=0)
+        for wrong in ("5", 5.0, True, [5]):
+            with pytest.raises(UsageError, match="top is a whole number, not"):
+                classifier.classify(path, top=wrong)  # type: ignore[arg-type]
+            with pytest.raises(UsageError, match="top is a whole number, not"):
+                classifier.classify_many([path], top=wrong)  # type: ignore[arg-type]
+            with pytest.raises(UsageError, match="batch_size is a whole number, not"):
+                classifier.classify_many([path], batch_size=wrong)  # type: ignore[arg-type]
+        with pytest.raises(UsageError, match="concurrency must be at least 1"):
+            classifier.classify_many([path], concurrency=0)
         with pytest.raises(UsageError, match="a batch of 9: 'resnet20' accepts 1 to 8 images"):
             classifier.classify_many([path], batch_size=9)
         with pytest.raises(UsageError, match="needs several images"):
@@ -74,7 +95,7 @@ def test_nothing_listens(pictures: Pictures) -> None:
         bound.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{bound.getsockname()[1]}"
         with (
-            Classifier(address, "resnet20") as classifier,
+            Classifier(address, "resnet20", timeout_s=0.5) as classifier,
             pytest.raises(UnavailableError) as caught,
         ):
             classifier.classify(pictures.paths[0])
@@ -84,7 +105,7 @@ def test_nothing_listens(pictures: Pictures) -> None:
 
 def test_the_port_of_another_protocol(server: Server, pictures: Pictures) -> None:
     with (
-        Classifier(server.http, "resnet20") as classifier,
+        Classifier(server.http, "resnet20", timeout_s=1) as classifier,
         pytest.raises(UnavailableError, match=r"does not speak gRPC\. Triton's gRPC port is 8001"),
     ):
         classifier.classify(pictures.paths[0])
@@ -126,11 +147,13 @@ def test_a_server_that_returns_with_a_new_version(
     port = three_ports()
     with Server(repository, port=port) as server:
         address = server.grpc
-        assert only_classifier(address, timeout_s=PATIENCE_S) == "resnet20"
-        classifier = Classifier(address, "resnet20")
+        classifier = Classifier(address, "resnet20", timeout_s=PATIENCE_S)
         before = logits(classifier.classify(path, top=10))
-    with pytest.raises(UnavailableError, match="no server answers"):
-        classifier.classify(path)
+    with (
+        Classifier(address, "resnet20", timeout_s=0.5) as impatient,
+        pytest.raises(UnavailableError, match="no server answers"),
+    ):
+        impatient.classify(path)
 
     for name in ("resnet20", "resnet20_preprocess", "resnet20_image"):
         shutil.copytree(repository / name / "1", repository / name / "2")

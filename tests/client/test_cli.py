@@ -169,9 +169,12 @@ def test_nothing_answers(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> 
         bound.bind(("127.0.0.1", 0))
         address = f"127.0.0.1:{bound.getsockname()[1]}"
         for options in ([], ["--model", "resnet50"]):
-            assert main([str(tmp_path / "any.png"), "--url", address, *options]) == 4
-            assert capsys.readouterr().err == (
-                f"error: no server answers at {address}. Start it with: resnet-serve up\n"
+            arguments = [str(tmp_path / "any.png"), "--url", address, "--timeout", "0.5"]
+            assert main([*arguments, *options]) == 4
+            note, error = capsys.readouterr().err.splitlines()
+            assert note == f"note: no server answers at {address}; trying again for up to 0.5 s"
+            assert error == (
+                f"error: no server answers at {address}. Start it with: resnet-serve up"
             )
 
 
@@ -250,3 +253,17 @@ def test_the_client_needs_little() -> None:
         "['resnet_serve', 'resnet_serve.activation', 'resnet_serve.errors', "
         "'resnet_serve.preprocessing'] []"
     )
+
+
+def test_importing_the_package_imports_nothing_heavy() -> None:
+    """Programs import it at their top, and their commands may need it or not."""
+    code = (
+        "import sys, resnet_client\n"
+        "heavy = {'numpy', 'PIL', 'grpc', 'tritonclient', 'google', 'asyncio', 'concurrent'}\n"
+        "print(sorted(heavy & set(sys.modules)), sorted(\n"
+        "    name for name in sys.modules if name.startswith('resnet')))\n"
+        "print(all(hasattr(resnet_client, name) for name in resnet_client.__all__))\n"
+        "print(set(resnet_client.__all__) <= set(dir(resnet_client)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines() == ["[] ['resnet_client']", "True", "True"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from typing import Any
 
 import pytest
@@ -11,6 +12,7 @@ from scripted_triton import Reluctant, Scripted, Started, features_config, start
 
 from resnet_client.discovery import only_classifier
 from resnet_client.errors import ModelError
+from resnet_client.transport.connection import Connection
 
 OURS = features_config(8, "{}")
 
@@ -28,20 +30,25 @@ def serving() -> Iterator[Callable[[Any], str]]:
         each.stop()
 
 
+def only(url: str) -> str:
+    with closing(Connection(url, timeout_s=PATIENCE_S)) as connection:
+        return only_classifier(connection)
+
+
 def test_the_only_classifier_without_its_companions(serving: Callable[[Any], str]) -> None:
     other = features_config(8, "{}")
     del other.parameters["preprocessing"]
     served = {"cats": OURS, "cats_image": OURS, "cats_preprocess": OURS, "bert": other}
-    assert only_classifier(serving(Scripted(**served)), timeout_s=PATIENCE_S) == "cats"
+    assert only(serving(Scripted(**served))) == "cats"
 
 
 def test_several_are_named(serving: Callable[[Any], str]) -> None:
     with pytest.raises(ModelError, match=r"serves cats, dogs\. Name one with --model"):
-        only_classifier(serving(Scripted(cats=OURS, dogs=OURS)), timeout_s=PATIENCE_S)
+        only(serving(Scripted(cats=OURS, dogs=OURS)))
 
 
 def test_none_and_a_restricted_list(serving: Callable[[Any], str]) -> None:
     with pytest.raises(ModelError, match="serves no classifier that resnet-convert deployed"):
-        only_classifier(serving(Scripted()), timeout_s=PATIENCE_S)
+        only(serving(Scripted()))
     with pytest.raises(ModelError, match=r"restricts the list.*`resnet-serve list`"):
-        only_classifier(serving(Reluctant()), timeout_s=PATIENCE_S)
+        only(serving(Reluctant()))

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+import socket
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
 
 import image_files
 import numpy as np
@@ -11,7 +14,7 @@ import pytest
 from PIL import Image
 
 from resnet_client.errors import BadImageError
-from resnet_client.images import encoded, name_of, picture, pixels
+from resnet_client.images import encoded, name_of, picture, pixels, read_once
 from resnet_serve.preprocessing import Preprocessing
 
 
@@ -25,8 +28,14 @@ def test_every_form_is_the_same_picture(tmp_path: Path) -> None:
     data = image_files.saved(photograph, "PNG")
     path = tmp_path / "a.png"
     path.write_bytes(data)
-    for form in (path, str(path), data, bytearray(data), np.asarray(photograph), photograph):
-        np.testing.assert_array_equal(np.asarray(picture(form)), np.asarray(photograph))
+    forms = (path, str(path), data, bytearray(data), np.asarray(photograph), photograph)
+    with path.open("rb") as opened, SpooledTemporaryFile() as spooled:
+        spooled.write(data)
+        spooled.seek(0)
+        files = (opened, io.BytesIO(data), spooled)
+        found = [np.asarray(picture(file)) for file in files]
+    for each in (*found, *(np.asarray(picture(form)) for form in forms)):
+        np.testing.assert_array_equal(each, np.asarray(photograph))
 
 
 def test_a_file_is_sent_unchanged_and_a_picture_without_loss() -> None:
@@ -55,3 +64,37 @@ def test_a_bad_image_is_an_error_of_one_line(reason: str) -> None:
         picture(image_files.bad()[reason])
     assert "\n" not in str(caught.value)
     assert caught.value.where == "image"
+
+
+def test_an_array_may_be_transparent_or_grey() -> None:
+    photograph = image_files.photograph()
+    clear = np.asarray(photograph.convert("RGBA")).copy()
+    clear[..., 3] = 7
+    np.testing.assert_array_equal(np.asarray(picture(clear)), np.asarray(photograph))
+    grey = np.asarray(photograph.convert("L"))
+    np.testing.assert_array_equal(np.asarray(picture(grey[..., None])), np.asarray(picture(grey)))
+
+
+def test_a_file_has_the_name_of_its_path_and_is_read_once(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"no image")
+    with path.open("rb") as opened:
+        assert name_of(opened) == str(path)
+        assert read_once(opened) == b"no image"
+    assert name_of(io.BytesIO()) == "image"
+    assert read_once(path) is path
+
+
+def test_a_file_opened_as_text_is_refused() -> None:
+    with pytest.raises(BadImageError, match=r"gives str, not bytes\. Open .*'rb'"):
+        picture(io.StringIO("x"))  # type: ignore[arg-type]
+
+
+def test_what_never_ends_is_not_read(tmp_path: Path) -> None:
+    with pytest.raises(BadImageError, match="/dev/zero: is a device, not an image"):
+        picture(Path("/dev/zero"))
+    with socket.socket(socket.AF_UNIX) as bound:
+        bound.bind(os.fspath(tmp_path / "s"))
+        for read in (picture, encoded):
+            with pytest.raises(BadImageError, match="is a socket, not an image"):
+                read(tmp_path / "s")

@@ -11,14 +11,23 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
 from resnet_client.errors import ServerError
-from resnet_client.prediction import predictions
-from resnet_serve.activation import Activation, Kind
+from resnet_client.prediction import Prediction, from_logits, from_strings, labels_in, needs_all
+from resnet_serve.activation import SOFTMAX, Activation, Kind
 
 
 def as_triton(logits: np.ndarray, labels: list[str]) -> list[bytes]:
     """Best first, six decimals, as triton-inference-server/core writes it."""
     order = np.argsort(-logits, kind="stable")
     return [f"{logits[i]:f}:{i}:{labels[i]}".encode() for i in order]
+
+
+def predictions(
+    rows: list[bytes], top: int | None, activation: Activation = SOFTMAX
+) -> tuple[Prediction, ...]:
+    """From the logits and labels of these strings, which hold every class."""
+    written = {int(row.split(b":")[1]): float(row.split(b":")[0]) for row in rows}
+    logits = np.array([written[index] for index in range(len(rows))])
+    return from_logits(logits, labels_in(rows), top, activation)
 
 
 @given(
@@ -28,7 +37,7 @@ def as_triton(logits: np.ndarray, labels: list[str]) -> list[bytes]:
 )
 def test_what_triton_writes_is_read(logits: np.ndarray, data: st.DataObject, top: int) -> None:
     labels = [data.draw(st.text(st.characters(codec="utf-8"), min_size=1)) for _ in logits]
-    found = predictions(as_triton(logits, labels), top)
+    found = from_logits(logits, labels_in(as_triton(logits, labels)), top, SOFTMAX)
     order = np.argsort(-logits, kind="stable")[:top]
     exact = np.exp(logits.astype(np.float64) - logits.max())
     exact /= exact.sum()
@@ -39,7 +48,8 @@ def test_what_triton_writes_is_read(logits: np.ndarray, data: st.DataObject, top
 
 
 def test_without_labels_the_index_is_the_label() -> None:
-    assert [p.label for p in predictions([b"1.5:3", b"0.5:12"], 5)] == ["3", "12"]
+    assert [p.label for p in from_strings([b"1.5:3", b"0.5:12"], 20, 5, SOFTMAX)] == ["3", "12"]
+    assert labels_in([b"1.5:1", b"0.5:0"]) == ("0", "1")
 
 
 def test_large_logits_do_not_overflow() -> None:
@@ -51,13 +61,15 @@ def test_large_logits_do_not_overflow() -> None:
 def test_outputs_that_are_not_numbers_are_refused(value: str) -> None:
     assert not math.isfinite(float(value))
     with pytest.raises(ServerError, match="logits are not finite"):
-        predictions([b"1.0:0:a", f"{value}:1:b".encode()], 1)
+        from_strings([b"1.0:0:a", f"{value}:1:b".encode()], 2, 1, SOFTMAX)
+    with pytest.raises(ServerError, match="logits are not finite"):
+        from_logits(np.array([1, float(value)], np.float32), ("a", "b"), 1, SOFTMAX)
 
 
 @pytest.mark.parametrize("text", [b"", b"1.0", b"cat:1:0.5", b"1.0:one:cat"])
 def test_what_is_not_the_extensions_is_refused(text: bytes) -> None:
     with pytest.raises(ServerError, match=r"not value:index\[:label\]"):
-        predictions([text], 1)
+        from_strings([text], 2, 1, SOFTMAX)
 
 
 @given(
@@ -69,7 +81,7 @@ def test_a_sigmoid_has_every_label_from_its_threshold_on(logits: np.ndarray, cut
     found = predictions(as_triton(logits, labels), None, Activation(Kind.SIGMOID, (cut,)))
     written = np.array([float(f"{value:f}") for value in logits])
     exact = 1 / (1 + np.exp(-written))
-    order = [index for index in np.argsort(-logits, kind="stable") if exact[index] >= cut]
+    order = [index for index in np.argsort(-written, kind="stable") if exact[index] >= cut]
     assert [each.index for each in found] == order
     np.testing.assert_allclose([each.probability for each in found], exact[order])
     assert all(each.above_threshold for each in found)
@@ -107,6 +119,41 @@ def test_one_output_is_the_positive_or_the_negative(
 
 def test_raw_scores_have_no_probability() -> None:
     rows = [f"{7 - index}.5:{index}:score {index}".encode() for index in range(7)]
-    found = predictions(rows, None, Activation(Kind.NONE))
+    activation = Activation(Kind.NONE)
+    found = predictions(rows, None, activation)
+    assert found == from_strings(rows[:5], 7, None, activation)
     assert [p.logit for p in found] == [7.5, 6.5, 5.5, 4.5, 3.5]
     assert {p.probability for p in found} == {p.above_threshold for p in found} == {None}
+
+
+@given(
+    arrays.arrays(np.float32, st.integers(2, 20), elements=st.floats(-20, 20, width=32)),
+    st.integers(1, 25),
+)
+def test_the_best_alone_are_enough_where_nothing_is_summed(logits: np.ndarray, top: int) -> None:
+    """Raw scores, the decisions of a sigmoid, and the classes of a softmax without its shares."""
+    logits = np.round(logits.astype(np.float64), 3)
+    rows = as_triton(logits, [f"label {index}" for index in range(len(logits))])
+    for activation in (Activation(Kind.NONE), Activation(Kind.SIGMOID, (0.4,))):
+        assert not needs_all(top, activation)
+        found = from_strings(rows[:top], len(rows), top, activation)
+        assert found == predictions(rows, top, activation)
+    best = from_strings(rows[:top], len(rows), top, SOFTMAX)
+    assert [p.index for p in best] == [p.index for p in predictions(rows, top)]
+    assert {p.probability for p in best} == {None}
+
+
+def test_what_needs_every_output() -> None:
+    sigmoid = Activation(Kind.SIGMOID, (0.5,))
+    assert [needs_all(None, each) for each in (SOFTMAX, sigmoid, Activation(Kind.NONE))] == [
+        True,
+        True,
+        False,
+    ]
+    assert needs_all(3, SOFTMAX)
+
+
+@pytest.mark.parametrize("rows", [[b"1.0:0", b"1.0:0"], [b"1.0:1"], [b"1.0:0", b"1.0:2"]])
+def test_labels_are_of_every_class_once(rows: list[bytes]) -> None:
+    with pytest.raises(ServerError, match="not every class once"):
+        labels_in(rows)

@@ -148,8 +148,10 @@ def test_an_image_that_was_never_a_file_has_the_same_rules() -> None:
         to_rgb(Image.new("F", (2, 2)))
 
 
-def test_an_array_is_one_of_two_shapes() -> None:
+def test_an_array_is_grey_or_has_colours() -> None:
     assert from_array(np.zeros((2, 3), np.uint8)).mode == "L"
     assert from_array(np.zeros((2, 3, 3), np.uint8)).mode == "RGB"
-    with pytest.raises(ImageError, match=r"this is uint8 \[2, 3, 4\]"):
-        from_array(np.zeros((2, 3, 4), np.uint8))
+    assert from_array(np.zeros((2, 3, 4), np.uint8)).mode == "RGBA"
+    assert from_array(np.zeros((2, 3, 1), np.uint8)).mode == "L"
+    with pytest.raises(ImageError, match=r"this is uint8 \[2, 3, 5\]"):
+        from_array(np.zeros((2, 3, 5), np.uint8))

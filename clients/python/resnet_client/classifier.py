@@ -1,10 +1,11 @@
 """The classifier: images in any form in, labels and probabilities out.
 
     images ─ batches ─► prepare ─► request ─► predictions, in order
-                        (up to four batches at once, each in its own thread)
+                        (several batches at once, each in its own thread)
 
 The model's contract is read from the server once per served version. When another version computes
-a request than the images were prepared for, they are prepared and sent again.
+a request than the images were prepared for, they are prepared and sent again. Logits cross the wire
+as numbers, or the largest alone as strings where the predictions need no others.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from __future__ import annotations
 import os
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -21,6 +22,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from resnet_client import arguments
 from resnet_client.contract import OUTPUT, Contract, Decode
 from resnet_client.errors import (
     BadImageError,
@@ -29,12 +31,24 @@ from resnet_client.errors import (
     ServerError,
     UsageError,
 )
-from resnet_client.images import ImageLike, name_of
-from resnet_client.prediction import Prediction, predictions
+from resnet_client.images import ImageLike, name_of, read_once
+from resnet_client.prediction import (
+    DEFAULT_TOP,
+    Prediction,
+    from_logits,
+    from_strings,
+    labels_in,
+    needs_all,
+)
 from resnet_client.served import VERSION_CHANGES, Served
+from resnet_client.transport.channel import Tls
+from resnet_client.transport.connection import Notice
+from resnet_client.transport.deadlines import Deadline
 
 _BATCHES_IN_FLIGHT = 4
 _ENSEMBLE_TAG = re.compile(r"^(in ensemble '[^']*', )?(image: )?")
+
+Progress = Callable[[int], None]
 
 
 @dataclass(frozen=True)
@@ -63,8 +77,14 @@ class Classifier(Served):
 
     `decode` says where images are decoded and resized: in this "client", which then sends 8-bit
     pixels, or in the "server", which then gets the files unchanged. `timeout_s` bounds each
-    request. `version` is the served version, "" the latest. Nothing is sent before the first image.
-    Threads may share a Classifier. Raises `UsageError` for arguments that cannot work.
+    request; until then, a request that fails for a reason that may pass is sent again, and `notice`
+    is told of it. `version` is the served version, "" the latest. `probabilities` False sends only
+    the best classes over the network, without the probabilities of a softmax.
+
+    `tls` encrypts (True, or a `Tls` with files), `headers` go with every request, as
+    {"authorization": "Bearer …"}, `keep_alive_s` is the pause between pings of an idle connection.
+    Nothing is sent before the first image. Threads may share a Classifier. Raises `UsageError` for
+    arguments that cannot work.
     """
 
     def __init__(
@@ -75,8 +95,25 @@ class Classifier(Served):
         decode: Decode = "client",
         timeout_s: float = 30.0,
         version: str = "",
+        probabilities: bool = True,
+        tls: bool | Tls = False,
+        headers: Mapping[str, str] | None = None,
+        keep_alive_s: float | None = None,
+        notice: Notice | None = None,
     ) -> None:
-        super().__init__(url, model, decode=decode, timeout_s=timeout_s, version=version)
+        super().__init__(
+            url,
+            model,
+            decode=decode,
+            timeout_s=timeout_s,
+            version=version,
+            tls=tls,
+            headers=headers,
+            keep_alive_s=keep_alive_s,
+            notice=notice,
+        )
+        self._probabilities = probabilities
+        self._labels: tuple[Contract, tuple[str, ...]] | None = None
 
     def classify(self, image: ImageLike, top: int | None = None) -> list[Prediction]:
         """The `top` best classes of one image, best first.
@@ -86,51 +123,62 @@ class Classifier(Served):
         Raises `BadImageError` for an image that cannot be decoded, and the other errors of
         resnet_client.errors where the request fails.
         """
-        (found,) = self._classify_batch([image], _checked_top(top))
+        return self.classify_by(image, arguments.top(top), self.deadline())
+
+    def classify_many(
+        self,
+        images: Iterable[ImageLike],
+        top: int | None = None,
+        batch_size: int | None = None,
+        *,
+        concurrency: int = _BATCHES_IN_FLIGHT,
+        progress: Progress | None = None,
+    ) -> Iterator[Classification]:
+        """Classify a stream of images in batches, several at once; results in the images' order.
+
+        `batch_size` is the model's maximum when None, `concurrency` the number of batches on their
+        way at once. A bad image is reported in its own result and does not affect the others; when
+        the server fails, iteration raises. A few batches of `images` at most are read ahead.
+        `progress` is called with the number of images done.
+        """
+        top, concurrency = arguments.top(top), arguments.count("concurrency", concurrency)
+        if isinstance(images, (str, bytes, os.PathLike)):
+            raise UsageError("classify_many needs several images; for one, use classify")
+        size = self.checked_batch_size(batch_size)
+        return self._stream(iter(images), top, size, concurrency, progress)
+
+    def checked_batch_size(self, wanted: int | None) -> int:
+        """The model's maximum where nothing is wanted; raises `UsageError` for what it refuses."""
+        most = self._contract(self.deadline()).max_batch_size
+        size = most if wanted is None else arguments.count("batch_size", wanted)
+        if size > most:
+            raise UsageError(f"a batch of {size}: {self.model!r} accepts 1 to {most} images")
+        return size
+
+    def classify_by(
+        self, image: ImageLike, top: int | None, deadline: Deadline
+    ) -> list[Prediction]:
+        """`classify` until a deadline that was set before."""
+        (found,) = self.classify_batch([image], top, deadline)
         if found.error is not None:
             raise found.error
         return list(found.predictions)
 
-    def classify_many(
-        self, images: Iterable[ImageLike], top: int | None = None, batch_size: int | None = None
-    ) -> Iterator[Classification]:
-        """Classify a stream of images in batches, several at once; results in the images' order.
-
-        `batch_size` is the model's maximum when None. A bad image is reported in its own result and
-        does not affect the others; when the server fails, iteration raises. A few batches of
-        `images` at most are read ahead.
-        """
-        _checked_top(top)
-        if isinstance(images, (str, bytes, os.PathLike)):
-            raise UsageError("classify_many needs several images; for one, use classify")
-        most = self._contract().max_batch_size
-        size = most if batch_size is None else batch_size
-        if not 1 <= size <= most:
-            raise UsageError(f"a batch of {size}: {self.model!r} accepts 1 to {most} images")
-        return self._stream(iter(images), top, size)
-
-    def _stream(
-        self, images: Iterator[ImageLike], top: int | None, size: int
-    ) -> Iterator[Classification]:
-        pool = ThreadPoolExecutor(_BATCHES_IN_FLIGHT, thread_name_prefix="resnet-client")
-        batches: deque[Future[list[Classification]]] = deque()
-        try:
-            while batch := list(islice(images, size)):
-                batches.append(pool.submit(self._classify_batch, batch, top))
-                while len(batches) > _BATCHES_IN_FLIGHT or (batches and batches[0].done()):
-                    yield from batches.popleft().result()
-            while batches:
-                yield from batches.popleft().result()
-        finally:
-            pool.shutdown(wait=False, cancel_futures=True)
-
-    def _classify_batch(self, images: Sequence[ImageLike], top: int | None) -> list[Classification]:
+    def classify_batch(
+        self, images: Sequence[ImageLike], top: int | None, deadline: Deadline | None = None
+    ) -> list[Classification]:
+        """One request: the results of at most the model's maximum of images."""
+        deadline = deadline or self.deadline()
+        readable = [_read(image) for image in images]
         for _ in range(VERSION_CHANGES):
-            contract = self._contract()
-            elements = [_prepared(contract, image) for image in images]
+            contract = self._contract(deadline)
+            elements = [
+                _prepared(contract, image, name_of(given))
+                for image, given in zip(readable, images, strict=True)
+            ]
             good = [element for element in elements if isinstance(element, _Element)]
             try:
-                found = iter(self._request(contract, good, top) if good else ())
+                found = iter(self._request(contract, good, top, deadline) if good else ())
             except _VersionChangedError:
                 self._forget(contract)
                 continue
@@ -143,41 +191,116 @@ class Classifier(Served):
             ]
         raise self._changing()
 
+    def _stream(
+        self,
+        images: Iterator[ImageLike],
+        top: int | None,
+        size: int,
+        concurrency: int,
+        progress: Progress | None,
+    ) -> Iterator[Classification]:
+        pool = ThreadPoolExecutor(concurrency, thread_name_prefix="resnet-client")
+        batches: deque[Future[list[Classification]]] = deque()
+        done = 0
+        try:
+            more = True
+            while more or batches:
+                if batch := list(islice(images, size)):
+                    batches.append(pool.submit(self.classify_batch, batch, top))
+                more = bool(batch)
+                while batches and (not more or len(batches) > concurrency or batches[0].done()):
+                    for result in batches.popleft().result():
+                        done += 1
+                        yield result
+                        if progress is not None:
+                            progress(done)
+        finally:
+            pool.shutdown(wait=False, cancel_futures=True)
+
     def _request(
-        self, contract: Contract, elements: Sequence[_Element], top: int | None
+        self,
+        contract: Contract,
+        elements: Sequence[_Element],
+        top: int | None,
+        deadline: Deadline,
     ) -> list[tuple[Prediction, ...] | BadImageError]:
         batch = np.stack([element.tensor for element in elements])
         try:
-            version, rows = self._connection.infer(
-                contract.model,
-                self._version,
-                input_name=contract.input,
-                batch=batch,
-                output_name=OUTPUT,
-                classes=contract.classes,
-            )
+            return list(self._predictions(contract, batch, top, deadline))
         except (ServerError, ModelError) as error:
-            if not self._version and self._connection.latest(contract.model) != contract.version:
+            latest = self._version or self._connection.latest(contract.model, deadline)
+            if latest != contract.version:
                 raise _VersionChangedError from error
             if not contract.encoded or not isinstance(error, InvalidInputError):
                 raise
             if len(elements) > 1:  # one broken file fails the whole request: find it
-                return [self._request(contract, [element], top)[0] for element in elements]
+                return [self._request(contract, [each], top, deadline)[0] for each in elements]
             reason = _ENSEMBLE_TAG.sub("", error.what)
             return [BadImageError(reason, where=elements[0].name)]
+
+    def _predictions(
+        self, contract: Contract, batch: NDArray[Any], top: int | None, deadline: Deadline
+    ) -> Iterator[tuple[Prediction, ...]]:
+        """The predictions for each element of a batch, from as few outputs as they need."""
+        activation = contract.activation
+        if needs_all(top, activation) and (self._probabilities or not activation.decides_classes):
+            labels = self._labels_of(contract, batch[:1], deadline)
+            for logits in self._outputs(contract, batch, 0, deadline):
+                yield from_logits(logits, labels, top, activation)
+        else:
+            wanted = min(top or DEFAULT_TOP, contract.classes)
+            for strings in self._outputs(contract, batch, wanted, deadline):
+                yield from_strings(strings, contract.classes, top, activation)
+
+    def _labels_of(
+        self, contract: Contract, batch: NDArray[Any], deadline: Deadline
+    ) -> tuple[str, ...]:
+        """The labels of all classes, asked for once per contract with an inference of their own."""
+        known = self._labels
+        if known is not None and known[0] is contract:
+            return known[1]
+        (strings,) = self._outputs(contract, batch, contract.classes, deadline)
+        labels = labels_in(strings)
+        self._labels = contract, labels
+        return labels
+
+    def _outputs(
+        self, contract: Contract, batch: NDArray[Any], classes: int, deadline: Deadline
+    ) -> NDArray[Any]:
+        """The logits [n,classes], or the strings of the best `classes` of each [n,classes]."""
+        version, outputs = self._connection.infer(
+            contract.model,
+            self._version,
+            input_name=contract.input,
+            batch=batch,
+            outputs=[OUTPUT],
+            classes=classes,
+            deadline=deadline,
+        )
         if version != contract.version:
             raise _VersionChangedError
-        return [predictions(row, top, contract.activation) for row in rows]
+        answer, shape = outputs.get(OUTPUT), (len(batch), classes or contract.classes)
+        if answer is None or answer.shape != shape:
+            found = "nothing" if answer is None else list(answer.shape)
+            raise ServerError(
+                f"{OUTPUT!r} is {found}, not {list(shape)}", where=f"model {contract.model!r}"
+            )
+        return answer
 
 
-def _prepared(contract: Contract, image: ImageLike) -> _Element | BadImageError:
+def _read(image: ImageLike) -> ImageLike | BadImageError:
     try:
-        return _Element(name_of(image), contract.prepare(image))
+        return read_once(image)
     except BadImageError as error:
         return error
 
 
-def _checked_top(top: int | None) -> int | None:
-    if top is not None and top < 1:
-        raise UsageError(f"top must be at least 1, not {top}")
-    return top
+def _prepared(
+    contract: Contract, image: ImageLike | BadImageError, name: str
+) -> _Element | BadImageError:
+    if isinstance(image, BadImageError):
+        return image
+    try:
+        return _Element(name, contract.prepare(image))
+    except BadImageError as error:
+        return error if error.where != "image" else error.about(name)

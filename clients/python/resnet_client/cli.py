@@ -10,14 +10,16 @@ import contextlib
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from typing import get_args
 
-from resnet_client import screen
 from resnet_client.classifier import Classifier
+from resnet_client.command import screen
+from resnet_client.command.inputs import Inputs, collect
 from resnet_client.contract import Decode
 from resnet_client.discovery import only_classifier
 from resnet_client.errors import BadImageError, ClientError
-from resnet_client.inputs import Inputs, collect
+from resnet_client.transport.connection import Connection
 
 _INTERRUPTED = 130
 _TRACEBACK = "RESNET_SERVE_TRACEBACK"
@@ -129,11 +131,11 @@ def _run(options: argparse.Namespace) -> int:
 
 def _classify(inputs: Inputs, options: argparse.Namespace) -> int:
     """Print the result of every image as it arrives; returns the number of bad images."""
-    model = options.model or only_classifier(options.url, timeout_s=options.timeout)
+    model = options.model or _only(options)
     names = [name for name, _ in inputs.images]
     bad = 0
     with Classifier(
-        options.url, model, decode=options.decode, timeout_s=options.timeout
+        options.url, model, decode=options.decode, timeout_s=options.timeout, notice=_note
     ) as classifier:
         found = classifier.classify_many((image for _, image in inputs.images), options.top)
         for done, (name, result) in enumerate(zip(names, found, strict=True), start=1):
@@ -149,6 +151,11 @@ def _classify(inputs: Inputs, options: argparse.Namespace) -> int:
     if bad and len(names) > 1:
         _note(f"{bad} of {len(names)} images could not be classified")
     return bad
+
+
+def _only(options: argparse.Namespace) -> str:
+    with closing(Connection(options.url, timeout_s=options.timeout, notice=_note)) as connection:
+        return only_classifier(connection)
 
 
 def _print(text: str) -> None:

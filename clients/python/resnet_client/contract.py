@@ -37,6 +37,7 @@ class Contract:
 
     `prepare` makes one element of a batch from an image; `encoded` says that it is a file's bytes.
     `classes` is 0 for a model without a classifier, whose `activation` means nothing.
+    `configuration` is what it was read from, serialized.
     """
 
     model: str
@@ -47,6 +48,12 @@ class Contract:
     prepare: Prepare
     encoded: bool
     activation: Activation = SOFTMAX
+    configuration: bytes = b""
+
+    def same_as(self, other: Contract) -> bool:
+        """Whether it is of the same version, with the same configuration."""
+        mine, theirs = (self.version, self.configuration), (other.version, other.configuration)
+        return mine == theirs
 
 
 def read(
@@ -76,6 +83,7 @@ def read(
         prepare=_file if takes_files else _pixels(model, datatype, shape, config),
         encoded=takes_files,
         activation=_activation(model, classes, config) if classifies else SOFTMAX,
+        configuration=config.SerializeToString(deterministic=True),
     )
 
 

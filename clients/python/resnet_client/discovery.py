@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-from contextlib import closing
-
-from resnet_client.connection import Connection, classifiers
 from resnet_client.contract import PREPROCESSING
 from resnet_client.errors import ModelError
+from resnet_client.transport.connection import Connection
+from resnet_client.transport.models import classifiers
 
 
-def only_classifier(url: str, *, timeout_s: float) -> str:
-    """The name of the only classifier served at `url`.
+def only_classifier(connection: Connection) -> str:
+    """The name of the only classifier that the server of a connection serves.
 
     Raises `ModelError` with the names when there are several, and when the server restricts the
     list of its models.
     """
     how = "Name one with --model or RESNET_MODEL."
-    with closing(Connection(url, timeout_s=timeout_s)) as connection:
-        names = connection.models()
-        if names is None:
-            raise ModelError(
-                f"the server at {url} restricts the list of its models",
-                remedy=f"{how} `resnet-serve list` shows them.",
-            )
-        ours = [
-            name
-            for name in classifiers(names)
-            if PREPROCESSING in connection.config(name, "").parameters
-        ]
+    url, names = connection.url, connection.served()
+    if names is None:
+        raise ModelError(
+            f"the server at {url} restricts the list of its models",
+            remedy=f"{how} `resnet-serve list` shows them.",
+        )
+    ours = [
+        name
+        for name in classifiers(names)
+        if PREPROCESSING in connection.config(name, "").parameters
+    ]
     if not ours:
         raise ModelError(
             f"the server at {url} serves no classifier that resnet-convert deployed",

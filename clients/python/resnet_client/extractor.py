@@ -6,21 +6,23 @@ with Extractor("127.0.0.1:8001", "resnet50_features") as extractor:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnet_client.contract import Decode
 from resnet_client.errors import UsageError
-from resnet_client.images import ImageLike
+from resnet_client.images import ImageLike, read_once
 from resnet_client.served import VERSION_CHANGES, Served
+from resnet_client.transport.channel import Tls
+from resnet_client.transport.connection import Notice
 
 
 class Extractor(Served):
     """A model without a classifier that the Triton at `url` (gRPC, host:port) serves as `model`.
 
-    `decode`, `timeout_s` and `version` are those of a `Classifier`.
+    The options are those of a `Classifier`.
     """
 
     _classifies = False
@@ -33,8 +35,22 @@ class Extractor(Served):
         decode: Decode = "client",
         timeout_s: float = 30.0,
         version: str = "",
+        tls: bool | Tls = False,
+        headers: Mapping[str, str] | None = None,
+        keep_alive_s: float | None = None,
+        notice: Notice | None = None,
     ) -> None:
-        super().__init__(url, model, decode=decode, timeout_s=timeout_s, version=version)
+        super().__init__(
+            url,
+            model,
+            decode=decode,
+            timeout_s=timeout_s,
+            version=version,
+            tls=tls,
+            headers=headers,
+            keep_alive_s=keep_alive_s,
+            notice=notice,
+        )
 
     def extract(self, images: Sequence[ImageLike]) -> dict[str, NDArray[np.float32]]:
         """Every output by name, FP32 [len(images),…], in the order of the images.
@@ -44,13 +60,14 @@ class Extractor(Served):
         """
         if isinstance(images, (str, bytes)) or not len(images):
             raise UsageError("extract needs a sequence of images, at least one")
+        images = [read_once(image) for image in images]
         for _ in range(VERSION_CHANGES):
-            contract = self._contract()
+            contract = self._contract(self._connection.deadline())
             batch = np.stack([contract.prepare(image) for image in images])
             parts: list[dict[str, NDArray[np.float32]]] = []
             versions = set()
             for at in range(0, len(batch), contract.max_batch_size):
-                version, found = self._connection.outputs(
+                version, found = self._connection.infer(
                     contract.model,
                     self._version,
                     input_name=contract.input,

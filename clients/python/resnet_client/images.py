@@ -1,7 +1,7 @@
 """An image in any of the accepted forms, as an RGB picture or as the bytes of an image file.
 
-path, bytes ── decode ──┐
-array [H,W,3] ──────────┼─► upright RGB picture       (decode="client")
+path, file, bytes ──────┐
+array [H,W,3 or 4] ─────┼─► upright RGB picture       (decode="client")
 PIL image ── upright ───┘     └─ PNG, lossless ─► bytes   (decode="server"; files unchanged)
 """
 
@@ -12,7 +12,8 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeAlias
+from stat import S_ISBLK, S_ISCHR, S_ISSOCK
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,8 +30,23 @@ from resnet_serve.preprocessing import (
     upright,
 )
 
+
+class Readable(Protocol):
+    """A file opened in binary mode, or anything else with its `read`, such as BytesIO."""
+
+    def read(self) -> bytes:
+        """The rest of the file."""
+
+
 ImageLike: TypeAlias = (
-    str | os.PathLike[str] | bytes | bytearray | memoryview | NDArray[np.uint8] | Image.Image
+    str
+    | os.PathLike[str]
+    | bytes
+    | bytearray
+    | memoryview
+    | NDArray[np.uint8]
+    | Image.Image
+    | Readable
 )
 
 _PATHS = (str, os.PathLike)
@@ -39,7 +55,25 @@ _BYTES = (bytes, bytearray, memoryview)
 
 def name_of(image: ImageLike) -> str:
     """The name of the image in messages: its path, or `image`."""
-    return os.fspath(image) if isinstance(image, _PATHS) else "image"
+    named = getattr(image, "name", None) if _is_file(image) else image
+    return os.fspath(named) if isinstance(named, _PATHS) else "image"
+
+
+def read_once(image: ImageLike) -> ImageLike:
+    """The image in a form that can be read again: of a file, the bytes from where it stands.
+
+    Raises `BadImageError` for a file that cannot be read or is open as text.
+    """
+    if not _is_file(image):
+        return image
+    with _explained(image):
+        data = image.read()  # type: ignore[union-attr]
+        if not isinstance(data, bytes):
+            raise ImageError(
+                f"reading it gives {type(data).__name__}, not bytes",
+                remedy="Open the file in binary mode, 'rb'.",
+            )
+        return data
 
 
 def picture(image: ImageLike, limits: Limits | None = None) -> Image.Image:
@@ -49,8 +83,9 @@ def picture(image: ImageLike, limits: Limits | None = None) -> Image.Image:
     """
     limits = limits or Limits()
     with _explained(image):
+        image = read_once(image)
         if isinstance(image, _PATHS):
-            return decode(Path(image), limits)
+            return decode(_file(image), limits)
         if isinstance(image, _BYTES):
             return decode(bytes(image), limits)
         if isinstance(image, np.ndarray):
@@ -59,7 +94,7 @@ def picture(image: ImageLike, limits: Limits | None = None) -> Image.Image:
             return upright(image, limits)
         raise ImageError(
             f"a {type(image).__name__} is not an image",
-            remedy="Give a path, the bytes of a file, a UINT8 array [H,W,3] or a PIL image.",
+            remedy="Give a path, a file, its bytes, a UINT8 array [H,W,3] or a PIL image.",
         )
 
 
@@ -74,14 +109,29 @@ def encoded(image: ImageLike) -> bytes:
 
     Raises `BadImageError` for a file that cannot be read, and for what is not an image.
     """
+    image = read_once(image)
     if isinstance(image, _BYTES):
         return bytes(image)
     if isinstance(image, _PATHS):
         with _explained(image):
-            return Path(image).read_bytes()
+            return _file(image).read_bytes()
     file = io.BytesIO()
     picture(image).save(file, "PNG", compress_level=1)
     return file.getvalue()
+
+
+def _is_file(image: Any) -> bool:
+    """Whether it is a file; arrays and PIL images have no `read`."""
+    return not isinstance(image, (*_PATHS, *_BYTES)) and hasattr(image, "read")
+
+
+def _file(path: str | os.PathLike[str]) -> Path:
+    """The path, unless reading it would never end; raises `ImageError`."""
+    mode = Path(path).stat().st_mode
+    for kind, is_kind in (("socket", S_ISSOCK), ("device", S_ISCHR), ("device", S_ISBLK)):
+        if is_kind(mode):
+            raise ImageError(f"is a {kind}, not an image", where=os.fspath(path))
+    return Path(path)
 
 
 @contextmanager

@@ -1,6 +1,6 @@
-"""Predictions from the strings of Triton's classification extension.
+"""Predictions from logits, or from the strings of Triton's classification extension.
 
-The server returns `value:index[:label]` for every output, largest first; the values are logits. The
+The extension returns `value:index[:label]` for the largest outputs; the values are logits. The
 activation in the model's contract says how they are read:
 
     softmax               probability = exp(logit) / Σ exp(logits)   the best classes
@@ -13,14 +13,15 @@ Reference: triton-inference-server/server, docs/protocol/extension_classificatio
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnet_client.errors import ServerError
-from resnet_serve.activation import SOFTMAX, Activation
+from resnet_serve.activation import Activation
 
 DEFAULT_TOP = 5
 
@@ -40,14 +41,27 @@ class Prediction:
     above_threshold: bool | None = None
 
 
-def predictions(
-    classes: Iterable[bytes], top: int | None, activation: Activation = SOFTMAX
-) -> tuple[Prediction, ...]:
-    """The predictions for one image, from the strings of all its outputs; best first.
+def needs_all(top: int | None, activation: Activation) -> bool:
+    """Whether the predictions need every output, and not the largest `top` alone.
 
-    `top` is how many. Where it is None: the best five, of a sigmoid every label from its threshold
-    on, of one output the one that is decided for. Raises `ServerError` for strings of another
-    format, and for logits that are NaN or infinite.
+    The probabilities of a softmax have all outputs in their sum, and a sigmoid without `top` may
+    find any number of labels.
+    """
+    return activation.decides_classes or (activation.decides_labels and top is None)
+
+
+def labels_in(classes: Iterable[bytes]) -> tuple[str, ...]:
+    """The labels of all classes in the order of the classes; raises `ServerError`."""
+    named = sorted(_parsed(classes)[0])
+    if [index for index, _ in named] != list(range(len(named))):
+        raise ServerError("the response has not every class once")
+    return tuple(label for _, label in named)
+
+
+def _parsed(classes: Iterable[bytes]) -> tuple[list[tuple[int, str]], NDArray[np.float64]]:
+    """The strings of the classification extension: index and label of each, and the logits.
+
+    Raises `ServerError` for strings of another format.
     """
     rows = [text.split(b":", 2) for text in classes]
     try:
@@ -58,23 +72,68 @@ def predictions(
         ]
     except ValueError as error:
         raise ServerError(f"the response is not value:index[:label] ({error})") from error
-    if not np.isfinite(logits).all():
+    return named, logits
+
+
+def from_strings(
+    classes: Iterable[bytes], outputs: int, top: int | None, activation: Activation
+) -> tuple[Prediction, ...]:
+    """The predictions of one image from the strings of the largest of its outputs; best first.
+
+    `top` is how many. Where it is None: the best five, of a sigmoid every label from its threshold
+    on, of one output the one that is decided for. A softmax of part of its outputs has no
+    probabilities. Raises `ServerError` for strings of another format, and for logits that are NaN
+    or infinite.
+    """
+    named, logits = _parsed(classes)
+    return _predictions(named, logits, None, outputs == 1, top, activation)
+
+
+def from_logits(
+    logits: NDArray[Any], labels: Sequence[str], top: int | None, activation: Activation
+) -> tuple[Prediction, ...]:
+    """The predictions of one image from all its logits [classes] and labels; as `from_strings`."""
+    logits = logits.astype(np.float64)
+    order = np.argsort(-logits, kind="stable")
+    if not activation.decides_labels:
+        order = order[: top or DEFAULT_TOP]
+    named = [(index, labels[index]) for index in order.tolist()]
+    return _predictions(named, logits[order], logits, len(logits) == 1, top, activation)
+
+
+def _predictions(
+    named: list[tuple[int, str]],
+    logits: NDArray[np.float64],
+    every: NDArray[np.float64] | None,
+    alone: bool,
+    top: int | None,
+    activation: Activation,
+) -> tuple[Prediction, ...]:
+    if not np.isfinite(logits if every is None else every).all():
         raise ServerError(
             "the network's logits are not finite",
             remedy="Deploy it again with resnet-convert, which compares them with PyTorch's.",
         )
     if activation.decides_labels:
-        return _labels(named, logits, top, activation)
-    shares = activation.probabilities(logits)
+        return _labels(named, logits, alone, top, activation)
+    shares = _shares(logits, every) if activation.decides_classes and every is not None else None
     return tuple(
-        Prediction(label, index, None if shares is None else float(shares[rank]), logit)
+        Prediction(label, index, None if shares is None else shares[rank], logit)
         for rank, ((index, label), logit) in enumerate(zip(named, logits.tolist(), strict=True))
     )[: top or DEFAULT_TOP]
+
+
+def _shares(logits: NDArray[np.float64], every: NDArray[np.float64]) -> list[float]:
+    """exp(logit) / Σ exp(every): the softmax of a few."""
+    largest = every.max()
+    shares: list[float] = (np.exp(logits - largest) / np.exp(every - largest).sum()).tolist()
+    return shares
 
 
 def _labels(
     named: list[tuple[int, str]],
     logits: NDArray[np.float64],
+    alone: bool,
     top: int | None,
     activation: Activation,
 ) -> tuple[Prediction, ...]:
@@ -87,7 +146,7 @@ def _labels(
             named, shares.tolist(), logits.tolist(), strict=True
         )
     ]
-    if len(found) > 1:
+    if not alone:
         return tuple(each for each in found if each.above_threshold or top is not None)[:top]
     (label, logit), p = (found[0].label, found[0].logit), found[0].probability or 0.0
     decided = bool(found[0].above_threshold)

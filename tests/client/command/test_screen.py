@@ -7,7 +7,8 @@ import json
 
 import pytest
 
-from resnet_client import BadImageError, Prediction, screen
+from resnet_client import BadImageError, Prediction
+from resnet_client.command import screen
 
 
 class Terminal(io.StringIO):

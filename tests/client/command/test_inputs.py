@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from resnet_client.command.inputs import collect
 from resnet_client.errors import UsageError
-from resnet_client.inputs import collect
 
 
 def test_files_are_named_and_not_opened() -> None:

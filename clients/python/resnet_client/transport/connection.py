@@ -1,0 +1,261 @@
+"""A connection to one Triton: every call until its deadline, and errors with a remedy.
+
+A call that fails for a reason that may pass is sent again until then, see `deadlines`. On servers
+that an expired deadline can crash, an inference is never cancelled, see `calls`. Any number of
+threads may share a connection.
+Reference: triton-inference-server/server, docs/protocol.
+"""
+
+from __future__ import annotations
+
+import atexit
+import threading
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
+from tritonclient.utils import (
+    InferenceServerException,
+    np_to_triton_dtype,
+    serialize_byte_tensor,
+)
+
+from resnet_client.errors import ClientError, DeadlineError, ModelError, UnavailableError
+from resnet_client.transport import models
+from resnet_client.transport.calls import Calls, GivenUpError, cancels_safely
+from resnet_client.transport.channel import Headers, Tls, open_channel, seconds
+from resnet_client.transport.deadlines import Attempts, Deadline
+from resnet_serve.errors import server_error
+
+_LIVENESS_TIMEOUT_S = 2.0
+_DRAIN_S = 5.0
+_READY_POLL_S = 0.1
+
+Notice = Callable[[str], None]
+
+
+class Connection:
+    """A gRPC channel to the Triton at `url` (host:port); every call ends within `timeout_s`.
+
+    Calls take the caller's `deadline` where they are a part of something larger. `notice` is told
+    of the first failure of a call that is sent again. Raises `UsageError` for an address that is
+    not host:port, and for a timeout that is not a positive number of seconds.
+    """
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        timeout_s: float,
+        tls: Tls | None = None,
+        headers: Headers = (),
+        keep_alive_s: float | None = None,
+        notice: Notice | None = None,
+    ) -> None:
+        self.url = url
+        self.timeout_s = seconds("timeout_s", timeout_s)
+        self.failures = 0  # of calls that were sent again, or could have been
+        self._headers = headers
+        self._notice = notice
+        self._channel = open_channel(url, tls, keep_alive_s)
+        self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
+        self._calls = Calls()
+        self._cancels_safely = False
+        self._closing = threading.Event()
+        atexit.register(self.close)
+
+    def close(self) -> None:
+        """Close the channel; later calls raise `ClientError`.
+
+        Running calls are cancelled. Where that can crash the server, they may first end, for up to
+        five seconds.
+        """
+        first = not self._closing.is_set()
+        self._closing.set()
+        if first:
+            atexit.unregister(self.close)
+            self._calls.drain(_DRAIN_S)
+        self._calls.close()
+        self._channel.close()
+
+    def deadline(self) -> Deadline:
+        """The deadline of a call that begins now."""
+        return Deadline.after(self.timeout_s)
+
+    def latest(self, model: str, deadline: Deadline | None = None) -> str:
+        """The version that serves a request without a version."""
+        request = service_pb2.ModelMetadataRequest(name=model)
+        about = self._call("ModelMetadata", request, deadline, model)
+        return str(max(about.versions, key=models.number))
+
+    def config(self, model: str, version: str, deadline: Deadline | None = None) -> Any:
+        """The `ModelConfig` message of one version."""
+        request = service_pb2.ModelConfigRequest(name=model, version=version)
+        return self._call("ModelConfig", request, deadline, model, version).config
+
+    def learn_server(self, deadline: Deadline | None = None) -> str:
+        """The version of the server, such as 2.51.0, which decides how inferences are sent."""
+        try:
+            about = self._call("ServerMetadata", service_pb2.ServerMetadataRequest(), deadline)
+        except UnavailableError as error:
+            if "restricted" not in error.what:
+                raise
+            version = ""
+        else:
+            version = str(about.version)
+        self._cancels_safely = cancels_safely(version)
+        return version
+
+    def wait_ready(self, model: str, version: str, deadline: Deadline) -> None:
+        """Return when the server answers and the model is ready; raises at the deadline."""
+        request = service_pb2.ModelReadyRequest(name=model, version=version)
+        while not self._call("ModelReady", request, deadline, model, version).ready:
+            if deadline.left_s <= _READY_POLL_S or self._closing.wait(_READY_POLL_S):
+                raise UnavailableError(
+                    f"model {model!r} is not ready after {deadline.timeout_s:g} s",
+                    where=f"the server at {self.url}",
+                    remedy="`resnet-serve list` shows what it serves.",
+                )
+
+    def infer(
+        self,
+        model: str,
+        version: str,
+        *,
+        input_name: str,
+        batch: NDArray[Any],
+        outputs: Iterable[str] = (),
+        classes: int = 0,
+        deadline: Deadline | None = None,
+    ) -> tuple[str, dict[str, NDArray[Any]]]:
+        """Run a batch [n,…]: the version that computed it, and the outputs [n,…] by name.
+
+        No `outputs` means all. With `classes`, an output is the strings of the best ones, BYTES
+        [n,classes], by Triton's classification extension. Raises `InvalidInputError` with the
+        server's message when the input is at fault.
+        """
+        deadline = deadline or self.deadline()
+        request = service_pb2.ModelInferRequest(model_name=model, model_version=version)
+        datatype = np_to_triton_dtype(batch.dtype)
+        request.inputs.add(name=input_name, datatype=datatype, shape=batch.shape)
+        request.raw_input_contents.append(_content(batch))
+        for name in outputs:
+            wanted = request.outputs.add(name=name)
+            if classes:
+                wanted.parameters["classification"].int64_param = classes
+        # A queue that heeds it drops the request when nobody waits for it any more.
+        request.parameters["timeout"].int64_param = max(1, round(deadline.left_s * 1e6))
+        response = self._call("ModelInfer", request, deadline, model, version)
+        result = InferResult(response)
+        names = [output.name for output in response.outputs]
+        return str(response.model_version), {name: result.as_numpy(name) for name in names}
+
+    def served(self, deadline: Deadline | None = None) -> dict[str, tuple[str, ...]] | None:
+        """The ready models by name, each with its versions; None if the server restricts the list.
+
+        They are read from the statistics, which `resnet-serve up` does not restrict, unlike the
+        repository index.
+        """
+        try:
+            request = service_pb2.ModelStatisticsRequest()
+            answer = self._call("ModelStatistics", request, deadline)
+        except ClientError as error:
+            if "restricted" in error.what:
+                return None
+            raise
+        versions: dict[str, list[str]] = {}
+        for entry in answer.model_stats:
+            versions.setdefault(entry.name, []).append(entry.version)
+        return {name: tuple(sorted(versions[name], key=models.number)) for name in sorted(versions)}
+
+    def _call(
+        self,
+        method: str,
+        request: Any,
+        deadline: Deadline | None,
+        model: str = "",
+        version: str = "",
+    ) -> Any:
+        deadline = deadline or self.deadline()
+        attempts = Attempts(deadline)
+        told = self._notice is None
+        while True:
+            try:
+                return self._send(method, request, deadline)
+            except GivenUpError as reason:
+                raise self._too_late(deadline, str(reason)) from None
+            except grpc.RpcError as error:
+                pause_s = None if self._closing.is_set() else attempts.pause_s(error)
+                self.failures += 1
+                if pause_s is None:
+                    raise self._explained(error, model, version, deadline) from error
+                if not told and self._notice is not None:
+                    told = True
+                    why = self._explained(error, model, version, deadline).what
+                    self._notice(f"{why}; trying again for up to {deadline.timeout_s:g} s")
+                self._closing.wait(pause_s)
+
+    def _send(self, method: str, request: Any, deadline: Deadline) -> Any:
+        if self._closing.is_set():
+            raise _closed()
+        stub = getattr(self._stub, method)
+
+        def call(timeout_s: float) -> Any:
+            return stub(request, timeout=timeout_s, metadata=self._headers)
+
+        try:
+            if method == "ModelInfer" and not self._cancels_safely:
+                return self._calls.run(call, deadline)
+            return call(deadline.left_s)
+        except ValueError as error:  # gRPC raises it for a channel that another thread closed
+            if self._closing.is_set():
+                raise _closed() from error
+            raise
+
+    def _explained(
+        self, error: grpc.RpcError, model: str, version: str, deadline: Deadline
+    ) -> ClientError:
+        if self._closing.is_set():
+            return _closed()
+        found = server_error(
+            _as_triton(error),
+            self.url,
+            where=f"model {model!r}" if model else self.url,
+            timeout_s=deadline.timeout_s,
+            live=self._live,
+        )
+        if isinstance(found, ModelError):
+            return models.unknown(self.url, model, version, self.served())
+        return found
+
+    def _too_late(self, deadline: Deadline, reason: str) -> ClientError:
+        return DeadlineError(
+            f"{reason} from {self.url} within {deadline.timeout_s:g} s",
+            remedy="The server may be overloaded: send less, or allow a longer timeout.",
+        )
+
+    def _live(self) -> bool:
+        timeout_s = min(self.timeout_s, _LIVENESS_TIMEOUT_S)
+        request = service_pb2.ServerLiveRequest()
+        try:
+            answer = self._stub.ServerLive(request, timeout=timeout_s, metadata=self._headers)
+        except grpc.RpcError as error:
+            raise _as_triton(error) from error
+        return bool(answer.live)
+
+
+def _content(batch: NDArray[Any]) -> bytes:
+    if batch.dtype != np.object_:
+        return batch.tobytes()
+    return bytes(serialize_byte_tensor(batch).item())
+
+
+def _as_triton(error: grpc.RpcError) -> InferenceServerException:
+    return InferenceServerException(error.details(), status=str(error.code()))
+
+
+def _closed() -> ClientError:
+    return ClientError("this Classifier is closed")

@@ -1,0 +1,83 @@
+"""How long a call may take, and whether it is sent again when it fails.
+
+An inference changes nothing on the server, so that it may be repeated. What may pass:
+
+    UNAVAILABLE         no connection, a server that starts, stops or loads, a full queue
+    RESOURCE_EXHAUSTED  a full queue; for a message that is too large it would never pass
+    INTERNAL, UNKNOWN   a backend's process that has ended, a connection that was reset
+
+The pause doubles from 50 ms to 2 s, with jitter, so that clients which failed together do not
+return together. Calls are repeated until the caller's deadline.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from dataclasses import dataclass
+
+import grpc
+
+from resnet_client.transport.channel import seconds
+
+_FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
+_LEAST_S = 0.02  # no attempt is made with less than this left
+_PASSING = {
+    # A restricted protocol, another protocol and an unknown host stay what they are.
+    "UNAVAILABLE": re.compile(
+        r"^(?!.*(protocol is restricted|http1|HTTP/1|Domain name not found|Misformatted domain))",
+        re.DOTALL,
+    ),
+    "RESOURCE_EXHAUSTED": re.compile(r".*queue", re.DOTALL | re.IGNORECASE),
+    "INTERNAL": re.compile(r".*(stub process.*(not |un)healthy|RST_STREAM)", re.DOTALL | re.I),
+    "UNKNOWN": re.compile(r".*(stream removed|connection reset)", re.DOTALL | re.IGNORECASE),
+}
+
+
+@dataclass(frozen=True)
+class Deadline:
+    """The end of what the caller waits for; `timeout_s` is how long it was at first."""
+
+    timeout_s: float
+    end: float
+
+    @classmethod
+    def after(cls, timeout_s: float) -> Deadline:
+        """The deadline that many seconds from now."""
+        return cls(timeout_s, time.monotonic() + timeout_s)
+
+    @classmethod
+    def within(cls, timeout_s: object) -> Deadline:
+        """The same for a caller's own argument; raises `UsageError` for what is no time."""
+        return cls.after(seconds("timeout_s", timeout_s))
+
+    @property
+    def left_s(self) -> float:
+        """The seconds left, never negative."""
+        return max(0.0, self.end - time.monotonic())
+
+
+class Attempts:
+    """The attempts of one call: after which failure, and when, there is another."""
+
+    def __init__(self, deadline: Deadline) -> None:
+        self._deadline = deadline
+        self._pause_s = _FIRST_PAUSE_S
+
+    def pause_s(self, error: grpc.RpcError) -> float | None:
+        """How long to wait before the next attempt; None where there is none."""
+        if not may_pass(error):
+            return None
+        left_s = self._deadline.left_s - _LEAST_S
+        if left_s <= 0:
+            return None
+        pause_s = self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads the load
+        self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        return min(pause_s, left_s)
+
+
+def may_pass(error: grpc.RpcError) -> bool:
+    """Whether the same call may succeed later."""
+    pattern = _PASSING.get(error.code().name)
+    return pattern is not None and pattern.match(error.details() or "") is not None
