@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 import threading
 from collections.abc import Sequence
 from concurrent import futures
@@ -106,6 +107,34 @@ class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):
         response = service_pb2.ModelInferResponse(model_version=str(self.version))
         response.outputs.add(name="features", datatype="FP32", shape=list(found.shape))
         response.raw_output_contents.append(found.tobytes())
+        return response
+
+
+class Ranking(service_pb2_grpc.GRPCInferenceServiceServicer):
+    """A classifier whose logits rise from −classes/2 by one; it notes what it was asked for.
+
+    `asked` has the size of each batch, and the number of classes wanted as strings, 0 for none.
+    """
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+        self.asked: list[tuple[int, int]] = []
+
+    def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        batch = request.inputs[0].shape[0]
+        wanted = request.outputs[0].parameters["classification"].int64_param
+        self.asked.append((batch, wanted))
+        logits = np.arange(self.classes, dtype=np.float32) - self.classes // 2
+        response = service_pb2.ModelInferResponse(model_version="1")
+        if wanted:
+            best = range(self.classes - 1, self.classes - 1 - min(wanted, self.classes), -1)
+            strings = [f"{logits[i]:f}:{i}:label {i}".encode() for i in best]
+            row = b"".join(struct.pack("<I", len(each)) + each for each in strings)
+            response.outputs.add(name="logits", datatype="BYTES", shape=[batch, len(strings)])
+            response.raw_output_contents.append(row * batch)
+        else:
+            response.outputs.add(name="logits", datatype="FP32", shape=[batch, self.classes])
+            response.raw_output_contents.append(logits.tobytes() * batch)
         return response
 
 

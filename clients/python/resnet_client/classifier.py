@@ -4,8 +4,7 @@
                         (several batches at once, each in its own thread)
 
 The model's contract is read from the server once per served version. When another version computes
-a request than the images were prepared for, they are prepared and sent again. Logits cross the wire
-as numbers, or the largest alone as strings where the predictions need no others.
+a request than the images were prepared for, they are prepared and sent again.
 """
 
 from __future__ import annotations
@@ -23,7 +22,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_client import arguments
-from resnet_client.contract import OUTPUT, Contract, Decode
+from resnet_client.answers import Answers, VersionChangedError
+from resnet_client.contract import Contract, Decode
 from resnet_client.errors import (
     BadImageError,
     InvalidInputError,
@@ -32,14 +32,7 @@ from resnet_client.errors import (
     UsageError,
 )
 from resnet_client.images import ImageLike, name_of, read_once
-from resnet_client.prediction import (
-    DEFAULT_TOP,
-    Prediction,
-    from_logits,
-    from_strings,
-    labels_in,
-    needs_all,
-)
+from resnet_client.prediction import Prediction
 from resnet_client.served import VERSION_CHANGES, Served
 from resnet_client.transport.channel import Tls
 from resnet_client.transport.connection import Notice
@@ -66,10 +59,6 @@ class _Element:
 
     name: str
     tensor: NDArray[Any]
-
-
-class _VersionChangedError(Exception):
-    """Another version than the images were prepared for computed the request."""
 
 
 class Classifier(Served):
@@ -112,8 +101,7 @@ class Classifier(Served):
             keep_alive_s=keep_alive_s,
             notice=notice,
         )
-        self._probabilities = probabilities
-        self._labels: tuple[Contract, tuple[str, ...]] | None = None
+        self._answers = Answers(self._connection, self._version, probabilities=probabilities)
 
     def classify(self, image: ImageLike, top: int | None = None) -> list[Prediction]:
         """The `top` best classes of one image, best first.
@@ -179,7 +167,7 @@ class Classifier(Served):
             good = [element for element in elements if isinstance(element, _Element)]
             try:
                 found = iter(self._request(contract, good, top, deadline) if good else ())
-            except _VersionChangedError:
+            except VersionChangedError:
                 self._forget(contract)
                 continue
             outcomes = [next(found) if isinstance(e, _Element) else e for e in elements]
@@ -226,66 +214,17 @@ class Classifier(Served):
     ) -> list[tuple[Prediction, ...] | BadImageError]:
         batch = np.stack([element.tensor for element in elements])
         try:
-            return list(self._predictions(contract, batch, top, deadline))
+            return list(self._answers.predictions(contract, batch, top, deadline))
         except (ServerError, ModelError) as error:
             latest = self._version or self._connection.latest(contract.model, deadline)
             if latest != contract.version:
-                raise _VersionChangedError from error
+                raise VersionChangedError from error
             if not contract.encoded or not isinstance(error, InvalidInputError):
                 raise
             if len(elements) > 1:  # one broken file fails the whole request: find it
                 return [self._request(contract, [each], top, deadline)[0] for each in elements]
             reason = _ENSEMBLE_TAG.sub("", error.what)
             return [BadImageError(reason, where=elements[0].name)]
-
-    def _predictions(
-        self, contract: Contract, batch: NDArray[Any], top: int | None, deadline: Deadline
-    ) -> Iterator[tuple[Prediction, ...]]:
-        """The predictions for each element of a batch, from as few outputs as they need."""
-        activation = contract.activation
-        if needs_all(top, activation) and (self._probabilities or not activation.decides_classes):
-            labels = self._labels_of(contract, batch[:1], deadline)
-            for logits in self._outputs(contract, batch, 0, deadline):
-                yield from_logits(logits, labels, top, activation)
-        else:
-            wanted = min(top or DEFAULT_TOP, contract.classes)
-            for strings in self._outputs(contract, batch, wanted, deadline):
-                yield from_strings(strings, contract.classes, top, activation)
-
-    def _labels_of(
-        self, contract: Contract, batch: NDArray[Any], deadline: Deadline
-    ) -> tuple[str, ...]:
-        """The labels of all classes, asked for once per contract with an inference of their own."""
-        known = self._labels
-        if known is not None and known[0] is contract:
-            return known[1]
-        (strings,) = self._outputs(contract, batch, contract.classes, deadline)
-        labels = labels_in(strings)
-        self._labels = contract, labels
-        return labels
-
-    def _outputs(
-        self, contract: Contract, batch: NDArray[Any], classes: int, deadline: Deadline
-    ) -> NDArray[Any]:
-        """The logits [n,classes], or the strings of the best `classes` of each [n,classes]."""
-        version, outputs = self._connection.infer(
-            contract.model,
-            self._version,
-            input_name=contract.input,
-            batch=batch,
-            outputs=[OUTPUT],
-            classes=classes,
-            deadline=deadline,
-        )
-        if version != contract.version:
-            raise _VersionChangedError
-        answer, shape = outputs.get(OUTPUT), (len(batch), classes or contract.classes)
-        if answer is None or answer.shape != shape:
-            found = "nothing" if answer is None else list(answer.shape)
-            raise ServerError(
-                f"{OUTPUT!r} is {found}, not {list(shape)}", where=f"model {contract.model!r}"
-            )
-        return answer
 
 
 def _read(image: ImageLike) -> ImageLike | BadImageError:
