@@ -22,7 +22,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_client import arguments
-from resnet_client.answers import Answers, VersionChangedError
 from resnet_client.contract import Contract, Decode
 from resnet_client.errors import (
     BadImageError,
@@ -32,6 +31,7 @@ from resnet_client.errors import (
     UsageError,
 )
 from resnet_client.images import ImageLike, name_of, read_once
+from resnet_client.outputs import Outputs, VersionChangedError
 from resnet_client.prediction import Prediction
 from resnet_client.served import VERSION_CHANGES, Served
 from resnet_client.transport.channel import Tls
@@ -101,7 +101,7 @@ class Classifier(Served):
             keep_alive_s=keep_alive_s,
             notice=notice,
         )
-        self._answers = Answers(self._connection, self._version, probabilities=probabilities)
+        self._outputs = Outputs(self._connection, self._version, probabilities=probabilities)
 
     def classify(self, image: ImageLike, top: int | None = None) -> list[Prediction]:
         """The `top` best classes of one image, best first.
@@ -214,7 +214,7 @@ class Classifier(Served):
     ) -> list[tuple[Prediction, ...] | BadImageError]:
         batch = np.stack([element.tensor for element in elements])
         try:
-            return list(self._answers.predictions(contract, batch, top, deadline))
+            return list(self._outputs.predictions(contract, batch, top, deadline))
         except (ServerError, ModelError) as error:
             latest = self._version or self._connection.latest(contract.model, deadline)
             if latest != contract.version:

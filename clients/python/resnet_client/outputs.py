@@ -1,4 +1,4 @@
-"""Answers: the predictions for a batch, from as few outputs as they need.
+"""The predictions for a batch, from as few outputs of the network as they need.
 
     softmax, or a sigmoid without `top`    all logits as numbers, 4 bytes each
     the others                             the largest `top`, by the classification extension
@@ -32,10 +32,10 @@ class VersionChangedError(Exception):
     """Another version than the images were prepared for computed the request."""
 
 
-class Answers:
-    """The answers of one model in `version`, "" the latest; threads may share it.
+class Outputs:
+    """The outputs of one model in `version`, "" the latest, read as predictions.
 
-    Without `probabilities`, a softmax is read as raw scores.
+    Without `probabilities`, a softmax is read as raw scores. Threads may share it.
     """
 
     def __init__(self, connection: Connection, version: str, *, probabilities: bool) -> None:
@@ -87,10 +87,10 @@ class Answers:
         )
         if version != contract.version:
             raise VersionChangedError
-        answer, shape = outputs.get(OUTPUT), (len(batch), classes or contract.classes)
-        if answer is None or answer.shape != shape:
-            found = "nothing" if answer is None else list(answer.shape)
+        found, shape = outputs.get(OUTPUT), (len(batch), classes or contract.classes)
+        if found is None or found.shape != shape:
+            given = "nothing" if found is None else list(found.shape)
             raise ServerError(
-                f"{OUTPUT!r} is {found}, not {list(shape)}", where=f"model {contract.model!r}"
+                f"{OUTPUT!r} is {given}, not {list(shape)}", where=f"model {contract.model!r}"
             )
-        return answer
+        return found
