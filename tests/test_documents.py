@@ -124,7 +124,7 @@ def test_every_command_for_a_gpu_host_can_be_typed(document: Path, line: str) ->
         assert extras is not None
         assert set(extras[1].split(",")) <= set(project["optional-dependencies"])
         return
-    group = typer.main.get_command(importlib.import_module(in_process.MODULES[program]).app)
+    group = typer.main.get_command(importlib.import_module(in_process.APPS[program]).app)
     with group.make_context(program, list(arguments)) as context:
         if context._protected_args or context.args:
             name, command, rest = group.resolve_command(

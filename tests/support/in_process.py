@@ -16,6 +16,8 @@ MODULES = {
     "resnet-serve": "resnet_serve.cli",
     "resnet-classify": "resnet_client.cli",
 }
+# Where each has its typer application, with all of its commands.
+APPS = {**MODULES, "resnet-serve": "resnet_serve.cli.application"}
 
 
 @dataclass(frozen=True)
