@@ -10,11 +10,11 @@ from importlib import metadata
 from typing import Literal
 
 from resnet_serve.cuda.device import Gpu
-from resnet_serve.passport import BuiltEngineFacts, EngineState
+from resnet_serve.passport import BuiltEngineFacts
 from resnet_serve.runtimes import Target
 from resnet_serve.runtimes.tensorrt_flavours import FLAVOURS
 
-Row = tuple[str, Literal["ok", "differs", "damaged", "unknown"], str, str]
+Row = tuple[str, Literal["ok", "differs", "damaged", "refused", "unknown"], str, str]
 
 
 def installed(target: Target) -> str | None:
@@ -30,7 +30,7 @@ def installed(target: Target) -> str | None:
 def checks(
     engine: BuiltEngineFacts, target: Target, gpus: Sequence[Gpu], some_gpu: Row
 ) -> Iterator[Row]:
-    """Its library here, each of the GPUs, and whether it ever ran.
+    """Its library here, and each of the GPUs.
 
     `some_gpu` says what is wrong where there are no GPUs.
     """
@@ -57,10 +57,3 @@ def checks(
         if here not in FLAVOURS[target.name].targets:
             again = f"{target.title} does not support this GPU: convert it with --target tensorrt"
         yield "GPU", "ok" if here in targets else "differs", detail, again
-    if engine.state is EngineState.NOT_RUN:
-        yield (
-            "engine",
-            "unknown",
-            "it was built but never run; its graph was proved in an emulation",
-            "compare what it serves with PyTorch on this machine before you rely on it",
-        )

@@ -18,27 +18,22 @@ BUILT = {"tensorrt": "1.7.1.116", "gpu": None, "targets": ("8.6", "8.9")}
 
 
 def found(
-    monkeypatch: pytest.MonkeyPatch,
-    *gpus: Gpu,
-    here: str | None = "1.7.1.116",
-    state: EngineState = EngineState.NOT_RUN,
+    monkeypatch: pytest.MonkeyPatch, *gpus: Gpu, here: str | None = "1.7.1.116"
 ) -> list[engine_targets.Row]:
     monkeypatch.setattr(engine_targets, "installed", lambda _: here)
-    engine = plan(**{**BUILT, "state": state})
+    engine = plan(**{**BUILT, "state": EngineState.NOT_RUN})
     return list(engine_targets.checks(engine, ROW, gpus, OK if gpus else NONE))
 
 
-def test_where_it_fits_it_still_never_ran(monkeypatch: pytest.MonkeyPatch) -> None:
-    library, gpu, engine = found(monkeypatch, L4)
-    assert (library[1], gpu[1], engine[1]) == ("ok", "ok", "unknown")
-    assert "never run" in engine[2]
-    assert [row[1] for row in found(monkeypatch, L4, state=EngineState.BUILT)] == ["ok", "ok"]
+def test_where_it_fits(monkeypatch: pytest.MonkeyPatch) -> None:
+    library, gpu = found(monkeypatch, L4)
+    assert (library[1], gpu[1]) == ("ok", "ok")
 
 
 def test_without_a_gpu_that_is_the_first_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = found(monkeypatch)
     assert rows[0] == NONE
-    assert [row[0] for row in rows] == ["GPU", "TensorRT-RTX", "engine"]
+    assert [row[0] for row in rows] == ["GPU", "TensorRT-RTX"]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +47,7 @@ def test_without_a_gpu_that_is_the_first_that_is_said(monkeypatch: pytest.Monkey
     ],
 )
 def test_another_gpu_differs(monkeypatch: pytest.MonkeyPatch, gpu: Gpu, remedy: str) -> None:
-    _, fits, differs, _ = found(monkeypatch, L4, gpu)
+    _, fits, differs = found(monkeypatch, L4, gpu)
     assert (fits[1], differs[1]) == ("ok", "differs")
     assert gpu.name in differs[2]
     assert remedy in differs[3]

@@ -21,7 +21,11 @@ def verify_models(
     ] = None,
     host: Annotated[
         bool,
-        typer.Option("--host", help="Compare this machine with the one that each passport names."),
+        typer.Option(
+            "--host",
+            help="Compare this machine with the one that each passport names, and run the engines "
+            "that were built without their GPU.",
+        ),
     ] = False,
     repository: RepositoryOption = DEFAULT_REPOSITORY,
     as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,

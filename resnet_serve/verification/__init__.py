@@ -4,4 +4,5 @@
 |---|---|
 | `files` | files with the hashes of the passport, what is served with the version's own |
 | `host` | this machine with the one that the passport names |
+| `engine_run` | an engine that was built without a GPU, run here, with PyTorch's recorded outputs |
 """

@@ -19,7 +19,7 @@ from resnet_serve.triton.config import LABELS_FILE
 from resnet_serve.triton.repository import CONFIG_FILE, whole
 from resnet_serve.triton.repository.versions import Deployed
 
-Verdict: TypeAlias = Literal["ok", "differs", "damaged", "unknown"]
+Verdict: TypeAlias = Literal["ok", "differs", "damaged", "refused", "unknown"]
 DEPLOY_AGAIN = "deploy it again with resnet-convert, or copy it here again"
 
 

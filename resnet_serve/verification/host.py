@@ -2,7 +2,8 @@
 
 A plan belongs to the TensorRT, GPU and driver it was built with, an INT8 model for CPUs to the
 instructions it was proved with; the passport has them all. Here they are compared with the serving
-machine, after the hashes of the files. Nothing is loaded: this needs neither a GPU nor TensorRT.
+machine, after the hashes of the files, which needs neither a GPU nor TensorRT. Only an engine that
+was built without its GPU is loaded, and run, where all the rest is ok: see `engine_run`.
 """
 
 from __future__ import annotations
@@ -20,17 +21,23 @@ from resnet_serve import composed, engine_targets
 from resnet_serve import host as this_host
 from resnet_serve.cuda import nvidia_smi
 from resnet_serve.cuda.device import Gpu
-from resnet_serve.errors import HostError, InputFileError, UsageError
+from resnet_serve.errors import HostError, InputFileError, ParityError, UsageError
 from resnet_serve.host import Host
 from resnet_serve.passport import BuiltEngineFacts, EngineState, Passport
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import releases
 from resnet_serve.triton.repository.versions import Deployed
-from resnet_serve.verification import files
+from resnet_serve.verification import engine_run, files
 
 HostVerdict = files.Verdict
 
-_COLOURS = {"ok": "green", "differs": "red", "damaged": "bold red", "unknown": "yellow"}
+_COLOURS = {
+    "ok": "green",
+    "differs": "red",
+    "damaged": "bold red",
+    "refused": "bold red",
+    "unknown": "yellow",
+}
 _PACKAGES = tuple(
     f"{name}{part}"
     for name in ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
@@ -73,8 +80,11 @@ class Report:
     checks: tuple[HostCheck, ...]
 
     def require(self) -> None:
-        """Raise `InputFileError` for a damaged file, else `HostError` where the host differs."""
-        for verdict, error in (("damaged", InputFileError), ("differs", HostError)):
+        """Raise `InputFileError` for a damaged file, `ParityError` for an engine that the gate
+        refuses here, else `HostError` where the host differs.
+        """
+        kinds = (("damaged", InputFileError), ("refused", ParityError), ("differs", HostError))
+        for verdict, error in kinds:
             wrong = [check for check in self.checks if check.verdict == verdict]
             if wrong:
                 first = wrong[0]
@@ -170,9 +180,12 @@ def _checks(deployed: Deployed, machine: Machine) -> Iterator[_Row]:
         yield from _instructions(deployed.passport, machine.host)
     elif isinstance(engine, BuiltEngineFacts):
         row = TARGETS[deployed.passport.target]
-        yield _file("plan", deployed.path, row.model_file, engine.plan_sha256)
+        plan = _file("plan", deployed.path, row.model_file, engine.plan_sha256)
+        yield plan
         if engine.targets is not None:
-            yield from engine_targets.checks(engine, row, machine.gpus or (), _some_gpu(machine))
+            fits = [*engine_targets.checks(engine, row, machine.gpus or (), _some_gpu(machine))]
+            yield from fits
+            yield engine_run.row(deployed, engine, [plan, *fits])
             return
         yield _tensorrt(engine, machine.tensorrt)
         yield from _gpu(engine, machine)

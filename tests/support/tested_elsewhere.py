@@ -20,6 +20,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/checkpoints/test_state_dicts.py",
         "chooses among the networks of a file",
     ),
+    "resnet_serve/verification/engine_run.py": (
+        "tests/contract/test_rtx_verify_contract.py",
+        "needs TensorRT-RTX and a GPU: against a double of the real bindings",
+    ),
     "resnet_serve/comparison/distances.py": (
         "tests/comparison/test_recorded.py",
         "distances and the verdict over them, of a model against recorded outputs",
