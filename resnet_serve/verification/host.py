@@ -31,13 +31,8 @@ from resnet_serve.verification import engine_run, files
 
 HostVerdict = files.Verdict
 
-_COLOURS = {
-    "ok": "green",
-    "differs": "red",
-    "damaged": "bold red",
-    "refused": "bold red",
-    "unknown": "yellow",
-}
+_BAD = "bold red"
+_COLOURS = {"ok": "green", "differs": "red", "damaged": _BAD, "refused": _BAD, "unknown": "yellow"}
 _PACKAGES = tuple(
     f"{name}{part}"
     for name in ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
@@ -80,9 +75,7 @@ class Report:
     checks: tuple[HostCheck, ...]
 
     def require(self) -> None:
-        """Raise `InputFileError` for a damaged file, `ParityError` for an engine that the gate
-        refuses here, else `HostError` where the host differs.
-        """
+        """Raise the error of the worst verdict: a damaged file, a refused engine, another host."""
         kinds = (("damaged", InputFileError), ("refused", ParityError), ("differs", HostError))
         for verdict, error in kinds:
             wrong = [check for check in self.checks if check.verdict == verdict]
