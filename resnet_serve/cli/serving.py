@@ -13,6 +13,7 @@ from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption, endpoi
 from resnet_serve.errors import HostError
 from resnet_serve.triton.repository import Repository
 from resnet_serve.triton.server import Server, stop_detached
+from resnet_serve.triton.supervision import transport
 from resnet_serve.triton.supervision.detached import last_status
 from resnet_serve.triton.supervision.orders import DRAIN_S
 from resnet_serve.triton.supervision.status import GAVE_UP
@@ -23,9 +24,20 @@ def up(
     port: Annotated[
         int, typer.Option(help="HTTP port; gRPC and metrics take the next two. 0: any free ones.")
     ] = 8000,
-    address: Annotated[
-        str, typer.Option(help="The address to listen at; loopback by default.")
+    listen: Annotated[
+        str, typer.Option(help="The address to listen at. Beyond loopback with TLS or --insecure.")
     ] = "127.0.0.1",
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(help="PEM certificate: TLS for gRPC; HTTP stays on loopback."),
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The certificate's PEM key.")] = None,
+    tls_ca: Annotated[
+        Path | None, typer.Option(help="PEM authority that must have signed clients' certificates.")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Listen beyond loopback without TLS.")
+    ] = False,
     detach: Annotated[
         bool,
         typer.Option("--detach", help="Return when ready; `resnet-serve down` stops it."),
@@ -48,21 +60,25 @@ def up(
     opened = Repository(repository)
     opened.recover()
     _require_loadable(opened)
-    if address not in ("127.0.0.1", "::1", "localhost"):
+    tls = transport.tls(tls_cert, tls_key, tls_ca)
+    transport.require_safe(listen, tls, insecure=insecure)
+    if not transport.is_loopback(listen):
+        without = "" if tls is not None else "without TLS or authentication, and "
         console.warn(
-            f"listening on {address}: without TLS or authentication, and the wheel's Triton 2.51 "
-            "predates security fixes of 2025; use NVIDIA's current container beyond this host"
+            f"listening on {listen}: {without}the wheel's Triton 2.51 predates security fixes of "
+            "2025; use NVIDIA's current container beyond this host (docs/security.md)"
         )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with waiting("starting Triton") as show:
         server = Server(
             repository,
             port=port,
-            address=address,
+            address=listen,
             timeout_s=timeout_s,
             log=log,
             progress=show,
             drain_s=drain,
+            tls=tls,
         )
         server.start(detach=detach)
     try:

@@ -34,12 +34,14 @@ from resnet_serve.triton.supervision.orders import DRAIN_S, Policy
 from resnet_serve.triton.supervision.process import ServerProcess
 from resnet_serve.triton.supervision.servable import count_models
 from resnet_serve.triton.supervision.status import GIVING_UP, SERVING, Status
+from resnet_serve.triton.supervision.transport import Tls
 
 __all__ = ["Running", "Server", "running", "stop_detached"]
 
 # Called while the server starts: seconds so far, models loaded so far, models to load.
 Progress = Callable[[float, tuple[str, ...], int], None]
 
+LOOPBACK = "127.0.0.1"
 _POLL_S = 0.1
 _PORT_ATTEMPTS = 3
 
@@ -55,6 +57,7 @@ class Server:
     `timeout_s` limits the wait until all models are ready. `log` is the file of the server's log;
     without it, a temporary one that is kept only when the server fails. `progress` is called while
     the server starts, `installation` is the tritonserver to use instead of the one found here.
+    With `tls`, gRPC is served with TLS at `address`, and HTTP and metrics on loopback.
     Requests in flight have `drain_s` to be answered when it is stopped; `policy` says when it is
     restarted.
     """
@@ -70,6 +73,7 @@ class Server:
         progress: Progress | None = None,
         installation: Installation | None = None,
         drain_s: float = DRAIN_S,
+        tls: Tls | None = None,
         policy: Policy | None = None,
     ) -> None:
         self.repository = Path(repository).absolute()
@@ -80,6 +84,7 @@ class Server:
         self._progress = progress
         self._installation = installation
         self._drain_s = drain_s
+        self._tls = tls
         self._policy = policy
         self._endpoints: Endpoints | None = None
         self._process: ServerProcess | None = None
@@ -202,7 +207,9 @@ class Server:
     def _start_once(
         self, installation: Installation, count: int, log: Path | None, detach: bool
     ) -> None:
-        address, (http_port, grpc_port, metrics_port) = claim_ports(self._address, self._port)
+        # Triton has TLS for gRPC alone.
+        private, public = (self._address, "") if self._tls is None else (LOOPBACK, self._address)
+        address, (http_port, grpc_port, metrics_port) = claim_ports(private, self._port, public)
         endpoints = self._endpoints = Endpoints(
             address=address,
             http_port=http_port,
@@ -210,6 +217,7 @@ class Server:
             metrics_port=metrics_port,
             server_id=f"resnet-serve-{secrets.token_hex(4)}",
             key=secrets.token_hex(16),
+            grpc_address=public,
         )
         try:
             self._keep_log = log is not None
@@ -222,6 +230,7 @@ class Server:
                     output,
                     status=status_file(self.repository) if detach else None,
                     drain_s=self._drain_s,
+                    options=() if self._tls is None else self._tls.options(),
                     policy=self._policy,
                 )
             self._wait_until_ready(self._process, endpoints, count)

@@ -18,6 +18,8 @@ def test_the_schema_of_a_preprocessing_is_the_published_one(tmp_path: Path) -> N
     ("words", "code", "fragment"),
     [
         (("up", "--repository", "nowhere"), 2, "no such model repository"),
+        (("up", "--listen", "0.0.0.0", "--repository", "nowhere"), 2, "or --insecure"),
+        (("up", "--tls-cert", "x.pem", "--repository", "nowhere"), 2, "--tls-key"),
         (("list", "--repository", "nowhere"), 5, "no model repository"),
         (("verify",), 2, "Use --host"),
         (("verify", "--host", "--repository", "nowhere"), 5, "no model repository"),

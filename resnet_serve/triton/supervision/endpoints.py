@@ -21,13 +21,16 @@ from resnet_serve.errors import HostError, UsageError
 RESTRICTED = "shared-memory,model-repository,trace,logging"
 KEY_HEADER = "resnet-serve-key"
 _ROLES = ("HTTP", "gRPC", "metrics")
-_ANY = ("", "0.0.0.0", "::")  # noqa: S104 - recognised, not bound
+_ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound
 _TIMEOUT_S = 5.0
 
 
 @dataclass(frozen=True)
 class Endpoints:
-    """The three addresses of one server, its identity, and the key to its restricted protocols."""
+    """The addresses of one server, its identity, and the key to its restricted protocols.
+
+    `grpc_address` is where gRPC listens, if not at the `address` of the others.
+    """
 
     address: str
     http_port: int
@@ -35,35 +38,37 @@ class Endpoints:
     metrics_port: int
     server_id: str
     key: str = field(repr=False)
+    grpc_address: str = ""
 
     @property
     def http(self) -> str:
         """Host and port of the HTTP protocol."""
-        return f"{self.host}:{self.http_port}"
+        return f"{_bracketed(self.host)}:{self.http_port}"
 
     @property
     def grpc(self) -> str:
         """Host and port of the gRPC protocol."""
-        return f"{self.host}:{self.grpc_port}"
+        return f"{_bracketed(_reachable(self.grpc_address or self.address))}:{self.grpc_port}"
 
     @property
     def metrics(self) -> str:
         """Host and port of the Prometheus metrics (/metrics)."""
-        return f"{self.host}:{self.metrics_port}"
+        return f"{_bracketed(self.host)}:{self.metrics_port}"
 
     @property
     def host(self) -> str:
         """The address at which this host reaches it."""
-        return "127.0.0.1" if self.address in _ANY else self.address
+        return _reachable(self.address)
 
     def options(self) -> list[str]:
         """The command line options of tritonserver for them."""
         restricted = f"{RESTRICTED}:{KEY_HEADER}={self.key}"
         return [
             f"--id={self.server_id}",
-            f"--http-address={self.address}",
-            f"--grpc-address={self.address}",
-            f"--metrics-address={self.address}",
+            # libevhtp, for HTTP and metrics, marks IPv6 in its own way.
+            f"--http-address={_marked(self.address)}",
+            f"--grpc-address={_bracketed(self.grpc_address or self.address)}",
+            f"--metrics-address={_marked(self.address)}",
             f"--http-port={self.http_port}",
             f"--grpc-port={self.grpc_port}",
             f"--metrics-port={self.metrics_port}",
@@ -117,12 +122,28 @@ class Endpoints:
             return response.status, response.read().decode()
 
 
+def _reachable(address: str) -> str:
+    return _ANY.get(address, address)
+
+
+def _bracketed(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
+
+
+def _marked(address: str) -> str:
+    return f"ipv6:{address}" if ":" in address else address
+
+
 def _number(version: str) -> int:
     return int(version) if version.isdigit() else 0
 
 
-def claim_ports(address: str, port: int) -> tuple[str, tuple[int, int, int]]:
-    """The IPv4 address of `address`, and three free ports there: from `port` on, or any for 0.
+def claim_ports(
+    address: str, port: int, grpc_address: str = ""
+) -> tuple[str, tuple[int, int, int]]:
+    """The numeric `address`, and three free ports there: from `port` on, or any for 0.
+
+    An IPv4 address is preferred. The port of gRPC is free at `grpc_address`, if that is given.
 
     Raises `UsageError` for a number out of range, and `HostError` for a port that is in use or may
     not be used, or an address that is not of this host.
@@ -135,7 +156,9 @@ def claim_ports(address: str, port: int) -> tuple[str, tuple[int, int, int]]:
     with contextlib.ExitStack() as bound:
         # All three stay bound at once, so that the kernel assigns three different ones.
         sockets = [
-            bound.enter_context(_bind(address, number, role))
+            bound.enter_context(
+                _bind(grpc_address if role == "gRPC" and grpc_address else address, number, role)
+            )
             for number, role in zip(wanted, _ROLES, strict=True)
         ]
         numeric = sockets[0].getsockname()[0]
@@ -145,7 +168,11 @@ def claim_ports(address: str, port: int) -> tuple[str, tuple[int, int, int]]:
 
 def _bind(address: str, port: int, role: str) -> socket.socket:
     try:
-        return socket.create_server((address, port))
+        found = socket.getaddrinfo(
+            address or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )
+        family, *_, place = min(found, key=lambda each: each[0] != socket.AF_INET)
+        return socket.create_server(place[:2], family=family)
     except OSError as error:
         raise _port_error(address, port, role, error) from error
 
@@ -161,5 +188,5 @@ def _port_error(address: str, port: int, role: str, error: OSError) -> HostError
     return HostError(
         f"cannot listen on port {port} ({role}): {reason.lower()}",
         where=address,
-        remedy="Use --address 127.0.0.1, or an address of this host.",
+        remedy="Use --listen 127.0.0.1, or an address of this host.",
     )

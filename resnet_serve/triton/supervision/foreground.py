@@ -71,7 +71,7 @@ def _endpoints(given: dict[str, list[str]], identity: str) -> Endpoints:
         return given.get(name, [default])[-1]
 
     return Endpoints(
-        address=last("http-address", "0.0.0.0"),  # noqa: S104 - Triton's own default
+        address=last("http-address", "0.0.0.0").removeprefix("ipv6:"),  # noqa: S104 - Triton's own
         http_port=int(last("http-port", "8000")),
         grpc_port=int(last("grpc-port", "8001")),
         metrics_port=int(last("metrics-port", "8002")),

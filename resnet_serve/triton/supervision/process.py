@@ -13,7 +13,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import IO
@@ -33,7 +33,8 @@ _LOAD_THREADS = 8
 class ServerProcess:
     """A tritonserver on `repository`, listening at `endpoints`, its output in `log`.
 
-    `status` is the file that tells of restarts; without it, a temporary one.
+    `status` is the file that tells of restarts; without it, a temporary one. `options` are further
+    ones of tritonserver.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class ServerProcess:
         *,
         status: Path | None = None,
         drain_s: float = DRAIN_S,
+        options: Sequence[str] = (),
         policy: Policy | None = None,
     ) -> None:
         self._scratch = _scratch()
@@ -55,8 +57,10 @@ class ServerProcess:
         try:
             self.link.symlink_to(repository, target_is_directory=True)
             backends = build_backends(installation, self._scratch / "backends")
+            made = _orders(installation, self.link, endpoints, backends, drain_s)
             orders = replace(
-                _orders(installation, self.link, endpoints, backends, drain_s),
+                made,
+                command=[*made.command, *options],
                 log=log.name,
                 status=str(self.status_file),
                 policy=policy or Policy(),

@@ -20,6 +20,7 @@ from resnet_serve.triton.supervision import status
 from resnet_serve.triton.supervision.detached import last_status
 from resnet_serve.triton.supervision.health.probe import Probe
 from resnet_serve.triton.supervision.health.stubs import Stub, children, stub_of
+from resnet_serve.triton.supervision.launch import MOST_FILES
 from resnet_serve.triton.supervision.orders import Policy
 from resnet_serve.triton.supervision.status import Status
 
@@ -59,6 +60,14 @@ def test_the_probe_infers_on_every_model_that_clients_call(server: Server) -> No
     unknown = asked.ask("nothing")
     assert unknown.healthy is False
     assert "nothing" in unknown.detail
+
+
+def test_it_may_open_as_many_files_as_its_hard_limit_allows(server: Server) -> None:
+    limits = Path(f"/proc/{server.status.server_pid}/limits").read_text()
+    (soft, hard) = next(
+        line.split()[3:5] for line in limits.splitlines() if line.startswith("Max open files")
+    )
+    assert int(soft) == min(int(hard), MOST_FILES)
 
 
 def test_a_killed_server_is_back_on_the_same_ports(server: Server) -> None:
