@@ -29,6 +29,7 @@ class Reluctant(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.released = threading.Event()  # ends the pauses
         self.outcomes: list[str] = []  # of inferences: answered or cancelled
         self.ready_after = 0  # calls
+        self.ready = True
         self.headers: list[Any] = []
         self.peers: list[str] = []
 
@@ -44,6 +45,9 @@ class Reluctant(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def ServerLive(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         return service_pb2.ServerLiveResponse(live=True)
+
+    def ServerReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        return service_pb2.ServerReadyResponse(ready=self.ready)
 
     def ServerMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self._seen(context)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import socket
 import time
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from patience import PATIENCE_S
+from ports import three_ports
 from served_digits import Pictures, edit, logits, only
 
 from resnet_client import (
@@ -21,22 +21,9 @@ from resnet_client import (
     UnavailableError,
     UsageError,
 )
-from resnet_serve.errors import HostError
 from resnet_serve.triton.server import Server
-from resnet_serve.triton.supervision.endpoints import claim_ports
 
 pytestmark = pytest.mark.triton
-
-
-def three_ports() -> int:
-    """The first of three free ports in a row, so that a server can come back where it was."""
-    for _ in range(50):
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            port = int(free.getsockname()[1])
-        with contextlib.suppress(HostError, OverflowError):
-            claim_ports("127.0.0.1", port)
-            return port
-    pytest.skip("no three free ports in a row")
 
 
 @pytest.mark.parametrize(

@@ -197,7 +197,7 @@ def test_ctrl_c_does_not_wait_for_the_server(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ([], "required: IMAGE"),
+        ([], "there is nothing to classify"),
         (["a.png", "--top", "0"], "'0' is not a whole number above 0"),
         (["a.png", "--timeout", "nan"], "'nan' is not a number of seconds above 0"),
         (["a.png", "--timeout", "inf"], "'inf' is not a number of seconds"),

@@ -86,6 +86,10 @@ class Served:
         """The deadline of a call that begins now."""
         return self._connection.deadline()
 
+    def contract(self) -> Contract:
+        """What the served version takes and gives, asked for where it is not known."""
+        return self._contract(self.deadline())
+
     def wait_ready(self, timeout_s: float | None = None) -> None:
         """Return when the server answers and the model is ready; `timeout_s` is the client's own
         where it is None.

@@ -9,6 +9,7 @@ import pytest
 
 from resnet_client import BadImageError, Prediction
 from resnet_client.command import screen
+from resnet_client.command.rows import JsonRows
 
 
 class Terminal(io.StringIO):
@@ -62,9 +63,9 @@ def test_bars_are_to_scale(probability: float, cells: str) -> None:
 
 
 def test_json_has_the_predictions_or_the_error() -> None:
-    good = json.loads(screen.json_line("x.png", "resnet18", HALF, None))
+    good = json.loads(JsonRows().row("x.png", "resnet18", HALF, None))
     assert [each["label"] for each in good["predictions"]] == ["cat", "a dog"]
-    bad = json.loads(screen.json_line("x.png", "resnet18", (), BadImageError("is empty")))
+    bad = json.loads(JsonRows().row("x.png", "resnet18", (), BadImageError("is empty")))
     assert bad == {"image": "x.png", "model": "resnet18", "error": "is empty"}
 
 
@@ -74,7 +75,7 @@ def test_raw_scores_are_no_percentages() -> None:
     assert "%" not in text
     assert "█" not in text
     assert text.splitlines()[1] == "  age     31.2500"
-    (shown,) = json.loads(screen.json_line("x.png", "age", age, None))["predictions"]
+    (shown,) = json.loads(JsonRows().row("x.png", "age", age, None))["predictions"]
     assert shown == {"label": "age", "index": 0, "logit": 31.25}
 
 
@@ -88,7 +89,7 @@ def test_labels_below_their_threshold_are_marked() -> None:
         "  cat   50.0%",
         "  dog   40.0%  below its threshold",
     ]
-    found = json.loads(screen.json_line("x.png", "pets", both, None))["predictions"]
+    found = json.loads(JsonRows().row("x.png", "pets", both, None))["predictions"]
     assert [each["above_threshold"] for each in found] == [True, False]
     text = screen.block("x.png", (), stream=io.StringIO())
     assert text.splitlines() == ["x.png", "  no label reaches its threshold"]

@@ -118,6 +118,22 @@ def test_nothing_else_is_tried_again(
     assert reluctant.calls == 1
 
 
+def test_a_model_that_is_not_loaded_yet_is_waited_for(
+    connection: Connection, reluctant: Reluctant
+) -> None:
+    """A server that starts answers before it has its models."""
+    reluctant.refusals, reluctant.code = 2, grpc.StatusCode.NOT_FOUND
+    with pytest.raises(ModelError, match="serves no model"):
+        infer(connection)
+    assert reluctant.calls == 2  # one of them for the list of models
+    reluctant.calls, reluctant.ready = 0, False
+    infer(connection)
+    assert reluctant.calls == 3
+    reluctant.calls, reluctant.ready = 0, True
+    infer(connection)  # it was there before
+    assert reluctant.calls == 3
+
+
 def test_who_asks_is_told_of_the_first_failure(reluctant: Reluctant) -> None:
     said: list[str] = []
     server = start(reluctant)

@@ -15,6 +15,8 @@ def test_companions_are_not_classifiers() -> None:
 def test_an_unknown_model_is_explained_by_what_is_served() -> None:
     served = {"cats": ("1", "2"), "dogs": ("1",), "dogs_image": ("1",)}
     for model, version, text in (
+        ("cats", "", "model 'cats' was not loaded. It is now: try again."),
+        ("cats", "2", "model 'cats' was not loaded. It is now: try again."),
         ("cats", "7", "model 'cats' has no version 7. The server at here:1 serves 1, 2."),
         ("cats_image", "", "serves 'cats' without 'cats_image'. Decode the images in the client"),
         ("cat", "", "serves no model 'cat'. It serves cats, dogs."),

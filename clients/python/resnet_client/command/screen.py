@@ -1,14 +1,11 @@
-"""Predictions as text, with bars on a terminal, or as JSON."""
+"""Predictions as text, with bars on a terminal."""
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Sequence
-from dataclasses import asdict
 from typing import TextIO
 
-from resnet_client.errors import ClientError
 from resnet_client.prediction import Prediction
 
 _BAR_CELLS = 20
@@ -41,21 +38,6 @@ def block(name: str, predictions: Sequence[Prediction], *, stream: TextIO) -> st
     return "\n".join(lines if predictions else [*lines, "  no label reaches its threshold"])
 
 
-def json_line(
-    name: str, model: str, predictions: Sequence[Prediction], error: ClientError | None
-) -> str:
-    """One image as one JSON object: its predictions, or the error in their place.
-
-    A prediction has a `probability` and an `above_threshold` only where the model has.
-    """
-    outcome = (
-        {"predictions": [_without_none(asdict(prediction)) for prediction in predictions]}
-        if error is None
-        else {"error": str(error)}
-    )
-    return json.dumps({"image": name, "model": model, **outcome})
-
-
 def bar(probability: float) -> str:
     """A bar of up to 20 cells, to an eighth of a cell."""
     whole, eighths = divmod(round(probability * _BAR_CELLS * 8), 8)
@@ -67,10 +49,6 @@ def printable(text: str) -> str:
     return "".join(
         character if character.isprintable() else ascii(character)[1:-1] for character in text
     )
-
-
-def _without_none(fields: dict[str, object]) -> dict[str, object]:
-    return {key: value for key, value in fields.items() if value is not None}
 
 
 def _shortened(label: str) -> str:

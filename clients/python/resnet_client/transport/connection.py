@@ -27,7 +27,7 @@ from resnet_client.errors import ClientError, DeadlineError, ModelError, Unavail
 from resnet_client.transport import models
 from resnet_client.transport.calls import Calls, GivenUpError, cancels_safely
 from resnet_client.transport.channel import Headers, Tls, open_channel, seconds
-from resnet_client.transport.deadlines import Attempts, Deadline
+from resnet_client.transport.deadlines import Attempts, Deadline, may_pass
 from resnet_serve.errors import server_error
 
 _LIVENESS_TIMEOUT_S = 2.0
@@ -65,6 +65,7 @@ class Connection:
         self._calls = Calls()
         self._cancels_safely = False
         self._closing = threading.Event()
+        self._responded: set[str] = set()  # models
         atexit.register(self.close)
 
     def close(self) -> None:
@@ -184,11 +185,14 @@ class Connection:
         told = self._notice is None
         while True:
             try:
-                return self._send(method, request, deadline)
+                response = self._send(method, request, deadline)
+                self._responded.add(model)
+                return response
             except GivenUpError as reason:
                 raise self._too_late(deadline, str(reason)) from None
             except grpc.RpcError as error:
-                pause_s = None if self._closing.is_set() else attempts.pause_s(error)
+                passing = may_pass(error) or self._loads(error, model)
+                pause_s = attempts.pause_s() if passing and not self._closing.is_set() else None
                 self.failures += 1
                 if pause_s is None:
                     raise self._explained(error, model, version, deadline) from error
@@ -197,6 +201,21 @@ class Connection:
                     why = self._explained(error, model, version, deadline).what
                     self._notice(f"{why}; trying again for up to {deadline.timeout_s:g} s")
                 self._closing.wait(pause_s)
+
+    def _loads(self, error: grpc.RpcError, model: str) -> bool:
+        """Whether a model that is not found may only not be loaded yet, on a server that starts."""
+        if error.code() is not grpc.StatusCode.NOT_FOUND:
+            return False
+        if model in self._responded:
+            return True
+        request = service_pb2.ServerReadyRequest()
+        try:
+            answer = self._stub.ServerReady(
+                request, timeout=_LIVENESS_TIMEOUT_S, metadata=self._headers
+            )
+        except grpc.RpcError:
+            return False
+        return not answer.ready
 
     def _send(self, method: str, request: Any, deadline: Deadline) -> Any:
         if self._closing.is_set():

@@ -5,6 +5,7 @@ An inference changes nothing on the server, so that it may be repeated. What may
     UNAVAILABLE         no connection, a server that starts, stops or loads, a full queue
     RESOURCE_EXHAUSTED  a full queue; for a message that is too large it would never pass
     INTERNAL, UNKNOWN   a backend's process that has ended, a connection that was reset
+    NOT_FOUND           a model that responded before, on a server that starts (`connection`)
 
 The pause doubles from 50 ms to 2 s, with jitter, so that clients which failed together do not
 return together. Calls are repeated until the caller's deadline.
@@ -59,16 +60,14 @@ class Deadline:
 
 
 class Attempts:
-    """The attempts of one call: after which failure, and when, there is another."""
+    """The attempts of one call until its deadline."""
 
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
         self._pause_s = _FIRST_PAUSE_S
 
-    def pause_s(self, error: grpc.RpcError) -> float | None:
-        """How long to wait before the next attempt; None where there is none."""
-        if not may_pass(error):
-            return None
+    def pause_s(self) -> float | None:
+        """How long to wait before the next attempt; None where there is no time for one."""
         left_s = self._deadline.left_s - _LEAST_S
         if left_s <= 0:
             return None

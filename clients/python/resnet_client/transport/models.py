@@ -40,6 +40,8 @@ def unknown(
             f"the server at {url} serves no model {_named(model, version)}",
             remedy="It restricts the list of its models; `resnet-serve list` shows them.",
         )
+    if model in served and version in ("", *served[model]):
+        return ModelError(f"model {model!r} was not loaded", remedy="It is now: try again.")
     if model in served:
         return ModelError(
             f"model {model!r} has no version {version}",
