@@ -112,7 +112,7 @@ def _match(pattern: str, found: Inputs) -> None:
 
 
 def _special(path: Path) -> str | None:
-    """What a path is, if not a file; one that cannot be looked at is left to whoever reads it."""
+    """What a path is, if not a file; one that cannot be read is reported when it is read."""
     try:
         return _KINDS.get(stat.S_IFMT(path.stat().st_mode))
     except OSError:
