@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tensorrt_conversions import Start, converted, stamped
+from tensorrt_conversions import DIGITS, Start, converted, stamped
 
 from resnet_convert import Conversion
 from resnet_convert.build_plan.build import PlanBuild, build_plan
@@ -41,7 +41,7 @@ def test_prepared_on_one_host_built_on_another(start: Start, tmp_path: Path, api
     assert made.path == conversion.path
     assert host.opened == 1
     assert made.verdict.passed
-    assert made.measurements.decisions.images == 40
+    assert made.measurements.decisions.images == DIGITS["validation_images"]
     assert made.measurements.decisions.top1_agreement == (
         conversion.measurements.decisions.top1_agreement
     )
