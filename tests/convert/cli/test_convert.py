@@ -23,6 +23,7 @@ from resnet_serve import weights
 from resnet_serve.architectures import build, find
 from resnet_serve.datasets.digits import Digits
 
+pytestmark = pytest.mark.usefixtures("quick", "traced_once")
 Answer = tuple[int, str, str]
 Call = Callable[..., Answer]
 
@@ -238,7 +239,15 @@ def test_a_gate_that_does_not_hold_deploys_nothing(
     """Calibrated on black images, every range is wrong: the gate must see it."""
     (tmp_path / "black").mkdir()
     Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "black" / "b.png")
-    options = (*INT8, "--calibration", "black", "--validation", "digits")
+    options = (
+        *INT8,
+        "--calibration",
+        "black",
+        "--validation",
+        "digits",
+        "--validation-images",
+        100,
+    )
     refused(call(*options), 3, "nothing was deployed", "worst image digit", "worst layer ")
     code, out, _ = call(*options, "--force")
     assert code == 0
