@@ -1,7 +1,7 @@
 """Every command in the README and in docs/ is executed, in order, as a reader would.
 
-In this process, but for the server, the README's Python and `make`; latencies are timed for a
-moment only, and reports have no figures.
+In this process, but for the server and `make`; latencies are timed for a moment only, and reports
+have no figures.
 """
 
 from __future__ import annotations
@@ -141,10 +141,17 @@ def served_at(folder: Path) -> str:
 
 
 @pytest.mark.triton
-def test_the_readmes_python_runs(desk: Path) -> None:
+def test_the_readmes_python_runs(
+    desk: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     code = "".join(blocks(ROOT / "README.md", "python"))
     assert "Classifier" in code
-    done = run([sys.executable, "-c", code], desk)
+    quicken(monkeypatch, cores=None)
+    trace_once(monkeypatch)
+    monkeypatch.setenv("XDG_STATE_HOME", str(desk / "state"))
+    monkeypatch.chdir(desk)
+    (desk / "readme.py").write_text(code, encoding="utf-8")
+    done = in_process.script(desk / "readme.py", [], capsys)
     assert done.returncode == 0, done.stderr
     assert "Prediction" in done.stdout
 

@@ -39,13 +39,11 @@ def command(
 
 def script(path: Path, arguments: Sequence[str], capsys: pytest.CaptureFixture[str]) -> Done:
     """Run a script in this process as `python PATH …` would."""
-    return _run(
-        lambda: runpy.run_path(str(path), run_name="__main__"),
-        [str(path), *arguments],
-        capsys,
-        Path.cwd(),
-        path.parent,
-    )
+
+    def run() -> None:
+        runpy.run_path(str(path), run_name="__main__")
+
+    return _run(run, [str(path), *arguments], capsys, Path.cwd(), path.parent)
 
 
 def _run(
