@@ -29,7 +29,7 @@ demo: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	$(BIN)/mypy --num-workers $(PYTEST_WORKERS)
 
 check: lint
 	$(PYTEST) $(PARALLEL) -m 'not slow and not triton and not perf_analyzer and not gpu' --cov

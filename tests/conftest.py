@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -18,6 +19,10 @@ from hypothesis import HealthCheck, settings
 # PyTorch's idle threads sleep instead of spinning: on a busy machine spinning takes the cores from
 # the threads that are waited for. Read once, when PyTorch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Workers beside each other have a core each: threads that wait for each other would take from both.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell starts background jobs with Ctrl-C ignored, and the programs under test inherit that.
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
@@ -38,13 +43,30 @@ SLOW_FIXTURES = {
     *("small", "convert_digits", "conversions", "call", "start"),
     *("family", "narrow", "_folded_digits", "checked"),
 }
+# Minutes in one test, or waiting for servers: first, so that no worker has them left at the end.
+FIRST = ("test_demo.py", "test_documents.py", "test_cifar10_gate.py")
+SHOWN_FILES = 10
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark as slow what uses a slow fixture, so that `make check` leaves it out."""
+    """Mark as slow what uses a slow fixture, so that `make check` leaves it out; longest first."""
     for item in items:
         if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
+    items.sort(key=lambda item: item.path.name not in FIRST)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """The files that took longest, of all workers together, when the whole suite has run."""
+    seconds: Counter[str] = Counter()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            if isinstance(report, pytest.TestReport):
+                seconds[report.nodeid.partition("::")[0]] += report.duration
+    if len(seconds) > SHOWN_FILES:
+        terminalreporter.section(f"the {SHOWN_FILES} slowest of {len(seconds)} files, in seconds")
+        for path, taken in seconds.most_common(SHOWN_FILES):
+            terminalreporter.write_line(f"{taken:7.1f}  {path}")
 
 
 @pytest.fixture(scope="module")
