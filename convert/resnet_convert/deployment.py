@@ -27,8 +27,9 @@ from resnet_serve.passport import (
     TraceFacts,
 )
 from resnet_serve.runtimes.onnxruntime_cuda import CudaProvider
-from resnet_serve.triton import config, releases
+from resnet_serve.triton import config, queue_bound, releases
 from resnet_serve.triton.gpu_serving import Accelerator, CudaAccelerator, GpuServing
+from resnet_serve.triton.queue_bound import QueueBound
 from resnet_serve.triton.repository import ModelFiles, Repository, whole
 from resnet_serve.triton.repository.versions import MODEL_FILE, PREPROCESSING_FILE, REPORT_FILE
 
@@ -77,6 +78,7 @@ def models(conversion: Conversion) -> list[ModelFiles]:
         serving=serving,
         precision=conversion.request.precision,
         gpu=gpu_serving(conversion),
+        queue=queue_bound_of(conversion),
     )
     preprocess = config.preprocess(
         f"{name}_preprocess",
@@ -84,6 +86,7 @@ def models(conversion: Conversion) -> list[ModelFiles]:
         preprocessing=loaded.preprocessing,
         serving=serving,
         cores=conversion.host.cores,
+        queue=decoding_bound(conversion),
     )
     ensemble = config.image_ensemble(
         f"{name}_image",
@@ -136,6 +139,28 @@ def gpu_serving(conversion: Conversion) -> GpuServing | None:
             release=releases.find(request.triton) if request.triton else releases.CURRENT,
         )
     return GpuServing(options.profiles, request.instances, accelerator)
+
+
+def queue_bound_of(conversion: Conversion) -> QueueBound:
+    """What waits for the classifier: by its measured latency, or as the request says."""
+    request, serving = conversion.request, conversion.serving
+    found = conversion.measurements.latencies
+    one_by_one = found is not None and gpu_serving(conversion) is None
+    derived = queue_bound.of_latency(
+        None if found is None else found.candidate.median_ms,
+        instances=serving.instances,
+        batch_size=1 if one_by_one else serving.max_batch_size,
+    )
+    return derived.of(requests=request.max_queue, timeout_ms=request.queue_timeout)
+
+
+def decoding_bound(conversion: Conversion) -> QueueBound:
+    """What waits to be decoded: no more than for the classifier, for the cores are the same."""
+    bound = queue_bound_of(conversion)
+    if conversion.request.max_queue is not None:
+        return bound
+    requests = min(bound.requests, queue_bound.DECODING_REQUESTS * conversion.host.cores)
+    return replace(bound, requests=requests)
 
 
 def _engine_files(conversion: Conversion) -> dict[str, bytes]:

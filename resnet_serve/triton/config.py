@@ -19,6 +19,7 @@ from resnet_serve.errors import UsageError
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import Target
 from resnet_serve.triton.gpu_serving import GpuServing
+from resnet_serve.triton.queue_bound import UNBOUNDED, QueueBound
 
 LABELS_FILE = "labels.txt"
 INPUT, OUTPUT, PIXELS = "image", "logits", "pixels"
@@ -76,6 +77,7 @@ def classifier(
     activation: Activation | None = None,
     precision: str = "fp32",
     gpu: GpuServing | None = None,
+    queue: QueueBound = UNBOUNDED,
 ) -> Any:
     """The tensor model: pixels (or normalised planes) in, FP32 logits out, with labels.
 
@@ -84,7 +86,9 @@ def classifier(
     backend computes in, where it chooses that when it loads the file (OpenVINO's BF16).
 
     With `gpu` it is served on GPUs. `serving` then describes the models around it, and its
-    `max_batch_size` must be that of the profiles. Raises `UsageError` where they do not fit.
+    `max_batch_size` must be that of the profiles. `queue` bounds what waits, unless the model
+    merges no requests: only dynamic batching has a policy. Raises `UsageError` where they do not
+    fit.
     """
     config = model_config_pb2.ModelConfig(name=name, default_model_filename=target.model_file)
     image = network_input(input_kind, preprocessing)
@@ -92,8 +96,9 @@ def classifier(
     config.version_policy.latest.num_versions = 1
     config.input.add(name=INPUT, data_type=image.data_type, dims=image.dims)
     _outputs(config, classes, features)
-    if serving.max_batch_size > 1 and (gpu is None or gpu.merges_requests):
+    if (serving.max_batch_size > 1 or queue != UNBOUNDED) and (gpu is None or gpu.merges_requests):
         config.dynamic_batching.SetInParent()
+        queue.write(config)
     if gpu is None:
         _on_cpu(config, target, serving, precision)
         batches, count = sorted({1, serving.max_batch_size}), serving.instances
@@ -113,7 +118,13 @@ def classifier(
 
 
 def preprocess(
-    name: str, *, input_kind: str, preprocessing: Preprocessing, serving: Serving, cores: int
+    name: str,
+    *,
+    input_kind: str,
+    preprocessing: Preprocessing,
+    serving: Serving,
+    cores: int,
+    queue: QueueBound = UNBOUNDED,
 ) -> Any:
     """The `image` model: encoded JPEG, PNG or WebP bytes in, the classifier's input out."""
     config = model_config_pb2.ModelConfig(
@@ -124,6 +135,10 @@ def preprocess(
     config.input.add(name=INPUT, data_type=model_config_pb2.TYPE_STRING, dims=[1])
     config.output.add(name=PIXELS, data_type=pixels.data_type, dims=pixels.dims)
     config.instance_group.add(kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=cores)
+    if queue != UNBOUNDED:
+        # One image after another: those of a batch would be answered together, after the last.
+        config.dynamic_batching.preferred_batch_size.append(1)
+        queue.write(config)
     return config
 
 

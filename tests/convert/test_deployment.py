@@ -18,6 +18,7 @@ from resnet_serve import passport
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.triton import config
+from resnet_serve.triton.queue_bound import bound_of
 from resnet_serve.triton.server import Server
 from resnet_serve.weights import Weights
 
@@ -143,4 +144,9 @@ def test_the_server_runs_the_configuration_that_was_deployed(
         assert running.instance_group[0].count == written.instance_group[0].count
         assert running.max_batch_size == written.max_batch_size
         assert dict(running.parameters) == dict(written.parameters)
-        assert running.HasField("dynamic_batching") == (name != "planes")
+        # Also a model of batch 1 has a queue policy, which only dynamic batching has.
+        assert bound_of(running) == bound_of(written)
+        assert bound_of(running).requests > 0
+        assert bound_of(running).timeout_ms > 0
+        before = client.get_model_config(f"{name}_preprocess").config
+        assert 0 < bound_of(before).requests <= bound_of(running).requests

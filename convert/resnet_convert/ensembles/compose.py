@@ -80,6 +80,7 @@ def ten_crop(
     opened = Repository(repository)
     found = members.open_members(opened, [member])
     crops = TenCrop(found[0].preprocessing, tuple(scales) or (found[0].preprocessing.shorter_side,))
+    members.refuse_short_queue(found[0], len(crops))
     composition = Composition(name or f"{member}_tencrop", found, crops)
     words = ["ten-crop", member]
     words += ["--scales", ",".join(map(str, scales))] if scales else []

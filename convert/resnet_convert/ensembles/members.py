@@ -21,8 +21,10 @@ from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.passport import BuiltEngineFacts, ConvertedPassport, MemberFacts
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import TARGETS
+from resnet_serve.triton import config
 from resnet_serve.triton.config import LABELS_FILE
-from resnet_serve.triton.repository import Repository, versions
+from resnet_serve.triton.queue_bound import QueueBound, bound_of
+from resnet_serve.triton.repository import CONFIG_FILE, Repository, versions
 from resnet_serve.triton.repository.versions import MODEL_FILE, Deployed
 from resnet_serve.weights import custom_modules
 
@@ -59,6 +61,13 @@ class Member:
     def max_batch_size(self) -> int:
         """The most images of one request."""
         return self.passport.contract.max_batch_size
+
+    @property
+    def queue(self) -> QueueBound:
+        """How many requests wait for it."""
+        kept = self.path / CONFIG_FILE
+        path = kept if kept.is_file() else self.path.parent / CONFIG_FILE
+        return bound_of(config.parse(path.read_text(encoding="utf-8")))
 
     @property
     def preprocess_name(self) -> str:
@@ -151,6 +160,18 @@ def _open(repository: Repository, deployed: Deployed) -> Member:
     if len(labels) != passport.classes:
         raise InputFileError(f"{len(labels)} labels for {passport.classes} classes", where=where)
     return Member(name, deployed.version, deployed.path, passport, labels)
+
+
+def refuse_short_queue(member: Member, crops: int) -> None:
+    """All crops of an image wait for the member together: its queue must hold them."""
+    held = member.queue.requests
+    if 0 < held < crops:
+        raise UsageError(
+            f"at most {held} requests wait for {member.name}, and an image has {crops} crops, each "
+            "a request",
+            remedy=f"Convert {member.name} again with --max-queue {4 * crops}, which holds those "
+            "of four images, or with --max-queue 0.",
+        )
 
 
 def refuse_other_classes(members: Sequence[Member]) -> None:

@@ -174,6 +174,7 @@ def _orders(
             "--strict-readiness=true",
             f"--exit-timeout-secs={math.ceil(drain_s)}",
             f"--model-load-thread-count={_LOAD_THREADS}",
+            "--metrics-config=summary_latencies=true",
             *endpoints.options(),
         ],
         environment=installation.environment(),

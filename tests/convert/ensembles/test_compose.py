@@ -46,8 +46,8 @@ def converted(
     folder = tmp_path_factory.mktemp("members")
     repository, labels = folder / "models", folder / "labels.txt"
     labels.write_text("".join(f"{digit}\n" for digit in range(10)))
-    convert_digits(repository, name="digits", validation_images=16)
-    convert_digits(repository, "int8", name="digits8", validation_images=16)
+    convert_digits(repository, name="digits", validation_images=16, max_queue=80)
+    convert_digits(repository, "int8", name="digits8", validation_images=16, max_queue=80)
     with one_core():
         convert(
             arch="resnet20",
@@ -56,6 +56,7 @@ def converted(
             name="noise",
             labels=labels,
             input="float32",
+            max_queue=19,
         )
     shutil.copytree(repository / "noise", repository / "other")
     (repository / "other" / "labels.txt").write_text("class 0\n" + labels.read_text()[2:])
@@ -167,6 +168,12 @@ def test_members_that_prepare_images_differently_are_averaged_as_pytorch_does(se
     integers = torch.softmax(torch.tensor(logits), 1)
     wanted = torch.stack([trained, random, integers]).mean(0).numpy()
     np.testing.assert_allclose(found, wanted, rtol=0, atol=1e-5)
+
+
+def test_a_queue_that_does_not_hold_the_crops_of_an_image(repository: Path) -> None:
+    with pytest.raises(UsageError, match=r"at most 19 requests wait .* 20 crops") as caught:
+        compose.ten_crop("noise", scales=SCALES, repository=repository)
+    assert "--max-queue 80" in str(caught.value.remedy)
 
 
 @pytest.mark.triton

@@ -32,6 +32,22 @@ class ServingOptions:
     instances: Annotated[
         int, Option(min=1, help="Copies of the model; the cores are shared among them.")
     ] = 1
+    max_queue: Annotated[
+        int | None,
+        Option(
+            min=0,
+            help="Requests that wait for the model before others are rejected, 0 for any number.",
+            show_default="what is worked off in 4 latencies, at least in 100 ms",
+        ),
+    ] = None
+    queue_timeout: Annotated[
+        float | None,
+        Option(
+            min=0,
+            help="Milliseconds that a request waits before it is rejected, 0 for any time.",
+            show_default="10 times as long as that, at least 10 s",
+        ),
+    ] = None
     force: Annotated[
         bool,
         Option("--force", help="Deploy although the gate refuses; recorded in the passport."),

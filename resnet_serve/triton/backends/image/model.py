@@ -11,6 +11,7 @@ in the order of `resnet_serve.crops`. Needs numpy and Pillow only, also in NVIDI
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,9 @@ from resnet_serve.triton.backends.stub import (
 )
 
 PREPROCESSING_FILE = "preprocessing.json"
+# Below the networks on the same cores: under overload, images would be decoded at their cost
+# and then be rejected by its queue. So they wait, and are rejected, before they are decoded.
+_NICENESS = 10
 
 
 class TritonPythonModel:
@@ -49,6 +53,7 @@ class TritonPythonModel:
         import triton_python_backend_utils as pb_utils
 
         self._stub: Stub = pb_utils
+        os.nice(_NICENESS)
         config = json.loads(args["model_config"])
         path = Path(args["model_repository"]) / args["model_version"] / PREPROCESSING_FILE
         self._preprocessing = read_preprocessing(path)
