@@ -3,9 +3,8 @@
 # Its supervisor restarts it when it crashes or no longer answers, and ends it on SIGTERM.
 set -eu
 
-# The protocols that change the server or reveal its state need a key: a random one by default.
-key=${RESNET_SERVE_KEY:-$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')}
-restricted=shared-memory,model-repository,trace,logging:resnet-serve-key=$key
+# The protocols that change the server or reveal its state need the key in RESNET_SERVE_KEY, or a
+# random one; it is not among these arguments, which the process list shows.
 
 # 0.0.0.0: a container's loopback cannot be reached from outside. `--publish` and the network decide
 # who reaches the container; there is neither TLS nor authentication here.
@@ -17,6 +16,4 @@ exec python3 -m resnet_serve.triton.supervision.foreground tritonserver \
     --http-address=0.0.0.0 \
     --grpc-address=0.0.0.0 \
     --metrics-address=0.0.0.0 \
-    --http-restricted-api="$restricted" \
-    --grpc-restricted-protocol="$restricted" \
     "$@"

@@ -4,8 +4,8 @@
         print(server.grpc, server.models)
 
 It listens on loopback by default. Its supervisor ends the server and its stubs when this process
-ends, for any reason; after `start(detach=True)` it keeps running. Any user who can list this host's
-processes can read the key of the restricted protocols.
+ends, for any reason; after `start(detach=True)` it keeps running. The key of the restricted
+protocols is not on the process list.
 """
 
 from __future__ import annotations

@@ -8,30 +8,36 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from resnet_serve.triton.supervision import launch
+from resnet_serve.triton.supervision import launch, secret_arguments
 from resnet_serve.triton.supervision.orders import Orders
 
 _REAP_S = 2.0
 
 
 class Child:
-    """A running server, in a session of its own; its output goes to the file `output`."""
+    """A running server, in a session of its own; its output goes to the file `output`.
+
+    `key_is_shown` says that its key could not be kept off the process list.
+    """
 
     def __init__(self, orders: Orders, output: int) -> None:
         self.started = time.monotonic()
         self.ready_at: float | None = None
-        self._process = subprocess.Popen(
-            [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), *orders.command],
-            env=orders.environment,
-            cwd=orders.directory,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=output,
-            start_new_session=True,
-        )
+        self.key_is_shown = False
+        key = "" if orders.endpoints is None else orders.endpoints.key
+        shown, variables = secret_arguments.hide(orders.command, key)
+        self._process = _launch(orders, output, shown, variables)
+        try:
+            if variables:
+                secret_arguments.give(self.pid, key)
+        except OSError:
+            self.key_is_shown = True
+            self._process.kill()
+            self._process.wait()
+            self._process = _launch(orders, output, orders.command, {})
 
     @property
     def pid(self) -> int:
@@ -69,6 +75,20 @@ class Child:
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
         _reap()
+
+
+def _launch(
+    orders: Orders, output: int, command: Sequence[str], variables: Mapping[str, str]
+) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), *command],
+        env={**orders.environment, **variables},
+        cwd=orders.directory,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=output,
+        start_new_session=True,
+    )
 
 
 def _reap() -> None:

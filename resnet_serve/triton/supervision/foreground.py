@@ -3,7 +3,8 @@
     python3 -m resnet_serve.triton.supervision.foreground tritonserver --model-repository=/models …
 
 The output goes to stderr. SIGTERM ends the server, which has `--exit-timeout-secs` to answer the
-requests in flight. Ports, addresses and the key are read from the options.
+requests in flight. Ports and addresses are read from the options. The protocols that change the
+server need the key in RESNET_SERVE_KEY, or a random one.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 
-from resnet_serve.triton.supervision.endpoints import KEY_HEADER, Endpoints
+from resnet_serve.triton.supervision.endpoints import KEY_HEADER, RESTRICTED, Endpoints
 from resnet_serve.triton.supervision.orders import DRAIN_S, Orders, Policy
 from resnet_serve.triton.supervision.supervisor import (
     Supervisor,
@@ -31,6 +32,11 @@ def orders(command: Sequence[str], scratch: str) -> Orders:
     """Orders for this command, with an id, a time to drain and a name for its shared memory."""
     words = list(command)
     given = options(words)
+    if "http-restricted-api" not in given:
+        key = os.environ.get("RESNET_SERVE_KEY") or secrets.token_hex(16)
+        restricted = f"{RESTRICTED}:{KEY_HEADER}={key}"
+        words += [f"--http-restricted-api={restricted}", f"--grpc-restricted-protocol={restricted}"]
+        given = options(words)
     identity = given.get("id", [f"resnet-serve-{secrets.token_hex(4)}"])[-1]
     if "id" not in given:
         words.append(f"--id={identity}")

@@ -16,8 +16,10 @@ import signal
 import sys
 
 MOST_FILES = 1_048_576
-CANNOT_START = 127
+CANNOT_HIDE, CANNOT_START = 126, 127
+VARIABLE = "RESNET_SERVE_ARGUMENT_"  # with a number: the true argument at that place
 _PR_SET_PDEATHSIG = 1
+_PTRACE_TRACEME = 0
 
 
 def main() -> None:
@@ -27,11 +29,18 @@ def main() -> None:
     if os.getppid() != parent:
         sys.exit(CANNOT_START)
     raise_file_limit()
+    if any(name.startswith(VARIABLE) for name in os.environ) and not _traced():
+        sys.exit(CANNOT_HIDE)
     try:
         os.execvp(command[0], command)  # noqa: S606 - the command is the supervisor's
     except OSError as error:
         sys.stderr.write(f"error: cannot start {command[0]}: {error}\n")
         sys.exit(CANNOT_START)
+
+
+def _traced() -> bool:
+    """Ask the supervisor to give the arguments (`secret_arguments`) when the command starts."""
+    return bool(ctypes.CDLL(None).ptrace(*map(ctypes.c_long, (_PTRACE_TRACEME, 0, 0, 0))) == 0)
 
 
 def raise_file_limit() -> None:

@@ -98,6 +98,8 @@ class Supervisor:
         self._say(f"{server_log.STARTING} tritonserver", tell=False)
         output = sys.stderr.fileno() if self._log is None else self._log.descriptor
         child = Child(self._orders, output)
+        if child.key_is_shown:
+            self._say("the key can be read on the process list: tracing is not allowed here")
         self._status.change(server_pid=child.pid)
         return child
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from resnet_serve.triton.supervision.endpoints import KEY_HEADER, RESTRICTED
 from resnet_serve.triton.supervision.foreground import options, orders
 
 
@@ -23,6 +24,18 @@ def test_the_defaults_are_those_of_triton() -> None:
     assert made.shm_prefix.startswith("resnet-serve-")
     assert any(made.shm_prefix in word for word in made.command if "shm-region" in word)
     assert (made.log, made.status) == (None, None)
+
+
+def test_what_changes_the_server_needs_a_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RESNET_SERVE_KEY", "mine")
+    made = orders(["tritonserver"], "/tmp/x")
+    assert made.endpoints is not None
+    assert made.endpoints.key == "mine"
+    for protocol in ("http-restricted-api", "grpc-restricted-protocol"):
+        assert f"--{protocol}={RESTRICTED}:{KEY_HEADER}=mine" in made.command
+    monkeypatch.setenv("RESNET_SERVE_KEY", "")
+    keys = {(orders(["tritonserver"], "/tmp/x").endpoints or made.endpoints).key for _ in range(2)}
+    assert len(keys) == 2
 
 
 def test_what_is_given_is_kept_and_the_last_counts() -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from patience import until
-from tiny_repository import IMAGE, fill, labels_of
+from tiny_repository import IMAGE, Processes, fill, labels_of
 from toy_repository import deploy_toy
 
 from resnet_serve.triton.server import Server, running, stop_detached
@@ -68,6 +68,13 @@ def test_it_may_open_as_many_files_as_its_hard_limit_allows(server: Server) -> N
         line.split()[3:5] for line in limits.splitlines() if line.startswith("Max open files")
     )
     assert int(soft) == min(int(hard), MOST_FILES)
+
+
+def test_the_process_list_does_not_show_the_key(server: Server) -> None:
+    processes = Processes.of(server.repository)
+    assert server.status.server_pid in processes.commands
+    assert not processes.named(server._started.key)
+    assert processes.named("resnet-serve-key=hidden")
 
 
 def test_a_killed_server_is_back_on_the_same_ports(server: Server) -> None:
