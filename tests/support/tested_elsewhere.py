@@ -300,7 +300,7 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/triton/backends/test_tensorrt_model.py",
         "with a scripted engine, for want of a GPU",
     ),
-    "resnet_serve/triton/supervision/child.py": (
+    "resnet_serve/triton/supervision/program/child.py": (
         "tests/triton/supervision/test_supervisor.py",
         "the process that a supervisor starts and ends",
     ),
@@ -308,7 +308,7 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/triton/supervision/test_crashes.py",
         "a thread of the supervisor, tried with servers that are ill",
     ),
-    "resnet_serve/triton/supervision/launch.py": (
+    "resnet_serve/triton/supervision/program/launch.py": (
         "tests/triton/supervision/test_supervisor.py",
         "the program that becomes the server",
     ),

@@ -2,11 +2,11 @@
 
 | file | role |
 |---|---|
-| `process`, `servable` | start one tritonserver through its supervisor |
+| `process`, `servable`, `foreground` | start one tritonserver through its supervisor, here or in a container |
 | `supervisor`, `orders`, `restarts` | the process that starts, watches, restarts and ends it |
-| `child`, `launch` | tritonserver itself, as the supervisor sees it |
+| `program/` | tritonserver itself: how it is started and ended |
 | `health/` | whether it answers |
-| `endpoints` | the addresses, and this toolkit's own requests |
+| `endpoints`, `transport` | the addresses, who may reach them, and this toolkit's own requests |
 | `server_log`, `log_file` | what the log says of models and failures; how long it gets |
 | `status`, `detached` | what `list` and `down` read of a server that outlives its command |
 """

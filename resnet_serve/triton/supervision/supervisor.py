@@ -29,11 +29,11 @@ from pathlib import Path
 from types import FrameType
 
 from resnet_serve.triton.supervision import server_log, status
-from resnet_serve.triton.supervision.child import Child, how_it_ended, now
 from resnet_serve.triton.supervision.health.canary import Canary, Failed, Ready
 from resnet_serve.triton.supervision.health.stubs import Stubs
 from resnet_serve.triton.supervision.log_file import LogFile
 from resnet_serve.triton.supervision.orders import DETACH, Orders
+from resnet_serve.triton.supervision.program.child import Child, how_it_ended, now
 from resnet_serve.triton.supervision.restarts import Restarts
 
 _POLL_S = 0.5

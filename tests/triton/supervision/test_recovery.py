@@ -20,8 +20,8 @@ from resnet_serve.triton.supervision import status
 from resnet_serve.triton.supervision.detached import last_status
 from resnet_serve.triton.supervision.health.probe import Probe
 from resnet_serve.triton.supervision.health.stubs import Stub, children, stub_of
-from resnet_serve.triton.supervision.launch import MOST_FILES
 from resnet_serve.triton.supervision.orders import Policy
+from resnet_serve.triton.supervision.program.launch import MOST_FILES
 from resnet_serve.triton.supervision.status import Status
 
 pytestmark = pytest.mark.triton

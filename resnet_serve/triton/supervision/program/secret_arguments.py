@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import IO
 
-from resnet_serve.triton.supervision.launch import CANNOT_HIDE, VARIABLE
+from resnet_serve.triton.supervision.program.launch import CANNOT_HIDE, VARIABLE
 
 HIDDEN = "hidden"
 _DETACH = 17

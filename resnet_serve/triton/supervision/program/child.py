@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
-from resnet_serve.triton.supervision import launch, secret_arguments
 from resnet_serve.triton.supervision.orders import Orders
+from resnet_serve.triton.supervision.program import launch, secret_arguments
 
 _REAP_S = 2.0
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from patience import until
 
-from resnet_serve.triton.supervision import launch, secret_arguments
-from resnet_serve.triton.supervision.child import Child
 from resnet_serve.triton.supervision.endpoints import Endpoints
 from resnet_serve.triton.supervision.orders import Orders
+from resnet_serve.triton.supervision.program import launch, secret_arguments
+from resnet_serve.triton.supervision.program.child import Child
 
 KEY = "0123456789abcdef"
 PROGRAM = "import sys, time; print(*sys.argv[1:], sep='\\n', flush=True); time.sleep(60)"
