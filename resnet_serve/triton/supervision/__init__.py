@@ -2,7 +2,7 @@
 
 | file | role |
 |---|---|
-| `process`, `servable`, `foreground` | start one tritonserver through its supervisor, here or in a container |
+| `process`, `servable`, `foreground` | start a server through its supervisor |
 | `supervisor`, `orders`, `restarts` | the process that starts, watches, restarts and ends it |
 | `program/` | tritonserver itself: how it is started and ended |
 | `health/` | whether it answers |
