@@ -144,6 +144,14 @@ def test_a_model_for_another_target(start: Start, tmp_path: Path) -> None:
         built(other.path, tmp_path)
 
 
+def test_a_plan_for_the_gpu_here_is_for_no_other(start: Start, tmp_path: Path) -> None:
+    conversion = prepared(tmp_path, "fp16")
+    start("fp16")
+    assert conversion.path is not None
+    with pytest.raises(UsageError, match="--for is not for engines of TensorRT"):
+        built(conversion.path, tmp_path, gpus="l4")
+
+
 def test_a_directory_that_is_no_model(start: Start, tmp_path: Path) -> None:
     start("fp32")
     with pytest.raises(InputFileError, match="no such directory"):

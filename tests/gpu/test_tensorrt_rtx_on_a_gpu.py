@@ -6,11 +6,13 @@ is what is tested.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from resnet_convert import convert
 from resnet_convert.graph.fold import fold
 from resnet_convert.graph.half import halve
 from resnet_convert.graph.model_file import serialize
@@ -18,14 +20,17 @@ from resnet_convert.graph.trace import trace
 from resnet_convert.tensorrt.build_options import BuildOptions
 from resnet_convert.tensorrt.engine import build
 from resnet_convert.tensorrt.judging.verdict import DEFAULT_TARGETS
-from resnet_serve import weights
+from resnet_serve import passport, weights
 from resnet_serve.architectures import find
 from resnet_serve.cuda.nvidia_smi import gpus
 from resnet_serve.errors import HostError, InputFileError
+from resnet_serve.passport import EngineState
 from resnet_serve.runtimes import tensorrt
 from resnet_serve.runtimes.profiles import Profile
 from resnet_serve.runtimes.tensorrt_flavours import TENSORRT_RTX
 from resnet_serve.runtimes.tensorrt_log import Log
+from resnet_serve.triton.repository import Repository
+from resnet_serve.verification import host
 
 pytestmark = pytest.mark.gpu
 SUPPORTED = set(DEFAULT_TARGETS)
@@ -88,3 +93,31 @@ def test_the_runtime_loads_it_or_says_why_not(rtx: Any, plan: bytes) -> None:
     said = f"the engine cannot run on this GPU, which has compute capability {capability}"
     assert said in refusal.value.what
     assert "--target tensorrt" in (refusal.value.remedy or "")
+
+
+def test_verify_proves_the_engine_here_or_says_that_it_does_not_fit(
+    rtx: Any, tmp_path: Path, record_property: Any
+) -> None:
+    capability = gpus()[0].compute_capability
+    conversion = convert(
+        arch="resnet20",
+        weights="digits",
+        target="tensorrt-rtx",
+        validation="digits",
+        validation_images=64,
+        repository=tmp_path,
+    )
+    assert conversion.path is not None
+    report = host.verify(Repository(tmp_path).deployed(), host.describe())
+    engine = next(check for check in report.checks if check.subject == "engine")
+    record_property("engine", f"{engine.verdict}: {engine.found}")
+    state = passport.read(conversion.path / passport.FILE_NAME).engine_state
+    if capability in SUPPORTED:
+        assert engine.verdict == "ok", engine.found
+        assert f"proved on {gpus()[0].name}" in engine.found
+        assert state is EngineState.BUILT
+        return
+    assert engine.verdict == "unknown"
+    assert state is EngineState.NOT_RUN
+    with pytest.raises(HostError, match=f"this machine has .* \\({capability}\\)"):
+        report.require()

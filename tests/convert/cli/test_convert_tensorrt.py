@@ -54,7 +54,10 @@ def test_prepared_only_is_what_was_asked(call: Call, precision: str) -> None:
     assert "images/s" not in out
     assert "latency" not in out + err
     names = {path.name for path in VERSION.iterdir()}
-    assert names == {"model.onnx", "reference_outputs.npz", "passport.json", "report.html"}
+    assert names == {
+        *("model.onnx", "reference_outputs.npz", "passport.json", "report.html"),
+        *("config.pbtxt", "labels.txt"),
+    }
     stamped = passport.read(VERSION / passport.FILE_NAME)
     assert type(stamped.engine) is EngineFacts
     assert stamped.engine.state is EngineState.NOT_BUILT
@@ -78,7 +81,7 @@ def test_every_precision_is_served_with_the_golden_configuration(
     """Precision is in the plan alone, so that the configurations are one."""
     words = (*DIGITS, *IMAGES, *CALIBRATED, "--precision", precision, "--batch", "1:4:6")
     assert call(*words, "--prepare-only")[0] == 0
-    found = config.parse((VERSION.parent / "config.pbtxt").read_text(encoding="utf-8"))
+    found = config.parse((VERSION / "config.pbtxt").read_text(encoding="utf-8"))
     golden = config.parse(GOLDEN.read_text(encoding="utf-8"))
     for message in (found, golden):
         message.name = ""
@@ -193,8 +196,9 @@ def test_the_accelerator_builds_in_the_server(call: Call) -> None:
     assert code == 0, err
     assert "server builds its TensorRT engine when it loads the model" in out
     assert {path.name for path in VERSION.iterdir()} == {
-        "model.onnx", "passport.json", "report.html"
-    }  # fmt: skip
+        *("model.onnx", "passport.json", "report.html"),
+        *("config.pbtxt", "labels.txt"),
+    }
     stamped = passport.read(VERSION / passport.FILE_NAME)
     assert (stamped.target, stamped.engine_state) == ("onnxruntime", EngineState.BY_SERVER)
     message = config.parse((VERSION.parent / "config.pbtxt").read_text(encoding="utf-8"))
