@@ -1,0 +1,57 @@
+"use strict";
+// What tests/client/test_node.py runs: the calls of the Node client, with their results as JSON.
+// Arguments: the URL, the port of a server that is not there, and the paths of images.
+
+const { readFileSync } = require("node:fs");
+const { Classifier, ...errors } = require("resnet-client");
+
+const [url, absent, ...paths] = process.argv.slice(2);
+
+async function refused(action) {
+  try {
+    await action();
+    return null;
+  } catch (error) {
+    return { kind: error.constructor.name, message: error.message, ours: error instanceof errors.ClientError };
+  }
+}
+
+async function main() {
+  const found = {};
+  const classifier = new Classifier(url, "resnet20", { timeoutMs: 120_000 });
+  await classifier.waitReady();
+  found.one = await classifier.classify(paths[0], { top: 10 });
+  found.bytes = await classifier.classify(readFileSync(paths[0]), { top: 10 });
+  found.standard = (await classifier.classify(paths[0])).length;
+  found.many = [];
+  const counts = [];
+  const given = [...paths, __filename, "/no/such.png"];
+  for await (const each of classifier.classifyMany(given, { top: 1, progress: (n) => counts.push(n) })) {
+    found.many.push({
+      image: each.image,
+      label: each.predictions[0]?.label ?? null,
+      error: each.error && `${each.error.constructor.name}: ${each.error.message}`,
+    });
+  }
+  found.counts = counts;
+  found.refused = {
+    top: await refused(() => classifier.classify(paths[0], { top: "5" })),
+    several: await refused(() => classifier.classifyMany(paths[0]).next()),
+    model: await refused(() => new Classifier(url, null)),
+    version: await refused(() => new Classifier(url, "resnet20", { version: 1 })),
+    url: await refused(() => new Classifier("127.0.0.1")),
+    timeout: await refused(() => new Classifier(url, "resnet20", { timeoutMs: "1" })),
+    unknown: await refused(() => new Classifier(url, "nothing").classify(paths[0])),
+    bad: await refused(() => classifier.classify(Buffer.from("no image"))),
+    absent: await refused(() =>
+      new Classifier(absent, "resnet20", { timeoutMs: 400 }).classify(paths[0]),
+    ),
+    late: await refused(() => new Classifier(url, "resnet20", { timeoutMs: 1 }).classify(paths[0])),
+  };
+  await classifier.close();
+  found.refused.closed = await refused(() => classifier.classify(paths[0]));
+  process.stdout.write(JSON.stringify(found));
+  process.exit(0);
+}
+
+main();
