@@ -119,3 +119,12 @@ def test_the_table_of_kinds_names_tests_that_exist() -> None:
     for path, test in named:
         source = (ROOT / "tests" / path).read_text(encoding="utf-8")
         assert not test or f"def {test}(" in source, (path, test)
+
+
+def test_the_table_of_promises_names_tests_that_exist() -> None:
+    """docs/security.md: what is promised of the server and the test that holds it."""
+    text = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+    named = re.findall(r"\| `(tests/[\w/]+\.py)` \|", text)
+    assert len(named) > 8
+    missing = [path for path in named if not (ROOT / path).is_file()]
+    assert not missing
