@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from quick import quicken
-from thin import SHALLOW_ROWS
+from thin import TRACED_ROWS
 from thin_traces import thin_trace
 from torch import nn
 from trace_once import trace_once
@@ -123,11 +123,11 @@ def run() -> Callable[..., NDArray[Any]]:
 
 @pytest.fixture(
     scope="session",
-    params=SHALLOW_ROWS,
+    params=TRACED_ROWS,
     ids=lambda row: row.name,
 )
 def family(request: pytest.FixtureRequest) -> tuple[Architecture, nn.Module, Trace]:
-    """The networks of the family in turn, random, thin, and the trace; not to be changed."""
+    """A network of every kind in turn, random, thin, and the trace; not to be changed."""
     made = thin_trace(request.param)
     return made.row, made.network, made.trace
 

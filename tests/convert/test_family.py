@@ -31,7 +31,7 @@ def converts(row: Architecture, side: int) -> None:
 def test_every_kind_converts_at_an_odd_image_size_of_one_channel(row: Architecture) -> None:
     """Odd sides are where ceilings, strides and subsampled identities could disagree.
 
-    The even size of three channels is test_trace.py's and test_fold.py's, for every network.
+    The even size of three channels is test_trace.py's and test_fold.py's.
     """
     converts(thin(row).with_channels(1), 75 if row.family == "ImageNet" else 33)
 

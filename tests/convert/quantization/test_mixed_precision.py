@@ -67,11 +67,16 @@ def test_the_sabotage_changes_nothing_in_fp32(folded_digits: ir.Model, held_out:
     np.testing.assert_array_equal(logits(serialize(folded_digits), held_out[0]), exact)
 
 
-@pytest.mark.parametrize("name", ["u8s8", "s8s8"])
 @pytest.mark.parametrize(
-    ("layer", "factor"),
-    # An outlier in what the layer is given, or (below one) in its weights.
-    [*((layer, 1024.0) for layer in LAYERS), *((layer, 1 / 1024) for layer in LAYERS[1::3])],
+    ("layer", "factor", "name"),
+    # An outlier in what the layer is given, or (below one) in its weights; the kinds of pairs in
+    # turn, so that each is searched in every stage.
+    [
+        (layer, factor, ("u8s8", "s8s8")[index % 2])
+        for index, (layer, factor) in enumerate(
+            [*((layer, 1024.0) for layer in LAYERS), *((layer, 1 / 1024) for layer in LAYERS[1::3])]
+        )
+    ],
 )
 def test_the_ruined_layer_is_found_and_kept(
     layer: str,
