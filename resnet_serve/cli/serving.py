@@ -49,6 +49,9 @@ def up(
         float,
         typer.Option(min=0, help="Seconds for requests in flight when the server is stopped."),
     ] = DRAIN_S,
+    status_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the supervisor's metrics; 0: none.")
+    ] = 0,
     log: Annotated[
         Path | None, typer.Option(help="The file of the server's own log.", show_default=False)
     ] = None,
@@ -79,6 +82,7 @@ def up(
             progress=show,
             drain_s=drain,
             tls=tls,
+            status_port=status_port,
         )
         server.start(detach=detach)
     try:

@@ -59,7 +59,7 @@ class Server:
     the server starts, `installation` is the tritonserver to use instead of the one found here.
     With `tls`, gRPC is served with TLS at `address`, and HTTP and metrics on loopback.
     Requests in flight have `drain_s` to be answered when it is stopped; `policy` says when it is
-    restarted.
+    restarted. The metrics of its supervisor are at `status_port`, if it is not 0.
     """
 
     def __init__(
@@ -74,6 +74,7 @@ class Server:
         installation: Installation | None = None,
         drain_s: float = DRAIN_S,
         tls: Tls | None = None,
+        status_port: int = 0,
         policy: Policy | None = None,
     ) -> None:
         self.repository = Path(repository).absolute()
@@ -85,6 +86,7 @@ class Server:
         self._installation = installation
         self._drain_s = drain_s
         self._tls = tls
+        self._status_port = status_port
         self._policy = policy
         self._endpoints: Endpoints | None = None
         self._process: ServerProcess | None = None
@@ -231,6 +233,7 @@ class Server:
                     status=status_file(self.repository) if detach else None,
                     drain_s=self._drain_s,
                     options=() if self._tls is None else self._tls.options(),
+                    status_port=self._status_port,
                     policy=self._policy,
                 )
             self._wait_until_ready(self._process, endpoints, count)

@@ -8,5 +8,5 @@
 | `health/` | whether it answers |
 | `endpoints`, `transport` | the addresses, who may reach them, and this toolkit's own requests |
 | `server_log`, `log_file` | what the log says of models and failures; how long it gets |
-| `status`, `detached` | what `list` and `down` read of a server that outlives its command |
+| `status`, `detached`, `metrics` | what `list`, `down` and Prometheus read of a server |
 """

@@ -4,7 +4,8 @@
 
 The output goes to stderr. SIGTERM ends the server, which has `--exit-timeout-secs` to answer the
 requests in flight. Ports and addresses are read from the options. The protocols that change the
-server need the key in RESNET_SERVE_KEY, or a random one.
+server need the key in RESNET_SERVE_KEY, or a random one. RESNET_SERVE_STATUS_PORT is the port of
+the supervisor's own metrics.
 """
 
 from __future__ import annotations
@@ -57,6 +58,7 @@ def orders(command: Sequence[str], scratch: str) -> Orders:
         shm_prefix=prefix,
         endpoints=_endpoints(given, identity),
         drain_s=float(drain) + _EXIT_S,
+        status_port=int(os.environ.get("RESNET_SERVE_STATUS_PORT") or 0),
         policy=Policy(),
     )
 

@@ -38,8 +38,8 @@ class Orders:
     `endpoints` are asked whether the server is ready and answers; without them it is neither
     probed nor restarted. Its output goes to `log`, which is rotated, or to stderr without one.
     `status` is the file that tells of restarts. The server has `drain_s` seconds to finish the
-    requests in flight when it is stopped. `metrics` is the address and port of the metrics, which
-    are the server's own and the supervisor's.
+    requests in flight when it is stopped. The supervisor's own metrics are at `status_port` of the
+    address of `endpoints`; 0 for none.
     """
 
     command: list[str]
@@ -51,6 +51,7 @@ class Orders:
     log: str | None = None
     status: str | None = None
     drain_s: float = DRAIN_S
+    status_port: int = 0
     policy: Policy = field(default_factory=Policy)
 
     def to_line(self) -> bytes:

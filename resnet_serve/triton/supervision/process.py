@@ -47,6 +47,7 @@ class ServerProcess:
         status: Path | None = None,
         drain_s: float = DRAIN_S,
         options: Sequence[str] = (),
+        status_port: int = 0,
         policy: Policy | None = None,
     ) -> None:
         self._scratch = _scratch()
@@ -61,6 +62,7 @@ class ServerProcess:
             orders = replace(
                 made,
                 command=[*made.command, *options],
+                status_port=status_port,
                 log=log.name,
                 status=str(self.status_file),
                 policy=policy or Policy(),

@@ -28,7 +28,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from resnet_serve.triton.supervision import server_log, status
+from resnet_serve.triton.supervision import metrics, server_log, status
 from resnet_serve.triton.supervision.health.canary import Canary, Failed, Ready
 from resnet_serve.triton.supervision.health.stubs import Stubs
 from resnet_serve.triton.supervision.log_file import LogFile
@@ -57,6 +57,8 @@ class Supervisor:
         self._wakeup = wakeup
         self._parent = parent
         self._status = status.StatusFile(None if orders.status is None else Path(orders.status))
+        if orders.status_port and orders.endpoints is not None:
+            metrics.serve(orders.endpoints.address, orders.status_port, lambda: self._status.now)
         self._log = None if orders.log is None else LogFile(Path(orders.log))
         self._restarts = Restarts(orders.policy)
         self._events: queue.SimpleQueue[Ready | Failed] = queue.SimpleQueue()
@@ -234,7 +236,13 @@ def main() -> int:
         _reply("error no such program, or it may not be started")
         shutil.rmtree(orders.scratch, ignore_errors=True)
         return 1
-    return Supervisor(orders, 0, wakeup, parent).run()
+    try:
+        supervisor = Supervisor(orders, 0, wakeup, parent)
+    except OSError as error:
+        _reply(f"error port {orders.status_port} of the metrics: {(error.strerror or '').lower()}")
+        shutil.rmtree(orders.scratch, ignore_errors=True)
+        return 1
+    return supervisor.run()
 
 
 def become_subreaper() -> None:

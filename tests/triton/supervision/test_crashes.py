@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from patience import PATIENCE_S, until
+from prometheus_text import samples
 
 from resnet_serve.triton.supervision import status
 from resnet_serve.triton.supervision.endpoints import Endpoints, claim_ports
@@ -59,7 +62,7 @@ Start = Callable[..., Supervised]
 def supervise(tmp_path: Path) -> Iterator[Start]:
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(word: str, policy: Policy = QUICK) -> Supervised:
+    def start(word: str, policy: Policy = QUICK, status_port: int = 0) -> Supervised:
         address, ports = claim_ports("127.0.0.1", 0)
         endpoints = Endpoints(address, *ports, server_id="scripted", key="key")
         (tmp_path / "scratch").mkdir()
@@ -73,6 +76,7 @@ def supervise(tmp_path: Path) -> Iterator[Start]:
             endpoints=endpoints,
             log=str(tmp_path / "log"),
             status=str(tmp_path / "status.json"),
+            status_port=status_port,
             policy=policy,
         )
         process = subprocess.Popen(
@@ -163,3 +167,26 @@ def test_a_stopped_server_fails_its_canary(supervise: Start) -> None:
     assert supervised.becomes(status.SERVING, 1)
     assert len(supervised.starts) == 2
     supervised.end()
+
+
+def test_metrics_are_served_while_the_server_is_restarted(supervise: Start) -> None:
+    _, (port, _, _) = claim_ports("127.0.0.1", 0)
+    supervised = supervise("stay", Policy(first_delay_s=3600, longest_delay_s=3600), port)
+    assert supervised.becomes(status.SERVING)
+    os.kill(supervised.starts[0], signal.SIGSEGV)
+    assert supervised.becomes(status.RESTARTING, 1)
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE_S) as found:
+        values = samples(found.read().decode())
+    assert values["resnet_serve_up"] == 0
+    assert values["resnet_serve_restarts_total"] == 1
+    supervised.end()
+
+
+def test_a_taken_port_of_the_metrics_is_said(supervise: Start) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        supervised = supervise("stay", QUICK, port)
+        assert supervised.process.wait(PATIENCE_S) == 1
+    assert supervised.process.stdout is not None
+    said = supervised.process.stdout.read().decode()
+    assert said == f"error port {port} of the metrics: address already in use\n"
