@@ -2,74 +2,31 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 import socket
-import subprocess
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 import triton_proto
-from patience import PATIENCE_S
+from node_client import CLIENT, PACKAGE, install, pack, run
 from served_digits import Pictures
 from source_tree import ROOT
 
 from resnet_client import Classifier
 from resnet_serve import __version__
 
-CLIENT = ROOT / "clients" / "node"
 SCRIPT = Path(__file__).parent / "node" / "classify.js"
-PACKAGE = json.loads((CLIENT / "package.json").read_text())
-
-
-def run(words: Sequence[str | Path], folder: Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [str(word) for word in words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
 
 
 @pytest.fixture(scope="module")
-def npm() -> str:
-    found = shutil.which("npm")
-    if found is None or shutil.which("node") is None:
-        pytest.skip("no node and npm here")
-    return found
+def packed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+    return pack(tmp_path_factory.mktemp("packed"))
 
 
 @pytest.fixture(scope="module")
-def packed(npm: str, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
-    """The archive that npm makes, and the files in it."""
-    folder = tmp_path_factory.mktemp("packed")
-    done = run([npm, "pack", CLIENT, "--json"], folder)
-    assert done.returncode == 0, done.stderr
-    (about,) = json.loads(done.stdout)
-    return folder / about["filename"], sorted(each["path"] for each in about["files"])
-
-
-@pytest.fixture(scope="module")
-def installed(npm: str, packed: tuple[Path, list[str]], pytestconfig: pytest.Config) -> Path:
-    """A folder with the packed client and its dependencies, kept for the next time."""
-    archive, _ = packed
-    key = hashlib.sha256(json.dumps(PACKAGE["dependencies"]).encode()).hexdigest()[:12]
-    folder = pytestconfig.rootpath / ".pytest_cache" / f"node-client-{key}"
-    folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / "node_modules" / "@grpc" / "grpc-js").is_dir():
-        wanted = [f"{name}@{version}" for name, version in PACKAGE["dependencies"].items()]
-        done = run([npm, "install", "--no-audit", "--no-fund", "--ignore-scripts", *wanted], folder)
-        if done.returncode != 0:
-            pytest.skip(f"npm cannot install the dependencies: {done.stderr.splitlines()[-1:]}")
-    target = folder / "node_modules" / PACKAGE["name"]
-    shutil.rmtree(target, ignore_errors=True)
-    target.mkdir()
-    subprocess.run(["tar", "-xzf", archive, "-C", target, "--strip-components=1"], check=True)
-    return folder
+def installed(pytestconfig: pytest.Config) -> Path:
+    return install(pytestconfig)
 
 
 def test_the_package_holds_what_it_needs_and_nothing_else(packed: tuple[Path, list[str]]) -> None:
