@@ -47,7 +47,7 @@ class LimitsDocument(BaseModel):
     )
     max_seconds: Annotated[Number, Field(gt=0)] = Field(
         DEFAULTS.max_seconds,
-        description="CPU time of the decoding thread for one file. WebP, AVIF, HEIC and compressed "
+        description="CPU time of the decoding thread for one file. WebP, AVIF and compressed "
         "TIFF are decoded in one step that is not interrupted: max_pixels bounds their time.",
     )
 
