@@ -1,0 +1,275 @@
+"""Overload: what a served model still does when more is asked of it than it can do.
+
+    python benchmarks/overload.py
+
+Requests arrive at random times (Poisson, fixed seed) at a half, one, two and three times of the
+measured capacity, whether or not earlier ones are answered. Goodput is what is answered within the
+deadline: three times the 99th percentile at half the capacity, or --deadline-ms. Each network is
+served with its bounded queue and without a bound, in one run on one host, so that the ratios mean
+something: goodput over capacity, and the 99th percentile of the accepted over the one at half the
+capacity. The networks may be untrained: speed only. Results go to benchmarks/results/ with the date
+and the hardware.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import shutil
+import struct
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import grpc
+import numpy as np
+from recorded import record
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from resnet_convert import convert
+from resnet_convert.report import svg
+from resnet_serve import Server
+from resnet_serve.loadtest import inputs
+from resnet_serve.parity import pressure
+from resnet_serve.triton import config
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+Row: TypeAlias = dict[str, str | float]
+LOADS = (0.5, 1.0, 2.0, 3.0)
+NETWORKS: dict[str, dict[str, Any]] = {
+    "resnet20": {"arch": "resnet20", "weights": "digits", "precision": "fp32"},
+    "resnet50": {"arch": "resnet50", "weights": "random", "precision": "int8"},
+}
+CLOSED_LOOP = 6  # requests in flight while the capacity is measured
+DEADLINES = 3
+RETRYABLE = (grpc.StatusCode.UNAVAILABLE,)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What became of the requests of one run: latencies in milliseconds of those answered."""
+
+    seconds: float
+    sent: int
+    latencies_ms: tuple[float, ...]
+    rejected: int
+    failed: int
+
+    def goodput_per_s(self, deadline_ms: float) -> float:
+        """Answers within the deadline, per second."""
+        return sum(each <= deadline_ms for each in self.latencies_ms) / self.seconds
+
+    def percentile_ms(self, percent: float) -> float:
+        """A percentile of the latency of what was answered."""
+        return float(np.percentile(self.latencies_ms, percent)) if self.latencies_ms else 0.0
+
+
+class Load:
+    """Sends encoded photographs to one served image model."""
+
+    def __init__(self, url: str, model: str) -> None:
+        self._url = url
+        signature = inputs.describe(url, model)
+        images = inputs.samples(signature).images
+        self._requests = [self._request(model, signature.input, each) for each in images]
+
+    @staticmethod
+    def _request(model: str, name: str, image: bytes) -> service_pb2.ModelInferRequest:
+        request = service_pb2.ModelInferRequest(model_name=model)
+        request.inputs.add(name=name, datatype="BYTES", shape=[1, 1])
+        request.raw_input_contents.append(struct.pack("<I", len(image)) + image)
+        return request
+
+    def capacity(self, seconds: float) -> float:
+        """Answers per second with a few requests always in flight."""
+        return asyncio.run(self._closed(seconds))
+
+    def open_loop(self, rate_per_s: float, seconds: float, seed: int) -> Answers:
+        """Requests at random times, whether or not earlier ones are answered."""
+        return asyncio.run(self._open(rate_per_s, seconds, seed))
+
+    async def _closed(self, seconds: float) -> float:
+        async with grpc.aio.insecure_channel(self._url) as channel:
+            infer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer
+            done, started = 0, time.perf_counter()
+
+            async def work(number: int) -> None:
+                nonlocal done
+                while time.perf_counter() - started < seconds:
+                    number += 1
+                    try:
+                        await infer(self._requests[number % len(self._requests)])
+                        done += 1
+                    except grpc.aio.AioRpcError as error:
+                        if error.code() not in RETRYABLE:
+                            raise
+                        await asyncio.sleep(0.002)
+
+            await asyncio.gather(*map(work, range(CLOSED_LOOP)))
+            return done / (time.perf_counter() - started)
+
+    async def _open(self, rate_per_s: float, seconds: float, seed: int) -> Answers:
+        gaps = np.random.default_rng(seed).exponential(
+            1 / rate_per_s, size=max(1, round(rate_per_s * seconds))
+        )
+        times = np.cumsum(gaps)
+        found: list[tuple[float, str]] = []
+        async with grpc.aio.insecure_channel(self._url) as channel:
+            infer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer
+            started = time.perf_counter()
+
+            async def ask(number: int) -> None:
+                await asyncio.sleep(max(0.0, started + times[number] - time.perf_counter()))
+                try:
+                    await infer(self._requests[number % len(self._requests)])
+                    outcome = "answered"
+                except grpc.aio.AioRpcError as error:
+                    outcome = "rejected" if error.code() in RETRYABLE else "failed"
+                    if outcome == "failed":
+                        print(error.code(), error.details(), file=sys.stderr)
+                # From the planned time: a late sender does not flatter the server.
+                found.append((1e3 * (time.perf_counter() - started - times[number]), outcome))
+
+            await asyncio.gather(*map(ask, range(len(times))))
+        return Answers(
+            float(times[-1]),
+            len(times),
+            tuple(ms for ms, outcome in found if outcome == "answered"),
+            sum(outcome == "rejected" for _, outcome in found),
+            sum(outcome == "failed" for _, outcome in found),
+        )
+
+
+def measure(name: str, repository: Path, seconds: float, deadline_ms: float | None) -> list[Row]:
+    """Every load, with the bound of the deployment and without one."""
+    found: list[tuple[str, float, Answers]] = []
+    with Server(repository, port=0) as server:
+        load = Load(server.grpc, f"{name}_image")
+        load.capacity(seconds / 4)  # warm
+        capacity = load.capacity(seconds)
+        for times in LOADS:
+            answers = load.open_loop(times * capacity, seconds, seed=round(10 * times))
+            found.append(("bounded", times, answers))
+    unbound(repository, name)
+    for times in LOADS:  # a server each: what one load leaves in the queue is not the next one's
+        with Server(repository, port=0) as server:
+            load = Load(server.grpc, f"{name}_image")
+            load.capacity(seconds / 4)
+            answers = load.open_loop(times * capacity, seconds, seed=round(10 * times))
+            found.append(("unbounded", times, answers))
+    deadline = deadline_ms or DEADLINES * found[0][2].percentile_ms(99)
+    return [row(name, *each, capacity=capacity, deadline_ms=deadline) for each in found]
+
+
+def row(
+    name: str, queue: str, times: float, found: Answers, *, capacity: float, deadline_ms: float
+) -> Row:
+    """One run as a row."""
+    made: Row = {
+        "network": name,
+        "queue": queue,
+        "load": times,
+        "capacity_per_s": round(capacity, 1),
+        "deadline_ms": round(deadline_ms),
+        "sent": found.sent,
+        "answered": len(found.latencies_ms),
+        "rejected": found.rejected,
+        "failed": found.failed,
+        "goodput_per_s": round(found.goodput_per_s(deadline_ms), 1),
+        "goodput_ratio": round(found.goodput_per_s(deadline_ms) / capacity, 3),
+        "p50_ms": round(found.percentile_ms(50), 1),
+        "p99_ms": round(found.percentile_ms(99), 1),
+    }
+    print(made, flush=True)
+    return made
+
+
+def unbound(repository: Path, name: str) -> None:
+    """Take the queue policies out of the configurations."""
+    for model in (name, f"{name}_preprocess"):
+        path = repository / model / "config.pbtxt"
+        made = config.parse(path.read_text(encoding="utf-8"))
+        made.dynamic_batching.ClearField("default_queue_policy")
+        path.write_text(config.to_text(made), encoding="utf-8")
+
+
+def summary(rows: Sequence[Row], pressed: float | None) -> dict[str, object]:
+    """Per network, what three times its capacity left of it."""
+    found: dict[str, object] = {}
+    for name in dict.fromkeys(str(each["network"]) for each in rows):
+        of = {(each["queue"], each["load"]): each for each in rows if each["network"] == name}
+        half, three = of["bounded", LOADS[0]], of["bounded", LOADS[-1]]
+        found[name] = {
+            "goodput_over_capacity_at_3x": three["goodput_ratio"],
+            "p99_accepted_over_p99_at_half": round(
+                float(three["p99_ms"]) / float(half["p99_ms"]), 2
+            ),
+            "goodput_over_capacity_at_3x_unbounded": of["unbounded", LOADS[-1]]["goodput_ratio"],
+        }
+    return {
+        "what": "goodput under open-loop load, encoded photographs over gRPC, generator and server "
+        "on the same cores",
+        "tasks_waited_for_a_cpu_before": pressed,
+        "networks": found,
+    }
+
+
+@svg.figure((5.2, 3.4))
+def picture(axes: Axes, rows: Sequence[Row]) -> str:
+    """Goodput of one network by load, with the bounded queue and without a bound."""
+    for queue, color in (("bounded", svg.CONVERTED), ("unbounded", svg.SOFT)):
+        points = [each for each in rows if each["queue"] == queue]
+        loads = [float(each["load"]) for each in points]
+        ratios = [float(each["goodput_ratio"]) for each in points]
+        axes.plot(loads, ratios, marker="o", color=color, label=f"queue {queue}")
+    axes.set_xlabel("load / capacity")
+    axes.set_ylabel("goodput / capacity")
+    axes.set_ylim(bottom=0)
+    axes.legend(frameon=False)
+    return f"Goodput of {rows[0]['network']} by load"
+
+
+def main() -> None:
+    """Convert, measure each network, and write the results."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--seconds", type=float, default=10, help="of each load")
+    parser.add_argument("--deadline-ms", type=float)
+    parser.add_argument(
+        "--models", type=Path, help="a repository with both networks, not converted"
+    )
+    options = parser.parse_args()
+    pressed = pressure.lately()
+    rows: list[Row] = []
+    with tempfile.TemporaryDirectory() as folder:
+        for name, network in NETWORKS.items():
+            repository = Path(folder) / name
+            if options.models is None:
+                convert(
+                    **network,
+                    calibration="digits" if network["precision"] == "int8" else None,
+                    validation="digits",
+                    validation_images=32,
+                    name=name,
+                    repository=repository,
+                )
+            else:
+                for model in (name, f"{name}_preprocess", f"{name}_image"):
+                    shutil.copytree(options.models / model, repository / model)
+            rows += measure(name, repository, options.seconds, options.deadline_ms)
+    found = summary(rows, pressed)
+    print(json.dumps(found, indent=2))
+    pictures = {
+        name: picture([each for each in rows if each["network"] == name]) for name in NETWORKS
+    }
+    record("overload", rows, found, pictures)
+
+
+if __name__ == "__main__":
+    main()
