@@ -22,6 +22,7 @@ from resnet_serve.parity.verdict import Verdict
 from resnet_serve.passport import EngineState, ProviderState
 from resnet_serve.runtimes import Target
 from resnet_serve.triton.config import Serving
+from resnet_serve.triton.repository.examples import Examples
 from resnet_serve.triton.repository.versions import MODEL_FILE
 from resnet_serve.weights import Weights
 
@@ -30,6 +31,7 @@ from resnet_serve.weights import Weights
 class Conversion:
     """What the stages of a conversion returned; `version` is None when nothing was deployed.
 
+    `examples` are kept with the version, `served_at` is the running server that changed to it.
     `autoselection` is None where nothing was to be chosen. Where a TensorRT plan was to be built
     and could not be on this host, `missing` says why. `reference_check` is PyTorch's own accuracy.
     """
@@ -50,6 +52,8 @@ class Conversion:
     missing: HostError | None = None
     version: int | None = None
     path: Path | None = None
+    examples: Examples | None = None
+    served_at: str | None = None
 
     @property
     def name(self) -> str:

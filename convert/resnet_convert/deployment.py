@@ -30,7 +30,7 @@ from resnet_serve.runtimes.onnxruntime_cuda import CudaProvider
 from resnet_serve.triton import config, queue_bound, releases
 from resnet_serve.triton.gpu_serving import Accelerator, CudaAccelerator, GpuServing
 from resnet_serve.triton.queue_bound import QueueBound
-from resnet_serve.triton.repository import ModelFiles, Repository, whole
+from resnet_serve.triton.repository import ModelFiles, Repository, examples, whole
 from resnet_serve.triton.repository.versions import MODEL_FILE, PREPROCESSING_FILE, REPORT_FILE
 
 if TYPE_CHECKING:
@@ -99,6 +99,8 @@ def models(conversion: Conversion) -> list[ModelFiles]:
     )
     recorded = conversion.proof.recorded
     proving = {} if recorded is None else {FILE_NAME: recorded.to_bytes()}
+    if conversion.examples is not None:
+        proving[examples.FILE_NAME] = conversion.examples.to_bytes()
     return [
         ModelFiles(
             name,

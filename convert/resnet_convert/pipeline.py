@@ -24,6 +24,7 @@ from resnet_convert.conversion import Conversion
 from resnet_convert.folded import Folded, prepare
 from resnet_convert.head import HEADS
 from resnet_convert.inputs import image_notices, load_weights, open_sets, weights_summary
+from resnet_convert.parity import examples
 from resnet_convert.parity.evaluator import for_budgets
 from resnet_convert.parity.reference import Reference
 from resnet_convert.proof import cautions, prove
@@ -43,8 +44,11 @@ from resnet_serve.checkpoints.sources import hub
 from resnet_serve.datasets import Images
 from resnet_serve.errors import HostError
 from resnet_serve.host import Host
+from resnet_serve.passport import EngineState
 from resnet_serve.runtimes import onnxruntime_cuda
+from resnet_serve.triton import rollout
 from resnet_serve.triton.repository import Repository
+from resnet_serve.triton.server import running
 from resnet_serve.weights import Weights
 
 OptionsT = ParamSpec("OptionsT")
@@ -237,6 +241,7 @@ def _prove(
         calibration_set=prepared.calibration_set,
         validation_set=validation_set,
         reference_check=prepared.checked,
+        examples=examples.record(reference, validation_set),
     )
 
 
@@ -245,9 +250,18 @@ def _deploy(conversion: Conversion, repository: Repository, log: StageLog) -> Co
     if not conversion.verdict.passed and not conversion.request.force:
         raise refused(replace(conversion, stages=tuple(log.stages)))
     with log.stage(StageName.DEPLOY) as say:
-        version, path = deployment.deploy(conversion, repository)
-        say(f"{conversion.name} version {version} in {repository.path}")
-    return replace(conversion, version=version, path=path, stages=tuple(log.stages))
+        server, name = running(repository.path), conversion.name
+        version, path = deployment.deploy(conversion, repository, serve=server is None)
+        served_at = None
+        if server is not None and conversion.engine_state is not EngineState.NOT_BUILT:
+            served_at = rollout.bring(server, repository, name, version, log.progress.note)
+        say(
+            f"{name} version {version} in {repository.path}"
+            + ("" if served_at is None else f", served at {served_at}")
+        )
+    return replace(
+        conversion, version=version, path=path, served_at=served_at, stages=tuple(log.stages)
+    )
 
 
 @contextmanager

@@ -1,4 +1,7 @@
-"""Commands that change which version is served: promote, rollback, remove."""
+"""Commands that change which version is served: promote, rollback, remove.
+
+A server that runs detached on the repository changes with it, without a failed request.
+"""
 
 from __future__ import annotations
 
@@ -9,21 +12,32 @@ import typer
 from resnet_serve import console
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
 from resnet_serve.errors import UsageError
+from resnet_serve.triton import rollout
 from resnet_serve.triton.repository import Repository, changes
 from resnet_serve.triton.repository.changes import Change
+from resnet_serve.triton.server import running
 
 NameArgument = Annotated[str, typer.Argument(help="The model, as `resnet-serve list` names it.")]
+DrainOption = Annotated[
+    float,
+    typer.Option(
+        "--drain",
+        min=0,
+        help="Seconds for the requests that a running server has accepted for the old version.",
+    ),
+]
 
 
 def promote(
     name: NameArgument,
     version: Annotated[int, typer.Argument(min=1, help="The version to serve.")],
     repository: RepositoryOption = DEFAULT_REPOSITORY,
+    drain_s: DrainOption = rollout.DRAIN_S,
 ) -> None:
     """Serve this version of a model, with its own configuration, labels and preprocessing."""
     opened = Repository(repository)
     opened.recover()
-    _serve(opened, changes.promote(opened.deployed(), name, version))
+    _serve(opened, changes.promote(opened.deployed(), name, version), drain_s)
 
 
 def rollback(
@@ -33,11 +47,12 @@ def rollback(
         typer.Argument(min=1, help="An earlier version; the last before it by default."),
     ] = None,
     repository: RepositoryOption = DEFAULT_REPOSITORY,
+    drain_s: DrainOption = rollout.DRAIN_S,
 ) -> None:
     """Serve an earlier version of a model again; the present one stays in the repository."""
     opened = Repository(repository)
     opened.recover()
-    _serve(opened, changes.rollback(opened.deployed(), name, version))
+    _serve(opened, changes.rollback(opened.deployed(), name, version), drain_s)
 
 
 def remove(
@@ -53,27 +68,45 @@ def remove(
     if colon and not (number.isascii() and number.isdecimal()):
         raise UsageError(f"{number!r} is not a version", remedy="Give NAME or NAME:VERSION.")
     change = changes.remove(opened.deployed(), name, int(number) if colon else None)
+    server = running(repository)
+    if server is not None and change.version is None:
+        rollout.remove(server, change.models)
     opened.remove(change.models, change.version)
     what = name if change.version is None else f"{name} version {change.version}"
     console.out.print(f"removed {what} ({', '.join(change.models)})", soft_wrap=True)
 
 
-def _serve(repository: Repository, change: Change) -> None:
+def _serve(repository: Repository, change: Change, drain_s: float) -> None:
     """Swap the models in, and record the hashes of a version that has none."""
     new, old = change.new, change.old
-    repository.serve(change.models)
     for deployed in change.deployed:
         if not deployed.whole:
-            changes.stamp(repository, deployed)
+            changes.store(repository, deployed)
             console.out.print(
                 f"{deployed}: stored its configuration and labels, and the hashes of its files "
                 "as they are now",
                 soft_wrap=True,
             )
+    server = running(repository.path)
+    if server is None:
+        repository.serve(change.models)
+    else:
+        with console.bars() as bars:
+            task = bars.add_task("changing the server", total=None)
+            shown = rollout.serve(
+                server,
+                repository,
+                change,
+                lambda text: bars.update(task, description=text),
+                drain_s=drain_s,
+            )
+        for line in shown:
+            console.out.print(line, soft_wrap=True)
+    where = "" if server is None else f" at {server.grpc}"
     if old is not None and old.version == new.version:
-        console.out.print(f"{new} is served")
+        console.out.print(f"{new} is served{where}", soft_wrap=True)
     else:
         before = "" if old is None else f", before it version {old.version}"
-        console.out.print(f"{new} is the served version{before}", soft_wrap=True)
+        console.out.print(f"{new} is the served version{where}{before}", soft_wrap=True)
     for moved in change.deployed[1:]:
         console.out.print(f"{moved} moved with it")

@@ -131,6 +131,18 @@ class Server:
         return (None if path is None else Status.read(path)) or Status()
 
     @property
+    def endpoints(self) -> Endpoints:
+        """Its addresses, and the key to its restricted protocols."""
+        return self._started
+
+    @property
+    def beside(self) -> Path:
+        """The server's second model repository, where a new version is loaded from."""
+        if self._process is None:
+            raise UsageError("the server is not started", where=self.repository)
+        return self._process.beside
+
+    @property
     def _started(self) -> Endpoints:
         if self._endpoints is None:
             raise UsageError("the server is not started", where=self.repository)

@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
+import pytest
 from deployments import NAMES, deployment, mark_of
+from quick import quicken
 from serve_command import serve
 
-from resnet_serve.triton.repository import Repository
+from resnet_convert.cli import screen
+from resnet_convert.pipeline import convert
+from resnet_serve.passport import ConvertedPassport
+from resnet_serve.triton.repository import Repository, examples
+from resnet_serve.triton.server import Server
 
 
 def test_versions_are_served_and_removed(tmp_path: Path) -> None:
@@ -45,3 +52,54 @@ def test_versions_are_served_and_removed(tmp_path: Path) -> None:
         assert refused.stderr.count("\n") == 1
     assert "removed net (" in serve(tmp_path, "remove", "net").stdout
     assert list(repository.path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_server_changes_with_its_repository(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A conversion, a rollback and a removal while a detached server runs."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    copy = tmp_path / "model_repository"
+    shutil.copytree(repository, copy)
+    server = Server(copy, port=0).start(detach=True)
+    try:
+        with monkeypatch.context() as patch:
+            quicken(patch, cores=None)
+            done = convert(
+                arch="resnet20",
+                weights="digits",
+                validation="digits",
+                validation_images=16,
+                name="digits",
+                repository=copy,
+            )
+        models = ("digits", "digits_image", "digits_preprocess")
+        assert (done.version, done.served_at) == (2, server.grpc)
+        assert done.path is not None
+        assert server.models == dict.fromkeys(models, ("2",))
+        assert f"--url {server.grpc} --model digits" in str(screen.next_command(done))
+        (new,) = [each for each in Repository(copy).deployed() if each.served]
+        assert isinstance(new.passport, ConvertedPassport)
+        kept = examples.read(done.path, list(new.passport.outputs))
+        assert kept is not None
+        assert len(kept) == 8
+
+        back = serve(tmp_path, "rollback", "digits", "--drain", 0)
+        assert (back.returncode, back.stderr.strip()) == (0, "")
+        assert "8 example images are within the gate's budget" in back.stdout
+        assert f"digits version 1 is the served version at {server.grpc}" in back.stdout
+        assert server.models == dict.fromkeys(models, ("1",))
+
+        (copy / "digits" / "2" / "model.onnx").write_bytes(b"no model")
+        bad = serve(tmp_path, "promote", "digits", 2, "--drain", 0)
+        assert bad.returncode == 4
+        assert "version 1 is still served" in bad.stderr
+        assert bad.stderr.strip().count("\n") == 0
+        assert server.models == dict.fromkeys(models, ("1",))
+
+        assert serve(tmp_path, "remove", "digits:2").returncode == 0
+        assert serve(tmp_path, "remove", "digits").returncode == 0
+        assert server.models == {}
+    finally:
+        server.stop()

@@ -45,7 +45,7 @@ def test_files_beside_the_model(conversions: Conversions, digits: Weights) -> No
     found = conversions("fp32")
     repository = Path(found.request.repository)
     names = {path.name for path in found.path.iterdir()}
-    kept = {"model.onnx", config.LABELS_FILE, "config.pbtxt"}
+    kept = {"model.onnx", config.LABELS_FILE, "config.pbtxt", "examples.npz"}
     assert names == {*kept, passport.FILE_NAME, REPORT_FILE}
     files = passport.read(found.path / passport.FILE_NAME).files
     assert files is not None

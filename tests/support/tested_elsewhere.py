@@ -32,6 +32,26 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/weights/test_activations.py",
         "what files state is half of the decision",
     ),
+    "resnet_serve/triton/rollout/admin.py": (
+        "tests/triton/rollout/test_rollout.py",
+        "the control of a real server",
+    ),
+    "resnet_serve/triton/rollout/deployed.py": (
+        "tests/cli/test_versions.py",
+        "a conversion changes a server that runs",
+    ),
+    "resnet_serve/triton/rollout/beside.py": (
+        "tests/triton/rollout/test_rollout.py",
+        "loaded by a real server",
+    ),
+    "resnet_serve/triton/rollout/smoke.py": (
+        "tests/triton/rollout/test_rollout.py",
+        "through a real server",
+    ),
+    "convert/resnet_convert/parity/examples.py": (
+        "tests/convert/test_deployment.py",
+        "what a conversion deploys",
+    ),
     "convert/resnet_convert/build_plan/build.py": (
         "tests/contract/test_trt_build_plan_contract.py",
         "needs TensorRT: against a double of the real bindings",

@@ -112,8 +112,7 @@ def test_without_hashes_nothing_is_known_until_they_are_stored(tmp_path: Path) -
     assert (row.subject, row.verdict) == ("files", "unknown")
     assert row.remedy.endswith("resnet-serve promote net 1")
     change = changes.promote(repository.deployed(), "net", 1)
-    repository.serve(change.models)
-    changes.stamp(repository, change.new)
+    changes.store(repository, change.new)
     assert list(wrong(repository.deployed())) == []
     (repository.path / "net" / "1" / "labels.txt").write_text("two")
     assert [row.subject for row in wrong(repository.deployed())] == ["net/labels.txt"]

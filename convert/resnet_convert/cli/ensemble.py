@@ -118,4 +118,9 @@ def _show(made: ComposedModel, repository: Path, report: Path | None, as_json: b
     if not as_json:
         served = " and ".join(made.composition.served)
         console.out.print(Text(f"Deployed: {served}, version {made.version}"), soft_wrap=True)
-        console.out.print(f"Next: resnet-serve up --repository {repository}", soft_wrap=True)
+        following = (
+            f"Next: resnet-serve up --repository {repository}"
+            if made.served_at is None
+            else f"Served at {made.served_at}."
+        )
+        console.out.print(following, soft_wrap=True)

@@ -32,7 +32,9 @@ from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.errors import UsageError
 from resnet_serve.parity.gate import Budget
 from resnet_serve.precisions import find
+from resnet_serve.triton import rollout
 from resnet_serve.triton.repository import Repository, check_name
+from resnet_serve.triton.server import running
 
 
 def ensemble(
@@ -165,9 +167,13 @@ def _compose(
         subject=subject,
     )
     with log.stage(StageName.DEPLOY) as say:
-        version, path = deploy(made, model, repository)
+        server, name = running(repository.path), composition.served[0]
+        version, path = deploy(made, model, repository, serve=server is None)
+        served_at = None
+        if server is not None:
+            served_at = rollout.bring(server, repository, name, version, log.progress.note)
         say(f"{', '.join(composition.served)} version {version} in {repository.path}")
-    return replace(made, version=version, path=path, stages=tuple(log.stages))
+    return replace(made, version=version, path=path, served_at=served_at, stages=tuple(log.stages))
 
 
 def _emulation(reasons: Mapping[str, str]) -> str | None:

@@ -44,7 +44,7 @@ class ComposedModel:
     """A composed model that was proved and deployed.
 
     `emulated` are the members whose engines did not run while it was proved, `subject` is what was
-    compared.
+    compared, `served_at` the running server that changed to it.
     """
 
     composition: Composition
@@ -58,16 +58,23 @@ class ComposedModel:
     subject: Subject
     version: int | None = None
     path: Path | None = None
+    served_at: str | None = None
 
 
-def deploy(made: ComposedModel, average: bytes, repository: Repository) -> tuple[int, Path]:
-    """Write one version of every model of the composition; returns it, and the passport's place."""
+def deploy(
+    made: ComposedModel, average: bytes, repository: Repository, *, serve: bool = True
+) -> tuple[int, Path]:
+    """Write one version of every model of the composition; returns it, and the passport's place.
+
+    It is the served one then, unless `serve` is False and another version is served.
+    """
     parts = _parts(made)
     files = [*parts.models(), parts.average(average)]
     first = files[0]
     document = replace(stamp(made), files=whole.hashes(files))
     stamped = {**first.version_files, passport.FILE_NAME: document.to_bytes()}
-    version = repository.deploy([replace(first, version_files=stamped), *files[1:]])
+    models = [replace(first, version_files=stamped), *files[1:]]
+    version = repository.deploy(models, serve=serve)
     return version, repository.path / made.composition.served[0] / str(version)
 
 

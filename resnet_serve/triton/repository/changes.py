@@ -125,12 +125,14 @@ def remove(found: Sequence[Deployed], name: str, version: int | None = None) -> 
     return Removal(name, version, models)
 
 
-def stamp(repository: Repository, deployed: Deployed) -> None:
-    """Record the hashes of a version that an earlier resnet-serve deployed, as its files are now.
+def store(repository: Repository, deployed: Deployed) -> None:
+    """Make a version of an earlier resnet-serve whole.
 
-    Its own configuration and labels must be there: `Repository.serve` stores those of the served
-    version.
+    The served version gets the configuration and labels that it is served with, and the passport
+    the hashes of the files as they are now.
     """
+    if deployed.served:
+        repository.serve(dict.fromkeys(deployed.models, deployed.version))
     files = {}
     for model in deployed.models:
         folder = repository.path / model / str(deployed.version)

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from resnet_serve import durable
 from resnet_serve.errors import HostError
+from resnet_serve.triton.supervision import servable
 from resnet_serve.triton.supervision.endpoints import Endpoints
 from resnet_serve.triton.supervision.orders import DRAIN_S
 from resnet_serve.triton.supervision.status import Status
@@ -83,6 +84,13 @@ class Running:
     def metrics(self) -> str:
         """Host and port of the Prometheus metrics (/metrics)."""
         return self.endpoints.metrics
+
+    @property
+    def beside(self) -> Path:
+        """The server's second model repository, in the folder that its supervisor works in."""
+        folder = Path(f"/proc/{self.supervisor.pid}/cwd")
+        with durable.explained(folder):
+            return servable.beside(folder.readlink())
 
     @property
     def version(self) -> str:

@@ -22,7 +22,7 @@ from resnet_serve.errors import HostError
 from resnet_serve.triton.installation import Installation, build_backends
 from resnet_serve.triton.supervision.endpoints import Endpoints
 from resnet_serve.triton.supervision.orders import DETACH, DRAIN_S, Orders, Policy
-from resnet_serve.triton.supervision.servable import plain
+from resnet_serve.triton.supervision.servable import beside, plain
 
 _END_TIMEOUT_S = 10.0
 _EXIT_S = 2.0  # from the end of the last request to the end of the server
@@ -57,6 +57,7 @@ class ServerProcess:
         self.link = self._scratch / "repository"
         try:
             self.link.symlink_to(repository, target_is_directory=True)
+            beside(self._scratch).mkdir()
             backends = build_backends(installation, self._scratch / "backends")
             made = _orders(installation, self.link, endpoints, backends, drain_s)
             orders = replace(
@@ -99,6 +100,11 @@ class ServerProcess:
             reason = reply.removeprefix("error ") or "its supervisor did not start"
             raise HostError(f"cannot be started ({reason})", where=orders.command[0])
         return int(reply)
+
+    @property
+    def beside(self) -> Path:
+        """The server's second model repository."""
+        return beside(self._scratch)
 
     @property
     def supervisor_pid(self) -> int:
@@ -169,9 +175,12 @@ def _orders(
         command=[
             str(installation.binary),
             f"--model-repository={repository}",
+            # Where a new version is loaded beside the served one (`triton/rollout`).
+            f"--model-repository={beside(backends.parent)}",
             f"--backend-directory={backends}",
             f"--backend-config=python,shm-region-prefix-name={shm_prefix}",
-            "--model-control-mode=none",
+            "--model-control-mode=explicit",
+            "--load-model=*",
             "--exit-on-error=true",
             "--strict-readiness=true",
             f"--exit-timeout-secs={math.ceil(drain_s)}",

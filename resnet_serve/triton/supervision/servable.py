@@ -42,3 +42,8 @@ def count_models(repository: Path) -> int:
                 remedy="Name its directory with ASCII letters, digits, '_', '-' and '.'.",
             )
     return len(names)
+
+
+def beside(scratch: Path) -> Path:
+    """A server's second model repository, empty but while versions change."""
+    return scratch / "beside"

@@ -183,9 +183,8 @@ def test_the_served_version_of_an_earlier_deployment_can_be_stored(repository: R
         changes.rollback(found, "net")
     assert converted().command in str(refused.value)
     change = changes.promote(found, "net", 2)
-    serve(repository, change)
     assert not change.new.whole
-    changes.stamp(repository, change.new)
+    changes.store(repository, change.new)
     (new,) = [each for each in repository.deployed() if each.served]
     assert new.whole
     assert new.models == ("net", "net_image", "net_preprocess")

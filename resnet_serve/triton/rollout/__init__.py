@@ -1,0 +1,15 @@
+"""Rollout: another version, or another model, on a server that runs, without a failed request.
+
+| file | role |
+|---|---|
+| `rollout` | load beside, smoke test, switch, unload; back to the old version where that fails |
+| `deployed` | the same for a version that was just deployed |
+| `beside` | the new version under names of its own, in a folder that the server reads too |
+| `smoke` | the version's example images through the server, against the reference's outputs |
+| `admin` | load, unload and list models with the server's key |
+"""
+
+from resnet_serve.triton.rollout.deployed import bring
+from resnet_serve.triton.rollout.rollout import DRAIN_S, remove, serve
+
+__all__ = ["DRAIN_S", "bring", "remove", "serve"]

@@ -1,0 +1,69 @@
+"""The model control protocol of a running server: load, unload, list; its key is needed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import tritonclient.grpc as triton
+from google.protobuf import json_format
+from tritonclient.utils import InferenceServerException
+
+from resnet_serve.errors import HostError
+from resnet_serve.triton.supervision.endpoints import KEY_HEADER, Endpoints
+
+
+class Admin:
+    """One connection to a server; `timeout_s` limits every request, a load with its warm-up too."""
+
+    def __init__(self, endpoints: Endpoints, *, timeout_s: float = 600) -> None:
+        self.client = triton.InferenceServerClient(endpoints.grpc)
+        self._where = endpoints.grpc
+        self._headers = {f"triton-grpc-protocol-{KEY_HEADER}": endpoints.key}
+        self._timeout_s = timeout_s
+
+    def load(self, name: str, config: Any = None) -> None:
+        """Load a model as it is on the disk, or with another configuration.
+
+        Its version policy decides which versions are loaded; the others are unloaded when these are
+        ready. Raises `HostError` with the server's reason, and then nothing has changed.
+        """
+        text = None
+        if config is not None:
+            fields = json_format.MessageToDict(config, preserving_proto_field_name=True)
+            text = json.dumps(fields)
+        with self._explained(f"cannot load {name}"):
+            self.client.load_model(
+                name, headers=self._headers, config=text, client_timeout=self._timeout_s
+            )
+
+    def unload(self, name: str) -> None:
+        """Unload a model; requests that it has already are answered."""
+        with self._explained(f"cannot unload {name}"):
+            self.client.unload_model(name, headers=self._headers, client_timeout=self._timeout_s)
+
+    def models(self) -> dict[str, set[int]]:
+        """The versions that are ready, by model."""
+        found: dict[str, set[int]] = {}
+        with self._explained("does not list its models"):
+            index = self.client.get_model_repository_index(
+                headers=self._headers, client_timeout=self._timeout_s
+            )
+        for entry in index.models:
+            if entry.state == "READY":
+                found.setdefault(entry.name, set()).add(int(entry.version or 0))
+        return found
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.client.close()
+
+    @contextlib.contextmanager
+    def _explained(self, what: str) -> Iterator[None]:
+        try:
+            yield
+        except InferenceServerException as error:
+            reason = " ".join(str(error.message()).split())
+            raise HostError(f"{what}: {reason}", where=f"the server at {self._where}") from error

@@ -1,0 +1,198 @@
+"""Another version on a running server, without a failed request and without one of two versions.
+
+1. load the new models beside the served ones, under names of their own, and smoke test them there;
+   where that fails, they are unloaded: the old version has been served all the time
+2. swap the new version into the repository
+3. the ensembles, under their usual names, run the models beside: every image is one version's
+4. load the other models under their usual names; the old version serves until the new one is ready
+5. the ensembles run those, and the models beside are unloaded
+
+Without the third step the ensemble of the old version would for a moment have lost the models that
+it runs, or have found the new ones. To a request that asks for labels Triton looks for its model
+again when it has computed the answer, and fails where that version is gone. So the number of the
+old version stays loaded until its requests are answered (`drain_s`). Triton prefers the highest
+number: this works for a later version, and not for an earlier one, where a request for labels can
+get UNAVAILABLE, which clients send again.
+Each step can be repeated: a change that was killed is completed by serving the version again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Protocol
+
+from resnet_serve.errors import HostError, ResnetServeError
+from resnet_serve.triton.repository import Repository, whole
+from resnet_serve.triton.repository.changes import Change
+from resnet_serve.triton.rollout import smoke
+from resnet_serve.triton.rollout.admin import Admin
+from resnet_serve.triton.rollout.beside import Beside, left
+from resnet_serve.triton.supervision.endpoints import Endpoints
+
+DRAIN_S = 10.0
+Say = Callable[[str], None]
+
+
+class Place(Protocol):
+    """A running server: its addresses, and the folder of its second repository."""
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Its addresses, and the key to its control."""
+
+    @property
+    def beside(self) -> Path:
+        """Where a new version is loaded from."""
+
+
+def serve(
+    place: Place, repository: Repository, change: Change, say: Say, *, drain_s: float = DRAIN_S
+) -> tuple[str, ...]:
+    """Serve another version on a running server; returns what the smoke tests showed.
+
+    The requests of the old version have `drain_s` seconds to be answered.
+
+    Raises `HostError` where a model cannot be loaded and `ParityError` where its outputs are not
+    those of the reference; then the old version is still served, there and in the repository.
+    """
+    with _alone(place.beside), contextlib.closing(Admin(place.endpoints)) as admin:
+        beside = Beside(place.beside, repository.path, change.models)
+        try:
+            try:
+                shown = _beside(admin, beside, change, say)
+            except ResnetServeError as error:
+                raise _kept(error, change) from error
+            before = _served(repository, change.models)
+            repository.serve(change.models)
+            try:
+                _switch(admin, beside, before, say, drain_s)
+            except ResnetServeError as error:
+                _undo(admin, repository, beside, before)
+                raise _kept(error, change) from error
+        finally:
+            _clear(admin, beside)
+    return shown
+
+
+def remove(place: Place, names: tuple[str, ...]) -> None:
+    """Unload models that are about to be removed, ensembles first; raises `HostError`."""
+    with _alone(place.beside), contextlib.closing(Admin(place.endpoints)) as admin:
+        for name in sorted(names, key=lambda each: not each.endswith("_image")):
+            admin.unload(name)
+
+
+def _beside(admin: Admin, beside: Beside, change: Change, say: Say) -> tuple[str, ...]:
+    """Load and test the new version under names of its own."""
+    beside.write()
+    for name in (*beside.others, *beside.ensembles):
+        say(f"loading {name} beside the served version")
+        admin.load(beside.names[name])
+    say("testing it with its example images")
+    tested = [(each, smoke.test(admin.client, each, beside.names)) for each in change.deployed]
+    return tuple(f"{each}: {found.summary}" for each, found in tested)
+
+
+def _switch(
+    admin: Admin, beside: Beside, before: Mapping[str, int], say: Say, drain_s: float
+) -> None:
+    say("switching")
+    for name in beside.ensembles:
+        admin.load(name, _with_old(beside.running_beside(name), before.get(name)))
+    draining = [name for name in beside.ensembles if _is_later(beside, name, before)]
+    for name in beside.others:
+        if _load_with_old(admin, beside, name, before):
+            draining.append(name)
+    for name in beside.ensembles:
+        admin.load(name, _with_old(beside.usual(name), before.get(name)))
+    if draining:
+        say("waiting for the requests of the old version")
+        time.sleep(drain_s)
+    for name in draining:
+        admin.load(name, beside.usual(name))
+
+
+def _is_later(beside: Beside, name: str, before: Mapping[str, int]) -> bool:
+    return name in before and before[name] < beside.moves[name]
+
+
+def _load_with_old(admin: Admin, beside: Beside, name: str, before: Mapping[str, int]) -> bool:
+    """Load a model, with the old number where its file fits the new configuration too."""
+    if _is_later(beside, name, before):
+        with contextlib.suppress(HostError):
+            admin.load(name, _with_old(beside.usual(name), before[name]))
+            return True
+    admin.load(name, beside.usual(name))
+    return False
+
+
+def _with_old(made: Any, old: int | None) -> Any:
+    """The configuration that loads the number of the old version too, if the new one is later."""
+    numbers = made.version_policy.specific.versions
+    if old is not None and old < numbers[0]:
+        numbers.append(old)
+    return made
+
+
+def _served(repository: Repository, models: Mapping[str, int]) -> dict[str, int]:
+    """The version of each model that is served now, where it can be served again."""
+    found = {
+        name: whole.served_version(repository.path / name, repository.versions(name))
+        for name in models
+    }
+    return {
+        name: version
+        for name, version in found.items()
+        if version is not None and whole.keeps_its_own(repository.path / name / str(version))
+    }
+
+
+def _undo(admin: Admin, repository: Repository, beside: Beside, before: Mapping[str, int]) -> None:
+    repository.serve(before)
+    for name in (*beside.others, *beside.ensembles):
+        if name in before:
+            with contextlib.suppress(HostError):
+                admin.load(name)
+
+
+def _clear(admin: Admin, beside: Beside) -> None:
+    """Unload what is beside, of a change that was killed too, and remove its files."""
+    with contextlib.suppress(HostError):
+        names = left(admin.models())
+        ensembles = [each for name, each in beside.names.items() if name in beside.ensembles]
+        for name in sorted(names, key=lambda each: each not in ensembles):
+            admin.unload(name)
+    beside.remove()
+
+
+def _kept(error: ResnetServeError, change: Change) -> ResnetServeError:
+    """The error, and what is served now."""
+    old, new = change.old, change.new
+    if old is None or old.version == new.version:
+        still = f"{new.name} is not served"
+        remedy = f"Remove it before the server is started again: resnet-serve remove {new.name}"
+    else:
+        still = f"version {old.version} is still served"
+        remedy = f"Remove it with: resnet-serve remove {new.name}:{new.version}"
+    text = error.what if error.where is None else f"{error.where}: {error.what}"
+    return type(error)(f"{text}; {still}", where=str(new), remedy=remedy)
+
+
+@contextlib.contextmanager
+def _alone(beside: Path) -> Iterator[None]:
+    """One change of a server at a time."""
+    descriptor = os.open(beside, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise HostError(
+                "another change of this server is under way", remedy="Try again when it is done."
+            ) from error
+        yield
+    finally:
+        os.close(descriptor)

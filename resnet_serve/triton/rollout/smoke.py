@@ -1,0 +1,158 @@
+"""The smoke test: a version's example images through a running server.
+
+Each image goes to the tensor model as pixels and to the ensemble as the encoded file; the outputs
+must be as close to the reference's as the gate of its precision allows, and the best class must
+have the version's own label. What the tensor model and the ensemble answer must agree too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import tritonclient.grpc as triton
+from numpy.typing import NDArray
+from tritonclient.utils import InferenceServerException
+
+from resnet_serve.errors import HostError, ParityError
+from resnet_serve.parity import gate, numerics
+from resnet_serve.passport import ConvertedPassport
+from resnet_serve.precisions import PRECISIONS
+from resnet_serve.preprocessing import decode
+from resnet_serve.triton.config import INPUT, LABELS_FILE
+from resnet_serve.triton.repository import examples
+from resnet_serve.triton.repository.versions import Deployed
+
+_TIMEOUT_S = 60.0
+Outputs = Mapping[str, NDArray[np.float32]]
+
+
+@dataclass(frozen=True)
+class Smoked:
+    """What a version's examples showed, in one line."""
+
+    images: int
+    summary: str
+
+
+def test(
+    client: triton.InferenceServerClient, deployed: Deployed, names: Mapping[str, str]
+) -> Smoked:
+    """Send the examples of a version to its models, which are served as `names` says.
+
+    Raises `ParityError` where the outputs are not those of the reference, and `HostError` where
+    there are none.
+    """
+    document = deployed.passport
+    if not isinstance(document, ConvertedPassport):
+        return Smoked(0, "composed of others: loaded, with their examples tested")
+    found = examples.read(deployed.path, list(document.outputs))
+    if found is None:
+        return Smoked(0, "loaded; it keeps no example images to test it with")
+    contract = document.contract
+    pixels = np.stack([contract.preprocessing.pixels(decode(each)) for each in found.images])
+    tensors = pixels if contract.input == "uint8" else contract.preprocessing.normalize(pixels)
+    outputs = list(document.outputs)
+    served = infer(client, names[deployed.name], list(tensors), outputs)
+    _compare(deployed, "pixels", found.expected, served, document)
+    image = f"{deployed.name}_image"
+    if image in names:
+        files = [np.array([each], dtype=np.object_) for each in found.images]
+        _compare(
+            deployed,
+            "image files",
+            found.expected,
+            infer(client, names[image], files, outputs),
+            document,
+        )
+    for model in (each for each in (deployed.name, image) if each in names):
+        if document.classes and (deployed.path / LABELS_FILE).is_file():
+            given = tensors[0] if model == deployed.name else files[0]
+            _compare_label(client, deployed, names[model], given, outputs[0])
+    return Smoked(len(found), f"{len(found)} example images are within the gate's budget")
+
+
+def infer(
+    client: triton.InferenceServerClient,
+    model: str,
+    inputs: Sequence[NDArray[Any]],
+    outputs: Sequence[str],
+    *,
+    version: str = "",
+    timeout_s: float = _TIMEOUT_S,
+) -> dict[str, NDArray[np.float32]]:
+    """One request per input; every output [N,…] by name. Raises `HostError`."""
+    rows: dict[str, list[NDArray[np.float32]]] = {name: [] for name in outputs}
+    for data in inputs:
+        result = _request(
+            client,
+            model,
+            data,
+            [triton.InferRequestedOutput(name) for name in outputs],
+            version,
+            timeout_s,
+        )
+        for name in outputs:
+            rows[name].append(result.as_numpy(name)[0])
+    return {name: np.stack(values) for name, values in rows.items()}
+
+
+def _request(
+    client: triton.InferenceServerClient,
+    model: str,
+    data: NDArray[Any],
+    wanted: list[triton.InferRequestedOutput],
+    version: str = "",
+    timeout_s: float = _TIMEOUT_S,
+) -> Any:
+    kinds = {np.dtype(np.uint8): "UINT8", np.dtype(np.float32): "FP32"}
+    given = triton.InferInput(INPUT, [1, *data.shape], kinds.get(data.dtype, "BYTES"))
+    given.set_data_from_numpy(data[None])
+    try:
+        return client.infer(
+            model, [given], model_version=version, outputs=wanted, client_timeout=timeout_s
+        )
+    except InferenceServerException as error:
+        raise HostError(f"{model} does not answer: {error.message()}") from error
+
+
+def _compare(
+    deployed: Deployed, what: str, expected: Outputs, served: Outputs, document: ConvertedPassport
+) -> None:
+    for name, values in served.items():
+        if not np.isfinite(values).all():
+            raise ParityError(f"its {name} of {what} are not finite", where=str(deployed))
+    if document.overridden:
+        return  # it was deployed although the gate refused it
+    budget = document.gate.budget or PRECISIONS[document.precision].budget
+    measured = {1: numerics.compare_all(expected, served)}
+    verdict = gate.judge(budget, measured, None, trained=document.trained, of=document.parity.of)
+    for check in verdict.checks:
+        if not check.passed and check.binding:
+            raise ParityError(
+                f"its outputs for example {what} are not the reference's: {check.name} "
+                f"{check.found}, allowed {check.allowed}",
+                where=str(deployed),
+            )
+
+
+def _compare_label(
+    client: triton.InferenceServerClient,
+    deployed: Deployed,
+    model: str,
+    data: NDArray[Any],
+    output: str,
+) -> None:
+    """The best class that the server names is the line of its number in the version's labels."""
+    wanted = [triton.InferRequestedOutput(output, class_count=1)]
+    entry = _request(client, model, data, wanted).as_numpy(output).reshape(-1)[0].decode()
+    _, index, *rest = entry.split(":", 2)
+    labels = (deployed.path / LABELS_FILE).read_text(encoding="utf-8").splitlines()
+    if rest != [labels[int(index)]]:
+        said = rest[0] if rest else "nothing"
+        raise ParityError(
+            f"it calls class {index} {said!r}, its labels {labels[int(index)]!r}",
+            where=str(deployed),
+        )

@@ -1,0 +1,138 @@
+"""Versions that are told apart by what they answer, and by what happens when they are mixed.
+
+Version v is the classifier `net` of FP32 images of one colour x: its logits are 10·v, x and 0, its
+best label is "version v". Its preprocessing divides by a scale of its own and the classifier
+multiplies by it again, so that images which one version prepares and another classifies are not x.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+
+import numpy as np
+import onnx.parser
+from passports import converted
+from PIL import Image
+
+from resnet_serve import passport
+from resnet_serve.passport import TensorContractFacts
+from resnet_serve.preprocessing import Preprocessing
+from resnet_serve.runtimes import TARGETS
+from resnet_serve.triton import config
+from resnet_serve.triton.repository import ModelFiles, Repository, examples, whole
+from resnet_serve.triton.repository.examples import Examples
+
+SIDE, CLASSES = 8, 3
+NAMES = ("net", "net_preprocess", "net_image")
+COLOURS = (51, 102, 204)
+
+
+def image(level: int) -> bytes:
+    """A PNG of one grey."""
+    file = io.BytesIO()
+    Image.new("RGB", (SIDE, SIDE), (level, level, level)).save(file, "PNG")
+    return file.getvalue()
+
+
+def expected(version: int, level: int) -> np.ndarray:
+    """The logits of an image of this grey."""
+    return np.array([10 * version, level / 255, 0], np.float32)
+
+
+def pixels(version: int, level: int) -> np.ndarray:
+    """An image of this grey as the version prepares it, FP32 [3,SIDE,SIDE]."""
+    return np.full((3, SIDE, SIDE), level / 255 / scale_of(version), np.float32)
+
+
+def scale_of(version: int) -> float:
+    return 0.25 * version
+
+
+def preprocessing(version: int) -> Preprocessing:
+    scale = scale_of(version)
+    return Preprocessing(resize=SIDE, crop=(SIDE, SIDE), mean=(0, 0, 0), std=(scale,) * 3)
+
+
+def model(version: int, *, wrong: float = 0.0) -> bytes:
+    """The ONNX file; `wrong` is added to its second logit."""
+    scales = f"{{0, {scale_of(version)}, 0}}"
+    added = f"{{{10.0 * version}, {wrong}, 0}}"
+    text = f"""<ir_version: 8, opset_import: ["" : 17]>
+    graph (float[N,3,{SIDE},{SIDE}] image) => (float[N,3] logits)
+      <float[3] scales = {scales}, float[3] added = {added}> {{
+      mean = ReduceMean <axes = [2, 3], keepdims = 0> (image)
+      scaled = Mul(mean, scales)
+      logits = Add(scaled, added)
+    }}"""
+    return bytes(onnx.parser.parse_model(text).SerializeToString())
+
+
+def deploy(
+    repository: Repository,
+    *,
+    serve: bool = True,
+    wrong: float = 0.0,
+    broken: bool = False,
+    labels: tuple[str, ...] = (),
+) -> int:
+    """Deploy the next version; returns its number.
+
+    `wrong` and `labels` are what its files have instead of what its passport and examples say,
+    `broken` makes a file that no backend loads.
+    """
+    version = 1 + max(repository.versions("net"), default=0)
+    serving = config.Serving(max_batch_size=4, instances=1, threads=1)
+    kind = {"input_kind": "float32", "preprocessing": preprocessing(version), "serving": serving}
+    net = config.classifier("net", target=TARGETS["onnxruntime"], classes=CLASSES, **kind)
+    before = config.preprocess("net_preprocess", cores=1, **kind)
+    ensemble = config.image_ensemble(
+        "net_image",
+        preprocess_name="net_preprocess",
+        classifier_name="net",
+        classes=CLASSES,
+        serving=serving,
+    )
+    names = labels or (f"version {version}", f"colour {version}", "none")
+    text = {config.LABELS_FILE: config.labels_text(names).encode()}
+    kept = Examples(
+        source="greys",
+        names=tuple(map(str, COLOURS)),
+        images=tuple(map(image, COLOURS)),
+        expected={"logits": np.stack([expected(version, level) for level in COLOURS])},
+    )
+    file = b"no model" if broken else model(version, wrong=wrong)
+    files = [
+        ModelFiles(
+            "net",
+            config.to_text(net),
+            text,
+            {"model.onnx": file, examples.FILE_NAME: kept.to_bytes()},
+        ),
+        ModelFiles(
+            "net_preprocess",
+            config.to_text(before),
+            version_files={"preprocessing.json": preprocessing(version).to_json().encode()},
+        ),
+        ModelFiles("net_image", config.to_text(ensemble), text, {"ensemble.txt": b"two steps"}),
+    ]
+    stated = converted(
+        name="net",
+        precision="fp32",
+        classes=CLASSES,
+        outputs={"logits": (CLASSES,)},
+        contract=TensorContractFacts(
+            input="float32",
+            preprocessing=preprocessing(version),
+            activation=None,
+            max_batch_size=4,
+            instances=1,
+            threads=1,
+        ),
+        files=whole.hashes(files),
+    )
+    first = files[0]
+    stamped = {**first.version_files, passport.FILE_NAME: stated.to_bytes()}
+    return repository.deploy(
+        [dataclasses.replace(first, version_files=stamped), *files[1:]], serve=serve
+    )
