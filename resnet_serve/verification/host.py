@@ -21,7 +21,13 @@ from resnet_serve import composed, engine_targets
 from resnet_serve import host as this_host
 from resnet_serve.cuda import nvidia_smi
 from resnet_serve.cuda.device import Gpu
-from resnet_serve.errors import HostError, InputFileError, ParityError, UsageError
+from resnet_serve.errors import (
+    HostError,
+    InputFileError,
+    ParityError,
+    ResnetServeError,
+    UsageError,
+)
 from resnet_serve.host import Host
 from resnet_serve.passport import BuiltEngineFacts, EngineState, Passport
 from resnet_serve.runtimes import TARGETS
@@ -76,8 +82,16 @@ class Report:
 
     def require(self) -> None:
         """Raise the error of the worst verdict: a damaged file, a refused engine, another host."""
-        kinds = (("damaged", InputFileError), ("refused", ParityError), ("differs", HostError))
-        for verdict, error in kinds:
+        self._require(
+            (("damaged", InputFileError), ("refused", ParityError), ("differs", HostError))
+        )
+
+    def require_parity(self) -> None:
+        """Raise `ParityError` for whatever is not as it was proved."""
+        self._require((("damaged", ParityError), ("differs", ParityError)))
+
+    def _require(self, errors: Sequence[tuple[str, type[ResnetServeError]]]) -> None:
+        for verdict, error in errors:
             wrong = [check for check in self.checks if check.verdict == verdict]
             if wrong:
                 first = wrong[0]

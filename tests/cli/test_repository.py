@@ -10,6 +10,9 @@ from typing import Any
 from passports import engine
 from serve_command import serve
 
+from resnet_serve.triton.repository import Repository, changes
+from resnet_serve.verification.reference import computed, recorded
+
 
 def waiting_for_its_plan(repository: Path, name: str = "gpu") -> None:
     """A version as `resnet-convert --prepare-only` leaves it, as far as the commands look at it."""
@@ -48,3 +51,12 @@ def test_a_plan_that_is_not_built_is_said_before_the_server_starts(
     verified = serve(tmp_path, "verify", "gpu", "--host", "--repository", copy)
     assert verified.returncode in (4, 5)
     assert "build-plan" in verified.stdout
+
+
+def test_other_images_go_through_pytorch(repository: Path) -> None:
+    """What `verify --images` compares with: the network, built again from its weights."""
+    deployed = changes.find(Repository(repository).deployed(), "digits")
+    kept, made = recorded(deployed), computed(deployed, "digits")
+    assert len(made) > len(kept)
+    assert made.labels is not None
+    assert set(made.expected) == set(kept.expected) == {"logits"}

@@ -40,6 +40,14 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/cli/test_versions.py",
         "a conversion changes a server that runs",
     ),
+    "resnet_serve/verification/reference.py": (
+        "tests/verification/test_served.py",
+        "what is compared with the server",
+    ),
+    "resnet_serve/datasets/encoded.py": (
+        "tests/convert/test_deployment.py",
+        "the examples of a conversion",
+    ),
     "resnet_serve/triton/rollout/beside.py": (
         "tests/triton/rollout/test_rollout.py",
         "loaded by a real server",

@@ -1,6 +1,6 @@
 """Versions that are told apart by what they answer, and by what happens when they are mixed.
 
-Version v is the classifier `net` of FP32 images of one colour x: its logits are 10·v, x and 0, its
+Version v is the classifier `net` of FP32 images of the mean x: its logits are 10·v, x and 0, its
 best label is "version v". Its preprocessing divides by a scale of its own and the classifier
 multiplies by it again, so that images which one version prepares and another classifies are not x.
 """
@@ -29,20 +29,17 @@ COLOURS = (51, 102, 204)
 
 
 def image(level: int) -> bytes:
-    """A PNG of one grey."""
+    """A PNG of columns of greys whose mean is `level`."""
+    columns = level + np.arange(1 - SIDE, SIDE, 2)
+    greys = np.broadcast_to(columns[None, :, None], (SIDE, SIDE, 3)).astype(np.uint8)
     file = io.BytesIO()
-    Image.new("RGB", (SIDE, SIDE), (level, level, level)).save(file, "PNG")
+    Image.fromarray(greys).save(file, "PNG")
     return file.getvalue()
 
 
 def expected(version: int, level: int) -> np.ndarray:
-    """The logits of an image of this grey."""
+    """The logits of an image of this mean."""
     return np.array([10 * version, level / 255, 0], np.float32)
-
-
-def pixels(version: int, level: int) -> np.ndarray:
-    """An image of this grey as the version prepares it, FP32 [3,SIDE,SIDE]."""
-    return np.full((3, SIDE, SIDE), level / 255 / scale_of(version), np.float32)
 
 
 def scale_of(version: int) -> float:

@@ -16,9 +16,18 @@ from resnet_serve.triton.supervision.endpoints import KEY_HEADER, Endpoints
 
 
 class Admin:
-    """One connection to a server; `timeout_s` limits every request, a load with its warm-up too."""
+    """One connection to a server; `timeout_s` limits every request, a load with its warm-up too.
+
+    Raises `HostError` for a server that listens beyond loopback, whose gRPC has TLS.
+    """
 
     def __init__(self, endpoints: Endpoints, *, timeout_s: float = 600) -> None:
+        if endpoints.grpc_address:
+            raise HostError(
+                "the server listens with TLS, so it changes when it is started again",
+                where=endpoints.grpc,
+                remedy="Stop it (resnet-serve down), change the version, and start it again.",
+            )
         self.client = triton.InferenceServerClient(endpoints.grpc)
         self._where = endpoints.grpc
         self._headers = {f"triton-grpc-protocol-{KEY_HEADER}": endpoints.key}

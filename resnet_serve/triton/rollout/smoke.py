@@ -21,7 +21,7 @@ from resnet_serve.parity import gate, numerics
 from resnet_serve.passport import ConvertedPassport
 from resnet_serve.precisions import PRECISIONS
 from resnet_serve.preprocessing import decode
-from resnet_serve.triton.config import INPUT, LABELS_FILE
+from resnet_serve.triton.config import INPUT, LABELS_FILE, OUTPUT
 from resnet_serve.triton.repository import examples
 from resnet_serve.triton.repository.versions import Deployed
 
@@ -70,7 +70,7 @@ def test(
     for model in (each for each in (deployed.name, image) if each in names):
         if document.classes and (deployed.path / LABELS_FILE).is_file():
             given = tensors[0] if model == deployed.name else files[0]
-            _compare_label(client, deployed, names[model], given, outputs[0])
+            _compare_label(client, deployed, names[model], given)
     return Smoked(len(found), f"{len(found)} example images are within the gate's budget")
 
 
@@ -138,21 +138,23 @@ def _compare(
             )
 
 
+def named(
+    client: triton.InferenceServerClient, model: str, data: NDArray[Any], count: int
+) -> dict[int, str]:
+    """What the server calls the `count` best classes of one input, by number."""
+    wanted = [triton.InferRequestedOutput(OUTPUT, class_count=count)]
+    entries = _request(client, model, data, wanted).as_numpy(OUTPUT).reshape(-1)
+    parts = [entry.decode().split(":", 2) for entry in entries]
+    return {int(index): rest[0] if rest else "" for _, index, *rest in parts}
+
+
 def _compare_label(
-    client: triton.InferenceServerClient,
-    deployed: Deployed,
-    model: str,
-    data: NDArray[Any],
-    output: str,
+    client: triton.InferenceServerClient, deployed: Deployed, model: str, data: NDArray[Any]
 ) -> None:
     """The best class that the server names is the line of its number in the version's labels."""
-    wanted = [triton.InferRequestedOutput(output, class_count=1)]
-    entry = _request(client, model, data, wanted).as_numpy(output).reshape(-1)[0].decode()
-    _, index, *rest = entry.split(":", 2)
     labels = (deployed.path / LABELS_FILE).read_text(encoding="utf-8").splitlines()
-    if rest != [labels[int(index)]]:
-        said = rest[0] if rest else "nothing"
+    ((index, name),) = named(client, model, data, 1).items()
+    if name != labels[index]:
         raise ParityError(
-            f"it calls class {index} {said!r}, its labels {labels[int(index)]!r}",
-            where=str(deployed),
+            f"it calls class {index} {name!r}, its labels {labels[index]!r}", where=str(deployed)
         )

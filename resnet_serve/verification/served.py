@@ -1,0 +1,181 @@
+"""A version through the running server, from image files to labels, against its reference.
+
+    encoded image ─► stored preprocessing ─► PyTorch's outputs        (recorded, or computed now)
+                  ─► the server: its preprocessing, its model, its labels
+
+The pixels show a changed preprocessing, the outputs a changed model, the configuration that the
+server reports a changed backend, the labels that it names changed labels.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import tritonclient.grpc as triton
+from numpy.typing import NDArray
+from tritonclient.utils import InferenceServerException
+
+from resnet_serve.activation import SOFTMAX, Kind
+from resnet_serve.errors import HostError, ResnetServeError, UsageError
+from resnet_serve.parity import accuracy, gate, numerics
+from resnet_serve.passport import ConvertedPassport
+from resnet_serve.precisions import PRECISIONS
+from resnet_serve.preprocessing import decode
+from resnet_serve.triton import config
+from resnet_serve.triton.config import LABELS_FILE, PIXELS
+from resnet_serve.triton.repository import CONFIG_FILE
+from resnet_serve.triton.repository.examples import Examples
+from resnet_serve.triton.repository.versions import Deployed
+from resnet_serve.triton.rollout import smoke
+from resnet_serve.verification.files import Row
+
+_MOST_NAMED = 5
+_PIXELS_FP32 = 1e-5
+_RESTART = "serve the version again: resnet-serve promote {name} {version}"
+
+
+def rows(deployed: Deployed, url: str, images: Examples) -> Iterator[Row]:
+    """Every comparison with the server at `url`; raises `HostError` where it does not answer."""
+    document = deployed.passport
+    if not isinstance(document, ConvertedPassport):
+        raise UsageError(
+            "it is composed of others", where=str(deployed), remedy="Verify its members."
+        )
+    with contextlib.closing(triton.InferenceServerClient(url)) as client:
+        yield from _configurations(client, deployed)
+        files = [np.array([image], np.object_) for image in images.images]
+        yield _pixels(client, deployed, document, images, files)
+        for model, inputs in (
+            (f"{deployed.name}_image", files),
+            (deployed.name, list(_tensors(document, images))),
+        ):
+            found = smoke.infer(client, model, inputs, list(document.outputs))
+            yield from _outputs(model, document, images, found)
+            if document.classes:
+                yield _labels(client, model, deployed, inputs)
+
+
+def _row(deployed: Deployed, subject: str, ok: bool, found: str) -> Row:
+    remedy = "" if ok else _RESTART.format(name=deployed.name, version=deployed.version)
+    return Row(subject, "ok" if ok else "differs", found, remedy)
+
+
+def _configurations(client: triton.InferenceServerClient, deployed: Deployed) -> Iterator[Row]:
+    """What the server runs, with what the version's own configuration says."""
+    for model in deployed.models:
+        own = deployed.path.parent.parent / model / str(deployed.version) / CONFIG_FILE
+        expected = config.parse(own.read_text(encoding="utf-8"))
+        try:
+            found = client.get_model_config(model, client_timeout=60).config
+        except InferenceServerException as error:
+            raise HostError(f"{model} is not served: {error.message()}") from error
+        differing = [
+            f"{field} {_shown(there)}, the version's own {_shown(ours)}"
+            for field, ours, there in _fields(expected, found)
+            if ours != there
+        ]
+        policy = list(found.version_policy.specific.versions)
+        if policy and policy != [deployed.version]:
+            differing.append(f"version {policy[0]}, not {deployed.version}")
+        what = "; ".join(differing) or "backend, parameters and version are the version's own"
+        yield _row(deployed, f"configuration of {model}", not differing, what)
+
+
+def _fields(expected: Any, found: Any) -> Iterator[tuple[str, Any, Any]]:
+    for field in ("backend", "platform", "default_model_filename", "max_batch_size"):
+        ours = getattr(expected, field)
+        if ours:  # the server fills in what is left out
+            yield field, ours, getattr(found, field)
+    for key, value in expected.parameters.items():
+        there = found.parameters[key].string_value if key in found.parameters else None
+        yield f"parameter {key}", value.string_value, there
+
+
+def _shown(value: object) -> str:
+    text = repr(value)
+    return text if len(text) < 80 else f"{text[:77]}…"
+
+
+def _tensors(document: ConvertedPassport, images: Examples) -> NDArray[Any]:
+    preprocessing = document.contract.preprocessing
+    pixels = np.stack([preprocessing.pixels(decode(image)) for image in images.images])
+    return pixels if document.contract.input == "uint8" else preprocessing.normalize(pixels)
+
+
+def _pixels(
+    client: triton.InferenceServerClient,
+    deployed: Deployed,
+    document: ConvertedPassport,
+    images: Examples,
+    files: list[NDArray[Any]],
+) -> Row:
+    """What the server's own preprocessing makes of the image files."""
+    expected = _tensors(document, images)
+    model = f"{deployed.name}_preprocess"
+    try:
+        found = smoke.infer(client, model, files, [PIXELS])[PIXELS]
+    except HostError as error:
+        return _row(deployed, "pixels", False, error.what)
+    if found.shape != expected.shape:
+        what = f"{list(found.shape[1:])}, the passport's preprocessing {list(expected.shape[1:])}"
+        return _row(deployed, "pixels", False, what)
+    distance = np.abs(found.astype(np.float64) - expected.astype(np.float64))
+    far = int((distance.reshape(len(images), -1).max(axis=1) > _PIXELS_FP32).sum())
+    what = f"{far} of {len(images)} images differ, by up to {distance.max():g}"
+    return _row(deployed, "pixels", not far, what)
+
+
+def _outputs(
+    model: str, document: ConvertedPassport, images: Examples, found: smoke.Outputs
+) -> Iterator[Row]:
+    budget = document.gate.budget or PRECISIONS[document.precision].budget
+    activation = document.contract.activation or SOFTMAX
+    decisions = None
+    if document.classes and activation.kind is Kind.SOFTMAX:
+        (name,) = document.outputs
+        decisions = accuracy.decide(images.expected[name], found[name], images.labels)
+    measured = {1: numerics.compare_all(images.expected, found)}
+    verdict = gate.judge(
+        budget, measured, decisions, trained=document.trained, of=document.parity.of
+    )
+    for check in verdict.checks:
+        ok = check.passed or not check.binding or document.overridden
+        text = f"{check.found}, allowed {check.allowed}"
+        remedy = "" if ok else "convert it again, or serve an earlier version"
+        yield Row(f"{model}: {check.name}", "ok" if ok else "differs", text, remedy)
+    if decisions is not None:
+        flipped = [images.names[index] for index in decisions.changed]
+        named = ", ".join(flipped[:_MOST_NAMED])
+        more = f" and {len(flipped) - _MOST_NAMED} more" if len(flipped) > _MOST_NAMED else ""
+        text = f"{decisions}, top-5 {100 * decisions.top5_agreement:.2f} %"
+        if flipped:
+            text += f"; flipped: {named}{more}"
+        if decisions.mcnemar_p is not None:
+            text += f"; McNemar p = {decisions.mcnemar_p:.3g}"
+        yield Row(f"{model}: decisions", "ok", text)
+
+
+def _labels(
+    client: triton.InferenceServerClient,
+    model: str,
+    deployed: Deployed,
+    inputs: list[NDArray[Any]],
+) -> Row:
+    """The names that the server gives to every class, with the version's labels."""
+    labels = (deployed.path / LABELS_FILE).read_text(encoding="utf-8").splitlines()
+    try:
+        named = smoke.named(client, model, inputs[0], len(labels))
+    except ResnetServeError as error:
+        return _row(deployed, f"{model}: labels", False, error.what)
+    wrong = [index for index, label in enumerate(labels) if named.get(index) != label]
+    if not wrong:
+        return _row(deployed, f"{model}: labels", True, f"{len(labels)} are the version's own")
+    first = wrong[0]
+    what = (
+        f"{len(wrong)} of {len(labels)} differ: class {first} is called {named.get(first)!r}, "
+        f"the version's label is {labels[first]!r}"
+    )
+    return _row(deployed, f"{model}: labels", False, what)
