@@ -16,6 +16,7 @@ from resnet_serve.triton.server import running
 from resnet_serve.verification import files, served
 from resnet_serve.verification import host as verify
 from resnet_serve.verification.reference import computed, recorded
+from resnet_serve.verification.report import HostCheck, Report, table
 
 
 def verify_models(
@@ -75,9 +76,9 @@ def verify_models(
         )
     asked = recorded(deployed) if images is None else computed(deployed, images)
     rows = [*files.rows(deployed), *served.rows(deployed, address, asked)]
-    report = verify.Report(
+    report = Report(
         tuple(
-            verify.HostCheck(
+            HostCheck(
                 deployed.name, deployed.version, row.subject, row.verdict, row.found, row.remedy
             )
             for row in rows
@@ -87,8 +88,8 @@ def verify_models(
     report.require_parity()
 
 
-def _print(report: verify.Report, *, as_json: bool) -> None:
+def _print(report: Report, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(report.to_json(), indent=2))
     else:
-        console.out.print(verify.table(report))
+        console.out.print(table(report))

@@ -14,8 +14,7 @@ import secrets
 import time
 from collections.abc import Callable
 from pathlib import Path
-from types import TracebackType
-from typing import Self
+from typing import Self, TypeVar
 
 from resnet_serve.errors import HostError, UsageError
 from resnet_serve.triton.installation import Installation, find
@@ -40,6 +39,7 @@ __all__ = ["Running", "Server", "running", "stop_detached"]
 
 # Called while the server starts: seconds so far, models loaded so far, models to load.
 Progress = Callable[[float, tuple[str, ...], int], None]
+Part = TypeVar("Part")
 
 LOOPBACK = "127.0.0.1"
 _POLL_S = 0.1
@@ -97,27 +97,27 @@ class Server:
     @property
     def http(self) -> str:
         """Host and port of the HTTP protocol."""
-        return self._started.http
+        return self.endpoints.http
 
     @property
     def grpc(self) -> str:
         """Host and port of the gRPC protocol."""
-        return self._started.grpc
+        return self.endpoints.grpc
 
     @property
     def metrics(self) -> str:
         """Host and port of the Prometheus metrics (/metrics)."""
-        return self._started.metrics
+        return self.endpoints.metrics
 
     @property
     def version(self) -> str:
         """Triton's version, as the server reports it."""
-        return self._started.version()
+        return self.endpoints.version()
 
     @property
     def models(self) -> dict[str, tuple[str, ...]]:
         """The models that are ready, each with its versions, oldest first."""
-        return self._started.models()
+        return self.endpoints.models()
 
     @property
     def log(self) -> Path:
@@ -131,22 +131,23 @@ class Server:
         return (None if path is None else Status.read(path)) or Status()
 
     @property
-    def endpoints(self) -> Endpoints:
-        """Its addresses, and the key to its restricted protocols."""
-        return self._started
-
-    @property
     def beside(self) -> Path:
         """The server's second model repository, where a new version is loaded from."""
-        if self._process is None:
-            raise UsageError("the server is not started", where=self.repository)
-        return self._process.beside
+        return self._running.beside
 
     @property
-    def _started(self) -> Endpoints:
-        if self._endpoints is None:
+    def _running(self) -> ServerProcess:
+        return self._needed(self._process)
+
+    @property
+    def endpoints(self) -> Endpoints:
+        """Its addresses, and the key to its restricted protocols."""
+        return self._needed(self._endpoints)
+
+    def _needed(self, part: Part | None) -> Part:
+        if part is None:
             raise UsageError("the server is not started", where=self.repository)
-        return self._endpoints
+        return part
 
     def start(self, *, detach: bool = False) -> Self:
         """Start the server; returns when every model is ready.
@@ -210,12 +211,7 @@ class Server:
     def __enter__(self) -> Self:
         return self if self._process is not None else self.start()
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
     def _start_once(
@@ -292,17 +288,11 @@ class Server:
         )
 
     def _detach(self) -> None:
-        process = self._process
-        if process is None:
-            raise UsageError("the server is not started", where=self.repository)
+        process = self._running
         try:
+            supervisor, server = Process.of(process.supervisor_pid), Process.of(process.server_pid)
             Running(
-                repository=self.repository,
-                endpoints=self._started,
-                supervisor=Process.of(process.supervisor_pid),
-                server=Process.of(process.server_pid),
-                log=self._log,
-                drain_s=self._drain_s,
+                self.repository, self.endpoints, supervisor, server, self._log, self._drain_s
             ).save()
             process.detach()
         except BaseException:

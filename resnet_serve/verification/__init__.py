@@ -3,8 +3,9 @@
 | file | what is compared |
 |---|---|
 | `files` | files with the hashes of the passport, what is served with the version's own |
-| `served` | the answers of a running server with the reference's, from image files to labels |
+| `served` | a running server with the reference, from image files to labels |
 | `reference` | the reference's outputs: the version's examples, or PyTorch's for other images |
+| `report` | the rows of all of them, and the error of the worst |
 | `host` | this machine with the one that the passport names |
 | `engine_run` | an engine that was built without a GPU, run here, with PyTorch's recorded outputs |
 """

@@ -9,13 +9,9 @@ was built without its GPU is loaded, and run, where all the rest is ok: see `eng
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
-
-from rich import box
-from rich.table import Table
-from rich.text import Text
 
 from resnet_serve import composed, engine_targets
 from resnet_serve import host as this_host
@@ -24,8 +20,6 @@ from resnet_serve.cuda.device import Gpu
 from resnet_serve.errors import (
     HostError,
     InputFileError,
-    ParityError,
-    ResnetServeError,
     UsageError,
 )
 from resnet_serve.host import Host
@@ -34,11 +28,10 @@ from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import releases
 from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.verification import engine_run, files
+from resnet_serve.verification.report import HostCheck, Report
 
 HostVerdict = files.Verdict
 
-_BAD = "bold red"
-_COLOURS = {"ok": "green", "differs": "red", "damaged": _BAD, "refused": _BAD, "unknown": "yellow"}
 _PACKAGES = tuple(
     f"{name}{part}"
     for name in ("tensorrt", "tensorrt-cu13", "tensorrt-cu12")
@@ -47,18 +40,6 @@ _PACKAGES = tuple(
 _BUILD_HERE = "build the plan on this machine: resnet-convert build-plan {path}"
 _PROVE_HERE = "convert it again on a machine like this one, or serve fp32"
 _DIAGNOSE = "see: resnet-serve doctor"
-
-
-@dataclass(frozen=True)
-class HostCheck:
-    """One comparison. `found` has both sides, `remedy` what to do unless it is ok."""
-
-    model: str
-    version: int
-    subject: str
-    verdict: HostVerdict
-    found: str
-    remedy: str = ""
 
 
 @dataclass(frozen=True)
@@ -72,39 +53,6 @@ class Machine:
     gpus: tuple[Gpu, ...] | None = ()
     gpu_problem: str = ""
     tensorrt: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Report:
-    """Every check of every version."""
-
-    checks: tuple[HostCheck, ...]
-
-    def require(self) -> None:
-        """Raise the error of the worst verdict: a damaged file, a refused engine, another host."""
-        self._require(
-            (("damaged", InputFileError), ("refused", ParityError), ("differs", HostError))
-        )
-
-    def require_parity(self) -> None:
-        """Raise `ParityError` for whatever is not as it was proved."""
-        self._require((("damaged", ParityError), ("differs", ParityError)))
-
-    def _require(self, errors: Sequence[tuple[str, type[ResnetServeError]]]) -> None:
-        for verdict, error in errors:
-            wrong = [check for check in self.checks if check.verdict == verdict]
-            if wrong:
-                first = wrong[0]
-                more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
-                raise error(
-                    f"{first.subject}: {first.found}{more}",
-                    where=f"{first.model} version {first.version}",
-                    remedy=f"{first.remedy[:1].upper()}{first.remedy[1:]}.",
-                )
-
-    def to_json(self) -> list[dict[str, object]]:
-        """What `--json` prints."""
-        return [asdict(check) for check in self.checks]
 
 
 def describe(trt_version: str | None = None) -> Machine:
@@ -148,26 +96,6 @@ def verify(found: Sequence[Deployed], machine: Machine) -> Report:
                 HostCheck(deployed.name, deployed.version, subject, verdict, detail, advice)
             )
     return Report(tuple(checks))
-
-
-def table(report: Report) -> Table:
-    """One row per check, and how many of each verdict."""
-    counts = {
-        verdict: sum(check.verdict == verdict for check in report.checks) for verdict in _COLOURS
-    }
-    caption = " · ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    drawn = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
-    for heading in ("model", "", "verdict", "found", "what to do"):
-        drawn.add_column(heading, overflow="fold")
-    for check in report.checks:
-        drawn.add_row(
-            Text(f"{check.model} {check.version}"),
-            Text(check.subject),
-            Text(check.verdict, _COLOURS[check.verdict]),
-            Text(check.found),
-            Text(check.remedy),
-        )
-    return drawn
 
 
 _Row = tuple[str, HostVerdict, str, str]

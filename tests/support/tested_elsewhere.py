@@ -40,6 +40,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/cli/test_versions.py",
         "a conversion changes a server that runs",
     ),
+    "resnet_serve/verification/report.py": (
+        "tests/verification/test_host.py",
+        "the rows that it prints",
+    ),
     "resnet_serve/verification/reference.py": (
         "tests/verification/test_served.py",
         "what is compared with the server",

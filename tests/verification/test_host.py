@@ -27,6 +27,7 @@ from resnet_serve.triton.repository import ModelFiles, Repository, whole
 from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.verification import host as verify
 from resnet_serve.verification.host import HostVerdict, Machine
+from resnet_serve.verification.report import table
 
 PLAN, MODEL = b"stands for a plan", b"stands for a graph"
 H100 = Gpu("NVIDIA H100 80GB HBM3", "9.0", "615.61", 79.6)
@@ -232,7 +233,7 @@ def test_the_table_shows_brackets_as_they_are(deployed: Callable[..., Deployed])
     report = verify.verify([deployed(**built())], replace(SERVER, gpus=(odd,)))
     console = Console(width=400)
     with console.capture() as shown:
-        console.print(verify.table(report))
+        console.print(table(report))
     assert "GPU [bold]X[/]" in shown.get()
     assert "6 ok · 1 differs" in shown.get()
 

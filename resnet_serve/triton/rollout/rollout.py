@@ -9,7 +9,7 @@
 
 Without the third step the ensemble of the old version would for a moment have lost the models that
 it runs, or have found the new ones. To a request that asks for labels Triton looks for its model
-again when it has computed the answer, and fails where that version is gone. So the number of the
+again when it has computed the outputs, and fails where that version is gone. So the number of the
 old version stays loaded until its requests are answered (`drain_s`). Triton prefers the highest
 number: this works for a later version, and not for an earlier one, where a request for labels can
 get UNAVAILABLE, which clients send again.
