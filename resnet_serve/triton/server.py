@@ -57,9 +57,9 @@ class Server:
     `timeout_s` limits the wait until all models are ready. `log` is the file of the server's log;
     without it, a temporary one that is kept only when the server fails. `progress` is called while
     the server starts, `installation` is the tritonserver to use instead of the one found here.
-    With `tls`, gRPC is served with TLS at `address`, and HTTP and metrics on loopback.
-    Requests in flight have `drain_s` to be answered when it is stopped; `policy` says when it is
-    restarted. The metrics of its supervisor are at `status_port`, if it is not 0.
+    With `tls`, gRPC is served with TLS at `address`, and HTTP and metrics on loopback. Requests in
+    flight have `drain_s` to finish when it is stopped; `policy` says when it is restarted. The
+    metrics of its supervisor are at `status_port`, if not 0.
     """
 
     def __init__(
@@ -133,11 +133,7 @@ class Server:
     @property
     def beside(self) -> Path:
         """The server's second model repository, where a new version is loaded from."""
-        return self._running.beside
-
-    @property
-    def _running(self) -> ServerProcess:
-        return self._needed(self._process)
+        return self._needed(self._process).beside
 
     @property
     def endpoints(self) -> Endpoints:
@@ -209,7 +205,7 @@ class Server:
         self._process = self._endpoints = None
 
     def __enter__(self) -> Self:
-        return self if self._process is not None else self.start()
+        return self if self._process else self.start()
 
     def __exit__(self, *_: object) -> None:
         self.stop()
@@ -288,7 +284,7 @@ class Server:
         )
 
     def _detach(self) -> None:
-        process = self._running
+        process = self._needed(self._process)
         try:
             supervisor, server = Process.of(process.supervisor_pid), Process.of(process.server_pid)
             Running(
