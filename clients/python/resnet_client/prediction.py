@@ -94,11 +94,18 @@ def from_logits(
 ) -> tuple[Prediction, ...]:
     """The predictions of one image from all its logits [classes] and labels; as `from_strings`."""
     logits = logits.astype(np.float64)
-    order = np.argsort(-logits, kind="stable")
-    if not activation.decides_labels:
-        order = order[: top or DEFAULT_TOP]
+    order = _largest(logits, None if activation.decides_labels else top or DEFAULT_TOP)
     named = [(index, labels[index]) for index in order.tolist()]
     return _predictions(named, logits[order], logits, len(logits) == 1, top, activation)
+
+
+def _largest(logits: NDArray[np.float64], count: int | None) -> NDArray[np.intp]:
+    """The indices of the largest, best first; equal ones in their order. None stands for all."""
+    if count is None or count >= len(logits):
+        return np.argsort(-logits, kind="stable")
+    least = np.partition(logits, -count)[-count]
+    found = np.flatnonzero(logits >= least)
+    return found[np.argsort(-logits[found], kind="stable")][:count]
 
 
 def _predictions(
