@@ -35,7 +35,7 @@ def health(
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     environment.pop("RESNET_SERVE_KEY", None)
     if key is not None:
-        environment["RESNET_SERVE_KEY"] = server._started.key if key == "right" else key
+        environment["RESNET_SERVE_KEY"] = server.endpoints.key if key == "right" else key
     done = subprocess.run(
         [
             *(sys.executable, "-m", "resnet_serve.cli", "health", "--url", server.http),
@@ -94,7 +94,7 @@ def test_nobody_listens(server: Server) -> None:
 
 def test_ready_but_a_backend_process_is_gone(server: Server) -> None:
     """Triton says ready; the answer of the model says otherwise. The last test of this server."""
-    endpoints = server._started
+    endpoints = server.endpoints
     stubs = [found for pid in children(server.status.server_pid) if (found := stub_of(pid))]
     (victim,) = [stub for stub in stubs if stub.model == "toy"]
     os.kill(server._process.supervisor_pid, 19)  # type: ignore[union-attr] # it would heal it

@@ -57,7 +57,7 @@ def server(tmp_path: Path) -> Server:
 def in_flight(server: Server, pool: ThreadPoolExecutor) -> list[Future[np.ndarray]]:
     """Requests that the server has accepted, the first of them being computed."""
     requests = [pool.submit(infer, server) for _ in range(REQUESTS)]
-    endpoints = server._started
+    endpoints = server.endpoints
     probe = Probe(endpoints.host, endpoints.http_port)
 
     def accepted() -> bool:

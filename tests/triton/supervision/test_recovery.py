@@ -37,7 +37,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 def probe(server: Server) -> Probe:
-    endpoints = server._started
+    endpoints = server.endpoints
     return Probe(endpoints.host, endpoints.http_port, endpoints.key)
 
 
@@ -73,7 +73,7 @@ def test_it_may_open_as_many_files_as_its_hard_limit_allows(server: Server) -> N
 def test_the_process_list_does_not_show_the_key(server: Server) -> None:
     processes = Processes.of(server.repository)
     assert server.status.server_pid in processes.commands
-    assert not processes.named(server._started.key)
+    assert not processes.named(server.endpoints.key)
     assert processes.named("resnet-serve-key=hidden")
 
 
@@ -93,7 +93,7 @@ def test_a_killed_server_is_back_on_the_same_ports(server: Server) -> None:
     assert re.search(r"ready again after \d+\.\d s", log)
     # The dead server's backend processes are gone, and so is their shared memory.
     assert {stub.model for stub in stubs(server)} == {"mean", "toy", "toy_preprocess"}
-    prefix = server._started.server_id
+    prefix = server.endpoints.server_id
     regions = {path.name.rpartition("_")[0] for path in Path("/dev/shm").glob(f"{prefix}*")}
     assert len(regions) <= 2 * len(stubs(server))
 
