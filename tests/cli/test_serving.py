@@ -16,6 +16,7 @@ from patience import PATIENCE_S
 from serve_command import environment, serve
 
 from resnet_convert.ensembles import compose
+from resnet_serve.triton.repository.repository import Repository
 
 pytestmark = pytest.mark.triton
 
@@ -78,6 +79,7 @@ def test_up_says_which_member_was_converted_again(repository: Path, tmp_path: Pa
     shutil.copytree(repository, place)
     compose.ten_crop("digits", scales=(36,), repository=place)
     shutil.copytree(place / "digits" / "1", place / "digits" / "2")
+    Repository(place).serve({"digits": 2})
     done = serve(tmp_path, "up", "--port", "0", "--repository", place)
     assert done.returncode == 4
     assert done.stderr.count("\n") == 1
