@@ -14,6 +14,8 @@ import re
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from copy import copy
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -34,6 +36,7 @@ from resnet_client.images import ImageLike, name_of, read_once
 from resnet_client.outputs import Outputs, VersionChangedError
 from resnet_client.prediction import Prediction
 from resnet_client.served import VERSION_CHANGES, Served
+from resnet_client.sharing import SharedInputs
 from resnet_client.transport.channel import Tls
 from resnet_client.transport.connection import Notice
 from resnet_client.transport.deadlines import Deadline
@@ -101,7 +104,27 @@ class Classifier(Served):
             keep_alive_s=keep_alive_s,
             notice=notice,
         )
+        self._notice = notice
+        self._probabilities = probabilities
         self._outputs = Outputs(self._connection, self._version, probabilities=probabilities)
+
+    @contextmanager
+    def shared_memory(self, images: int = 64, *, key: str | None = None) -> Iterator[Classifier]:
+        """This classifier, whose pixels go through shared memory to a server on this host.
+
+        It has room for `images` on their way at once, and for one batch at least; further requests
+        wait. `key` is that of the server's restricted protocols. Where the server cannot be reached
+        by shared memory, pixels go over gRPC: `notice` is told why, or a `RuntimeWarning` says it.
+        The memory is released at the end of the block, whatever ends it.
+        """
+        images, deadline = arguments.count("images", images), self.deadline()
+        inputs = SharedInputs(
+            self._connection, None if key is None else arguments.text("key", key), self._notice
+        )
+        with inputs.opened(self._contract(deadline), images, deadline):
+            fast = copy(self)
+            fast._outputs = Outputs(inputs, self._version, probabilities=self._probabilities)
+            yield fast
 
     def classify(self, image: ImageLike, top: int | None = None) -> list[Prediction]:
         """The `top` best classes of one image, best first.

@@ -11,6 +11,7 @@ encoded images gets the files unchanged, even with decode="client".
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal, TypeAlias
@@ -28,6 +29,7 @@ Decode: TypeAlias = Literal["client", "server"]
 OUTPUT = "logits"
 PREPROCESSING = "preprocessing"
 ACTIVATION = "activation"
+_ITEM_BYTES = {"UINT8": 1, "FP32": 4}
 _HEADS = frozenset({"features", "c2", "c3", "c4", "c5"})
 
 
@@ -37,7 +39,8 @@ class Contract:
 
     `prepare` makes one element of a batch from an image; `encoded` says that it is a file's bytes.
     `classes` is 0 for a model without a classifier, whose `activation` means nothing.
-    `configuration` is what it was read from, serialized.
+    `image_bytes` is the size of an element, 0 of files. `configuration` is what it was read
+    from, serialized.
     """
 
     model: str
@@ -49,6 +52,7 @@ class Contract:
     encoded: bool
     activation: Activation = SOFTMAX
     configuration: bytes = b""
+    image_bytes: int = 0
 
     def same_as(self, other: Contract) -> bool:
         """Whether it is of the same version, with the same configuration."""
@@ -84,6 +88,7 @@ def read(
         encoded=takes_files,
         activation=_activation(model, classes, config) if classifies else SOFTMAX,
         configuration=config.SerializeToString(deterministic=True),
+        image_bytes=0 if takes_files else math.prod(shape) * _ITEM_BYTES[datatype],
     )
 
 

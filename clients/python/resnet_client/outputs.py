@@ -24,6 +24,7 @@ from resnet_client.prediction import (
     labels_in,
     needs_all,
 )
+from resnet_client.sharing import SharedInputs
 from resnet_client.transport.connection import Connection
 from resnet_client.transport.deadlines import Deadline
 
@@ -38,7 +39,9 @@ class Outputs:
     Without `probabilities`, a softmax is read as raw scores. Threads may share it.
     """
 
-    def __init__(self, connection: Connection, version: str, *, probabilities: bool) -> None:
+    def __init__(
+        self, connection: Connection | SharedInputs, version: str, *, probabilities: bool
+    ) -> None:
         self._connection = connection
         self._version = version
         self._probabilities = probabilities

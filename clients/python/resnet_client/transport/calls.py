@@ -19,7 +19,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotDoneError
 from queue import SimpleQueue
-from typing import Any
+from typing import Any, Protocol
 
 from resnet_client.transport.deadlines import Deadline
 
@@ -28,6 +28,16 @@ _BEHIND_S = 120.0
 _MOST_GIVEN_UP = 64
 
 Job = Callable[[], Any]
+
+
+class Held(Protocol):
+    """What a call needs until it has ended, also when its caller has left before."""
+
+    def hold(self) -> None:
+        """A call that needs it begins."""
+
+    def release(self) -> None:
+        """That call has ended."""
 
 
 class GivenUpError(Exception):
@@ -50,13 +60,19 @@ class Calls:
         self._idle: list[_Worker] = []
         self._closed = False
 
-    def run(self, call: Callable[[float], Any], deadline: Deadline) -> Any:
+    def run(
+        self, call: Callable[[float], Any], deadline: Deadline, needs: Held | None = None
+    ) -> Any:
         """`call(seconds)` in another thread, with seconds far behind the deadline: its result.
 
-        Raises what the call raises, and `GivenUpError` at the deadline.
+        What the call `needs` is held until it has ended. Raises what the call raises, and
+        `GivenUpError` at the deadline.
         """
         self._enter(deadline)
         outcome: Future[Any] = Future()
+        if needs is not None:
+            needs.hold()
+            outcome.add_done_callback(lambda _: needs.release())
         self._worker().jobs.put((outcome, lambda: call(deadline.left_s + _BEHIND_S)))
         try:
             return outcome.result(deadline.left_s)

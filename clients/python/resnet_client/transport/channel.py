@@ -67,7 +67,7 @@ def open_channel(url: str, tls: Tls | None, keep_alive_s: float | None) -> grpc.
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 500),
     ]
-    if _LOOPBACK.fullmatch(address["host"]):
+    if is_loopback(url):
         # Otherwise gRPC uses the proxy in http_proxy even for this host.
         options.append(("grpc.enable_http_proxy", 0))
     if keep_alive_s is not None:
@@ -82,6 +82,11 @@ def open_channel(url: str, tls: Tls | None, keep_alive_s: float | None) -> grpc.
     if tls.name is not None:
         options.append(("grpc.ssl_target_name_override", tls.name))
     return grpc.secure_channel(url, tls.credentials(), options)
+
+
+def is_loopback(url: str) -> bool:
+    """Whether host:port is of this host and reached by no network."""
+    return _LOOPBACK.fullmatch(url.rpartition(":")[0]) is not None
 
 
 def checked_headers(headers: Mapping[str, str] | None) -> Headers:

@@ -14,20 +14,16 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import grpc
-import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
-from tritonclient.utils import (
-    InferenceServerException,
-    np_to_triton_dtype,
-    serialize_byte_tensor,
-)
+from tritonclient.utils import InferenceServerException
 
 from resnet_client.errors import ClientError, DeadlineError, ModelError, UnavailableError
-from resnet_client.transport import models
+from resnet_client.transport import models, requests
 from resnet_client.transport.calls import Calls, GivenUpError, cancels_safely
 from resnet_client.transport.channel import Headers, Tls, open_channel, seconds
 from resnet_client.transport.deadlines import Attempts, Deadline, may_pass
+from resnet_client.transport.shared_memory import Place, Region, RegionLostError
 from resnet_serve.errors import server_error
 
 _LIVENESS_TIMEOUT_S = 2.0
@@ -131,25 +127,20 @@ class Connection:
         outputs: Iterable[str] = (),
         classes: int = 0,
         deadline: Deadline | None = None,
+        place: Place | None = None,
     ) -> tuple[str, dict[str, NDArray[Any]]]:
         """Run a batch [n,…]: the version that computed it, and the outputs [n,…] by name.
 
         No `outputs` means all. With `classes`, an output is the strings of the best ones, BYTES
-        [n,classes], by Triton's classification extension. Raises `InvalidInputError` with the
-        server's message when the input is at fault.
+        [n,classes], by Triton's classification extension. At a `place` the batch was written to
+        shared memory. Raises `InvalidInputError` with the server's message when the input is at
+        fault, and `RegionLostError` where the server does not know the place's region.
         """
         deadline = deadline or self.deadline()
-        request = service_pb2.ModelInferRequest(model_name=model, model_version=version)
-        datatype = np_to_triton_dtype(batch.dtype)
-        request.inputs.add(name=input_name, datatype=datatype, shape=batch.shape)
-        request.raw_input_contents.append(_content(batch))
-        for name in outputs:
-            wanted = request.outputs.add(name=name)
-            if classes:
-                wanted.parameters["classification"].int64_param = classes
-        # A queue that heeds it drops the request when nobody waits for it any more.
-        request.parameters["timeout"].int64_param = max(1, round(deadline.left_s * 1e6))
-        response = self._call("ModelInfer", request, deadline, model, version)
+        request = requests.inference(
+            model, version, input_name, batch, outputs, classes, deadline, place
+        )
+        response = self._call("ModelInfer", request, deadline, model, version, place=place)
         result = InferResult(response)
         names = [output.name for output in response.outputs]
         return str(response.model_version), {name: result.as_numpy(name) for name in names}
@@ -172,6 +163,15 @@ class Connection:
             versions.setdefault(entry.name, []).append(entry.version)
         return {name: tuple(sorted(versions[name], key=models.number)) for name in sorted(versions)}
 
+    def register(self, region: Region, headers: Headers, deadline: Deadline) -> None:
+        """Let the server map the region; `headers` go with this request alone."""
+        self._call("SystemSharedMemoryRegister", requests.register(region), deadline, more=headers)
+
+    def unregister(self, region: Region, headers: Headers, deadline: Deadline) -> None:
+        """Let the server unmap the region; no request may still need it."""
+        request = requests.unregister(region)
+        self._call("SystemSharedMemoryUnregister", request, deadline, more=headers)
+
     def _call(
         self,
         method: str,
@@ -179,18 +179,22 @@ class Connection:
         deadline: Deadline | None,
         model: str = "",
         version: str = "",
+        more: Headers = (),
+        place: Place | None = None,
     ) -> Any:
         deadline = deadline or self.deadline()
         attempts = Attempts(deadline)
         told = self._notice is None
         while True:
             try:
-                response = self._send(method, request, deadline)
+                response = self._send(method, request, deadline, more, place)
                 self._responded.add(model)
                 return response
             except GivenUpError as reason:
                 raise self._too_late(deadline, str(reason)) from None
             except grpc.RpcError as error:
+                if place is not None and place.region in (error.details() or ""):
+                    raise RegionLostError from error
                 passing = may_pass(error) or self._loads(error, model)
                 pause_s = attempts.pause_s() if passing and not self._closing.is_set() else None
                 self.failures += 1
@@ -217,17 +221,20 @@ class Connection:
             return False
         return not answer.ready
 
-    def _send(self, method: str, request: Any, deadline: Deadline) -> Any:
+    def _send(
+        self, method: str, request: Any, deadline: Deadline, more: Headers, place: Place | None
+    ) -> Any:
         if self._closing.is_set():
             raise _closed()
         stub = getattr(self._stub, method)
 
         def call(timeout_s: float) -> Any:
-            return stub(request, timeout=timeout_s, metadata=self._headers)
+            return stub(request, timeout=timeout_s, metadata=(*self._headers, *more))
 
         try:
-            if method == "ModelInfer" and not self._cancels_safely:
-                return self._calls.run(call, deadline)
+            # A cancelled call may still read its shared memory, so it is never cancelled.
+            if method == "ModelInfer" and (place is not None or not self._cancels_safely):
+                return self._calls.run(call, deadline, place)
             return call(deadline.left_s)
         except ValueError as error:  # gRPC raises it for a channel that another thread closed
             if self._closing.is_set():
@@ -264,12 +271,6 @@ class Connection:
         except grpc.RpcError as error:
             raise _as_triton(error) from error
         return bool(answer.live)
-
-
-def _content(batch: NDArray[Any]) -> bytes:
-    if batch.dtype != np.object_:
-        return batch.tobytes()
-    return bytes(serialize_byte_tensor(batch).item())
 
 
 def _as_triton(error: grpc.RpcError) -> InferenceServerException:
