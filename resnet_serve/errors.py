@@ -25,6 +25,7 @@ from typing import Protocol
 
 # The gRPC statuses after which the same request may succeed.
 RETRYABLE = ("UNAVAILABLE",)
+_FULL_QUEUE = "Its queue is full: send less at once, or allow a longer timeout."
 _REQUEST_TAG = re.compile(r"^(\[request id: [^\]]*\] )+")
 
 
@@ -129,7 +130,12 @@ def server_error(
             live()
         except type(error) as unreachable:  # type: ignore[misc]
             return _unreachable(url, server_message(unreachable))
-        return UnavailableError(message, where=f"the server at {url} accepts no requests now")
+        full = "queue size" in message
+        return UnavailableError(
+            message,
+            where=f"the server at {url} accepts no requests now",
+            remedy=_FULL_QUEUE if full else None,
+        )
     if status == "UNIMPLEMENTED":
         return UnavailableError(f"the server at {url} is not a Triton ({message})")
     if status == "DEADLINE_EXCEEDED":

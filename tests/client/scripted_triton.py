@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 import threading
+import time
 from collections.abc import Sequence
 from concurrent import futures
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ class Reluctant(service_pb2_grpc.GRPCInferenceServiceServicer):
     def __init__(self) -> None:
         self.calls = 0
         self.refusals = 0
+        self.refused_after_s = 0.0
         self.code = grpc.StatusCode.UNAVAILABLE
         self.message = "not\nnow"
         self.version = "2.51.0"
@@ -37,6 +39,7 @@ class Reluctant(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.calls += 1
         self._seen(context)
         if self.calls <= self.refusals:
+            time.sleep(self.refused_after_s)
             context.abort(self.code, self.message)
 
     def _seen(self, context: grpc.ServicerContext) -> None:

@@ -16,6 +16,7 @@ from resnet_client import Prediction
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import config
+from resnet_serve.triton.queue_bound import UNBOUNDED, QueueBound
 from resnet_serve.triton.repository import ModelFiles, Repository
 
 MEANS = Preprocessing(resize=20, crop=(16, 24), interpolation="bicubic")
@@ -56,7 +57,7 @@ def edit(path: Path, change: Callable[[str], str]) -> None:
     path.write_text(after)
 
 
-def deploy_means(repository: Path) -> None:
+def deploy_means(repository: Path, queue: QueueBound = UNBOUNDED) -> None:
     """Deploy `means`: normalised FP32 planes in, the mean of each of the three as logits out."""
     serving = config.Serving(max_batch_size=4, instances=1, threads=1)
     classifier = config.classifier(
@@ -68,7 +69,12 @@ def deploy_means(repository: Path) -> None:
         serving=serving,
     )
     before = config.preprocess(
-        "means_preprocess", input_kind="float32", preprocessing=MEANS, serving=serving, cores=1
+        "means_preprocess",
+        input_kind="float32",
+        preprocessing=MEANS,
+        serving=serving,
+        cores=1,
+        queue=queue,
     )
     image = config.image_ensemble(
         "means_image",

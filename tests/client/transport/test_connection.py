@@ -101,6 +101,18 @@ def test_it_gives_up_at_the_deadline_with_the_servers_message(
     assert reluctant.calls == calls
 
 
+@pytest.mark.parametrize("version", ["2.51.0", "2.57.0"])
+def test_a_last_attempt_without_time_does_not_hide_the_servers_message(
+    connection: Connection, reluctant: Reluctant, version: str
+) -> None:
+    reluctant.version = version
+    connection.learn_server()
+    reluctant.refusals, reluctant.refused_after_s = 10_000, 0.1
+    connection.timeout_s = 1.0
+    with pytest.raises(UnavailableError, match=r"accepts no requests now: not now$"):
+        infer(connection)
+
+
 def test_a_full_queue_is_tried_again(connection: Connection, reluctant: Reluctant) -> None:
     reluctant.refusals, reluctant.code = 2, grpc.StatusCode.RESOURCE_EXHAUSTED
     reluctant.message = "exceeds maximum queue size"

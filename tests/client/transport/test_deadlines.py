@@ -69,7 +69,9 @@ def test_the_pauses_grow_to_two_seconds_and_differ() -> None:
 
 def test_no_pause_reaches_beyond_the_deadline() -> None:
     attempts = Attempts(Deadline.after(0.04))
+    assert not attempts.hasty
     assert 0 < (attempts.pause_s() or 0) <= 0.02
+    assert attempts.hasty
     assert Attempts(Deadline.after(0)).pause_s() is None
     assert Deadline.after(-1).left_s == 0
 

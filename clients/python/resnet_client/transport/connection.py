@@ -185,14 +185,19 @@ class Connection:
         deadline = deadline or self.deadline()
         attempts = Attempts(deadline)
         told = self._notice is None
+        earlier: grpc.RpcError | None = None
         while True:
             try:
                 response = self._send(method, request, deadline, more, place)
                 self._responded.add(model)
                 return response
             except GivenUpError as reason:
+                if earlier is not None and attempts.hasty:
+                    raise self._explained(earlier, model, version, deadline) from earlier
                 raise self._too_late(deadline, str(reason)) from None
-            except grpc.RpcError as error:
+            except grpc.RpcError as failed:
+                late = attempts.hasty and failed.code() is grpc.StatusCode.DEADLINE_EXCEEDED
+                error = earlier = failed if earlier is None or not late else earlier
                 if place is not None and place.region in (error.details() or ""):
                     raise RegionLostError from error
                 passing = may_pass(error) or self._loads(error, model)

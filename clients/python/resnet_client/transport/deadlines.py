@@ -60,11 +60,16 @@ class Deadline:
 
 
 class Attempts:
-    """The attempts of one call until its deadline."""
+    """The attempts of one call until its deadline.
+
+    `hasty` says that the attempt has only the little time that is left: when it has no response,
+    the error before it says more.
+    """
 
     def __init__(self, deadline: Deadline) -> None:
         self._deadline = deadline
         self._pause_s = _FIRST_PAUSE_S
+        self.hasty = False
 
     def pause_s(self) -> float | None:
         """How long to wait before the next attempt; None where there is no time for one."""
@@ -73,6 +78,7 @@ class Attempts:
             return None
         pause_s = self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads the load
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
+        self.hasty = pause_s >= left_s
         return min(pause_s, left_s)
 
 
