@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+import time
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -49,9 +51,72 @@ def test_the_caller_leaves_and_the_call_goes_on() -> None:
 def test_threads_are_used_again_and_end() -> None:
     calls = Calls()
     threads = {calls.run(lambda _: threading.current_thread(), patient()) for _ in range(20)}
-    assert len(threads) <= 2  # the caller has its result before the thread is free again
+    assert len(threads) == 1
     calls.close()
     assert until(lambda: not any(thread.is_alive() for thread in threads))
+
+
+def test_what_a_call_needs_is_held_until_it_has_ended() -> None:
+    calls, respond, events = Calls(), threading.Event(), []
+
+    class Needed:
+        def hold(self) -> None:
+            events.append("hold")
+
+        def release(self) -> None:
+            events.append("release")
+
+    with pytest.raises(GivenUpError, match="no response"):
+        calls.run(lambda _: respond.wait(PATIENCE_S), soon(), Needed())
+    assert events == ["hold"]
+    respond.set()
+    assert calls.drain(PATIENCE_S)
+    with pytest.raises(LookupError):
+        calls.run(lambda _: {}["mine"], patient(), Needed())
+    assert events == ["hold", "release"] * 2
+    calls.close()
+
+
+def test_results_at_the_deadline_are_given_or_given_up_but_never_mixed() -> None:
+    """Deadlines that pass about when the calls end, in many threads."""
+    calls = Calls()
+
+    def ask(number: int) -> bool:
+        try:
+            return bool(
+                calls.run(lambda _: (time.sleep(0.002), number)[1], Deadline.after(0.002)) == number
+            )
+        except GivenUpError:
+            return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(ask, range(400)))
+    assert calls.drain(PATIENCE_S)
+    # None of them is still counted: as many as allowed can be given up again.
+    respond = threading.Event()
+    for _ in range(64):
+        with pytest.raises(GivenUpError, match="no response"):
+            calls.run(lambda _: respond.wait(PATIENCE_S), Deadline.after(0))
+    respond.set()
+    assert calls.drain(PATIENCE_S)
+    calls.close()
+
+
+def test_an_error_is_not_kept() -> None:
+    calls = Calls()
+
+    class MineError(Exception):
+        pass
+
+    def fail(_: float) -> None:
+        raise MineError
+
+    with pytest.raises(MineError) as caught:
+        calls.run(fail, patient())
+    gone = weakref.ref(caught.value)
+    del caught
+    assert until(lambda: gone() is None)
+    calls.close()
 
 
 def test_many_at_once_each_get_their_own() -> None:

@@ -16,8 +16,6 @@ import re
 import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Future
-from concurrent.futures import TimeoutError as NotDoneError
 from queue import SimpleQueue
 from typing import Any, Protocol
 
@@ -26,8 +24,6 @@ from resnet_client.transport.deadlines import Deadline
 _REPAIRED = (2, 57)
 _BEHIND_S = 120.0
 _MOST_GIVEN_UP = 64
-
-Job = Callable[[], Any]
 
 
 class Held(Protocol):
@@ -68,19 +64,18 @@ class Calls:
         What the call `needs` is held until it has ended. Raises what the call raises, and
         `GivenUpError` at the deadline.
         """
-        self._enter(deadline)
-        outcome: Future[Any] = Future()
+        worker = self._enter(deadline)
         if needs is not None:
             needs.hold()
-            outcome.add_done_callback(lambda _: needs.release())
-        self._worker().jobs.put((outcome, lambda: call(deadline.left_s + _BEHIND_S)))
+        job = _Job(call, deadline, needs)
+        worker.jobs.put(job)
+        in_time = job.ended.acquire(timeout=min(deadline.left_s, threading.TIMEOUT_MAX))
+        if not in_time and self._give_up(job):
+            raise GivenUpError("no response")
         try:
-            return outcome.result(deadline.left_s)
-        except NotDoneError:
-            self._give_up(outcome)
-            if outcome.done():  # it came just now
-                return outcome.result()
-            raise GivenUpError("no response") from None
+            return job.result()
+        finally:
+            del job  # an error refers to this frame, which must not refer to the error
 
     def drain(self, timeout_s: float) -> bool:
         """Wait until no call is running, so that closing the channel cancels none."""
@@ -96,55 +91,81 @@ class Calls:
         for worker in idle:
             worker.jobs.put(None)
 
-    def _enter(self, deadline: Deadline) -> None:
+    def _enter(self, deadline: Deadline) -> _Worker:
         with self._lock:
             room = self._lock.wait_for(lambda: self._given_up < _MOST_GIVEN_UP, deadline.left_s)
             if not room:
                 raise GivenUpError(f"{_MOST_GIVEN_UP} earlier requests are still without response")
+            worker = self._idle.pop() if self._idle else _Worker(self._done)
             self._running += 1
+            return worker
 
-    def _give_up(self, outcome: Future[Any]) -> None:
+    def _give_up(self, job: _Job) -> bool:
+        """The caller leaves; False where the job is done just now."""
         with self._lock:
-            if not outcome.done():
-                self._given_up += 1
-                outcome.add_done_callback(lambda _: self._returned())
+            job.given_up = not job.done
+            self._given_up += job.given_up
+            return job.given_up
 
-    def _returned(self) -> None:
+    def _done(self, worker: _Worker, job: _Job) -> bool:
+        """A worker has done a job; False where it has to end."""
         with self._lock:
-            self._given_up -= 1
-            self._lock.notify_all()
-
-    def _worker(self) -> _Worker:
-        with self._lock:
-            return self._idle.pop() if self._idle else _Worker(self._done)
-
-    def _done(self, worker: _Worker) -> bool:
-        """A worker has done its job; False where it has to end."""
-        with self._lock:
+            job.done = True
             self._running -= 1
+            self._given_up -= job.given_up
             self._lock.notify_all()
-            if self._closed:
-                return False
-            self._idle.append(worker)
-            return True
+            if not self._closed:
+                self._idle.append(worker)
+            return not self._closed
+
+
+class _Job:
+    """One call: what it is, and what came of it."""
+
+    def __init__(
+        self, call: Callable[[float], Any], deadline: Deadline, needs: Held | None
+    ) -> None:
+        self.ended = threading.Lock()  # the cheapest wait with a deadline
+        self.ended.acquire()
+        self.done = self.given_up = False
+        self._call, self._deadline, self._needs = call, deadline, needs
+        self._value: Any = None
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """The call, in the thread of a worker."""
+        try:
+            self._value = self._call(self._deadline.left_s + _BEHIND_S)
+        except BaseException as error:  # noqa: BLE001 - it is the caller's
+            self._error = error
+        finally:
+            if self._needs is not None:
+                self._needs.release()
+
+    def result(self) -> Any:
+        """What the call returned; raises what it raised."""
+        if self._error is None:
+            return self._value
+        try:
+            raise self._error
+        finally:
+            self._error = None
 
 
 class _Worker:
     """One thread that does one job after another."""
 
-    def __init__(self, done: Callable[[_Worker], bool]) -> None:
-        self.jobs: SimpleQueue[tuple[Future[Any], Job] | None] = SimpleQueue()
+    def __init__(self, done: Callable[[_Worker, _Job], bool]) -> None:
+        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
         self._done = done
         # A daemon: the end of the process does not wait for a server that does not respond.
         threading.Thread(target=self._work, name="resnet-client-call", daemon=True).start()
 
     def _work(self) -> None:
         while (job := self.jobs.get()) is not None:
-            outcome, call = job
-            try:
-                outcome.set_result(call())
-            except BaseException as error:  # noqa: BLE001 - it is the caller's
-                outcome.set_exception(error)
-            del outcome, call, job
-            if not self._done(self):
+            job.run()
+            more = self._done(self, job)
+            job.ended.release()
+            del job
+            if not more:
                 return
