@@ -157,12 +157,11 @@ def queue_bound_of(conversion: Conversion) -> QueueBound:
 
 
 def decoding_bound(conversion: Conversion) -> QueueBound:
-    """What waits to be decoded: no more than for the classifier, for the cores are the same."""
+    """What waits to be decoded; `--max-queue` is for both."""
     bound = queue_bound_of(conversion)
     if conversion.request.max_queue is not None:
         return bound
-    requests = min(bound.requests, queue_bound.DECODING_REQUESTS * conversion.host.cores)
-    return replace(bound, requests=requests)
+    return bound.of_decoding(conversion.host.cores)
 
 
 def _engine_files(conversion: Conversion) -> dict[str, bytes]:

@@ -21,6 +21,7 @@ from resnet_serve.activation import SOFTMAX, Activation, Kind
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.triton import config
 from resnet_serve.triton.config import Serving, Step
+from resnet_serve.triton.queue_bound import UNBOUNDED, QueueBound
 
 PROBABILITIES = "probabilities"
 AVERAGE_FILE = "model.onnx"
@@ -71,10 +72,16 @@ def crops(
     preprocessing: Preprocessing,
     serving: Serving,
     cores: int,
+    queue: QueueBound = UNBOUNDED,
 ) -> Any:
     """The `image` model with `count` outputs, one per crop."""
     made = config.preprocess(
-        name, input_kind=input_kind, preprocessing=preprocessing, serving=serving, cores=cores
+        name,
+        input_kind=input_kind,
+        preprocessing=preprocessing,
+        serving=serving,
+        cores=cores,
+        queue=queue,
     )
     pixels = made.output.pop()
     for number in range(1, count + 1):

@@ -40,6 +40,13 @@ class QueueBound:
             self.timeout_ms if timeout_ms is None else timeout_ms,
         )
 
+    def of_decoding(self, cores: int, *, requests_per_image: int = 1) -> QueueBound:
+        """What waits to be decoded: no more than the network takes, for the cores are the same."""
+        if not self.requests:
+            return self
+        images = max(1, self.requests // requests_per_image)
+        return QueueBound(min(images, DECODING_REQUESTS * cores), self.timeout_ms)
+
     def write(self, config: Any) -> None:
         """Write it into a configuration; only dynamic batching has a queue policy."""
         if not (self.requests or self.timeout_ms) or not config.HasField("dynamic_batching"):

@@ -53,6 +53,15 @@ def test_what_a_user_chose_goes_before_it() -> None:
     assert derived.of(requests=0, timeout_ms=0) == UNBOUNDED
 
 
+@pytest.mark.parametrize(
+    ("held", "per_image", "images"),
+    [(80, 1, 8), (5, 1, 5), (80, 20, 4), (80, 10, 8), (19, 20, 1), (0, 10, 0)],
+)
+def test_no_more_is_decoded_than_the_network_takes(held: int, per_image: int, images: int) -> None:
+    bound = QueueBound(held, 100.0).of_decoding(2, requests_per_image=per_image)
+    assert bound == QueueBound(images, 100.0)
+
+
 def test_it_is_read_as_it_was_written() -> None:
     made = config.preprocess(
         "m",

@@ -257,6 +257,7 @@ class _TenCrop(_Parts):
             preprocessing=member.preprocessing,
             serving=self._serving,
             cores=host.cores(),
+            queue=member.queue.of_decoding(host.cores(), requests_per_image=len(crops_of)),
         )
         names = {pixels_name(number): pixels_name(number) for number in numbers}
         classifying = [

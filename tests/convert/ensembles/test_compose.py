@@ -28,6 +28,7 @@ from resnet_serve.datasets.digits import Digits
 from resnet_serve.errors import InputFileError, ParityError, UsageError
 from resnet_serve.passport import ComposedPassport, CropFacts
 from resnet_serve.triton import config
+from resnet_serve.triton.queue_bound import bound_of
 from resnet_serve.triton.repository import Repository
 from resnet_serve.triton.server import Server
 from resnet_serve.verification import host as verify
@@ -178,7 +179,9 @@ def test_a_queue_that_does_not_hold_the_crops_of_an_image(repository: Path) -> N
 
 @pytest.mark.triton
 def test_ten_crops_are_averaged_as_pytorch_does(served: Any) -> None:
-    _, client, _ = served
+    repository, client, _ = served
+    decoding = Path(repository, "digits_tencrop_preprocess", "config.pbtxt").read_text()
+    assert bound_of(config.parse(decoding)).requests == 80 // 20
     crops = TenCrop(weights.load("digits", find("resnet20")).preprocessing, SCALES)
     found, logits = ask(client, "digits_tencrop", encoded(), "probabilities", "logits")
     for row, picture in enumerate(pictures()):
