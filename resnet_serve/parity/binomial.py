@@ -25,7 +25,7 @@ def at_least(successes: int, n: int, p: float) -> float:
     """The probability of so many successes or more in n trials of probability p."""
     if successes <= 0:
         return 1.0
-    if p <= 0:
+    if successes > n or p <= 0:
         return 0.0
     if p >= 1:
         return 1.0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from scipy.stats import binom, binomtest
 
@@ -18,6 +18,7 @@ def test_the_interval_is_clopper_and_pearsons(n: int, share: float) -> None:
 
 
 @given(st.integers(0, 400), st.integers(1, 400), st.floats(0, 1))
+@example(2, 1, 1.0)
 def test_the_tail_is_the_binomials(successes: int, n: int, p: float) -> None:
     assert at_least(successes, n, p) == pytest.approx(binom.sf(successes - 1, n, p), abs=1e-9)
 
