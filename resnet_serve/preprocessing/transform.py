@@ -90,8 +90,8 @@ class Preprocessing:
     def pixels(self, image: Image.Image | NDArray[np.uint8]) -> NDArray[np.uint8]:
         """Resize and centre-crop to UINT8 [H,W,channels], in the order `channel_order`.
 
-        An array is UINT8 [H,W,3] in RGB, [H,W,4] in RGBA, [H,W] or [H,W,1] in grey. Raises `ImageError` for
-        other arrays, and for images so long that they would be too large when resized.
+        An array is UINT8 [H,W,3] in RGB, [H,W,4] in RGBA, [H,W] or [H,W,1] in grey. Raises
+        `ImageError` for other arrays, and for images too long to be resized within the limits.
         """
         return self.array(geometry.crop(self.resized(image), self.crop, self.fill))
 
