@@ -21,7 +21,7 @@ def test_the_schema_of_a_preprocessing_is_the_published_one(tmp_path: Path) -> N
         (("up", "--listen", "0.0.0.0", "--repository", "nowhere"), 2, "or --insecure"),
         (("up", "--tls-cert", "x.pem", "--repository", "nowhere"), 2, "--tls-key"),
         (("list", "--repository", "nowhere"), 5, "no model repository"),
-        (("verify",), 2, "Use --host"),
+        (("verify",), 2, "or --host for this machine"),
         (("verify", "--host", "--repository", "nowhere"), 5, "no model repository"),
         (("schema", "postprocessing"), 2, "no schema of 'postprocessing'"),
         (("loadtest", "x", "--url", "127.0.0.1:9"), 4, "127.0.0.1:9"),
