@@ -235,7 +235,8 @@ class Classifier(Served):
         top: int | None,
         deadline: Deadline,
     ) -> list[tuple[Prediction, ...] | BadImageError]:
-        batch = np.stack([element.tensor for element in elements])
+        tensors = [element.tensor for element in elements]
+        batch = np.stack(tensors) if len(tensors) > 1 else tensors[0][None]
         try:
             return list(self._outputs.predictions(contract, batch, top, deadline))
         except (ServerError, ModelError) as error:

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from struct import Struct
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
-from tritonclient.utils import np_to_triton_dtype, serialize_byte_tensor
+from tritonclient.utils import np_to_triton_dtype
 
 from resnet_client.transport.deadlines import Deadline
 from resnet_client.transport.shared_memory import Place, Region
+
+_LENGTH = Struct("<I")  # before each file
 
 
 def inference(
@@ -58,4 +61,4 @@ def unregister(region: Region) -> Any:
 def _content(batch: NDArray[Any]) -> bytes:
     if batch.dtype != np.object_:
         return batch.tobytes()
-    return bytes(serialize_byte_tensor(batch).item())
+    return b"".join(part for file in batch.flat for part in (_LENGTH.pack(len(file)), file))
