@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -44,15 +45,20 @@ def server(original: Path, folder: Path) -> Iterator[Server]:
 
 
 def restored(original: Path, server: Server, edit: Edit, *reloaded: str) -> Path:
-    """The repository as it was deployed, changed by `edit`, and these models loaded of it."""
+    """The repository as it was deployed, changed by `edit`, and these models loaded of it.
+
+    They are loaded without their passport, as native backends do, which know of none.
+    """
     path = server.repository
     for name in versioned.NAMES:
         shutil.copytree(original / name, path / name, dirs_exist_ok=True)
     edit(path)
-    admin = Admin(server.endpoints)
-    for name in reloaded:
-        admin.load(name)
-    admin.close()
+    stamp = path / "net/1/passport.json"
+    stamp.rename(stamp.with_suffix(".away"))
+    with contextlib.closing(Admin(server.endpoints)) as admin:
+        for name in reloaded:
+            admin.load(name)
+    stamp.with_suffix(".away").rename(stamp)
     return path
 
 
@@ -160,6 +166,24 @@ def test_what_was_changed_is_found(
         assert done.stderr.count("\n") == 1
     finally:
         restored(original, server, lambda _: None, *reloaded)
+
+
+@pytest.mark.parametrize(
+    ("model", "file"), [("net", "model.onnx"), ("net_preprocess", "preprocessing.json")]
+)
+def test_the_server_loads_no_file_that_was_changed(
+    model: str, file: str, original: Path, server: Server
+) -> None:
+    path = restored(original, server, lambda _: None)
+    changed = path / model / "1" / file
+    changed.write_bytes(changed.read_bytes() + b" ")
+    with contextlib.closing(Admin(server.endpoints)) as admin:
+        with pytest.raises(HostError) as refused:
+            admin.load(model)
+        assert f"{changed} has sha256" in str(refused.value)
+        assert "resnet-serve verify --host" in str(refused.value)
+        assert model in admin.models(), "what was loaded before is served on"
+    restored(original, server, lambda _: None, model)
 
 
 def test_what_cannot_be_compared_is_refused(original: Path, folder: Path) -> None:

@@ -20,6 +20,7 @@ from typing import IO
 
 from resnet_serve.errors import HostError
 from resnet_serve.triton.installation import Installation, build_backends
+from resnet_serve.triton.supervision import servable
 from resnet_serve.triton.supervision.endpoints import Endpoints
 from resnet_serve.triton.supervision.orders import DETACH, DRAIN_S, Orders, Policy
 from resnet_serve.triton.supervision.servable import beside, plain
@@ -54,7 +55,7 @@ class ServerProcess:
         self._drain_s = drain_s
         self.status_file = status or self._scratch / "status.json"
         # The server gets a path without special characters, whatever the user's path is.
-        self.link = self._scratch / "repository"
+        self.link = servable.repository(self._scratch)
         try:
             self.link.symlink_to(repository, target_is_directory=True)
             beside(self._scratch).mkdir()

@@ -44,6 +44,11 @@ def count_models(repository: Path) -> int:
     return len(names)
 
 
+def repository(scratch: Path) -> Path:
+    """The link through which a server sees its repository, in the folder of its supervisor."""
+    return scratch / "repository"
+
+
 def beside(scratch: Path) -> Path:
     """A server's second model repository, empty but while versions change."""
     return scratch / "beside"

@@ -23,6 +23,7 @@ from resnet_serve import crops
 from resnet_serve.crops import TenCrop
 from resnet_serve.errors import ResnetServeError
 from resnet_serve.preprocessing import ImageError, Preprocessing, decode
+from resnet_serve.triton.backends import integrity
 from resnet_serve.triton.backends.stub import (
     ModelConfig,
     Request,
@@ -55,7 +56,10 @@ class TritonPythonModel:
         self._stub: Stub = pb_utils
         os.nice(_NICENESS)
         config = json.loads(args["model_config"])
-        path = Path(args["model_repository"]) / args["model_version"] / PREPROCESSING_FILE
+        directory = Path(args["model_repository"]) / args["model_version"]
+        path = directory / PREPROCESSING_FILE
+        kept = [each for each in (path, directory / crops.FILE_NAME) if each.exists()]
+        integrity.check(config, directory, *kept)
         self._preprocessing = read_preprocessing(path)
         self._crops = read_crops(path.with_name(crops.FILE_NAME), self._preprocessing)
         count = 1 if self._crops is None else len(self._crops)

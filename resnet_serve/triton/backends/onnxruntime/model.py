@@ -22,6 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_serve.errors import HostError
+from resnet_serve.triton.backends import integrity
 from resnet_serve.triton.backends.batching import groups, run_group
 from resnet_serve.triton.backends.contract import ContractError
 from resnet_serve.triton.backends.onnxruntime import autocomplete
@@ -146,6 +147,7 @@ def _onnxruntime() -> Any:
 
 def _cpu_session(config: dict[str, Any], directory: Path, options: Options) -> Any:
     path = model_file(config, directory)
+    integrity.check(config, directory, path)
     onnxruntime = _installed()
     try:
         return onnxruntime.InferenceSession(
@@ -160,6 +162,7 @@ def _gpu_session(config: dict[str, Any], directory: Path, options: Options, devi
     from resnet_serve.triton import cuda_options
 
     path = model_file(config, directory)
+    integrity.check(config, directory, path)
     session_options = options.session_options(_installed())
     try:
         provider_options = cuda_options.provider_options(config, device_id)

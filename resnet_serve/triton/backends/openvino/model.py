@@ -16,6 +16,7 @@ from typing import Any
 
 from resnet_serve import host
 from resnet_serve.runtimes.openvino import reason
+from resnet_serve.triton.backends import integrity
 from resnet_serve.triton.backends.batching import run_all
 from resnet_serve.triton.backends.contract import ContractError
 from resnet_serve.triton.backends.openvino.contract import complete, failed, incomplete, prepared
@@ -135,6 +136,9 @@ def _openvino() -> Any:
 
 def _read(config: dict[str, Any], directory: Path, core: Any) -> Any:
     path = model_file(config, directory)
+    # The weights of an OpenVINO IR are in a second file.
+    weights = [path.with_suffix(".bin")] if path.with_suffix(".bin").exists() else []
+    integrity.check(config, directory, path, *weights)
     try:
         return core.read_model(str(path))
     except RuntimeError as error:

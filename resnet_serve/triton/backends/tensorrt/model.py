@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from resnet_serve.cuda import open_device
 from resnet_serve.runtimes import tensorrt
 from resnet_serve.runtimes.tensorrt_flavours import TENSORRT
+from resnet_serve.triton.backends import integrity
 from resnet_serve.triton.backends.batching import run_group
 from resnet_serve.triton.backends.stub import (
     Arrays,
@@ -54,7 +55,9 @@ class TritonPythonModel:
         instance = args["model_instance_name"]
         refuse(config, args["model_instance_kind"])
         options = Options.of(config, instance)
-        plan = plan_file(config, Path(args["model_repository"]) / args["model_version"])
+        directory = Path(args["model_repository"]) / args["model_version"]
+        plan = plan_file(config, directory)
+        integrity.check(config, directory, plan)
         with ExitStack() as stack:
             device = stack.enter_context(
                 closing(open_device(int(args["model_instance_device_id"])))
