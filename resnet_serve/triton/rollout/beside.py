@@ -20,6 +20,7 @@ from resnet_serve.errors import InputFileError
 from resnet_serve.triton import config
 from resnet_serve.triton.config import LABELS_FILE, NEWEST
 from resnet_serve.triton.repository import CONFIG_FILE, whole
+from resnet_serve.triton.supervision import servable
 
 _MARK = ".beside-"
 
@@ -60,8 +61,7 @@ class Beside:
 
     def remove(self) -> None:
         """Remove the files of this and of any earlier change."""
-        for left in self._folder.glob("*") if self._folder.is_dir() else ():
-            shutil.rmtree(left)
+        servable.clear(self._folder)
 
     def usual(self, name: str) -> Any:
         """The configuration in the repository.

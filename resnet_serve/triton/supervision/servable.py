@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+import shutil
 from pathlib import Path
 
 from resnet_serve.errors import HostError, UsageError
@@ -52,3 +54,13 @@ def repository(scratch: Path) -> Path:
 def beside(scratch: Path) -> Path:
     """A server's second model repository, empty but while versions change."""
     return scratch / "beside"
+
+
+def clear(folder: Path) -> None:
+    """Remove what is in a second model repository, which may be removed elsewhere meanwhile."""
+    for left in folder.glob("*"):
+        with contextlib.suppress(FileNotFoundError):
+            if left.is_dir() and not left.is_symlink():
+                shutil.rmtree(left)
+            else:
+                left.unlink()

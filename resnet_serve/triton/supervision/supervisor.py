@@ -28,7 +28,7 @@ import time
 from pathlib import Path
 from types import FrameType
 
-from resnet_serve.triton.supervision import metrics, server_log, status
+from resnet_serve.triton.supervision import metrics, servable, server_log, status
 from resnet_serve.triton.supervision.health.canary import Canary, Failed, Ready
 from resnet_serve.triton.supervision.health.stubs import Stubs
 from resnet_serve.triton.supervision.log_file import LogFile
@@ -97,6 +97,8 @@ class Supervisor:
                 self._log.close()
 
     def _start(self) -> Child:
+        # Of a change that was killed: the server loads all that it finds when it starts.
+        servable.clear(servable.beside(Path(self._orders.scratch)))
         self._say(f"{server_log.STARTING} tritonserver", tell=False)
         output = sys.stderr.fileno() if self._log is None else self._log.descriptor
         child = Child(self._orders, output)

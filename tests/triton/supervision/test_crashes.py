@@ -17,7 +17,7 @@ import pytest
 from patience import PATIENCE_S, until
 from prometheus_text import samples
 
-from resnet_serve.triton.supervision import status
+from resnet_serve.triton.supervision import servable, status
 from resnet_serve.triton.supervision.endpoints import Endpoints, claim_ports
 from resnet_serve.triton.supervision.orders import Orders, Policy
 from resnet_serve.triton.supervision.status import Status
@@ -139,6 +139,27 @@ def test_it_stops_at_once_while_it_waits(supervise: Start, number: signal.Signal
     assert supervised.status.state == status.STOPPED
     assert len(supervised.starts) == 1
     assert not (supervised.folder / "scratch").exists()
+
+
+def test_a_restart_loads_nothing_of_a_change_that_was_killed(
+    supervise: Start, tmp_path: Path
+) -> None:
+    """A version was beside the served one when the server and the command were killed."""
+    supervised = supervise("stay")
+    assert supervised.becomes(status.SERVING)
+    version = tmp_path / "models/net/2"
+    version.mkdir(parents=True)
+    (version / "model.onnx").write_text("kept")
+    beside = servable.beside(tmp_path / "scratch")
+    (beside / "net.beside-2").mkdir(parents=True)
+    (beside / "net.beside-2/2").symlink_to(version)
+    (beside / "net.beside-2/labels.txt").write_text("a")
+    (beside / "link").symlink_to(version)
+    os.kill(supervised.starts[0], signal.SIGKILL)
+    assert until(lambda: len(supervised.starts) == 2)
+    assert list(beside.iterdir()) == []
+    assert (version / "model.onnx").read_text() == "kept"
+    supervised.end()
 
 
 def test_a_deliberate_stop_is_no_crash(supervise: Start) -> None:
