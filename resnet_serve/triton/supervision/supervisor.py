@@ -25,6 +25,7 @@ import shutil
 import signal
 import sys
 import time
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -61,7 +62,6 @@ class Supervisor:
             metrics.serve(orders.endpoints.address, orders.status_port, lambda: self._status.now)
         self._log = None if orders.log is None else LogFile(Path(orders.log))
         self._restarts = Restarts(orders.policy)
-        self._events: queue.SimpleQueue[Ready | Failed] = queue.SimpleQueue()
         self._ended_at: float | None = None  # of the server before this one
         self._child: Child | None = None
 
@@ -72,11 +72,14 @@ class Supervisor:
             while True:
                 child = self._child = self._start()
                 reason = self._watch(child)
+                # At once: to end its processes can take seconds.
+                self._status.change(state=status.RESTARTING)
                 self._ended_at, served_s = time.monotonic(), child.served_s
                 ended = now()
                 if reason is not None:
                     self._say(f"{reason}: the server is restarted")
                     child.end(_HEAL_GRACE_S, self._hurried)
+                self._status.change(server_pid=0)
                 code = child.status
                 child.end(0, self._hurried)  # its stubs, and what they left
                 self._clean_memory()
@@ -88,7 +91,7 @@ class Supervisor:
                     self._say("stopping the server", tell=False)
                 self._child.end(self._orders.drain_s, self._hurried)
                 code = self._child.status
-            self._status.change(state=status.STOPPED)
+            self._status.change(state=status.STOPPED, server_pid=0)
             return code
         finally:
             self._clean_memory()
@@ -112,7 +115,10 @@ class Supervisor:
         if not self._restarts.count:
             _reply(str(child.pid))
         endpoints, policy = self._orders.endpoints, self._orders.policy
-        canary = None if endpoints is None else Canary(endpoints, policy, self._told)
+        # A queue of its own: what the canary of the server before said late is not heard.
+        events: queue.SimpleQueue[Ready | Failed] = queue.SimpleQueue()
+        told = partial(_told, events)
+        canary = None if endpoints is None else Canary(endpoints, policy, told)
         stubs, looked = Stubs(child.pid), 0.0
         try:
             while not child.ended:
@@ -120,8 +126,8 @@ class Supervisor:
                     stubs.refresh()
                     looked = time.monotonic()
                 self._wait(_SETTLING_POLL_S if stubs.settling else _POLL_S, stubs.descriptors)
-                while not self._events.empty():
-                    event = self._events.get()
+                while not events.empty():
+                    event = events.get()
                     if isinstance(event, Ready):
                         self._ready(child)
                         looked = 0.0
@@ -139,12 +145,6 @@ class Supervisor:
             stubs.close()
             if canary is not None:
                 canary.stop()
-
-    def _told(self, event: Ready | Failed) -> None:
-        """Called in the canary's thread."""
-        self._events.put(event)
-        with contextlib.suppress(OSError):
-            os.kill(os.getpid(), signal.SIGCHLD)  # wakes the loop, and asks for nothing else
 
     def _ready(self, child: Child) -> None:
         child.ready_at = time.monotonic()
@@ -166,6 +166,7 @@ class Supervisor:
         """Wait until the next start; False where there is none. Raises `_Stop`."""
         if self._orders.endpoints is None or (served_s is None and not self._restarts.count):
             self._say(last)
+            self._status.change(state=status.STOPPED, last=last)
             return False
         if served_s is None and self._orders.log is not None:
             why = server_log.reason(server_log.read(Path(self._orders.log)), code)
@@ -174,11 +175,11 @@ class Supervisor:
         if delay_s is None:
             given_up = f"{self._restarts.quick} crashes in a row soon after the start; last: {last}"
             self._say(f"{status.GIVING_UP}{given_up}")
-            self._status.change(state=status.GAVE_UP, last=last, reason=given_up, server_pid=0)
+            self._status.change(state=status.GAVE_UP, last=last, reason=given_up)
             return False
         count = self._restarts.count
         self._say(f"{last}, restart {count} in {delay_s:g} s")
-        self._status.change(state=status.RESTARTING, restarts=count, last=last, server_pid=0)
+        self._status.change(state=status.RESTARTING, restarts=count, last=last)
         until = time.monotonic() + delay_s
         while (left_s := until - time.monotonic()) > 0:
             self._wait(min(left_s, _POLL_S), [])
@@ -260,6 +261,13 @@ def install_signals() -> int:
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
         signal.signal(number, _noted)
     return reader
+
+
+def _told(events: queue.SimpleQueue[Ready | Failed], event: Ready | Failed) -> None:
+    """Called in the canary's thread."""
+    events.put(event)
+    with contextlib.suppress(OSError):
+        os.kill(os.getpid(), signal.SIGCHLD)  # wakes the loop, and asks for nothing else
 
 
 def _noted(_number: int, _frame: FrameType | None) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import subprocess
 import sys
 import threading
 import time
@@ -43,6 +44,8 @@ if WORD == "once" and starts:
     sys.exit(3)
 server = http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
 threading.Thread(target=server.serve_forever, daemon=True).start()
+if WORD == "children":
+    subprocess.Popen(["sleep", "3"], start_new_session=True)
 if WORD == "crash":
     time.sleep(0.6)
     os.abort()

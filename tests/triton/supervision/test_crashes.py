@@ -167,7 +167,31 @@ def test_a_deliberate_stop_is_no_crash(supervise: Start) -> None:
     assert supervised.becomes(status.SERVING)
     time.sleep(0.3)  # a few canaries
     assert supervised.end() == 128 + signal.SIGTERM
-    assert supervised.status == Status(status.STOPPED, server_pid=supervised.starts[0])
+    assert supervised.status == Status(status.STOPPED)
+
+
+def test_the_status_says_at_once_that_the_server_has_ended(supervise: Start) -> None:
+    """Also while what it left is still waited for: here a process of another session."""
+    supervised = supervise("children")
+    assert supervised.becomes(status.SERVING)
+    assert supervised.status.server_pid == supervised.starts[0]
+    os.kill(supervised.starts[0], signal.SIGKILL)
+    assert until(lambda: not supervised.status.server_pid)
+    said = supervised.status
+    assert (said.state, said.restarts, len(supervised.starts)) == (status.RESTARTING, 0, 1)
+    assert supervised.becomes(status.SERVING, 1)
+    assert supervised.status.server_pid == supervised.starts[1]
+    supervised.end()
+
+
+def test_a_server_that_never_was_ready_has_no_process_either(supervise: Start) -> None:
+    supervised = supervise("once")
+    assert supervised.becomes(status.SERVING)
+    supervised.end()
+    again = supervise("once")
+    assert again.process.wait(PATIENCE_S) == 3
+    assert (again.status.state, again.status.server_pid) == (status.STOPPED, 0)
+    assert again.status.last.startswith("ended with status 3 at 20")
 
 
 def test_a_server_that_is_ready_but_fails_its_canary_is_restarted(supervise: Start) -> None:
