@@ -31,6 +31,7 @@ from resnet_serve.datasets import ImageFolder
 from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.errors import InputFileError, ResnetServeError, UsageError, server_error
 from resnet_serve.preprocessing import CHANNELS, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, decode
+from resnet_serve.triton.grpc_client import GrpcClient
 
 _TIMEOUT_S = 10
 _LIVENESS_TIMEOUT_S = 2
@@ -99,7 +100,7 @@ def describe(url: str, model: str, version: str = "") -> Signature:
         raise UsageError(
             "the address has a scheme", where=url, remedy="Give the gRPC endpoint as host:port."
         )
-    with grpcclient.InferenceServerClient(url) as client:
+    with GrpcClient(url) as client:
         try:
             server = client.get_server_metadata(client_timeout=_TIMEOUT_S)
             if not client.is_model_ready(model, version, client_timeout=_TIMEOUT_S):
@@ -148,7 +149,7 @@ def signature_of(
 
 def _explained(
     error: InferenceServerException,
-    client: grpcclient.InferenceServerClient,
+    client: GrpcClient,
     url: str,
     model: str,
     timeout_s: float,
@@ -157,9 +158,7 @@ def _explained(
     return server_error(error, url, where=f"model {model!r}", timeout_s=timeout_s, live=live)
 
 
-def _not_served(
-    client: grpcclient.InferenceServerClient, url: str, model: str, version: str
-) -> UsageError:
+def _not_served(client: GrpcClient, url: str, model: str, version: str) -> UsageError:
     # The repository index has them too, but a hardened server restricts it.
     statistics_of = client.get_inference_statistics(client_timeout=_TIMEOUT_S).model_stats
     ready = sorted({entry.name for entry in statistics_of})
@@ -246,7 +245,7 @@ def request_s(
     request = grpcclient.InferInput(signature.input, list(tensor.shape), signature.datatype)
     request.set_data_from_numpy(tensor)
     taken_s = []
-    with grpcclient.InferenceServerClient(url) as client:
+    with GrpcClient(url) as client:
         for _ in range(4):
             start_s = time.perf_counter()
             try:

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
-import tritonclient.grpc as triton
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
@@ -26,6 +25,7 @@ from resnet_serve.precisions import PRECISIONS
 from resnet_serve.preprocessing import decode
 from resnet_serve.triton import config
 from resnet_serve.triton.config import LABELS_FILE, PIXELS
+from resnet_serve.triton.grpc_client import GrpcClient
 from resnet_serve.triton.repository import CONFIG_FILE
 from resnet_serve.triton.repository.examples import Examples
 from resnet_serve.triton.repository.versions import Deployed
@@ -44,7 +44,7 @@ def rows(deployed: Deployed, url: str, images: Examples) -> Iterator[Row]:
         raise UsageError(
             "it is composed of others", where=str(deployed), remedy="Verify its members."
         )
-    with contextlib.closing(triton.InferenceServerClient(url)) as client:
+    with contextlib.closing(GrpcClient(url)) as client:
         yield from _configurations(client, deployed)
         files = [np.array([image], np.object_) for image in images.images]
         yield _pixels(client, deployed, document, images, files)
@@ -63,7 +63,7 @@ def _row(deployed: Deployed, subject: str, ok: bool, found: str) -> Row:
     return Row(subject, "ok" if ok else "differs", found, remedy)
 
 
-def _configurations(client: triton.InferenceServerClient, deployed: Deployed) -> Iterator[Row]:
+def _configurations(client: GrpcClient, deployed: Deployed) -> Iterator[Row]:
     """What the server runs, with what the version's own configuration says."""
     for model in deployed.models:
         own = deployed.path.parent.parent / model / str(deployed.version) / CONFIG_FILE
@@ -106,7 +106,7 @@ def _tensors(document: ConvertedPassport, images: Examples) -> NDArray[Any]:
 
 
 def _pixels(
-    client: triton.InferenceServerClient,
+    client: GrpcClient,
     deployed: Deployed,
     document: ConvertedPassport,
     images: Examples,
@@ -159,7 +159,7 @@ def _outputs(
 
 
 def _labels(
-    client: triton.InferenceServerClient,
+    client: GrpcClient,
     model: str,
     deployed: Deployed,
     inputs: list[NDArray[Any]],

@@ -7,11 +7,11 @@ import json
 from collections.abc import Iterator
 from typing import Any
 
-import tritonclient.grpc as triton
 from google.protobuf import json_format
 from tritonclient.utils import InferenceServerException
 
 from resnet_serve.errors import HostError
+from resnet_serve.triton.grpc_client import GrpcClient
 from resnet_serve.triton.supervision.endpoints import KEY_HEADER, Endpoints
 
 
@@ -28,7 +28,7 @@ class Admin:
                 where=endpoints.grpc,
                 remedy="Stop it (resnet-serve down), change the version, and start it again.",
             )
-        self.client = triton.InferenceServerClient(endpoints.grpc)
+        self.client = GrpcClient(endpoints.grpc)
         self._where = endpoints.grpc
         self._headers = {f"triton-grpc-protocol-{KEY_HEADER}": endpoints.key}
         self._timeout_s = timeout_s

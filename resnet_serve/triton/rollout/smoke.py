@@ -22,6 +22,7 @@ from resnet_serve.passport import ConvertedPassport
 from resnet_serve.precisions import PRECISIONS
 from resnet_serve.preprocessing import decode
 from resnet_serve.triton.config import INPUT, LABELS_FILE, OUTPUT
+from resnet_serve.triton.grpc_client import GrpcClient
 from resnet_serve.triton.repository import examples
 from resnet_serve.triton.repository.versions import Deployed
 
@@ -37,9 +38,7 @@ class Smoked:
     summary: str
 
 
-def test(
-    client: triton.InferenceServerClient, deployed: Deployed, names: Mapping[str, str]
-) -> Smoked:
+def test(client: GrpcClient, deployed: Deployed, names: Mapping[str, str]) -> Smoked:
     """Send the examples of a version to its models, which are served as `names` says.
 
     Raises `ParityError` where the outputs are not those of the reference, and `HostError` where
@@ -75,7 +74,7 @@ def test(
 
 
 def infer(
-    client: triton.InferenceServerClient,
+    client: GrpcClient,
     model: str,
     inputs: Sequence[NDArray[Any]],
     outputs: Sequence[str],
@@ -100,7 +99,7 @@ def infer(
 
 
 def _request(
-    client: triton.InferenceServerClient,
+    client: GrpcClient,
     model: str,
     data: NDArray[Any],
     wanted: list[triton.InferRequestedOutput],
@@ -138,9 +137,7 @@ def _compare(
             )
 
 
-def named(
-    client: triton.InferenceServerClient, model: str, data: NDArray[Any], count: int
-) -> dict[int, str]:
+def named(client: GrpcClient, model: str, data: NDArray[Any], count: int) -> dict[int, str]:
     """What the server calls the `count` best classes of one input, by number."""
     wanted = [triton.InferRequestedOutput(OUTPUT, class_count=count)]
     entries = _request(client, model, data, wanted).as_numpy(OUTPUT).reshape(-1)
@@ -148,9 +145,7 @@ def named(
     return {int(index): rest[0] if rest else "" for _, index, *rest in parts}
 
 
-def _compare_label(
-    client: triton.InferenceServerClient, deployed: Deployed, model: str, data: NDArray[Any]
-) -> None:
+def _compare_label(client: GrpcClient, deployed: Deployed, model: str, data: NDArray[Any]) -> None:
     """The best class that the server names is the line of its number in the version's labels."""
     labels = (deployed.path / LABELS_FILE).read_text(encoding="utf-8").splitlines()
     ((index, name),) = named(client, model, data, 1).items()

@@ -1,0 +1,78 @@
+"""tritonclient whose time limits end the wait of this side, and no call.
+
+Triton before 2.57 can crash when a gRPC deadline expires, or a call is cancelled, close to the
+moment of its response (triton-inference-server/server #7368). So every call is sent from a thread
+of its own with a deadline far behind the caller's, as `resnet_client.transport.calls` does:
+
+    caller  ─ request ─► thread ─ gRPC, deadline + 120 s ─► server
+            ◄─ response, or DEADLINE_EXCEEDED while the thread still waits ─
+"""
+
+from __future__ import annotations
+
+import inspect
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as NotDoneError
+from functools import partial
+from typing import Any
+
+import tritonclient.grpc as triton
+from tritonclient.utils import InferenceServerException
+
+BEHIND_S = 120.0
+_LIMITED = "client_timeout"
+
+
+class GrpcClient(triton.InferenceServerClient):
+    """The client of one Triton (host:port); `client_timeout` is needed in every call.
+
+    A call that takes longer raises `InferenceServerException` with DEADLINE_EXCEEDED, and its
+    response is dropped. `close` leaves the connection to the calls that still wait for one.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._lock = threading.Lock()
+        self._running = 0
+        self._closed = False
+        super().__init__(url)
+        for name, method in inspect.getmembers(self, inspect.ismethod):
+            limited = _LIMITED in inspect.signature(method).parameters
+            if limited and not name.startswith("async_"):
+                setattr(self, name, partial(self._wait, method))
+
+    def close(self) -> None:
+        """Close the connection as soon as no call is running."""
+        with self._lock:
+            self._closed = True
+            if self._running:
+                return
+        super().close()
+
+    def _wait(
+        self, call: Callable[..., Any], *args: Any, client_timeout: float, **more: Any
+    ) -> Any:
+        outcome: Future[Any] = Future()
+        with self._lock:
+            self._running += 1
+        later = partial(call, *args, client_timeout=client_timeout + BEHIND_S, **more)
+        # A daemon: the end of the process does not wait for a server that does not respond.
+        threading.Thread(target=self._call, args=(later, outcome), daemon=True).start()
+        try:
+            return outcome.result(client_timeout)
+        except NotDoneError:
+            raise InferenceServerException(
+                f"no response within {client_timeout:g} s", "StatusCode.DEADLINE_EXCEEDED"
+            ) from None
+
+    def _call(self, call: Callable[[], Any], outcome: Future[Any]) -> None:
+        try:
+            outcome.set_result(call())
+        except BaseException as error:  # noqa: BLE001 - it is the caller's
+            outcome.set_exception(error)
+        with self._lock:
+            self._running -= 1
+            last = self._closed and not self._running
+        if last:
+            super().close()
