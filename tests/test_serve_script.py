@@ -14,6 +14,7 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -129,6 +130,7 @@ def test_what_changes_the_server_wants_the_key(served: Served) -> None:
             client.get_system_shared_memory_status,
             client.get_trace_settings,
             client.get_log_settings,
+            partial(client.load_model, "toy"),
         ):
             with pytest.raises(InferenceServerException, match="restricted"):
                 call()
@@ -143,8 +145,12 @@ def test_what_changes_the_server_wants_the_key(served: Served) -> None:
 
 def test_the_entry_point_is_what_up_does_but_listens_outside() -> None:
     text = SCRIPT.read_text()
-    for option in ("--model-control-mode=none", "--exit-on-error=true", "--strict-readiness=true"):
-        assert option in text
+    up = (ROOT / "resnet_serve/triton/supervision/process.py").read_text()
+    for option in ("model-control-mode=explicit", "exit-on-error=true", "strict-readiness=true"):
+        assert f"    --{option} \\\n" in text
+        assert f'"--{option}",' in up
+    assert "    --load-model='*' \\\n" in text
+    assert '"--load-model=*",' in up
     for kind in ("http", "grpc", "metrics"):
         assert f"--{kind}-address=0.0.0.0" in text
     assert os.access(SCRIPT, os.X_OK)
