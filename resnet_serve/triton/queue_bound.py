@@ -22,13 +22,17 @@ from tritonclient.grpc import model_config_pb2
 
 _WAIT_LATENCIES, _SHORTEST_WAIT_MS = 4, 100.0
 _TIMEOUT_WAITS, _SHORTEST_TIMEOUT_MS = 10, 10_000.0
+_NEVER_MS = 86_400_000.0
 _MOST_REQUESTS = 1 << 16
 DECODING_REQUESTS = 4  # per core, of images to be decoded
 
 
 @dataclass(frozen=True)
 class QueueBound:
-    """At most `requests` wait, each for at most `timeout_ms`; 0 is no bound."""
+    """At most `requests` wait, each for at most `timeout_ms`; 0 is no bound.
+
+    With either of them, a request may state a shorter timeout of its own.
+    """
 
     requests: int = 0
     timeout_ms: float = 0.0
@@ -54,8 +58,9 @@ class QueueBound:
         policy = config.dynamic_batching.default_queue_policy
         policy.timeout_action = model_config_pb2.ModelQueuePolicy.REJECT
         policy.max_queue_size = self.requests
-        policy.default_timeout_microseconds = round(1000 * self.timeout_ms)
-        policy.allow_timeout_override = True  # a request may state a shorter one
+        # A request may state a shorter one: Triton heeds none that is not shorter than this.
+        policy.default_timeout_microseconds = round(1000 * (self.timeout_ms or _NEVER_MS))
+        policy.allow_timeout_override = True
 
 
 UNBOUNDED = QueueBound()
@@ -80,4 +85,5 @@ def of_latency(latency_ms: float | None, *, instances: int, batch_size: int = 1)
 def bound_of(config: Any) -> QueueBound:
     """The bound that a configuration has."""
     policy = config.dynamic_batching.default_queue_policy
-    return QueueBound(policy.max_queue_size, policy.default_timeout_microseconds / 1000)
+    timeout_ms = policy.default_timeout_microseconds / 1000
+    return QueueBound(policy.max_queue_size, 0.0 if timeout_ms == _NEVER_MS else timeout_ms)

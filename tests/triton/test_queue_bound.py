@@ -62,16 +62,20 @@ def test_no_more_is_decoded_than_the_network_takes(held: int, per_image: int, im
     assert bound == QueueBound(images, 100.0)
 
 
-def test_it_is_read_as_it_was_written() -> None:
+@pytest.mark.parametrize("bound", [QueueBound(7, 1.5), QueueBound(7), QueueBound(0, 2)])
+def test_it_is_read_as_it_was_written(bound: QueueBound) -> None:
     made = config.preprocess(
         "m",
         input_kind="uint8",
         preprocessing=SMALL,
         serving=SERVING,
         cores=1,
-        queue=QueueBound(7, 1.5),
+        queue=bound,
     )
-    assert bound_of(config.parse(config.to_text(made))) == QueueBound(7, 1.5)
+    assert bound_of(config.parse(config.to_text(made))) == bound
+    policy = made.dynamic_batching.default_queue_policy
+    assert policy.allow_timeout_override
+    assert policy.default_timeout_microseconds > 0, "with 0, Triton heeds no request's own"
     assert list(made.dynamic_batching.preferred_batch_size) == [1]
     plain = config.preprocess(
         "m", input_kind="uint8", preprocessing=SMALL, serving=SERVING, cores=1
@@ -83,7 +87,12 @@ def test_it_is_read_as_it_was_written() -> None:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     files: dict[str, str | bytes] = {}
-    bounds = {"two": QueueBound(2), "soon": QueueBound(0, 1), "any": UNBOUNDED}
+    bounds = {
+        "two": QueueBound(2),
+        "many": QueueBound(50),
+        "soon": QueueBound(0, 1),
+        "any": UNBOUNDED,
+    }
     for name, queue in bounds.items():
         made = config.preprocess(
             name, input_kind="uint8", preprocessing=SMALL, serving=SERVING, cores=1, queue=queue
@@ -132,7 +141,9 @@ def client(server: Server) -> Iterator[triton.InferenceServerClient]:
         yield connected
 
 
-def together(client: triton.InferenceServerClient, model: str) -> Counter[str]:
+def together(
+    client: triton.InferenceServerClient, model: str, timeout_us: int | None = None
+) -> Counter[str]:
     """What becomes of requests that arrive together, each of which takes a while."""
     slow = encoded(photo(1200, 900), "JPEG", progressive=True)
 
@@ -140,7 +151,7 @@ def together(client: triton.InferenceServerClient, model: str) -> Counter[str]:
         given = triton.InferInput("image", [1, 1], "BYTES")
         given.set_data_from_numpy(np.array([[slow]], dtype=np.object_))
         try:
-            client.infer(model, [given], client_timeout=PATIENCE_S)
+            client.infer(model, [given], client_timeout=PATIENCE_S, timeout=timeout_us)
         except InferenceServerException as error:
             return f"{error.status()} {error.message()}"
         return "answered"
@@ -168,6 +179,17 @@ def test_what_the_queue_does_not_hold_is_rejected_as_retryable(
     (message,) = found
 
     assert re.search(words, message), message
+
+
+@pytest.mark.triton
+def test_a_request_may_state_a_timeout_of_its_own(client: triton.InferenceServerClient) -> None:
+    """Also where the queue has none: as our client does with what is left of its deadline."""
+    assert together(client, "many") == {"answered": TOGETHER}
+    found = together(client, "many", timeout_us=1000)
+    answered = found.pop("answered")
+    assert 1 <= answered < TOGETHER
+    (message,) = found
+    assert "Request timeout expired" in message
 
 
 @pytest.mark.triton
