@@ -12,6 +12,7 @@ from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
 from resnet_serve.triton.repository import Repository
 from resnet_serve.triton.server import running
 from resnet_serve.triton.supervision.detached import last_status
+from resnet_serve.verification import files
 
 
 def list_models(
@@ -26,6 +27,8 @@ def list_models(
         typer.echo(json.dumps(listing.rows(found), indent=2))
         return
     console.out.print(listing.table(found))
+    for line in files.earlier(found):
+        console.warn(line)
     served = running(repository)
     if served is not None:
         console.out.print(f"Served at {served.grpc} (gRPC).")

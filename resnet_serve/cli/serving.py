@@ -11,12 +11,14 @@ import typer
 from resnet_serve import composed, console, listing
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption, endpoints, waiting
 from resnet_serve.errors import HostError
-from resnet_serve.triton.repository import Repository
+from resnet_serve.triton.repository import Repository, versions
+from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.triton.server import Server, stop_detached
 from resnet_serve.triton.supervision import transport
 from resnet_serve.triton.supervision.detached import last_status
 from resnet_serve.triton.supervision.orders import DRAIN_S
 from resnet_serve.triton.supervision.status import GAVE_UP
+from resnet_serve.verification import files
 
 
 def up(
@@ -62,7 +64,10 @@ def up(
     """
     opened = Repository(repository)
     opened.recover()
-    _require_loadable(opened)
+    found = opened.deployed() if repository.is_dir() else []
+    _require_loadable(found, repository)
+    for line in files.earlier(versions.served(found).values()):
+        console.warn(line)
     tls = transport.tls(tls_cert, tls_key, tls_ca)
     transport.require_safe(listen, tls, insecure=insecure)
     if not transport.is_loopback(listen):
@@ -101,20 +106,17 @@ def up(
     console.out.print("stopped")
 
 
-def _require_loadable(repository: Repository) -> None:
+def _require_loadable(found: list[Deployed], repository: Path) -> None:
     """Raise `HostError` for models that Triton could not load, before it starts.
 
     Their plan is still to be built, or members of a composed model have newer versions.
     """
-    if not repository.path.is_dir():
-        return
-    found = repository.deployed()
     unbuilt = listing.unbuilt(found)
     if unbuilt:
         more = f" (and of {len(unbuilt) - 1} more models)" if len(unbuilt) > 1 else ""
         raise HostError(
             f"the plan of {unbuilt[0].name} version {unbuilt[0].version} is not built{more}",
-            where=repository.path,
+            where=repository,
             remedy=f"On the GPU host: resnet-convert build-plan {unbuilt[0].path}",
         )
     for wrong in composed.outdated(found):

@@ -6,7 +6,7 @@ with the files that the version itself keeps. Nothing is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -20,6 +20,7 @@ from resnet_serve.triton.repository import CONFIG_FILE, whole
 from resnet_serve.triton.repository.versions import Deployed
 
 Verdict: TypeAlias = Literal["ok", "differs", "damaged", "refused", "unknown"]
+_MOST_LINES = 3
 DEPLOY_AGAIN = "deploy it again with resnet-convert, or copy it here again"
 
 
@@ -52,14 +53,7 @@ def rows(deployed: Deployed) -> Iterator[Row]:
     """Every file that the version keeps, and what is served of it; one row where all are right."""
     stamped = deployed.passport.files
     if stamped is None:
-        kept = deployed.served or whole.keeps_its_own(deployed.path)
-        remedy = (
-            f"store them as they are now: resnet-serve promote {deployed.name} {deployed.version}"
-            if kept
-            else f"convert it again: {deployed.passport.command}"
-        )
-        what = "an earlier resnet-serve deployed it, without hashes of its configuration and labels"
-        yield Row("files", "unknown", what, remedy)
+        yield _earlier(deployed)
         return
     if deployed.name not in stamped:  # a copy under another name
         stamped = {deployed.name: stamped.get(deployed.passport.name, {})}
@@ -74,6 +68,28 @@ def rows(deployed: Deployed) -> Iterator[Row]:
         yield Row("files", "ok", f"{len(compared)} files have the sha256 of the passport")
         if deployed.served:
             yield from _served(deployed)
+
+
+def earlier(found: Iterable[Deployed]) -> Iterator[str]:
+    """A line for each version that an earlier resnet-serve deployed; for many, one for the rest."""
+    without = [deployed for deployed in found if deployed.passport.files is None]
+    for deployed in without[:_MOST_LINES]:
+        row = _earlier(deployed)
+        yield f"{deployed}: {row.found}; {row.remedy}"
+    if len(without) > _MOST_LINES:
+        more = len(without) - _MOST_LINES
+        yield f"{more} more versions are such: resnet-serve verify --host names all"
+
+
+def _earlier(deployed: Deployed) -> Row:
+    kept = deployed.served or whole.keeps_its_own(deployed.path)
+    remedy = (
+        f"store them as they are now: resnet-serve promote {deployed.name} {deployed.version}"
+        if kept
+        else f"convert it again: {deployed.passport.command}"
+    )
+    what = "an earlier resnet-serve deployed it, without hashes of its configuration and labels"
+    return Row("files", "unknown", what, remedy)
 
 
 def _served(deployed: Deployed) -> Iterator[Row]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from deployments import deployment
 from patience import PATIENCE_S
 from serve_command import environment, serve
 
@@ -87,3 +88,15 @@ def test_up_says_which_member_was_converted_again(repository: Path, tmp_path: Pa
         "digits_tencrop version 1: it was proved with digits version 1, which is at version 2. "
         "Compose it again with the present versions: resnet-convert ten-crop digits --scales 36 "
     ) in done.stderr
+
+
+def test_up_names_the_served_version_of_an_earlier_resnet_serve(tmp_path: Path) -> None:
+    place = Repository(tmp_path / "models")
+    for mark in ("one", "two"):
+        place.deploy(deployment(mark))
+    refused = serve(tmp_path, "up", "--listen", "0.0.0.0", "--repository", place.path)
+    assert refused.returncode == 2
+    first, second = refused.stderr.splitlines()
+    assert first.startswith("warning: net version 2: an earlier resnet-serve deployed it")
+    assert first.endswith("resnet-serve promote net 2")
+    assert "--insecure" in second

@@ -11,6 +11,7 @@ from deployments import NAMES, deployment
 from passports import converted
 
 from resnet_serve import passport
+from resnet_serve.cli.repository import list_models
 from resnet_serve.triton.repository import Repository, changes, whole
 from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.verification import files
@@ -26,6 +27,12 @@ def deploy(repository: Repository, mark: str) -> int:
     document = converted(architecture=mark, files=whole.hashes(models))
     stamped = {**kept, passport.FILE_NAME: document.to_bytes()}
     return repository.deploy([dataclasses.replace(first, version_files=stamped), *rest])
+
+
+def without_hashes(made: Repository, *marks: str) -> None:
+    """Versions whose passports have no hashes, as earlier ones."""
+    for mark in marks:
+        made.deploy(deployment(mark))
 
 
 @pytest.fixture
@@ -50,6 +57,40 @@ def test_whole_versions_are_right_whichever_is_served(repository: Repository) ->
         found = repository.deployed()
         assert list(wrong(found)) == []
         assert [set(compared(each)) for each in found if each.served] == [{"files", "served copy"}]
+
+
+def test_versions_of_an_earlier_resnet_serve_are_named(
+    repository: Repository, tmp_path: Path
+) -> None:
+    assert list(files.earlier(repository.deployed())) == []
+    old = Repository(tmp_path / "old")
+    without_hashes(old, "one", "two")
+    first, second = files.earlier(old.deployed())
+    for number, line in ((1, first), (2, second)):
+        assert line.startswith(f"net version {number}: an earlier resnet-serve deployed it")
+        assert line.endswith(f"resnet-serve promote net {number}")
+    without_hashes(old, "three", "four", "five")
+    *named, rest = files.earlier(old.deployed())
+    assert len(named) == 3
+    assert rest == "2 more versions are such: resnet-serve verify --host names all"
+
+
+def test_list_names_them_too(
+    repository: Repository, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    list_models(repository.path)
+    assert capsys.readouterr().err == ""
+    old = Repository(tmp_path / "old")
+    without_hashes(old, "one")
+    list_models(old.path)
+    said = capsys.readouterr().err
+    remedy = "store them as they are now: resnet-serve promote net 1"
+    assert said.startswith("warning: net version 1: an earlier resnet-serve deployed it")
+    assert said.endswith(f"{remedy}\n")
+    change = changes.promote(old.deployed(), "net", 1)
+    changes.store(old, change.new)
+    list_models(old.path)
+    assert capsys.readouterr().err == ""
 
 
 def replaced(text: str, by: str) -> Edit:
