@@ -8,5 +8,6 @@
 | `server` | start, wait for and stop one tritonserver |
 | `installation` | which tritonserver this host has |
 | `supervision/` | the running server: process, supervisor, addresses, log |
+| `grpc_client` | calls of our own, which end at the server when it has responded |
 | `backends/` | Python-based Triton backends with the native ones' names |
 """

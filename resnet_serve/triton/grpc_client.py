@@ -25,7 +25,7 @@ BEHIND_S = 120.0
 _LIMITED = "client_timeout"
 
 
-class GrpcClient(triton.InferenceServerClient):
+class GrpcClient(triton.InferenceServerClient):  # type: ignore[misc] # it has no types
     """The client of one Triton (host:port); `client_timeout` is needed in every call.
 
     A call that takes longer raises `InferenceServerException` with DEADLINE_EXCEEDED, and its

@@ -7,6 +7,7 @@
 | `tensorrt_rtx/` | plans of TensorRT-RTX; there is no native one |
 | `batching` | requests that share a run |
 | `contract` | refusals that every backend words the same |
+| `integrity` | only the files of the passport, and none outside the repository |
 | `stub` | what Triton's Python stub hands to a backend |
 
 Triton's Python stub loads them; nothing else in the toolkit imports them.
