@@ -22,6 +22,7 @@ from resnet_serve.triton.supervision import server_log
 from resnet_serve.triton.supervision.detached import (
     Process,
     Running,
+    clear,
     running,
     state_file,
     status_file,
@@ -160,6 +161,8 @@ class Server:
                 where=self.repository,
                 remedy="resnet-serve down stops it.",
             )
+        if detach:
+            clear(self.repository)
         log = self._wanted_log
         if log is None and detach:
             log = state_file(self.repository).with_suffix(".log")

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import signal
 import time
 from dataclasses import asdict, dataclass
@@ -20,7 +21,7 @@ from resnet_serve import durable
 from resnet_serve.errors import HostError
 from resnet_serve.triton.supervision import servable
 from resnet_serve.triton.supervision.endpoints import Endpoints
-from resnet_serve.triton.supervision.orders import DRAIN_S
+from resnet_serve.triton.supervision.orders import DRAIN_S, SCRATCH, SHARED_MEMORY
 from resnet_serve.triton.supervision.status import Status
 
 STOP_TIMEOUT_S = 10.0
@@ -60,7 +61,8 @@ def _born(pid: int) -> str | None:
 class Running:
     """A detached server: its repository, addresses, processes and log.
 
-    `server` is the process that it started with; `last_status` knows of later ones.
+    `server` is the process that it started with; `last_status` knows of later ones. `folder` has
+    its temporary files; it is known of a server that was saved.
     """
 
     repository: Path
@@ -69,6 +71,7 @@ class Running:
     server: Process
     log: Path
     drain_s: float = DRAIN_S
+    folder: Path | None = None
 
     @property
     def http(self) -> str:
@@ -88,9 +91,7 @@ class Running:
     @property
     def beside(self) -> Path:
         """The server's second model repository, in the folder that its supervisor works in."""
-        folder = Path(f"/proc/{self.supervisor.pid}/cwd")
-        with durable.explained(folder):
-            return servable.beside(folder.readlink())
+        return servable.beside(_folder_of(self.supervisor.pid))
 
     @property
     def version(self) -> str:
@@ -109,6 +110,7 @@ class Running:
             **asdict(self),
             "repository": str(self.repository),
             "log": str(self.log),
+            "folder": str(_folder_of(self.supervisor.pid)),
         }
         with durable.explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -128,6 +130,7 @@ class Running:
                 Process(**state["server"]),
                 Path(state["log"]),
                 float(state["drain_s"]),
+                Path(state["folder"]) if "folder" in state else None,
             )
         except (OSError, ValueError, KeyError, TypeError):
             return None
@@ -161,13 +164,50 @@ def running(repository: Path | str) -> Running | None:
     return found if found is not None and found.supervisor.alive else None
 
 
+def clear(repository: Path | str) -> None:
+    """Remove the temporary files of a detached server whose supervisor was killed.
+
+    The server ends then too; this waits for that, as long as its requests in flight may take.
+    """
+    found, status = Running.load(state_file(repository)), last_status(repository)
+    if found is None or found.folder is None or found.supervisor.alive:
+        return
+    until = time.monotonic() + found.drain_s + STOP_TIMEOUT_S
+    while status is not None and _works_in(status.server_pid, found.folder):
+        if time.monotonic() > until:
+            return
+        time.sleep(0.05)
+    if found.folder.name.startswith(SCRATCH):
+        shutil.rmtree(found.folder, ignore_errors=True)
+        for region in SHARED_MEMORY.glob(f"{found.endpoints.server_id}_*"):
+            region.unlink(missing_ok=True)
+
+
+def _works_in(pid: int, folder: Path) -> bool:
+    try:
+        return Path(f"/proc/{pid}/cwd").readlink() == folder
+    except OSError:
+        return False
+
+
+def _folder_of(supervisor: int) -> Path:
+    """The directory in which a supervisor works: that of its server's temporary files."""
+    link = Path(f"/proc/{supervisor}/cwd")
+    with durable.explained(link):
+        return link.readlink()
+
+
 def stop_detached(repository: Path | str) -> bool:
     """Stop the detached server of this repository; False when there is none.
+
+    What is left of one whose supervisor was killed is removed.
 
     Raises `HostError` if it does not stop within its time to drain and `STOP_TIMEOUT_S`.
     """
     found = running(repository)
-    if found is not None:
+    if found is None:
+        clear(repository)
+    else:
         with contextlib.suppress(ProcessLookupError):
             os.kill(found.supervisor.pid, signal.SIGTERM)
         limit_s = found.drain_s + STOP_TIMEOUT_S

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 from resnet_serve.triton.supervision.endpoints import Endpoints
 
 DETACH = b"detach\n"
 DRAIN_S = 20.0
+SCRATCH = "resnet-serve-"  # the beginning of the name of a server's folder of temporary files
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - POSIX shared memory, not a temporary file
 
 
 @dataclass(frozen=True)

@@ -22,7 +22,7 @@ from resnet_serve.errors import HostError
 from resnet_serve.triton.installation import Installation, build_backends
 from resnet_serve.triton.supervision import servable
 from resnet_serve.triton.supervision.endpoints import Endpoints
-from resnet_serve.triton.supervision.orders import DETACH, DRAIN_S, Orders, Policy
+from resnet_serve.triton.supervision.orders import DETACH, DRAIN_S, SCRATCH, Orders, Policy
 from resnet_serve.triton.supervision.servable import beside, plain
 
 _END_TIMEOUT_S = 10.0
@@ -152,7 +152,7 @@ class ServerProcess:
 
 
 def _scratch() -> Path:
-    path = Path(tempfile.mkdtemp(prefix="resnet-serve-"))
+    path = Path(tempfile.mkdtemp(prefix=SCRATCH))
     if not plain(str(path)):
         path.rmdir()
         raise HostError(

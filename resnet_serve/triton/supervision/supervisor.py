@@ -33,7 +33,7 @@ from resnet_serve.triton.supervision import metrics, servable, server_log, statu
 from resnet_serve.triton.supervision.health.canary import Canary, Failed, Ready
 from resnet_serve.triton.supervision.health.stubs import Stubs
 from resnet_serve.triton.supervision.log_file import LogFile
-from resnet_serve.triton.supervision.orders import DETACH, Orders
+from resnet_serve.triton.supervision.orders import DETACH, SHARED_MEMORY, Orders
 from resnet_serve.triton.supervision.program.child import Child, how_it_ended, now
 from resnet_serve.triton.supervision.restarts import Restarts
 
@@ -42,7 +42,6 @@ _SETTLING_POLL_S = 0.1
 _LOOK_S = 5.0
 _HEAL_GRACE_S = 3.0
 _PR_SET_CHILD_SUBREAPER = 36
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - POSIX shared memory, not a temporary file
 
 
 class _Stop(Exception):  # noqa: N818 - not an error
@@ -218,7 +217,7 @@ class Supervisor:
             _reply(text)
 
     def _clean_memory(self) -> None:
-        for region in _SHARED_MEMORY.glob(f"{self._orders.shm_prefix}*"):
+        for region in SHARED_MEMORY.glob(f"{self._orders.shm_prefix}*"):
             region.unlink(missing_ok=True)
 
 

@@ -172,6 +172,30 @@ def test_detached(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not stop_detached(started.repository)
 
 
+@pytest.mark.parametrize("what", ["down", "up"])
+def test_nothing_is_left_of_a_detached_server_whose_supervisor_was_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """The next command on the repository waits for the server's end and removes its files."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    started = launch(tmp_path, "--detach")
+    assert started.process.wait(timeout=PATIENCE_S) == 0
+    found = running(started.repository)
+    assert found is not None
+    was = Ended.of(started, tmp_path)
+    assert was.regions
+    assert found.folder is not None
+    assert found.folder.parent == was.scratch
+    os.kill(found.supervisor.pid, signal.SIGKILL)
+    assert until(lambda: not found.supervisor.alive)
+    if what == "up":
+        Server(started.repository, port=found.endpoints.http_port).start(detach=True)
+    assert stop_detached(started.repository) == (what == "up")
+    assert not was.processes.left()
+    assert not shared_memory() & was.regions
+    assert not [path for path in was.scratch.iterdir() if path.is_dir()]
+
+
 def test_a_damaged_state_file_is_no_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     file = detached.state_file(tmp_path)
