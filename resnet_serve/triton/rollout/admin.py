@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import contextlib
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 from google.protobuf import json_format
 from tritonclient.utils import InferenceServerException
 
-from resnet_serve.errors import HostError
+from resnet_serve.errors import HostError, UnavailableError
 from resnet_serve.triton.grpc_client import GrpcClient
 from resnet_serve.triton.supervision.endpoints import KEY_HEADER, Endpoints
+
+# What gRPC says of a server that has ended, now or while the request was on its way.
+_ENDED = re.compile("failed to connect|socket closed|connection reset|broken pipe", re.IGNORECASE)
 
 
 class Admin:
     """One connection to a server; `timeout_s` limits every request, a load with its warm-up too.
 
-    Raises `HostError` for a server that listens beyond loopback, whose gRPC has TLS.
+    Raises `HostError` for a server that listens beyond loopback, whose gRPC has TLS. Every method
+    raises `UnavailableError` for a server that has ended.
     """
 
     def __init__(self, endpoints: Endpoints, *, timeout_s: float = 600) -> None:
@@ -75,4 +80,5 @@ class Admin:
             yield
         except InferenceServerException as error:
             reason = " ".join(str(error.message()).split())
-            raise HostError(f"{what}: {reason}", where=f"the server at {self._where}") from error
+            kind = UnavailableError if _ENDED.search(reason) else HostError
+            raise kind(f"{what}: {reason}", where=f"the server at {self._where}") from error

@@ -26,7 +26,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
-from resnet_serve.errors import HostError, ResnetServeError
+from resnet_serve.errors import HostError, ResnetServeError, UnavailableError
 from resnet_serve.triton.repository import Repository, whole
 from resnet_serve.triton.repository.changes import Change
 from resnet_serve.triton.rollout import smoke
@@ -178,6 +178,8 @@ def _kept(error: ResnetServeError, change: Change) -> ResnetServeError:
     else:
         still = f"version {old.version} is still served"
         remedy = f"Remove it with: resnet-serve remove {new.name}:{new.version}"
+    if isinstance(error, UnavailableError):
+        remedy = "Try again when the server is ready; `resnet-serve health` says whether it is."
     text = error.what if error.where is None else f"{error.where}: {error.what}"
     return type(error)(f"{text}; {still}", where=str(new), remedy=remedy)
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,12 +16,13 @@ import tritonclient.grpc as triton
 import versioned
 from versioned import COLOURS, NAMES
 
-from resnet_serve.errors import HostError, ParityError
+from resnet_serve.errors import HostError, ParityError, UnavailableError
 from resnet_serve.triton.repository import Repository, changes
 from resnet_serve.triton.rollout import rollout
 from resnet_serve.triton.rollout.admin import Admin
 from resnet_serve.triton.rollout.rollout import Place
 from resnet_serve.triton.server import Server
+from resnet_serve.triton.supervision.endpoints import Endpoints, claim_ports
 
 pytestmark = pytest.mark.slow
 IN_FLIGHT = 50
@@ -184,6 +188,29 @@ def test_a_change_that_was_killed_is_completed_by_serving_the_version_again(
     assert server.models == {name: (str(version),) for name in NAMES}
     assert list(server.beside.iterdir()) == []
     promote(server, repository, 1)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """The place of a server that has ended."""
+
+    endpoints: Endpoints
+    beside: Path
+
+
+def test_nothing_changes_where_the_server_has_ended(tmp_path: Path, server: Server) -> None:
+    """The version is not at fault: the remedy is to try again."""
+    own = Repository(tmp_path / "models")
+    versioned.deploy(own)
+    versioned.deploy(own, serve=False)
+    _, ports = claim_ports("127.0.0.1", 0)
+    place = Ended(dataclasses.replace(server.endpoints, grpc_port=ports[1]), tmp_path / "beside")
+    place.beside.mkdir()
+    with pytest.raises(UnavailableError, match="version 1 is still served") as refused:
+        promote(place, own, 2)
+    assert "Try again when the server is ready" in str(refused.value)
+    assert "remove" not in str(refused.value)
+    assert [each.version for each in own.deployed() if each.served] == [1]
 
 
 def test_removed_models_are_unloaded(server: Server) -> None:
