@@ -42,6 +42,11 @@ def expected(version: int, level: int) -> np.ndarray:
     return np.array([10 * version, level / 255, 0], np.float32)
 
 
+def labels_of(version: int) -> tuple[str, ...]:
+    """The names of its classes."""
+    return (f"version {version}", f"colour {version}", "none")
+
+
 def scale_of(version: int) -> float:
     return 0.25 * version
 
@@ -90,7 +95,7 @@ def deploy(
         classes=CLASSES,
         serving=serving,
     )
-    names = labels or (f"version {version}", f"colour {version}", "none")
+    names = labels or labels_of(version)
     text = {config.LABELS_FILE: config.labels_text(names).encode()}
     kept = Examples(
         source="greys",
