@@ -216,7 +216,7 @@ def main() -> None:
         )
     facts = {
         "what": "memory (PSS) of server and backend processes over mixed requests, and over "
-        "changes of the version",
+        "changes of the version; pages that other servers of the host share count less",
         "tasks_waited_for_a_cpu_before": pressed,
         "outcomes": outcomes,
         "mib": slopes(rows),
