@@ -126,6 +126,13 @@ def test_closed_means_closed(url: str, pictures: Pictures) -> None:
     classifier.close()
 
 
+def of_version_two(text: str) -> str:
+    """A configuration that serves version 2, whose ensemble has steps of version 2."""
+    return text.replace("versions: 1", "versions: 2").replace(
+        "model_version: 1", "model_version: 2"
+    )
+
+
 def test_a_server_that_returns_with_a_new_version(
     converted: Path, pictures: Pictures, tmp_path: Path
 ) -> None:
@@ -144,6 +151,8 @@ def test_a_server_that_returns_with_a_new_version(
 
     for name in ("resnet20", "resnet20_preprocess", "resnet20_image"):
         shutil.copytree(repository / name / "1", repository / name / "2")
+        edit(repository / name / "config.pbtxt", of_version_two)
+    (repository / "resnet20/2/passport.json").unlink()  # it would refuse the edited files
     edit(repository / "resnet20/config.pbtxt", lambda text: text.replace("bilinear", "nearest"))
     stored = repository / "resnet20_preprocess/2/preprocessing.json"
     edit(stored, lambda text: text.replace("bilinear", "nearest"))

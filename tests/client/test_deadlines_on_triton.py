@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from patience import PATIENCE_S
 
-from resnet_client import Classifier, DeadlineError
+from resnet_client import Classifier, UnavailableError
 from resnet_serve.triton.server import Server
 
 pytestmark = pytest.mark.triton
@@ -40,7 +40,7 @@ def test_the_server_survives_deadlines_around_its_latency(server: Server) -> Non
                 try:
                     mine.classify(IMAGE)
                     outcomes.append("answered")
-                except DeadlineError:
+                except UnavailableError:  # a DeadlineError, or a full queue
                     outcomes.append("too late")
 
     threads = [threading.Thread(target=ask, args=(seed,)) for seed in range(THREADS)]
