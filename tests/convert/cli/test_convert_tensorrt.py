@@ -18,6 +18,7 @@ from resnet_serve import passport
 from resnet_serve.comparison.recorded import FILE_NAME
 from resnet_serve.passport import EngineFacts, EngineState
 from resnet_serve.triton import config
+from resnet_serve.triton.queue_bound import QueueBound, bound_of
 from resnet_serve.triton.repository import Repository
 
 Call = Callable[..., tuple[int, str, str]]
@@ -56,7 +57,7 @@ def test_prepared_only_is_what_was_asked(call: Call, precision: str) -> None:
     names = {path.name for path in VERSION.iterdir()}
     assert names == {
         *("model.onnx", "reference_outputs.npz", "passport.json", "report.html"),
-        *("config.pbtxt", "labels.txt"),
+        *("config.pbtxt", "labels.txt", "examples.npz"),
     }
     stamped = passport.read(VERSION / passport.FILE_NAME)
     assert type(stamped.engine) is EngineFacts
@@ -83,6 +84,8 @@ def test_every_precision_is_served_with_the_golden_configuration(
     assert call(*words, "--prepare-only")[0] == 0
     found = config.parse((VERSION / "config.pbtxt").read_text(encoding="utf-8"))
     golden = config.parse(GOLDEN.read_text(encoding="utf-8"))
+    assert bound_of(found) == QueueBound(2 * 6)  # two full batches: no latency was measured
+    found.dynamic_batching.ClearField("default_queue_policy")
     for message in (found, golden):
         message.name = ""
         message.parameters[config.PREPROCESSING].string_value = ""
@@ -197,7 +200,7 @@ def test_the_accelerator_builds_in_the_server(call: Call) -> None:
     assert "server builds its TensorRT engine when it loads the model" in out
     assert {path.name for path in VERSION.iterdir()} == {
         *("model.onnx", "passport.json", "report.html"),
-        *("config.pbtxt", "labels.txt"),
+        *("config.pbtxt", "labels.txt", "examples.npz"),
     }
     stamped = passport.read(VERSION / passport.FILE_NAME)
     assert (stamped.target, stamped.engine_state) == ("onnxruntime", EngineState.BY_SERVER)

@@ -46,7 +46,7 @@ def test_a_real_engine_is_deployed_beside_its_graph(built: tuple[Path, str, str]
     version = folder / VERSION
     assert {path.name for path in version.iterdir()} == {
         *("model.onnx", "model.rtx", FILE_NAME, "passport.json", "report.html"),
-        *("reference_outputs.npz", "config.pbtxt", "labels.txt"),
+        *("reference_outputs.npz", "config.pbtxt", "labels.txt", "examples.npz"),
     }
     engine = passport.read(version / passport.FILE_NAME).engine
     assert isinstance(engine, BuiltEngineFacts)
