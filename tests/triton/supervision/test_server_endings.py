@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from patience import PATIENCE_S, until
+from ports import three_ports
 from tiny_repository import IMAGE, Processes, fill, labels_of
 
 from resnet_serve.errors import UsageError
@@ -27,7 +28,7 @@ ROOT = Path(__file__).parents[3]
 SCRIPT = """
 import sys
 from resnet_serve.triton.server import Server
-server = Server(sys.argv[1], port=0)
+server = Server(sys.argv[1], port=int(sys.argv[2]))
 print("starting", flush=True)
 server.start(detach="--detach" in sys.argv)
 print("ready", server.grpc, flush=True)
@@ -70,12 +71,12 @@ class Ended:
         return cls(parent, processes, regions, folder / "tmp")
 
 
-def launch(folder: Path, *options: str, until_line: str = "ready") -> Parent:
+def launch(folder: Path, *options: str, until_line: str = "ready", port: int = 0) -> Parent:
     repository = fill(folder / "repository")
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "TMPDIR": str(folder / "tmp")}
     (folder / "tmp").mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, str(repository), *options],
+        [sys.executable, "-c", SCRIPT, str(repository), str(port), *options],
         stdout=subprocess.PIPE,
         text=True,
         start_new_session=True,
@@ -178,7 +179,7 @@ def test_nothing_is_left_of_a_detached_server_whose_supervisor_was_killed(
 ) -> None:
     """The next command on the repository waits for the server's end and removes its files."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    started = launch(tmp_path, "--detach")
+    started = launch(tmp_path, "--detach", port=(port := three_ports()))
     assert started.process.wait(timeout=PATIENCE_S) == 0
     found = running(started.repository)
     assert found is not None
@@ -189,7 +190,7 @@ def test_nothing_is_left_of_a_detached_server_whose_supervisor_was_killed(
     os.kill(found.supervisor.pid, signal.SIGKILL)
     assert until(lambda: not found.supervisor.alive)
     if what == "up":
-        Server(started.repository, port=found.endpoints.http_port).start(detach=True)
+        Server(started.repository, port=port).start(detach=True)
     assert stop_detached(started.repository) == (what == "up")
     assert not was.processes.left()
     assert not shared_memory() & was.regions
