@@ -138,7 +138,7 @@ def compare(
             prepared.calibration_set,
             prepared.validation_set,
             log,
-            Gpu.found(build_host if isinstance(build_host, BuildHost) else None),
+            Gpu.found(build_host),
         )
         conversion = None
         if deploy_best and comparison.best is not None:
@@ -188,7 +188,7 @@ def _autoselect(
     """The fastest of what the request leaves open; None where that is nothing."""
     if not prepared.request.autoselects:
         return None
-    gpu = Gpu.found(build_host if isinstance(build_host, BuildHost) else None)
+    gpu = Gpu.found(build_host)
     if not has_alternatives(prepared.request, prepared.machine.cores, gpu):
         return None
     return measured.select(

@@ -5,6 +5,7 @@ A server that runs detached on the repository changes with it, without a failed 
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -35,8 +36,7 @@ def promote(
     drain_s: DrainOption = rollout.DRAIN_S,
 ) -> None:
     """Serve this version of a model, with its own configuration, labels and preprocessing."""
-    opened = Repository(repository)
-    opened.recover()
+    opened = _recovered(repository)
     _serve(opened, changes.promote(opened.deployed(), name, version), drain_s)
 
 
@@ -50,8 +50,7 @@ def rollback(
     drain_s: DrainOption = rollout.DRAIN_S,
 ) -> None:
     """Serve an earlier version of a model again; the present one stays in the repository."""
-    opened = Repository(repository)
-    opened.recover()
+    opened = _recovered(repository)
     _serve(opened, changes.rollback(opened.deployed(), name, version), drain_s)
 
 
@@ -62,8 +61,7 @@ def remove(
     repository: RepositoryOption = DEFAULT_REPOSITORY,
 ) -> None:
     """Delete a model, or a version of it that is not served."""
-    opened = Repository(repository)
-    opened.recover()
+    opened = _recovered(repository)
     name, colon, number = model.partition(":")
     if colon and not (number.isascii() and number.isdecimal()):
         raise UsageError(f"{number!r} is not a version", remedy="Give NAME or NAME:VERSION.")
@@ -74,6 +72,13 @@ def remove(
     opened.remove(change.models, change.version)
     what = name if change.version is None else f"{name} version {change.version}"
     console.out.print(f"removed {what} ({', '.join(change.models)})", soft_wrap=True)
+
+
+def _recovered(path: Path) -> Repository:
+    """The repository, after a change that was killed has been completed or undone."""
+    opened = Repository(path)
+    opened.recover()
+    return opened
 
 
 def _serve(repository: Repository, change: Change, drain_s: float) -> None:

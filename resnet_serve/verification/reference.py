@@ -6,8 +6,6 @@ the weights that the passport names, which must have the same SHA-256.
 
 from __future__ import annotations
 
-import numpy as np
-
 from resnet_serve import weights
 from resnet_serve.architectures import find
 from resnet_serve.checkpoints.reading import again
@@ -70,10 +68,4 @@ def computed(deployed: Deployed, source: str) -> Examples:
         network.run_all(preprocessing.normalize(pixels))
         for pixels in pixel_batches(encoded, preprocessing, _BATCH)
     ]
-    return Examples(
-        source=encoded.name,
-        names=encoded.names,
-        images=encoded.files,
-        expected={name: np.concatenate([each[name] for each in batches]) for name in batches[0]},
-        labels=encoded.labels,
-    )
+    return Examples.of(encoded, batches)

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from resnet_convert.request.options.engines import CUDA
-from resnet_convert.tensorrt.builder import BuildHost
+from resnet_convert.tensorrt.builder import BuildHost, TargetsHost
 from resnet_serve.errors import HostError
 from resnet_serve.runtimes import TARGETS, onnxruntime_cuda
 
@@ -65,9 +65,10 @@ class Gpu:
     cuda_missing: HostError | None = None
 
     @classmethod
-    def found(cls, build_host: BuildHost | None) -> Gpu:
-        """What is here; `build_host` is the one that was opened, if any."""
-        return cls(build_host, onnxruntime_cuda.missing())
+    def found(cls, build_host: BuildHost | TargetsHost | None) -> Gpu:
+        """What is here; `build_host` is what was opened, if any: a `TargetsHost` has no GPU."""
+        of_gpu = build_host if isinstance(build_host, BuildHost) else None
+        return cls(of_gpu, onnxruntime_cuda.missing())
 
     @property
     def ways(self) -> tuple[Way, ...]:

@@ -9,8 +9,6 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
 from resnet_convert.parity.reference import Reference
 from resnet_serve.datasets import Images
 from resnet_serve.datasets.encoded import Encoded
@@ -26,10 +24,4 @@ def record(reference: Reference, images: Images, count: int = COUNT) -> Examples
     found = Encoded.of(spread(images, count), LARGEST_BYTES)
     encoded = replace(found, names=tuple(Path(name).name for name in found.names))
     batches = [outputs for _, outputs in reference.outputs(encoded)]
-    return Examples(
-        source=encoded.name,
-        names=encoded.names,
-        images=encoded.files,
-        expected={name: np.concatenate([each[name] for each in batches]) for name in batches[0]},
-        labels=encoded.labels,
-    )
+    return Examples.of(encoded, batches)

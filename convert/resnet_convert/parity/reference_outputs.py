@@ -24,6 +24,7 @@ from resnet_convert.parity.reference import Reference
 from resnet_serve.activation import SOFTMAX, Activation
 from resnet_serve.comparison import recorded
 from resnet_serve.comparison.distances import BATCH_SIZE, Outputs
+from resnet_serve.comparison.recorded import Recorded
 from resnet_serve.datasets import Images, pixel_batches
 from resnet_serve.datasets.selection import positions, spread
 from resnet_serve.preprocessing import Preprocessing
@@ -33,20 +34,13 @@ LARGEST_BYTES = 64 * 2**20  # 418 images of 224 px, or 10 with the maps of a pyr
 
 
 @dataclass(frozen=True)
-class ReferenceOutputs:
-    """Images with the reference's outputs: a set of images, and a source of its outputs.
+class ReferenceOutputs(Recorded):
+    """Recorded images as a set of images, and as a source of the outputs of `head`.
 
-    `pixels` UINT8 [N,H,W,C], `expected` every output of `head` by name, FP32 [N,…], `labels` [N] or
-    None, a name per image; of a sigmoid the labels may be [N,labels]. `input_kind` and
-    `preprocessing` say how a converted model takes the pixels, `activation` how its logits are
-    read, if it has any.
+    `input_kind` and `preprocessing` say how a converted model takes the pixels, `activation` how
+    its logits are read, if it has any.
     """
 
-    name: str
-    pixels: NDArray[np.uint8]
-    expected: Outputs
-    labels: NDArray[np.int64] | None
-    names: tuple[str, ...]
     input_kind: str
     preprocessing: Preprocessing
     activation: Activation = SOFTMAX
@@ -185,11 +179,7 @@ def read(
     """
     found = recorded.read(path, outputs)
     return ReferenceOutputs(
-        name=found.name,
-        pixels=found.pixels,
-        expected=found.expected,
-        labels=found.labels,
-        names=found.names,
+        **vars(found),
         input_kind=input_kind,
         preprocessing=preprocessing,
         activation=activation or SOFTMAX,

@@ -12,12 +12,15 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnet_serve.errors import InputFileError
+
+if TYPE_CHECKING:  # a server is changed without what reads images
+    from resnet_serve.datasets.encoded import Encoded
 
 FILE_NAME = "examples.npz"
 
@@ -34,6 +37,19 @@ class Examples:
     images: tuple[bytes, ...]
     expected: Mapping[str, NDArray[np.float32]]
     labels: NDArray[np.int64] | None = None
+
+    @classmethod
+    def of(cls, encoded: Encoded, batches: Sequence[Mapping[str, NDArray[np.float32]]]) -> Examples:
+        """Images, and the reference's outputs for them, batch by batch."""
+        return cls(
+            source=encoded.name,
+            names=encoded.names,
+            images=encoded.files,
+            expected={
+                name: np.concatenate([each[name] for each in batches]) for name in batches[0]
+            },
+            labels=encoded.labels,
+        )
 
     def __len__(self) -> int:
         return len(self.images)
