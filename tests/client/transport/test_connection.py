@@ -105,12 +105,14 @@ def test_it_gives_up_at_the_deadline_with_the_servers_message(
 def test_a_last_attempt_without_time_does_not_hide_the_servers_message(
     connection: Connection, reluctant: Reluctant, version: str
 ) -> None:
+    """The fourth attempt begins when less than half of the time is left, and has no response."""
     reluctant.version = version
     connection.learn_server()
-    reluctant.refusals, reluctant.refused_after_s = 10_000, 0.1
-    connection.timeout_s = 1.0
+    reluctant.refusals, reluctant.refused_after_s, reluctant.pause_s = 3, 0.4, PATIENCE_S
+    connection.timeout_s = 2.0
     with pytest.raises(UnavailableError, match=r"accepts no requests now: not now$"):
         infer(connection)
+    reluctant.released.set()
 
 
 def test_a_full_queue_is_tried_again(connection: Connection, reluctant: Reluctant) -> None:

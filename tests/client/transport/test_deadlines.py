@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import grpc
 import pytest
 
@@ -68,12 +70,17 @@ def test_the_pauses_grow_to_two_seconds_and_differ() -> None:
 
 
 def test_no_pause_reaches_beyond_the_deadline() -> None:
-    attempts = Attempts(Deadline.after(0.04))
-    assert not attempts.hasty
-    assert 0 < (attempts.pause_s() or 0) <= 0.02
-    assert attempts.hasty
+    assert 0 < (Attempts(Deadline.after(0.04)).pause_s() or 0) <= 0.02
     assert Attempts(Deadline.after(0)).pause_s() is None
     assert Deadline.after(-1).left_s == 0
+
+
+@pytest.mark.parametrize(("used_s", "hasty"), [(0, False), (400, False), (600, True), (999, True)])
+def test_an_attempt_with_less_than_half_of_the_time_is_hasty(used_s: float, hasty: bool) -> None:
+    attempts = Attempts(Deadline(1000, time.monotonic() + 1000 - used_s))
+    assert not attempts.hasty
+    attempts.pause_s()
+    assert attempts.hasty == hasty
 
 
 @pytest.mark.parametrize("wrong", ["3", None, True, 0, float("nan")])

@@ -45,6 +45,7 @@ def converted(
         target="tensorrt",
         prepare_only=True,
         batch=("1:2:4",),
+        max_queue=80,
         validation_images=16,
     )
     convert_digits(

@@ -62,7 +62,7 @@ class Deadline:
 class Attempts:
     """The attempts of one call until its deadline.
 
-    `hasty` says that the attempt has only the little time that is left: when it has no response,
+    `hasty` says that the attempt has less than half of the caller's time: when it has no response,
     the error before it says more.
     """
 
@@ -78,8 +78,9 @@ class Attempts:
             return None
         pause_s = self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads the load
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
-        self.hasty = pause_s >= left_s
-        return min(pause_s, left_s)
+        pause_s = min(pause_s, left_s)
+        self.hasty = self._deadline.left_s - pause_s < self._deadline.timeout_s / 2
+        return pause_s
 
 
 def may_pass(error: grpc.RpcError) -> bool:
