@@ -25,6 +25,7 @@ from typing import Protocol
 
 # The gRPC statuses after which the same request may succeed.
 RETRYABLE = ("UNAVAILABLE",)
+_WHEN_FULL = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 _FULL_QUEUE = "Its queue is full: send less at once, or allow a longer timeout."
 _REQUEST_TAG = re.compile(r"^(\[request id: [^\]]*\] )+")
 
@@ -115,6 +116,7 @@ def server_error(
 
         UNAVAILABLE        UnavailableError   Triton sends it too, for a full queue or a restricted
                                               protocol: `live` is called to find out
+        RESOURCE_EXHAUSTED UnavailableError   for a full queue; `ServerError` for anything else
         UNIMPLEMENTED      UnavailableError   another kind of server
         DEADLINE_EXCEEDED  DeadlineError      after `timeout_s`
         NOT_FOUND          ModelError
@@ -125,12 +127,13 @@ def server_error(
     """
     message = server_message(error)
     status = str(error.status()).removeprefix("StatusCode.")
-    if status == "UNAVAILABLE":
+    full = status in _WHEN_FULL and "queue size" in message
+    if status == "UNAVAILABLE" and not full:
         try:
             live()
         except type(error) as unreachable:  # type: ignore[misc]
             return _unreachable(url, server_message(unreachable))
-        full = "queue size" in message
+    if status == "UNAVAILABLE" or full:
         return UnavailableError(
             message,
             where=f"the server at {url} accepts no requests now",

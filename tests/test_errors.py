@@ -121,6 +121,18 @@ def test_an_unreachable_server_says_what_to_do(message: str | None, text: str) -
     assert str(explained("UNAVAILABLE", "Socket closed", live)).startswith(text)
 
 
+@pytest.mark.parametrize("status", ["UNAVAILABLE", "RESOURCE_EXHAUSTED"])
+def test_a_full_queue_has_its_remedy(status: str) -> None:
+    found = explained(status, "[request id: 3] Exceeds maximum queue size")
+    assert type(found) is errors.UnavailableError
+    assert str(found) == (
+        "the server at gpu:8001 accepts no requests now: Exceeds maximum queue size. "
+        "Its queue is full: send less at once, or allow a longer timeout."
+    )
+    other = explained("RESOURCE_EXHAUSTED", "Received message larger than max (9 vs. 8)")
+    assert type(other) is errors.ServerError
+
+
 def test_the_request_id_is_left_out() -> None:
     found = explained("INTERNAL", "[request id: <id_unknown>] [request id: 7] out of memory")
     assert found.what == "out of memory"

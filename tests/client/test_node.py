@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import triton_proto
 from node_client import CLIENT, PACKAGE, install, pack, run
+from scripted_triton import Reluctant, start
 from served_digits import Pictures
 from source_tree import ROOT
 
@@ -75,10 +76,15 @@ def test_it_gives_what_the_python_client_gives(
         expected = classifier.classify(paths[0], top=10)
         labels = [classifier.classify(path, top=1)[0].label for path in paths]
     script = shutil.copy(SCRIPT, installed)
+    reluctant = Reluctant()
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         absent = f"127.0.0.1:{bound.getsockname()[1]}"
-        done = run(["node", script, url, absent, *paths], installed)
+        reluctant.refusals, reluctant.message = 10_000, "Exceeds maximum queue size"
+        refusing = start(reluctant)
+        full = f"127.0.0.1:{refusing.port}"
+        done = run(["node", script, url, absent, full, *paths], installed)
+        refusing.stop()
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
 
@@ -111,8 +117,13 @@ def test_it_gives_what_the_python_client_gives(
         "unknown": "ModelError",
         "bad": "BadImageError",
         "absent": "UnavailableError",
+        "full": "UnavailableError",
         "late": "DeadlineError",
         "closed": "ClientError",
     }
     assert all(error["ours"] for error in found["refused"].values())
     assert found["refused"]["absent"]["message"] == f"no server answers at {absent}"
+    assert found["refused"]["full"]["message"] == (
+        f"the server at {full} accepts no requests now: Exceeds maximum queue size. "
+        "Its queue is full: send less at once, or allow a longer timeout."
+    )

@@ -19,6 +19,7 @@ const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2_000;
 const LEAST_MS = 20;
 const LARGEST_MESSAGE = 2 ** 31 - 1;
+const FULL_QUEUE = "Its queue is full: send less at once, or allow a longer timeout.";
 const PERMANENT = /protocol is restricted|http1|HTTP\/1|Name resolution failed/;
 
 const protocol = loader.loadSync("grpc_service.proto", {
@@ -138,11 +139,13 @@ class Connection {
 
   #explained(error, model) {
     const said = (error.details || "no reason given").replace(/^(\[request id: [^\]]*\] )+/, "");
+    const busy = `the server at ${this.url} accepts no requests now: ${said}`;
+    if (/queue size/i.test(said)) return new UnavailableError(busy, FULL_QUEUE);
     switch (error.code) {
       case grpc.status.UNAVAILABLE:
         return /No connection established|Connection dropped|ECONNREFUSED|ECONNRESET/.test(said)
           ? new UnavailableError(`no server answers at ${this.url}`)
-          : new UnavailableError(`the server at ${this.url} accepts no requests now: ${said}`);
+          : new UnavailableError(busy);
       case grpc.status.UNIMPLEMENTED:
         return new UnavailableError(`the server at ${this.url} is not a Triton (${said})`);
       case grpc.status.DEADLINE_EXCEEDED:

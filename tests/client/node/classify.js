@@ -1,11 +1,12 @@
 "use strict";
 // What tests/client/test_node.py runs: the calls of the Node client, with their results as JSON.
-// Arguments: the URL, the port of a server that is not there, and the paths of images.
+// Arguments: the URL, the URLs of a server that is not there and of one whose queue is full,
+// and the paths of images.
 
 const { readFileSync } = require("node:fs");
 const { Classifier, ...errors } = require("resnet-client");
 
-const [url, absent, ...paths] = process.argv.slice(2);
+const [url, absent, full, ...paths] = process.argv.slice(2);
 
 async function refused(action) {
   try {
@@ -45,6 +46,9 @@ async function main() {
     bad: await refused(() => classifier.classify(Buffer.from("no image"))),
     absent: await refused(() =>
       new Classifier(absent, "resnet20", { timeoutMs: 400 }).classify(paths[0]),
+    ),
+    full: await refused(() =>
+      new Classifier(full, "resnet20", { timeoutMs: 400 }).classify(paths[0]),
     ),
     late: await refused(() => new Classifier(url, "resnet20", { timeoutMs: 1 }).classify(paths[0])),
   };
