@@ -3,6 +3,7 @@
 # make check    lint and the fast tests, with their coverage: before every commit
 # make one T=tests/parity/test_gate.py               one test file, folder or test
 # make map      rewrites the tree in CONTRIBUTING.md from the packages' docstrings
+# make docs     builds the documentation site into build/site
 # make wheel    builds the wheel and starts its commands with the base dependencies alone
 # make test-gpu on a GPU host: five minutes, and a table of what ran and what was skipped, and why
 PYTHON ?= python3
@@ -13,7 +14,7 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := --numprocesses $(PYTEST_WORKERS) --dist worksteal
 T ?= tests
 
-.PHONY: setup demo lint check one test test-gpu map wheel clean
+.PHONY: setup demo lint check one test test-gpu map docs wheel clean
 
 setup: $(VENV)/.ready
 
@@ -45,6 +46,9 @@ test-gpu: setup
 
 map: setup
 	$(BIN)/python tests/support/tree_map.py
+
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 wheel:
 	rm -rf dist build/wheel

@@ -97,7 +97,8 @@ PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 
 def test_mypy_reads_everything_but_the_tests_of_this_host() -> None:
     read = [ROOT / name for name in PYPROJECT["tool"]["mypy"]["files"]]
-    places = {*PACKAGES.values(), ROOT / "benchmarks", ROOT / "examples", ROOT / "tests/gpu"}
+    others = ("benchmarks", "docs/site", "examples", "tests/gpu")
+    places = {*PACKAGES.values(), *(ROOT / name for name in others)}
     assert set(read) == places
     assert PYPROJECT["tool"]["mypy"].get("exclude", []) == []
 

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import dataclasses
 import io
+from typing import Any
 
 import numpy as np
 import onnx.parser
+from numpy.typing import NDArray
 from passports import converted
 from PIL import Image
 
@@ -37,7 +39,7 @@ def image(level: int) -> bytes:
     return file.getvalue()
 
 
-def expected(version: int, level: int) -> np.ndarray:
+def expected(version: int, level: int) -> NDArray[np.float32]:
     """The logits of an image of this mean."""
     return np.array([10 * version, level / 255, 0], np.float32)
 
@@ -85,7 +87,11 @@ def deploy(
     """
     version = 1 + max(repository.versions("net"), default=0)
     serving = config.Serving(max_batch_size=4, instances=1, threads=1)
-    kind = {"input_kind": "float32", "preprocessing": preprocessing(version), "serving": serving}
+    kind: dict[str, Any] = {
+        "input_kind": "float32",
+        "preprocessing": preprocessing(version),
+        "serving": serving,
+    }
     net = config.classifier("net", target=TARGETS["onnxruntime"], classes=CLASSES, **kind)
     before = config.preprocess("net_preprocess", cores=1, **kind)
     ensemble = config.image_ensemble(
