@@ -1,14 +1,19 @@
-"""A reader of Prometheus' text format, strict enough for ours."""
+"""A reader of Prometheus' text format, strict enough for ours and for Triton's."""
 
 from __future__ import annotations
 
 import re
+import urllib.request
 
-SAMPLE = re.compile(r"([a-z_:][a-z0-9_:]*)(?:\{[^}]*\})? (\S+)")
+from patience import PATIENCE_S
+
+SAMPLE = re.compile(r'(([a-z_:][a-z0-9_:]*)(?:\{(?:[^"}]|"(?:[^"\\]|\\.)*")*\})?) (\S+)')
+# What a histogram and a summary add to their name.
+_PARTS = re.compile(r"_(bucket|sum|count)$")
 
 
 def samples(text: str) -> dict[str, float]:
-    """Name and value of every sample; each must have been declared before."""
+    """Name, with its labels, and value of every sample; each must have been declared before."""
     found: dict[str, float] = {}
     declared: set[str] = set()
     for line in text.splitlines():
@@ -19,7 +24,14 @@ def samples(text: str) -> dict[str, float]:
         elif not line.startswith("# HELP "):
             match = SAMPLE.fullmatch(line)
             assert match, line
-            assert match[1] in declared
-            found[match[1]] = float(match[2])
+            assert {match[2], _PARTS.sub("", match[2])} & declared
+            assert match[1] not in found
+            found[match[1]] = float(match[3])
     assert text.endswith("\n")
     return found
+
+
+def scrape(address: str) -> dict[str, float]:
+    """The samples of the metrics at this host and port."""
+    with urllib.request.urlopen(f"http://{address}/metrics", timeout=PATIENCE_S) as page:
+        return samples(page.read().decode())

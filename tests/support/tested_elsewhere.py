@@ -288,6 +288,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/triton/backends/test_openvino_load.py",
         "what every backend refuses while it loads",
     ),
+    "resnet_serve/triton/backends/image/metrics.py": (
+        "tests/triton/supervision/test_served_metrics.py",
+        "through the real server",
+    ),
     "resnet_serve/triton/backends/image/model.py": (
         "tests/triton/backends/test_image.py",
         "through the real server",

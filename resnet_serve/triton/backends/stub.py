@@ -50,10 +50,43 @@ class ErrorFactory(Protocol):
         """The error."""
 
 
+class Metric(Protocol):
+    """A custom metric with its labels."""
+
+    def increment(self, value: float) -> None:
+        """Add to a counter."""
+
+    def observe(self, value: float) -> None:
+        """Add one value to a histogram."""
+
+
+class MetricFamily(Protocol):
+    """`MetricFamily`: its kinds, and what makes one; the server has one of each name."""
+
+    COUNTER: object
+    HISTOGRAM: object
+
+    def __call__(self, *, name: str, description: str, kind: object) -> MetricFamily:
+        """The family of this name."""
+
+    def Metric(self, *, labels: dict[str, str], buckets: list[float] = ...) -> Metric:  # noqa: N802
+        """The metric with these labels, which processes of one model share."""
+
+
+class Logger(Protocol):
+    """The server's log."""
+
+    def log_warn(self, message: str) -> None:
+        """Add a line."""
+
+
 class Stub(Protocol):
     """`triton_python_backend_utils`, as far as the backends use it."""
 
     TritonError: ErrorFactory
+    TritonModelException: type[Exception]
+    MetricFamily: MetricFamily
+    Logger: Logger
     Tensor: Callable[[str, NDArray[Any]], object]
     InferenceResponse: Callable[..., object]
 

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Sequence
 
 from resnet_serve.triton.supervision.endpoints import KEY_HEADER, RESTRICTED, Endpoints
-from resnet_serve.triton.supervision.orders import DRAIN_S, Orders, Policy
+from resnet_serve.triton.supervision.orders import DRAIN_S, SUMMARIES, Orders, Policy
 from resnet_serve.triton.supervision.supervisor import (
     Supervisor,
     become_subreaper,
@@ -44,6 +44,8 @@ def orders(command: Sequence[str], scratch: str) -> Orders:
     drain = given.get("exit-timeout-secs", [str(math.ceil(DRAIN_S))])[-1]
     if "exit-timeout-secs" not in given:
         words.append(f"--exit-timeout-secs={drain}")
+    if not any(each.startswith("summary_latencies=") for each in given.get("metrics-config", [])):
+        words.append(f"--metrics-config={SUMMARIES}")
     prefixes = [each for each in given.get("backend-config", []) if each.startswith(_PREFIX)]
     # Without a prefix, the shared memory of other programs would be ours to remove.
     prefix = prefixes[-1].removeprefix(_PREFIX) if prefixes else ""

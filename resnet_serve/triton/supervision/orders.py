@@ -12,6 +12,7 @@ from resnet_serve.triton.supervision.endpoints import Endpoints
 DETACH = b"detach\n"
 DRAIN_S = 20.0
 SCRATCH = "resnet-serve-"  # the beginning of the name of a server's folder of temporary files
+SUMMARIES = "summary_latencies=true"  # a setting of Triton's metrics
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - POSIX shared memory, not a temporary file
 
 

@@ -22,7 +22,14 @@ from resnet_serve.errors import HostError
 from resnet_serve.triton.installation import Installation, build_backends
 from resnet_serve.triton.supervision import servable
 from resnet_serve.triton.supervision.endpoints import Endpoints
-from resnet_serve.triton.supervision.orders import DETACH, DRAIN_S, SCRATCH, Orders, Policy
+from resnet_serve.triton.supervision.orders import (
+    DETACH,
+    DRAIN_S,
+    SCRATCH,
+    SUMMARIES,
+    Orders,
+    Policy,
+)
 from resnet_serve.triton.supervision.servable import beside, plain
 
 _END_TIMEOUT_S = 10.0
@@ -186,7 +193,7 @@ def _orders(
             "--strict-readiness=true",
             f"--exit-timeout-secs={math.ceil(drain_s)}",
             f"--model-load-thread-count={_LOAD_THREADS}",
-            "--metrics-config=summary_latencies=true",
+            f"--metrics-config={SUMMARIES}",
             *endpoints.options(),
         ],
         environment=installation.environment(),

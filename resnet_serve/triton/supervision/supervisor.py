@@ -58,7 +58,7 @@ class Supervisor:
         self._parent = parent
         self._status = status.StatusFile(None if orders.status is None else Path(orders.status))
         if orders.status_port and orders.endpoints is not None:
-            metrics.serve(orders.endpoints.address, orders.status_port, lambda: self._status.now)
+            metrics.serve(orders.endpoints, orders.status_port, lambda: self._status.now)
         self._log = None if orders.log is None else LogFile(Path(orders.log))
         self._restarts = Restarts(orders.policy)
         self._ended_at: float | None = None  # of the server before this one

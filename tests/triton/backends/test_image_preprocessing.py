@@ -30,6 +30,13 @@ KINDS = {
 }
 
 
+class Unmeasured:
+    """The metrics of a process that has no server."""
+
+    def took(self, seconds: float) -> None:
+        assert seconds > 0
+
+
 def backend(preprocessing: Preprocessing, folder: Path, normalised: bool) -> TritonPythonModel:
     """The backend with the preprocessing that is stored beside its version."""
     path = folder / "preprocessing.json"
@@ -37,6 +44,7 @@ def backend(preprocessing: Preprocessing, folder: Path, normalised: bool) -> Tri
     model = TritonPythonModel()
     model._preprocessing, model._crops = read_preprocessing(path), None
     model._outputs, model._normalised = ("pixels",), normalised
+    model._metrics = Unmeasured()
     return model
 
 

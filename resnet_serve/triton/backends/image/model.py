@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from resnet_serve.crops import TenCrop
 from resnet_serve.errors import ResnetServeError
 from resnet_serve.preprocessing import ImageError, Preprocessing, decode
 from resnet_serve.triton.backends import integrity
+from resnet_serve.triton.backends.image.metrics import ImageMetrics
 from resnet_serve.triton.backends.stub import (
     ModelConfig,
     Request,
@@ -64,6 +66,7 @@ class TritonPythonModel:
         self._crops = read_crops(path.with_name(crops.FILE_NAME), self._preprocessing)
         count = 1 if self._crops is None else len(self._crops)
         self._outputs, self._normalised = signature(config, self._preprocessing, count)
+        self._metrics = ImageMetrics(pb_utils, config["name"], args["model_version"])
 
     def execute(self, requests: Sequence[Request]) -> list[object]:
         """One response per request, in order; a broken image fails only its own request."""
@@ -87,11 +90,15 @@ class TritonPythonModel:
         pixels = np.empty((len(images), len(self._outputs), height, width, channels), np.uint8)
         cut = self._preprocessing.pixels if self._crops is None else self._crops.pixels
         for index, data in enumerate(images):
+            started = time.perf_counter()
             try:
                 pixels[index] = cut(decode(data, self._preprocessing.limits))
             except ImageError as error:
+                self._metrics.refused()
                 name = "image" if len(images) == 1 else f"image {index + 1} of {len(images)}"
                 raise ImageError(error.what, where=name, remedy=error.remedy) from error
+            finally:
+                self._metrics.took(time.perf_counter() - started)
         return self._preprocessing.normalize(pixels) if self._normalised else pixels
 
 

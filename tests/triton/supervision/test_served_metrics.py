@@ -1,0 +1,149 @@
+"""The table of metrics in docs/serving.md, held to what the real server and its supervisor return.
+
+The values are those of known requests: 4 images, and 2 files that are none.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tritonclient.grpc as triton
+from patience import PATIENCE_S
+from prometheus_text import scrape
+from toy_repository import deploy_toy
+from tritonclient.utils import InferenceServerException
+
+from resnet_serve.triton.rollout.admin import Admin
+from resnet_serve.triton.server import Server
+from resnet_serve.triton.supervision.endpoints import claim_ports
+from resnet_serve.triton.supervision.health.probe import PNG
+from resnet_serve.triton.supervision.orders import Policy
+
+pytestmark = pytest.mark.triton
+
+DOCUMENT = Path(__file__).parents[3] / "docs/serving.md"
+IMAGES, BROKEN = 4, 2
+
+
+@pytest.fixture(scope="module")
+def status_port() -> int:
+    return claim_ports("127.0.0.1", 0)[1][0]
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory, status_port: int) -> Iterator[Server]:
+    """Its images are decoded by two processes; no canary adds to what is counted."""
+    repository = deploy_toy(tmp_path_factory.mktemp("metrics") / "models")
+    written = repository / "toy_preprocess/config.pbtxt"
+    written.write_text(written.read_text().replace("count: 1", "count: 2"))
+    policy = Policy(canary_s=0)
+    with Server(repository, port=0, status_port=status_port, policy=policy) as started:
+        yield started
+
+
+def send(server: Server, *files: bytes) -> int:
+    """Images at the same time, each in a request of its own; how many were refused."""
+
+    def refused(file: bytes) -> bool:
+        given = triton.InferInput("image", [1, 1], "BYTES")
+        given.set_data_from_numpy(np.array([[file]], object))
+        try:
+            client.infer("toy_image", [given], client_timeout=PATIENCE_S)
+        except InferenceServerException:
+            return True
+        return False
+
+    with (
+        triton.InferenceServerClient(server.grpc) as client,
+        ThreadPoolExecutor(len(files)) as threads,
+    ):
+        return sum(threads.map(refused, files))
+
+
+@pytest.fixture(scope="module")
+def before(server: Server) -> dict[str, float]:
+    """The metrics before any request: loading a model may have warmed it up."""
+    return scrape(server.metrics)
+
+
+@pytest.fixture(scope="module")
+def after(server: Server, before: dict[str, float]) -> dict[str, float]:
+    assert before
+    assert send(server, *[PNG] * IMAGES, b"none", b"") == BROKEN
+    return scrape(server.metrics)
+
+
+def test_images_and_refusals_are_counted_over_all_processes(
+    before: dict[str, float], after: dict[str, float]
+) -> None:
+    of = '{model="toy_preprocess",version="1"}'
+    assert before[f"resnet_serve_images_refused_total{of}"] == 0
+    assert after[f"resnet_serve_images_refused_total{of}"] == BROKEN
+    assert after[f"resnet_serve_image_decode_seconds_count{of}"] == IMAGES + BROKEN
+    assert after[f"resnet_serve_image_decode_seconds_sum{of}"] > 0
+    every = [name for name in after if name.startswith("resnet_serve_image_decode_seconds_bucket")]
+    assert len(every) > 5
+    assert after[next(name for name in every if 'le="+Inf"' in name)] == IMAGES + BROKEN
+
+
+def test_what_triton_counts_of_them(before: dict[str, float], after: dict[str, float]) -> None:
+    def added(name: str, labels: str) -> float:
+        return after[f"{name}{{{labels}}}"] - before[f"{name}{{{labels}}}"]
+
+    image, network = 'model="toy_image",version="1"', 'model="toy",version="1"'
+    assert added("nv_inference_request_success", image) == IMAGES
+    assert added("nv_inference_count", network) == IMAGES
+    assert added("nv_inference_request_summary_us_count", image) == IMAGES
+    assert added("nv_inference_queue_summary_us_count", network) == IMAGES
+    assert added("nv_inference_compute_infer_summary_us_sum", network) > 0
+    for share in ("0.5", "0.99"):
+        quantile = f'nv_inference_compute_infer_summary_us{{{network},quantile="{share}"}}'
+        assert after[quantile] > 0
+    # As the document says of this Triton.
+    failed = 'model="toy_image",reason="OTHER",version="1"'
+    assert added("nv_inference_request_failure", failed) == 2 * BROKEN
+    assert added("nv_inference_request_success", image.replace("_image", "_preprocess")) == (
+        IMAGES + BROKEN
+    )
+
+
+def test_every_metric_of_the_document_is_returned(
+    after: dict[str, float], server: Server, status_port: int
+) -> None:
+    section = DOCUMENT.read_text().partition("\n## Metrics\n")[2].partition("\n## ")[0]
+    documented = {"Triton": set[str](), "supervisor": set[str]()}
+    for row in re.findall(r"^\| `.*\|$", section, re.MULTILINE):
+        name, where, _ = (cell.strip() for cell in row.strip("|").split(" | "))
+        documented[where].add(name.strip("`").partition("{")[0])
+    assert all(documented.values())
+    own = scrape(f"127.0.0.1:{status_port}")
+    for where, found in (("Triton", after), ("supervisor", own)):
+        names = {name.partition("{")[0] for name in found}
+        names |= {re.sub("_(count|sum|bucket)$", "", name) for name in names}
+        # There is no recovery before the first restart.
+        assert documented[where] - names <= {"resnet_serve_recovery_seconds"}
+    ours = {name.partition("{")[0] for name in own}
+    assert ours <= documented["supervisor"], "each of ours is documented"
+    assert own["resnet_serve_up"] == 1
+    assert own["resnet_serve_restarts_total"] == own["resnet_serve_canary_failures_total"] == 0
+    for model in server.models:
+        assert own[f'resnet_serve_served_version{{model="{model}"}}'] == 1
+
+
+def test_a_model_that_is_loaded_again_goes_on_counting(
+    server: Server, after: dict[str, float]
+) -> None:
+    of = '{model="toy_preprocess",version="1"}'
+    assert after
+    with contextlib.closing(Admin(server.endpoints)) as admin:
+        (server.repository / "toy_preprocess/1/preprocessing.json").touch()
+        admin.load("toy_preprocess")
+    assert send(server, PNG) == 0
+    found = scrape(server.metrics)
+    assert found[f"resnet_serve_image_decode_seconds_count{of}"] == IMAGES + BROKEN + 1
