@@ -9,6 +9,7 @@ import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
@@ -143,13 +144,25 @@ def test_two_servers_side_by_side_and_one_dies(server: Server, tmp_path: Path) -
     assert labels_of(server, IMAGE) == ["middle", "right", "left"]
 
 
+def three_free_ports() -> int:
+    """The first of three that follow each other."""
+    while True:
+        with ExitStack() as stack, suppress(OSError):
+            first = stack.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1]
+            for port in (first + 1, first + 2):
+                stack.enter_context(socket.create_server(("127.0.0.1", port)))
+            return int(first)
+
+
 @pytest.mark.parametrize("role", ["HTTP", "gRPC", "metrics"])
 def test_a_taken_port_is_named(server: Server, role: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        first = port - ["HTTP", "gRPC", "metrics"].index(role)
-        with pytest.raises(HostError) as refused:
-            Server(server.repository, port=first).start()
+    first = three_free_ports()
+    port = first + ["HTTP", "gRPC", "metrics"].index(role)
+    with (
+        socket.create_server(("127.0.0.1", port)),
+        pytest.raises(HostError) as refused,
+    ):
+        Server(server.repository, port=first).start()
     assert f"port {port} ({role}) is already in use" in str(refused.value)
     assert "--port N" in str(refused.value)
 
