@@ -1,6 +1,6 @@
-"""The tables of the family in README.md and docs/family.md, written from the registry.
+"""The table of the family in docs/family.md, written from the registry.
 
-    python -m resnet_serve.architectures.table README.md
+    python -m resnet_serve.architectures.table docs/family.md
 
 The table is between two markers in the document, of which the first names its columns: fields of
 the rows, counted multiply-adds (convolutions and classifier, in 10⁹) and published accuracies.

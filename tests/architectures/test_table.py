@@ -14,12 +14,13 @@ from resnet_serve.errors import InputFileError
 ROOT = Path(__file__).parents[2]
 
 
-@pytest.mark.parametrize("path", [ROOT / "README.md", ROOT / "docs" / "family.md"], ids=str)
-def test_the_document_is_current(path: Path) -> None:
+def test_the_document_is_current() -> None:
+    path = ROOT / "docs" / "family.md"
     text = path.read_text("utf-8")
     assert updated(text, path) == text, f"run python -m resnet_serve.architectures.table {path}"
     assert all(f"| `{name}` |" in text for name in ARCHITECTURES)
-    assert f"{len(ARCHITECTURES)} networks" in text or path.name != "README.md"
+    readme = (ROOT / "README.md").read_text("utf-8")
+    assert f"{len(ARCHITECTURES)} networks" in readme
 
 
 @pytest.mark.parametrize(
