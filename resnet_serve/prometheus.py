@@ -7,13 +7,15 @@ Format: https://prometheus.io/docs/instrumenting/exposition_formats, version 0.0
 from __future__ import annotations
 
 import http.server
+import math
 import socket
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+Labels: TypeAlias = tuple[tuple[str, str], ...]
 _ESCAPED = str.maketrans({"\\": r"\\", '"': r"\"", "\n": r"\n"})
 
 
@@ -24,7 +26,7 @@ class Family:
     name: str
     kind: Literal["counter", "gauge"]
     what: str
-    values: Mapping[tuple[tuple[str, str], ...], float] = field(default_factory=dict)
+    values: Mapping[Labels, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
         lines = [f"# HELP {self.name} {self.what}", f"# TYPE {self.name} {self.kind}"]
@@ -51,6 +53,8 @@ def text(families: Iterable[Family]) -> str:
 
 def _number(value: float) -> str:
     """Whole numbers as they are: `1e+09` would be a rounded timestamp."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else f"{'+' if value > 0 else '-'}Inf"
     return str(int(value)) if float(value).is_integer() else repr(float(value))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import urllib.error
 import urllib.request
 
@@ -19,14 +20,17 @@ def test_values_and_labels() -> None:
             counter("rounds_total", "Rounds.", 10**15),
             gauge("agreement", "Of decisions.", 0.5, model='a"b\\c\nd', version="1"),
             Family("nothing", "gauge", "Without a value."),
+            gauge("far", "Infinitely.", math.inf),
         ]
     )
     assert samples(text) == {
         "age_seconds": 1795777780.25,
         "rounds_total": 10**15,
         r'agreement{model="a\"b\\c\nd",version="1"}': 0.5,
+        "far": math.inf,
     }
     assert "1e+" not in text
+    assert "far +Inf\n" in text
 
 
 def test_it_is_served_as_it_is_now() -> None:

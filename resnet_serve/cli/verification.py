@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from functools import partial
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from resnet_serve import console
+from resnet_serve.cli import watching
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
 from resnet_serve.errors import UsageError
 from resnet_serve.triton.repository import Repository, changes
@@ -17,6 +20,7 @@ from resnet_serve.verification import files, served
 from resnet_serve.verification import host as verify
 from resnet_serve.verification.reference import computed, recorded
 from resnet_serve.verification.report import HostCheck, Report, table
+from resnet_serve.verification.watch import Watch
 
 
 def verify_models(
@@ -49,9 +53,48 @@ def verify_models(
     ] = None,
     repository: RepositoryOption = DEFAULT_REPOSITORY,
     as_json: Annotated[bool, typer.Option("--json", help="Print the checks as JSON.")] = False,
+    watch: Annotated[
+        bool,
+        typer.Option("--watch", help="Compare again and again, a line each, until Ctrl-C."),
+    ] = False,
+    every: Annotated[
+        str | None,
+        typer.Option(
+            help="With --watch: the time from one round to the next, such as 30s, 5m or 1h. "
+            "Default: 5m.",
+            show_default=False,
+        ),
+    ] = None,
+    metrics_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="With --watch: serve the agreement to Prometheus at this port of loopback; "
+            "0: any free one.",
+            show_default=False,
+        ),
+    ] = None,
+    metrics_file: Annotated[
+        Path | None,
+        typer.Option(
+            help="With --watch: write it to this .prom file after each round, for "
+            "node_exporter's textfile collector.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Compare what is served with its reference, or with --host this machine with the passport."""
     opened = Repository(repository)
+    _require_watch(
+        watch,
+        host,
+        {
+            "--every": every,
+            "--metrics-port": metrics_port,
+            "--metrics-file": metrics_file,
+        },
+    )
     if host:
         if images is not None or url is not None:
             raise UsageError("--host loads nothing", remedy="Leave out --images and --url.")
@@ -65,16 +108,23 @@ def verify_models(
             "verify needs to know what to compare",
             remedy="Give a model that is served, or --host for this machine.",
         )
-    deployed = changes.find(opened.deployed(), name)
-    server = running(repository) if url is None else None
-    address = url or (None if server is None else server.grpc)
-    if address is None:
-        raise UsageError(
-            "no detached server runs on the repository",
-            where=repository,
-            remedy="Give --url, or start one: resnet-serve up --detach.",
+    reference = recorded if images is None else partial(computed, source=images)
+    if watch:
+        watching.run(
+            Watch(
+                lambda: changes.find(opened.deployed(), name),
+                lambda: _address(url, repository),
+                reference,
+            ),
+            every_s=watching.seconds(every or watching.EVERY),
+            metrics_port=metrics_port,
+            metrics_file=metrics_file,
+            as_json=as_json,
         )
-    asked = recorded(deployed) if images is None else computed(deployed, images)
+        return
+    deployed = changes.find(opened.deployed(), name)
+    address = _address(url, repository)
+    asked = reference(deployed)
     rows = [*files.rows(deployed), *served.rows(deployed, address, asked)]
     report = Report(
         tuple(
@@ -86,6 +136,28 @@ def verify_models(
     )
     _print(report, as_json=as_json)
     report.require_parity()
+
+
+def _address(url: str | None, repository: Path) -> str:
+    """The server to ask: the one at `url`, or the detached one; raises `UsageError` for none."""
+    server = running(repository) if url is None else None
+    address = url or (None if server is None else server.grpc)
+    if address is None:
+        raise UsageError(
+            "no detached server runs on the repository",
+            where=repository,
+            remedy="Give --url, or start one: resnet-serve up --detach.",
+        )
+    return address
+
+
+def _require_watch(watch: bool, host: bool, options: dict[str, object]) -> None:
+    """Raise `UsageError` for options of --watch without it, or --watch with --host."""
+    given = [name for name, value in options.items() if value is not None]
+    if given and not watch:
+        raise UsageError(f"{given[0]} is an option of --watch", remedy="Give --watch too.")
+    if watch and host:
+        raise UsageError("--watch compares a server, --host this machine", remedy="Leave one out.")
 
 
 def _print(report: Report, *, as_json: bool) -> None:

@@ -6,6 +6,7 @@
 | `served` | a running server with the reference, from image files to labels |
 | `reference` | the reference's outputs: the version's examples, or PyTorch's for other images |
 | `report` | the rows of all of them, and the error of the worst |
+| `watch` | the same again and again, as lines and as metrics |
 | `host` | this machine with the one that the passport names |
 | `engine_run` | an engine that was built without a GPU, run here, with PyTorch's recorded outputs |
 """

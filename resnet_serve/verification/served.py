@@ -10,7 +10,8 @@ server reports a changed backend, the labels that it names changed labels.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -20,6 +21,8 @@ from tritonclient.utils import InferenceServerException
 from resnet_serve.activation import SOFTMAX, Kind
 from resnet_serve.errors import HostError, ResnetServeError, UsageError
 from resnet_serve.parity import accuracy, gate, numerics
+from resnet_serve.parity.accuracy import Decisions
+from resnet_serve.parity.numerics import Numerics
 from resnet_serve.passport import ConvertedPassport
 from resnet_serve.precisions import PRECISIONS
 from resnet_serve.preprocessing import decode
@@ -37,25 +40,70 @@ _PIXELS_FP32 = 1e-5
 _RESTART = "serve the version again: resnet-serve promote {name} {version}"
 
 
-def rows(deployed: Deployed, url: str, images: Examples) -> Iterator[Row]:
+@dataclass(frozen=True)
+class Measured:
+    """How close one model's outputs are to the reference's.
+
+    `decisions` are None where the outputs decide for no class; `flipped` names the images whose
+    class changed.
+    """
+
+    numerics: Numerics
+    decisions: Decisions | None = None
+    flipped: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Every comparison with a server, and the distances of the outputs by model."""
+
+    rows: tuple[Row, ...]
+    measured: Mapping[str, Measured]
+
+
+class Expected:
+    """What a version is to make of images, computed once for any number of comparisons.
+
+    Raises `UsageError` for a version that is composed of others.
+    """
+
+    def __init__(self, deployed: Deployed, images: Examples) -> None:
+        document = deployed.passport
+        if not isinstance(document, ConvertedPassport):
+            raise UsageError(
+                "it is composed of others", where=str(deployed), remedy="Verify its members."
+            )
+        self.deployed = deployed
+        self._document = document
+        self._images = images
+        self._tensors = _tensors(document, images)
+
+    def compare(self, url: str) -> Comparison:
+        """Ask the server at `url`; raises `HostError` where it does not answer."""
+        deployed, document, images = self.deployed, self._document, self._images
+        rows, measured = list[Row](), dict[str, Measured]()
+        with contextlib.closing(GrpcClient(url)) as client:
+            rows += _configurations(client, deployed)
+            files = [np.array([image], np.object_) for image in images.images]
+            rows.append(_pixels(client, deployed, self._tensors, files))
+            for model, inputs in (
+                (f"{deployed.name}_image", files),
+                (deployed.name, list(self._tensors)),
+            ):
+                found = smoke.infer(client, model, inputs, list(document.outputs))
+                if other := _other_shapes(images.expected, found):
+                    rows.append(_row(deployed, f"{model}: outputs", False, other))
+                    continue
+                measured[model] = _measured(document, images, found)
+                rows += _outputs(model, document, measured[model])
+                if document.classes:
+                    rows.append(_labels(client, model, deployed, inputs))
+        return Comparison(tuple(rows), measured)
+
+
+def rows(deployed: Deployed, url: str, images: Examples) -> tuple[Row, ...]:
     """Every comparison with the server at `url`; raises `HostError` where it does not answer."""
-    document = deployed.passport
-    if not isinstance(document, ConvertedPassport):
-        raise UsageError(
-            "it is composed of others", where=str(deployed), remedy="Verify its members."
-        )
-    with contextlib.closing(GrpcClient(url)) as client:
-        yield from _configurations(client, deployed)
-        files = [np.array([image], np.object_) for image in images.images]
-        yield _pixels(client, deployed, document, images, files)
-        for model, inputs in (
-            (f"{deployed.name}_image", files),
-            (deployed.name, list(_tensors(document, images))),
-        ):
-            found = smoke.infer(client, model, inputs, list(document.outputs))
-            yield from _outputs(model, document, images, found)
-            if document.classes:
-                yield _labels(client, model, deployed, inputs)
+    return Expected(deployed, images).compare(url).rows
 
 
 def _row(deployed: Deployed, subject: str, ok: bool, found: str) -> Row:
@@ -108,12 +156,10 @@ def _tensors(document: ConvertedPassport, images: Examples) -> NDArray[Any]:
 def _pixels(
     client: GrpcClient,
     deployed: Deployed,
-    document: ConvertedPassport,
-    images: Examples,
+    expected: NDArray[Any],
     files: list[NDArray[Any]],
 ) -> Row:
     """What the server's own preprocessing makes of the image files."""
-    expected = _tensors(document, images)
     model = f"{deployed.name}_preprocess"
     try:
         found = smoke.infer(client, model, files, [PIXELS])[PIXELS]
@@ -123,23 +169,39 @@ def _pixels(
         what = f"{list(found.shape[1:])}, the passport's preprocessing {list(expected.shape[1:])}"
         return _row(deployed, "pixels", False, what)
     distance = np.abs(found.astype(np.float64) - expected.astype(np.float64))
-    far = int((distance.reshape(len(images), -1).max(axis=1) > _PIXELS_FP32).sum())
-    what = f"{far} of {len(images)} images differ, by up to {distance.max():g}"
+    far = int((distance.reshape(len(files), -1).max(axis=1) > _PIXELS_FP32).sum())
+    what = f"{far} of {len(files)} images differ, by up to {distance.max():g}"
     return _row(deployed, "pixels", not far, what)
 
 
-def _outputs(
-    model: str, document: ConvertedPassport, images: Examples, found: smoke.Outputs
-) -> Iterator[Row]:
-    budget = document.gate.budget or PRECISIONS[document.precision].budget
+def _other_shapes(expected: smoke.Outputs, found: smoke.Outputs) -> str:
+    """The outputs that have other dimensions than the reference's; empty if there are none."""
+    return "; ".join(
+        f"{name} {list(found[name].shape[1:])}, the reference's {list(ours.shape[1:])}"
+        for name, ours in expected.items()
+        if found[name].shape != ours.shape
+    )
+
+
+def _measured(document: ConvertedPassport, images: Examples, found: smoke.Outputs) -> Measured:
+    distance = numerics.compare_all(images.expected, found)
     activation = document.contract.activation or SOFTMAX
-    decisions = None
-    if document.classes and activation.kind is Kind.SOFTMAX:
-        (name,) = document.outputs
-        decisions = accuracy.decide(images.expected[name], found[name], images.labels)
-    measured = {1: numerics.compare_all(images.expected, found)}
+    if not document.classes or activation.kind is not Kind.SOFTMAX:
+        return Measured(distance)
+    (name,) = document.outputs
+    decisions = accuracy.decide(images.expected[name], found[name], images.labels)
+    return Measured(distance, decisions, tuple(images.names[each] for each in decisions.changed))
+
+
+def _outputs(model: str, document: ConvertedPassport, measured: Measured) -> Iterator[Row]:
+    budget = document.gate.budget or PRECISIONS[document.precision].budget
+    decisions, flipped = measured.decisions, measured.flipped
     verdict = gate.judge(
-        budget, measured, decisions, trained=document.trained, of=document.parity.of
+        budget,
+        {1: measured.numerics},
+        decisions,
+        trained=document.trained,
+        of=document.parity.of,
     )
     for check in verdict.checks:
         ok = check.passed or not check.binding or document.overridden
@@ -147,15 +209,18 @@ def _outputs(
         remedy = "" if ok else "convert it again, or serve an earlier version"
         yield Row(f"{model}: {check.name}", "ok" if ok else "differs", text, remedy)
     if decisions is not None:
-        flipped = [images.names[index] for index in decisions.changed]
-        named = ", ".join(flipped[:_MOST_NAMED])
-        more = f" and {len(flipped) - _MOST_NAMED} more" if len(flipped) > _MOST_NAMED else ""
         text = f"{decisions}, top-5 {100 * decisions.top5_agreement:.2f} %"
         if flipped:
-            text += f"; flipped: {named}{more}"
+            text += f"; flipped: {named(flipped)}"
         if decisions.mcnemar_p is not None:
             text += f"; McNemar p = {decisions.mcnemar_p:.3g}"
         yield Row(f"{model}: decisions", "ok", text)
+
+
+def named(flipped: Sequence[str]) -> str:
+    """The first few of these images, and how many more there are."""
+    more = f" and {len(flipped) - _MOST_NAMED} more" if len(flipped) > _MOST_NAMED else ""
+    return ", ".join(flipped[:_MOST_NAMED]) + more
 
 
 def _labels(

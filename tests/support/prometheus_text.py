@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import urllib.request
+from pathlib import Path
 
 from patience import PATIENCE_S
 
@@ -35,3 +36,14 @@ def scrape(address: str) -> dict[str, float]:
     """The samples of the metrics at this host and port."""
     with urllib.request.urlopen(f"http://{address}/metrics", timeout=PATIENCE_S) as page:
         return samples(page.read().decode())
+
+
+def documented_metrics() -> dict[str, set[str]]:
+    """The names in the table of docs/serving.md, by where they are from."""
+    text = (Path(__file__).parents[2] / "docs/serving.md").read_text()
+    section = text.partition("\n## Metrics\n")[2].partition("\n## ")[0]
+    found: dict[str, set[str]] = {}
+    for row in re.findall(r"^\| `.*\|$", section, re.MULTILINE):
+        name, where, _ = (cell.strip() for cell in row.strip("|").split(" | "))
+        found.setdefault(where.strip("`"), set()).add(name.strip("`").partition("{")[0])
+    return found

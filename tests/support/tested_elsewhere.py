@@ -259,6 +259,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "resnet_serve/cli/host.py": ("tests/cli/test_application.py", "prints what others find"),
     "resnet_serve/cli/load.py": ("tests/cli/test_application.py", "prints what others measure"),
     "resnet_serve/cli/screen.py": ("tests/cli/test_serving.py", "what the commands print"),
+    "resnet_serve/cli/watching.py": (
+        "tests/verification/test_watch.py",
+        "the command with the real server",
+    ),
     "resnet_serve/cli/verification.py": (
         "tests/verification/test_host.py",
         "the command on real folders",
