@@ -76,7 +76,7 @@ def main() -> None:
                     rows.append(
                         {
                             "round": number,
-                            "concurrency": level.concurrency,
+                            "concurrency": level.concurrency or 0,
                             "in_process_per_s": round(alone, 2),
                             "served_per_s": round(level.throughput_per_s, 2),
                             "served_p50_ms": round(level.p50_ms, 2),

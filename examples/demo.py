@@ -32,6 +32,7 @@ from resnet_serve.datasets.digits import Digits
 from resnet_serve.datasets.fashion_mnist import SAMPLE_FOLDER, FashionMnist
 from resnet_serve.loadtest import results
 from resnet_serve.loadtest import run as loadtest
+from resnet_serve.loadtest.offered import Offered
 from resnet_serve.parity import latency
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.runtimes import pytorch as pytorch_runtime
@@ -126,8 +127,8 @@ def load_test(server: Server, model: str, concurrency: str, seconds: float) -> l
     """Load-test one model; write the CSV and the plot, and print the table."""
     with console.status(f"perf_analyzer on {model}") as status:
 
-        def started(level: int, bound_s: float) -> None:
-            status.update(f"perf_analyzer on {model}: concurrency {level}, at most {bound_s:.0f} s")
+        def started(offered: Offered, bound_s: float) -> None:
+            status.update(f"perf_analyzer on {model}: {offered}, at most {bound_s:.0f} s")
 
         test = loadtest.run(
             model, url=server.grpc, concurrency=concurrency, seconds=seconds, started=started

@@ -10,17 +10,34 @@ import typer
 
 from resnet_serve import console
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
+from resnet_serve.errors import UsageError
 from resnet_serve.loadtest import results
 from resnet_serve.loadtest import run as loadtest
-from resnet_serve.loadtest.perf_analyzer import Level
+from resnet_serve.loadtest.offered import Offered
+from resnet_serve.loadtest.perf_report import Level
 from resnet_serve.triton.server import running
 
 
 def load_test(
     model: Annotated[str, typer.Argument(help="The model's name, or NAME_image to send images.")],
     concurrency: Annotated[
-        str, typer.Option(help="Requests in flight: start:end[:step] or a list 1,2,4.")
-    ] = "1:8",
+        str | None,
+        typer.Option(
+            help="Requests in flight: start:end[:step] or a list 1,2,4.",
+            show_default=loadtest.DEFAULT_CONCURRENCY,
+        ),
+    ] = None,
+    rate: Annotated[
+        str | None,
+        typer.Option(
+            help="Instead: requests per second at random moments (Poisson), as 40 or 20,40,80.",
+            show_default=False,
+        ),
+    ] = None,
+    slo: Annotated[
+        str | None,
+        typer.Option(help="The limit of the p99 latency, as 50ms.", show_default=False),
+    ] = None,
     url: Annotated[
         str | None,
         typer.Option(
@@ -30,7 +47,7 @@ def load_test(
     ] = None,
     repository: RepositoryOption = DEFAULT_REPOSITORY,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per request.")] = 1,
-    seconds: Annotated[float, typer.Option(min=1, help="Seconds per concurrency, about.")] = 6,
+    seconds: Annotated[float, typer.Option(min=1, help="Seconds per level, about.")] = 6,
     image: Annotated[
         Path | None,
         typer.Option(help="An image or a folder of images to send.", show_default=False),
@@ -41,24 +58,27 @@ def load_test(
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON.")] = False,
 ) -> None:
     """Load a served model with perf_analyzer: table, CSV and a latency–throughput plot."""
+    if rate is not None and concurrency is not None:
+        raise UsageError(
+            "--concurrency and --rate are two ways to offer requests", remedy="Give one of them."
+        )
     served = running(repository) if url is None else None
     address = url or (served.grpc if served is not None else loadtest.DEFAULT_URL)
     with console.bars() as bars:
         task = bars.add_task("perf_analyzer", total=None)
 
-        def started(level: int, seconds: float) -> None:
-            bars.update(task, description=f"concurrency {level} ({seconds:.0f} s)")
+        def started(offered: Offered, seconds: float) -> None:
+            bars.update(task, description=f"{offered} ({seconds:.0f} s)")
 
         def ended(level: Level) -> None:
-            bars.update(
-                task,
-                description=f"concurrency {level.concurrency}: {level.throughput_per_s:.1f}/s",
-            )
+            bars.update(task, description=f"{level.offered}: {level.throughput_per_s:.1f}/s")
 
         test = loadtest.run(
             model,
             url=address,
-            concurrency=concurrency,
+            concurrency=concurrency or loadtest.DEFAULT_CONCURRENCY,
+            rate=rate,
+            slo=slo,
             images=image,
             batch_size=batch_size,
             seconds=seconds,
@@ -73,6 +93,8 @@ def load_test(
         typer.echo(json.dumps(test.to_json(), indent=2))
         return
     console.out.print(results.table(test))
+    if test.slo is not None:
+        console.out.print(test.slo.sentence(test.levels), soft_wrap=True)
     for note in (*test.notes, *([written.note] if written.note else [])):
         console.warn(note)
     for path in (written.csv, written.json, written.plot):

@@ -4,7 +4,9 @@
 |---|---|
 | `perf_wheel`, `perf_program` | find perf_analyzer, or extract it from tritonclient's wheel |
 | `inputs` | the requests it sends |
-| `perf_analyzer`, `perf_report` | run it, and read its report |
+| `offered`, `slo` | how much of them, and the limit that the latency has to keep |
+| `perf_process`, `perf_report` | run it once, and read its report |
+| `perf_analyzer` | a model at one level after the other |
 | `run` | a load test: measurement and notes |
 | `results` | its table, CSV, JSON and plot |
 """

@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 
 from resnet_serve.errors import ResnetServeError
+from resnet_serve.loadtest.offered import Offered
 from resnet_serve.parity.latency import WIDE
 
 WINDOWS = 3
@@ -20,13 +21,14 @@ WINDOWS = 3
 
 @dataclass(frozen=True)
 class Level:
-    """The results at one concurrency: images per second, latency, and the parts of a mean request.
+    """The results at one concurrency or rate: images per second, latency, parts of a mean request.
 
+    Of `concurrency` and `rate_per_s` one is None.
     `client_network_ms` is the mean latency minus queue and compute: serialising, network,
     receiving. For an ensemble, queue and compute are sums over its models.
     """
 
-    concurrency: int
+    concurrency: int | None
     requests: int
     throughput_per_s: float
     window_throughputs_per_s: tuple[float, ...]
@@ -40,6 +42,12 @@ class Level:
     compute_input_ms: float
     compute_infer_ms: float
     compute_output_ms: float
+    rate_per_s: float | None = None
+
+    @property
+    def offered(self) -> Offered:
+        """What was offered."""
+        return Offered(self.concurrency, self.rate_per_s)
 
     @property
     def compute_ms(self) -> float:
@@ -54,7 +62,12 @@ class Level:
 
     @property
     def uneven(self) -> bool:
-        """Whether the windows differ by too much to state one throughput."""
+        """Whether the windows differ by too much to state one throughput.
+
+        With a rate they do: its requests are sent at random moments.
+        """
+        if self.rate_per_s is not None:
+            return False
         windows = self.window_throughputs_per_s
         return not max(windows) <= WIDE * min(windows)
 
@@ -81,7 +94,9 @@ def read_level(table: str, printed: str) -> Level:
         if len(rows) != 1:
             raise ValueError(f"{len(rows)} rows instead of one")
         row = rows[0]
-        concurrency, throughput = int(row["Concurrency"]), float(row["Inferences/Second"])
+        rate = float(row["Request Rate"]) if "Request Rate" in row else None
+        concurrency = int(row["Concurrency"]) if rate is None else None
+        throughput = float(row["Inferences/Second"])
         ms = {name: float(row[column]) / 1000 for name, column in _US_COLUMNS.items()}
         requests = int(_printed(r"Request count: (\d+)", printed)[0])
         windows = _printed(r"Pass \[\d+\] throughput: (\S+) infer/sec", printed)
@@ -100,6 +115,7 @@ def read_level(table: str, printed: str) -> Level:
         # Client and server average over slightly different requests: it may be slightly below 0.
         client_network_ms=max(0.0, ms["mean_ms"] - queue_ms - compute_ms),
         queue_ms=queue_ms,
+        rate_per_s=rate,
         **ms,
     )
 

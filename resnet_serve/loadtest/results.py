@@ -25,7 +25,7 @@ COLUMNS = {
     "model": "the model's name on the server",
     "version": "the version that was measured",
     "batch_size": "images in one request",
-    "concurrency": "requests in flight at any moment",
+    "concurrency": "requests in flight at any moment; empty where a rate was offered",
     "requests": "requests that ended during the measurement",
     "throughput_per_s": "images per second",
     "throughput_min_per_s": "images per second in the slowest window",
@@ -40,6 +40,7 @@ COLUMNS = {
     "compute_input_ms": "share of the mean spent copying the input",
     "compute_infer_ms": "share of the mean spent in the backend",
     "compute_output_ms": "share of the mean spent copying the output",
+    "rate_per_s": "requests per second that were offered, at random moments; empty without a rate",
 }
 
 
@@ -54,7 +55,7 @@ class Written:
 
 
 def table(test: LoadTest) -> Table:
-    """One row per concurrency: throughput, latency, and the parts of a mean request's time.
+    """One row per concurrency or rate: throughput, latency, and the parts of a mean request's time.
 
     Where the windows differ too much, the throughput is their range; on a busy host no level is
     the best.
@@ -70,7 +71,9 @@ def table(test: LoadTest) -> Table:
         box=box.SIMPLE_HEAD,
         collapse_padding=True,
     )
-    for heading in ("concur-\nrency", "images\n/s", "spread"):
+    by_rate = any(level.rate_per_s is not None for level in test.levels)
+    first = "offered\n/s" if by_rate else "concur-\nrency"
+    for heading in (first, "images\n/s", "spread"):
         drawn.add_column(heading, justify="right")
     for heading in ("p50", "p90", "p95", "p99"):
         drawn.add_column(f"{heading}\nms", justify="right")
@@ -80,9 +83,9 @@ def table(test: LoadTest) -> Table:
         times_ms = (level.p50_ms, level.p90_ms, level.p95_ms, level.p99_ms)
         shares_ms = (level.client_network_ms, level.queue_ms, level.compute_ms)
         drawn.add_row(
-            str(level.concurrency),
+            f"{level.rate_per_s:g}" if by_rate else str(level.concurrency),
             _throughput(level),
-            f"{level.spread:.0%}",
+            "" if by_rate else f"{level.spread:.0%}",
             *(f"{value:.1f}" for value in (*times_ms, *shares_ms)),
             style="bold" if level is test.best and len(test.levels) > 1 else "",
         )
@@ -122,20 +125,23 @@ def plot(tests: Sequence[LoadTest]) -> str:
     """
     figure = matplotlib_figure.Figure(figsize=(7, 4.5), layout="constrained")
     axes = figure.add_subplot()
-    for number, test in enumerate(tests):
+    for colour, test in enumerate(tests):
         throughput = [level.throughput_per_s for level in test.levels]
         for percentile, style in (("p50_ms", "o-"), ("p99_ms", "o--")):
             latency = [getattr(level, percentile) for level in test.levels]
             label = f"{test.model} {percentile.removesuffix('_ms')}"
-            axes.plot(throughput, latency, style, color=f"C{number}", markersize=4, label=label)
+            axes.plot(throughput, latency, style, color=f"C{colour}", markersize=4, label=label)
         for level in test.levels:
             at = (level.throughput_per_s, level.p50_ms)
-            axes.annotate(
-                str(level.concurrency), at, (0, 5), textcoords="offset points", fontsize=8
-            )
+            number = level.concurrency if level.rate_per_s is None else f"{level.rate_per_s:g}"
+            axes.annotate(str(number), at, (0, 5), textcoords="offset points", fontsize=8)
     axes.set(xlabel="throughput, images/s", ylabel="latency, ms", xlim=(0, None), ylim=(0, None))
     busy = next((test.busy for test in tests if test.busy is not None), None)
-    said = "The numbers at the points are concurrencies"
+    by_rate = any(level.rate_per_s is not None for test in tests for level in test.levels)
+    kind = "requests per second" if by_rate else "concurrencies"
+    said = f"The numbers at the points are {kind}"
+    for slo in dict.fromkeys(test.slo for test in tests if test.slo is not None):
+        axes.axhline(slo.p99_ms, color="0.3", linestyle=":", label=f"p99 ≤ {slo}")
     axes.set_title(said if busy is None else f"{said}; {busy}", fontsize=9)
     axes.grid(alpha=0.3)
     axes.legend()

@@ -9,6 +9,7 @@ share cores, the windows disagree, a p99 rests on few requests.
 from __future__ import annotations
 
 import contextlib
+import math
 import shlex
 import socket
 from collections.abc import Callable, Sequence
@@ -20,13 +21,16 @@ import resnet_serve
 from resnet_serve import host as this_host
 from resnet_serve.download import Progress
 from resnet_serve.host import Host
-from resnet_serve.loadtest import perf_analyzer, perf_program
+from resnet_serve.loadtest import offered, perf_analyzer, perf_program
+from resnet_serve.loadtest.offered import Offered
 from resnet_serve.loadtest.perf_analyzer import Measurement
 from resnet_serve.loadtest.perf_report import WINDOWS, Level
+from resnet_serve.loadtest.slo import Slo
 from resnet_serve.parity import pressure
 from resnet_serve.parity.latency import PRESSED
 
 DEFAULT_URL = "localhost:8001"
+DEFAULT_CONCURRENCY = "1:8"
 # A spread of the windows above this is noted; perf_analyzer itself calls it unstable.
 _SPREAD = 0.10
 _REQUESTS_FOR_P99 = 100
@@ -39,7 +43,8 @@ class LoadTest:
     `host` is the client's. `same_host` says whether the server runs there too. `notes` are
     sentences for the reader, `command` repeats the test, `taken` is its time (UTC, ISO 8601).
     `pressed` is the share of the ten seconds before it in which tasks of the client's host waited
-    for a CPU, None where it is not counted: the test itself loads the CPUs.
+    for a CPU, None where it is not counted: the test itself loads the CPUs. `slo` is the limit to
+    keep, where one was given.
     """
 
     measurement: Measurement
@@ -49,6 +54,7 @@ class LoadTest:
     command: str
     taken: str
     pressed: float | None = None
+    slo: Slo | None = None
 
     @property
     def busy(self) -> str | None:
@@ -64,13 +70,15 @@ class LoadTest:
 
     @property
     def levels(self) -> tuple[Level, ...]:
-        """The results, one for each concurrency."""
+        """The results, one for each concurrency or rate."""
         return self.measurement.levels
 
     @property
     def best(self) -> Level | None:
-        """The level with the highest throughput; None where none can be stated."""
+        """The level with the highest throughput that keeps the SLO; None where none is stated."""
         stated = [level for level in self.levels if self.busy is None and not level.uneven]
+        if self.slo is not None:
+            return self.slo.best(stated)
         return max(stated, key=lambda level: level.throughput_per_s, default=None)
 
     def to_json(self) -> dict[str, object]:
@@ -88,6 +96,7 @@ class LoadTest:
             "same_host": self.same_host,
             "pressed": self.pressed,
             "not_stated": self.busy,
+            "slo": self._slo_json(),
             "notes": list(self.notes),
             "versions": {
                 "resnet-serve": resnet_serve.__version__,
@@ -98,34 +107,51 @@ class LoadTest:
             "taken": self.taken,
         }
 
+    def _slo_json(self) -> dict[str, object] | None:
+        if self.slo is None:
+            return None
+        best = self.slo.best(self.levels)
+        return {
+            "p99_ms": self.slo.p99_ms,
+            "met": [self.slo.met(level) for level in self.levels],
+            "best_throughput_per_s": None if best is None else best.throughput_per_s,
+        }
+
 
 def run(
     model: str,
     *,
     url: str = DEFAULT_URL,
-    concurrency: str = "1:8",
+    concurrency: str = DEFAULT_CONCURRENCY,
+    rate: str | None = None,
+    slo: str | None = None,
     images: Path | None = None,
     batch_size: int = 1,
     seconds: float = 6,
     downloading: Progress | None = None,
-    started: Callable[[int, float], None] | None = None,
+    started: Callable[[Offered, float], None] | None = None,
     ended: Callable[[Level], None] | None = None,
     cache: Path | None = None,
 ) -> LoadTest:
-    """Load `model` at `url` (gRPC, host:port) with perf_analyzer, about `seconds` per concurrency.
+    """Load `model` at `url` (gRPC, host:port) with perf_analyzer, about `seconds` per level.
 
-    `concurrency` is `start:end[:step]` or a list; `images` is a file or folder of images to send,
+    `concurrency` is `start:end[:step]` or a list, `rate` a list of requests per second in its
+    place, `slo` the limit of the p99 (`50ms`); `images` is a file or folder of images to send,
     synthetic ones when None; `cache` is where perf_analyzer is kept, the user's cache when None.
     The progress callbacks are `downloading(done_bytes, total_bytes)` while perf_analyzer is
-    fetched, and `started(concurrency, seconds)` and `ended(level)` around each level. Raises the
+    fetched, and `started(offered, seconds)` and `ended(level)` around each level. Raises the
     errors of `perf_analyzer.measure` and `perf_program.find_or_provision`.
     """
-    concurrencies = perf_analyzer.parse_concurrencies(concurrency)
+    limit = None if slo is None else Slo.parse(slo)
+    if rate is None:
+        levels = [Offered(each) for each in offered.parse_concurrencies(concurrency)]
+    else:
+        levels = [Offered(rate_per_s=each) for each in offered.parse_rates(rate)]
     pressed = pressure.lately()
     measured = perf_analyzer.measure(
         model,
         url,
-        concurrencies,
+        levels,
         program=lambda: perf_program.find_or_provision(cache, progress=downloading),
         images=images,
         batch_size=batch_size,
@@ -133,7 +159,9 @@ def run(
         started=started,
         ended=ended,
     )
-    command = ["resnet-serve", "loadtest", model, "--url", url, "--concurrency", concurrency]
+    command = ["resnet-serve", "loadtest", model, "--url", url]
+    command += ["--concurrency", concurrency] if rate is None else ["--rate", rate]
+    command += [] if slo is None else ["--slo", slo]
     command += ["--batch-size", str(batch_size), "--seconds", f"{seconds:g}"]
     command += [] if images is None else ["--image", str(images)]
     described, same_host = this_host.describe(), is_this_host(url)
@@ -145,6 +173,7 @@ def run(
         shlex.join(command),
         datetime.now(UTC).isoformat(timespec="seconds"),
         pressed,
+        limit,
     )
 
 
@@ -178,21 +207,39 @@ def notes(measured: Measurement, seconds: float, shared_cores: int | None) -> tu
             f"One request takes long, so each level was measured for "
             f"{measured.window_s * WINDOWS:.0f} s instead of {seconds:g} s."
         )
-    uneven = [level for level in measured.levels if level.spread > _SPREAD]
+    by_rate = [level for level in measured.levels if level.rate_per_s is not None]
+    behind = [level for level in by_rate if _fell_behind(level, measured)]
+    if behind:
+        worst = behind[-1]
+        found.append(
+            f"The server did not keep up at {_listed(behind)}: {worst.throughput_per_s:.1f}/s were "
+            "answered, the rest waited."
+        )
+    uneven = [level for level in measured.levels if level.spread > _SPREAD and level not in by_rate]
     if uneven:
         worst = max(uneven, key=lambda level: level.spread)
         found.append(
-            f"Throughput varied by up to {worst.spread:.0%} between the windows (concurrency "
-            f"{_listed(uneven)}): measure for longer, on a quiet host."
+            f"Throughput varied by up to {worst.spread:.0%} between the windows "
+            f"({_listed(uneven)}): measure for longer, on a quiet host."
         )
     few = [level for level in measured.levels if level.requests < _REQUESTS_FOR_P99]
     if few:
         found.append(
-            f"p99 rests on fewer than {_REQUESTS_FOR_P99} requests at concurrency {_listed(few)}: "
+            f"p99 rests on fewer than {_REQUESTS_FOR_P99} requests at {_listed(few)}: "
             "it is close to the slowest request."
         )
     return tuple(found)
 
 
 def _listed(levels: Sequence[Level]) -> str:
-    return ", ".join(str(level.concurrency) for level in levels)
+    """concurrency 1, 8, or 20, 40 requests/s."""
+    if levels[0].rate_per_s is None:
+        return "concurrency " + ", ".join(str(level.concurrency) for level in levels)
+    return ", ".join(f"{level.rate_per_s:g}" for level in levels) + " requests/s"
+
+
+def _fell_behind(level: Level, measured: Measurement) -> bool:
+    """Whether fewer requests ended than by chance: Poisson numbers vary by their square root."""
+    expected = level.offered.expected(WINDOWS * measured.window_s, 1.0)
+    answered = level.throughput_per_s / measured.batch_size * WINDOWS * measured.window_s
+    return answered < expected - 3 * math.sqrt(expected)

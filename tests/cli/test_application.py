@@ -26,6 +26,9 @@ def test_the_schema_of_a_preprocessing_is_the_published_one(tmp_path: Path) -> N
         (("schema", "postprocessing"), 2, "no schema of 'postprocessing'"),
         (("loadtest", "x", "--url", "127.0.0.1:9"), 4, "127.0.0.1:9"),
         (("loadtest", "x", "--concurrency", "4:1"), 2, "4:1"),
+        (("loadtest", "x", "--rate", "fast"), 2, "fast"),
+        (("loadtest", "x", "--rate", "40", "--concurrency", "4"), 2, "Give one of them"),
+        (("loadtest", "x", "--slo", "50"), 2, "50ms"),
     ],
 )
 def test_refusals_are_one_line(

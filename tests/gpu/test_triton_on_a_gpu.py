@@ -11,6 +11,7 @@ from resnet_convert import Conversion
 from resnet_serve import Server
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.loadtest import perf_program
+from resnet_serve.loadtest.offered import Offered
 from resnet_serve.loadtest.perf_analyzer import measure
 
 pytestmark = [pytest.mark.gpu, pytest.mark.triton]
@@ -41,7 +42,10 @@ def test_perf_analyzer_measures_it(engines: Callable[[str, str], Conversion]) ->
     conversion = engines("resnet50", "int8")
     with Server(conversion.request.repository, port=0, timeout_s=300) as server:
         found = measure(
-            conversion.name, server.grpc, [1, 4], program=perf_program.find_or_provision
+            conversion.name,
+            server.grpc,
+            [Offered(1), Offered(4)],
+            program=perf_program.find_or_provision,
         )
     assert [level.concurrency for level in found.levels] == [1, 4]
     assert all(level.throughput_per_s > 0 for level in found.levels)

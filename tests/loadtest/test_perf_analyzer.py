@@ -2,64 +2,27 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from patience import PATIENCE_S, until
 from toy_repository import BATCH, deploy_toy
 
 from resnet_serve.errors import HostError, ResnetServeError, UsageError
-from resnet_serve.loadtest import perf_program
-from resnet_serve.loadtest.perf_analyzer import MAX_CONCURRENCY, Level, measure, parse_concurrencies
+from resnet_serve.loadtest import perf_process, perf_program
+from resnet_serve.loadtest.offered import Offered
+from resnet_serve.loadtest.perf_analyzer import Level, Source, measure
+from resnet_serve.loadtest.perf_process import Window
 from resnet_serve.triton.server import Server
 
 LOOSE = 0.6  # windows are short, and a busy machine keeps the clients waiting too
 real = [pytest.mark.perf_analyzer, pytest.mark.triton]
-concurrencies = st.integers(1, MAX_CONCURRENCY)
-
-
-@given(st.sets(concurrencies, min_size=1, max_size=20))
-def test_a_list_is_sorted_and_each_once(numbers: set[int]) -> None:
-    listed = list(numbers)
-    assert parse_concurrencies(",".join(map(str, listed + listed))) == tuple(sorted(numbers))
-
-
-@given(concurrencies, concurrencies, concurrencies)
-def test_a_range_includes_its_ends(start: int, length: int, step: int) -> None:
-    end = min(start + length, MAX_CONCURRENCY)
-    found = parse_concurrencies(f"{start}:{end}:{step}")
-    assert found[0] == start
-    assert end - step < found[-1] <= end
-    assert all(b - a == step for a, b in itertools.pairwise(found))
-    assert parse_concurrencies(f"{start}:{end}") == tuple(range(start, end + 1))
-
-
-@given(st.text(alphabet="0123456789:,-. ax", max_size=12) | st.text())
-def test_any_text_is_parsed_or_refused_in_one_line(text: str) -> None:
-    try:
-        found = parse_concurrencies(text)
-    except UsageError as error:
-        assert len(str(error).splitlines()) == 1
-    else:
-        assert list(found) == sorted(set(found))
-        assert 1 <= found[0] <= found[-1] <= MAX_CONCURRENCY
-
-
-@pytest.mark.parametrize(
-    "text",
-    ["", "0", "8:1", "1:8:0", "1:2:3:4", "1,2:4", "-1", "1:", "1.5", "1:99999999999999", "2000"],
-)
-def test_refused(text: str) -> None:
-    with pytest.raises(UsageError, match="1:8:2"):
-        parse_concurrencies(text)
 
 
 @pytest.fixture(scope="module")
@@ -95,18 +58,18 @@ class TestReal:
     pytestmark = real
 
     def test_levels_of_a_tensor_model(self, server: Server, program: perf_program.Program) -> None:
-        begun: list[int] = []
+        begun: list[Offered] = []
         seen: list[Level] = []
         found = measure(
             "toy",
             server.grpc,
-            (1, 4),
+            [Offered(1), Offered(4)],
             program=lambda: program,
             seconds=0.6,
-            started=lambda concurrency, _: begun.append(concurrency),
+            started=lambda offered, _: begun.append(offered),
             ended=seen.append,
         )
-        assert begun == [1, 4]
+        assert begun == [Offered(1), Offered(4)]
         assert tuple(seen) == found.levels
         assert found.signature.version == "1"
         assert found.signature.server.endswith(server.version)
@@ -121,14 +84,45 @@ class TestReal:
 
     def test_a_batch_counts_its_images(self, server: Server, program: perf_program.Program) -> None:
         (level,) = measure(
-            "toy", server.grpc, [1], program=lambda: program, seconds=0.6, batch_size=BATCH
+            "toy", server.grpc, [Offered(1)], program=lambda: program, seconds=0.6, batch_size=BATCH
         ).levels
         assert in_flight(level) == pytest.approx(BATCH, rel=LOOSE)
+
+    def test_requests_at_random_moments(
+        self, server: Server, program: perf_program.Program
+    ) -> None:
+        found = measure(
+            "toy", server.grpc, [Offered(rate_per_s=100)], program=lambda: program, seconds=3
+        )
+        (level,) = found.levels
+        assert (level.concurrency, level.rate_per_s) == (None, 100)
+        # About 300 arrivals: 5 standard deviations, and what a busy host sends late.
+        assert 0.5 * 100 < level.throughput_per_s < 1.3 * 100
+        assert level.p99_ms >= level.p50_ms > 0
+
+    def test_a_run_is_stopped_after_the_window_that_says_so(
+        self, server: Server, program: perf_program.Program
+    ) -> None:
+        seen: list[Window] = []
+
+        def stop(window: Window) -> bool:
+            seen.append(window)
+            return True
+
+        load = Source.of(server.grpc, "toy").load(Offered(2), 60)
+        found = perf_process.run(program, replace(load, window_s=0.3), stop)
+        assert seen == [found]
+        assert isinstance(found, Window)
+        assert found.throughput_per_s > 0
+        assert found.mean_ms > 0
+        assert until(lambda: loaders_of(server.grpc) == [])
 
     def test_encoded_images_through_the_ensemble(
         self, server: Server, program: perf_program.Program
     ) -> None:
-        found = measure("toy_image", server.grpc, [3], program=lambda: program, seconds=0.6)
+        found = measure(
+            "toy_image", server.grpc, [Offered(3)], program=lambda: program, seconds=0.6
+        )
         (level,) = found.levels
         assert "encoded" in found.inputs
         # One instance decodes and three requests are in flight: they queue. How long depends on
@@ -140,17 +134,17 @@ class TestReal:
             raise AssertionError("perf_analyzer was asked for")
 
         with pytest.raises(UsageError, match="no model 'toy_imag'") as caught:
-            measure("toy_imag", server.grpc, [1], program=never)
+            measure("toy_imag", server.grpc, [Offered(1)], program=never)
         assert "Did you mean 'toy_image'?" in str(caught.value)
         assert "toy, toy_image, toy_preprocess" in str(caught.value)
 
     def test_a_batch_that_does_not_fit(self, server: Server, program: perf_program.Program) -> None:
         with pytest.raises(UsageError, match="the model accepts 1 to 4"):
-            measure("toy", server.grpc, [1], program=lambda: program, batch_size=5)
+            measure("toy", server.grpc, [Offered(1)], program=lambda: program, batch_size=5)
 
     def test_the_http_port_is_not_the_grpc_port(self, server: Server) -> None:
         with pytest.raises(HostError, match="does not speak gRPC"):
-            measure("toy", server.http, [1], program=perf_program.find_or_provision)
+            measure("toy", server.http, [Offered(1)], program=perf_program.find_or_provision)
 
     def test_a_server_that_goes_away(self, program: perf_program.Program, tmp_path: Path) -> None:
         with Server(deploy_toy(tmp_path / "repository"), port=0) as short_lived:
@@ -159,7 +153,7 @@ class TestReal:
                 measure(
                     "toy",
                     address,
-                    [1],
+                    [Offered(1)],
                     program=lambda: program,
                     started=lambda *_: short_lived.stop(),
                 )
@@ -171,7 +165,7 @@ class TestReal:
         script.chmod(0o755)
         broken = perf_program.Program(script, "0")
         with pytest.raises(ResnetServeError, match="perf_analyzer failed: out of paper"):
-            measure("toy", server.grpc, [1], program=lambda: broken, seconds=0.6)
+            measure("toy", server.grpc, [Offered(1)], program=lambda: broken, seconds=0.6)
 
     # SIGKILL leaves us no word: the kernel ends the child.
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
@@ -181,7 +175,8 @@ class TestReal:
     ) -> None:
         script = (
             "from resnet_serve.loadtest import perf_analyzer, perf_program\n"
-            f"perf_analyzer.measure('toy', '{server.grpc}', [1], seconds=60,\n"
+            "from resnet_serve.loadtest.offered import Offered\n"
+            f"perf_analyzer.measure('toy', '{server.grpc}', [Offered(1)], seconds=60,\n"
             "    program=perf_program.find_or_provision)\n"
         )
         # What a killed process leaves in its temporary folder, pytest clears away.

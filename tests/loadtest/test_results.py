@@ -22,6 +22,7 @@ from resnet_serve.errors import HostError
 from resnet_serve.loadtest import results
 from resnet_serve.loadtest.perf_analyzer import Level
 from resnet_serve.loadtest.run import LoadTest
+from resnet_serve.loadtest.slo import Slo
 from resnet_serve.optional import optional
 
 times_ms = st.floats(0, 1e6)
@@ -50,7 +51,8 @@ def test_the_columns_are_stable_and_explained() -> None:
         "model,version,batch_size,concurrency,requests,"
         "throughput_per_s,throughput_min_per_s,throughput_max_per_s,"
         "mean_ms,p50_ms,p90_ms,p95_ms,p99_ms,"
-        "client_network_ms,queue_ms,compute_input_ms,compute_infer_ms,compute_output_ms"
+        "client_network_ms,queue_ms,compute_input_ms,compute_infer_ms,compute_output_ms,"
+        "rate_per_s"
     )
     assert all(results.COLUMNS.values())
 
@@ -77,6 +79,23 @@ def test_the_csv_reads_back(measured: list[Level]) -> None:
             if name.endswith("_ms"):
                 assert float(value) == pytest.approx(getattr(expected, name), abs=1e-4)
         assert float(row["throughput_min_per_s"]) <= float(row["throughput_max_per_s"])
+
+
+def test_a_rate_has_its_own_column_and_the_limit_a_line() -> None:
+    offered = [level(None, 39, rate_per_s=40.0), level(None, 61, rate_per_s=80.0, p99_ms=90.0)]
+    test = replace(load_test(*offered), slo=Slo(50))
+    assert [(row["concurrency"], row["rate_per_s"]) for row in rows(test)] == [
+        ("", "40.0000"),
+        ("", "80.0000"),
+    ]
+    assert "offered" in shown(test)
+    assert "p99 ≤ 50 ms" in results.plot([test])
+    assert test.to_json()["slo"] == {
+        "p99_ms": 50,
+        "met": [True, False],
+        "best_throughput_per_s": 39,
+    }
+    assert test.best is test.levels[0]
 
 
 def test_the_table_fits_a_terminal() -> None:

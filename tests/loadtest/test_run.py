@@ -45,6 +45,14 @@ def test_the_best_is_not_stated_on_a_busy_host() -> None:
     assert load_test(uneven).best is None
 
 
+def test_what_the_server_did_not_keep_up_with_is_said() -> None:
+    kept = level(None, 38, rate_per_s=40.0)
+    late = level(None, 60, rate_per_s=80.0)
+    said = " ".join(load_test(kept, late).notes)
+    assert "did not keep up at 80 requests/s: 60.0/s" in said
+    assert load_test(kept).notes == ()
+
+
 @pytest.mark.parametrize("url", ["localhost:8001", "127.0.0.1:1", "[::1]:8001"])
 def test_addresses_of_this_host(url: str) -> None:
     if url.startswith("[") and not socket.has_ipv6:

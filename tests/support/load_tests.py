@@ -13,7 +13,7 @@ from resnet_serve.loadtest.perf_program import Program
 from resnet_serve.loadtest.run import LoadTest
 
 
-def level(concurrency: int, throughput_per_s: float = 100, **changed: object) -> Level:
+def level(concurrency: int | None, throughput_per_s: float = 100, **changed: object) -> Level:
     steady = Level(
         concurrency=concurrency,
         requests=500,

@@ -267,6 +267,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/verification/test_host.py",
         "the command on real folders",
     ),
+    "resnet_serve/loadtest/perf_process.py": (
+        "tests/loadtest/test_perf_analyzer.py",
+        "one run of the real program",
+    ),
     "resnet_serve/listing.py": ("tests/cli/test_repository.py", "the output of resnet-serve list"),
     "resnet_serve/passport/contents.py": (
         "tests/passport/test_document.py",
