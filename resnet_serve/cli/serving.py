@@ -8,9 +8,9 @@ from typing import Annotated
 
 import typer
 
-from resnet_serve import composed, console, listing
+from resnet_serve import composed, console, durable, listing
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption, endpoints, waiting
-from resnet_serve.errors import HostError
+from resnet_serve.errors import HostError, UsageError
 from resnet_serve.triton.repository import Repository, versions
 from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.triton.server import Server, stop_detached
@@ -18,6 +18,7 @@ from resnet_serve.triton.supervision import transport
 from resnet_serve.triton.supervision.detached import last_status
 from resnet_serve.triton.supervision.orders import DRAIN_S
 from resnet_serve.triton.supervision.status import GAVE_UP
+from resnet_serve.triton.supervision.tracing.settings import Otlp, Tracing
 from resnet_serve.verification import files
 
 
@@ -57,6 +58,28 @@ def up(
     log: Annotated[
         Path | None, typer.Option(help="The file of the server's own log.", show_default=False)
     ] = None,
+    access_log: Annotated[
+        Path | None,
+        typer.Option(
+            help="A line of JSON for each request, in this file, or - for the output.",
+            show_default=False,
+        ),
+    ] = None,
+    trace_otlp: Annotated[
+        str | None,
+        typer.Option(
+            help="Send spans to an OpenTelemetry collector: http://HOST:4318/v1/traces.",
+            show_default=False,
+        ),
+    ] = None,
+    trace_rate: Annotated[
+        int | None,
+        typer.Option(
+            help="With --trace-otlp: trace one in so many requests; 0: those whose client sent a "
+            "traceparent. Default: 1.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
     """Serve the repository with Triton until Ctrl-C, or in the background with --detach.
 
@@ -70,6 +93,7 @@ def up(
         console.warn(line)
     tls = transport.tls(tls_cert, tls_key, tls_ca)
     transport.require_safe(listen, tls, insecure=insecure)
+    tracing = _tracing(access_log, trace_otlp, trace_rate, detach=detach)
     if not transport.is_loopback(listen):
         without = "" if tls is not None else "without TLS or authentication, and "
         console.warn(
@@ -88,6 +112,7 @@ def up(
             drain_s=drain,
             tls=tls,
             status_port=status_port,
+            tracing=tracing,
         )
         server.start(detach=detach)
     try:
@@ -104,6 +129,25 @@ def up(
         if not detach:
             server.stop()
     console.out.print("stopped")
+
+
+def _tracing(log: Path | None, otlp: str | None, rate: int | None, *, detach: bool) -> Tracing:
+    """What these options trace; raises `UsageError` for what does not go together."""
+    if rate is not None and otlp is None:
+        raise UsageError("--trace-rate is an option of --trace-otlp", remedy="Give it too.")
+    spans = None if otlp is None else Otlp(otlp, 1 if rate is None else rate)
+    tracing = Tracing(log, spans)
+    if tracing.to_output:
+        if detach:
+            raise UsageError(
+                "a detached server has no output", remedy="Give --access-log a file instead of -."
+            )
+    elif log is not None:
+        tracing = Tracing(log.absolute(), spans)
+        with durable.explained(log):
+            log.parent.mkdir(parents=True, exist_ok=True)
+            log.open("ab").close()
+    return tracing
 
 
 def _require_loadable(found: list[Deployed], repository: Path) -> None:

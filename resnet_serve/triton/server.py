@@ -34,6 +34,7 @@ from resnet_serve.triton.supervision.orders import DRAIN_S, Policy
 from resnet_serve.triton.supervision.process import ServerProcess
 from resnet_serve.triton.supervision.servable import count_models
 from resnet_serve.triton.supervision.status import GIVING_UP, SERVING, Status
+from resnet_serve.triton.supervision.tracing.settings import UNTRACED, Tracing
 from resnet_serve.triton.supervision.transport import Tls
 
 __all__ = ["Running", "Server", "running", "stop_detached"]
@@ -60,7 +61,7 @@ class Server:
     the server starts, `installation` is the tritonserver to use instead of the one found here.
     With `tls`, gRPC is served with TLS at `address`, and HTTP and metrics on loopback. Requests in
     flight have `drain_s` to finish when it is stopped; `policy` says when it is restarted. The
-    metrics of its supervisor are at `status_port`, if not 0.
+    metrics of its supervisor are at `status_port`, if not 0. Requests are traced as `tracing` says.
     """
 
     def __init__(
@@ -77,6 +78,7 @@ class Server:
         tls: Tls | None = None,
         status_port: int = 0,
         policy: Policy | None = None,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self.repository = Path(repository).absolute()
         self._port = port
@@ -88,7 +90,7 @@ class Server:
         self._drain_s = drain_s
         self._tls = tls
         self._status_port = status_port
-        self._policy = policy
+        self._policy, self._tracing = policy, tracing
         self._endpoints: Endpoints | None = None
         self._process: ServerProcess | None = None
         self._log = Path()
@@ -161,11 +163,10 @@ class Server:
                 where=self.repository,
                 remedy="resnet-serve down stops it.",
             )
+        log = self._wanted_log
         if detach:
             clear(self.repository)
-        log = self._wanted_log
-        if log is None and detach:
-            log = state_file(self.repository).with_suffix(".log")
+            log = log or state_file(self.repository).with_suffix(".log")
         installation = self._installation or find()
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             try:
@@ -185,16 +186,14 @@ class Server:
 
         Raises `HostError` with the server's own reason when it has ended for good.
         """
-        if self._process is None:
-            raise UsageError("the server is not started", where=self.repository)
-        said = [""]
+        process, said = self._needed(self._process), [""]
 
         def heard(line: str) -> None:
             said[0] = line
             tell(line)
 
-        self._process.wait(heard)
-        raise self._failure("the server has died", self._process, said[0])
+        process.wait(heard)
+        raise self._failure("the server has died", process, said[0])
 
     def stop(self) -> None:
         """End the server and its stubs; does nothing where it is not started."""
@@ -242,6 +241,7 @@ class Server:
                     options=() if self._tls is None else self._tls.options(),
                     status_port=self._status_port,
                     policy=self._policy,
+                    tracing=self._tracing,
                 )
             self._wait_until_ready(self._process, endpoints, count)
         except BaseException:

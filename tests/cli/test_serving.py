@@ -13,11 +13,13 @@ from pathlib import Path
 
 import pytest
 from deployments import deployment
+from in_process import command
 from patience import PATIENCE_S
 from serve_command import environment, serve
 
 from resnet_convert.ensembles import compose
 from resnet_serve.triton.repository.repository import Repository
+from resnet_serve.triton.supervision.health.probe import REQUEST_ID, Probe
 
 pytestmark = pytest.mark.triton
 
@@ -25,7 +27,10 @@ pytestmark = pytest.mark.triton
 @pytest.fixture
 def foreground(tmp_path: Path, repository: Path) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [sys.executable, "-m", "resnet_serve.cli", "up", "--port", "0", "--repository", repository],
+        [
+            *(sys.executable, "-m", "resnet_serve.cli", "up", "--port", "0"),
+            *("--access-log", "-", "--repository", repository),
+        ],
         cwd=tmp_path,
         env=environment(tmp_path),
         stdout=subprocess.PIPE,
@@ -47,6 +52,10 @@ def test_up_serves_until_it_is_told_to_stop(
     assert [line.split()[0] for line in lines] == ["gRPC", "HTTP", "Metrics", "Ctrl-C"]
     host, port = lines[0].split()[1].split(":")
     socket.create_connection((host, int(port)), timeout=PATIENCE_S).close()
+    probe = Probe("127.0.0.1", int(lines[1].rpartition(":")[2]))
+    assert probe.ask("digits").healthy
+    logged = json.loads(foreground.stdout.readline())
+    assert (logged["model"], logged["request_id"]) == ("digits", REQUEST_ID)
     foreground.send_signal(number)
     out, err = foreground.communicate(timeout=PATIENCE_S)
     assert foreground.returncode == 0, err
@@ -73,6 +82,24 @@ def test_detach_list_and_down(tmp_path: Path, repository: Path) -> None:
     again = serve(tmp_path, "down", "--repository", repository)
     assert again.returncode == 0
     assert "no detached server" in again.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("--access-log - --detach", "Give --access-log a file instead of -."),
+        ("--access-log a --trace-otlp http://h/v1/traces", "Leave out --access-log or"),
+        ("--trace-rate 5", "--trace-rate is an option of --trace-otlp"),
+        ("--trace-otlp collector:4318", "http://127.0.0.1:4318/v1/traces"),
+    ],
+)
+def test_up_refuses_what_cannot_be_traced(
+    words: str, said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    done = command("resnet-serve", ["up", *words.split(), "--repository", "."], capsys, tmp_path)
+    assert (done.returncode, done.stderr.count("\n")) == (2, 1)
+    assert said in done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_up_says_which_member_was_converted_again(repository: Path, tmp_path: Path) -> None:

@@ -356,6 +356,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/triton/supervision/test_supervisor.py",
         "the program that becomes the server",
     ),
+    "resnet_serve/triton/supervision/tracing/models.py": (
+        "tests/triton/supervision/tracing/test_access_log.py",
+        "asks the real server",
+    ),
     "resnet_serve/triton/supervision/servable.py": (
         "tests/triton/test_server.py",
         "what a server refuses to start on",

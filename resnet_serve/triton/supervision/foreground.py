@@ -5,7 +5,7 @@
 The output goes to stderr. SIGTERM ends the server, which has `--exit-timeout-secs` to answer the
 requests in flight. Ports and addresses are read from the options. The protocols that change the
 server need the key in RESNET_SERVE_KEY, or a random one. RESNET_SERVE_STATUS_PORT is the port of
-the supervisor's own metrics.
+the supervisor's own metrics, RESNET_SERVE_ACCESS_LOG the file of a line for each request, or `-`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Sequence
+from pathlib import Path
 
 from resnet_serve.triton.supervision.endpoints import KEY_HEADER, RESTRICTED, Endpoints
 from resnet_serve.triton.supervision.orders import DRAIN_S, SUMMARIES, Orders, Policy
@@ -24,6 +25,7 @@ from resnet_serve.triton.supervision.supervisor import (
     become_subreaper,
     install_signals,
 )
+from resnet_serve.triton.supervision.tracing.settings import Tracing
 
 _PREFIX = "python,shm-region-prefix-name="
 _EXIT_S = 2.0
@@ -46,6 +48,9 @@ def orders(command: Sequence[str], scratch: str) -> Orders:
         words.append(f"--exit-timeout-secs={drain}")
     if not any(each.startswith("summary_latencies=") for each in given.get("metrics-config", [])):
         words.append(f"--metrics-config={SUMMARIES}")
+    # `-` or a file; the standard output is the container's own.
+    tracing = Tracing(Path(where) if (where := os.environ.get("RESNET_SERVE_ACCESS_LOG")) else None)
+    words += tracing.options(Path(scratch))
     prefixes = [each for each in given.get("backend-config", []) if each.startswith(_PREFIX)]
     # Without a prefix, the shared memory of other programs would be ours to remove.
     prefix = prefixes[-1].removeprefix(_PREFIX) if prefixes else ""
@@ -61,6 +66,7 @@ def orders(command: Sequence[str], scratch: str) -> Orders:
         endpoints=_endpoints(given, identity),
         drain_s=float(drain) + _EXIT_S,
         status_port=int(os.environ.get("RESNET_SERVE_STATUS_PORT") or 0),
+        access_log=1 if tracing.to_output else tracing.file,
         policy=Policy(),
     )
 

@@ -15,8 +15,13 @@ from resnet_serve.prometheus import Family, counter, gauge
 from resnet_serve.triton.supervision.endpoints import Endpoints
 from resnet_serve.triton.supervision.status import SERVING, Status
 
+# The requests of the access log by model and status.
+Requests = Mapping[tuple[str, str], int]
 
-def families(status: Status, models: Mapping[str, Sequence[str]]) -> Iterator[Family]:
+
+def families(
+    status: Status, models: Mapping[str, Sequence[str]], requests: Requests
+) -> Iterator[Family]:
     """The metrics of this status, and of these models with their versions, oldest first."""
     yield gauge("resnet_serve_up", "Whether the server serves.", status.state == SERVING)
     yield counter("resnet_serve_restarts_total", "Restarts of the server.", status.restarts)
@@ -43,9 +48,18 @@ def families(status: Status, models: Mapping[str, Sequence[str]]) -> Iterator[Fa
             if versions and versions[-1].isdigit()
         },
     )
+    yield Family(
+        "resnet_serve_requests_total",
+        "counter",
+        "Requests of the access log.",
+        {
+            (("model", model), ("status", how)): float(count)
+            for (model, how), count in dict(requests).items()
+        },
+    )
 
 
-def serve(endpoints: Endpoints, port: int, now: Callable[[], Status]) -> None:
+def serve(endpoints: Endpoints, port: int, now: Callable[[], Status], requests: Requests) -> None:
     """Answer scrapes in a thread as long as this process lives; raises `OSError` for the port."""
 
     def text() -> str:
@@ -54,6 +68,6 @@ def serve(endpoints: Endpoints, port: int, now: Callable[[], Status]) -> None:
             # It may end, or stand still, at this moment.
             with contextlib.suppress(HostError, ValueError, KeyError):
                 models = endpoints.models()
-        return prometheus.text(families(status, models))
+        return prometheus.text(families(status, models, requests))
 
     prometheus.serve(endpoints.address, port, text)

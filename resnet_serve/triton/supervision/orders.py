@@ -43,7 +43,8 @@ class Orders:
     probed nor restarted. Its output goes to `log`, which is rotated, or to stderr without one.
     `status` is the file that tells of restarts. The server has `drain_s` seconds to finish the
     requests in flight when it is stopped. The supervisor's own metrics are at `status_port` of the
-    address of `endpoints`; 0 for none.
+    address of `endpoints`; 0 for none. Where the command traces requests for it, the access log is
+    the file `access_log`, or the file descriptor of this number.
     """
 
     command: list[str]
@@ -56,6 +57,7 @@ class Orders:
     status: str | None = None
     drain_s: float = DRAIN_S
     status_port: int = 0
+    access_log: str | int | None = None
     policy: Policy = field(default_factory=Policy)
 
     def to_line(self) -> bytes:

@@ -31,6 +31,7 @@ from resnet_serve.triton.supervision.orders import (
     Policy,
 )
 from resnet_serve.triton.supervision.servable import beside, plain
+from resnet_serve.triton.supervision.tracing.settings import UNTRACED, Tracing
 
 _END_TIMEOUT_S = 10.0
 _EXIT_S = 2.0  # from the end of the last request to the end of the server
@@ -57,6 +58,7 @@ class ServerProcess:
         options: Sequence[str] = (),
         status_port: int = 0,
         policy: Policy | None = None,
+        tracing: Tracing = UNTRACED,
     ) -> None:
         self._scratch = _scratch()
         self._drain_s = drain_s
@@ -67,11 +69,13 @@ class ServerProcess:
             self.link.symlink_to(repository, target_is_directory=True)
             beside(self._scratch).mkdir()
             backends = build_backends(installation, self._scratch / "backends")
+            shown = [os.dup(1)] if tracing.to_output else []
             made = _orders(installation, self.link, endpoints, backends, drain_s)
             orders = replace(
                 made,
-                command=[*made.command, *options],
+                command=[*made.command, *options, *tracing.options(self._scratch)],
                 status_port=status_port,
+                access_log=shown[0] if shown else tracing.file,
                 log=log.name,
                 status=str(self.status_file),
                 policy=policy or Policy(),
@@ -86,7 +90,10 @@ class ServerProcess:
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(_import_paths())},
                 # Ctrl-C in the terminal reaches only this process, which ends the supervisor.
                 start_new_session=True,
+                pass_fds=shown,
             )
+            for descriptor in shown:
+                os.close(descriptor)
         except BaseException:
             shutil.rmtree(self._scratch, ignore_errors=True)
             raise

@@ -36,6 +36,7 @@ from resnet_serve.triton.supervision.log_file import LogFile
 from resnet_serve.triton.supervision.orders import DETACH, SHARED_MEMORY, Orders
 from resnet_serve.triton.supervision.program.child import Child, how_it_ended, now
 from resnet_serve.triton.supervision.restarts import Restarts
+from resnet_serve.triton.supervision.tracing import access_log
 
 _POLL_S = 0.5
 _SETTLING_POLL_S = 0.1
@@ -57,8 +58,10 @@ class Supervisor:
         self._wakeup = wakeup
         self._parent = parent
         self._status = status.StatusFile(None if orders.status is None else Path(orders.status))
+        self._access = access_log.opened(orders)
         if orders.status_port and orders.endpoints is not None:
-            metrics.serve(orders.endpoints, orders.status_port, lambda: self._status.now)
+            counts = {} if self._access is None else self._access.counts
+            metrics.serve(orders.endpoints, orders.status_port, lambda: self._status.now, counts)
         self._log = None if orders.log is None else LogFile(Path(orders.log))
         self._restarts = Restarts(orders.policy)
         self._ended_at: float | None = None  # of the server before this one
@@ -94,6 +97,8 @@ class Supervisor:
             return code
         finally:
             self._clean_memory()
+            if self._access is not None:
+                self._access.close()
             shutil.rmtree(self._orders.scratch, ignore_errors=True)
             if self._log is not None:
                 self._log.close()
@@ -101,6 +106,8 @@ class Supervisor:
     def _start(self) -> Child:
         # Of a change that was killed: the server loads all that it finds when it starts.
         servable.clear(servable.beside(Path(self._orders.scratch)))
+        if self._access is not None:
+            self._access.drain()  # the next server begins its names again
         self._say(f"{server_log.STARTING} tritonserver", tell=False)
         output = sys.stderr.fileno() if self._log is None else self._log.descriptor
         child = Child(self._orders, output)
@@ -241,7 +248,8 @@ def main() -> int:
     try:
         supervisor = Supervisor(orders, 0, wakeup, parent)
     except OSError as error:
-        _reply(f"error port {orders.status_port} of the metrics: {(error.strerror or '').lower()}")
+        place = error.filename or f"port {orders.status_port} of the metrics"
+        _reply(f"error {place}: {(error.strerror or '').lower()}")
         shutil.rmtree(orders.scratch, ignore_errors=True)
         return 1
     return supervisor.run()

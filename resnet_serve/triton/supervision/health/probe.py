@@ -21,6 +21,7 @@ from typing import Any
 
 from resnet_serve.triton.supervision.endpoints import KEY_HEADER
 
+REQUEST_ID = "resnet-serve-probe"  # tells it from clients' requests in an access log
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _SIDE = 8
 # Answers of a server that works but has too much to do, or is just starting or stopping.
@@ -160,7 +161,8 @@ def request_for(config: dict[str, Any]) -> tuple[bytes, bytes]:
         )
         data += values
     # The outputs as binary, which costs the server less than digits.
-    header = {"inputs": inputs, "parameters": {"binary_data_output": True}}
+    parameters = {"binary_data_output": True}
+    header = {"id": REQUEST_ID, "inputs": inputs, "parameters": parameters}
     return json.dumps(header).encode(), data
 
 
