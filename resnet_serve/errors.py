@@ -27,7 +27,9 @@ from typing import Protocol
 RETRYABLE = ("UNAVAILABLE",)
 _WHEN_FULL = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 _FULL_QUEUE = "Its queue is full: send less at once, or allow a longer timeout."
-_REQUEST_TAG = re.compile(r"^(\[request id: [^\]]*\] )+")
+_REQUEST_TAG = re.compile(
+    r"(?:^|(?<=, ))(\[request id: [^\]]*\] )+"
+)  # in an ensemble: after its name
 
 
 class ResnetServeError(Exception):

@@ -136,3 +136,6 @@ def test_a_full_queue_has_its_remedy(status: str) -> None:
 def test_the_request_id_is_left_out() -> None:
     found = explained("INTERNAL", "[request id: <id_unknown>] [request id: 7] out of memory")
     assert found.what == "out of memory"
+    full = "in ensemble 'net_image', [request id: 7] Exceeds maximum queue size"
+    found = explained("UNAVAILABLE", full)
+    assert found.what == "in ensemble 'net_image', Exceeds maximum queue size"

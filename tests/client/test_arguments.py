@@ -32,3 +32,16 @@ def test_a_version_is_a_number_in_a_text(wrong: object) -> None:
 def test_versions_and_texts() -> None:
     assert [arguments.version(each) for each in ("", "12")] == ["", "12"]
     assert arguments.text("model", "a") == "a"
+
+
+@pytest.mark.parametrize(
+    "wrong", [1, None, b"a", "a b", 'a"b', "a\\b", "[a]", "é", "a\n", "x" * 101]
+)
+def test_a_request_id_is_what_triton_can_log(wrong: object) -> None:
+    with pytest.raises(UsageError, match="request_id is"):
+        arguments.request_id(wrong)
+
+
+def test_request_ids() -> None:
+    for good in ("", "job-7", "trace:00-0af7/1.2_3~{x}", "x" * 100):
+        assert arguments.request_id(good) == good

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import operator
+import re
 
 from resnet_client.errors import UsageError
+
+_LONGEST_ID = 100  # with the number of a batch, less than what the access log keeps
+_ID = re.compile(r"[!#-Z^-~]*")
 
 
 def text(name: str, value: object) -> str:
@@ -20,6 +24,18 @@ def version(value: object) -> str:
         raise UsageError(f"a version is a text such as '1', or '' for the latest, not {value!r}")
     if value and not (value.isascii() and value.isdecimal()):
         raise UsageError(f"a version is a number, not {value!r}")
+    return value
+
+
+def request_id(value: object) -> str:
+    """An id for the server's log, "" for none; raises `UsageError` for what Triton cannot log."""
+    if not isinstance(value, str):
+        raise UsageError(f"request_id is a text, not {value!r}")
+    if len(value) > _LONGEST_ID or not _ID.fullmatch(value):
+        raise UsageError(
+            f"request_id is up to {_LONGEST_ID} letters, digits and signs of ASCII without spaces, "
+            f"quotes, brackets and backslashes, not {value!r}"
+        )
     return value
 
 

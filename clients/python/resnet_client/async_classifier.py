@@ -17,6 +17,7 @@ import os
 from collections import deque
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from itertools import count
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
@@ -89,9 +90,11 @@ class AsyncClassifier:
         """As `Classifier.wait_ready`."""
         await self._run(self._classifier.wait_ready, timeout_s)
 
-    async def classify(self, image: ImageLike, top: int | None = None) -> list[Prediction]:
+    async def classify(
+        self, image: ImageLike, top: int | None = None, *, request_id: str = ""
+    ) -> list[Prediction]:
         """As `Classifier.classify`."""
-        deadline = self._classifier.deadline()
+        deadline = self._classifier.deadline(arguments.request_id(request_id))
         return await self._run(self._classifier.classify_by, image, arguments.top(top), deadline)
 
     async def classify_many(
@@ -101,12 +104,14 @@ class AsyncClassifier:
         batch_size: int | None = None,
         *,
         progress: Progress | None = None,
+        request_id: str = "",
     ) -> AsyncIterator[Classification]:
         """As `Classifier.classify_many`; `images` may be an asynchronous iterator.
 
         A batch is sent when it is full: for images that come one by one, `batch_size` is 1.
         """
-        top = arguments.top(top)
+        top, name = arguments.top(top), arguments.request_id(request_id)
+        ids = (f"{name}-{number}" if name else "" for number in count(1))
         if isinstance(images, (str, bytes, os.PathLike)):
             raise UsageError("classify_many needs several images; for one, use classify")
         size = await self._run(self._classifier.checked_batch_size, batch_size)
@@ -117,7 +122,7 @@ class AsyncClassifier:
                 if batch:
                     running.append(
                         asyncio.ensure_future(
-                            self._run(self._classifier.classify_batch, batch, top)
+                            self._run(self._classifier.classify_batch, batch, top, None, next(ids))
                         )
                     )
                 while running and (

@@ -17,7 +17,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
-from itertools import islice
+from itertools import count, islice
 from typing import Any
 
 import numpy as np
@@ -126,15 +126,19 @@ class Classifier(Served):
             fast._outputs = Outputs(inputs, self._version, probabilities=self._probabilities)
             yield fast
 
-    def classify(self, image: ImageLike, top: int | None = None) -> list[Prediction]:
+    def classify(
+        self, image: ImageLike, top: int | None = None, *, request_id: str = ""
+    ) -> list[Prediction]:
         """The `top` best classes of one image, best first.
 
         Where `top` is None: the best five classes, of a network with sigmoid outputs every label
         from its threshold on, which may be none, and of one with a single output the outcome.
+        `request_id` is for the server's access log.
         Raises `BadImageError` for an image that cannot be decoded, and the other errors of
         resnet_client.errors where the request fails.
         """
-        return self.classify_by(image, arguments.top(top), self.deadline())
+        deadline = self.deadline(arguments.request_id(request_id))
+        return self.classify_by(image, arguments.top(top), deadline)
 
     def classify_many(
         self,
@@ -144,19 +148,22 @@ class Classifier(Served):
         *,
         concurrency: int = _BATCHES_IN_FLIGHT,
         progress: Progress | None = None,
+        request_id: str = "",
     ) -> Iterator[Classification]:
         """Classify a stream of images in batches, several at once; results in the images' order.
 
         `batch_size` is the model's maximum when None, `concurrency` the number of batches on their
         way at once. A bad image is reported in its own result and does not affect the others; when
         the server fails, iteration raises. A few batches of `images` at most are read ahead.
-        `progress` is called with the number of images done.
+        `progress` is called with the number of images done. The requests have the ids
+        `request_id`-1, -2, … in the server's access log.
         """
+        name = arguments.request_id(request_id)
         top, concurrency = arguments.top(top), arguments.count("concurrency", concurrency)
         if isinstance(images, (str, bytes, os.PathLike)):
             raise UsageError("classify_many needs several images; for one, use classify")
         size = self.checked_batch_size(batch_size)
-        return self._stream(iter(images), top, size, concurrency, progress)
+        return self._stream(iter(images), top, size, concurrency, progress, name)
 
     def checked_batch_size(self, wanted: int | None) -> int:
         """The model's maximum where nothing is wanted; raises `UsageError` for what it refuses."""
@@ -176,10 +183,17 @@ class Classifier(Served):
         return list(found.predictions)
 
     def classify_batch(
-        self, images: Sequence[ImageLike], top: int | None, deadline: Deadline | None = None
+        self,
+        images: Sequence[ImageLike],
+        top: int | None,
+        deadline: Deadline | None = None,
+        request_id: str = "",
     ) -> list[Classification]:
-        """One request: the results of at most the model's maximum of images."""
-        deadline = deadline or self.deadline()
+        """One request: the results of at most the model's maximum of images.
+
+        Without a `deadline`, it begins now, with this `request_id`.
+        """
+        deadline = deadline or self.deadline(request_id)
         readable = [_read(image) for image in images]
         for _ in range(VERSION_CHANGES):
             contract = self._contract(deadline)
@@ -209,15 +223,17 @@ class Classifier(Served):
         size: int,
         concurrency: int,
         progress: Progress | None,
+        name: str,
     ) -> Iterator[Classification]:
         pool = ThreadPoolExecutor(concurrency, thread_name_prefix="resnet-client")
         batches: deque[Future[list[Classification]]] = deque()
         done = 0
+        ids = (f"{name}-{number}" if name else "" for number in count(1))
         try:
             more = True
             while more or batches:
                 if batch := list(islice(images, size)):
-                    batches.append(pool.submit(self.classify_batch, batch, top))
+                    batches.append(pool.submit(self.classify_batch, batch, top, None, next(ids)))
                 more = bool(batch)
                 while batches and (not more or len(batches) > concurrency or batches[0].done()):
                     for result in batches.popleft().result():

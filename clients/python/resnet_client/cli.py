@@ -90,18 +90,23 @@ def _classify(inputs: Inputs, options: argparse.Namespace) -> int:
         if options.output is None or rows is None:
             if rows is not None:
                 sys.stdout.write(rows.heading)
-            return _Run(classifier, options.top, rows, None).over(inputs)
+            return _Run(classifier, options, rows, None).over(inputs)
         with OutputFile(options.output, rows, classifier.model, resume=options.resume) as file:
-            return _Run(classifier, options.top, rows, file).over(inputs)
+            return _Run(classifier, options, rows, file).over(inputs)
 
 
 class _Run:
     """One run over the images: text on the screen, or rows on stdout or in a file."""
 
     def __init__(
-        self, classifier: Classifier, top: int | None, rows: Rows | None, file: OutputFile | None
+        self,
+        classifier: Classifier,
+        options: argparse.Namespace,
+        rows: Rows | None,
+        file: OutputFile | None,
     ) -> None:
-        self._classifier, self._top = classifier, top
+        self._classifier, self._top = classifier, options.top
+        self._request_id = options.request_id
         self._rows, self._file = rows, file
         self._began = time.monotonic()
 
@@ -117,7 +122,9 @@ class _Run:
             if before:
                 _note(f"{self._file.path}: has {before} of {len(inputs.images)} images")
         done = before
-        found = self._classifier.classify_many((image for _, image in images), self._top)
+        found = self._classifier.classify_many(
+            (image for _, image in images), self._top, request_id=self._request_id
+        )
         try:
             for (name, _), result in zip(images, found, strict=True):
                 error = result.error and result.error.about(name)

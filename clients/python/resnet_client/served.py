@@ -82,9 +82,9 @@ class Served:
         """
         self._connection.close()
 
-    def deadline(self) -> Deadline:
-        """The deadline of a call that begins now."""
-        return self._connection.deadline()
+    def deadline(self, request_id: str = "") -> Deadline:
+        """The deadline of a call that begins now, whose requests carry this id."""
+        return self._connection.deadline(request_id)
 
     def contract(self) -> Contract:
         """What the served version takes and gives, asked for where it is not known."""

@@ -15,6 +15,7 @@ from resnet_client.transport.channel import Tls
         ([], r"nothing to classify\. Name images, or --files-from"),
         (["a.png", "--output", "r"], r"needs a form for the results\. Add --json or --csv"),
         (["a.png", "--resume", "--json"], r"goes on from a file\. Name it with --output"),
+        (["a.png", "--request-id", "my job"], "request_id is up to"),
         (["-", "--files-from", "-"], "stdin is either an image or a list"),
     ],
 )

@@ -8,6 +8,7 @@ import os
 from pathlib import Path
 from typing import get_args
 
+from resnet_client import arguments
 from resnet_client.contract import Decode
 from resnet_client.errors import UsageError
 from resnet_client.transport.channel import Tls
@@ -93,6 +94,12 @@ def _server(made: argparse.ArgumentParser) -> None:
         default=30.0,
         help="how long to wait for each response, also of a server that restarts (default: 30)",
     )
+    made.add_argument(
+        "--request-id",
+        metavar="ID",
+        default="",
+        help="the requests are called ID-1, ID-2, … in the server's access log",
+    )
     made.add_argument("--tls", action="store_true", help="encrypt the connection")
     made.add_argument(
         "--tls-ca", metavar="FILE", help="trust these authorities, PEM, instead of the system's"
@@ -116,7 +123,8 @@ def headers() -> dict[str, str]:
 
 
 def check(options: argparse.Namespace) -> None:
-    """Raise `UsageError` for options that do not go together."""
+    """Raise `UsageError` for options that do not go together, and an id that cannot be logged."""
+    arguments.request_id(options.request_id)
     if not options.images and options.files_from is None:
         raise UsageError("there is nothing to classify", remedy="Name images, or --files-from.")
     if options.output is not None and not (options.json or options.csv):

@@ -9,6 +9,8 @@ Reference: triton-inference-server/server, docs/protocol.
 from __future__ import annotations
 
 import atexit
+import itertools
+import secrets
 import threading
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -62,6 +64,7 @@ class Connection:
         self._cancels_safely = False
         self._closing = threading.Event()
         self._responded: set[str] = set()  # models
+        self._name, self._numbers = secrets.token_hex(4), itertools.count(1)  # of requests
         atexit.register(self.close)
 
     def close(self) -> None:
@@ -78,9 +81,9 @@ class Connection:
         self._calls.close()
         self._channel.close()
 
-    def deadline(self) -> Deadline:
+    def deadline(self, request_id: str = "") -> Deadline:
         """The deadline of a call that begins now."""
-        return Deadline.after(self.timeout_s)
+        return Deadline.after(self.timeout_s, request_id)
 
     def latest(self, model: str, deadline: Deadline | None = None) -> str:
         """The version that serves a request without a version."""
@@ -140,6 +143,7 @@ class Connection:
         request = requests.inference(
             model, version, input_name, batch, outputs, classes, deadline, place
         )
+        request.id = deadline.request_id or f"{self._name}-{next(self._numbers)}"
         response = self._call("ModelInfer", request, deadline, model, version, place=place)
         result = InferResult(response)
         names = [output.name for output in response.outputs]

@@ -38,15 +38,19 @@ _PASSING = {
 
 @dataclass(frozen=True)
 class Deadline:
-    """The end of what the caller waits for; `timeout_s` is how long it was at first."""
+    """The end of what the caller waits for; `timeout_s` is how long it was at first.
+
+    `request_id` is what the caller's requests carry; "" leaves it to the connection.
+    """
 
     timeout_s: float
     end: float
+    request_id: str = ""
 
     @classmethod
-    def after(cls, timeout_s: float) -> Deadline:
+    def after(cls, timeout_s: float, request_id: str = "") -> Deadline:
         """The deadline that many seconds from now."""
-        return cls(timeout_s, time.monotonic() + timeout_s)
+        return cls(timeout_s, time.monotonic() + timeout_s, request_id)
 
     @classmethod
     def within(cls, timeout_s: object) -> Deadline:

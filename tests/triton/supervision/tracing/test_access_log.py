@@ -19,6 +19,7 @@ from prometheus_text import scrape
 from toy_repository import SIDE, deploy_toy, toy_model
 from tritonclient.utils import InferenceServerException
 
+from resnet_client import Classifier
 from resnet_serve.triton.server import Server
 from resnet_serve.triton.supervision.endpoints import claim_ports
 from resnet_serve.triton.supervision.health.probe import PNG, REQUEST_ID, Probe
@@ -129,6 +130,26 @@ def test_requests_without_an_id_and_our_own(logged: Logged) -> None:
     endpoints = logged.server.endpoints
     assert Probe(endpoints.host, endpoints.http_port).ask("toy_image").healthy
     assert logged.line(REQUEST_ID)["protocol"] == "http"
+
+
+@pytest.mark.triton
+def test_our_clients_name_their_requests(logged: Logged) -> None:
+    with Classifier(logged.server.grpc, "toy", decode="server", probabilities=False) as classifier:
+        assert len(classifier.classify(PNG, top=1, request_id="order-17")) == 1
+        assert logged.line("order-17")["model"] == "toy_image"
+        results = classifier.classify_many([PNG] * 3, 1, 1, concurrency=1, request_id="job")
+        assert all(result.error is None for result in results)
+        for number in (1, 2, 3):
+            assert logged.line(f"job-{number}")["status"] == "computed"
+        before = {line["request_id"] for line in logged.lines()}
+        for _ in range(2):
+            classifier.classify(PNG, top=1)
+
+    def fresh() -> set[str]:
+        return {line["request_id"] for line in logged.lines()} - before
+
+    assert until(lambda: len(fresh()) == 2), "those without an id get one of their own"
+    assert len({name.rpartition("-")[0] for name in fresh()}) == 1
 
 
 @pytest.mark.triton
