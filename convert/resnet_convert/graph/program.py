@@ -74,7 +74,7 @@ def _unwritable(program: torch.export.ExportedProgram) -> list[Any]:
     """The ATen calls without a row whose results depend on the image and are read, and those that
     overwrite a constant.
     """
-    constants = {node.name for node in program.graph.nodes if node.name in parameters(program)}
+    constants = set(parameters(program))
     found = []
     for node in program.graph.nodes:
         if node.op != "call_function" or not hasattr(node.target, "_schema"):
