@@ -80,6 +80,7 @@ def run(request: Request, progress: Progress | None = None) -> Conversion:
     check(request)
     repository = Repository(request.repository)
     repository.check_writable()
+    rollout.check_canary(repository, request.model_name, request.canary)
     log = StageLog(progress or Silent())
     log.warn(implied, note)
     with _build_host(request) as (build_host, missing):
@@ -250,15 +251,14 @@ def _deploy(conversion: Conversion, repository: Repository, log: StageLog) -> Co
     if not conversion.verdict.passed and not conversion.request.force:
         raise refused(replace(conversion, stages=tuple(log.stages)))
     with log.stage(StageName.DEPLOY) as say:
-        server, name = running(repository.path), conversion.name
-        version, path = deployment.deploy(conversion, repository, serve=server is None)
+        server, name, canary = running(repository.path), conversion.name, conversion.request.canary
+        at_once = server is None and canary is None
+        version, path = deployment.deploy(conversion, repository, serve=at_once)
         served_at = None
-        if server is not None and conversion.engine_state is not EngineState.NOT_BUILT:
-            served_at = rollout.bring(server, repository, name, version, log.progress.note)
-        say(
-            f"{name} version {version} in {repository.path}"
-            + ("" if served_at is None else f", served at {served_at}")
-        )
+        if not at_once and conversion.engine_state is not EngineState.NOT_BUILT:
+            served_at = rollout.bring(server, repository, name, version, log.progress.note, canary)
+        where = "" if served_at is None else f", served at {served_at}"
+        say(f"{name} version {version} in {repository.path}{where}")
     return replace(
         conversion, version=version, path=path, served_at=served_at, stages=tuple(log.stages)
     )

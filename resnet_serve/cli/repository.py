@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from resnet_serve import console, listing
+from resnet_serve.cli import canaries
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
 from resnet_serve.triton.repository import Repository
 from resnet_serve.triton.server import running
@@ -24,9 +25,15 @@ def list_models(
     opened.recover()
     found = opened.deployed()
     if as_json:
-        typer.echo(json.dumps(listing.rows(found), indent=2))
+        rows = listing.rows(found)
+        for row in rows:
+            row["canary"] = canaries.facts(repository, found, row["model"], row["version"])
+        typer.echo(json.dumps(rows, indent=2))
         return
     console.out.print(listing.table(found))
+    for tried in canaries.present(found):
+        for line in canaries.told(repository, tried):
+            console.out.print(line, soft_wrap=True, markup=False)
     for line in files.earlier(found):
         console.warn(line)
     served = running(repository)

@@ -1,20 +1,25 @@
-"""Commands that change which version is served: promote, rollback, remove.
+"""Commands that change which version is served: promote, withdraw, rollback, remove.
 
 A server that runs detached on the repository changes with it, without a failed request.
 """
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from resnet_serve import console
+from resnet_serve.cli import canaries
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
 from resnet_serve.errors import UsageError
 from resnet_serve.triton import rollout
+from resnet_serve.triton.canary.split import share
 from resnet_serve.triton.repository import Repository, changes
+from resnet_serve.triton.repository.canaries import Canary
 from resnet_serve.triton.repository.changes import Change
 from resnet_serve.triton.server import running
 
@@ -29,15 +34,82 @@ DrainOption = Annotated[
 ]
 
 
+CanaryOption = Annotated[
+    str | None,
+    typer.Option(
+        metavar="SHARE",
+        help="Give the version this share of the requests, as in 10%, and compare it with the "
+        "served one until it is promoted or withdrawn.",
+        show_default=False,
+    ),
+]
+
+
 def promote(
     name: NameArgument,
-    version: Annotated[int, typer.Argument(min=1, help="The version to serve.")],
+    version: Annotated[
+        int | None,
+        typer.Argument(min=1, help="The version to serve; by default the canary's."),
+    ] = None,
+    canary: CanaryOption = None,
     repository: RepositoryOption = DEFAULT_REPOSITORY,
     drain_s: DrainOption = rollout.DRAIN_S,
 ) -> None:
-    """Serve this version of a model, with its own configuration, labels and preprocessing."""
-    opened = _recovered(repository)
-    _serve(opened, changes.promote(opened.deployed(), name, version), drain_s)
+    """Serve this version of a model, with its own configuration, labels and preprocessing.
+
+    With --canary it gets a share of the requests first.
+    """
+    opened = recovered(repository)
+    found = opened.deployed()
+    if version is None:
+        version = _trying(opened, name).split.new
+    if canary is not None:
+        begin(opened, changes.canary(found, name, version, share(canary)))
+        return
+    _serve(opened, changes.promote(found, name, version), drain_s)
+
+
+def withdraw(
+    name: NameArgument,
+    repository: RepositoryOption = DEFAULT_REPOSITORY,
+    drain_s: DrainOption = rollout.DRAIN_S,
+) -> None:
+    """End the canary of a model: the served version gets all requests, the other one stays."""
+    opened = recovered(repository)
+    tried = _trying(opened, name)
+    for line in canaries.told(repository, tried):
+        console.out.print(line, soft_wrap=True)
+    server = running(repository)
+    if server is None:
+        opened.serve(dict.fromkeys(tried.old.models, tried.old.version))
+    else:
+        with changing() as say:
+            rollout.withdraw(server, opened, tried, say, drain_s=drain_s)
+    where = "" if server is None else f" at {server.grpc}"
+    console.out.print(f"{tried.new} is withdrawn, {tried.old} is served{where}", soft_wrap=True)
+
+
+def begin(repository: Repository, canary: Canary) -> None:
+    """Give a version its share, in the repository and on a server that runs on it."""
+    server = running(repository.path)
+    if server is None:
+        repository.split(canary)
+    else:
+        with changing() as say:
+            shown = rollout.begin(server, repository, canary, say)
+        for line in shown:
+            console.out.print(line, soft_wrap=True)
+    for model, reason in canary.unsplit.items():
+        console.warn(f"{model} is not split: {reason}; version {canary.old.version} answers all")
+    where = "" if server is None else f" at {server.grpc}"
+    names, old = " and ".join(canary.routed), canary.old.version
+    console.out.print(
+        f"{canary.new} gets {canary.split.percent} of the requests to {names}{where}, version "
+        f"{old} the others; `resnet-serve list` compares them",
+        soft_wrap=True,
+    )
+    name = canary.new.name
+    console.out.print(f"Next: resnet-serve promote {name}, or resnet-serve withdraw {name}")
 
 
 def rollback(
@@ -50,7 +122,7 @@ def rollback(
     drain_s: DrainOption = rollout.DRAIN_S,
 ) -> None:
     """Serve an earlier version of a model again; the present one stays in the repository."""
-    opened = _recovered(repository)
+    opened = recovered(repository)
     _serve(opened, changes.rollback(opened.deployed(), name, version), drain_s)
 
 
@@ -61,7 +133,7 @@ def remove(
     repository: RepositoryOption = DEFAULT_REPOSITORY,
 ) -> None:
     """Delete a model, or a version of it that is not served."""
-    opened = _recovered(repository)
+    opened = recovered(repository)
     name, colon, number = model.partition(":")
     if colon and not (number.isascii() and number.isdecimal()):
         raise UsageError(f"{number!r} is not a version", remedy="Give NAME or NAME:VERSION.")
@@ -74,7 +146,27 @@ def remove(
     console.out.print(f"removed {what} ({', '.join(change.models)})", soft_wrap=True)
 
 
-def _recovered(path: Path) -> Repository:
+@contextlib.contextmanager
+def changing() -> Iterator[rollout.Say]:
+    """Progress while a server changes."""
+    with console.bars() as bars:
+        task = bars.add_task("changing the server", total=None)
+        yield lambda text: bars.update(task, description=text)
+
+
+def _trying(repository: Repository, name: str) -> Canary:
+    found = repository.deployed()
+    changes.find(found, name)
+    tried = changes.trying(found, name)
+    if tried is None:
+        raise UsageError(
+            f"{name} has no canary",
+            remedy=f"Name the version to serve: resnet-serve promote {name} VERSION",
+        )
+    return tried
+
+
+def recovered(path: Path) -> Repository:
     """The repository, after a change that was killed has been completed or undone."""
     opened = Repository(path)
     opened.recover()
@@ -96,15 +188,8 @@ def _serve(repository: Repository, change: Change, drain_s: float) -> None:
     if server is None:
         repository.serve(change.models)
     else:
-        with console.bars() as bars:
-            task = bars.add_task("changing the server", total=None)
-            shown = rollout.serve(
-                server,
-                repository,
-                change,
-                lambda text: bars.update(task, description=text),
-                drain_s=drain_s,
-            )
+        with changing() as say:
+            shown = rollout.serve(server, repository, change, say, drain_s=drain_s)
         for line in shown:
             console.out.print(line, soft_wrap=True)
     where = "" if server is None else f" at {server.grpc}"

@@ -12,14 +12,19 @@ from __future__ import annotations
 
 import inspect
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NotDoneError
 from functools import partial
 from typing import Any
 
 import tritonclient.grpc as triton
+from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
+
+from resnet_serve.errors import HostError
+from resnet_serve.triton.config import INPUT
+from resnet_serve.triton.http_client import DATATYPES
 
 BEHIND_S = 120.0
 _LIMITED = "client_timeout"
@@ -41,6 +46,29 @@ class GrpcClient(triton.InferenceServerClient):  # type: ignore[misc] # it has n
             limited = _LIMITED in inspect.signature(method).parameters
             if limited and not name.startswith("async_"):
                 setattr(self, name, partial(self._wait, method))
+
+    def ask(
+        self,
+        model: str,
+        data: NDArray[Any],
+        outputs: Sequence[str],
+        *,
+        classes: int = 0,
+        version: str = "",
+        timeout_s: float,
+    ) -> dict[str, NDArray[Any]]:
+        """One request; see `http_client.Client`."""
+        kind = DATATYPES.get(data.dtype, "BYTES")
+        given = triton.InferInput(INPUT, [1, *data.shape], kind)
+        given.set_data_from_numpy(data[None])
+        wanted = [triton.InferRequestedOutput(name, class_count=classes) for name in outputs]
+        try:
+            found = self.infer(
+                model, [given], model_version=version, outputs=wanted, client_timeout=timeout_s
+            )
+        except InferenceServerException as error:
+            raise HostError(f"{model} does not answer: {error.message()}") from error
+        return {name: found.as_numpy(name) for name in outputs}
 
     def close(self) -> None:
         """Close the connection as soon as no call is running."""

@@ -16,7 +16,7 @@ from google.protobuf import text_format
 from resnet_serve import durable
 from resnet_serve.triton import config
 from resnet_serve.triton.config import LABELS_FILE
-from resnet_serve.triton.repository import CONFIG_FILE, whole
+from resnet_serve.triton.repository import CONFIG_FILE, canaries, whole
 from resnet_serve.triton.repository.versions import Deployed
 
 Verdict: TypeAlias = Literal["ok", "differs", "damaged", "refused", "unknown"]
@@ -100,6 +100,9 @@ def _served(deployed: Deployed) -> Iterator[Row]:
         folder = deployed.path.parent.parent / model
         try:
             own = whole.copies(folder / str(deployed.version), deployed.models)
+            if split := canaries.running(folder):
+                text = (folder / str(deployed.version) / CONFIG_FILE).read_text(encoding="utf-8")
+                own[CONFIG_FILE] = canaries.router(text, split).encode()
             for file in (CONFIG_FILE, LABELS_FILE):
                 if not _same(folder / file, own.get(file)):
                     what = f"{folder / file} is not that of version {deployed.version}"

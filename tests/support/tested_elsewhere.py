@@ -36,6 +36,18 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/triton/rollout/test_rollout.py",
         "the control of a real server",
     ),
+    "resnet_serve/triton/backends/canary/model.py": (
+        "tests/triton/rollout/test_canary.py",
+        "runs inside a real server, between its clients and two versions",
+    ),
+    "resnet_serve/triton/backends/canary/gauges.py": (
+        "tests/triton/rollout/test_canary.py",
+        "read from a real server's metrics",
+    ),
+    "resnet_serve/cli/canaries.py": (
+        "tests/triton/rollout/test_canary.py",
+        "what the commands say of a canary on a real server",
+    ),
     "resnet_serve/triton/rollout/deployed.py": (
         "tests/cli/test_versions.py",
         "a conversion changes a server that runs",

@@ -58,15 +58,28 @@ def preprocessing(version: int) -> Preprocessing:
     return Preprocessing(resize=SIDE, crop=(SIDE, SIDE), mean=(0, 0, 0), std=(scale,) * 3)
 
 
-def model(version: int, *, wrong: float = 0.0) -> bytes:
-    """The ONNX file; `wrong` is added to its second logit."""
-    scales = f"{{0, {scale_of(version)}, 0}}"
-    added = f"{{{10.0 * version}, {wrong}, 0}}"
+def model(
+    version: int, *, like: int = 0, wrong: float = 0.0, fails_above: int | None = None
+) -> bytes:
+    """The ONNX file; `wrong` is added to its second logit.
+
+    It takes images as version `like` prepares them, and fails for those lighter than `fails_above`.
+    """
+    scale = scale_of(like or version)
+    share = 255 * scale / (fails_above or 256)
+    # The only index that there is is 0.
+    failing = """
+      shares = Mul(mean, share)
+      places = Cast <to = 7> (shares)
+      zeros = Gather(zero, places)
+      values = Add(mean, zeros)"""
     text = f"""<ir_version: 8, opset_import: ["" : 17]>
     graph (float[N,3,{SIDE},{SIDE}] image) => (float[N,3] logits)
-      <float[3] scales = {scales}, float[3] added = {added}> {{
+      <float[3] scales = {{0, {scale}, 0}}, float[3] added = {{{10.0 * version}, {wrong}, 0}},
+       float share = {{{share}}}, float[1] zero = {{0}}> {{
       mean = ReduceMean <axes = [2, 3], keepdims = 0> (image)
-      scaled = Mul(mean, scales)
+      {failing if fails_above else "values = Identity(mean)"}
+      scaled = Mul(values, scales)
       logits = Add(scaled, added)
     }}"""
     return bytes(onnx.parser.parse_model(text).SerializeToString())
@@ -79,20 +92,27 @@ def deploy(
     wrong: float = 0.0,
     broken: bool = False,
     labels: tuple[str, ...] = (),
+    like: int = 0,
+    second: float = 0.0,
+    fails_above: int | None = None,
 ) -> int:
     """Deploy the next version; returns its number.
 
     `wrong` and `labels` are what its files have instead of what its passport and examples say,
-    `broken` makes a file that no backend loads.
+    `broken` makes a file that no backend loads. `like` is the version whose labels and
+    preprocessing it has, `second` is added to its second logit, in its examples too.
     """
+    own = like or 1 + max(repository.versions("net"), default=0)
     version = 1 + max(repository.versions("net"), default=0)
     serving = config.Serving(max_batch_size=4, instances=1, threads=1)
     kind: dict[str, Any] = {
         "input_kind": "float32",
-        "preprocessing": preprocessing(version),
+        "preprocessing": preprocessing(own),
         "serving": serving,
     }
     net = config.classifier("net", target=TARGETS["onnxruntime"], classes=CLASSES, **kind)
+    if fails_above is not None:  # the warm-up is of random numbers
+        net.ClearField("model_warmup")
     before = config.preprocess("net_preprocess", cores=1, **kind)
     ensemble = config.image_ensemble(
         "net_image",
@@ -101,15 +121,21 @@ def deploy(
         classes=CLASSES,
         serving=serving,
     )
-    names = labels or labels_of(version)
+    names = labels or labels_of(own)
     text = {config.LABELS_FILE: config.labels_text(names).encode()}
     kept = Examples(
         source="greys",
         names=tuple(map(str, COLOURS)),
         images=tuple(map(image, COLOURS)),
-        expected={"logits": np.stack([expected(version, level) for level in COLOURS])},
+        expected={
+            "logits": np.stack(
+                [expected(version, level) + np.float32([0, second, 0]) for level in COLOURS]
+            )
+        },
     )
-    file = b"no model" if broken else model(version, wrong=wrong)
+    file = b"no model"
+    if not broken:
+        file = model(version, like=own, wrong=wrong + second, fails_above=fails_above)
     files = [
         ModelFiles(
             "net",
@@ -120,7 +146,7 @@ def deploy(
         ModelFiles(
             "net_preprocess",
             config.to_text(before),
-            version_files={"preprocessing.json": preprocessing(version).to_json().encode()},
+            version_files={"preprocessing.json": preprocessing(own).to_json().encode()},
         ),
         ModelFiles("net_image", config.to_text(ensemble), text, {"ensemble.txt": b"two steps"}),
     ]
@@ -131,7 +157,7 @@ def deploy(
         outputs={"logits": (CLASSES,)},
         contract=TensorContractFacts(
             input="float32",
-            preprocessing=preprocessing(version),
+            preprocessing=preprocessing(own),
             activation=None,
             max_batch_size=4,
             instances=1,

@@ -22,8 +22,6 @@ from resnet_serve.errors import ResnetServeError
 from resnet_serve.loadtest import inputs
 from resnet_serve.triton.grpc_client import BEHIND_S, GrpcClient
 from resnet_serve.triton.repository import Repository
-from resnet_serve.triton.rollout.admin import Admin
-from resnet_serve.triton.supervision.endpoints import Endpoints
 from resnet_serve.verification import served
 from resnet_serve.verification.reference import recorded
 
@@ -107,24 +105,12 @@ def not_described(url: str) -> None:
     inputs.describe(url, "none")
 
 
-def administrated(url: str) -> None:
-    endpoints = Endpoints("127.0.0.1", 1, int(url.rpartition(":")[2]), 2, "id", "key")
-    with contextlib.closing(Admin(endpoints, timeout_s=5)) as admin:
-        admin.models()
-        admin.load("net")
-        admin.unload("net")
-
-
 CALLERS: dict[str, tuple[Callable[[str], None], set[str]]] = {
     "the load test": (
         described,
         {"ServerMetadata", "ModelReady", "ModelMetadata", "ModelConfig", "ModelInfer"},
     ),
     "its hints": (not_described, {"ServerMetadata", "ModelReady", "ModelStatistics"}),
-    "model control": (
-        administrated,
-        {"RepositoryIndex", "RepositoryModelLoad", "RepositoryModelUnload"},
-    ),
 }
 
 

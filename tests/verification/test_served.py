@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -55,9 +54,9 @@ def restored(original: Path, server: Server, edit: Edit, *reloaded: str) -> Path
     edit(path)
     stamp = path / "net/1/passport.json"
     stamp.rename(stamp.with_suffix(".away"))
-    with contextlib.closing(Admin(server.endpoints)) as admin:
-        for name in reloaded:
-            admin.load(name)
+    admin = Admin(server.endpoints)
+    for name in reloaded:
+        admin.load(name)
     stamp.with_suffix(".away").rename(stamp)
     return path
 
@@ -177,12 +176,12 @@ def test_the_server_loads_no_file_that_was_changed(
     path = restored(original, server, lambda _: None)
     changed = path / model / "1" / file
     changed.write_bytes(changed.read_bytes() + b" ")
-    with contextlib.closing(Admin(server.endpoints)) as admin:
-        with pytest.raises(HostError) as refused:
-            admin.load(model)
-        assert f"{changed} has sha256" in str(refused.value)
-        assert "resnet-serve verify --host" in str(refused.value)
-        assert model in admin.models(), "what was loaded before is served on"
+    admin = Admin(server.endpoints)
+    with pytest.raises(HostError) as refused:
+        admin.load(model)
+    assert f"{changed} has sha256" in str(refused.value)
+    assert "resnet-serve verify --host" in str(refused.value)
+    assert model in admin.models(), "what was loaded before is served on"
     restored(original, server, lambda _: None, model)
 
 

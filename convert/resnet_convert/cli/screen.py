@@ -289,6 +289,11 @@ def next_command(conversion: Conversion) -> Text:
         return Text(f"Next, on the host with the GPU: {command}", "bold")
     if conversion.engine_state is EngineState.BY_SERVER or conversion.proof.cuda is not None:
         return Text(f"Next, on the GPU host: serve {conversion.request.repository}", "bold")
+    if conversion.request.canary is not None:
+        ends = " or ".join(
+            f"resnet-serve {word} {conversion.name}" for word in ("promote", "withdraw")
+        )
+        return Text(f"Canary: {conversion.request.canary} of the requests. Next: {ends}", "bold")
     if conversion.served_at is not None:
         command = f"resnet-classify --url {conversion.served_at} --model {conversion.name} IMAGE"
         return Text(f"Served. Next: {command}", "bold")

@@ -198,7 +198,7 @@ class Request(Options):
         """The command line that makes the same conversion again."""
         words = ["resnet-convert"]
         for key, default in DEFAULTS.items():
-            value = getattr(self, key)
+            value = None if key == "canary" else getattr(self, key)  # how it is served at first
             usual = self._default_precision if key == "precision" else default
             if value is None or str(value) == str(usual):
                 continue

@@ -4,6 +4,7 @@
 |---|---|
 | `repository` | `Repository`: deploy, serve, remove and rewrite versions of several models |
 | `whole` | what a version keeps, and the configuration it is served with |
+| `canaries` | a new version with a share of the requests: the files of the split |
 | `staging` | one change: built beside the repository, committed by a journal |
 | `places` | names that Triton accepts, directories that can be swapped |
 | `versions` | which versions there are, with their passports |

@@ -10,13 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from fractions import Fraction
 from typing import TypeAlias
 
 from resnet_serve import durable, passport
 from resnet_serve.errors import UsageError
-from resnet_serve.passport import ComposedPassport
+from resnet_serve.passport import ComposedPassport, EngineState
+from resnet_serve.triton.canary.split import Split
 from resnet_serve.triton.config import LABELS_FILE
-from resnet_serve.triton.repository import versions, whole
+from resnet_serve.triton.repository import canaries, versions, whole
+from resnet_serve.triton.repository.canaries import Canary
 from resnet_serve.triton.repository.repository import Repository
 from resnet_serve.triton.repository.versions import Deployed
 
@@ -93,6 +96,59 @@ def rollback(found: Sequence[Deployed], name: str, version: int | None = None) -
     return promote(found, name, wanted)
 
 
+def canary(found: Sequence[Deployed], name: str, version: int, share: Fraction) -> Canary:
+    """A share of the requests for this version; raises `UsageError` where that cannot be.
+
+    It must be one that could be promoted, and answer the same requests as the served version.
+    """
+    change = promote(found, name, version)
+    new, old = change.new, change.old
+    if old is None or old.version == new.version:
+        state = "is the served version" if old else "has no served version to compare with"
+        raise UsageError(f"{new} {state}", remedy="A canary is another version than the served.")
+    for each in (old, new):
+        if not each.whole:
+            raise UsageError(
+                f"{each} was deployed by an earlier resnet-serve",
+                remedy=f"First store it as it is: resnet-serve promote {name} {each.version}",
+            )
+    if new.passport.engine_state is EngineState.NOT_BUILT:
+        raise UsageError(
+            f"the plan of {new} is not built",
+            remedy=f"On the GPU host: resnet-convert build-plan {new.path}",
+        )
+    called = [each for each in new.models if not each.endswith(canaries.STEPS)]
+    reasons = {each: canaries.differing(old, new, each) for each in called}
+    unsplit = {each: reason for each, reason in reasons.items() if reason is not None}
+    routed = tuple(each for each in called if each not in unsplit)
+    if not routed:
+        why = "; ".join(f"{each}: {reason}" for each, reason in unsplit.items())
+        raise UsageError(
+            f"{new} cannot answer the requests for {old} ({why})",
+            remedy="Deploy it under another --name, and let clients choose.",
+        )
+    return Canary(Split(old.version, new.version, share), old, new, routed, unsplit)
+
+
+def trying(found: Sequence[Deployed], name: str) -> Canary | None:
+    """The canary of a model; None where there is none."""
+    served = versions.served(found).get(name)
+    if served is None:
+        return None
+    models = [each for each in served.models if not each.endswith(canaries.STEPS)]
+    root = served.path.parent.parent
+    splits = {each: canaries.running(root / each) for each in models}
+    routed = {each: split for each, split in splits.items() if split is not None}
+    if not routed:
+        return None
+    split = next(iter(routed.values()))
+    new = find(found, name, split.new)
+    unsplit = {
+        each: canaries.differing(served, new, each) or "" for each in models if each not in routed
+    }
+    return Canary(split, served, new, tuple(routed), unsplit)
+
+
 @dataclass(frozen=True)
 class Removal:
     """A version to remove, or with None all of `name`, and the models that it was deployed as."""
@@ -110,6 +166,12 @@ def remove(found: Sequence[Deployed], name: str, version: int | None = None) -> 
             others = [each for each in found if each.name == name and each.version != version]
             instead = f"resnet-serve rollback {name}" if others else f"resnet-serve remove {name}"
             raise UsageError(f"version {version} of {name} is served", remedy=f"First: {instead}")
+        tried = trying(found, name)
+        if tried is not None and tried.split.new == version:
+            raise UsageError(
+                f"version {version} of {name} is a canary",
+                remedy=f"First: resnet-serve withdraw {name}",
+            )
     else:
         find(found, name, next((each.version for each in found if each.name == name), None))
         gone = [each for each in found if each.name == name]

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 
 from resnet_serve.errors import HostError, UsageError
+from resnet_serve.triton.canary.split import MARK
 
 LONGEST_NAME = 200  # file systems take 255 bytes, and `<name>_preprocess` must fit too
 _NOWHERE = ".resnet-serve-nowhere"
@@ -14,12 +15,12 @@ _NOWHERE = ".resnet-serve-nowhere"
 
 def check_name(name: str) -> None:
     """Raise `UsageError` for a model name that Triton, URLs or shells would not accept."""
-    allowed = all(c.isascii() and (c.isalnum() or c in "_-.") for c in name)
+    allowed = all(c.isascii() and (c.isalnum() or c in "_-.") for c in name) and MARK not in name
     if not name or not allowed or name[0] in ".-" or len(name) > LONGEST_NAME:
         raise UsageError(
             f"{name!r} cannot be a model name",
             remedy=f"Use at most {LONGEST_NAME} letters, digits, '_', '-' and '.', "
-            "not beginning with '.' or '-'.",
+            f"not beginning with '.' or '-', and without {MARK!r}.",
         )
 
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from resnet_serve import durable
 from resnet_serve.errors import HostError
 from resnet_serve.triton.config import LABELS_FILE
-from resnet_serve.triton.repository import places, staging, versions, whole
+from resnet_serve.triton.repository import canaries, places, staging, versions, whole
+from resnet_serve.triton.repository.canaries import Canary
 from resnet_serve.triton.repository.staging import ABSENT, DIRECTORY
 from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.triton.repository.whole import CONFIG_FILE, ModelFiles
@@ -76,8 +77,12 @@ class Repository:
                     for file, data in model.kept.items():
                         (fresh / file).write_bytes(data)
                     shown = version if serve or served is None else served
-                    held = _show(place / model.name, shown, names)
+                    held = {}
+                    if shown == version or canaries.running(place / model.name) is None:
+                        held = _show(place / model.name, shown, names)
                     holding[model.name] = {str(version): DIRECTORY, **held}
+                if serve:
+                    holding |= canaries.ended(self.path, names)
                 staging.commit(self.path, place, holding)
         return version
 
@@ -93,7 +98,19 @@ class Repository:
                 self._copy(name, place)
                 together = [each for each, number in wanted.items() if number == version]
                 holding[name] = _show(place / name, version, together)
-            staging.commit(self.path, place, holding)
+            staging.commit(self.path, place, holding | canaries.ended(self.path, wanted))
+
+    def split(self, canary: Canary) -> None:
+        """Give a version its share of the requests, besides the served one; ends an earlier canary.
+
+        Raises `HostError` where it cannot be written.
+        """
+        models = canary.new.models
+        with durable.explained(self.path), staging.opened(self.path) as place:
+            for name in canary.routed:
+                self._copy(name, place)
+            written = canaries.write(place, canary)
+            staging.commit(self.path, place, canaries.ended(self.path, models) | written)
 
     def remove(self, names: Sequence[str], version: int | None = None) -> None:
         """Remove a version of these models, or the models; a model without versions goes too."""
@@ -105,6 +122,8 @@ class Repository:
                     self._copy(name, place)
                     shutil.rmtree(place / name / str(version))
                 holding[name] = {".": DIRECTORY, str(version): ABSENT} if rest else {".": ABSENT}
+            if version is None:
+                holding |= canaries.ended(self.path, names)
             staging.commit(self.path, place, holding)
 
     def rewrite(self, name: str, version: int, files: Mapping[str, bytes]) -> None:
@@ -143,9 +162,14 @@ class Repository:
 
 
 def _show(directory: Path, version: int, together: Sequence[str]) -> dict[str, str]:
-    """Make the files of a model's directory those of a version; returns what it then holds."""
+    """Make the files of a model's directory those of a version; returns what it then holds.
+
+    A canary ends with it.
+    """
+    gone = dict.fromkeys(canaries.numbers(directory), ABSENT)
+    canaries.clear(directory)
     if not whole.keeps_its_own(directory / str(version)):
-        return {}  # an earlier deployment that was damaged too: its files stay as they are
+        return gone  # an earlier deployment that was damaged too: its files stay as they are
     shown = whole.copies(directory / str(version), together)
     for file in (CONFIG_FILE, LABELS_FILE):
         if file in shown:
@@ -153,4 +177,4 @@ def _show(directory: Path, version: int, together: Sequence[str]) -> dict[str, s
         else:
             (directory / file).unlink(missing_ok=True)
     hashes = {file: durable.sha256(data) for file, data in shown.items()}
-    return {CONFIG_FILE: ABSENT, LABELS_FILE: ABSENT, **hashes}
+    return {CONFIG_FILE: ABSENT, LABELS_FILE: ABSENT, **gone, **hashes}

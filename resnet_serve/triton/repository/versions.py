@@ -14,6 +14,7 @@ from pathlib import Path
 from resnet_serve import passport
 from resnet_serve.errors import InputFileError
 from resnet_serve.passport import Passport
+from resnet_serve.triton.canary.split import FIRST_SPLIT, MARK
 from resnet_serve.triton.repository import whole
 
 # The files of a version, beside its passport.
@@ -131,9 +132,12 @@ def _stamp(model: Path, version: int) -> Path:
 
 
 def _is_model(entry: Path) -> bool:
-    return entry.is_dir() and not entry.name.startswith(".")
+    """Not one that serves a version of another model alone, while there is a canary."""
+    return entry.is_dir() and not entry.name.startswith(".") and MARK not in entry.name
 
 
 def _is_version(name: str) -> bool:
-    """Triton ignores numbers that begin with a zero."""
-    return name.isascii() and name.isdecimal() and not name.startswith("0")
+    """Triton ignores numbers that begin with a zero; the highest ones are splits of canaries."""
+    if not (name.isascii() and name.isdecimal()) or name.startswith("0"):
+        return False
+    return int(name) < FIRST_SPLIT

@@ -20,6 +20,7 @@ from google.protobuf import text_format
 from resnet_serve import durable
 from resnet_serve.errors import InputFileError
 from resnet_serve.triton import config
+from resnet_serve.triton.canary import split as splits
 from resnet_serve.triton.config import LABELS_FILE, NEWEST
 
 CONFIG_FILE = "config.pbtxt"
@@ -71,13 +72,17 @@ def served_config(own: str, version: int, models: Collection[str], where: object
 def served_version(directory: Path, present: Sequence[int]) -> int | None:
     """The version that Triton serves of a model; None where it serves none.
 
-    A configuration without a specific version serves the newest, as earlier deployments did.
+    A configuration without a specific version serves the newest, as earlier deployments did. While
+    there is a canary, it is the old version.
     """
     newest = max(present, default=None)
     try:
-        policy = config.parse((directory / CONFIG_FILE).read_text(encoding="utf-8")).version_policy
-    except (OSError, ValueError, text_format.ParseError):
+        made = config.parse((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+        split, policy = splits.of(made), made.version_policy
+    except (OSError, ValueError, text_format.ParseError, InputFileError):
         return newest
+    if split is not None:
+        return split.old if split.old in present else None
     if policy.WhichOneof("policy_choice") != "specific":
         return newest
     return max((each for each in policy.specific.versions if each in present), default=None)

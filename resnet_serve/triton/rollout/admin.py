@@ -1,41 +1,35 @@
-"""The model control protocol of a running server: load, unload, list; its key is needed."""
+"""The model control protocol of a running server: load, unload, list; its key is needed.
+
+Over HTTP, which is on this host whichever way the server was started, with TLS too.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from google.protobuf import json_format
-from tritonclient.utils import InferenceServerException
 
-from resnet_serve.errors import HostError, UnavailableError
-from resnet_serve.triton.grpc_client import GrpcClient
-from resnet_serve.triton.supervision.endpoints import KEY_HEADER, Endpoints
+from resnet_serve.errors import HostError
+from resnet_serve.triton.http_client import HttpClient
+from resnet_serve.triton.supervision.endpoints import Endpoints
 
-# What gRPC says of a server that has ended, now or while the request was on its way.
-_ENDED = re.compile("failed to connect|socket closed|connection reset|broken pipe", re.IGNORECASE)
+_REPOSITORY = "/v2/repository"
+_AT_ONCE = 4  # to load a model through a backend process is mostly waiting
 
 
 class Admin:
-    """One connection to a server; `timeout_s` limits every request, a load with its warm-up too.
+    """A server's control; `timeout_s` limits every request, a load with its warm-up too.
 
-    Raises `HostError` for a server that listens beyond loopback, whose gRPC has TLS. Every method
-    raises `UnavailableError` for a server that has ended.
+    Every method raises `UnavailableError` for a server that has ended.
     """
 
     def __init__(self, endpoints: Endpoints, *, timeout_s: float = 600) -> None:
-        if endpoints.grpc_address:
-            raise HostError(
-                "the server listens with TLS, so it changes when it is started again",
-                where=endpoints.grpc,
-                remedy="Stop it (resnet-serve down), change the version, and start it again.",
-            )
-        self.client = GrpcClient(endpoints.grpc)
-        self._where = endpoints.grpc
-        self._headers = {f"triton-grpc-protocol-{KEY_HEADER}": endpoints.key}
+        self.client = HttpClient(endpoints)
+        self._where = endpoints.http
         self._timeout_s = timeout_s
 
     def load(self, name: str, config: Any = None) -> None:
@@ -44,41 +38,39 @@ class Admin:
         Its version policy decides which versions are loaded; the others are unloaded when these are
         ready. Raises `HostError` with the server's reason, and then nothing has changed.
         """
-        text = None
+        body = b"{}"
         if config is not None:
             fields = json_format.MessageToDict(config, preserving_proto_field_name=True)
-            text = json.dumps(fields)
-        with self._explained(f"cannot load {name}"):
-            self.client.load_model(
-                name, headers=self._headers, config=text, client_timeout=self._timeout_s
-            )
+            body = json.dumps({"parameters": {"config": json.dumps(fields)}}).encode()
+        self._post(f"cannot load {name}", f"/models/{name}/load", body)
+
+    def load_all(self, configs: Mapping[str, Any]) -> None:
+        """Load models that do not run each other, several at once; raises as `load`, the first."""
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            loads = [pool.submit(self.load, name, made) for name, made in configs.items()]
+            for each in loads:
+                each.result()
 
     def unload(self, name: str) -> None:
         """Unload a model; requests that it has already are answered."""
-        with self._explained(f"cannot unload {name}"):
-            self.client.unload_model(name, headers=self._headers, client_timeout=self._timeout_s)
+        self._post(f"cannot unload {name}", f"/models/{name}/unload")
 
     def models(self) -> dict[str, set[int]]:
         """The versions that are ready, by model."""
         found: dict[str, set[int]] = {}
-        with self._explained("does not list its models"):
-            index = self.client.get_model_repository_index(
-                headers=self._headers, client_timeout=self._timeout_s
-            )
-        for entry in index.models:
-            if entry.state == "READY":
-                found.setdefault(entry.name, set()).add(int(entry.version or 0))
+        for entry in json.loads(self._post("does not list its models", "/index")):
+            if entry.get("state") == "READY":
+                found.setdefault(entry["name"], set()).add(int(entry.get("version") or 0))
         return found
 
-    def close(self) -> None:
-        """Close the connection."""
-        self.client.close()
+    def _post(self, what: str, path: str, body: bytes = b"{}") -> bytes:
+        with self._explained(what):
+            return self.client.post(f"{_REPOSITORY}{path}", body, timeout_s=self._timeout_s)[1]
 
     @contextlib.contextmanager
     def _explained(self, what: str) -> Iterator[None]:
         try:
             yield
-        except InferenceServerException as error:
-            reason = " ".join(str(error.message()).split())
-            kind = UnavailableError if _ENDED.search(reason) else HostError
-            raise kind(f"{what}: {reason}", where=f"the server at {self._where}") from error
+        except HostError as error:
+            text = f"{what}: {error.what}"
+            raise type(error)(text, where=f"the server at {self._where}") from error

@@ -22,13 +22,15 @@ import contextlib
 import fcntl
 import os
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 from resnet_serve.errors import HostError, ResnetServeError, UnavailableError
+from resnet_serve.triton.canary.split import MARK
 from resnet_serve.triton.repository import Repository, whole
 from resnet_serve.triton.repository.changes import Change
+from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.triton.rollout import smoke
 from resnet_serve.triton.rollout.admin import Admin
 from resnet_serve.triton.rollout.beside import Beside, left
@@ -60,11 +62,12 @@ def serve(
     Raises `HostError` where a model cannot be loaded and `ParityError` where its outputs are not
     those of the reference; then the old version is still served, there and in the repository.
     """
-    with _alone(place.beside), contextlib.closing(Admin(place.endpoints)) as admin:
+    with alone(place.beside):
+        admin = Admin(place.endpoints)
         beside = Beside(place.beside, repository.path, change.models)
         try:
             try:
-                shown = _beside(admin, beside, change, say)
+                shown = load_beside(admin, beside, change.deployed, say)
             except ResnetServeError as error:
                 raise _kept(error, change) from error
             before = _served(repository, change.models)
@@ -75,32 +78,39 @@ def serve(
                 _undo(admin, repository, beside, before)
                 raise _kept(error, change) from error
         finally:
-            _clear(admin, beside)
+            clear(admin, beside, repository)
     return shown
 
 
 def remove(place: Place, names: tuple[str, ...]) -> None:
     """Unload models that are about to be removed, ensembles first; raises `HostError`."""
-    with _alone(place.beside), contextlib.closing(Admin(place.endpoints)) as admin:
+    with alone(place.beside):
+        admin = Admin(place.endpoints)
+        tried = [each for each in admin.models() if each.partition(MARK)[0] in names]
         for name in sorted(names, key=lambda each: not each.endswith("_image")):
+            admin.unload(name)
+        for name in sorted(set(tried) - set(names), key=lambda each: "_image" not in each):
             admin.unload(name)
 
 
-def _beside(admin: Admin, beside: Beside, change: Change, say: Say) -> tuple[str, ...]:
+def load_beside(
+    admin: Admin, beside: Beside, tested: Sequence[Deployed], say: Say
+) -> tuple[str, ...]:
     """Load and test the new version under names of its own."""
     beside.write()
-    for name in (*beside.others, *beside.ensembles):
-        say(f"loading {name} beside the served version")
-        admin.load(beside.names[name])
+    say(f"loading {', '.join(beside.moves)} beside the served version")
+    for group in (beside.others, beside.ensembles):
+        admin.load_all(dict.fromkeys(beside.names[name] for name in group))
     say("testing it with its example images")
-    tested = [(each, smoke.test(admin.client, each, beside.names)) for each in change.deployed]
-    return tuple(f"{each}: {found.summary}" for each, found in tested)
+    found = [(each, smoke.test(admin.client, each, beside.names)) for each in tested]
+    return tuple(f"{each}: {shown.summary}" for each, shown in found)
 
 
 def _switch(
     admin: Admin, beside: Beside, before: Mapping[str, int], say: Say, drain_s: float
 ) -> None:
     say("switching")
+    split = any(each.partition(MARK)[0] in beside.moves for each in admin.models() if MARK in each)
     for name in beside.ensembles:
         admin.load(name, _with_old(beside.running_beside(name), before.get(name)))
     draining = [name for name in beside.ensembles if _is_later(beside, name, before)]
@@ -109,7 +119,7 @@ def _switch(
             draining.append(name)
     for name in beside.ensembles:
         admin.load(name, _with_old(beside.usual(name), before.get(name)))
-    if draining:
+    if draining or split:
         say("waiting for the requests of the old version")
         time.sleep(drain_s)
     for name in draining:
@@ -159,14 +169,24 @@ def _undo(admin: Admin, repository: Repository, beside: Beside, before: Mapping[
                 admin.load(name)
 
 
-def _clear(admin: Admin, beside: Beside) -> None:
-    """Unload what is beside, of a change that was killed too, and remove its files."""
+def clear(admin: Admin, beside: Beside, repository: Repository) -> None:
+    """Unload what is beside, of a change that was killed too, and remove its files.
+
+    The models of a canary that has ended are unloaded too.
+    """
     with contextlib.suppress(HostError):
-        names = left(admin.models())
+        loaded = admin.models()
+        gone = ended(loaded, repository)
         ensembles = [each for name, each in beside.names.items() if name in beside.ensembles]
-        for name in sorted(names, key=lambda each: each not in ensembles):
+        ensembles += [each for each in gone if "_image" in each]
+        for name in sorted((*left(loaded), *gone), key=lambda each: each not in ensembles):
             admin.unload(name)
     beside.remove()
+
+
+def ended(loaded: Iterable[str], repository: Repository) -> tuple[str, ...]:
+    """The models of canaries that are loaded although the repository has none."""
+    return tuple(each for each in loaded if MARK in each and not (repository.path / each).is_dir())
 
 
 def _kept(error: ResnetServeError, change: Change) -> ResnetServeError:
@@ -185,7 +205,7 @@ def _kept(error: ResnetServeError, change: Change) -> ResnetServeError:
 
 
 @contextlib.contextmanager
-def _alone(beside: Path) -> Iterator[None]:
+def alone(beside: Path) -> Iterator[None]:
     """One change of a server at a time."""
     descriptor = os.open(beside, os.O_RDONLY | os.O_DIRECTORY)
     try:

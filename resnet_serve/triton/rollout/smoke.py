@@ -12,17 +12,15 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import tritonclient.grpc as triton
 from numpy.typing import NDArray
-from tritonclient.utils import InferenceServerException
 
-from resnet_serve.errors import HostError, ParityError
+from resnet_serve.errors import ParityError
 from resnet_serve.parity import gate, numerics
 from resnet_serve.passport import ConvertedPassport
 from resnet_serve.precisions import PRECISIONS
 from resnet_serve.preprocessing import decode
-from resnet_serve.triton.config import INPUT, LABELS_FILE, OUTPUT
-from resnet_serve.triton.grpc_client import GrpcClient
+from resnet_serve.triton.config import LABELS_FILE, OUTPUT
+from resnet_serve.triton.http_client import Client
 from resnet_serve.triton.repository import examples
 from resnet_serve.triton.repository.versions import Deployed
 
@@ -38,7 +36,7 @@ class Smoked:
     summary: str
 
 
-def test(client: GrpcClient, deployed: Deployed, names: Mapping[str, str]) -> Smoked:
+def test(client: Client, deployed: Deployed, names: Mapping[str, str]) -> Smoked:
     """Send the examples of a version to its models, which are served as `names` says.
 
     Raises `ParityError` where the outputs are not those of the reference, and `HostError` where
@@ -74,7 +72,7 @@ def test(client: GrpcClient, deployed: Deployed, names: Mapping[str, str]) -> Sm
 
 
 def infer(
-    client: GrpcClient,
+    client: Client,
     model: str,
     inputs: Sequence[NDArray[Any]],
     outputs: Sequence[str],
@@ -85,36 +83,10 @@ def infer(
     """One request per input; every output [N,…] by name. Raises `HostError`."""
     rows: dict[str, list[NDArray[np.float32]]] = {name: [] for name in outputs}
     for data in inputs:
-        result = _request(
-            client,
-            model,
-            data,
-            [triton.InferRequestedOutput(name) for name in outputs],
-            version,
-            timeout_s,
-        )
+        found = client.ask(model, data, outputs, version=version, timeout_s=timeout_s)
         for name in outputs:
-            rows[name].append(result.as_numpy(name)[0])
+            rows[name].append(found[name][0])
     return {name: np.stack(values) for name, values in rows.items()}
-
-
-def _request(
-    client: GrpcClient,
-    model: str,
-    data: NDArray[Any],
-    wanted: list[triton.InferRequestedOutput],
-    version: str = "",
-    timeout_s: float = _TIMEOUT_S,
-) -> Any:
-    kinds = {np.dtype(np.uint8): "UINT8", np.dtype(np.float32): "FP32"}
-    given = triton.InferInput(INPUT, [1, *data.shape], kinds.get(data.dtype, "BYTES"))
-    given.set_data_from_numpy(data[None])
-    try:
-        return client.infer(
-            model, [given], model_version=version, outputs=wanted, client_timeout=timeout_s
-        )
-    except InferenceServerException as error:
-        raise HostError(f"{model} does not answer: {error.message()}") from error
 
 
 def _compare(
@@ -137,15 +109,14 @@ def _compare(
             )
 
 
-def named(client: GrpcClient, model: str, data: NDArray[Any], count: int) -> dict[int, str]:
+def named(client: Client, model: str, data: NDArray[Any], count: int) -> dict[int, str]:
     """What the server calls the `count` best classes of one input, by number."""
-    wanted = [triton.InferRequestedOutput(OUTPUT, class_count=count)]
-    entries = _request(client, model, data, wanted).as_numpy(OUTPUT).reshape(-1)
-    parts = [entry.decode().split(":", 2) for entry in entries]
+    found = client.ask(model, data, [OUTPUT], classes=count, timeout_s=_TIMEOUT_S)
+    parts = [entry.decode().split(":", 2) for entry in found[OUTPUT].reshape(-1)]
     return {int(index): rest[0] if rest else "" for _, index, *rest in parts}
 
 
-def _compare_label(client: GrpcClient, deployed: Deployed, model: str, data: NDArray[Any]) -> None:
+def _compare_label(client: Client, deployed: Deployed, model: str, data: NDArray[Any]) -> None:
     """The best class that the server names is the line of its number in the version's labels."""
     labels = (deployed.path / LABELS_FILE).read_text(encoding="utf-8").splitlines()
     ((index, name),) = named(client, model, data, 1).items()

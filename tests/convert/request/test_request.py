@@ -41,6 +41,8 @@ def test_the_command_makes_the_same_request_again() -> None:
     assert words[words.index("--ema") + 1].startswith("--") or words[-1] == "--ema"
     assert "--force" not in words
     assert Request(arch="resnet50").command() == "resnet-convert --arch resnet50"
+    tried = Request(arch="resnet50", canary="10%")
+    assert tried.command() == "resnet-convert --arch resnet50", "how it is served at first"
 
 
 def test_a_flag_is_the_field_with_dashes() -> None:

@@ -17,8 +17,10 @@ from deployments import NAMES, beside, deployment, mark_of, stamp, tree
 
 from resnet_serve import durable
 from resnet_serve.errors import HostError
+from resnet_serve.triton.canary.split import Split, share
 from resnet_serve.triton.repository import Repository
 from resnet_serve.triton.repository import staging as module
+from resnet_serve.triton.repository.canaries import Canary
 
 
 class Killed(BaseException):
@@ -122,7 +124,23 @@ CHANGES: dict[str, Callable[[Repository], None]] = {
     "serve another version": lambda repository: repository.serve(dict.fromkeys(NAMES, 1)),
     "remove a version": lambda repository: repository.remove(NAMES, 1),
     "remove the model": lambda repository: repository.remove(NAMES),
+    "begin a canary": lambda repository: repository.split(tried(repository)),
+    "another share": lambda repository: repository.split(tried(repository, "20%")),
+    "withdraw a canary": lambda repository: repository.serve(dict.fromkeys(NAMES, 2)),
+    "promote a canary": lambda repository: repository.serve(dict.fromkeys(NAMES, 1)),
+    "remove the model of a canary": lambda repository: repository.remove(NAMES),
 }
+OF_A_CANARY = (
+    *("another share", "withdraw a canary", "promote a canary"),
+    "remove the model of a canary",
+)
+
+
+def tried(repository: Repository, text: str = "10%") -> Canary:
+    """Version 1 of `deployment`s, beside version 2 which is served."""
+    new, old = repository.deployed()
+    split = Split(old.version, new.version, share(text))
+    return Canary(split, old, new, ("net", "net_image"), {})
 
 
 @pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "two renames"])
@@ -134,15 +152,17 @@ def test_kill_at_every_step_of_a_change(
     template = Repository(memory / "template")
     for number in range(2):
         template.deploy(deployment(f"old {number}"))
+    if change in OF_A_CANARY:
+        template.split(tried(template))
     before = tree(template.path)
-    shutil.copytree(template.path, memory / "changed")
+    shutil.copytree(template.path, memory / "changed", symlinks=True)
     CHANGES[change](Repository(memory / "changed"))
     after = tree(memory / "changed")
     assert after != before
     outcomes = []
     for step in range(1000):
         repository = Repository(memory / str(step) / "models")
-        shutil.copytree(template.path, repository.path)
+        shutil.copytree(template.path, repository.path, symlinks=True)
         killed = False
         with monkeypatch.context() as patch:
             if not exchange:

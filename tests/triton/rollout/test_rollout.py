@@ -175,7 +175,7 @@ def test_a_change_that_was_killed_is_completed_by_serving_the_version_again(
 
     with monkeypatch.context() as patch:
         patch.setattr(Admin, "load", deadly)
-        patch.setattr(rollout, "_clear", lambda *_: None)
+        patch.setattr(rollout, "clear", lambda *_: None)
         with pytest.raises(Killed):
             promote(server, repository, version)
     assert len(server.models) == 2 * len(NAMES)
@@ -204,7 +204,7 @@ def test_nothing_changes_where_the_server_has_ended(tmp_path: Path, server: Serv
     versioned.deploy(own)
     versioned.deploy(own, serve=False)
     _, ports = claim_ports("127.0.0.1", 0)
-    place = Ended(dataclasses.replace(server.endpoints, grpc_port=ports[1]), tmp_path / "beside")
+    place = Ended(dataclasses.replace(server.endpoints, http_port=ports[0]), tmp_path / "beside")
     place.beside.mkdir()
     with pytest.raises(UnavailableError, match="version 1 is still served") as refused:
         promote(place, own, 2)

@@ -48,6 +48,14 @@ class ServingOptions:
             show_default="10 times as long as that, at least 10 s",
         ),
     ] = None
+    canary: Annotated[
+        str | None,
+        Option(
+            metavar="SHARE",
+            help="Do not serve it yet: give it this share of the requests, as in 10%, and compare "
+            "it with the served version until it is promoted or withdrawn.",
+        ),
+    ] = None
     force: Annotated[
         bool,
         Option("--force", help="Deploy although the gate refuses; recorded in the passport."),

@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from resnet_serve.triton.canary.split import MARK
 from resnet_serve.triton.supervision.endpoints import KEY_HEADER
 
 REQUEST_ID = "resnet-serve-probe"  # tells it from clients' requests in an access log
@@ -73,8 +74,11 @@ class Probe:
         return tuple(sorted({entry["name"] for entry in json.loads(body)}))
 
     def outer(self, models: Sequence[str]) -> tuple[str, ...]:
-        """Those that are no step of another one; steps are asked through their ensembles."""
-        inner: set[str] = set()
+        """Those that are no step of another one; steps are asked through their ensembles.
+
+        Nor a version that a canary serves alone: what the new one does must not end the server.
+        """
+        inner = {model for model in models if MARK in model}
         for model in models:
             status, body = self.get(f"/v2/models/{model}/config")
             if status == http.client.OK:
