@@ -17,7 +17,7 @@ from resnet_convert.graph.half import LARGEST_FP16, PASSING
 from resnet_convert.graph.initializers import array_of
 from resnet_convert.graph.nodes import data_input, writer_of
 from resnet_convert.graph.pixels import pixel_nodes
-from resnet_convert.graph.segments import walk
+from resnet_convert.graph.segments import summarise
 from resnet_serve.errors import UsageError
 from resnet_serve.optional import optional
 
@@ -66,18 +66,14 @@ def scan(
     for node in nodes:
         for value in node.inputs:
             if value is not None and value.is_initializer() and value.dtype == ir.DataType.FLOAT:
-                largest = float(np.abs(array_of(value)).max(initial=0.0))
+                largest = _largest(array_of(value))
                 weights[_module(node)] = max(weights[_module(node)], largest)
     images = 0
-    with walk(folded, outputs, threads=threads) as segments:
-        for batch in batches:
-            images += len(batch)
-            for seen in segments.run(batch):
-                for name, array in seen.shown.items():
-                    module = outputs[name]
-                    # numpy's maximum keeps a NaN; Python's may drop it
-                    largest = float(np.abs(array).max(initial=0.0))
-                    activation[module] = float(np.maximum(activation[module], largest))
+    for size, found in summarise(folded, outputs, batches, _largest, threads=threads):
+        images += size
+        for name, largest in found.items():
+            module = outputs[name]  # numpy's maximum keeps a NaN; Python's may drop it
+            activation[module] = float(np.maximum(activation[module], largest))
     if not images:
         raise UsageError("no images to scan for overflow", remedy="Give a folder of images.")
     return tuple(
@@ -85,6 +81,10 @@ def scan(
         for module in activation
         if not (activation[module] <= LARGEST_FP16 and weights[module] <= LARGEST_FP16)
     )
+
+
+def _largest(array: NDArray[Any]) -> float:
+    return float(np.abs(array).max(initial=0.0))
 
 
 def _module(node: ir.Node) -> str:

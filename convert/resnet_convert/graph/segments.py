@@ -9,10 +9,13 @@ function or an average: so the runtime fuses and sums as in the whole graph, and
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from queue import SimpleQueue
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import NDArray
 
@@ -31,7 +34,9 @@ _TOGETHER = frozenset(
     | {"Clip", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Tanh"}
 )
 TENSORS = 32  # requested tensors that a segment has, at least
+WALKS = 4  # at once, at most: each holds a copy of the weights, and the tensors of a segment
 Arrays = dict[str, NDArray[Any]]
+SummaryT = TypeVar("SummaryT")
 
 
 @dataclass(frozen=True)
@@ -89,11 +94,65 @@ def walk(model: ir.Model, names: Iterable[str], *, threads: int) -> Iterator[Wal
     `threads` is for each session; the segments run one after the other.
     """
     wanted = frozenset(names)
-    entry = str(model.graph.inputs[0].name)
-    segments = cut(model, wanted)
     with ExitStack() as stack:
-        sessions = [stack.enter_context(loaded(segment, threads=threads)) for segment in segments]
-        yield Walk(entry, segments, sessions, entry_shown=entry in wanted)
+        yield _opened(model, wanted, cut(model, wanted), stack, threads=threads)
+
+
+def summarise(
+    model: ir.Model,
+    names: Iterable[str],
+    batches: Iterable[NDArray[Any]],
+    summary: Callable[[NDArray[Any]], SummaryT],
+    *,
+    threads: int,
+) -> Iterator[tuple[int, dict[str, SummaryT]]]:
+    """The size of each batch, and a summary of each requested tensor, in the order of the batches.
+
+    Batches run beside each other, up to `WALKS` at once, each on its share of the threads: while
+    one is in the runtime, NumPy can summarise another, for which it has one core.
+    """
+    wanted = frozenset(names)
+    segments = cut(model, wanted)
+    walks = min(threads, WALKS)
+    idle: SimpleQueue[Walk] = SimpleQueue()
+    waiting: deque[tuple[int, Future[dict[str, SummaryT]]]] = deque()
+
+    def summarised(batch: NDArray[Any]) -> dict[str, SummaryT]:
+        walk = idle.get()
+        try:
+            return {
+                name: summary(value)
+                for seen in walk.run(batch)
+                for name, value in seen.shown.items()
+            }
+        finally:
+            idle.put(walk)
+
+    with ExitStack() as stack:
+        for _ in range(walks):
+            idle.put(_opened(model, wanted, segments, stack, threads=threads // walks))
+        pool = stack.enter_context(ThreadPoolExecutor(walks))
+        for batch in batches:
+            waiting.append((len(batch), pool.submit(summarised, batch)))
+            if len(waiting) > walks:
+                size, found = waiting.popleft()
+                yield size, found.result()
+        while waiting:
+            size, found = waiting.popleft()
+            yield size, found.result()
+
+
+def _opened(
+    model: ir.Model,
+    wanted: frozenset[str],
+    segments: tuple[Segment, ...],
+    stack: ExitStack,
+    *,
+    threads: int,
+) -> Walk:
+    entry = str(model.graph.inputs[0].name)
+    sessions = [stack.enter_context(loaded(segment, threads=threads)) for segment in segments]
+    return Walk(entry, segments, sessions, entry_shown=entry in wanted)
 
 
 def loaded(segment: Segment, *, threads: int) -> onnxruntime_runtime.OnnxRuntimeModel:

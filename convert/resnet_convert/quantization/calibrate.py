@@ -9,12 +9,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_convert.graph.segments import walk
+from resnet_convert.graph.segments import summarise
 from resnet_convert.quantization.clipping import limits
 from resnet_convert.quantization.histogram import Histogram
 from resnet_convert.quantization.ranges import Range
@@ -32,6 +32,7 @@ FEW_IMAGES = 128
 FEW_STEPS = 3.0
 # Called with the number of images that are done.
 Progress = Callable[[int], None] | None
+SummaryT = TypeVar("SummaryT")
 
 
 @dataclass(frozen=True)
@@ -98,11 +99,11 @@ def observe(
     low = dict.fromkeys(names, np.inf)
     high = dict.fromkeys(names, -np.inf)
     images = 0
-    for done, values in _streamed(model, names, batches, threads, progress):
-        images = done
-        for name, value in values.items():  # numpy's minimum keeps a NaN; Python's may drop it
-            low[name] = float(np.minimum(low[name], value.min()))
-            high[name] = float(np.maximum(high[name], value.max()))
+    for size, found in _summaries(model, names, batches, _extremes, threads, progress):
+        images += size
+        for name, (least, largest) in found.items():
+            low[name] = float(np.minimum(low[name], least))  # keeps a NaN, which min may drop
+            high[name] = float(np.maximum(high[name], largest))
     for name in names:
         _check_finite(name, low[name], high[name])
     return Calibration({name: Range(low[name], high[name]) for name in names}, images)
@@ -120,33 +121,36 @@ def observe_histograms(
     names = tuple(tensors)
     histograms = dict.fromkeys(names, Histogram())
     images = 0
-    for done, values in _streamed(model, names, batches, threads, progress):
-        images = done
-        for name, value in values.items():
-            histograms[name] += Histogram.of(value)
+    for size, found in _summaries(model, names, batches, Histogram.of, threads, progress):
+        images += size
+        for name, seen in found.items():
+            histograms[name] += seen
     for name, seen in histograms.items():
         _check_finite(name, seen.low, seen.high)
     return Observations(histograms, images)
 
 
-def _streamed(
+def _summaries(
     model: ir.Model,
     names: tuple[str, ...],
     batches: Iterable[NDArray[Any]],
+    summary: Callable[[NDArray[Any]], SummaryT],
     threads: int,
     progress: Progress,
-) -> Iterator[tuple[int, dict[str, NDArray[Any]]]]:
-    """The named tensors, a segment of one batch after another, with the images so far."""
+) -> Iterator[tuple[int, dict[str, SummaryT]]]:
+    """The size of each batch, and a summary of each named tensor."""
     images = 0
-    with walk(model, names, threads=threads) as segments:
-        for batch in batches:
-            images += len(batch)
-            for seen in segments.run(batch):
-                yield images, seen.shown
-            if progress is not None:
-                progress(images)
+    for size, found in summarise(model, names, batches, summary, threads=threads):
+        yield size, found
+        images += size
+        if progress is not None:
+            progress(images)
     if not images:
         raise UsageError("INT8 needs calibration images", remedy="Give --calibration a folder.")
+
+
+def _extremes(value: NDArray[Any]) -> tuple[float, float]:
+    return float(value.min()), float(value.max())
 
 
 def _step(seen: Histogram, *, symmetric: bool) -> float:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from resnet_convert.graph import segments
 from resnet_convert.graph.model_file import serialize_with_outputs
 from resnet_convert.graph.pixels import take_pixels
-from resnet_convert.graph.segments import cut, leading_to, loaded, run, walk
+from resnet_convert.graph.segments import cut, leading_to, loaded, run, summarise, walk
 from resnet_convert.parity import layers
 from resnet_convert.quantization.calibrate import observe, observe_histograms
 from resnet_convert.quantization.u8s8 import activations
@@ -71,6 +71,41 @@ def test_every_value_is_that_of_the_whole_graph_to_the_bit(
     assert set(found) == set(names)
     for name, value in found.items():
         np.testing.assert_array_equal(value, expected[name], err_msg=name)
+
+
+@pytest.mark.parametrize("threads", [1, 2, 9])
+def test_batches_side_by_side_are_those_one_after_another(
+    threads: int, graph: Callable[..., ir.Model], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(segments, "TENSORS", 1)
+    model, names = chain(graph, 3), ("r0", "x1", "x3")
+    batches = [np.full((size, 2, 4, 4), size, np.float32) for size in range(1, 12)]
+    found = list(summarise(model, names, iter(batches), np.array, threads=threads))
+    assert [size for size, _ in found] == list(range(1, 12))
+    for batch, (_, values) in zip(batches, found, strict=True):
+        expected = shown_by_walk(model, names, batch)
+        assert set(values) == set(names)
+        for name in names:
+            np.testing.assert_array_equal(values[name], expected[name])
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_an_error_in_a_batch_or_between_them_ends_the_summaries(
+    threads: int, graph: Callable[..., ir.Model]
+) -> None:
+    def summary(value: NDArray[Any]) -> float:
+        if len(value) == 3:
+            raise ValueError("three")
+        return 0.0
+
+    def given(last: int) -> Iterator[NDArray[np.float32]]:
+        for size in range(1, last):
+            yield np.ones((size, 2, 4, 4), np.float32)
+        raise OSError("no more")
+
+    for last, error in ((9, ValueError), (3, OSError)):
+        with pytest.raises(error):
+            list(summarise(chain(graph, 1), ["x1"], given(last), summary, threads=threads))
 
 
 def test_it_is_cut_where_all_that_is_carried_is_shown(
