@@ -103,6 +103,7 @@ NOT_IN_THE_BASE = [
     "huggingface_hub",
     "pytriton",
     "openvino",
+    "optuna",
     "tensorrt",
     "tensorrt_rtx_bindings",
     "triton",

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from resnet_serve import __version__, console
-from resnet_serve.cli import health, host, load, repository, serving, verification, versions
+from resnet_serve.cli import health, host, load, repository, serving, tuning, verification, versions
 
 app = typer.Typer(
     add_completion=False,
@@ -47,5 +47,6 @@ app.command("rollback")(versions.rollback)
 app.command("remove")(versions.remove)
 app.command("verify")(verification.verify_models)
 app.command("loadtest")(load.load_test)
+app.command("tune")(tuning.tune)
 app.command("doctor")(host.examine)
 app.command("schema")(host.print_schema)

@@ -48,6 +48,7 @@ from resnet_serve.passport.proof import (
     RemeasuredFacts,
     SpeedFacts,
     TimingFacts,
+    TunedFacts,
 )
 from resnet_serve.passport.provider import CudaFacts, ProviderState
 
@@ -81,6 +82,7 @@ __all__ = [
     "TensorContractFacts",
     "TimingFacts",
     "TraceFacts",
+    "TunedFacts",
     "WeightsFacts",
     "encode",
     "read",

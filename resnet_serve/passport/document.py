@@ -29,7 +29,13 @@ from resnet_serve.passport.contents import (
 )
 from resnet_serve.passport.engine import EngineFacts, EngineState
 from resnet_serve.passport.facts import Facts, MalformedFactsError
-from resnet_serve.passport.proof import GateFacts, LatencyFacts, ParityFacts, SpeedFacts
+from resnet_serve.passport.proof import (
+    GateFacts,
+    LatencyFacts,
+    ParityFacts,
+    SpeedFacts,
+    TunedFacts,
+)
 from resnet_serve.passport.provider import CudaFacts
 from resnet_serve.runtimes import TARGETS
 
@@ -126,7 +132,8 @@ class ConvertedPassport(Passport):
 
     `module` is the factory of a user's own network. `outputs` has the dimensions of each output,
     without the batch. `compiled_operators` counts what the runtime made of the graph. `cuda` is
-    there where ONNX Runtime's CUDA provider is to run it.
+    there where ONNX Runtime's CUDA provider is to run it, `tuned` where a run of `resnet-serve
+    tune` chose how it is served.
     """
 
     module: str | None
@@ -145,6 +152,7 @@ class ConvertedPassport(Passport):
     compiled_operators: Mapping[str, int]
     stages: tuple[StageFacts, ...]
     cuda: CudaFacts | None = None
+    tuned: TunedFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -155,6 +155,20 @@ class RemeasuredFacts(Facts):
 
 
 @dataclass(frozen=True, kw_only=True)
+class TunedFacts(Facts):
+    """Where the instances, threads and batches of a version come from: `resnet-serve tune`.
+
+    `version` has the files and the proof that this one was made of; `command` repeats the run.
+    """
+
+    at: datetime
+    version: int
+    command: str
+    found: str
+    processor: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class LatencyFacts(SpeedFacts):
     """The times at batch 1, by runtime; in the JSON they stand beside the other fields.
 

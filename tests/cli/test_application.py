@@ -29,6 +29,9 @@ def test_the_schema_of_a_preprocessing_is_the_published_one(tmp_path: Path) -> N
         (("loadtest", "x", "--rate", "fast"), 2, "fast"),
         (("loadtest", "x", "--rate", "40", "--concurrency", "4"), 2, "Give one of them"),
         (("loadtest", "x", "--slo", "50"), 2, "50ms"),
+        (("tune", "x", "--p99", "50"), 2, "50ms"),
+        (("tune", "x", "--p99", "50ms", "--repository", "nowhere"), 5, "no model repository"),
+        (("tune", "x", "--p99", "50ms", "--rate", "-1"), 2, "--rate"),
     ],
 )
 def test_refusals_are_one_line(
@@ -43,7 +46,8 @@ def test_refusals_are_one_line(
 
 
 @pytest.mark.parametrize(
-    "command", ["", "up", "down", "health", "list", "verify", "loadtest", "doctor", "schema"]
+    "command",
+    ["", "up", "down", "health", "list", "verify", "loadtest", "tune", "doctor", "schema"],
 )
 def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
     done = serve(tmp_path, *([command] if command else []), "--help")

@@ -275,6 +275,7 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/verification/test_watch.py",
         "the command with the real server",
     ),
+    "resnet_serve/cli/tuning.py": ("tests/tuning/test_bench.py", "the whole command, really run"),
     "resnet_serve/cli/verification.py": (
         "tests/verification/test_host.py",
         "the command on real folders",

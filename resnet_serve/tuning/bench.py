@@ -1,0 +1,167 @@
+"""The bench: a Triton of its own, which loads one configuration after another, and perf_analyzer.
+
+    <work>/repository/default/     the served version, as it is deployed
+    <work>/repository/version-3/   another version, loaded explicitly with each configuration
+
+The files are links to those of the user's repository; its server and its files are not touched.
+The queue has no bound here, as perf_analyzer ends at the first request that is rejected.
+"""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from resnet_serve.loadtest import perf_process
+from resnet_serve.loadtest.offered import Offered
+from resnet_serve.loadtest.perf_analyzer import Source
+from resnet_serve.loadtest.perf_process import Window
+from resnet_serve.loadtest.perf_program import Program
+from resnet_serve.triton import config
+from resnet_serve.triton.config import LABELS_FILE
+from resnet_serve.triton.grpc_client import GrpcClient
+from resnet_serve.triton.http_client import Client
+from resnet_serve.triton.repository import CONFIG_FILE, staging
+from resnet_serve.triton.rollout.admin import Admin
+from resnet_serve.triton.server import Progress, Server
+from resnet_serve.tuning import configuration as written
+from resnet_serve.tuning.candidates import Candidate, Candidates
+from resnet_serve.tuning.climb import Stop
+from resnet_serve.tuning.configuration import Configuration
+from resnet_serve.tuning.trials import Point
+
+_DEFAULT = "default"
+_TIMEOUT_S = 30.0
+_LOAD_TIMEOUT_S = 300.0
+
+
+@dataclass(frozen=True)
+class _Executed:
+    """What the server counted so far: images by batch size, and nanoseconds that it computed."""
+
+    batches: dict[int, int]
+    computed_ns: int
+    moment_s: float
+
+
+class TritonBench:
+    """Serves configurations of `candidates` from `work`, and loads them for `seconds` each.
+
+    `default` is the configuration of the served version as it is; `images` a file or folder to
+    send. `starting` is called while the server starts.
+    """
+
+    def __init__(
+        self,
+        work: Path,
+        candidates: Candidates,
+        default: Configuration,
+        *,
+        program: Program,
+        seconds: float,
+        images: Path | None = None,
+        starting: Progress | None = None,
+    ) -> None:
+        self._work, self._candidates, self._default = work, candidates, default
+        self._program, self._seconds, self._images = program, seconds, images
+        self._repository = work / "repository"
+        self._clear()
+        self._repository.mkdir(parents=True)
+        self._link(_DEFAULT, candidates.served)
+        self._instances = {_DEFAULT: default.instances}
+        self._sources: dict[str, Source] = {}
+        self._server = Server(self._repository, port=0, progress=starting)
+
+    def __enter__(self) -> Self:
+        self._server.start()
+        self._admin = Admin(self._server.endpoints, timeout_s=_LOAD_TIMEOUT_S)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.stop()
+        self._clear()
+
+    def serve(self, configuration: Configuration) -> str:
+        """Load it explicitly; raises `HostError` with the server's reason where it cannot."""
+        if configuration == self._default:
+            return _DEFAULT
+        candidate = self._candidates.of(configuration.version)
+        model = f"version-{candidate.version}"
+        made = self._link(model, candidate)
+        made = written.unbounded(written.written(made, candidate.passport, configuration))
+        for other in self._admin.models():
+            if other not in (model, _DEFAULT):
+                self._admin.unload(other)
+        self._admin.load(model, made)
+        self._instances[model] = configuration.instances
+        self._sources.pop(model, None)
+        return model
+
+    def load(self, model: str, offered: Offered, stop: Stop) -> Point | None:
+        """Run perf_analyzer; what the server counts meanwhile is part of the point."""
+        source = self._sources.get(model)
+        if source is None:
+            source = self._sources[model] = Source.of(self._server.grpc, model, self._images)
+        before = self._executed(model)
+        found = perf_process.run(self._program, source.load(offered, self._seconds), stop)
+        after = self._executed(model)
+        if isinstance(found, Window):
+            return None
+        ran = {size: n - before.batches.get(size, 0) for size, n in after.batches.items()}
+        ran = {size: n for size, n in ran.items() if n > 0}
+        executions = sum(ran.values())
+        elapsed_ns = 1e9 * (after.moment_s - before.moment_s) * self._instances[model]
+        return Point(
+            concurrency=found.concurrency,
+            rate_per_s=found.rate_per_s,
+            requests=found.requests,
+            throughput_per_s=found.throughput_per_s,
+            p50_ms=found.p50_ms,
+            p99_ms=found.p99_ms,
+            mean_batch=sum(size * n for size, n in ran.items()) / max(1, executions),
+            largest_batch=max(ran, default=0),
+            busy=min(1.0, (after.computed_ns - before.computed_ns) / elapsed_ns),
+        )
+
+    def tested(self, model: str, check: Callable[[Client, str], str]) -> str:
+        """What `check(client, model)` says of a served model."""
+        return check(self._admin.client, model)
+
+    def _link(self, model: str, candidate: Candidate) -> Any:
+        """The directory of a model with links to a version's files; returns its configuration."""
+        folder, own = self._repository / model, candidate.deployed.path
+        made = config.parse((own / CONFIG_FILE).read_text(encoding="utf-8"))
+        made.name = model
+        made.version_policy.Clear()
+        made.version_policy.specific.versions.append(candidate.version)
+        if not folder.is_dir():
+            staging.copy(own, folder / str(candidate.version))
+            if (own / LABELS_FILE).is_file():
+                staging.link(own / LABELS_FILE, folder / LABELS_FILE)
+            text = config.to_text(written.unbounded(made))
+            (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+        return made
+
+    def _executed(self, model: str) -> _Executed:
+        with GrpcClient(self._server.grpc) as client:
+            found = client.get_inference_statistics(model, client_timeout=_TIMEOUT_S)
+        (statistics,) = found.model_stats
+        rows = statistics.batch_stats
+        computed = sum(
+            each.compute_input.ns + each.compute_infer.ns + each.compute_output.ns for each in rows
+        )
+        batches = {int(each.batch_size): int(each.compute_infer.count) for each in rows}
+        return _Executed(batches, computed, time.monotonic())
+
+    def _clear(self) -> None:
+        shutil.rmtree(self._work, ignore_errors=True)
