@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +25,7 @@ from resnet_serve.passport import (
     TensorContractFacts,
     TimingFacts,
     TraceFacts,
+    WaitingFacts,
 )
 from resnet_serve.runtimes.onnxruntime_cuda import CudaProvider
 from resnet_serve.triton import config, queue_bound, releases
@@ -243,6 +244,7 @@ def stamp(conversion: Conversion) -> ConvertedPassport:
             found, tuple(layer.to_json() for layer in conversion.proof.layers)
         ),
         latency=_latency(conversion),
+        waiting=_waiting(conversion),
         autoselect=None if conversion.autoselection is None else conversion.autoselection.to_json(),
         calibration_search=None
         if precise.calibration_search is None
@@ -274,6 +276,13 @@ def _latency(conversion: Conversion) -> LatencyFacts:
         share_of_integer_peak=conversion.proof.peak_share,
         speedup=None if found is None else found.speedup,
     )
+
+
+def _waiting(conversion: Conversion) -> WaitingFacts | None:
+    found = conversion.proof.waiting
+    if found is None:
+        return None
+    return WaitingFacts(one_per_core_below=found.one_per_core_below, **asdict(found))
 
 
 def _calibration(conversion: Conversion) -> CalibrationFacts | None:

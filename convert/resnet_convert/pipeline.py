@@ -235,7 +235,7 @@ def _prove(
         precise=precise,
         proof=proof,
         autoselection=autoselection,
-        serving=request.serving(prepared.machine.cores),
+        serving=proof.served(request.serving(prepared.machine.cores)),
         stages=tuple(log.stages),
         warnings=tuple(dict.fromkeys(log.warnings)),
         host=prepared.machine,

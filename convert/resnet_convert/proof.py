@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from resnet_convert.parity import int8_peak
+from resnet_convert.parity import elastic, int8_peak
 from resnet_convert.parity.candidate import Candidate
 from resnet_convert.parity.compare import Measurements, compare
 from resnet_convert.parity.latencies import time_both, time_engine
@@ -33,6 +33,7 @@ from resnet_serve.host import Host
 from resnet_serve.parity.verdict import Verdict
 from resnet_serve.passport import CudaFacts, EngineState, ProviderState
 from resnet_serve.runtimes.onnxruntime_cuda import CudaProvider
+from resnet_serve.triton.config import Serving
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -47,7 +48,7 @@ class Proof:
     `layers` are the weighted layers with their SQNR; `peak_share` is how much of this CPU's integer
     peak an INT8 network reaches at batch 1. `recorded` are the reference's outputs for the gate of
     a plan, which may be built on another host. `cuda` says whether ONNX Runtime's CUDA provider,
-    for which it was asked, ran it.
+    for which it was asked, ran it. `waiting` is how images that wait together are the fastest.
     """
 
     measurements: Measurements
@@ -57,11 +58,18 @@ class Proof:
     peak_share: float | None
     recorded: ReferenceOutputs | None = None
     cuda: CudaFacts | None = None
+    waiting: elastic.Waiting | None = None
 
     @property
     def worst_layer(self) -> Layer | None:
         """The layer with the smallest SQNR."""
         return min(self.layers, key=lambda layer: layer.sqnr_db, default=None)
+
+    def served(self, serving: Serving) -> Serving:
+        """The same with what was measured of images that wait together."""
+        if self.waiting is None:
+            return serving
+        return replace(serving, one_per_core_below=self.waiting.one_per_core_below)
 
 
 def prove(
@@ -88,10 +96,13 @@ def prove(
                 verdict = Verdict((candidate.check, *verdict.checks))
             say(_parity_summary(measurements, verdict))
 
+        waiting = None
         if not candidate.emulated:
             with log.stage(StageName.LATENCY) as say:
                 measurements = replace(measurements, latencies=time_both(reference, candidate))
-                say(_latency_summary(measurements))
+                if elastic.applies(request, reference.threads):
+                    waiting = elastic.measure(request, reference, candidate, precise.data)
+                say(_latency_summary(measurements, waiting))
         engine = _engine_record(request, reference, candidate, built)
     peak = None
     stated = measurements.speedup is not None and measurements.speedup.not_stated is None
@@ -107,7 +118,7 @@ def prove(
     if request.makes_plan and (verdict.passed or request.force):
         recorded = ReferenceOutputs.collect(reference, images, measurements.logits)
     cuda = _cuda_facts(request) if request.for_cuda else None
-    return Proof(measurements, layers, verdict, engine, peak, recorded, cuda)
+    return Proof(measurements, layers, verdict, engine, peak, recorded, cuda, waiting)
 
 
 def cautions(request: Request, proof: Proof, machine: Host) -> Iterator[str | None]:
@@ -233,12 +244,14 @@ def _parity_summary(measurements: Measurements, verdict: Verdict) -> str:
     return f"{verdict.headline}: {text}"
 
 
-def _latency_summary(measurements: Measurements) -> str:
+def _latency_summary(measurements: Measurements, waiting: elastic.Waiting | None) -> str:
     latencies = measurements.latencies
     if latencies is None:
         return ""
     ratio = latencies.speedup
     text = f"{latencies.candidate.median_ms:.2f} ms at batch 1, "
     if ratio.not_stated is not None:
-        return f"{text}speed-up {ratio}"
-    return f"{text}{ratio} PyTorch [{ratio.low:.1f}–{ratio.high:.1f}]"
+        text += f"speed-up {ratio}"
+    else:
+        text += f"{ratio} PyTorch [{ratio.low:.1f}–{ratio.high:.1f}]"
+    return text if waiting is None else f"{text}; {waiting.summary}"

@@ -49,6 +49,7 @@ from resnet_serve.passport.proof import (
     SpeedFacts,
     TimingFacts,
     TunedFacts,
+    WaitingFacts,
 )
 from resnet_serve.passport.provider import CudaFacts, ProviderState
 
@@ -83,6 +84,7 @@ __all__ = [
     "TimingFacts",
     "TraceFacts",
     "TunedFacts",
+    "WaitingFacts",
     "WeightsFacts",
     "encode",
     "read",

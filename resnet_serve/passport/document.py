@@ -35,6 +35,7 @@ from resnet_serve.passport.proof import (
     ParityFacts,
     SpeedFacts,
     TunedFacts,
+    WaitingFacts,
 )
 from resnet_serve.passport.provider import CudaFacts
 from resnet_serve.runtimes import TARGETS
@@ -133,7 +134,7 @@ class ConvertedPassport(Passport):
     `module` is the factory of a user's own network. `outputs` has the dimensions of each output,
     without the batch. `compiled_operators` counts what the runtime made of the graph. `cuda` is
     there where ONNX Runtime's CUDA provider is to run it, `tuned` where a run of `resnet-serve
-    tune` chose how it is served.
+    tune` chose how it is served, `waiting` where one instance has several cores of a CPU.
     """
 
     module: str | None
@@ -153,6 +154,7 @@ class ConvertedPassport(Passport):
     stages: tuple[StageFacts, ...]
     cuda: CudaFacts | None = None
     tuned: TunedFacts | None = None
+    waiting: WaitingFacts | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

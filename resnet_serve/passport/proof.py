@@ -136,6 +136,18 @@ class TimingFacts(Facts):
 
 
 @dataclass(frozen=True, kw_only=True)
+class WaitingFacts(Facts):
+    """Images per second when several wait: one per core, and by the size of a batch.
+
+    Fewer than `one_per_core_below` run one per core, more as a batch; 0 where always as a batch.
+    """
+
+    one_per_core_below: int
+    one_per_core_per_s: float
+    batches_per_s: Mapping[int, float]
+
+
+@dataclass(frozen=True, kw_only=True)
 class SpeedFacts(Facts):
     """How many times faster than PyTorch it is at batch 1; None where that was not measured."""
 

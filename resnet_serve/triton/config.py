@@ -18,6 +18,7 @@ from resnet_serve.activation import Activation
 from resnet_serve.errors import UsageError
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import Target
+from resnet_serve.triton.backends.elastic import ONE_PER_CORE_BELOW
 from resnet_serve.triton.gpu_serving import GpuServing
 from resnet_serve.triton.queue_bound import UNBOUNDED, QueueBound
 
@@ -41,11 +42,15 @@ class Step:
 
 @dataclass(frozen=True)
 class Serving:
-    """How a model is run: `instances` × `threads` stay within the cores of the host."""
+    """How a model is run: `instances` × `threads` stay within the cores of the host.
+
+    Fewer images than `one_per_core_below` that wait together run one per core, more as a batch.
+    """
 
     max_batch_size: int
     instances: int
     threads: int
+    one_per_core_below: int = 0
 
     @classmethod
     def fitting(cls, *, cores: int, max_batch_size: int, instances: int) -> Serving:
@@ -232,6 +237,8 @@ def _on_cpu(config: Any, target: Target, serving: Serving, precision: str) -> No
         max_batch_size=serving.max_batch_size,
         precision=precision,
     )
+    if serving.one_per_core_below:
+        parameters[ONE_PER_CORE_BELOW] = str(serving.one_per_core_below)
     _parameters(config, parameters)
 
 

@@ -333,6 +333,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/triton/backends/test_onnxruntime_load.py",
         "through the real server",
     ),
+    "resnet_serve/triton/backends/onnxruntime/threads.py": (
+        "tests/triton/backends/test_elastic.py",
+        "it runs the engines there",
+    ),
     "resnet_serve/triton/backends/openvino/contract.py": (
         "tests/triton/backends/test_openvino_load.py",
         "through the real server",
@@ -344,6 +348,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "resnet_serve/triton/backends/openvino/options.py": (
         "tests/triton/backends/test_openvino_load.py",
         "through the real server",
+    ),
+    "resnet_serve/triton/backends/openvino/streams.py": (
+        "tests/triton/backends/test_elastic.py",
+        "beside the threads of the other backend",
     ),
     "resnet_serve/triton/backends/stub.py": (
         "tests/triton/backends/test_batching.py",

@@ -7,8 +7,9 @@
 | `tensorrt_rtx/` | plans of TensorRT-RTX; there is no native one |
 | `batching` | requests that share a run |
 | `contract` | refusals that every backend words the same |
+| `elastic` | a lone image on all cores, several as was measured |
 | `integrity` | only the files of the passport, and none outside the repository |
 | `stub` | what Triton's Python stub hands to a backend |
 
-Triton's Python stub loads them; nothing else in the toolkit imports them.
+Triton's Python stub loads them; the rest of the toolkit imports names of parameters alone.
 """

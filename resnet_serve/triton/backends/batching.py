@@ -13,20 +13,6 @@ from resnet_serve.triton.backends.stub import Arrays
 Run = Callable[[Arrays], Arrays]
 
 
-def run_all(
-    feeds: Mapping[int, Arrays], run: Run, *, batched: bool
-) -> dict[int, Arrays | Exception]:
-    """The outputs of each feed under the feed's key, or the exception that its run raised.
-
-    The batch is the first dimension of every array; without `batched`, each feed runs alone.
-    """
-    return {
-        key: outputs
-        for keys in groups(feeds, batched=batched)
-        for key, outputs in zip(keys, run_group([feeds[key] for key in keys], run), strict=True)
-    }
-
-
 def groups(feeds: Mapping[int, Arrays], *, batched: bool) -> list[list[int]]:
     """The keys of the feeds that can share a run: same inputs, same shapes but for the batch."""
     if len(feeds) == 1 or not batched:

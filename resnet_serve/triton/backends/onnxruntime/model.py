@@ -4,9 +4,10 @@ An instance of KIND_GPU runs on the CUDA provider with the configuration's optio
 ONNX Runtime would fall back to the CPU the model is refused.
 
     load     options ─► session ─► contract (the native checks) ─► ready
-    serve    requests of one batch ─► one run ─► one response each
+    serve    requests of one batch ─► one run, or one image per core (`elastic`) ─► responses
 
-One session per instance, as in the native backend; request tensors are used without a copy.
+One session per instance, as in the native backend, and one of a single thread beside it where
+images are to run one per core; request tensors are used without a copy.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from functools import partial
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,8 @@ from numpy.typing import NDArray
 
 from resnet_serve.errors import HostError
 from resnet_serve.triton.backends import integrity
-from resnet_serve.triton.backends.batching import groups, run_group
 from resnet_serve.triton.backends.contract import ContractError
+from resnet_serve.triton.backends.elastic import Elastic, Engine, one_per_core_below
 from resnet_serve.triton.backends.onnxruntime import autocomplete
 from resnet_serve.triton.backends.onnxruntime.contract import Signature, check
 from resnet_serve.triton.backends.onnxruntime.options import (
@@ -32,6 +33,7 @@ from resnet_serve.triton.backends.onnxruntime.options import (
     model_file,
     refuse_native_only,
 )
+from resnet_serve.triton.backends.onnxruntime.threads import Threads
 from resnet_serve.triton.backends.stub import (
     Arrays,
     ModelConfig,
@@ -69,14 +71,20 @@ class TritonPythonModel:
         refuse_native_only(config, kind)
         options = Options.of(config)
         directory = Path(args["model_repository"]) / args["model_version"]
+        below, single = one_per_core_below(config), None
         if kind == "GPU":
             device_id = int(args["model_instance_device_id"])
-            self._session = _gpu_session(config, directory, options, device_id)
+            session = _gpu_session(config, directory, options, device_id)
         else:
-            self._session = _cpu_session(config, directory, options)
-        signature = Signature.of(self._session)
+            session = _cpu_session(config, directory, options)
+            if below and options.intra_op_threads > 1:
+                single = _cpu_session(config, directory, replace(options, intra_op_threads=1))
+        signature = Signature.of(session)
         check(config, signature)
         self._run_options = options.run_options(_onnxruntime())
+        # A session of one thread runs in the threads of its callers.
+        cores = None if single is None else Threads(self._engine(single), options.intra_op_threads)
+        self._engines = Elastic(self._engine(session), cores, below=below)
         self._batched = config["max_batch_size"] > 0
         dims = {each["name"]: [int(size) for size in each["dims"]] for each in config["output"]}
         provided = (*signature.inputs, *signature.initializers)
@@ -96,16 +104,16 @@ class TritonPythonModel:
                 feeds[index] = self._feed(request)
             except ValueError as error:
                 responses[index] = self._response(error)
-        for indices in groups(feeds, batched=self._batched):
-            names = self._wanted([requests[index] for index in indices])
-            found = run_group([feeds[index] for index in indices], partial(self._run, names))
-            for index, outputs in zip(indices, found, strict=True):
-                responses[index] = self._response(outputs)
+        # Triton drops what a request did not want of the outputs of its batch.
+        names = {index: requests[index].requested_output_names() for index in feeds}
+        for index, outputs in self._engines.run(feeds, names, batched=self._batched).items():
+            responses[index] = self._response(outputs)
         return responses
 
     def finalize(self) -> None:
-        """Close the session."""
-        del self._session
+        """Close the sessions."""
+        self._engines.close()
+        del self._engines
 
     def _feed(self, request: Request) -> Arrays:
         feed: dict[str, NDArray[Any]] = {}
@@ -117,15 +125,11 @@ class TritonPythonModel:
             feed[name] = array.reshape(()) if name in self._scalar_inputs else array
         return feed
 
-    @staticmethod
-    def _wanted(requests: Sequence[Request]) -> list[str]:
-        """The outputs that any of the requests wants; Triton drops the rest per request."""
-        names = (name for request in requests for name in request.requested_output_names())
-        return list(dict.fromkeys(names))
+    def _engine(self, session: Any) -> Engine:
+        def run(names: Sequence[str], feed: Arrays) -> Arrays:
+            return dict(zip(names, session.run(names, feed, self._run_options), strict=True))
 
-    def _run(self, names: list[str], feed: Arrays) -> Arrays:
-        outputs = self._session.run(names, feed, self._run_options)
-        return dict(zip(names, outputs, strict=True))
+        return run
 
     def _response(self, outputs: Arrays | Exception) -> object:
         if isinstance(outputs, Exception):

@@ -75,6 +75,8 @@ class Options:
             options.enable_cpu_mem_arena = self.memory_arena
         if self.memory_pattern is not None:
             options.enable_mem_pattern = self.memory_pattern
+        # Otherwise its threads spin between requests, and take the cores from what waits for them.
+        options.add_session_config_entry("session.force_spinning_stop", "1")
         return options
 
     def run_options(self, onnxruntime: Any) -> Any:

@@ -1,7 +1,7 @@
 """The `openvino` backend where Triton's native one is not: real OpenVINO behind Triton.
 
     load     options ─► model ─► contract (the native checks) ─► compiled for this instance
-    serve    requests of one batch ─► one run ─► one response each
+    serve    requests of one batch ─► one run, or one image per core (`elastic`) ─► responses
 
 The native backend pads every batch to `max_batch_size`, and refuses smaller ones unless
 ENABLE_BATCH_PADDING is YES; this one refuses the same, but runs the batch as it is.
@@ -17,8 +17,8 @@ from typing import Any
 from resnet_serve import host
 from resnet_serve.runtimes.openvino import reason
 from resnet_serve.triton.backends import integrity
-from resnet_serve.triton.backends.batching import run_all
 from resnet_serve.triton.backends.contract import ContractError
+from resnet_serve.triton.backends.elastic import Elastic, Engine, one_per_core_below
 from resnet_serve.triton.backends.openvino.contract import complete, failed, incomplete, prepared
 from resnet_serve.triton.backends.openvino.options import (
     Options,
@@ -26,6 +26,7 @@ from resnet_serve.triton.backends.openvino.options import (
     model_file,
     refuse_kind,
 )
+from resnet_serve.triton.backends.openvino.streams import Streams
 from resnet_serve.triton.backends.stub import (
     Arrays,
     ModelConfig,
@@ -72,9 +73,14 @@ class TritonPythonModel:
         self._outputs = [tensor["name"] for tensor in config["output"]]
         properties = options.properties(instances=instances(config), cores=host.cores())
         properties["ALLOW_AUTO_BATCHING"] = self._largest > 0 and options.auto_batching
+        below = one_per_core_below(config)
+        single: Streams | None = None
         try:
-            compiled = core.compile_model(model, options.device, properties)
-            self._request = compiled.create_infer_request()
+            whole = core.compile_model(model, options.device, properties)
+            if below and (cores := options.single_cores(properties)):
+                divided = core.compile_model(model, options.device, properties | cores)
+                single = Streams(divided, cores["NUM_STREAMS"])
+            self._engines = Elastic(_engine(whole.create_infer_request()), single, below=below)
         except RuntimeError as error:
             raise failed("loading model", error) from None
 
@@ -87,13 +93,15 @@ class TritonPythonModel:
                 feeds[index] = self._feed(request)
             except ValueError as error:
                 responses[index] = self._response(error)
-        for index, outputs in run_all(feeds, self._run, batched=self._largest > 0).items():
+        names = dict.fromkeys(feeds, self._outputs)
+        for index, outputs in self._engines.run(feeds, names, batched=self._largest > 0).items():
             responses[index] = self._response(outputs)
         return responses
 
     def finalize(self) -> None:
-        """Free the compiled model."""
-        del self._request
+        """Free the compiled models."""
+        self._engines.close()
+        del self._engines
 
     def _feed(self, request: Request) -> Arrays:
         feed = {tensor.name(): tensor.as_numpy() for tensor in request.inputs()}
@@ -110,16 +118,20 @@ class TritonPythonModel:
             )
         return feed
 
-    def _run(self, feed: Arrays) -> Arrays:
-        found = self._request.infer(feed, share_inputs=True)
-        return {name: found[name] for name in self._outputs}
-
     def _response(self, outputs: Arrays | Exception) -> object:
         if isinstance(outputs, ContractError):
             return error_response(self._stub, str(outputs))
         if isinstance(outputs, Exception):
             return error_response(self._stub, reason(outputs))
         return response(self._stub, outputs)
+
+
+def _engine(request: Any) -> Engine:
+    def run(names: Sequence[str], feed: Arrays) -> Arrays:
+        found = request.infer(feed, share_inputs=True)
+        return {name: found[name] for name in names}
+
+    return run
 
 
 def _openvino() -> Any:

@@ -91,6 +91,14 @@ class Options:
             properties["ENABLE_CPU_PINNING"] = False
         return properties
 
+    def single_cores(self, properties: Mapping[str, Any]) -> dict[str, Any]:
+        """What to change in an instance's properties so that each thread runs an image of its own.
+
+        Empty where the instance has one thread, or not a number of its own.
+        """
+        threads = properties.get("INFERENCE_NUM_THREADS", 0)
+        return {"NUM_STREAMS": threads} if self.device == "CPU" and threads > 1 else {}
+
 
 def instances(config: Mapping[str, Any]) -> int:
     """How many instances of the model the server runs."""

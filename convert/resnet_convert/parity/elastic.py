@@ -1,0 +1,84 @@
+"""Elastic: how images that wait together are the fastest on this CPU, one per core or as a batch.
+
+    one per core      a copy of one thread per core, one image after another
+    batches           the candidate itself, on all cores: 2, 4, 8 … images
+
+ONNX Runtime gains from one image per core, OpenVINO from batches; by how much, and from which size
+of a batch on, depends on network and CPU. The backend reads the result from its configuration.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from numpy.typing import NDArray
+
+from resnet_convert.parity.candidate import Candidate
+from resnet_convert.parity.reference import Reference
+from resnet_convert.parity.throughput import images_per_s
+from resnet_convert.request import Request
+from resnet_serve.runtimes import RunnableModel, open_on_cpu
+
+ROUNDS = 3
+ROUND_S = 0.2
+
+
+@dataclass(frozen=True)
+class Waiting:
+    """Images per second when several wait: one per core, and by the size of a batch."""
+
+    one_per_core_per_s: float
+    batches_per_s: Mapping[int, float]
+
+    @property
+    def one_per_core_below(self) -> int:
+        """From this number of images on a batch is faster; 0 where it always is."""
+        sizes = sorted(self.batches_per_s)
+        slower = [size for size in sizes if self.batches_per_s[size] < self.one_per_core_per_s]
+        if not slower:
+            return 0
+        return next((size for size in sizes if size > slower[-1]), slower[-1] + 1)
+
+    @property
+    def summary(self) -> str:
+        """Both rates, in a few words."""
+        size, rate = max(self.batches_per_s.items(), key=lambda each: each[1])
+        return (
+            f"several: {self.one_per_core_per_s:.0f} images/s one per core, "
+            f"{rate:.0f} in batches of {size}"
+        )
+
+
+def applies(request: Request, cores: int) -> bool:
+    """Whether one instance on several cores of this host gets more than one image at a time."""
+    serving = request.serving(cores)
+    return not request.for_gpu and serving.instances == 1 < min(cores, serving.max_batch_size)
+
+
+def measure(request: Request, reference: Reference, candidate: Candidate, file: bytes) -> Waiting:
+    """Every way in turn, in a few rounds; `file` is what the candidate loaded. See `applies`."""
+    cores, largest = reference.threads, request.max_batch_size
+    sizes = [size for size in (2**power for power in range(1, 32)) if cores <= size < largest]
+    sizes.append(largest)
+    with ExitStack() as stack:
+        copies = [
+            stack.enter_context(open_on_cpu(request.row.name, request.precision, file, 1))
+            for _ in range(cores)
+        ]
+        ways: dict[int, tuple[Sequence[RunnableModel], NDArray[Any]]] = {
+            size: ([candidate.model], reference.random_batch(size)[1]) for size in sizes
+        }
+        ways[1] = (copies, reference.random_batch(1)[1])
+        for models, batch in ways.values():
+            for model in models:
+                model.run_all(batch)
+        rates: dict[int, list[float]] = {size: [] for size in ways}
+        for _ in range(ROUNDS):
+            for size, (models, batch) in ways.items():
+                rates[size].append(images_per_s(models, batch, seconds=ROUND_S))
+    found = {size: statistics.median(rate) for size, rate in rates.items()}
+    return Waiting(found.pop(1), found)
