@@ -1,0 +1,300 @@
+"""Where the time of a served image goes, against the same model in process, on the same cores.
+
+    python benchmarks/overhead.py
+
+INT8 networks over gRPC, as one uint8 tensor and as a JPEG whose best five classes are asked for,
+with 1, 4 and 16 requests in flight. Per image: CPU time of the server, of the process that runs the
+network, of those that decode, and of the client; the wait in the queue, for the copies and for the
+inference, from Triton's own counters; latencies. In process, in every round: the same file at batch
+1 on all cores, and decoding. CPU time is the kernel's, of whole processes. The networks are
+untrained: speed only.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import re
+import statistics
+import struct
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TypeAlias
+
+import grpc
+import numpy as np
+from numpy.typing import NDArray
+from recorded import record
+from tritonclient.grpc import service_pb2, service_pb2_grpc
+
+from resnet_convert import convert
+from resnet_serve import Server, host, runtimes
+from resnet_serve.loadtest import inputs
+from resnet_serve.parity import pressure
+from resnet_serve.parity.latency import ratio_of
+from resnet_serve.preprocessing import Preprocessing, decode
+from resnet_serve.triton.supervision.health.stubs import Stubs
+
+Row: TypeAlias = dict[str, str | float]
+TARGETS = ("onnxruntime", "openvino")
+IN_FLIGHT = (1, 4, 16)
+TOP, WARM_UP = 5, 5
+STAGES = ("queue", "compute_input", "compute_infer", "compute_output")
+
+
+@dataclass(frozen=True)
+class Alone:
+    """In process, per image at batch 1: CPU and wall milliseconds of inference and of decoding."""
+
+    infer_cpu_ms: float
+    infer_ms: float
+    decode_cpu_ms: float
+
+
+@dataclass(frozen=True)
+class Load:
+    """The requests of one served model, sent in turn with some always in flight."""
+
+    url: str
+    requests: Sequence[service_pb2.ModelInferRequest]
+
+    async def run(self, in_flight: int, images: int) -> list[float]:
+        """Send so many requests; their latencies in milliseconds."""
+        async with grpc.aio.insecure_channel(self.url) as channel:
+            infer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer
+            left, found = iter(range(images)), list[float]()
+
+            async def work() -> None:
+                for number in left:
+                    began = time.perf_counter()
+                    await infer(self.requests[number % len(self.requests)])
+                    found.append(1e3 * (time.perf_counter() - began))
+
+            await asyncio.gather(*(work() for _ in range(in_flight)))
+            return found
+
+
+def load_of(url: str, name: str, kind: str, images: Sequence[bytes], side: int) -> Load:
+    """One image a request: a uint8 tensor for its logits, or a JPEG for its best classes."""
+    made = []
+    for data in images:
+        request = service_pb2.ModelInferRequest(model_name=name)
+        if kind == "tensor":
+            request.inputs.add(name="image", datatype="UINT8", shape=[1, side, side, 3])
+            request.raw_input_contents.append(data)
+        else:
+            request.model_name = f"{name}_image"
+            request.inputs.add(name="image", datatype="BYTES", shape=[1, 1])
+            request.raw_input_contents.append(struct.pack("<I", len(data)) + data)
+            request.outputs.add(name="logits").parameters["classification"].int64_param = TOP
+        made.append(request)
+    return Load(url, made)
+
+
+def in_process(
+    model: runtimes.RunnableModel,
+    preprocessing: Preprocessing,
+    pixels: Sequence[NDArray[np.uint8]],
+    files: Sequence[bytes],
+    images: int,
+) -> Alone:
+    """The same images, one after another."""
+    infer_cpu_ms, infer_ms = _timed(lambda n: model.run(pixels[n % len(pixels)][None]), images)
+    decode_cpu_ms, _ = _timed(
+        lambda n: preprocessing.pixels(decode(files[n % len(files)])), max(20, images // 2)
+    )
+    return Alone(infer_cpu_ms, infer_ms, decode_cpu_ms)
+
+
+def _timed(call: Callable[[int], object], images: int) -> tuple[float, float]:
+    """CPU milliseconds of this process per image, and the median of the wall milliseconds."""
+    for number in range(WARM_UP):
+        call(number)
+    cpu_s, took = time.process_time(), list[float]()
+    for number in range(images):
+        began = time.perf_counter()
+        call(number)
+        took.append(1e3 * (time.perf_counter() - began))
+    return 1e3 * (time.process_time() - cpu_s) / images, statistics.median(took)
+
+
+@dataclass(frozen=True)
+class Spent:
+    """CPU seconds so far by process, and Triton's microseconds by stage of one model."""
+
+    server: float
+    models: dict[str, float]
+    client: float
+    stages_us: dict[str, float]
+
+    @classmethod
+    def now(cls, server: Server, name: str) -> Spent:
+        """Read them."""
+        pid = server.status.server_pid
+        found = Stubs(pid)
+        found.refresh()
+        models: dict[str, float] = {}
+        for stub in found.alive:
+            models[stub.model] = models.get(stub.model, 0.0) + _cpu_s(stub.pid)
+        found.close()
+        with urllib.request.urlopen(f"http://{server.metrics}/metrics") as answer:
+            text = answer.read().decode()
+        stages = {
+            stage: float(
+                re.search(
+                    rf'^nv_inference_{stage}_duration_us{{model="{name}",.*}} (\S+)', text, re.M
+                )[1]  # type: ignore[index]
+            )
+            for stage in STAGES
+        }
+        return cls(_cpu_s(pid), models, time.process_time(), stages)
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def measured(
+    server: Server, name: str, load: Load, in_flight: int, images: int
+) -> dict[str, float]:
+    """One load on one model: milliseconds per image, but for images per second."""
+    asyncio.run(load.run(in_flight, max(WARM_UP, in_flight)))
+    before, began = Spent.now(server, name), time.perf_counter()
+    latencies = asyncio.run(load.run(in_flight, images))
+    seconds, after = time.perf_counter() - began, Spent.now(server, name)
+
+    def per_image(later: float, earlier: float) -> float:
+        return round(1e3 * (later - earlier) / images, 3)
+
+    models = {key: per_image(after.models[key], before.models[key]) for key in after.models}
+    network = models.get(name, 0.0) + models.get(f"{name}_image", 0.0)
+    return {
+        "images_per_s": round(images / seconds, 2),
+        "p50_ms": round(float(np.percentile(latencies, 50)), 3),
+        "p99_ms": round(float(np.percentile(latencies, 99)), 3),
+        "server_cpu_ms": per_image(after.server, before.server),
+        "network_cpu_ms": round(network, 3),
+        "decoding_cpu_ms": models.get(f"{name}_preprocess", 0.0),
+        "client_cpu_ms": per_image(after.client, before.client),
+        **{
+            f"{stage}_ms": round(
+                (after.stages_us[stage] - before.stages_us[stage]) / 1e3 / images, 3
+            )
+            for stage in STAGES
+        },
+    }
+
+
+def prepared(folder: Path, arch: str, targets: Sequence[str]) -> None:
+    """Convert what the folder lacks."""
+    for target in targets:
+        if not (folder / f"{arch}_{target}").exists():
+            convert(
+                arch=arch,
+                weights="random",
+                precision="int8",
+                target=target,
+                calibration="digits",
+                calibration_images=32,
+                validation="digits",
+                validation_images=8,
+                name=f"{arch}_{target}",
+                max_queue=4 * max(IN_FLIGHT),
+                repository=folder,
+            )
+
+
+def rounds(server: Server, folder: Path, options: argparse.Namespace) -> Iterator[Row]:
+    """Every round: each runtime in process, then served, tensors and JPEGs."""
+    for number in range(1, options.rounds + 1):
+        for target in options.targets.split(","):
+            name = f"{options.arch}_{target}"
+            path = folder / name / "1" / "model.onnx"
+            preprocessing = Preprocessing()
+            files = inputs.samples(inputs.describe(server.grpc, f"{name}_image")).images
+            pixels = [preprocessing.pixels(decode(data)) for data in files]
+            with runtimes.open_on_cpu(target, "int8", path.read_bytes(), host.cores()) as model:
+                alone = in_process(model, preprocessing, pixels, files, options.images)
+            side, raw = pixels[0].shape[0], [image.tobytes() for image in pixels]
+            loads = {
+                kind: load_of(server.grpc, name, kind, images, side)
+                for kind, images in (("tensor", raw), ("jpeg", files))
+            }
+            for kind, load in loads.items():
+                for in_flight in IN_FLIGHT:
+                    found = measured(server, name, load, in_flight, options.images)
+                    yield row(number, target, kind, in_flight, found, alone)
+
+
+def row(
+    number: int, target: str, kind: str, in_flight: int, found: dict[str, float], alone: Alone
+) -> Row:
+    """One load of one round, with its ratios."""
+    decoding = alone.decode_cpu_ms if kind == "jpeg" else 0.0
+    served = found["server_cpu_ms"] + found["network_cpu_ms"] + found["decoding_cpu_ms"]
+    made: Row = {
+        "round": number,
+        "target": target,
+        "kind": kind,
+        "in_flight": in_flight,
+        **found,
+        "in_process_infer_cpu_ms": round(alone.infer_cpu_ms, 3),
+        "in_process_decode_cpu_ms": round(decoding, 3),
+        "in_process_p50_ms": round(alone.infer_ms, 3),
+        "cpu_ratio": round(served / (alone.infer_cpu_ms + decoding), 4),
+        "latency_ratio": round(found["p50_ms"] / (alone.infer_ms + decoding), 4),
+        "p99_over_p50": round(found["p99_ms"] / found["p50_ms"], 4),
+    }
+    print(made, flush=True)
+    return made
+
+
+def main() -> None:
+    """Measure in rounds and write the results."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--arch", default="resnet50")
+    parser.add_argument("--targets", default=",".join(TARGETS))
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--images", type=int, default=96, help="of each load, in each round")
+    parser.add_argument("--models", type=Path, help="keep the converted networks here")
+    parser.add_argument("--name", default="overhead", help="of the results")
+    options = parser.parse_args()
+    pressed = pressure.lately()
+    with TemporaryDirectory() as temporary:
+        folder = options.models or Path(temporary) / "models"
+        prepared(folder, options.arch, options.targets.split(","))
+        with Server(folder, port=0) as server:
+            rows = list(rounds(server, folder, options))
+    summary: dict[str, object] = {
+        "what": f"{(__doc__ or '').partition(chr(10))[0]} INT8 {options.arch}",
+        "ratios": {
+            f"{target}, {kind}, {in_flight} in flight": {
+                ratio: ratio_of(
+                    [
+                        float(each[ratio])
+                        for each in rows
+                        if (each["target"], each["kind"], each["in_flight"])
+                        == (target, kind, in_flight)
+                    ],
+                    None if ratio == "cpu_ratio" else pressed,
+                ).to_json()
+                for ratio in ("cpu_ratio", "latency_ratio", "p99_over_p50")
+            }
+            for target in options.targets.split(",")
+            for kind in ("tensor", "jpeg")
+            for in_flight in IN_FLIGHT
+        },
+    }
+    print(json.dumps(summary, indent=2))
+    record(options.name, rows, summary)
+
+
+if __name__ == "__main__":
+    main()
