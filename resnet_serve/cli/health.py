@@ -38,7 +38,7 @@ def health(
     url: Annotated[
         str | None,
         typer.Option(
-            help="HTTP address. Default: the detached server on --repository, else port 8000.",
+            help="HTTP address. Default: the server that runs on --repository, else port 8000.",
             show_default=False,
         ),
     ] = None,

@@ -41,7 +41,7 @@ def load_test(
     url: Annotated[
         str | None,
         typer.Option(
-            help="gRPC address. Default: the detached server on --repository, else port 8001.",
+            help="gRPC address. Default: the server that runs on --repository, else port 8001.",
             show_default=False,
         ),
     ] = None,

@@ -13,9 +13,9 @@ from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption, endpoi
 from resnet_serve.errors import HostError, UsageError
 from resnet_serve.triton.repository import Repository, versions
 from resnet_serve.triton.repository.versions import Deployed
-from resnet_serve.triton.server import Server, stop_detached
+from resnet_serve.triton.server import Server, running, stop_detached
 from resnet_serve.triton.supervision import transport
-from resnet_serve.triton.supervision.detached import last_status
+from resnet_serve.triton.supervision.detached import last_status, state_directory
 from resnet_serve.triton.supervision.orders import DRAIN_S
 from resnet_serve.triton.supervision.status import GAVE_UP
 from resnet_serve.triton.supervision.tracing.settings import Otlp, Tracing
@@ -114,13 +114,18 @@ def up(
             status_port=status_port,
             tracing=tracing,
         )
-        server.start(detach=detach)
+        server.start(detach=detach, known=True)
     try:
         endpoints(server)
         if detach:
             console.out.print(f"Log     {server.log}", soft_wrap=True)
             console.out.print(f"Stop it with: resnet-serve down --repository {repository}")
             return
+        if running(repository) is None:
+            console.warn(
+                f"{state_directory()} cannot be written, so no other command finds this server; "
+                "set XDG_STATE_HOME to a folder of yours"
+            )
         console.out.print("Ctrl-C stops it.")
         server.wait(console.warn)
     except KeyboardInterrupt:
@@ -172,11 +177,11 @@ def _require_loadable(found: list[Deployed], repository: Path) -> None:
 
 
 def down(repository: RepositoryOption = DEFAULT_REPOSITORY) -> None:
-    """Stop the server that `up --detach` started on the repository."""
+    """Stop the server that runs on the repository, detached or in another terminal."""
     status = last_status(repository)
     told = "" if status is None else status.told()
     if stop_detached(repository):
         console.out.print(f"stopped{told and f'; it was {told}'}", soft_wrap=True)
         return
     ended = f": it was {told}" if status is not None and status.state == GAVE_UP else ""
-    console.out.print(f"no detached server runs on {repository}{ended}", soft_wrap=True)
+    console.out.print(f"no server runs on {repository}{ended}", soft_wrap=True)

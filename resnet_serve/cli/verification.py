@@ -47,7 +47,8 @@ def verify_models(
     url: Annotated[
         str | None,
         typer.Option(
-            help="gRPC address of any Triton that serves it. Default: the detached server.",
+            help="gRPC address of any Triton that serves it. Default: the server that runs on "
+            "--repository.",
             show_default=False,
         ),
     ] = None,
@@ -139,12 +140,12 @@ def verify_models(
 
 
 def _address(url: str | None, repository: Path) -> str:
-    """The server to ask: the one at `url`, or the detached one; raises `UsageError` for none."""
+    """The server to ask: at `url`, or the repository's own; raises `UsageError` for none."""
     server = running(repository) if url is None else None
     address = url or (None if server is None else server.grpc)
     if address is None:
         raise UsageError(
-            "no detached server runs on the repository",
+            "no server runs on the repository",
             where=repository,
             remedy="Give --url, or start one: resnet-serve up --detach.",
         )

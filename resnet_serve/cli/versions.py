@@ -1,6 +1,6 @@
 """Commands that change which version is served: promote, withdraw, rollback, remove.
 
-A server that runs detached on the repository changes with it, without a failed request.
+A server that runs on the repository changes with it, without a failed request.
 """
 
 from __future__ import annotations

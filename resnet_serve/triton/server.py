@@ -22,7 +22,9 @@ from resnet_serve.triton.supervision import server_log
 from resnet_serve.triton.supervision.detached import (
     Process,
     Running,
-    clear,
+    forget,
+    keeps_state,
+    require_none,
     running,
     state_file,
     status_file,
@@ -95,7 +97,7 @@ class Server:
         self._process: ServerProcess | None = None
         self._log = Path()
         self._keep_log = False
-        self._detached = False
+        self._detached = self._known = False
 
     @property
     def http(self) -> str:
@@ -148,43 +150,40 @@ class Server:
             raise UsageError("the server is not started", where=self.repository)
         return part
 
-    def start(self, *, detach: bool = False) -> Self:
+    def start(self, *, detach: bool = False, known: bool = False) -> Self:
         """Start the server; returns when every model is ready.
 
-        Raises `HostError` with the server's own reason where it does not start, and `UsageError`
+        Commands on the repository find a server that is `known`, as every detached one is. Raises
+        `HostError` with the server's own reason where it does not start, and `UsageError`
         for a repository that has nothing to serve.
         """
         if self._process is not None:
             raise UsageError("the server is already started", where=self.repository)
         count = count_models(self.repository)
-        if detach and (other := running(self.repository)) is not None:
-            raise UsageError(
-                f"a detached server already serves this repository at {other.grpc}",
-                where=self.repository,
-                remedy="resnet-serve down stops it.",
-            )
-        log = self._wanted_log
+        log, self._known = self._wanted_log, detach or (known and keeps_state())
+        if self._known:
+            require_none(self.repository)
         if detach:
-            clear(self.repository)
             log = log or state_file(self.repository).with_suffix(".log")
         installation = self._installation or find()
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             try:
-                self._start_once(installation, count, log, detach)
+                self._start_once(installation, count, log)
                 break
             except _PortLostError as error:
                 if self._port != 0 or attempt == _PORT_ATTEMPTS:
                     raise HostError(
                         f"{error} is already in use", remedy="Use --port 0 for any free ports."
                     ) from error
-        if detach:
-            self._detach()
+        if self._known:
+            self._save(detach)
         return self
 
     def wait(self, tell: Callable[[str], None] = lambda _: None) -> None:
         """Block while the server runs or is restarted; `tell` gets a line for what happens.
 
-        Raises `HostError` with the server's own reason when it has ended for good.
+        It returns when the server was told to stop, and raises `HostError` with the server's own
+        reason when it has ended otherwise.
         """
         process, said = self._needed(self._process), [""]
 
@@ -192,8 +191,8 @@ class Server:
             said[0] = line
             tell(line)
 
-        process.wait(heard)
-        raise self._failure("the server has died", process, said[0])
+        if process.wait(heard) != 0 or said[0].startswith(GIVING_UP):
+            raise self._failure("the server has died", process, said[0])
 
     def stop(self) -> None:
         """End the server and its stubs; does nothing where it is not started."""
@@ -202,6 +201,8 @@ class Server:
             self._detached = False
         if self._process is not None:
             self._process.end()
+            if self._known:
+                forget(self.repository, self._process.supervisor_pid)
             if not self._keep_log:
                 remove(self._log)
         self._process = self._endpoints = None
@@ -212,9 +213,7 @@ class Server:
     def __exit__(self, *_: object) -> None:
         self.stop()
 
-    def _start_once(
-        self, installation: Installation, count: int, log: Path | None, detach: bool
-    ) -> None:
+    def _start_once(self, installation: Installation, count: int, log: Path | None) -> None:
         # Triton has TLS for gRPC alone.
         private, public = (self._address, "") if self._tls is None else (LOOPBACK, self._address)
         address, (http_port, grpc_port, metrics_port) = claim_ports(private, self._port, public)
@@ -236,7 +235,7 @@ class Server:
                     self.repository,
                     endpoints,
                     output,
-                    status=status_file(self.repository) if detach else None,
+                    status=status_file(self.repository) if self._known else None,
                     drain_s=self._drain_s,
                     options=() if self._tls is None else self._tls.options(),
                     status_port=self._status_port,
@@ -286,15 +285,16 @@ class Server:
             f"{what}: {reason}", where=self.repository, remedy=f"Its log is {self._log}"
         )
 
-    def _detach(self) -> None:
+    def _save(self, detach: bool) -> None:
         process = self._needed(self._process)
         try:
             supervisor, server = Process.of(process.supervisor_pid), Process.of(process.server_pid)
             Running(
                 self.repository, self.endpoints, supervisor, server, self._log, self._drain_s
             ).save()
-            process.detach()
+            if detach:
+                process.detach()
         except BaseException:
             self.stop()
             raise
-        self._detached = True
+        self._detached = detach

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import versioned
 from deployments import deployment
 from in_process import command
 from patience import PATIENCE_S
@@ -81,7 +82,7 @@ def test_detach_list_and_down(tmp_path: Path, repository: Path) -> None:
     assert (down.returncode, down.stdout.strip()) == (0, "stopped")
     again = serve(tmp_path, "down", "--repository", repository)
     assert again.returncode == 0
-    assert "no detached server" in again.stdout
+    assert "no server runs on" in again.stdout
 
 
 @pytest.mark.parametrize(
@@ -100,6 +101,51 @@ def test_up_refuses_what_cannot_be_traced(
     assert (done.returncode, done.stderr.count("\n")) == (2, 1)
     assert said in done.stderr
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("tls", [False, True], ids=["plain", "tls"])
+def test_a_server_in_another_terminal_is_found_changed_and_stopped(
+    tls: bool, tmp_path: Path
+) -> None:
+    place = Repository(tmp_path / "model_repository")
+    versioned.deploy(place)
+    versioned.deploy(place, serve=False)
+    words = [sys.executable, "-m", "resnet_serve.cli", "up", "--port", "0"]
+    if tls:
+        made = "req -x509 -nodes -days 3650 -newkey ec -pkeyopt ec_paramgen_curve:P-256"
+        files = ["-subj", "/CN=localhost", "-keyout", "x.key", "-out", "x.pem"]
+        openssl = shutil.which("openssl") or pytest.skip("making certificates needs openssl")
+        subprocess.run([openssl, *made.split(), *files], cwd=tmp_path, check=True, timeout=60)
+        words += ["--tls-cert", "x.pem", "--tls-key", "x.key"]
+    up = subprocess.Popen(
+        words,
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    try:
+        assert up.stdout is not None
+        first, *_ = [up.stdout.readline() for _ in range(4)]
+        address = first.split()[1]
+        assert f"Served at {address}" in serve(tmp_path, "list").stdout
+        second = serve(tmp_path, *words[3:])
+        assert second.returncode == 2
+        assert f"a server already serves this repository at {address}" in second.stderr
+        changed = serve(tmp_path, "promote", "net", 2, "--drain", 0)
+        assert changed.returncode == 0, changed.stderr
+        assert f"net version 2 is the served version at {address}" in changed.stdout
+        assert "3 example images are within the gate's budget" in changed.stdout
+        assert serve(tmp_path, "down").stdout.strip() == "stopped"
+        out, err = up.communicate(timeout=PATIENCE_S)
+    finally:
+        up.kill()
+        up.wait()
+    assert (up.returncode, err.strip()) == (0, "")
+    assert out.splitlines()[-1] == "stopped"
+    assert "Served at" not in serve(tmp_path, "list").stdout
 
 
 def test_up_says_which_member_was_converted_again(repository: Path, tmp_path: Path) -> None:

@@ -125,7 +125,7 @@ def canary(found: Sequence[Deployed], name: str, version: int, share: Fraction) 
         why = "; ".join(f"{each}: {reason}" for each, reason in unsplit.items())
         raise UsageError(
             f"{new} cannot answer the requests for {old} ({why})",
-            remedy="Deploy it under another --name, and let clients choose.",
+            remedy="Convert it with the same options, or under another --name.",
         )
     return Canary(Split(old.version, new.version, share), old, new, routed, unsplit)
 

@@ -21,15 +21,14 @@ from resnet_serve.triton import config
 from resnet_serve.triton.config import LABELS_FILE, NEWEST
 from resnet_serve.triton.repository import CONFIG_FILE, whole
 from resnet_serve.triton.supervision import servable
-
-_MARK = ".beside-"
+from resnet_serve.triton.supervision.servable import BESIDE
 
 
 class Beside:
     """The models of a change, by name and version, written to `folder`."""
 
     def __init__(self, folder: Path, repository: Path, moves: Mapping[str, int]) -> None:
-        self.names = {name: f"{name}{_MARK}{version}" for name, version in moves.items()}
+        self.names = {name: f"{name}{BESIDE}{version}" for name, version in moves.items()}
         self._folder = folder
         self._repository = repository
         self.moves = moves
@@ -60,7 +59,7 @@ class Beside:
             (model / str(version)).symlink_to(own.resolve(), target_is_directory=True)
 
     def remove(self) -> None:
-        """Remove the files of this and of any earlier change."""
+        """Remove the files of this and of any earlier change; others in the folder stay."""
         servable.clear(self._folder)
 
     def usual(self, name: str) -> Any:
@@ -97,7 +96,7 @@ class Beside:
 
 def left(models: Mapping[str, set[int]]) -> tuple[str, ...]:
     """The models of a change among those of a server, whichever change it was."""
-    return tuple(name for name in models if _MARK in name)
+    return tuple(name for name in models if BESIDE in name)
 
 
 def _runs_others(made: Any) -> bool:

@@ -1,8 +1,8 @@
-"""Detached servers, which outlive the command that started them: find them again, stop them.
+"""Servers that commands on their repository find: detached ones, and those in the foreground.
 
 One state file per repository, in the user's state directory, holds the processes that serve it and
-their addresses. A process counts as ours only if it is alive and started at the recorded time,
-because process ids are reused.
+their addresses. A detached server outlives the command that started it. A process counts as ours
+only if it is alive and started at the recorded time, because process ids are reused.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from resnet_serve import durable
-from resnet_serve.errors import HostError
+from resnet_serve.errors import HostError, UsageError
 from resnet_serve.triton.supervision import servable
 from resnet_serve.triton.supervision.endpoints import Endpoints
 from resnet_serve.triton.supervision.orders import DRAIN_S, SCRATCH, SHARED_MEMORY
@@ -59,7 +59,7 @@ def _born(pid: int) -> str | None:
 
 @dataclass(frozen=True)
 class Running:
-    """A detached server: its repository, addresses, processes and log.
+    """A server: its repository, addresses, processes and log.
 
     `server` is the process that it started with; `last_status` knows of later ones. `folder` has
     its temporary files; it is known of a server that was saved.
@@ -91,7 +91,7 @@ class Running:
     @property
     def beside(self) -> Path:
         """The server's second model repository, in the folder that its supervisor works in."""
-        return servable.beside(_folder_of(self.supervisor.pid))
+        return servable.beside(self.folder or _folder_of(self.supervisor.pid))
 
     @property
     def version(self) -> str:
@@ -110,7 +110,7 @@ class Running:
             **asdict(self),
             "repository": str(self.repository),
             "log": str(self.log),
-            "folder": str(_folder_of(self.supervisor.pid)),
+            "folder": str(self.folder or _folder_of(self.supervisor.pid)),
         }
         with durable.explained(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -149,23 +149,50 @@ def state_file(repository: Path | str) -> Path:
 
 
 def status_file(repository: Path | str) -> Path:
-    """The file in which the supervisor of this repository's detached server tells of restarts."""
+    """The file in which the supervisor of this repository's server tells of restarts."""
     return state_file(repository).with_suffix(".status.json")
 
 
 def last_status(repository: Path | str) -> Status | None:
-    """What the supervisor of this repository's detached server last said; it may have ended."""
+    """What the supervisor of this repository's server last said; it may have ended."""
     return Status.read(status_file(repository))
 
 
 def running(repository: Path | str) -> Running | None:
-    """The detached server of this repository, if it is alive."""
+    """The server of this repository, if one is known and alive, however it was started."""
     found = Running.load(state_file(repository))
     return found if found is not None and found.supervisor.alive else None
 
 
+def require_none(repository: Path) -> None:
+    """Raise `UsageError` where a server is known; clear what a killed one has left."""
+    if (other := running(repository)) is not None:
+        raise UsageError(
+            f"a server already serves this repository at {other.grpc}",
+            where=repository,
+            remedy="resnet-serve down stops it.",
+        )
+    clear(repository)
+
+
+def keeps_state() -> bool:
+    """Whether a server can be made known: the state directory is there, or was made now."""
+    folder = state_directory()
+    with contextlib.suppress(OSError):
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return os.access(folder, os.W_OK | os.X_OK)
+
+
+def forget(repository: Path, supervisor: int) -> None:
+    """Remove the state of a server that has ended, unless it is already another one's."""
+    found = Running.load(state_file(repository))
+    if found is not None and found.supervisor.pid == supervisor:
+        state_file(repository).unlink(missing_ok=True)
+        status_file(repository).unlink(missing_ok=True)
+
+
 def clear(repository: Path | str) -> None:
-    """Remove the temporary files of a detached server whose supervisor was killed.
+    """Remove the temporary files of a server whose supervisor was killed.
 
     The server ends then too; this waits for that, as long as its requests in flight may take.
     """
@@ -198,7 +225,7 @@ def _folder_of(supervisor: int) -> Path:
 
 
 def stop_detached(repository: Path | str) -> bool:
-    """Stop the detached server of this repository; False when there is none.
+    """Stop the server of this repository, detached or not; False when there is none.
 
     What is left of one whose supervisor was killed is removed.
 

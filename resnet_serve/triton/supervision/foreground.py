@@ -16,10 +16,13 @@ import secrets
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
+from resnet_serve.triton.supervision import servable
+from resnet_serve.triton.supervision.detached import Process, Running, keeps_state, status_file
 from resnet_serve.triton.supervision.endpoints import KEY_HEADER, RESTRICTED, Endpoints
-from resnet_serve.triton.supervision.orders import DRAIN_S, SUMMARIES, Orders, Policy
+from resnet_serve.triton.supervision.orders import DRAIN_S, SCRATCH, SUMMARIES, Orders, Policy
 from resnet_serve.triton.supervision.supervisor import (
     Supervisor,
     become_subreaper,
@@ -100,8 +103,33 @@ def main() -> int:
     """Run until the server has ended for good; returns its exit status."""
     wakeup = install_signals()
     become_subreaper()
-    scratch = tempfile.mkdtemp(prefix="resnet-serve-")
-    return Supervisor(orders(sys.argv[1:], scratch), None, wakeup, os.getppid()).run()
+    scratch = Path(tempfile.mkdtemp(prefix=SCRATCH))
+    made = make_known(orders(sys.argv[1:], str(scratch)), scratch)
+    return Supervisor(made, None, wakeup, os.getppid()).run()
+
+
+def make_known(made: Orders, scratch: Path) -> Orders:
+    """Let commands in the container find the server and change its versions.
+
+    It needs one repository, explicit model control and a state directory; without them it runs as
+    it is.
+    """
+    given = options(made.command)
+    repositories = given.get("model-repository", [])
+    explicit = given.get("model-control-mode", [""])[-1] == "explicit"
+    if made.endpoints is None or len(repositories) != 1 or not explicit or not keeps_state():
+        return made
+    repository = Path(repositories[0]).absolute()
+    servable.beside(scratch).mkdir()
+    servable.repository(scratch).symlink_to(repository, target_is_directory=True)
+    own = Process.of(os.getpid())
+    log = Path("its output")
+    Running(repository, made.endpoints, own, own, log, made.drain_s, scratch).save()
+    return replace(
+        made,
+        command=[*made.command, f"--model-repository={servable.beside(scratch)}"],
+        status=str(status_file(repository)),
+    )
 
 
 if __name__ == "__main__":

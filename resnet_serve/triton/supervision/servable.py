@@ -12,6 +12,8 @@ from resnet_serve.errors import HostError, UsageError
 # Triton starts a stub with `bash -c`, and quotes none of the paths in it.
 _PLAIN = re.compile(r"[A-Za-z0-9_.,:=@%+/-]+")
 
+BESIDE = ".beside-"  # in the names of models that are loaded beside the served ones
+
 
 def plain(name: str) -> bool:
     """Whether a name is safe on a stub's command line: ASCII, no spaces, no shell characters."""
@@ -57,8 +59,11 @@ def beside(scratch: Path) -> Path:
 
 
 def clear(folder: Path) -> None:
-    """Remove what is in a second model repository, which may be removed elsewhere meanwhile."""
-    for left in folder.glob("*"):
+    """Remove the models of a change from a second model repository, and nothing else there.
+
+    It may be removed elsewhere meanwhile.
+    """
+    for left in folder.glob(f"*{BESIDE}*"):
         with contextlib.suppress(FileNotFoundError):
             if left.is_dir() and not left.is_symlink():
                 shutil.rmtree(left)

@@ -154,10 +154,13 @@ def test_a_restart_loads_nothing_of_a_change_that_was_killed(
     (beside / "net.beside-2").mkdir(parents=True)
     (beside / "net.beside-2/2").symlink_to(version)
     (beside / "net.beside-2/labels.txt").write_text("a")
-    (beside / "link").symlink_to(version)
+    (beside / "link.beside-2").symlink_to(version)
+    (beside / "somebody's").mkdir()
     os.kill(supervised.starts[0], signal.SIGKILL)
     assert until(lambda: len(supervised.starts) == 2)
-    assert list(beside.iterdir()) == []
+    assert [each.name for each in beside.iterdir()] == ["somebody's"], (
+        "nothing of others is removed"
+    )
     assert (version / "model.onnx").read_text() == "kept"
     supervised.end()
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 import pytest
 
+from resnet_serve.triton.supervision.detached import running
 from resnet_serve.triton.supervision.endpoints import KEY_HEADER, RESTRICTED
-from resnet_serve.triton.supervision.foreground import options, orders
+from resnet_serve.triton.supervision.foreground import make_known, options, orders
 
 
 def test_both_ways_to_write_an_option() -> None:
@@ -59,3 +63,24 @@ def test_what_is_given_is_kept_and_the_last_counts() -> None:
 @pytest.mark.parametrize("prefix", ["", "--backend-config=python,shm-region-prefix-name="])
 def test_the_shared_memory_of_others_is_never_removed(prefix: str) -> None:
     assert orders(["tritonserver", *filter(None, [prefix])], "/tmp/x").shm_prefix
+
+
+def test_commands_in_the_container_find_its_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And can change it: there is a second repository for the versions beside."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    models, scratch = tmp_path / "models", tmp_path / "scratch"
+    models.mkdir()
+    scratch.mkdir()
+    words = ["tritonserver", f"--model-repository={models}", "--model-control-mode=explicit"]
+    made = make_known(orders(words, str(scratch)), scratch)
+    assert options(made.command)["model-repository"] == [str(models), str(scratch / "beside")]
+    found = running(models)
+    assert found is not None
+    assert (found.endpoints, found.beside) == (made.endpoints, scratch / "beside")
+    assert found.supervisor.pid == os.getpid()
+    assert made.status is not None
+    for other in (words[:2], [words[0], words[2]], [*words, "--model-repository=/more"]):
+        given = orders(other, str(scratch))
+        assert make_known(given, scratch) is given
