@@ -10,7 +10,17 @@ from typing import Annotated
 import typer
 
 from resnet_serve import __version__, console
-from resnet_serve.cli import health, host, load, repository, serving, tuning, verification, versions
+from resnet_serve.cli import (
+    deploying,
+    health,
+    host,
+    load,
+    repository,
+    serving,
+    tuning,
+    verification,
+    versions,
+)
 
 app = typer.Typer(
     add_completion=False,
@@ -41,6 +51,7 @@ app.command("up")(serving.up)
 app.command("down")(serving.down)
 app.command("health")(health.health)
 app.command("list")(repository.list_models)
+app.command("deploy")(deploying.deploy)
 app.command("promote")(versions.promote)
 app.command("withdraw")(versions.withdraw)
 app.command("rollback")(versions.rollback)

@@ -66,7 +66,7 @@ def promote(
     if canary is not None:
         begin(opened, changes.canary(found, name, version, share(canary)))
         return
-    _serve(opened, changes.promote(found, name, version), drain_s)
+    serve(opened, changes.promote(found, name, version), drain_s)
 
 
 def withdraw(
@@ -123,7 +123,7 @@ def rollback(
 ) -> None:
     """Serve an earlier version of a model again; the present one stays in the repository."""
     opened = recovered(repository)
-    _serve(opened, changes.rollback(opened.deployed(), name, version), drain_s)
+    serve(opened, changes.rollback(opened.deployed(), name, version), drain_s)
 
 
 def remove(
@@ -173,7 +173,7 @@ def recovered(path: Path) -> Repository:
     return opened
 
 
-def _serve(repository: Repository, change: Change, drain_s: float) -> None:
+def serve(repository: Repository, change: Change, drain_s: float) -> None:
     """Swap the models in, and record the hashes of a version that has none."""
     new, old = change.new, change.old
     for deployed in change.deployed:

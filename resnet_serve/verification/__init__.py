@@ -3,6 +3,7 @@
 | file | what is compared |
 |---|---|
 | `files` | files with the hashes of the passport, what is served with the version's own |
+| `incoming` | a version from elsewhere with its passport, before it is copied in |
 | `served` | a running server with the reference, from image files to labels |
 | `reference` | the reference's outputs: the version's examples, or PyTorch's for other images |
 | `report` | the rows of all of them, and the error of the worst |

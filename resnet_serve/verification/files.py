@@ -51,23 +51,28 @@ def compare(path: Path, sha256: str, subject: str) -> Row:
 
 def rows(deployed: Deployed) -> Iterator[Row]:
     """Every file that the version keeps, and what is served of it; one row where all are right."""
-    stamped = deployed.passport.files
-    if stamped is None:
+    if deployed.passport.files is None:
         yield _earlier(deployed)
         return
-    if deployed.name not in stamped:  # a copy under another name
-        stamped = {deployed.name: stamped.get(deployed.passport.name, {})}
-    root, number = deployed.path.parent.parent, str(deployed.version)
-    compared = [
-        compare(root / model / number / file, sha256, f"{model}/{file}")
-        for model, files in stamped.items()
-        for file, sha256 in files.items()
-    ]
+    compared = of_version(deployed)
     yield from (row for row in compared if row.verdict != "ok")
     if all(row.verdict == "ok" for row in compared):
         yield Row("files", "ok", f"{len(compared)} files have the sha256 of the passport")
         if deployed.served:
             yield from _served(deployed)
+
+
+def of_version(deployed: Deployed) -> list[Row]:
+    """A row for each file of which the passport has a hash."""
+    stamped = deployed.passport.files or {}
+    if deployed.name not in stamped:  # a copy under another name
+        stamped = {deployed.name: stamped.get(deployed.passport.name, {})}
+    root, number = deployed.path.parent.parent, str(deployed.version)
+    return [
+        compare(root / model / number / file, sha256, f"{model}/{file}")
+        for model, files in stamped.items()
+        for file, sha256 in files.items()
+    ]
 
 
 def earlier(found: Iterable[Deployed]) -> Iterator[str]:

@@ -44,6 +44,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/triton/rollout/test_canary.py",
         "read from a real server's metrics",
     ),
+    "resnet_serve/cli/deploying.py": (
+        "tests/verification/test_incoming.py",
+        "the command that brings a version in",
+    ),
     "resnet_serve/cli/canaries.py": (
         "tests/triton/rollout/test_canary.py",
         "what the commands say of a canary on a real server",
