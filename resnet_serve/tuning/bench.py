@@ -91,16 +91,17 @@ class TritonBench:
         self._server.stop()
         self._clear()
 
-    def serve(self, configuration: Configuration) -> str:
+    def serve(self, configuration: Configuration, *, keep: str = "") -> str:
         """Load it explicitly; raises `HostError` with the server's reason where it cannot."""
         if configuration == self._default:
             return _DEFAULT
         candidate = self._candidates.of(configuration.version)
         model = f"version-{candidate.version}"
+        model += "-too" if model == keep else ""
         made = self._link(model, candidate)
         made = written.unbounded(written.written(made, candidate.passport, configuration))
         for other in self._admin.models():
-            if other not in (model, _DEFAULT):
+            if other not in (model, keep, _DEFAULT):
                 self._admin.unload(other)
         self._admin.load(model, made)
         self._instances[model] = configuration.instances

@@ -34,8 +34,11 @@ Stop = Callable[[Window], bool]
 class Bench(Protocol):
     """What serves configurations and puts loads on them."""
 
-    def serve(self, configuration: Configuration) -> str:
-        """Serve it, and return the name of the model; raises `ResnetServeError` where it fails."""
+    def serve(self, configuration: Configuration, *, keep: str = "") -> str:
+        """Serve it, and return the name of the model; the model `keep` stays too.
+
+        Raises `ResnetServeError` where it fails.
+        """
 
     def load(self, model: str, offered: Offered, stop: Stop) -> Point | None:
         """Put a load on a served model; None where `stop` ended it after a window."""

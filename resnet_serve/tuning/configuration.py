@@ -6,13 +6,14 @@ converter writes for these numbers; everything else in the configuration stays.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from resnet_serve.passport import ConvertedPassport, TensorContractFacts
 from resnet_serve.passport.facts import Facts
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import config
+from resnet_serve.triton.backends.elastic import ONE_PER_CORE_BELOW
 
 _BATCHES = (1, 2)  # a runtime may have parameters for batches alone
 
@@ -21,7 +22,8 @@ _BATCHES = (1, 2)  # a runtime may have parameters for batches alone
 class Configuration(Facts):
     """`instances` × `threads` of one version, batches up to `max_batch_size`.
 
-    A batch that is not full waits `delay_ms` for further requests.
+    A batch that is not full waits `delay_ms` for further requests. Fewer images than
+    `one_per_core_below` run one per thread of their instance, more as a batch.
     """
 
     version: int
@@ -29,6 +31,7 @@ class Configuration(Facts):
     threads: int
     max_batch_size: int
     delay_ms: float = 0.0
+    one_per_core_below: int = 0
 
     @classmethod
     def deployed(cls, version: int, contract: TensorContractFacts, made: Any) -> Configuration:
@@ -39,6 +42,21 @@ class Configuration(Facts):
             threads=contract.threads,
             max_batch_size=made.max_batch_size,
             delay_ms=made.dynamic_batching.max_queue_delay_microseconds / 1000,
+            one_per_core_below=int(made.parameters[ONE_PER_CORE_BELOW].string_value or 0)
+            if ONE_PER_CORE_BELOW in made.parameters
+            else 0,
+        ).canonical()
+
+    def canonical(self) -> Configuration:
+        """The same without what makes no difference.
+
+        Without batches there is no delay, and one thread divides no batch.
+        """
+        merges = self.max_batch_size > 1
+        return replace(
+            self,
+            delay_ms=self.delay_ms if merges else 0.0,
+            one_per_core_below=self.one_per_core_below if merges and self.threads > 1 else 0,
         )
 
     def __str__(self) -> str:
@@ -48,7 +66,14 @@ class Configuration(Facts):
             f"batches up to {self.max_batch_size}" if self.max_batch_size > 1 else "no batches"
         )
         delay = f", {self.delay_ms:g} ms queue delay" if self.delay_ms else ""
-        return f"{instances} × {threads}, {batches}{delay}"
+        return f"{instances} × {threads}, {batches}{self._divided()}{delay}"
+
+    def _divided(self) -> str:
+        if not self.one_per_core_below:
+            return ""
+        if self.one_per_core_below > self.max_batch_size:
+            return " divided among the threads"
+        return f" divided among the threads below {self.one_per_core_below}"
 
 
 def written(own: Any, passport: ConvertedPassport, wanted: Configuration) -> Any:
@@ -66,6 +91,9 @@ def written(own: Any, passport: ConvertedPassport, wanted: Configuration) -> Any
         )
         for key in parameters:
             made.parameters.pop(key, None)
+    made.parameters.pop(ONE_PER_CORE_BELOW, None)
+    if wanted.one_per_core_below:
+        parameters[ONE_PER_CORE_BELOW] = str(wanted.one_per_core_below)
     for key, value in parameters.items():
         made.parameters[key].string_value = value
     bounded = made.dynamic_batching.HasField("default_queue_policy")

@@ -133,7 +133,7 @@ BenchOf = Callable[[Candidates, Configuration], AbstractContextManager[TestedBen
 
 
 @dataclass(frozen=True)
-class _Plan:
+class Plan:
     """What a run measures."""
 
     request: Request
@@ -151,25 +151,27 @@ def run(request: Request, told: Told = Told(), bench_of: BenchOf | None = None) 
     `UsageError` for what cannot be tuned, `HostError` where something is missing here or the
     default cannot be served, and with `apply` the errors of a deployment.
     """
-    plan = _planned(request, told)
+    planned = plan(request, told)
     described = host.describe()
     about = {
         "model": request.name,
-        "versions": {str(each.version): each.passport.model.sha256 for each in plan.found.allowed},
+        "versions": {
+            str(each.version): each.passport.model.sha256 for each in planned.found.allowed
+        },
         "goal": request.goal.to_json(),
-        "space": plan.space.values,
-        "default": plan.space.default.to_json(),
+        "space": planned.space.values,
+        "default": planned.space.default.to_json(),
         "seconds": request.seconds,
         "images": None if request.images is None else str(request.images),
         "host": [described.processor, described.cores],
     }
-    with Study.opened(request.journal, plan.space, about, resume=request.resume) as study:
-        make = bench_of or _real_bench(plan)
-        with make(plan.found, plan.space.default) as bench:
-            tuned = _measured(plan, study, bench, described)
+    with Study.opened(request.journal, planned.space, about, resume=request.resume) as study:
+        make = bench_of or _real_bench(planned)
+        with make(planned.found, planned.space.default) as bench:
+            tuned = _measured(planned, study, bench, described)
             winner = tuned.winner
             if request.apply and winner is not None:
-                _smoke(bench, plan.found, winner)
+                _smoke(bench, planned.found, winner)
         study.end()
     if not request.apply or winner is None:
         return Outcome(tuned, None)
@@ -180,12 +182,13 @@ def run(request: Request, told: Told = Told(), bench_of: BenchOf | None = None) 
         found=tuned.sentence,
         processor=described.processor,
     )
-    candidate = plan.found.of(winner.configuration.version)
+    candidate = planned.found.of(winner.configuration.version)
     repository = Repository(request.repository)
     return Outcome(tuned, Applied(*applied.apply(repository, candidate, winner, facts, told.say)))
 
 
-def _planned(request: Request, told: Told) -> _Plan:
+def plan(request: Request, told: Told = Told()) -> Plan:
+    """What `run` will measure; raises what it raises before anything is measured."""
     if request.trials is not None and request.trials < 1:
         raise UsageError(f"cannot measure {request.trials} trials", remedy="Give 1 or more.")
     repository = Repository(request.repository)
@@ -203,10 +206,10 @@ def _planned(request: Request, told: Told) -> _Plan:
     size = len(space.all())
     trials = request.trials or min(_MOST, max(_FEWEST, round(_SHARE * size)))
     told.planned(found, size, trials)
-    return _Plan(request, found, space, size, trials, told)
+    return Plan(request, found, space, size, trials, told)
 
 
-def _real_bench(plan: _Plan) -> BenchOf:
+def _real_bench(plan: Plan) -> BenchOf:
     program = perf_program.find_or_provision(progress=plan.told.downloading)
     request = plan.request
     work = _folder(request.output) / f".tune-{request.name}"
@@ -228,7 +231,7 @@ def _folder(path: Path) -> Path:
     return path.absolute()
 
 
-def _measured(plan: _Plan, study: Study, bench: Bench, described: host.Host) -> Tuned:
+def _measured(plan: Plan, study: Study, bench: Bench, described: host.Host) -> Tuned:
     goal, told = plan.request.goal, plan.told
     allowed = frozenset(each.version for each in plan.found.allowed)
     search(
@@ -261,7 +264,7 @@ def _measured(plan: _Plan, study: Study, bench: Bench, described: host.Host) -> 
 
 
 def _comparison(
-    plan: _Plan, study: Study, bench: Bench, allowed: frozenset[int]
+    plan: Plan, study: Study, bench: Bench, allowed: frozenset[int]
 ) -> Comparison | None:
     """The comparison of the default with the best trial that is better; else that of the best."""
     goal, default = plan.request.goal, study.trials[0]

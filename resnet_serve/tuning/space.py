@@ -2,7 +2,7 @@
 
 A row of `KNOBS` is one choice of the optimizer. What it offers depends on the host and the goal;
 what the default has is always among it. Choices that make no difference are one configuration: a
-model without batches has no queue delay.
+model without batches has no queue delay, and an instance of one thread divides no batch among them.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ Choices: TypeAlias = Mapping[str, Choice]
 
 _LARGEST_BATCHES = (1, 2, 4, 8, 16)
 _DELAYS_MS = (0.0, 1.0, 4.0)
+_DIVIDED = (0, 1 + max(_LARGEST_BATCHES))  # never, always
 _DELAY_SHARE = 0.25  # of the latency limit, at most
 
 
@@ -56,6 +57,7 @@ KNOBS = (
     Knob("layout", _layouts, lambda it: f"{it.instances}x{it.threads}"),
     Knob("max_batch_size", lambda _: _LARGEST_BATCHES, lambda it: it.max_batch_size),
     Knob("delay_ms", _delays, lambda it: it.delay_ms),
+    Knob("one_per_core_below", lambda _: _DIVIDED, lambda it: it.one_per_core_below),
 )
 
 
@@ -80,14 +82,14 @@ class Space:
     def configuration(self, choices: Choices) -> Configuration:
         """The configuration of one value per knob."""
         instances, threads = map(int, str(choices["layout"]).split("x"))
-        largest = int(choices["max_batch_size"])
         return Configuration(
             version=int(choices["version"]),
             instances=instances,
             threads=threads,
-            max_batch_size=largest,
-            delay_ms=float(choices["delay_ms"]) if largest > 1 else 0.0,
-        )
+            max_batch_size=int(choices["max_batch_size"]),
+            delay_ms=float(choices["delay_ms"]),
+            one_per_core_below=int(choices["one_per_core_below"]),
+        ).canonical()
 
     def choices(self, configuration: Configuration) -> dict[str, Choice]:
         """One value per knob that makes the configuration."""
@@ -112,7 +114,13 @@ class Space:
         few, many = _most_threads(by_instances), by_instances[-1]
         extremes = [
             self.configuration(
-                {"version": version, "layout": layout, "max_batch_size": batch, "delay_ms": 0.0}
+                {
+                    "version": version,
+                    "layout": layout,
+                    "max_batch_size": batch,
+                    "delay_ms": 0.0,
+                    "one_per_core_below": 0,
+                }
             )
             for version in self.values["version"]
             for layout, batch in ((few, largest), (many, 1))

@@ -150,7 +150,7 @@ class FormulaBench:
     def __exit__(self, *_: object) -> None:
         return None
 
-    def serve(self, wanted: Configuration) -> str:
+    def serve(self, wanted: Configuration, *, keep: str = "") -> str:
         self.calls.append(wanted)
         if self._fails(wanted):
             raise HostError("it cannot be loaded", where="the server")

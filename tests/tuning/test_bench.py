@@ -77,6 +77,15 @@ def test_each_configuration_is_loaded_explicitly(bench: TritonBench) -> None:
     assert (made.instance_group[0].count, made.max_batch_size) == (1, 1)
 
 
+def test_two_configurations_of_a_version_are_served_at_the_same_time(bench: TritonBench) -> None:
+    first = bench.serve(tunable.configuration(version=1, instances=2))
+    second = bench.serve(tunable.configuration(version=1, max_batch_size=8), keep=first)
+    assert loaded(bench, first).instance_group[0].count == 2
+    assert loaded(bench, second).max_batch_size == 8
+    for each in (first, second):
+        assert bench.load(each, Offered(1), lambda _: False) is not None
+
+
 def test_a_point_has_the_batches_that_the_server_ran(bench: TritonBench) -> None:
     model = bench.serve(tunable.configuration(version=1, max_batch_size=8, delay_ms=4.0))
     alone = bench.load(model, Offered(1), lambda _: False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -37,20 +38,29 @@ def test_what_is_deployed_is_read_and_written_again(version: Path) -> None:
 def test_it_is_what_the_converter_writes_for_these_numbers(version: Path) -> None:
     document = passport.read(version / passport.FILE_NAME)
     assert isinstance(document, passport.ConvertedPassport)
-    wanted = tunable.configuration(instances=2, threads=3, max_batch_size=16, delay_ms=1.5)
+    wanted = tunable.configuration(
+        instances=2, threads=3, max_batch_size=16, delay_ms=1.5, one_per_core_below=8
+    )
     made = written(own(version), document, wanted)
     expected = config.classifier(
         "net",
         target=passport_target(document),
         input_kind="uint8",
         preprocessing=document.contract.preprocessing,
-        serving=config.Serving(max_batch_size=16, instances=2, threads=3),
+        serving=config.Serving(max_batch_size=16, instances=2, threads=3, one_per_core_below=8),
         classes=document.classes or 0,
         precision=document.precision,
         queue=queue_bound.bound_of(own(version)),
     )
     expected.dynamic_batching.max_queue_delay_microseconds = 1500
     assert made == expected
+    assert Configuration.deployed(1, contract_of(document, 2, 3), made) == wanted
+    alone = written(made, document, tunable.configuration())
+    assert alone == own(version), "nothing of it is left"
+
+
+def contract_of(document: passport.ConvertedPassport, instances: int, threads: int) -> object:
+    return replace(document.contract, instances=instances, threads=threads)
 
 
 def passport_target(document: passport.ConvertedPassport) -> object:
@@ -93,6 +103,14 @@ def test_the_bound_is_taken_away_and_the_batching_stays(version: Path) -> None:
             "2 instances × 4 threads, batches up to 4, 1 ms queue delay",
         ),
         ({"max_batch_size": 1}, "1 instance × 1 thread, no batches"),
+        (
+            {"threads": 2, "one_per_core_below": 17},
+            "1 instance × 2 threads, batches up to 4 divided among the threads",
+        ),
+        (
+            {"threads": 2, "one_per_core_below": 3},
+            "1 instance × 2 threads, batches up to 4 divided among the threads below 3",
+        ),
     ],
 )
 def test_it_says_what_it_is(changes: dict[str, object], text: str) -> None:

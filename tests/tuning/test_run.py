@@ -55,7 +55,7 @@ def test_it_finds_the_best_and_changes_nothing(request_: Request) -> None:
     assert tuned.comparison.gain is not None
     assert tuned.comparison.gain.median > 1.3
     assert outcome.applied is None
-    assert planned[0][1:] == (78, 12)
+    assert planned[0][1:] == (102, 12)
     assert "--p99 80ms" in tuned.command
     assert Repository(request_.repository).versions("net") == [1, 2]
 

@@ -16,12 +16,13 @@ bounds = st.builds(
     p99_ms=st.floats(0.1, 1000),
 )
 defaults = st.builds(
-    configuration,
+    lambda **facts: configuration(**facts).canonical(),
     version=st.integers(1, 9),
     instances=st.integers(1, 5),
     threads=st.integers(1, 5),
     max_batch_size=st.integers(1, 32),
-    delay_ms=st.just(0.0),
+    delay_ms=st.sampled_from([0.0, 2.5]),
+    one_per_core_below=st.sampled_from([0, 5]),
 )
 
 
@@ -34,6 +35,8 @@ def test_every_configuration_is_there_once_and_the_default_too(within: Bounds, d
     for each in found:
         assert space.configuration(space.choices(each)) == each
         assert each.max_batch_size > 1 or each.delay_ms == 0
+        divides = each.max_batch_size > 1 and each.threads > 1
+        assert divides or each.one_per_core_below == 0
         alike = (each.instances, each.threads) == (default.instances, default.threads)
         assert alike or within.cores / 2 <= each.instances * each.threads <= within.cores
         assert each.delay_ms <= within.p99_ms / 4 or each.delay_ms == default.delay_ms

@@ -58,7 +58,8 @@ def compare(
 
     Raises `ResnetServeError` where one of them cannot be served or loaded.
     """
-    first, second = bench.serve(default.configuration), bench.serve(winner.configuration)
+    first = bench.serve(default.configuration)
+    second = bench.serve(winner.configuration, keep=first)
     own, other = _loads(goal, default), _loads(goal, winner)
     arms = [*((first, each) for each in dict.fromkeys((own[0], other[0])))]
     arms += [(second, each) for each in other]

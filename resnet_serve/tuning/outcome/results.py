@@ -34,6 +34,7 @@ COLUMNS = {
     "threads": "threads of an instance",
     "max_batch_size": "the largest batch",
     "delay_ms": "how long a batch that is not full waits",
+    "one_per_core_below": "fewer images than this run one per thread of their instance; 0: never",
     "concurrency": "requests in flight; empty where a rate was offered",
     "rate_per_s": "requests per second that were offered, at random moments",
     "requests": "requests that ended during the measurement",
