@@ -22,15 +22,13 @@ def kind(row: Architecture) -> tuple[object, ...]:
     return row.block, row.stem, row.shortcut, len(row.widths), *arithmetic
 
 
-def shallowest(more_than: int = 0, up_to: int = _DEEPEST) -> list[Architecture]:
-    """One network of every kind, the shallowest of those with so many layers."""
-    rows = [row for row in ARCHITECTURES.values() if more_than < row.depth <= up_to]
+def shallowest(up_to: int = _DEEPEST) -> list[Architecture]:
+    """One network of every kind, the shallowest, with at most so many layers."""
+    rows = [row for row in ARCHITECTURES.values() if row.depth <= up_to]
     by_depth = sorted(rows, key=lambda row: row.depth, reverse=True)
     return list({kind(row): row for row in by_depth}.values())
 
 
-SHALLOW_KINDS = shallowest(up_to=_SHALLOW)
 # Their graphs differ from those of other rows in the number of blocks alone; so does the wide one's
 # in the channels, which `thin` does not take away.
-TRACED_ROWS = [*SHALLOW_KINDS, ARCHITECTURES["wide_resnet50_2"]]
-DEEP_KINDS = shallowest(more_than=_SHALLOW)
+TRACED_ROWS = [*shallowest(up_to=_SHALLOW), ARCHITECTURES["wide_resnet50_2"]]
