@@ -1,13 +1,19 @@
-"""`resnet-serve` in a process of its own, with a state directory of its own."""
+"""`resnet-serve` in this process, and the environment it has, with a state directory of its own."""
 
 from __future__ import annotations
 
+import io
 import os
-import subprocess
 import sys
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
-from patience import PATIENCE_S
+import pytest
+from in_process import Done
+
+from resnet_serve import cli, console
+
+COLUMNS = 160
 
 
 def environment(folder: Path) -> dict[str, str]:
@@ -16,18 +22,19 @@ def environment(folder: Path) -> dict[str, str]:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(sys.path),
         "XDG_STATE_HOME": str(folder / "state"),
-        "COLUMNS": "160",
+        "COLUMNS": str(COLUMNS),
     }
 
 
-def serve(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
-    """Run `resnet-serve WORDS` in `folder`."""
-    return subprocess.run(
-        [sys.executable, "-m", "resnet_serve.cli", *map(str, words)],
-        cwd=folder,
-        env=environment(folder),
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+def serve(folder: Path, *words: object) -> Done:
+    """Run `resnet-serve WORDS` in `folder`, in this process: no import is paid for again."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        patch.setattr(sys, "argv", ["resnet-serve", *map(str, words)])
+        for each in (console.out, console.err):  # made before, with the width of that time
+            patch.setattr(each, "_width", COLUMNS)
+        with redirect_stdout(out), redirect_stderr(err), pytest.raises(SystemExit) as stopped:
+            cli.main()
+    return Done(int(stopped.value.code or 0), out.getvalue(), err.getvalue())
