@@ -14,6 +14,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+import this_run
 from hypothesis import HealthCheck, settings
 
 # PyTorch's idle threads sleep instead of spinning: on a busy machine spinning takes the cores from
@@ -46,6 +47,14 @@ SLOW_FIXTURES = {
 # Minutes in one test, or waiting for servers: first, so that no worker has them left at the end.
 FIRST = ("test_demo.py", "test_documents.py", "test_cifar10_gate.py")
 SHOWN_FILES = 10
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """A folder for all workers of this run, for what one of them has made (`this_run.py`)."""
+    if this_run.FOLDER not in os.environ:
+        folder = tempfile.mkdtemp(prefix="resnet-serve-tests-")
+        os.environ[this_run.FOLDER] = folder
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

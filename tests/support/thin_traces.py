@@ -1,4 +1,4 @@
-"""The thin networks of the family with random weights and their traces: each is made once."""
+"""The thin networks of the family with random weights and their traces: each is made once a run."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from functools import cache
 import torch
 from thin import thin
 from torch import nn
+from trace_once import traced_this_run
 
-from resnet_convert.graph.trace import Trace, trace
+from resnet_convert.graph.trace import Trace
 from resnet_serve.architectures import Architecture, build
 
 
@@ -30,4 +31,5 @@ def thin_trace(row: Architecture) -> Traced:
     narrow = thin(row)
     side = 64 if row.family == "ImageNet" else 32
     network = build(narrow)
-    return Traced(narrow, network, trace(network, (3, side, side)), side)
+    traced = traced_this_run(network, (3, side, side))
+    return Traced(narrow, network, traced, side)

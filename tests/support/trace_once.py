@@ -1,12 +1,14 @@
-"""One trace for all conversions of a network in the tests: it is made once, and copied."""
+"""One trace for all conversions of a network in a run of the tests: made once, and copied."""
 
 from __future__ import annotations
 
 import hashlib
 from dataclasses import replace
 
+import onnx
 import onnx_ir as ir
 import pytest
+from this_run import made_once
 from torch import nn
 
 from resnet_convert import folded
@@ -22,10 +24,23 @@ def trace_once(patch: pytest.MonkeyPatch) -> None:
     def traced(network: nn.Module, size: tuple[int, int, int]) -> Trace:
         key = type(network).__name__, size, _digest(network)
         if key not in _TRACES:
-            _TRACES[key] = trace(network, size)
+            _TRACES[key] = traced_this_run(network, size)
         return _copy(_TRACES[key])
 
     patch.setattr(folded, "trace", traced)
+
+
+def traced_this_run(network: nn.Module, size: tuple[int, int, int]) -> Trace:
+    """The trace of a network, by the worker that came first."""
+
+    def make() -> tuple[bytes, Trace]:
+        found = trace(network, size)
+        # An `ir.Model` has no pickle of its own.
+        return ir.to_proto(found.model).SerializeToString(), replace(found, model=None)  # type: ignore[arg-type]
+
+    key = hashlib.sha256(f"{network} {size} {_digest(network)}".encode()).hexdigest()
+    graph, found = made_once("traces", key, make)
+    return replace(found, model=ir.from_proto(onnx.load_from_string(graph)))
 
 
 def _digest(network: nn.Module) -> str:

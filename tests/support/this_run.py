@@ -1,0 +1,27 @@
+"""What one worker makes and the others take: files that live as long as one run of the suite."""
+
+from __future__ import annotations
+
+import os
+import pickle
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+from kept import kept
+
+FOLDER = "RESNET_SERVE_TESTS_FOLDER"
+Made = TypeVar("Made")
+
+
+def made_once(kind: str, key: str, make: Callable[[], Made]) -> Made:
+    """What `make` returns, pickled under its kind and key; a worker waits for the one that makes
+    it. Every caller gets a copy of its own.
+    """
+
+    def write(folder: Path) -> None:
+        (folder / "made").write_bytes(pickle.dumps(make()))
+
+    found = kept(Path(os.environ[FOLDER]) / kind / key, "of-this-run", write)
+    made: Made = pickle.loads((found / "made").read_bytes())
+    return made
