@@ -9,7 +9,8 @@
 PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
-PYTEST_WORKERS ?= 2
+# One more than the two cores of CI: tests of servers wait for much of their time.
+PYTEST_WORKERS ?= 3
 PYTEST := $(BIN)/python -m pytest
 PARALLEL := --numprocesses $(PYTEST_WORKERS) --dist worksteal
 T ?= tests
@@ -30,7 +31,7 @@ demo: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --num-workers $(PYTEST_WORKERS)
+	$(BIN)/mypy --num-workers 2
 
 check: lint
 	$(PYTEST) $(PARALLEL) -m 'not slow and not triton and not perf_analyzer and not gpu' --cov
