@@ -25,6 +25,7 @@ Status: TypeAlias = Literal[
 # The steps of an ensemble, 0 for a model that is none, None for one that is not known.
 Steps: TypeAlias = Callable[[str, int], int | None]
 _LONGEST_ID = 128
+_DECODER = json.JSONDecoder(strict=False)
 _SENT = ("GRPC_SEND_START", "HTTP_SEND_START", "INFER_RESPONSE_COMPLETE")
 _KEYS = ("model_name", "model_version", "request_id", "parent_id")
 _ALL_KEYS = {"id", *_KEYS}
@@ -142,7 +143,7 @@ def _records(text: str) -> tuple[_Record, list[_Record]]:
     found: dict[int, _Record] = {}
     names = Counter[str]()
     # Triton escapes nothing, so that a backslash is one.
-    entries = json.loads(text.replace("\\", "\\\\"), strict=False)
+    entries = _DECODER.decode(text.replace("\\", "\\\\"))
     for entry in entries:
         number = entry["id"]
         record = found.get(number) or found.setdefault(number, _Record(number))
