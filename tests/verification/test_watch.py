@@ -120,8 +120,7 @@ def swap_model(server: Server, file: bytes) -> None:
     stamp = server.repository / "net/1/passport.json"
     stamp.rename(stamp.with_suffix(".away"))
     try:
-        with contextlib.closing(Admin(server.endpoints)) as admin:
-            admin.load("net")
+        Admin(server.endpoints).load("net")
     finally:
         stamp.with_suffix(".away").rename(stamp)
 

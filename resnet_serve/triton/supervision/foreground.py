@@ -13,12 +13,14 @@ from __future__ import annotations
 import math
 import os
 import secrets
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from resnet_serve.errors import HostError
 from resnet_serve.triton.supervision import servable
 from resnet_serve.triton.supervision.detached import Process, Running, keeps_state, status_file
 from resnet_serve.triton.supervision.endpoints import KEY_HEADER, RESTRICTED, Endpoints
@@ -105,7 +107,14 @@ def main() -> int:
     become_subreaper()
     scratch = Path(tempfile.mkdtemp(prefix=SCRATCH))
     made = make_known(orders(sys.argv[1:], str(scratch)), scratch)
-    return Supervisor(made, None, wakeup, os.getppid()).run()
+    try:
+        supervisor = Supervisor(made, None, wakeup, os.getppid())
+    except OSError as error:
+        place = error.filename or f"port {made.status_port} of the metrics"
+        sys.stderr.write(f"error: {place}: {(error.strerror or str(error)).lower()}\n")
+        shutil.rmtree(scratch, ignore_errors=True)
+        return HostError.exit_code
+    return supervisor.run()
 
 
 def make_known(made: Orders, scratch: Path) -> Orders:

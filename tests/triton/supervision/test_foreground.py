@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import os
+import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+from patience import PATIENCE_S
 
 from resnet_serve.triton.supervision.detached import running
 from resnet_serve.triton.supervision.endpoints import KEY_HEADER, RESTRICTED
@@ -84,3 +88,44 @@ def test_commands_in_the_container_find_its_server(
     for other in (words[:2], [words[0], words[2]], [*words, "--model-repository=/more"]):
         given = orders(other, str(scratch))
         assert make_known(given, scratch) is given
+
+
+@pytest.mark.parametrize(
+    ("where", "kept"), [("-", 1), ("/logs/access.jsonl", "/logs/access.jsonl")]
+)
+def test_an_access_log(where: str, kept: str | int, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert orders(["tritonserver"], "/tmp/x").access_log is None
+    monkeypatch.setenv("RESNET_SERVE_ACCESS_LOG", where)
+    made = orders(["tritonserver"], "/tmp/x")
+    assert made.access_log == kept
+    assert "--trace-config=triton,file=/tmp/x/requests/request" in made.command
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        ("RESNET_SERVE_ACCESS_LOG", "/proc/none/access", "error: /proc/none"),
+        ("RESNET_SERVE_STATUS_PORT", "TAKEN", "of the metrics: address already in use"),
+    ],
+)
+def test_what_cannot_be_opened_is_one_line(
+    name: str, value: str, said: str, tmp_path: Path
+) -> None:
+    with socket.create_server(("0.0.0.0", 0)) as taken:
+        given = value.replace("TAKEN", str(taken.getsockname()[1]))
+        done = subprocess.run(
+            [sys.executable, "-m", "resnet_serve.triton.supervision.foreground", "false"],
+            env={
+                **os.environ,
+                "PYTHONPATH": os.pathsep.join(sys.path),
+                "TMPDIR": str(tmp_path),
+                name: given,
+            },
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_S,
+            check=False,
+        )
+    assert (done.returncode, done.stderr.count("\n")) == (4, 1), done.stderr
+    assert said in done.stderr
+    assert list(tmp_path.iterdir()) == []

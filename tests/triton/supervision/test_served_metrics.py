@@ -5,7 +5,6 @@ The values are those of known requests: 4 images, and 2 files that are none.
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -151,9 +150,8 @@ def test_a_model_that_is_loaded_again_goes_on_counting(
 ) -> None:
     of = '{model="toy_preprocess",version="1"}'
     assert after
-    with contextlib.closing(Admin(server.endpoints)) as admin:
-        (server.repository / "toy_preprocess/1/preprocessing.json").touch()
-        admin.load("toy_preprocess")
+    (server.repository / "toy_preprocess/1/preprocessing.json").touch()
+    Admin(server.endpoints).load("toy_preprocess")
     assert send(server, PNG) == 0
     found = scrape(server.metrics)
     assert found[f"resnet_serve_image_decode_seconds_count{of}"] == IMAGES + BROKEN + 1
