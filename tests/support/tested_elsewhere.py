@@ -44,6 +44,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/triton/rollout/test_canary.py",
         "read from a real server's metrics",
     ),
+    "resnet_serve/triton/supervision/health/reload.py": (
+        "tests/triton/supervision/test_recovery.py",
+        "a backend process of a real server dies",
+    ),
     "resnet_serve/cli/deploying.py": (
         "tests/verification/test_incoming.py",
         "the command that brings a version in",

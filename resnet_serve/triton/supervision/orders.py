@@ -23,7 +23,8 @@ class Policy:
     The delay doubles with every quick crash: one less than `quick_s` seconds after the server was
     ready, or before. After `most_quick` of them in a row the supervisor ends. A server that is not
     ready within `ready_s` counts as crashed. `canary_s` is the time between two canary requests
-    (0: none), `canary_timeout_s` the time that one may take.
+    (0: none), `canary_timeout_s` the time that one may take. A model whose backend process dies is
+    loaded again, unless that was less than `again_s` seconds ago: then the server is restarted.
     """
 
     first_delay_s: float = 0.5
@@ -33,6 +34,7 @@ class Policy:
     ready_s: float = 600.0
     canary_s: float = 10.0
     canary_timeout_s: float = 30.0
+    again_s: float = 60.0
 
 
 @dataclass(frozen=True)

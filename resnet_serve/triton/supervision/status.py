@@ -19,7 +19,8 @@ class Status:
     """The state of the server now, and what has happened to it.
 
     `last` says how it ended the last time and when; `recovery_s` is the time from that end to ready
-    again. `reason` is why the supervisor gave up.
+    again. `reload_s` is the time in which a model was last loaded again. `reason` is why the
+    supervisor gave up.
     """
 
     state: str = STARTING
@@ -29,6 +30,8 @@ class Status:
     recovery_s: float | None = None
     canary_failures: int = 0
     dead_stubs: int = 0
+    reloads: int = 0
+    reload_s: float | None = None
     reason: str = ""
 
     @classmethod

@@ -31,6 +31,7 @@ from types import FrameType
 
 from resnet_serve.triton.supervision import metrics, servable, server_log, status
 from resnet_serve.triton.supervision.health.canary import Canary, Failed, Ready
+from resnet_serve.triton.supervision.health.reload import Reloaded, Reloads
 from resnet_serve.triton.supervision.health.stubs import Stubs
 from resnet_serve.triton.supervision.log_file import LogFile
 from resnet_serve.triton.supervision.orders import DETACH, SHARED_MEMORY, Orders
@@ -43,6 +44,7 @@ _SETTLING_POLL_S = 0.1
 _LOOK_S = 5.0
 _HEAL_GRACE_S = 3.0
 _PR_SET_CHILD_SUBREAPER = 36
+Event = Ready | Failed | Reloaded
 
 
 class _Stop(Exception):  # noqa: N818 - not an error
@@ -122,9 +124,10 @@ class Supervisor:
             _reply(str(child.pid))
         endpoints, policy = self._orders.endpoints, self._orders.policy
         # A queue of its own: what the canary of the server before said late is not heard.
-        events: queue.SimpleQueue[Ready | Failed] = queue.SimpleQueue()
+        events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         told = partial(_told, events)
         canary = None if endpoints is None else Canary(endpoints, policy, told)
+        reloads = Reloads(self._orders, self._status, self._say, told)
         stubs, looked = Stubs(child.pid), 0.0
         try:
             while not child.ended:
@@ -133,24 +136,29 @@ class Supervisor:
                     looked = time.monotonic()
                 self._wait(_SETTLING_POLL_S if stubs.settling else _POLL_S, stubs.descriptors)
                 while not events.empty():
-                    event = events.get()
-                    if isinstance(event, Ready):
-                        self._ready(child)
-                        looked = 0.0
-                    elif reason := self._failed(event):
+                    looked = 0.0
+                    if reason := self._heard(events.get(), child, reloads):
                         return reason
                 if child.ready_at is None:
                     if time.monotonic() - child.started > policy.ready_s and canary is not None:
                         return f"not ready within {policy.ready_s:g} s"
-                elif dead := stubs.dead():
-                    self._status.change(dead_stubs=self._status.now.dead_stubs + len(dead))
-                    names = ", ".join(sorted(stub.instance for stub in dead))
-                    return f"the backend process of {names} has died"
+                elif (dead := stubs.dead()) and (reason := reloads.dead(dead)):
+                    return reason
             return None
         finally:
             stubs.close()
             if canary is not None:
                 canary.stop()
+
+    def _heard(self, event: Event, child: Child, reloads: Reloads) -> str | None:
+        """Why the server must be restarted, if it must be."""
+        if isinstance(event, Ready):
+            self._ready(child)
+            return None
+        if isinstance(event, Reloaded):
+            return reloads.done(event)
+        reason = self._failed(event)
+        return None if reloads.running else reason
 
     def _ready(self, child: Child) -> None:
         child.ready_at = time.monotonic()
@@ -270,8 +278,8 @@ def install_signals() -> int:
     return reader
 
 
-def _told(events: queue.SimpleQueue[Ready | Failed], event: Ready | Failed) -> None:
-    """Called in the canary's thread."""
+def _told(events: queue.SimpleQueue[Event], event: Event) -> None:
+    """Called in the threads that watch."""
     events.put(event)
     with contextlib.suppress(OSError):
         os.kill(os.getpid(), signal.SIGCHLD)  # wakes the loop, and asks for nothing else

@@ -7,6 +7,7 @@ import re
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,12 +103,33 @@ def stubs(server: Server) -> list[Stub]:
     return [found for pid in children(server.status.server_pid) if (found := stub_of(pid))]
 
 
-def test_a_killed_backend_process_is_seen_and_replaced(server: Server) -> None:
+def test_a_killed_backend_process_is_seen_and_its_model_loaded_again(server: Server) -> None:
+    """The other models go on; where it dies again soon, the server is restarted."""
     before = server.status
-    (victim,) = [stub for stub in stubs(server) if stub.model == "toy_preprocess"]
-    os.kill(victim.pid, signal.SIGKILL)
-    after = recovered(server, before.restarts + 1)
+
+    def kill() -> None:
+        (victim,) = [stub for stub in stubs(server) if stub.model == "toy_preprocess"]
+        os.kill(victim.pid, signal.SIGKILL)
+
+    kill()
+    failures = []
+
+    def loaded() -> bool:
+        failures.extend(filter(None, [not probe(server).ask("mean").healthy]))
+        return server.status.reloads == before.reloads + 1
+
+    assert until(loaded)
+    after = server.status
+    assert (failures, after.restarts, after.server_pid) == ([], before.restarts, before.server_pid)
     assert after.dead_stubs == before.dead_stubs + 1
+    assert after.reload_s is not None
+    assert "toy_preprocess was loaded again in" in server.log.read_text()
+    for asked in ("toy_image", "mean"):
+        assert probe(server).ask(asked).healthy
+    time.sleep(2)  # until the supervisor has looked for new processes
+    kill()
+    after = recovered(server, before.restarts + 1)
+    assert after.dead_stubs == before.dead_stubs + 2
     assert "the backend process of toy_preprocess_0_0 has died" in after.last
     for asked in ("toy_image", "mean"):
         assert probe(server).ask(asked).healthy

@@ -1,4 +1,5 @@
 """Whether a server answers: its backend processes, and small inferences on its models.
 
-`probe` asks once, `canary` asks again and again, `stubs` sees a backend process die.
+`probe` asks once, `canary` asks again and again, `stubs` sees a backend process die, and
+`reload` loads its model again.
 """
