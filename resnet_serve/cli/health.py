@@ -54,7 +54,7 @@ def health(
     else:
         host, port = _address(url or DEFAULT_URL)
         key = os.environ.get("RESNET_SERVE_KEY", "")
-    probe = Probe(host, port, key, timeout_s)
+    probe = Probe(host, port, key, timeout_s, repository if host in LOOPBACK else None)
     try:
         if probe.get("/v2/health/ready")[0] != OK:
             _say("not ready", NOT_HEALTHY)

@@ -126,7 +126,8 @@ class Supervisor:
         # A queue of its own: what the canary of the server before said late is not heard.
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         told = partial(_told, events)
-        canary = None if endpoints is None else Canary(endpoints, policy, told)
+        repository = servable.repository(Path(self._orders.scratch))
+        canary = None if endpoints is None else Canary(endpoints, policy, told, repository)
         reloads = Reloads(self._orders, self._status, self._say, told)
         stubs, looked = Stubs(child.pid), 0.0
         try:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 from resnet_serve.triton.supervision.endpoints import Endpoints
 from resnet_serve.triton.supervision.health.probe import Answer, Probe, Unreachable
@@ -38,7 +39,11 @@ class Canary:
     """Watches one server until `stop`; `tell` gets `Ready` once, then a `Failed` per failure."""
 
     def __init__(
-        self, endpoints: Endpoints, policy: Policy, tell: Callable[[Ready | Failed], None]
+        self,
+        endpoints: Endpoints,
+        policy: Policy,
+        tell: Callable[[Ready | Failed], None],
+        repository: Path | None = None,
     ) -> None:
         self._endpoints = endpoints
         self._policy = policy
@@ -46,7 +51,11 @@ class Canary:
         self._stopped = threading.Event()
         self._failures: dict[str, int] = {}
         self._probe = Probe(
-            endpoints.host, endpoints.http_port, endpoints.key, policy.canary_timeout_s
+            endpoints.host,
+            endpoints.http_port,
+            endpoints.key,
+            policy.canary_timeout_s,
+            repository,
         )
         threading.Thread(target=self._run, daemon=True).start()
 

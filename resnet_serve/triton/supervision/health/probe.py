@@ -1,9 +1,9 @@
 """Probe: one small inference on every model that clients call, over HTTP; "ready" means it answers.
 
 The request is made from the model's own configuration: zeros in the shape that the model is warmed
-up with, or a small PNG where it takes encoded images. Models that are only steps of an ensemble are
-asked through it. The standard library is all that this needs, because `resnet-serve health` has to
-be quick.
+up with, or where it takes encoded images the first example of its version, else a small PNG. Models
+that are only steps of an ensemble are asked through it. The standard library is all that this
+needs, because `resnet-serve health` has to be quick.
 """
 
 from __future__ import annotations
@@ -17,10 +17,12 @@ import time
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from resnet_serve.triton.canary.split import MARK
 from resnet_serve.triton.supervision.endpoints import KEY_HEADER
+from resnet_serve.triton.supervision.health import example
 
 REQUEST_ID = "resnet-serve-probe"  # tells it from clients' requests in an access log
 HEADER_LENGTH = "Inference-Header-Content-Length"
@@ -51,12 +53,16 @@ class Unreachable(Exception):  # noqa: N818 - an outcome, told by the caller
 
 @dataclass(frozen=True)
 class Probe:
-    """A server's HTTP address, the key of its restricted protocols if known, and a time limit."""
+    """A server's HTTP address, the key of its restricted protocols if known, and a time limit.
+
+    The example images are those in `repository`, where it is on this host.
+    """
 
     host: str
     port: int
     key: str = ""
     timeout_s: float = 5.0
+    repository: Path | None = None
 
     def ready(self) -> bool:
         """What the server says itself."""
@@ -97,7 +103,9 @@ class Probe:
             status, body = self.get(f"/v2/models/{model}/config")
             if status != http.client.OK:
                 return answer(False, _error(body))
-            header, data = request_for(json.loads(body))
+            config = json.loads(body)
+            found = None if self.repository is None else example.image(self.repository, config)
+            header, data = request_for(config, found)
             status, body = self.post(
                 f"/v2/models/{model}/infer", header + data, {HEADER_LENGTH: str(len(header))}
             )
@@ -144,15 +152,19 @@ class Probe:
                 raise Unreachable(_plain(error)) from error
 
 
-def request_for(config: dict[str, Any]) -> tuple[bytes, bytes]:
-    """Header and binary data of a request that the model of this configuration can answer."""
+def request_for(config: dict[str, Any], image: bytes | None = None) -> tuple[bytes, bytes]:
+    """Header and binary data of a request that the model of this configuration can answer.
+
+    Where it takes encoded images it gets this one, by default a small PNG.
+    """
     batched = int(config.get("max_batch_size", 0)) > 0
     inputs, data = [], b""
     for each in config["input"]:
         kind = each["data_type"].removeprefix("TYPE_").replace("STRING", "BYTES")
         dims = [max(1, int(size)) for size in each["dims"]]
         if kind == "BYTES":
-            values = (struct.pack("<I", len(PNG)) + PNG) * math.prod(dims)
+            file = image or PNG
+            values = (struct.pack("<I", len(file)) + file) * math.prod(dims)
         else:
             values = bytes(math.prod(dims) * _ELEMENT_BYTES[kind])
         inputs.append(
