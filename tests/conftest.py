@@ -45,7 +45,7 @@ SLOW_FIXTURES = {
     *("family", "narrow", "_folded_digits", "checked"),
 }
 # Minutes in one test, or waiting for servers: first, so that no worker has them left at the end.
-FIRST = ("test_demo.py", "test_documents.py", "test_cifar10_gate.py")
+FIRST = ("test_demo.py", "test_documents.py", "test_cifar10_gate.py", "test_deep.py")
 SHOWN_FILES = 10
 
 
