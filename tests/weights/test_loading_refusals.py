@@ -5,6 +5,7 @@ from __future__ import annotations
 import pickle
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -52,8 +53,13 @@ def test_another_architecture_is_recognised(
     assert "--arch" in text
 
 
-@pytest.mark.parametrize("row", ARCHITECTURES.values(), ids=lambda row: row.name)
-@pytest.mark.parametrize("classes", [7, 1000])
+@pytest.mark.parametrize(
+    ("row", "classes"),
+    [
+        pytest.param(row, classes, id=f"{row.name}-{classes}")
+        for row, classes in zip(ARCHITECTURES.values(), cycle((7, 1000)), strict=False)
+    ],
+)
 def test_every_network_of_the_family_is_recognised(row: Architecture, classes: int) -> None:
     found = looks_like(state_of(row.with_classes(classes)))
     assert row.name in found
