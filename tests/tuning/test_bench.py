@@ -100,6 +100,27 @@ def test_a_point_has_the_batches_that_the_server_ran(bench: TritonBench) -> None
     assert bench.load(model, Offered(2), lambda _: True) is None
 
 
+def test_requests_at_random_moments(bench: TritonBench) -> None:
+    model = bench.serve(tunable.configuration(version=1))
+    found = bench.load(model, Offered(rate_per_s=60), lambda _: False)
+    assert found is not None
+    assert (found.concurrency, found.rate_per_s) == (None, 60)
+    assert found.p99_ms >= found.p50_ms > 0
+
+
+@pytest.mark.parametrize("version", [1, 2])
+def test_a_batch_is_divided_among_the_threads(bench: TritonBench, version: int) -> None:
+    """The server computes the same, and its statistics still count whole batches."""
+    divided = tunable.configuration(
+        version=version, threads=2, max_batch_size=8, one_per_core_below=17, delay_ms=4.0
+    )
+    model = bench.serve(divided)
+    assert loaded(bench, model).parameters["one_per_core_below"].string_value == "17"
+    found = bench.load(model, Offered(8), lambda _: False)
+    assert found is not None
+    assert 1 < found.mean_batch <= 8
+
+
 def test_what_the_server_refuses_is_said(bench: TritonBench) -> None:
     with pytest.raises(HostError, match=r"cannot load version-3: .*its passport"):
         bench.serve(tunable.configuration(version=3))
