@@ -96,6 +96,9 @@ class OpenVinoModel(RunnableModel):
                 f"OpenVINO cannot load it ({reason(error)})", where=where
             ) from error
         self.request = self.compiled.create_infer_request()
+        # The first use of this table (OpenVINO 2026.4) by two threads at once never ends: one fills
+        # it without the interpreter's lock, and the other waits for it with that lock.
+        openvino.Type.f32.to_dtype()
 
     def run(self, batch: NDArray[Any]) -> NDArray[np.float32]:
         """The first of the model's outputs for one batch; later runs do not overwrite it."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +16,7 @@ import openvino
 import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
+from patience import PATIENCE_S
 from quantized import calibrated, normal, residual, symmetric_residual
 
 from resnet_convert.graph.half import halve
@@ -269,3 +272,29 @@ def test_a_wrong_batch_is_the_callers_error() -> None:
         pytest.raises(RuntimeError, match="incompatible"),
     ):
         model.run(np.zeros((1, 3), np.float32))
+
+
+IN_TWO_THREADS = """
+import sys
+from concurrent.futures import ThreadPoolExecutor
+import numpy as np
+from resnet_serve.runtimes import openvino
+batch, file = np.ones((1, 2), np.float32), sys.stdin.buffer.read()
+sys.setswitchinterval(1e-6)
+models = [openvino.load(file, threads=1) for _ in range(2)]
+with ThreadPoolExecutor(2) as pool:
+    print([found.tolist() for found in pool.map(lambda model: model.run(batch), models)])
+"""
+
+
+def test_the_first_runs_may_be_in_two_threads_at_once() -> None:
+    """In a process of its own: OpenVINO fills a table at its first run."""
+    model = onnx.parser.parse_model(f'<ir_version: 8, opset_import: ["": 17]>\nm {RELU}')
+    done = subprocess.run(
+        [sys.executable, "-c", IN_TWO_THREADS],
+        input=model.SerializeToString(),
+        capture_output=True,
+        timeout=PATIENCE_S,
+        check=True,
+    )
+    assert done.stdout.strip() == b"[[[1.0, 1.0]], [[1.0, 1.0]]]"

@@ -1,7 +1,7 @@
 """Streams: a compiled model that runs one image per stream, on a core of its own.
 
-All calls come from one thread of Python. With a thread per request, as `infer` would need, OpenVINO
-2026.4 stands still now and then: a thread that sets an input waits for another inside of `infer`.
+All calls come from one thread of Python, which starts a request and waits for the oldest: no other
+threads than OpenVINO's own have to be woken.
 """
 
 from __future__ import annotations
