@@ -18,7 +18,9 @@ from tunable import NAMES, point, trial
 from resnet_serve import passport
 from resnet_serve.passport import ConvertedPassport, TunedFacts
 from resnet_serve.triton import config, queue_bound
+from resnet_serve.triton.grpc_client import GrpcClient
 from resnet_serve.triton.repository import CONFIG_FILE, Repository, changes
+from resnet_serve.triton.server import Server
 from resnet_serve.tuning.applied import apply
 from resnet_serve.tuning.candidates import Candidate, find
 from resnet_serve.tuning.trials import Trial
@@ -167,3 +169,23 @@ def test_a_kill_leaves_one_whole_version_or_the_other(repository: Repository) ->
     assert applied(repository, candidate(repository)) == 2
     assert repository.versions("net") == [1, 2]
     assert served(repository).instance_group[0].count == 2
+
+
+@pytest.mark.slow
+@pytest.mark.triton
+def test_a_server_that_runs_takes_it_over(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    of = candidate(repository)
+    server = Server(repository.path, port=0)
+    server.start(detach=True)
+    try:
+        number, address = apply(repository, of, CHOSEN, FACTS, lambda _: None)
+        assert (number, address) == (2, server.grpc)
+        with GrpcClient(server.grpc) as client:
+            made = client.get_model_config("net", client_timeout=30).config
+        assert (made.instance_group[0].count, made.max_batch_size) == (2, 8)
+        assert server.models["net"] == ("2",)
+    finally:
+        server.stop()
