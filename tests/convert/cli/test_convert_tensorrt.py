@@ -28,7 +28,7 @@ CALIBRATED = ("--calibration", "digits", "--calibration-images", 16)
 VERSION = Path("model_repository/d/1")
 GOLDEN = Path(__file__).parents[2] / "triton" / "golden" / "tensorrt-uint8.pbtxt"
 
-pytestmark = pytest.mark.usefixtures("traced_once")
+pytestmark = pytest.mark.usefixtures("quick", "traced_once")
 
 
 def the_error(err: str) -> str:
