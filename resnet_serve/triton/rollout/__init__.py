@@ -7,6 +7,7 @@
 | `canary` | a share of the requests for a new version, begun and withdrawn |
 | `beside` | the new version under names of its own, in a folder that the server reads too |
 | `smoke` | the version's example images through the server, against the reference's outputs |
+| `smoke_composed` | a composed model through the server, against its members |
 | `admin` | load, unload and list models with the server's key |
 """
 

@@ -3,6 +3,7 @@
 Each image goes to the tensor model as pixels and to the ensemble as the encoded file; the outputs
 must be as close to the reference's as the gate of its precision allows, and the best class must
 have the version's own label. What the tensor model and the ensemble answer must agree too.
+A composed model is compared with its members (`smoke_composed`).
 """
 
 from __future__ import annotations
@@ -16,13 +17,14 @@ from numpy.typing import NDArray
 
 from resnet_serve.errors import ParityError
 from resnet_serve.parity import gate, numerics
-from resnet_serve.passport import ConvertedPassport
+from resnet_serve.passport import ComposedPassport, ConvertedPassport
 from resnet_serve.precisions import PRECISIONS
 from resnet_serve.preprocessing import decode
 from resnet_serve.triton.config import LABELS_FILE, OUTPUT
 from resnet_serve.triton.http_client import Client
 from resnet_serve.triton.repository import examples
 from resnet_serve.triton.repository.versions import Deployed
+from resnet_serve.triton.rollout import smoke_composed
 
 _TIMEOUT_S = 60.0
 Outputs = Mapping[str, NDArray[np.float32]]
@@ -43,8 +45,14 @@ def test(client: Client, deployed: Deployed, names: Mapping[str, str]) -> Smoked
     there are none.
     """
     document = deployed.passport
+    if isinstance(document, ComposedPassport):
+        files = smoke_composed.images(deployed, document)
+        if not files:
+            return Smoked(0, "loaded; its members keep no example images to test it with")
+        smoke_composed.compare(client, deployed, document, names, files)
+        return Smoked(len(files), f"{len(files)} example images are its members' average")
     if not isinstance(document, ConvertedPassport):
-        return Smoked(0, "composed of others: loaded, with their examples tested")
+        return Smoked(0, "loaded; nothing is known of what it answers")
     found = examples.read(deployed.path, list(document.outputs))
     if found is None:
         return Smoked(0, "loaded; it keeps no example images to test it with")
@@ -56,17 +64,17 @@ def test(client: Client, deployed: Deployed, names: Mapping[str, str]) -> Smoked
     _compare(deployed, "pixels", found.expected, served, document)
     image = f"{deployed.name}_image"
     if image in names:
-        files = [np.array([each], dtype=np.object_) for each in found.images]
+        encoded = [np.array([each], dtype=np.object_) for each in found.images]
         _compare(
             deployed,
             "image files",
             found.expected,
-            infer(client, names[image], files, outputs),
+            infer(client, names[image], encoded, outputs),
             document,
         )
     for model in (each for each in (deployed.name, image) if each in names):
         if document.classes and (deployed.path / LABELS_FILE).is_file():
-            given = tensors[0] if model == deployed.name else files[0]
+            given = tensors[0] if model == deployed.name else encoded[0]
             _compare_label(client, deployed, names[model], given)
     return Smoked(len(found), f"{len(found)} example images are within the gate's budget")
 
