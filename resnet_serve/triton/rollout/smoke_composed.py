@@ -1,4 +1,4 @@
-"""The smoke test of a composed model: its answer is the average of its members' answers.
+"""The smoke test of a composed model: its outputs are the average of its members'.
 
     example image ─► composed model                                  ─► outputs ┐
                   ─► each member (of every crop), through the server ─► average ┴► compared
@@ -49,7 +49,7 @@ def compare(
     names: Mapping[str, str],
     files: Sequence[bytes],
 ) -> None:
-    """Raise `ParityError` where the answer for a file is not the average of the members'.
+    """Raise `ParityError` where the outputs for a file are not the average of the members'.
 
     Every model has the name that `names` says, its own by default.
     """
