@@ -20,6 +20,8 @@ Answer = tuple[int, str, str]
 Call = Callable[..., Answer]
 QUICK = ("--validation", "digits", "--validation-images", 20)
 
+pytestmark = pytest.mark.usefixtures("quick", "traced_once")
+
 
 @pytest.fixture
 def state() -> dict[str, Tensor]:
