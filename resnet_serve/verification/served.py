@@ -27,6 +27,7 @@ from resnet_serve.passport import ConvertedPassport
 from resnet_serve.precisions import PRECISIONS
 from resnet_serve.preprocessing import decode
 from resnet_serve.triton import config
+from resnet_serve.triton.canary.split import BACKEND
 from resnet_serve.triton.config import LABELS_FILE, PIXELS
 from resnet_serve.triton.grpc_client import GrpcClient
 from resnet_serve.triton.repository import CONFIG_FILE
@@ -120,6 +121,12 @@ def _configurations(client: GrpcClient, deployed: Deployed) -> Iterator[Row]:
             found = client.get_model_config(model, client_timeout=60).config
         except InferenceServerException as error:
             raise HostError(f"{model} is not served: {error.message()}") from error
+        if found.backend == BACKEND:
+            name = deployed.name
+            raise UsageError(
+                f"a canary of {name} gets a share of the requests to {model}",
+                remedy=f"First: resnet-serve promote {name}, or resnet-serve withdraw {name}",
+            )
         differing = [
             f"{field} {_shown(there)}, the version's own {_shown(ours)}"
             for field, ours, there in _fields(expected, found)

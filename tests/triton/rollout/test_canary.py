@@ -23,9 +23,12 @@ from patience import until
 from versioned import COLOURS, NAMES
 
 from resnet_client import Classifier
-from resnet_serve.triton.repository import Repository
+from resnet_serve.errors import UsageError
+from resnet_serve.triton.repository import Repository, changes
 from resnet_serve.triton.server import Server
 from resnet_serve.triton.supervision.status import SERVING
+from resnet_serve.verification import served
+from resnet_serve.verification.reference import recorded
 
 pytestmark = pytest.mark.slow
 PLAIN, OTHER = 2, 3  # versions that answer the same requests as version 1
@@ -202,6 +205,9 @@ def test_it_is_promoted_under_load(
     run: Callable[..., str], server: Server, client: triton.InferenceServerClient
 ) -> None:
     run("promote", "net", PLAIN, "--canary", "50%")
+    deployed = changes.find(Repository(server.repository).deployed(), "net")
+    with pytest.raises(UsageError, match=r"a canary of net gets a share.*withdraw net"):
+        list(served.rows(deployed, server.grpc, recorded(deployed)))
     load = Load(server.grpc)
     try:
         said = run("promote", "net", "--drain", 1)
