@@ -50,7 +50,7 @@ def main() -> None:
             "access log": Tracing(Path(folder) / "access.jsonl"),
             "spans": Tracing(otlp=Otlp(running.enter_context(_collector()))),
         }
-        policy = Policy(canary_s=0)
+        policy = Policy(check_s=0)
         servers = {
             way: running.enter_context(Server(repository, port=0, tracing=each, policy=policy))
             for way, each in ways.items()

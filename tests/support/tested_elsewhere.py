@@ -377,7 +377,7 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/triton/supervision/test_supervisor.py",
         "the process that a supervisor starts and ends",
     ),
-    "resnet_serve/triton/supervision/health/canary.py": (
+    "resnet_serve/triton/supervision/health/checks.py": (
         "tests/triton/supervision/test_crashes.py",
         "a thread of the supervisor, tried with servers that are ill",
     ),

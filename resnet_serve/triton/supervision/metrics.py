@@ -26,9 +26,9 @@ def families(
     yield gauge("resnet_serve_up", "Whether the server serves.", status.state == SERVING)
     yield counter("resnet_serve_restarts_total", "Restarts of the server.", status.restarts)
     yield counter(
-        "resnet_serve_canary_failures_total",
-        "Canary requests that failed.",
-        status.canary_failures,
+        "resnet_serve_health_check_failures_total",
+        "Health checks that failed.",
+        status.check_failures,
     )
     yield counter(
         "resnet_serve_dead_backend_processes_total",

@@ -28,7 +28,7 @@ class Status:
     restarts: int = 0
     last: str = ""
     recovery_s: float | None = None
-    canary_failures: int = 0
+    check_failures: int = 0
     dead_stubs: int = 0
     reloads: int = 0
     reload_s: float | None = None

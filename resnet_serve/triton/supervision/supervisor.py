@@ -30,7 +30,7 @@ from pathlib import Path
 from types import FrameType
 
 from resnet_serve.triton.supervision import metrics, servable, server_log, status
-from resnet_serve.triton.supervision.health.canary import Canary, Failed, Ready
+from resnet_serve.triton.supervision.health.checks import Checks, Failed, Ready
 from resnet_serve.triton.supervision.health.reload import Reloaded, Reloads
 from resnet_serve.triton.supervision.health.stubs import Stubs
 from resnet_serve.triton.supervision.log_file import LogFile
@@ -123,11 +123,11 @@ class Supervisor:
         if not self._restarts.count:
             _reply(str(child.pid))
         endpoints, policy = self._orders.endpoints, self._orders.policy
-        # A queue of its own: what the canary of the server before said late is not heard.
+        # A queue of its own: what the checks of the server before said late is not heard.
         events: queue.SimpleQueue[Event] = queue.SimpleQueue()
         told = partial(_told, events)
         repository = servable.repository(Path(self._orders.scratch))
-        canary = None if endpoints is None else Canary(endpoints, policy, told, repository)
+        checks = None if endpoints is None else Checks(endpoints, policy, told, repository)
         reloads = Reloads(self._orders, self._status, self._say, told)
         stubs, looked = Stubs(child.pid), 0.0
         try:
@@ -141,15 +141,15 @@ class Supervisor:
                     if reason := self._heard(events.get(), child, reloads):
                         return reason
                 if child.ready_at is None:
-                    if time.monotonic() - child.started > policy.ready_s and canary is not None:
+                    if time.monotonic() - child.started > policy.ready_s and checks is not None:
                         return f"not ready within {policy.ready_s:g} s"
                 elif (dead := stubs.dead()) and (reason := reloads.dead(dead)):
                     return reason
             return None
         finally:
             stubs.close()
-            if canary is not None:
-                canary.stop()
+            if checks is not None:
+                checks.stop()
 
     def _heard(self, event: Event, child: Child, reloads: Reloads) -> str | None:
         """Why the server must be restarted, if it must be."""
@@ -171,9 +171,9 @@ class Supervisor:
         self._say(f"ready again after {recovery_s:.1f} s")
 
     def _failed(self, event: Failed) -> str | None:
-        failures = self._status.now.canary_failures + 1
-        self._status.change(canary_failures=failures)
-        what = f"the canary request to {event.model or 'the server'} failed ({event.detail})"
+        failures = self._status.now.check_failures + 1
+        self._status.change(check_failures=failures)
+        what = f"the health check of {event.model or 'the server'} failed ({event.detail})"
         self._say(what)
         return what if event.final else None
 

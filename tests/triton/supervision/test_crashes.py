@@ -23,7 +23,7 @@ from resnet_serve.triton.supervision.orders import Orders, Policy
 from resnet_serve.triton.supervision.status import Status
 
 SCRIPT = Path(__file__).with_name("serving_script.py")
-QUICK = Policy(first_delay_s=0.05, most_quick=3, canary_s=0.1, canary_timeout_s=1)
+QUICK = Policy(first_delay_s=0.05, most_quick=3, check_s=0.1, check_timeout_s=1)
 
 
 @dataclass(frozen=True)
@@ -168,7 +168,7 @@ def test_a_restart_loads_nothing_of_a_change_that_was_killed(
 def test_a_deliberate_stop_is_no_crash(supervise: Start) -> None:
     supervised = supervise("stay")
     assert supervised.becomes(status.SERVING)
-    time.sleep(0.3)  # a few canaries
+    time.sleep(0.3)  # a few checks
     assert supervised.end() == 128 + signal.SIGTERM
     assert supervised.status == Status(status.STOPPED)
 
@@ -197,19 +197,19 @@ def test_a_server_that_never_was_ready_has_no_process_either(supervise: Start) -
     assert again.status.last.startswith("ended with status 3 at 20")
 
 
-def test_a_server_that_is_ready_but_fails_its_canary_is_restarted(supervise: Start) -> None:
+def test_a_server_that_is_ready_but_fails_its_health_check_is_restarted(supervise: Start) -> None:
     supervised = supervise("ill")
     assert supervised.becomes(status.GAVE_UP, 2)
     assert supervised.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
-    assert "the canary request to the server failed (no list of models: overheated)" in (
+    assert "the health check of the server failed (no list of models: overheated)" in (
         supervised.status.reason
     )
-    assert supervised.status.canary_failures == 6
+    assert supervised.status.check_failures == 6
 
 
-def test_a_stopped_server_fails_its_canary(supervise: Start) -> None:
+def test_a_stopped_server_fails_its_health_check(supervise: Start) -> None:
     """SIGSTOP: it accepts connections, is alive, and answers nobody."""
-    supervised = supervise("stay", Policy(canary_s=0.1, canary_timeout_s=0.2))
+    supervised = supervise("stay", Policy(check_s=0.1, check_timeout_s=0.2))
     assert supervised.becomes(status.SERVING)
     os.kill(supervised.starts[0], signal.SIGSTOP)
     assert supervised.becomes(status.SERVING, 1)

@@ -17,12 +17,12 @@ COUNTED = {("net", "queue_full"): 7}
 
 
 def test_what_is_counted() -> None:
-    status = Status(SERVING, 7, restarts=3, recovery_s=4.5, canary_failures=2)
+    status = Status(SERVING, 7, restarts=3, recovery_s=4.5, check_failures=2)
     text = prometheus.text(metrics.families(status, {"net": ("9", "10"), "new": ()}, COUNTED))
     assert samples(text) == {
         "resnet_serve_up": 1,
         "resnet_serve_restarts_total": 3,
-        "resnet_serve_canary_failures_total": 2,
+        "resnet_serve_health_check_failures_total": 2,
         "resnet_serve_dead_backend_processes_total": 0,
         "resnet_serve_recovery_seconds": 4.5,
         'resnet_serve_served_version{model="net"}': 10,

@@ -32,7 +32,7 @@ pytestmark = pytest.mark.triton
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("recovery")
     repository = deploy_toy(fill(folder / "repository"))
-    policy = Policy(quick_s=0, canary_s=0.5)
+    policy = Policy(quick_s=0, check_s=0.5)
     with Server(repository, port=0, log=folder / "log", policy=policy) as made:
         yield made
 

@@ -36,11 +36,11 @@ def status_port() -> int:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, status_port: int) -> Iterator[Server]:
-    """Its images are decoded by two processes; no canary adds to what is counted."""
+    """Its images are decoded by two processes; no health check adds to what is counted."""
     repository = deploy_toy(tmp_path_factory.mktemp("metrics") / "models")
     written = repository / "toy_preprocess/config.pbtxt"
     written.write_text(written.read_text().replace("count: 1", "count: 2"))
-    policy = Policy(canary_s=0)
+    policy = Policy(check_s=0)
     with Server(repository, port=0, status_port=status_port, policy=policy) as started:
         yield started
 
@@ -140,7 +140,8 @@ def test_every_metric_of_the_document_is_returned(
     ours = {name.partition("{")[0] for name in own}
     assert ours <= documented["supervisor"], "each of ours is documented"
     assert own["resnet_serve_up"] == 1
-    assert own["resnet_serve_restarts_total"] == own["resnet_serve_canary_failures_total"] == 0
+    assert own["resnet_serve_restarts_total"] == 0
+    assert own["resnet_serve_health_check_failures_total"] == 0
     for model in server.models:
         assert own[f'resnet_serve_served_version{{model="{model}"}}'] == 1
 

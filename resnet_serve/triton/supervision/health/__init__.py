@@ -1,5 +1,5 @@
 """Whether a server answers: its backend processes, and small inferences on its models.
 
-`probe` asks once, with the image of `example`, `canary` asks again and again, `stubs` sees a
+`probe` asks once, with the image of `example`, `checks` asks again and again, `stubs` sees a
 backend process die, and `reload` loads its model again.
 """

@@ -92,7 +92,7 @@ def logged(tmp_path_factory: pytest.TempPathFactory, status_port: int) -> Iterat
         repository,
         port=0,
         status_port=status_port,
-        policy=Policy(quick_s=0, canary_s=0),
+        policy=Policy(quick_s=0, check_s=0),
         tracing=Tracing(folder / "log/access.jsonl"),
     ) as server:
         yield Logged(server, folder / "log/access.jsonl")

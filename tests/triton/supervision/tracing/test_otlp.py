@@ -69,7 +69,7 @@ def test_a_request_is_a_tree_of_spans(collector: tuple[str, list[Any]], tmp_path
     url, received = collector
     tracing = Tracing(otlp=Otlp(url, rate=0))
     with Server(
-        deploy_toy(tmp_path / "models"), port=0, tracing=tracing, policy=Policy(canary_s=0)
+        deploy_toy(tmp_path / "models"), port=0, tracing=tracing, policy=Policy(check_s=0)
     ) as server:
         marked = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
         send(server, ("unmarked", {}), ("marked", marked), ("unmarked too", {}))

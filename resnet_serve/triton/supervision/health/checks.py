@@ -1,4 +1,4 @@
-"""Canary: a thread that waits until a server is ready, and then infers on its models periodically.
+"""Checks: a thread that waits until a server is ready, and then infers on its models periodically.
 
 A model that answers with an error is not healthy, even though Triton calls it ready. One that does
 not answer in time may only be busy: it counts as failed if it has answered nobody else meanwhile.
@@ -28,14 +28,14 @@ class Ready:
 
 @dataclass(frozen=True)
 class Failed:
-    """A canary request failed; `final` when the server has to be healed."""
+    """A health check failed; `final` when the server has to be healed."""
 
     model: str
     detail: str
     final: bool
 
 
-class Canary:
+class Checks:
     """Watches one server until `stop`; `tell` gets `Ready` once, then a `Failed` per failure."""
 
     def __init__(
@@ -54,7 +54,7 @@ class Canary:
             endpoints.host,
             endpoints.http_port,
             endpoints.key,
-            policy.canary_timeout_s,
+            policy.check_timeout_s,
             repository,
         )
         threading.Thread(target=self._run, daemon=True).start()
@@ -68,9 +68,9 @@ class Canary:
             if self._stopped.wait(_READY_POLL_S):
                 return
         self._say(Ready())
-        if not self._policy.canary_s:
+        if not self._policy.check_s:
             return
-        while not self._stopped.wait(_AGAIN_S if self._failures else self._policy.canary_s):
+        while not self._stopped.wait(_AGAIN_S if self._failures else self._policy.check_s):
             self._round()
 
     def _round(self) -> None:
