@@ -230,6 +230,28 @@ def test_every_module_imports_with_the_base_dependencies_alone() -> None:
     assert not failed, "\n".join(f"{name}: {reason}" for name, reason in failed.items())
 
 
+@pytest.mark.parametrize(
+    ("module", "left_out"),
+    [
+        ("resnet_serve.cli.application", ("resnet_serve.checkpoints.", "torch", "matplotlib")),
+        ("resnet_convert.cli.convert", ("torch", "onnxruntime", "matplotlib", "sklearn")),
+        ("resnet_client", ("numpy", "grpc", "PIL")),
+    ],
+)
+def test_a_command_starts_without_what_it_may_not_need(
+    module: str, left_out: tuple[str, ...]
+) -> None:
+    """Each `--help` and each `resnet-serve list` would wait for it."""
+    paths = [str(folder.parent) for folder in PACKAGES.values()]
+    program = f"import sys; sys.path[:0] = {paths!r}; import {module}; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, text=True, timeout=240, check=True
+    )
+    loaded = done.stdout.split()
+    assert module in loaded
+    assert not [name for name in loaded if name.startswith(left_out)]
+
+
 # --- that these tests can fail ----------------------------------------------------------------
 
 

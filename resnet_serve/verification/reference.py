@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from resnet_serve import weights
 from resnet_serve.architectures import find
-from resnet_serve.checkpoints.reading import again
 from resnet_serve.datasets import open_images, pixel_batches
 from resnet_serve.datasets.encoded import Encoded
 from resnet_serve.errors import InputFileError, UsageError
@@ -54,6 +53,9 @@ def computed(deployed: Deployed, source: str) -> Examples:
             where=str(deployed),
             remedy="Leave out --images: its own examples are compared.",
         )
+    # Every command would otherwise spend a fifth of its start on importing readers of checkpoints.
+    from resnet_serve.checkpoints.reading import again
+
     labels = tuple((deployed.path / LABELS_FILE).read_text(encoding="utf-8").splitlines())
     stated, preprocessing = document.weights, document.contract.preprocessing
     spec, reading = again(stated.source, stated.sha256)

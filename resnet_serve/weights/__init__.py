@@ -18,6 +18,17 @@ Imports `checkpoints/` and `architectures/`, and is imported by neither.
 
 from __future__ import annotations
 
-from resnet_serve.weights.loading import Weights, default_spec, digest, load, save
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from resnet_serve.weights.loading import Weights, default_spec, digest, load, save
 
 __all__ = ["Weights", "default_spec", "digest", "load", "save"]
+
+
+def __getattr__(name: str) -> Any:
+    # A passport needs `assumptions`, and no code that reads checkpoints.
+    if name in __all__:
+        return getattr(importlib.import_module(f"{__name__}.loading"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
