@@ -121,24 +121,28 @@ def _shown(goal: Goal) -> Iterator[Told]:
     known: dict[str, Any] = {}
 
     def say(text: str) -> None:
+        """A line above the bar."""
         console.err.print(text, soft_wrap=True, markup=False)
 
     with console.bars() as bars:
         task = bars.add_task("starting Triton", total=None)
 
         def planned(found: Candidates, size: int, trials: int) -> None:
+            """What is left out, and how much is measured."""
             known["found"], known["trials"] = found, trials
             for line in found.left_out:
                 say(line)
             say(f"{goal}: {trials} of {size} configurations are measured")
 
         def begun(number: int, configuration: Configuration) -> None:
+            """The bar of a trial."""
             text = (
                 f"{number} of {known['trials']}: version {configuration.version}, {configuration}"
             )
             bars.update(task, description=text, total=known["trials"], completed=number - 1)
 
         def ended(trial: Trial, trials: tuple[Trial, ...]) -> None:
+            """Its line, and the frontier where it has changed."""
             found = known["found"]
             measured = [each for each in trials if each.state is not State.EQUAL]
             say(f"{len(measured)} of {known['trials']}: {results.line(trial, goal, found)}")
@@ -148,12 +152,14 @@ def _shown(goal: Goal) -> Iterator[Told]:
                 say(line)
 
         def round_(number: int, count: int, configuration: Configuration) -> None:
+            """A round of the comparison at the end."""
             text = f"default and {configuration} in turn: round {number} of {count}"
             bars.update(task, description=text, total=count, completed=number - 1)
             if not console.err.is_terminal:
                 say(text)
 
         def downloading(done: int, total: int) -> None:
+            """The bar of perf_analyzer's download."""
             bars.update(task, description="downloading perf_analyzer", completed=done, total=total)
 
         yield Told(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -46,7 +46,7 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Written:
-    """The files of one load test; `note` gives the reason where there is no plot."""
+    """The files of one run; `note` gives the reason where there is no plot."""
 
     csv: Path
     json: Path
@@ -157,13 +157,25 @@ def write(test: LoadTest, directory: Path) -> Written:
 
     Raises `HostError` for a directory that cannot be written.
     """
+    name = f"loadtest-{test.model}"
+    facts = json.dumps(test.to_json(), indent=2)
+    return write_files(directory, name, to_csv(test), facts, lambda: plot([test]))
+
+
+def write_files(
+    directory: Path, name: str, rows: str, facts: str, draw: Callable[[], str]
+) -> Written:
+    """Write CSV rows, JSON facts and, where it can be drawn, a plot; each file atomically.
+
+    Raises `HostError` for a directory that cannot be written.
+    """
     table_file, json_file, plot_file = (
-        directory / f"loadtest-{test.model}.{suffix}" for suffix in ("csv", "json", "svg")
+        directory / f"{name}.{suffix}" for suffix in ("csv", "json", "svg")
     )
-    durable.write(table_file, to_csv(test))
-    durable.write(json_file, json.dumps(test.to_json(), indent=2) + "\n")
+    durable.write(table_file, rows)
+    durable.write(json_file, facts + "\n")
     try:
-        drawing = plot([test])
+        drawing = draw()
     except HostError as error:
         return Written(table_file, json_file, None, f"No plot: {error}")
     durable.write(plot_file, drawing)

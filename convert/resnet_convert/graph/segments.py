@@ -118,15 +118,15 @@ def summarise(
     waiting: deque[tuple[int, Future[dict[str, SummaryT]]]] = deque()
 
     def summarised(batch: NDArray[Any]) -> dict[str, SummaryT]:
-        walk = idle.get()
+        own = idle.get()
         try:
             return {
                 name: summary(value)
-                for seen in walk.run(batch)
+                for seen in own.run(batch)
                 for name, value in seen.shown.items()
             }
         finally:
-            idle.put(walk)
+            idle.put(own)
 
     with ExitStack() as stack:
         for _ in range(walks):

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import resnet_serve
-from resnet_serve import durable
 from resnet_serve.errors import HostError
 from resnet_serve.host import Host
+from resnet_serve.loadtest.results import Written, write_files
 from resnet_serve.passport.facts import encode
 from resnet_serve.tuning.candidates import Candidates
 from resnet_serve.tuning.goal import Goal
@@ -247,29 +247,14 @@ def _row(tuned: Tuned, trial: Trial, point: Point | None) -> Mapping[str, object
     }
 
 
-@dataclass(frozen=True)
-class Written:
-    """The files of one run; `note` gives the reason where there is no plot."""
-
-    csv: Path
-    json: Path
-    plot: Path | None
-    note: str | None = None
-
-
 def write(tuned: Tuned, directory: Path) -> Written:
     """Write `tune-<model>.csv`, `.json` and `.svg`, each file atomically; raises `HostError`."""
-    table_file, json_file, plot_file = (
-        directory / f"tune-{tuned.name}.{suffix}" for suffix in ("csv", "json", "svg")
-    )
-    durable.write(table_file, to_csv(tuned))
-    durable.write(json_file, json.dumps(tuned.to_json(), indent=2, allow_nan=False) + "\n")
     titles = {each.version: each.title for each in tuned.candidates.allowed}
-    try:
-        drawing = plot(
+
+    def draw() -> str:
+        return plot(
             tuned.name, tuned.trials, tuned.goal, titles, default=tuned.default, winner=tuned.winner
         )
-    except HostError as error:
-        return Written(table_file, json_file, None, f"No plot: {error}")
-    durable.write(plot_file, drawing)
-    return Written(table_file, json_file, plot_file)
+
+    facts = json.dumps(tuned.to_json(), indent=2, allow_nan=False)
+    return write_files(directory, f"tune-{tuned.name}", to_csv(tuned), facts, draw)
