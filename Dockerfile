@@ -4,7 +4,8 @@
 #   docker run --rm --gpus all --volume "$PWD:/workspace" resnet-convert --arch resnet50 --target tensorrt …
 #   docker build --tag resnet-serve .
 #   docker run --rm --gpus all --shm-size 256m --publish 8000-8002:8000-8002 \
-#       --volume "$PWD/model_repository:/models:ro" resnet-serve
+#       --volume "$PWD/model_repository:/models:ro" \
+#       --volume "$PWD/model_repository.images:/models.images:ro" resnet-serve
 #
 # Another Triton is two arguments, from one row of resnet_serve/triton/releases.py: a plan loads only in
 # the TensorRT that built it.

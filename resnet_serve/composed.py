@@ -54,7 +54,7 @@ def files(deployed: Deployed) -> Iterator[tuple[str, Path, str]]:
     passport = deployed.passport
     if not isinstance(passport, ComposedPassport):
         return
-    repository = deployed.path.parent.parent
+    repository = deployed.repository
     average = passport.model
     path = repository / average.name / str(deployed.version) / average.file
     yield "average", path, average.sha256
@@ -68,7 +68,7 @@ def unbuilt(deployed: Deployed) -> Iterator[tuple[str, Path]]:
 
     Raises `InputFileError` for a member whose passport cannot be read.
     """
-    repository = deployed.path.parent.parent
+    repository = deployed.repository
     for member in members(deployed.passport):
         path = repository / member.name / str(member.version)
         if member.engine is not None and (

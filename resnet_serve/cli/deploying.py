@@ -39,7 +39,7 @@ def deploy(
     found = incoming.find(source, opened)
     files = incoming.read(found)
     name, number = found.name, found.version
-    if found.path.parent.parent.resolve() != opened.path.resolve():
+    if found.repository.resolve() != opened.path.resolve():
         there = incoming.present(found, opened)
         number = opened.deploy(files, serve=False) if there is None else there
         what = "copied" if there is None else "is there already"

@@ -14,6 +14,7 @@ import typer
 
 from resnet_serve import console
 from resnet_serve.errors import UsageError
+from resnet_serve.triton.image_repository import directories
 from resnet_serve.triton.supervision.detached import running
 from resnet_serve.triton.supervision.health.probe import Answer, Probe, Unreachable
 
@@ -76,13 +77,14 @@ def _models(probe: Probe, repository: Path | None) -> tuple[str, ...]:
     try:
         return probe.models()
     except Unreachable:
-        found = sorted(repository.glob("*/config.pbtxt")) if repository is not None else []
+        folders = [] if repository is None or not repository.is_dir() else directories(repository)
+        found = [each.name for each in folders if (each / "config.pbtxt").is_file()]
         if not found:
             raise UsageError(
                 "the list of the server's models needs its key",
                 remedy="Name a model, or set RESNET_SERVE_KEY to the key that the server has.",
             ) from None
-        return tuple(path.parent.name for path in found)
+        return tuple(found)
 
 
 def _told(answer: Answer) -> str:

@@ -119,7 +119,7 @@ def of_images(
 ) -> Any:
     """An ensemble whose input is encoded images."""
     made = _ensemble(name, steps, classes, serving, activation)
-    made.input.add(name=config.INPUT, data_type=model_config_pb2.TYPE_STRING, dims=[1])
+    made.input.add(name=config.INPUT, data_type=config.ENCODED, dims=[1])
     return made
 
 

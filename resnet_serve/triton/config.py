@@ -24,6 +24,7 @@ from resnet_serve.triton.queue_bound import UNBOUNDED, QueueBound
 
 LABELS_FILE = "labels.txt"
 INPUT, OUTPUT, PIXELS = "image", "logits", "pixels"
+ENCODED = model_config_pb2.TYPE_STRING  # of an input: JPEG, PNG or WebP bytes
 PREPROCESSING, ACTIVATION = "preprocessing", "activation"
 Features: TypeAlias = Mapping[str, Sequence[int]]  # name and dimensions of every output
 LARGEST_BATCH = 2**31 - 1  # max_batch_size is an int32
@@ -137,7 +138,7 @@ def preprocess(
     )
     pixels = network_input(input_kind, preprocessing)
     config.version_policy.latest.num_versions = 1
-    config.input.add(name=INPUT, data_type=model_config_pb2.TYPE_STRING, dims=[1])
+    config.input.add(name=INPUT, data_type=ENCODED, dims=[1])
     config.output.add(name=PIXELS, data_type=pixels.data_type, dims=pixels.dims)
     config.instance_group.add(kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=cores)
     if queue != UNBOUNDED:
@@ -164,7 +165,7 @@ def image_ensemble(
         Step(classifier_name, NEWEST, {INPUT: PIXELS}, {each: each for each in names}),
     )
     config = ensemble(name, steps, serving)
-    config.input.add(name=INPUT, data_type=model_config_pb2.TYPE_STRING, dims=[1])
+    config.input.add(name=INPUT, data_type=ENCODED, dims=[1])
     _outputs(config, classes, features)
     _parameters(config, activated(activation))
     return config

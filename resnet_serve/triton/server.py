@@ -137,7 +137,7 @@ class Server:
 
     @property
     def beside(self) -> Path:
-        """The server's second model repository, where a new version is loaded from."""
+        """The server's last model repository, where a new version is loaded from."""
         return self._needed(self._process).beside
 
     @property

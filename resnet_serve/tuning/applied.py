@@ -56,7 +56,7 @@ def _models(
     """Every model of the deployment, with the files of the version and its new configuration."""
     made = []
     for model in candidate.deployed.models:
-        folder = repository.path / model / str(candidate.version)
+        folder = repository.directory(model) / str(candidate.version)
         own = config.parse((folder / CONFIG_FILE).read_text(encoding="utf-8"))
         if model == candidate.deployed.name:
             changed = written.written(own, candidate.passport, trial.configuration)

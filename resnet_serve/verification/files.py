@@ -6,7 +6,7 @@ with the files that the version itself keeps. Nothing is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -54,7 +54,11 @@ def rows(deployed: Deployed) -> Iterator[Row]:
     if deployed.passport.files is None:
         yield _earlier(deployed)
         return
-    compared = of_version(deployed)
+    left = deployed.not_copied
+    compared = of_version(deployed, without=left)
+    if left:
+        what = f"{' and '.join(left)} were not copied with it: it is served without them"
+        yield Row("encoded images", "ok", what)
     yield from (row for row in compared if row.verdict != "ok")
     if all(row.verdict == "ok" for row in compared):
         yield Row("files", "ok", f"{len(compared)} files have the sha256 of the passport")
@@ -62,15 +66,16 @@ def rows(deployed: Deployed) -> Iterator[Row]:
             yield from _served(deployed)
 
 
-def of_version(deployed: Deployed) -> list[Row]:
-    """A row for each file of which the passport has a hash."""
+def of_version(deployed: Deployed, *, without: Collection[str] = ()) -> list[Row]:
+    """A row for each file of which the passport has a hash, but for those of some models."""
     stamped = deployed.passport.files or {}
     if deployed.name not in stamped:  # a copy under another name
         stamped = {deployed.name: stamped.get(deployed.passport.name, {})}
-    root, number = deployed.path.parent.parent, str(deployed.version)
+    number = str(deployed.version)
     return [
-        compare(root / model / number / file, sha256, f"{model}/{file}")
+        compare(deployed.directory(model) / number / file, sha256, f"{model}/{file}")
         for model, files in stamped.items()
+        if model not in without
         for file, sha256 in files.items()
     ]
 
@@ -102,7 +107,7 @@ def _served(deployed: Deployed) -> Iterator[Row]:
     remedy = f"put it back: resnet-serve promote {deployed.name} {deployed.version}"
     wrong = []
     for model in deployed.models:
-        folder = deployed.path.parent.parent / model
+        folder = deployed.directory(model)
         try:
             own = whole.copies(folder / str(deployed.version), deployed.models)
             if split := canaries.running(folder):

@@ -15,6 +15,7 @@ from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.passport import ConvertedPassport, EngineState
 from resnet_serve.passport.engine import BuiltEngineFacts
 from resnet_serve.runtimes import TARGETS
+from resnet_serve.triton import image_repository
 from resnet_serve.triton.config import LABELS_FILE
 from resnet_serve.triton.repository import CONFIG_FILE, ModelFiles, Repository, changes, versions
 from resnet_serve.triton.repository.versions import REPORT_FILE, Deployed
@@ -43,7 +44,7 @@ def find(source: str, repository: Repository) -> Deployed:
             remedy="Give NAME/VERSION of a repository.",
         )
     model = version.parent
-    found = versions.deployed(model.parent)
+    found = versions.deployed(image_repository.first(model.parent))
     return changes.find(found, model.name, int(version.name))
 
 
@@ -71,7 +72,7 @@ def read(deployed: Deployed) -> list[ModelFiles]:
         raise UsageError(
             f"an earlier resnet-serve deployed {deployed}, without the hashes of its files",
             remedy="Store them where it is: resnet-serve promote "
-            f"{deployed.name} {deployed.version} --repository {deployed.path.parent.parent}",
+            f"{deployed.name} {deployed.version} --repository {deployed.repository}",
         )
     _require_whole(deployed)
     return [_model(deployed, model, tuple(kept)) for model, kept in _ordered(deployed)]
@@ -81,7 +82,7 @@ def present(deployed: Deployed, repository: Repository) -> int | None:
     """The number that the very same version has in the repository already."""
     own = (deployed.path / passport.FILE_NAME).read_bytes()
     for number in repository.versions(deployed.name):
-        there = repository.path / deployed.name / str(number) / passport.FILE_NAME
+        there = repository.directory(deployed.name) / str(number) / passport.FILE_NAME
         if there.is_file() and there.read_bytes() == own:
             return number
     return None
@@ -111,7 +112,7 @@ def _ordered(deployed: Deployed) -> list[tuple[str, list[str]]]:
 
 
 def _model(deployed: Deployed, model: str, kept: tuple[str, ...]) -> ModelFiles:
-    folder = deployed.path.parent.parent / model / str(deployed.version)
+    folder = deployed.directory(model) / str(deployed.version)
     beside = (CONFIG_FILE, LABELS_FILE)
     names = [each for each in kept if each not in beside]
     if model == deployed.name:

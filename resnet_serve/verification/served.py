@@ -10,7 +10,7 @@ server reports a changed backend, the labels that it names changed labels.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +26,7 @@ from resnet_serve.parity.numerics import Numerics
 from resnet_serve.passport import ConvertedPassport
 from resnet_serve.precisions import PRECISIONS
 from resnet_serve.preprocessing import decode
-from resnet_serve.triton import config
+from resnet_serve.triton import config, image_repository
 from resnet_serve.triton.canary.split import BACKEND
 from resnet_serve.triton.config import LABELS_FILE, PIXELS
 from resnet_serve.triton.grpc_client import GrpcClient
@@ -84,13 +84,17 @@ class Expected:
         deployed, document, images = self.deployed, self._document, self._images
         rows, measured = list[Row](), dict[str, Measured]()
         with contextlib.closing(GrpcClient(url)) as client:
-            rows += _configurations(client, deployed)
+            absent = _absent(client, deployed)
+            rows += _configurations(client, deployed, absent)
             files = [np.array([image], np.object_) for image in images.images]
-            rows.append(_pixels(client, deployed, self._tensors, files))
-            for model, inputs in (
-                (f"{deployed.name}_image", files),
-                (deployed.name, list(self._tensors)),
-            ):
+            asked = {deployed.name: list(self._tensors)}
+            if absent:
+                what = f"the server has no {' and no '.join(absent)}: it was asked with pixels only"
+                rows.append(_row(deployed, "encoded images", True, what))
+            else:
+                rows.append(_pixels(client, deployed, self._tensors, files))
+                asked = {f"{deployed.name}_image": files, **asked}
+            for model, inputs in asked.items():
                 found = smoke.infer(client, model, inputs, list(document.outputs))
                 if other := _other_shapes(images.expected, found):
                     rows.append(_row(deployed, f"{model}: outputs", False, other))
@@ -112,10 +116,25 @@ def _row(deployed: Deployed, subject: str, ok: bool, found: str) -> Row:
     return Row(subject, "ok" if ok else "differs", found, remedy)
 
 
-def _configurations(client: GrpcClient, deployed: Deployed) -> Iterator[Row]:
+def _absent(client: GrpcClient, deployed: Deployed) -> tuple[str, ...]:
+    """The models that take encoded images, on a server that was given none of them."""
+    models = [each for each in deployed.models if image_repository.takes_images(each)]
+    for model in models:
+        try:
+            client.get_model_config(model, client_timeout=60)
+        except InferenceServerException as error:
+            if error.message().endswith("is not found"):
+                continue
+        return ()
+    return tuple(models)
+
+
+def _configurations(
+    client: GrpcClient, deployed: Deployed, absent: Collection[str]
+) -> Iterator[Row]:
     """What the server runs, with what the version's own configuration says."""
-    for model in deployed.models:
-        own = deployed.path.parent.parent / model / str(deployed.version) / CONFIG_FILE
+    for model in (each for each in deployed.models if each not in absent):
+        own = deployed.directory(model) / str(deployed.version) / CONFIG_FILE
         expected = config.parse(own.read_text(encoding="utf-8"))
         try:
             found = client.get_model_config(model, client_timeout=60).config

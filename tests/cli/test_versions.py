@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 
 import pytest
 from deployments import NAMES, deployment, mark_of
 from quick import quicken
+from repositories import copied
 from serve_command import serve
 
 from resnet_convert.cli import screen
@@ -61,7 +61,7 @@ def test_a_server_changes_with_its_repository(
     """A conversion, a rollback and a removal while a detached server runs."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     copy = tmp_path / "model_repository"
-    shutil.copytree(repository, copy)
+    copied(repository, copy)
     server = Server(copy, port=0).start(detach=True)
     try:
         with monkeypatch.context() as patch:

@@ -7,12 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from repositories import at, copied
 from scripted_triton import Scripted, features_config, start
 from served_digits import Pictures, deploy_means, edit
 
 from resnet_client.extractor import Extractor
 from resnet_serve.datasets.digits import HELD_OUT, Digits
 from resnet_serve.preprocessing import Preprocessing
+from resnet_serve.triton import image_repository
 from resnet_serve.triton.server import Server
 
 GEOMETRY = Preprocessing(resize=8, crop=(8, 8))
@@ -51,17 +53,17 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(converted: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`resnet20`, two more ensembles over it with other labels or none, and `means`."""
     repository = tmp_path_factory.mktemp("served") / "models"
-    shutil.copytree(converted, repository)
+    copied(converted, repository)
     for name in ("colons_image", "unlabelled_image"):
-        shutil.copytree(repository / "resnet20_image", repository / name)
+        shutil.copytree(at(repository, "resnet20_image"), image_repository.of(repository) / name)
         # The first mention is the ensemble's own name, the others are its steps.
         edit(
-            repository / name / "config.pbtxt",
+            at(repository, f"{name}/config.pbtxt"),
             lambda text, name=name: text.replace("resnet20_image", name, 1),
         )
-    (repository / "colons_image/labels.txt").write_text(COLON_LABELS)
+    at(repository, "colons_image/labels.txt").write_text(COLON_LABELS)
     edit(
-        repository / "unlabelled_image/config.pbtxt",
+        at(repository, "unlabelled_image/config.pbtxt"),
         lambda text: text.replace('label_filename: "labels.txt"', ""),
     )
     deploy_means(repository)

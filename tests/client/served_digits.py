@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from resnet_client import Prediction
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import TARGETS
-from resnet_serve.triton import config
+from resnet_serve.triton import config, image_repository
 from resnet_serve.triton.queue_bound import UNBOUNDED, QueueBound
 from resnet_serve.triton.repository import ModelFiles, Repository
 
@@ -44,8 +44,9 @@ def logits(predictions: Iterable[Prediction]) -> NDArray[np.float64]:
 
 def only(converted: Path, repository: Path, name: str) -> Path:
     """Copy one classifier with its companions into a repository of its own."""
-    for model in converted.glob(f"{name}*"):
-        shutil.copytree(model, repository / model.name)
+    for model in image_repository.directories(converted):
+        if model.name.startswith(name):
+            shutil.copytree(model, image_repository.directory(repository, model.name))
     return repository
 
 

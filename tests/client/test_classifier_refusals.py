@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from patience import PATIENCE_S
 from ports import three_ports
+from repositories import at
 from served_digits import Pictures, edit, logits, only
 
 from resnet_client import (
@@ -150,11 +151,11 @@ def test_a_server_that_returns_with_a_new_version(
         impatient.classify(path)
 
     for name in ("resnet20", "resnet20_preprocess", "resnet20_image"):
-        shutil.copytree(repository / name / "1", repository / name / "2")
-        edit(repository / name / "config.pbtxt", of_version_two)
+        shutil.copytree(at(repository, f"{name}/1"), at(repository, f"{name}/2"))
+        edit(at(repository, f"{name}/config.pbtxt"), of_version_two)
     (repository / "resnet20/2/passport.json").unlink()  # it would refuse the edited files
     edit(repository / "resnet20/config.pbtxt", lambda text: text.replace("bilinear", "nearest"))
-    stored = repository / "resnet20_preprocess/2/preprocessing.json"
+    stored = at(repository, "resnet20_preprocess/2/preprocessing.json")
     edit(stored, lambda text: text.replace("bilinear", "nearest"))
     with Server(repository, port=port) as server:
         assert server.grpc == address

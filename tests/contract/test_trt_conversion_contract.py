@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from gpu_host import PLAN
+from repositories import at
 from tensorrt_conversions import DIGITS, Start, converted, stamped
 
 from resnet_convert import Request, run
@@ -93,7 +94,7 @@ def test_the_configuration_is_for_the_plan(start: Start, tmp_path: Path) -> None
     assert list(message.instance_group[0].profile) == ["0", "1"]
     assert conversion.serving.max_batch_size == 16
     ensemble = config.parse(
-        (tmp_path / "models" / "digits_image" / "config.pbtxt").read_text(encoding="utf-8")
+        at(tmp_path / "models", "digits_image/config.pbtxt").read_text(encoding="utf-8")
     )
     assert ensemble.max_batch_size == 16
 

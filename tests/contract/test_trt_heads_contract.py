@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from repositories import at
 from tensorrt_conversions import Start, converted, stamped
 
 from resnet_client import contract as client
@@ -96,7 +97,7 @@ def test_the_configuration_has_every_output(
     made = {"batch": ("1:2:4",), **target, **({} if target else {"prepare_only": True})}
     headed(tmp_path, head, "fp16", **made)
     for name in ("digits", "digits_image"):
-        file = tmp_path / "models" / name / "config.pbtxt"
+        file = at(tmp_path / "models", f"{name}/config.pbtxt")
         message = config.parse(file.read_text(encoding="utf-8"))
         assert {each.name: tuple(each.dims) for each in message.output} == OUTPUTS[head]
         assert not any(each.label_filename for each in message.output)

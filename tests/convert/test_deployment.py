@@ -11,13 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from repositories import at
 
 from resnet_convert.conversion import Conversion
 from resnet_convert.deployment import PREPROCESSING_FILE, REPORT_FILE, result, stamp
 from resnet_serve import passport
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.preprocessing import Preprocessing
-from resnet_serve.triton import config
+from resnet_serve.triton import config, image_repository
 from resnet_serve.triton.queue_bound import bound_of
 from resnet_serve.triton.server import Server
 from resnet_serve.weights import Weights
@@ -31,14 +32,14 @@ def test_three_models_that_fit_together(conversions: Conversions, taken: str) ->
     repository = Path(found.request.repository)
     parsed = {
         model.name: config.parse((model / "config.pbtxt").read_text())
-        for model in repository.iterdir()
+        for model in image_repository.directories(repository)
     }
     assert {name: message.name for name, message in parsed.items()} == {n: n for n in parsed}
     steps = [s.model_name for s in parsed["resnet20_image"].ensemble_scheduling.step]
     assert steps == ["resnet20_preprocess", "resnet20"]
     (pixels,), (image,) = parsed["resnet20_preprocess"].output, parsed["resnet20"].input
     assert (pixels.data_type, pixels.dims) == (image.data_type, image.dims)
-    assert all((repository / name / "1").is_dir() for name in parsed)
+    assert all(at(repository, f"{name}/1").is_dir() for name in parsed)
 
 
 def test_files_beside_the_model(conversions: Conversions, digits: Weights) -> None:
@@ -55,11 +56,13 @@ def test_files_beside_the_model(conversions: Conversions, digits: Weights) -> No
         "resnet20_image": {"config.pbtxt", config.LABELS_FILE, "ensemble.txt"},
     }
     for name in ("resnet20", "resnet20_image"):
-        labels = (repository / name / "labels.txt").read_text().splitlines()
+        labels = at(repository, f"{name}/labels.txt").read_text().splitlines()
         assert labels == [str(digit) for digit in range(10)]
-    stored = (repository / "resnet20_preprocess" / "1" / PREPROCESSING_FILE).read_text()
+    stored = at(repository, f"resnet20_preprocess/1/{PREPROCESSING_FILE}").read_text()
     assert Preprocessing.from_json(stored) == digits.preprocessing
-    assert not list(repository.rglob("*.py")), "a repository is data, never code"
+    parts = image_repository.directories(repository)
+    code = [file for each in parts for file in each.rglob("*.py")]
+    assert not code, "a repository is data, never code"
 
 
 def test_the_result_is_the_passport_and_the_place(conversions: Conversions) -> None:

@@ -13,6 +13,7 @@ import onnx
 import pytest
 import torch
 from numpy.typing import NDArray
+from repositories import at
 from thin import thin
 
 from resnet_client import Classifier, Extractor, ModelError, UsageError
@@ -171,11 +172,11 @@ def encoded(image: Any) -> bytes:
 
 def test_the_configuration_says_what_is_answered_and_has_no_labels(repository: Path) -> None:
     for name in ("maps", "maps_image", "maps8"):
-        written = config.parse((repository / name / "config.pbtxt").read_text())
+        written = config.parse(at(repository, f"{name}/config.pbtxt").read_text())
         assert {each.name: tuple(each.dims) for each in written.output} == MAPS
         assert not any(each.label_filename for each in written.output)
-        assert not (repository / name / "labels.txt").exists()
-    written = config.parse((repository / "features_image/config.pbtxt").read_text())
+        assert not at(repository, f"{name}/labels.txt").exists()
+    written = config.parse(at(repository, "features_image/config.pbtxt").read_text())
     assert dict(written.ensemble_scheduling.step[1].output_map) == {"features": "features"}
 
 

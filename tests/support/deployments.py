@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from passports import converted
 from tritonclient.grpc import model_config_pb2
 
 from resnet_serve import passport
-from resnet_serve.triton import config
+from resnet_serve.triton import config, image_repository
 from resnet_serve.triton.repository import ModelFiles, Repository
 
 NAMES = ("net", "net_preprocess", "net_image")
@@ -34,9 +35,14 @@ def deployment(mark: str, size: int = 100) -> list[ModelFiles]:
 
 
 def marked(name: str, mark: str) -> str:
-    """A configuration whose parameter `mark` is the mark; `net_image` has a step."""
+    """A configuration whose parameter `mark` is the mark; `net_image` has a step.
+
+    The other two of `NAMES` than `net` take encoded images.
+    """
     made = model_config_pb2.ModelConfig(name=name)
     made.parameters["mark"].string_value = mark
+    if name in NAMES[1:]:
+        made.input.add(name="image", data_type=config.ENCODED, dims=[1])
     if name == "net_image":
         made.ensemble_scheduling.step.add(model_name="net", model_version=config.NEWEST)
     return config.to_text(made)
@@ -59,7 +65,7 @@ def tree(path: Path) -> dict[str, bytes | None]:
 
 def mark_of(repository: Repository, name: str) -> str:
     """Which deployment a model is at; fails when its files are of different ones."""
-    directory = repository.path / name
+    directory = repository.directory(name)
     shown = config.parse((directory / "config.pbtxt").read_text())
     mark = shown.parameters["mark"].string_value
     (version,) = shown.version_policy.specific.versions
@@ -76,5 +82,21 @@ def mark_of(repository: Repository, name: str) -> str:
     return mark
 
 
+def inside(repository: Repository) -> set[str]:
+    """Every entry of the repository and of the one for encoded images."""
+    both = (repository.path, image_repository.of(repository.path))
+    return {name for each in both if each.exists() for name in os.listdir(each)}
+
+
+def in_one(repository: Repository) -> None:
+    """Put all models into the first repository, as an earlier resnet-serve did."""
+    second = image_repository.of(repository.path)
+    for model in sorted(second.iterdir()):
+        model.rename(repository.path / model.name)
+    second.rmdir()
+
+
 def beside(repository: Repository) -> set[str]:
-    return {entry.name for entry in repository.path.parent.iterdir()} - {repository.path.name}
+    """What else is in the folder that the two repositories are in."""
+    both = (repository.path, image_repository.of(repository.path))
+    return {entry.name for entry in repository.path.parent.iterdir()} - {each.name for each in both}

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import tunable
+from repositories import at
 
 from resnet_serve import passport
 from resnet_serve.triton import config, queue_bound
@@ -81,7 +82,7 @@ def test_without_batches_there_is_no_padding_and_no_delay(version: Path) -> None
 
 
 def test_the_models_around_it_take_the_same_batches(version: Path) -> None:
-    image = own(version.parent.parent / "net_image" / "1")
+    image = own(at(version.parent.parent, "net_image/1"))
     made = around(image, tunable.configuration(max_batch_size=16))
     assert made.max_batch_size == 16
     assert made.ensemble_scheduling == image.ensemble_scheduling

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from deployments import NAMES, deployment
 from passports import converted
+from repositories import at
 
 from resnet_serve import passport
 from resnet_serve.cli.repository import list_models
@@ -111,10 +112,10 @@ def replaced(text: str, by: str) -> Edit:
 def test_a_file_of_the_version_that_was_changed_is_named(
     repository: Repository, file: str, edit: Edit
 ) -> None:
-    edit(repository.path / file)
+    edit(at(repository.path, file))
     for row in files.rows(repository.deployed()[1]):
         assert (row.verdict, row.subject) == ("damaged", file.replace("/2", ""))
-        assert str(repository.path / file) in row.found
+        assert str(at(repository.path, file)) in row.found
 
 
 @pytest.mark.parametrize(
@@ -131,10 +132,10 @@ def test_a_file_of_the_version_that_was_changed_is_named(
 def test_a_served_copy_that_was_changed_is_named_and_put_back(
     repository: Repository, file: str, edit: Edit
 ) -> None:
-    edit(repository.path / file)
+    edit(at(repository.path, file))
     (row,) = wrong(repository.deployed())
     assert (row.verdict, row.subject) == ("damaged", "served copy")
-    assert str(repository.path / file) in row.found
+    assert str(at(repository.path, file)) in row.found
     assert row.remedy.endswith("resnet-serve promote net 2")
     repository.serve(changes.promote(repository.deployed(), "net", 2).models)
     assert list(wrong(repository.deployed())) == []

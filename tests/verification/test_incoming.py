@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import versioned
+from repositories import at
 from serve_command import serve
 from versioned import NAMES
 
@@ -41,7 +42,7 @@ def test_it_is_copied_in_whole(
     assert "copied, net version 1" in done.stdout
     assert "net version 1 is served" in done.stdout
     for name in NAMES:
-        ours, theirs = here.path / name / "1", elsewhere.path / name / "2"
+        ours, theirs = here.directory(name) / "1", elsewhere.directory(name) / "2"
         assert {each.name: each.read_bytes() for each in ours.iterdir()} == {
             each.name: each.read_bytes() for each in theirs.iterdir()
         }
@@ -61,9 +62,9 @@ def _unhash(path: Path) -> None:
 
 FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
     "model": (lambda path: (path / "net/2/model.onnx").write_bytes(b"x"), "has sha256"),
-    "labels": (lambda path: (path / "net_image/2/labels.txt").write_text("x"), "has sha256"),
-    "lost": (lambda path: (path / "net_preprocess/2/preprocessing.json").unlink(), "is not there"),
-    "partner": (lambda path: shutil.rmtree(path / "net_image"), "is not there"),
+    "labels": (lambda path: at(path, "net_image/2/labels.txt").write_text("x"), "has sha256"),
+    "lost": (lambda path: at(path, "net_preprocess/2/preprocessing.json").unlink(), "is not there"),
+    "partner": (lambda path: shutil.rmtree(at(path, "net_image")), "is not there"),
     "passport": (lambda path: (path / "net/2/passport.json").write_text("{}"), "not a passport"),
     "earlier": (_unhash, "without the hashes of its files"),
 }
@@ -89,7 +90,7 @@ def test_places_that_are_no_version(
         ("net:7", "net has no version 7"),
         (str(tmp_path), "is no model that resnet-convert deployed"),
         (str(elsewhere.path), "is no model that resnet-convert deployed"),
-        (str(elsewhere.path / "net_image/2"), "is no model"),
+        (str(elsewhere.directory("net_image") / "2"), "is no model"),
     ):
         with pytest.raises((InputFileError, UsageError), match=said):
             incoming.find(source, here)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import versioned
+from repositories import at, copied
 from serve_command import serve
 
 from resnet_serve.errors import HostError, UsageError
@@ -38,7 +39,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(original: Path, folder: Path) -> Iterator[Server]:
-    shutil.copytree(original, folder / "models")
+    copied(original, folder / "models")
     with Server(folder / "models", port=0) as started:
         yield started
 
@@ -50,7 +51,7 @@ def restored(original: Path, server: Server, edit: Edit, *reloaded: str) -> Path
     """
     path = server.repository
     for name in versioned.NAMES:
-        shutil.copytree(original / name, path / name, dirs_exist_ok=True)
+        shutil.copytree(at(original, name), at(path, name), dirs_exist_ok=True)
     edit(path)
     stamp = path / "net/1/passport.json"
     stamp.rename(stamp.with_suffix(".away"))
@@ -83,9 +84,9 @@ def test_what_was_deployed_is_served(original: Path, server: Server, folder: Pat
 
 def replaced(file: str, text: str, by: str) -> Edit:
     def edit(path: Path) -> None:
-        found = (path / file).read_text()
+        found = at(path, file).read_text()
         assert text in found
-        (path / file).write_text(found.replace(text, by))
+        at(path, file).write_text(found.replace(text, by))
 
     return edit
 
@@ -174,7 +175,7 @@ def test_the_server_loads_no_file_that_was_changed(
     model: str, file: str, original: Path, server: Server
 ) -> None:
     path = restored(original, server, lambda _: None)
-    changed = path / model / "1" / file
+    changed = at(path, f"{model}/1/{file}")
     changed.write_bytes(changed.read_bytes() + b" ")
     admin = Admin(server.endpoints)
     with pytest.raises(HostError) as refused:
@@ -202,7 +203,7 @@ def test_what_cannot_be_compared_is_refused(original: Path, folder: Path) -> Non
 
 
 def test_a_version_without_examples_needs_images(original: Path, tmp_path: Path) -> None:
-    shutil.copytree(original, tmp_path / "models")
+    copied(original, tmp_path / "models")
     (tmp_path / "models" / "net" / "1" / "examples.npz").unlink()
     deployed = changes.find(Repository(tmp_path / "models").deployed(), "net")
     with pytest.raises(UsageError, match="keeps no example images") as refused:

@@ -75,7 +75,7 @@ def deploy(
     stamped = {**first.version_files, passport.FILE_NAME: document.to_bytes()}
     models = [replace(first, version_files=stamped), *files[1:]]
     version = repository.deploy(models, serve=serve)
-    return version, repository.path / made.composition.served[0] / str(version)
+    return version, repository.directory(made.composition.served[0]) / str(version)
 
 
 def stamp(made: ComposedModel) -> ComposedPassport:

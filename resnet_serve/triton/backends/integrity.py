@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_serve import durable
+from resnet_serve.triton import image_repository
 from resnet_serve.triton.backends.contract import ContractError
 from resnet_serve.triton.supervision import servable
 
@@ -29,13 +30,13 @@ def check(config: Mapping[str, Any], version_directory: Path, *files: Path) -> N
     Raises `ContractError` for one that leads out of the repository, or is not the passport's.
     """
     model, own = config["name"], version_directory.resolve()
-    root = _root(version_directory.parent)
+    roots = _roots(version_directory.parent)
     for file in files:
-        _require_inside(model, file, root)
+        _require_inside(model, file, *roots)
     for output in config.get("output") or []:
         if output.get("label_filename"):
             labels = version_directory.parent / output["label_filename"]
-            _require_inside(model, labels, root, version_directory.parent.resolve())
+            _require_inside(model, labels, *roots, version_directory.parent.resolve())
     stated = _stated(model, own)
     if stated is None:
         return
@@ -50,12 +51,13 @@ def check(config: Mapping[str, Any], version_directory: Path, *files: Path) -> N
             _compare(model, own / name, stated[name])
 
 
-def _root(model_directory: Path) -> Path:
-    """The repository of a model; of one that is loaded beside the served version, the server's."""
+def _roots(model_directory: Path) -> tuple[Path, Path]:
+    """Both repositories; of a model that is loaded beside the served version, the server's."""
     folder = model_directory.parent
     if folder == servable.beside(folder.parent):
         folder = servable.repository(folder.parent)
-    return folder.resolve()
+    repository = image_repository.first(folder).resolve()
+    return repository, image_repository.of(repository)
 
 
 def _require_inside(model: str, file: Path, *roots: Path) -> None:
@@ -70,7 +72,8 @@ def _require_inside(model: str, file: Path, *roots: Path) -> None:
 def _stated(model: str, own: Path) -> dict[str, str] | None:
     """The hashes that the passport has of a version's files; None where it has none."""
     for name, ending in _owners(own.parent.name):
-        path = own.parent.parent / name / own.name / _PASSPORT
+        repository = image_repository.first(own.parent.parent)
+        path = image_repository.directory(repository, name) / own.name / _PASSPORT
         try:
             text = path.read_text(encoding="utf-8")
         except (FileNotFoundError, NotADirectoryError):

@@ -19,7 +19,7 @@ from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from resnet_serve import durable
-from resnet_serve.triton import config
+from resnet_serve.triton import config, image_repository
 from resnet_serve.triton.canary import split as splits
 from resnet_serve.triton.canary.split import BACKEND, MARK, PARAMETER, Split, alone
 from resnet_serve.triton.config import ACTIVATION, LABELS_FILE, NEWEST, PREPROCESSING
@@ -85,7 +85,7 @@ def write(place: Path, canary: Canary) -> dict[str, dict[str, str]]:
     """
     split, held = canary.split, {}
     for model in canary.routed:
-        own = canary.old.path.parent.parent / model / str(split.old) / CONFIG_FILE
+        own = canary.old.directory(model) / str(split.old) / CONFIG_FILE
         text = router(own.read_text(encoding="utf-8"), split).encode()
         clear(place / model)
         staging.replace(place / model / CONFIG_FILE, text)
@@ -118,8 +118,7 @@ def ended(repository: Path, models: Collection[str]) -> dict[str, dict[str, str]
 
 def leftover(repository: Path, models: Collection[str]) -> Iterator[str]:
     """The directories of versions alone, of these models."""
-    entries = sorted(repository.iterdir()) if repository.is_dir() else []
-    for entry in entries:
+    for entry in image_repository.directories(repository) if repository.is_dir() else ():
         model, mark, _ = entry.name.partition(MARK)
         if mark and model in models:
             yield entry.name
@@ -144,7 +143,7 @@ def differing(old: Deployed, new: Deployed, model: str) -> str | None:
 
 def _write_alone(place: Path, deployed: Deployed, model: str) -> dict[str, str]:
     version, name = deployed.version, alone(model, deployed.version)
-    own = deployed.path.parent.parent / model / str(version)
+    own = deployed.directory(model) / str(version)
     text = whole.served_config((own / CONFIG_FILE).read_text(encoding="utf-8"), version, (), own)
     made = config.parse(text)
     made.name = name
@@ -165,12 +164,12 @@ def _write_alone(place: Path, deployed: Deployed, model: str) -> dict[str, str]:
 
 
 def _own(deployed: Deployed, model: str) -> Any:
-    path = deployed.path.parent.parent / model / str(deployed.version) / CONFIG_FILE
+    path = deployed.directory(model) / str(deployed.version) / CONFIG_FILE
     return config.parse(path.read_text(encoding="utf-8"))
 
 
 def _labels(deployed: Deployed, model: str) -> bytes | None:
-    path = deployed.path.parent.parent / model / str(deployed.version) / LABELS_FILE
+    path = deployed.directory(model) / str(deployed.version) / LABELS_FILE
     return path.read_bytes() if path.is_file() else None
 
 

@@ -136,8 +136,7 @@ def trying(found: Sequence[Deployed], name: str) -> Canary | None:
     if served is None:
         return None
     models = [each for each in served.models if not each.endswith(canaries.STEPS)]
-    root = served.path.parent.parent
-    splits = {each: canaries.running(root / each) for each in models}
+    splits = {each: canaries.running(served.directory(each)) for each in models}
     routed = {each: split for each, split in splits.items() if split is not None}
     if not routed:
         return None
@@ -197,7 +196,7 @@ def store(repository: Repository, deployed: Deployed) -> None:
         repository.serve(dict.fromkeys(deployed.models, deployed.version))
     files = {}
     for model in deployed.models:
-        folder = repository.path / model / str(deployed.version)
+        folder = repository.directory(model) / str(deployed.version)
         kept = [
             each for each in sorted(folder.iterdir()) if each.is_file() and each.name in _STAMPED
         ]
@@ -208,7 +207,18 @@ def store(repository: Repository, deployed: Deployed) -> None:
 
 
 def _check_kept(new: Deployed) -> None:
-    """The served version's files can still be stored; those of others are gone."""
+    """The served version's files can still be stored; those of others are gone.
+
+    A repository may have been copied without the one of encoded images, which a later version has.
+    """
+    folders = [new.directory(model) / str(new.version) for model in new.models if new.whole]
+    for folder in folders:
+        if not whole.keeps_its_own(folder):
+            again = new.passport.command
+            raise UsageError(
+                f"{new} was deployed with {folder.parent.name}, and {folder} is not there",
+                remedy=f"Copy it from where it was made, or convert it again: {again}",
+            )
     if new.served or whole.keeps_its_own(new.path):
         return
     raise UsageError(

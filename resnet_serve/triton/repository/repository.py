@@ -14,6 +14,7 @@ from pathlib import Path
 
 from resnet_serve import durable
 from resnet_serve.errors import HostError
+from resnet_serve.triton import image_repository
 from resnet_serve.triton.config import LABELS_FILE
 from resnet_serve.triton.repository import canaries, places, staging, versions, whole
 from resnet_serve.triton.repository.canaries import Canary
@@ -41,16 +42,24 @@ class Repository:
                 places.check_same_mount(staging.root(self.path).parent, self.path)
                 with staging.opened(self.path):
                     pass
+            second = image_repository.of(self.path)
+            if os.path.lexists(second):
+                places.check_access(second)
+                places.check_same_mount(second.parent, second)
 
     def check_replaceable(self, name: str) -> None:
         """Raise `HostError` now if a deployed classifier of this name could not be swapped in."""
         with durable.explained(self.path):
             for model in (name, f"{name}_preprocess", f"{name}_image"):
-                places.check_replaceable(staging.root(self.path).parent, self.path / model)
+                places.check_replaceable(staging.root(self.path).parent, self.directory(model))
 
     def versions(self, name: str) -> list[int]:
         """The versions of a model, ascending; none for a model that is not there."""
-        return versions.of_model(self.path / name)
+        return versions.of_model(self.directory(name))
+
+    def directory(self, model: str) -> Path:
+        """The directory of a model, in this repository or in the one of encoded images."""
+        return image_repository.directory(self.path, model)
 
     def deployed(self) -> list[Deployed]:
         """Every version with a passport, by name and version; raises as `versions.deployed`."""
@@ -107,9 +116,11 @@ class Repository:
         """
         models = canary.new.models
         with durable.explained(self.path), staging.opened(self.path) as place:
-            for name in canary.routed:
+            # Links of the canary lead to models of the same repository.
+            moved = [name for name in models if whole.takes_images(self.path / name)]
+            for name in {*canary.routed, *moved}:
                 self._copy(name, place)
-            written = canaries.write(place, canary)
+            written = {name: {".": DIRECTORY} for name in moved} | canaries.write(place, canary)
             staging.commit(self.path, place, canaries.ended(self.path, models) | written)
 
     def remove(self, names: Sequence[str], version: int | None = None) -> None:
@@ -129,7 +140,7 @@ class Repository:
     def rewrite(self, name: str, version: int, files: Mapping[str, bytes]) -> None:
         """Replace files of a version, all or none: `{"passport.json": …}`; raises `HostError`."""
         with durable.explained(self.path), staging.opened(self.path) as place:
-            staging.copy(self.path / name, place / name)
+            staging.copy(self.directory(name), place / name)
             fresh = {f"{version}/{file}": data for file, data in files.items()}
             for path, data in fresh.items():
                 staging.replace(place / name / path, data)
@@ -148,7 +159,7 @@ class Repository:
         The files of the model's directory are those of the served version. One from an earlier
         resnet-serve, which kept them nowhere else, gets them before they are replaced.
         """
-        current, copied = self.path / name, place / name
+        current, copied = self.directory(name), place / name
         if not current.is_dir():
             copied.mkdir()
             return None

@@ -22,9 +22,11 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from resnet_serve import durable
-from resnet_serve.triton.repository import places
+from resnet_serve.triton import image_repository
+from resnet_serve.triton.repository import places, whole
 
 DIRECTORY, ABSENT = "directory", "absent"
+_REMOVED = {".": ABSENT}
 _JOURNAL = ".commit.json"  # no model can have the name of a hidden file
 _AT_FDCWD = -100
 _RENAME_EXCHANGE = 2
@@ -62,16 +64,32 @@ def commit(repository: Path, place: Path, holding: Mapping[str, Mapping[str, str
     """Commit what was built in `place`; it is swapped in when the change ends.
 
     `holding` says of each changed model what its new directory holds: the SHA-256 of a file,
-    DIRECTORY, or ABSENT, by path inside it. A model without a directory in `place` is removed.
-    Raises `HostError` where a model could not be swapped.
+    DIRECTORY, or ABSENT, by path inside it. A model without a directory in `place` is removed. One
+    that takes encoded images goes to their repository, also from the other. Raises `HostError`
+    where a model could not be swapped.
     """
     durable.sync_tree(place)
+    roots = _roots(repository)
+    changes: dict[str, dict[str, Mapping[str, str]]] = {kind: {} for kind in roots}
+    for name, held in holding.items():
+        fresh = place / name
+        home = image_repository.directory(repository, name).parent
+        if (takes_images := whole.takes_images(fresh)) is not None:
+            home = roots["images" if takes_images else "models"]
+        for kind, root in roots.items():
+            if root == home:
+                changes[kind][name] = held if fresh.is_dir() else _REMOVED
+            elif (root / name).is_dir():
+                changes[kind][name] = _REMOVED
     repository.mkdir(exist_ok=True)
-    places.check_access(repository)
-    places.check_same_mount(place, repository)
-    for name in holding:
-        places.check_replaceable(place, repository / name)
-    durable.write(place / _JOURNAL, json.dumps({"models": holding}))
+    for kind, models in changes.items():
+        if models:
+            roots[kind].mkdir(exist_ok=True)
+            places.check_access(roots[kind])
+            places.check_same_mount(place, roots[kind])
+        for name in models:
+            places.check_replaceable(place, roots[kind] / name)
+    durable.write(place / _JOURNAL, json.dumps(changes))
 
 
 def copy(source: Path, destination: Path) -> None:
@@ -85,20 +103,28 @@ def replace(path: Path, data: bytes) -> None:
     path.write_bytes(data)
 
 
+def _roots(repository: Path) -> dict[str, Path]:
+    """The repository of encoded images, and the other: the former gains what the latter loses."""
+    return {"images": image_repository.of(repository), "models": repository}
+
+
 def _settle(repository: Path, place: Path) -> None:
     """Swap in the models of a committed change, then remove what is left of it."""
     journal = place / _JOURNAL
     if journal.is_file():
-        models = json.loads(journal.read_text(encoding="utf-8"))["models"]
-        for name, held in models.items():
-            target, fresh = repository / name, place / name
-            if all(_holds(target / path, expected) for path, expected in held.items()):
-                continue
-            if fresh.exists():
-                _swap(fresh, target)
-            elif target.exists():
-                target.rename(fresh)
-        durable.sync_directory(repository)
+        changes = json.loads(journal.read_text(encoding="utf-8"))
+        roots = {kind: root for kind, root in _roots(repository).items() if changes.get(kind)}
+        for kind, root in roots.items():
+            for name, held in changes[kind].items():
+                target, fresh = root / name, place / name
+                if all(_holds(target / path, expected) for path, expected in held.items()):
+                    continue
+                if held != _REMOVED:
+                    _swap(fresh, target)
+                else:
+                    target.rename(place / f".{kind}.{name}")
+        for root in roots.values():
+            durable.sync_directory(root)
         journal.unlink()
     shutil.rmtree(place)
 

@@ -2,6 +2,7 @@
 
     model_repository/<name>/<version>/passport.json
 
+One of a model that takes encoded images alone is in the second repository (`image_repository`).
 The only place that lists them; `repository` writes them.
 """
 
@@ -14,6 +15,7 @@ from pathlib import Path
 from resnet_serve import passport
 from resnet_serve.errors import InputFileError
 from resnet_serve.passport import Passport
+from resnet_serve.triton import image_repository
 from resnet_serve.triton.canary.split import FIRST_SPLIT, MARK
 from resnet_serve.triton.repository import whole
 
@@ -38,17 +40,39 @@ class Deployed:
         """The models that were deployed together with it, its own first.
 
         Passports of earlier versions do not say; there it is who has a version of that number.
+        Those that take encoded images are none of them where they were not copied.
         """
         files = self.passport.files
         if files is not None and self.name in files:
-            return (self.name, *(each for each in files if each != self.name))
-        root, base = self.path.parent.parent, self.passport.name
+            others = (each for each in files if each not in (self.name, *self.not_copied))
+            return (self.name, *others)
+        base = self.passport.name
         together = [f"{base}{ending}" for ending in ("", *whole.COMPANIONS)]
         if self.name not in together:  # a copy under another name
             return (self.name,)
         number = str(self.version)
-        found = [each for each in together if (root / each / number).is_dir()]
+        found = [each for each in together if (self.directory(each) / number).is_dir()]
         return (self.name, *(each for each in found if each != self.name))
+
+    @property
+    def not_copied(self) -> tuple[str, ...]:
+        """The models that take encoded images, where their repository is not beside this one."""
+        if image_repository.of(self.repository).is_dir():
+            return ()
+        return tuple(
+            each
+            for each in self.passport.files or ()
+            if image_repository.takes_images(each) and not self.directory(each).is_dir()
+        )
+
+    @property
+    def repository(self) -> Path:
+        """The repository that it is in: the first one, if it is in the second."""
+        return image_repository.first(self.path.parent.parent)
+
+    def directory(self, model: str) -> Path:
+        """The directory of a model of its repository."""
+        return image_repository.directory(self.repository, model)
 
     @property
     def whole(self) -> bool:
@@ -82,7 +106,8 @@ def deployed(repository: Path) -> list[Deployed]:
             "there is no model repository", where=repository, remedy="resnet-convert makes one."
         )
     try:
-        models = sorted(each for each in repository.iterdir() if _is_model(each))
+        models = [each for each in image_repository.directories(repository) if _is_model(each)]
+        models.sort(key=lambda each: each.name)
         found = [(model, version) for model in models for version in _stamped(model)]
     except OSError as error:
         raise InputFileError(f"cannot be read ({error.strerror})", where=error.filename) from error
@@ -133,7 +158,7 @@ def _stamp(model: Path, version: int) -> Path:
 
 def _is_model(entry: Path) -> bool:
     """Not one that serves a version of another model alone, while there is a canary."""
-    return entry.is_dir() and not entry.name.startswith(".") and MARK not in entry.name
+    return not entry.name.startswith(".") and MARK not in entry.name
 
 
 def _is_version(name: str) -> bool:

@@ -88,6 +88,18 @@ def served_version(directory: Path, present: Sequence[int]) -> int | None:
     return max((each for each in policy.specific.versions if each in present), default=None)
 
 
+def takes_images(directory: Path) -> bool | None:
+    """Whether the input of a model is encoded images, so that it needs our `image` backend.
+
+    None where its configuration cannot be read.
+    """
+    try:
+        made = config.parse((directory / CONFIG_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError, text_format.ParseError):
+        return None
+    return any(each.data_type == config.ENCODED for each in made.input)
+
+
 def keeps_its_own(version: Path) -> bool:
     """Whether a version has a configuration of its own; earlier deployments kept none."""
     return (version / CONFIG_FILE).is_file()

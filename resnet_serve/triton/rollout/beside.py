@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from resnet_serve.errors import InputFileError
-from resnet_serve.triton import config
+from resnet_serve.triton import config, image_repository
 from resnet_serve.triton.config import LABELS_FILE, NEWEST
 from resnet_serve.triton.repository import CONFIG_FILE, whole
 from resnet_serve.triton.supervision import servable
@@ -48,7 +48,7 @@ class Beside:
         """Write the models; what was there before is removed."""
         self.remove()
         for name, version in self.moves.items():
-            own = self._repository / name / str(version)
+            own = image_repository.directory(self._repository, name) / str(version)
             model = self._folder / self.names[name]
             model.mkdir(parents=True)
             made = self.configs[name]
@@ -67,7 +67,7 @@ class Beside:
 
         Given with the request it is loaded, even where Triton takes the files for unchanged.
         """
-        path = self._repository / name / CONFIG_FILE
+        path = image_repository.directory(self._repository, name) / CONFIG_FILE
         made = config.parse(path.read_text(encoding="utf-8"))
         made.name = name
         return made
@@ -80,7 +80,7 @@ class Beside:
 
     def _config(self, name: str) -> Any:
         version = self.moves[name]
-        own = self._repository / name / str(version) / CONFIG_FILE
+        own = image_repository.directory(self._repository, name) / str(version) / CONFIG_FILE
         try:
             text = own.read_text(encoding="utf-8")
         except OSError as error:

@@ -24,6 +24,7 @@ from resnet_serve.triton.rollout import rollout
 from resnet_serve.triton.rollout.admin import Admin
 from resnet_serve.triton.rollout.beside import Beside
 from resnet_serve.triton.rollout.rollout import DRAIN_S, Place, Say
+from resnet_serve.triton.supervision import servable
 
 
 def begin(place: Place, repository: Repository, canary: Canary, say: Say) -> tuple[str, ...]:
@@ -40,6 +41,7 @@ def begin(place: Place, repository: Repository, canary: Canary, say: Say) -> tup
         try:
             shown = rollout.load_beside(admin, beside, (new,), say)
             repository.split(canary)
+            servable.show_images(place.beside.parent, repository.path)
             try:
                 _load(admin, repository, canary, say)
                 if rollout.ended(admin.models(), repository):
@@ -67,6 +69,7 @@ def withdraw(
     with rollout.alone(place.beside):
         admin = Admin(place.endpoints)
         repository.serve(dict.fromkeys(canary.old.models, canary.old.version))
+        servable.show_images(place.beside.parent, repository.path)
         say("loading the served version")
         _load_old(admin, repository, canary)
         say("waiting for the requests of the canary")
@@ -101,7 +104,7 @@ def _load_old(admin: Admin, repository: Repository, canary: Canary) -> None:
 
 def _config(repository: Repository, name: str) -> Any:
     """The configuration in the repository; given with the request it is loaded in any case."""
-    made = config.parse((repository.path / name / CONFIG_FILE).read_text(encoding="utf-8"))
+    made = config.parse((repository.directory(name) / CONFIG_FILE).read_text(encoding="utf-8"))
     made.name = name
     return made
 

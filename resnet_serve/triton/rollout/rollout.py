@@ -34,6 +34,7 @@ from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.triton.rollout import smoke
 from resnet_serve.triton.rollout.admin import Admin
 from resnet_serve.triton.rollout.beside import Beside, left
+from resnet_serve.triton.supervision import servable
 from resnet_serve.triton.supervision.endpoints import Endpoints
 
 DRAIN_S = 10.0
@@ -41,7 +42,7 @@ Say = Callable[[str], None]
 
 
 class Place(Protocol):
-    """A running server: its addresses, and the folder of its second repository."""
+    """A running server: its addresses, and the folder of its last repository."""
 
     @property
     def endpoints(self) -> Endpoints:
@@ -72,6 +73,7 @@ def serve(
                 raise _kept(error, change) from error
             before = _served(repository, change.models)
             repository.serve(change.models)
+            servable.show_images(place.beside.parent, repository.path)
             try:
                 _switch(admin, beside, before, say, drain_s)
             except ResnetServeError as error:
@@ -151,13 +153,13 @@ def _with_old(made: Any, old: int | None) -> Any:
 def _served(repository: Repository, models: Mapping[str, int]) -> dict[str, int]:
     """The version of each model that is served now, where it can be served again."""
     found = {
-        name: whole.served_version(repository.path / name, repository.versions(name))
+        name: whole.served_version(repository.directory(name), repository.versions(name))
         for name in models
     }
     return {
         name: version
         for name, version in found.items()
-        if version is not None and whole.keeps_its_own(repository.path / name / str(version))
+        if version is not None and whole.keeps_its_own(repository.directory(name) / str(version))
     }
 
 
@@ -186,7 +188,9 @@ def clear(admin: Admin, beside: Beside, repository: Repository) -> None:
 
 def ended(loaded: Iterable[str], repository: Repository) -> tuple[str, ...]:
     """The models of canaries that are loaded although the repository has none."""
-    return tuple(each for each in loaded if MARK in each and not (repository.path / each).is_dir())
+    return tuple(
+        each for each in loaded if MARK in each and not repository.directory(each).is_dir()
+    )
 
 
 def _kept(error: ResnetServeError, change: Change) -> ResnetServeError:

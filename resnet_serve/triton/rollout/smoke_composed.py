@@ -115,4 +115,4 @@ def _average(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.
 
 
 def _path(deployed: Deployed, member: MemberFacts) -> Any:
-    return deployed.path.parent.parent / member.name / str(member.version)
+    return deployed.repository / member.name / str(member.version)

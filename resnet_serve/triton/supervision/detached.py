@@ -90,7 +90,7 @@ class Running:
 
     @property
     def beside(self) -> Path:
-        """The server's second model repository, in the folder that its supervisor works in."""
+        """The server's last model repository, in the folder that its supervisor works in."""
         return servable.beside(self.folder or _folder_of(self.supervisor.pid))
 
     @property

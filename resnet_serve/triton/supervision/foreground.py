@@ -120,15 +120,19 @@ def main() -> int:
 def make_known(made: Orders, scratch: Path) -> Orders:
     """Let commands in the container find the server and change its versions.
 
-    It needs one repository, explicit model control and a state directory; without them it runs as
-    it is.
+    It needs one repository, explicit model control and a state directory. The models that take
+    encoded images are served in any case, unless there are several repositories.
     """
     given = options(made.command)
     repositories = given.get("model-repository", [])
     explicit = given.get("model-control-mode", [""])[-1] == "explicit"
-    if made.endpoints is None or len(repositories) != 1 or not explicit or not keeps_state():
+    if len(repositories) != 1:
         return made
     repository = Path(repositories[0]).absolute()
+    servable.show_images(scratch, repository)
+    seen = f"--model-repository={servable.images(scratch)}"
+    if made.endpoints is None or not explicit or not keeps_state():
+        return replace(made, command=[*made.command, seen])
     servable.beside(scratch).mkdir()
     servable.repository(scratch).symlink_to(repository, target_is_directory=True)
     own = Process.of(os.getpid())
@@ -136,7 +140,7 @@ def make_known(made: Orders, scratch: Path) -> Orders:
     Running(repository, made.endpoints, own, own, log, made.drain_s, scratch).save()
     return replace(
         made,
-        command=[*made.command, f"--model-repository={servable.beside(scratch)}"],
+        command=[*made.command, seen, f"--model-repository={servable.beside(scratch)}"],
         status=str(status_file(repository)),
     )
 

@@ -67,6 +67,7 @@ class ServerProcess:
         self.link = servable.repository(self._scratch)
         try:
             self.link.symlink_to(repository, target_is_directory=True)
+            servable.show_images(self._scratch, repository)
             beside(self._scratch).mkdir()
             backends = build_backends(installation, self._scratch / "backends")
             shown = [os.dup(1)] if tracing.to_output else []
@@ -118,7 +119,7 @@ class ServerProcess:
 
     @property
     def beside(self) -> Path:
-        """The server's second model repository."""
+        """The server's last model repository."""
         return beside(self._scratch)
 
     @property
@@ -190,6 +191,7 @@ def _orders(
         command=[
             str(installation.binary),
             f"--model-repository={repository}",
+            f"--model-repository={servable.images(backends.parent)}",
             # Where a new version is loaded beside the served one (`triton/rollout`).
             f"--model-repository={beside(backends.parent)}",
             f"--backend-directory={backends}",

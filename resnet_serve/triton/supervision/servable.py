@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from resnet_serve.errors import HostError, UsageError
+from resnet_serve.triton import image_repository
 
 # Triton starts a stub with `bash -c`, and quotes none of the paths in it.
 _PLAIN = re.compile(r"[A-Za-z0-9_.,:=@%+/-]+")
@@ -21,7 +22,7 @@ def plain(name: str) -> bool:
 
 
 def count_models(repository: Path) -> int:
-    """How many models Triton will find: every directory, hidden ones too."""
+    """How many models Triton will find in both repositories: every directory, hidden ones too."""
     if not repository.is_dir():
         raise UsageError(
             "there is no such model repository",
@@ -29,7 +30,7 @@ def count_models(repository: Path) -> int:
             remedy="Give --repository, or make one with resnet-convert.",
         )
     try:
-        names = sorted(entry.name for entry in repository.iterdir() if entry.is_dir())
+        names = [entry.name for entry in image_repository.directories(repository)]
     except PermissionError as error:
         raise HostError("the model repository cannot be read", where=repository) from error
     if not names:
@@ -53,13 +54,28 @@ def repository(scratch: Path) -> Path:
     return scratch / "repository"
 
 
+def images(scratch: Path) -> Path:
+    """The same of the models that take encoded images."""
+    return scratch / "images"
+
+
+def show_images(scratch: Path, repository: Path) -> None:
+    """Let a server see the second repository, if that is there by now."""
+    link, second = images(scratch), image_repository.of(repository)
+    if second.is_dir() and not link.is_symlink():
+        with contextlib.suppress(FileNotFoundError):
+            link.rmdir()
+        link.symlink_to(second, target_is_directory=True)
+    link.mkdir(exist_ok=True)  # Triton does not start without a directory that it was given
+
+
 def beside(scratch: Path) -> Path:
-    """A server's second model repository, empty but while versions change."""
+    """A server's last model repository, empty but while versions change."""
     return scratch / "beside"
 
 
 def clear(folder: Path) -> None:
-    """Remove the models of a change from a second model repository, and nothing else there.
+    """Remove the models of a change from that repository, and nothing else there.
 
     It may be removed elsewhere meanwhile.
     """

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import onnx
 import pytest
 import rtx
+from repositories import copied
 
 from resnet_convert.build_plan.prepared import Prepared
 from resnet_convert.tensorrt.epcontext import FILE_NAME
@@ -39,7 +39,7 @@ def prepared(once: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyP
         code, out, err = call(*DIGITS, *IMAGES, *FOR, "--prepare-only")
         assert code == 0, err
         assert "Next, on any host with TensorRT-RTX: resnet-convert build-plan" in out
-    shutil.copytree(once / "model_repository", tmp_path / "there" / "model_repository")
+    copied(once / "model_repository", tmp_path / "there" / "model_repository")
     monkeypatch.chdir(tmp_path / "there")
     return Path.cwd()
 

@@ -17,6 +17,7 @@ import tritonclient.grpc as triton
 from numpy.typing import NDArray
 from PIL import Image
 from quick import quicken
+from repositories import at, copied
 
 from resnet_client import Classifier
 from resnet_convert import Conversion, convert
@@ -27,7 +28,7 @@ from resnet_serve.crops import TenCrop
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.errors import InputFileError, ParityError, UsageError
 from resnet_serve.passport import ComposedPassport, CropFacts
-from resnet_serve.triton import config
+from resnet_serve.triton import config, image_repository
 from resnet_serve.triton.queue_bound import bound_of
 from resnet_serve.triton.repository import Repository
 from resnet_serve.triton.server import Server
@@ -74,7 +75,7 @@ def one_core() -> Iterator[None]:
 @pytest.fixture
 def repository(converted: Path, tmp_path: Path) -> Path:
     """A copy to deploy to."""
-    return shutil.copytree(converted, tmp_path / "models")
+    return copied(converted, tmp_path / "models")
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +83,7 @@ def served(
     converted: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[tuple[Path, triton.InferenceServerClient, str]]:
     path = tmp_path_factory.mktemp("composed") / "models"
-    shutil.copytree(converted, path, ignore=shutil.ignore_patterns("other"))
+    copied(converted, path, ignore=shutil.ignore_patterns("other"))
     given: dict[str, Any] = {
         "repository": path,
         "validation": "digits",
@@ -180,7 +181,7 @@ def test_a_queue_that_does_not_hold_the_crops_of_an_image(repository: Path) -> N
 @pytest.mark.triton
 def test_ten_crops_are_averaged_as_pytorch_does(served: Any) -> None:
     repository, client, _ = served
-    decoding = Path(repository, "digits_tencrop_preprocess", "config.pbtxt").read_text()
+    decoding = at(repository, "digits_tencrop_preprocess/config.pbtxt").read_text()
     assert bound_of(config.parse(decoding)).requests == 80 // 20
     crops = TenCrop(weights.load("digits", find("resnet20")).preprocessing, SCALES)
     found, logits = ask(client, "digits_tencrop", encoded(), "probabilities", "logits")
@@ -232,7 +233,7 @@ def test_passports_name_the_members_and_verify_holds_them_to_it(served: Any) -> 
 def test_versions_of_members_are_pinned_and_a_newer_one_is_noticed(repository: Path) -> None:
     compose.ensemble("pair", ["digits", "digits8"], repository=repository)
     for name in ("pair", "pair_image"):
-        steps = config.parse((repository / name / "config.pbtxt").read_text()).ensemble_scheduling
+        steps = config.parse(at(repository, f"{name}/config.pbtxt").read_text()).ensemble_scheduling
         pinned = {step.model_name: step.model_version for step in steps.step}
         assert (pinned["digits"], pinned["digits8"], pinned["pair_average"]) == (1, 1, 1)
     opened = Repository(repository)
@@ -259,7 +260,7 @@ def test_nothing_is_deployed_unless_the_decisions_agree(repository: Path) -> Non
         data["contract"]["input"] = "float32"
 
     _rewrite(repository, "digits", as_the_stranger)
-    before = {path.name for path in repository.iterdir()}
+    before = {path.name for path in image_repository.directories(repository)}
     with pytest.raises(
         ParityError, match=r"decisions changed, by margin .*worst image digit [0-9]+"
     ):
@@ -270,7 +271,7 @@ def test_nothing_is_deployed_unless_the_decisions_agree(repository: Path) -> Non
             validation="digits",
             validation_images=16,
         )
-    assert {path.name for path in repository.iterdir()} == before
+    assert {path.name for path in image_repository.directories(repository)} == before
 
 
 def test_files_and_weights_must_be_those_of_the_passport(repository: Path) -> None:
@@ -312,12 +313,12 @@ def test_what_does_not_fit_is_refused_in_one_line(
     words: tuple[str, ...], code: int, said: str, converted: Path, call: Call
 ) -> None:
     place = () if "--repository" in words else ("--repository", converted)
-    before = {path.name for path in converted.iterdir()}
+    before = {path.name for path in image_repository.directories(converted)}
     found, out, err = call(*words, *place)
     assert found == code, err
     assert said in " ".join(err.replace("│", " ").split()), err
     assert "Traceback" not in out + err
-    assert {path.name for path in converted.iterdir()} == before
+    assert {path.name for path in image_repository.directories(converted)} == before
 
 
 def test_a_composed_model_is_no_member(repository: Path) -> None:

@@ -6,7 +6,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
+from repositories import copied
 
 from resnet_convert import Conversion
 from resnet_convert.ensembles import compose, members
@@ -58,7 +58,7 @@ def converted(
 @pytest.fixture
 def repository(converted: Path, tmp_path: Path) -> Path:
     """A copy to deploy to."""
-    return shutil.copytree(converted, tmp_path / "models")
+    return copied(converted, tmp_path / "models")
 
 
 def composed_passport(repository: Path, name: str) -> ComposedPassport:

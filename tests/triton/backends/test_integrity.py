@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import versioned
+from repositories import at
 
 from resnet_serve import durable
 from resnet_serve.triton.backends import integrity
@@ -29,7 +30,7 @@ def repository(tmp_path: Path) -> Path:
 
 def load(repository: Path, model: str = "net", file: str = "", **config: Any) -> None:
     """What a backend does before it opens its file."""
-    directory = repository / model / "1"
+    directory = at(repository, f"{model}/1")
     path = directory / (file or FILES[model])
     integrity.check({"name": model, **config}, directory, path)
 
@@ -56,7 +57,7 @@ def test_what_was_deployed_is_loaded(repository: Path, model: str) -> None:
     ],
 )
 def test_a_changed_file_is_refused(repository: Path, model: str, file: str) -> None:
-    path = repository / model / "1" / file
+    path = at(repository, f"{model}/1/{file}")
     path.write_bytes(path.read_bytes() + b"\n")
     with pytest.raises(ContractError) as refused:
         load(repository, model)
@@ -91,7 +92,7 @@ def test_a_damaged_passport_is_refused(repository: Path, text: str) -> None:
 def test_versions_without_hashes_are_loaded(repository: Path) -> None:
     stamp = repository / "net/1/passport.json"
     for model, file in FILES.items():
-        path = repository / model / "1" / file
+        path = at(repository, f"{model}/1/{file}")
         path.write_bytes(path.read_bytes() + b"\n")
     rewritten(stamp, lambda document: document.pop("files"))
     load(repository)
@@ -103,7 +104,7 @@ def test_versions_without_hashes_are_loaded(repository: Path) -> None:
 
 def test_a_model_of_another_name_is_none_of_the_passport_s(repository: Path) -> None:
     rewritten(repository / "net/1/passport.json", lambda each: each["files"].pop("net_preprocess"))
-    path = repository / "net_preprocess/1/preprocessing.json"
+    path = at(repository, "net_preprocess/1/preprocessing.json")
     path.write_bytes(path.read_bytes() + b"\n")
     load(repository, "net_preprocess")
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 import versioned
+from deployments import in_one, inside
 from versioned import NAMES
 
 from resnet_serve.errors import UsageError
-from resnet_serve.triton import config, rollout
+from resnet_serve.triton import config, image_repository, rollout
 from resnet_serve.triton.canary.split import Split, share
 from resnet_serve.triton.repository import ModelFiles, Repository, canaries, changes
 from resnet_serve.verification import files
@@ -37,19 +38,31 @@ def begin(repository: Repository, version: int = 2, percent: str = "10%") -> can
 
 def test_the_split_is_in_the_repository(two: Repository) -> None:
     made = begin(two)
-    assert set(os.listdir(two.path)) == {*NAMES, *ALONE}
+    assert inside(two) == {*NAMES, *ALONE}
     assert made.routed == ("net", "net_image")
     for name in made.routed:
-        shown = config.parse((two.path / name / "config.pbtxt").read_text())
+        shown = config.parse((two.directory(name) / "config.pbtxt").read_text())
         assert shown.backend == "canary"
         assert list(shown.version_policy.specific.versions) == [1, 2, 1_000_000_002]
-        assert canaries.running(two.path / name) == Split(1, 2, TENTH)
+        assert canaries.running(two.directory(name)) == Split(1, 2, TENTH)
     net = config.parse((two.path / "net" / "config.pbtxt").read_text())
     assert "preprocessing" in net.parameters  # clients read it
-    image = config.parse((two.path / "net_image.canary-2" / "config.pbtxt").read_text())
+    image = config.parse((two.directory("net_image.canary-2") / "config.pbtxt").read_text())
     steps = [(step.model_name, step.model_version) for step in image.ensemble_scheduling.step]
     assert steps == [("net_preprocess.canary-2", 2), ("net.canary-2", 2)]
     assert (two.path / "net.canary-2" / "2" / "model.onnx").is_file()
+
+
+def test_a_canary_moves_the_models_of_an_earlier_deployment(two: Repository) -> None:
+    """Its links lead to models of the same repository, those too that keep the old version."""
+    in_one(two)
+    begin(two)
+    second = image_repository.of(two.path)
+    assert sorted(os.listdir(two.path)) == ["net", "net.canary-1", "net.canary-2"]
+    assert {"net_image", "net_preprocess"} < set(os.listdir(second))
+    for name in ALONE:
+        model, _, version = name.rpartition(".canary-")
+        assert (two.directory(name) / version).resolve() == two.directory(model) / version
 
 
 def test_the_old_version_is_the_served_one(two: Repository) -> None:
@@ -82,7 +95,7 @@ def test_what_ends_it_leaves_nothing_of_it(
     found = two.deployed()
     assert [each.version for each in found if each.served] == [served]
     assert changes.trying(found, "net") is None
-    assert set(os.listdir(two.path)) == set(NAMES)
+    assert inside(two) == set(NAMES)
     assert not canaries.numbers(two.path / "net")
 
 

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Sequence
 
 import pytest
-from deployments import NAMES, deployment, mark_of, marked, tree
+from deployments import NAMES, deployment, in_one, mark_of, marked, tree
 from passports import composed, converted
 
 from resnet_serve import passport
@@ -171,8 +171,9 @@ def as_before(repository: Repository, *marks: str) -> None:
     for name in NAMES:
         for version in repository.versions(name):
             for file in ("config.pbtxt", "labels.txt"):
-                (repository.path / name / str(version) / file).unlink(missing_ok=True)
-        (repository.path / name / "config.pbtxt").write_text(marked(name, marks[-1]))
+                (repository.directory(name) / str(version) / file).unlink(missing_ok=True)
+        (repository.directory(name) / "config.pbtxt").write_text(marked(name, marks[-1]))
+    in_one(repository)
 
 
 def test_the_served_version_of_an_earlier_deployment_can_be_stored(repository: Repository) -> None:

@@ -80,7 +80,7 @@ def test_a_model_of_somebody_else_is_refused_before_anything_is_swapped(
     repository = Repository(public_folder / "models")
     with as_nobody():
         repository.deploy(deployment("one"))
-    os.chown(repository.path / "net_image", 0, 0)
+    os.chown(repository.directory("net_image"), 0, 0)
     before = tree(public_folder)
     with as_nobody(), pytest.raises(HostError, match="permission denied"):
         repository.deploy(deployment("two"))
@@ -130,7 +130,7 @@ def test_a_model_that_is_a_mount_point_is_refused_before_anything_is_swapped(
     repository: Repository, mounted: Callable[..., None]
 ) -> None:
     repository.deploy(deployment("one"))
-    mounted(repository.path / "net_image", repository.path / "net_image")
+    mounted(repository.directory("net_image"), repository.directory("net_image"))
     with pytest.raises(HostError, match="mount point"):
         repository.deploy(deployment("two"))
     assert [mark_of(repository, name) for name in NAMES] == ["one"] * 3

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from deployments import NAMES, beside, deployment, mark_of, stamp, tree
+from deployments import NAMES, beside, deployment, in_one, inside, mark_of, stamp, tree
 
 from resnet_serve import durable
 from resnet_serve.errors import HostError
@@ -72,7 +72,7 @@ def test_kill_at_every_step(
     present: int, exchange: bool, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """After it each model is whole, and after `recover` all are at the same deployment."""
-    template = Repository(memory / "template")
+    template = Repository(memory / "template" / "models")
     for number in range(present):
         template.deploy(deployment(f"old {number}"))
     old = f"old {present - 1}" if present else None
@@ -81,7 +81,7 @@ def test_kill_at_every_step(
         repository = Repository(memory / str(step) / "models")
         repository.path.parent.mkdir()
         if present:
-            shutil.copytree(template.path, repository.path)
+            shutil.copytree(template.path.parent, repository.path.parent, dirs_exist_ok=True)
 
         killed = False
         with monkeypatch.context() as patch:
@@ -92,20 +92,20 @@ def test_kill_at_every_step(
                 repository.deploy(deployment("new"))
             except Killed:
                 killed = True
-        inside = set(os.listdir(repository.path)) if repository.path.exists() else set()
-        assert inside <= set(NAMES), "nothing but models is ever inside the repository"
+        names = inside(repository)
+        assert names <= set(NAMES), "nothing but models is ever inside the repository"
         if exchange:
-            assert {mark_of(repository, name) for name in inside} <= {old, "new"}
-            assert not present or inside == set(NAMES)
+            assert {mark_of(repository, name) for name in names} <= {old, "new"}
+            assert not present or names == set(NAMES)
         repository.recover()
-        inside = set(os.listdir(repository.path)) if repository.path.exists() else set()
-        assert inside in (set(), set(NAMES))
-        marks = {mark_of(repository, name) for name in inside}
+        names = inside(repository)
+        assert names in (set(), set(NAMES))
+        marks = {mark_of(repository, name) for name in names}
         assert marks in ({old}, {"new"}, set())
         assert marks or old is None
         assert beside(repository) == set(), "no staging is left"
         outcomes.append(marks == {"new"})
-        for name in inside:
+        for name in names:
             assert repository.versions(name) == list(range(1, present + 1 + outcomes[-1]))
         if step % 10 == 0:
             assert repository.deploy(deployment("next")) == present + 1 + outcomes[-1]
@@ -130,6 +130,11 @@ CHANGES: dict[str, Callable[[Repository], None]] = {
     "promote a canary": lambda repository: repository.serve(dict.fromkeys(NAMES, 1)),
     "remove the model of a canary": lambda repository: repository.remove(NAMES),
 }
+# From a repository of an earlier resnet-serve, with all models in one place.
+MOVES = {
+    "serve and move": lambda repository: repository.serve(dict.fromkeys(NAMES, 1)),
+}
+CHANGES |= MOVES
 OF_A_CANARY = (
     *("another share", "withdraw a canary", "promote a canary"),
     "remove the model of a canary",
@@ -143,26 +148,36 @@ def tried(repository: Repository, text: str = "10%") -> Canary:
     return Canary(split, old, new, ("net", "net_image"), {})
 
 
-@pytest.mark.parametrize("exchange", [True, False], ids=["exchange", "two renames"])
-@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize(
+    ("change", "exchange"),
+    [
+        pytest.param(change, exchange, id=f"{change}, {'exchange' if exchange else 'two renames'}")
+        for change in CHANGES
+        for exchange in (True, False)
+        if exchange or change not in MOVES
+    ],
+)
 def test_kill_at_every_step_of_a_change(
     change: str, exchange: bool, memory: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each model is as before or as after it, and after `recover` all are the same of the two."""
-    template = Repository(memory / "template")
+    template = Repository(memory / "template" / "models")
     for number in range(2):
         template.deploy(deployment(f"old {number}"))
     if change in OF_A_CANARY:
         template.split(tried(template))
-    before = tree(template.path)
-    shutil.copytree(template.path, memory / "changed", symlinks=True)
-    CHANGES[change](Repository(memory / "changed"))
+    if change in MOVES:
+        in_one(template)
+    before = tree(template.path.parent)
+    shutil.copytree(template.path.parent, memory / "changed", symlinks=True)
+    CHANGES[change](Repository(memory / "changed" / "models"))
     after = tree(memory / "changed")
+    assert set(os.listdir(memory / "changed" / "models")).isdisjoint(NAMES[1:])
     assert after != before
     outcomes = []
     for step in range(1000):
         repository = Repository(memory / str(step) / "models")
-        shutil.copytree(template.path, repository.path, symlinks=True)
+        shutil.copytree(template.path.parent, repository.path.parent, symlinks=True)
         killed = False
         with monkeypatch.context() as patch:
             if not exchange:
@@ -173,12 +188,14 @@ def test_kill_at_every_step_of_a_change(
             except Killed:
                 killed = True
         if exchange:
-            found = tree(repository.path)
+            found = tree(repository.path.parent)
             for name in NAMES:
-                assert _of(name, found) in (_of(name, before), _of(name, after))
+                states = (_of(name, before), _of(name, after))
+                # One that moves is in both places for a moment.
+                assert _of(name, found) in (*states, states[0] | states[1])
         repository.recover()
-        found = tree(repository.path)
-        assert found in (before, after)
+        found = tree(repository.path.parent)
+        assert found in (before, after) or found == before | {"models.images": None}
         assert beside(repository) == set()
         outcomes.append(found == after)
         shutil.rmtree(repository.path.parent)
@@ -190,7 +207,7 @@ def test_kill_at_every_step_of_a_change(
 
 
 def _of(name: str, found: dict[str, bytes | None]) -> dict[str, bytes | None]:
-    return {path: data for path, data in found.items() if path.split("/")[0] == name}
+    return {path: data for path, data in found.items() if path.split("/")[1:2] == [name]}
 
 
 def test_kill_at_random_times(repository: Repository) -> None:
@@ -209,7 +226,7 @@ def test_kill_at_random_times(repository: Repository) -> None:
         time.sleep(generator.uniform(0.001, 0.02 + 0.001 * attempt))
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
-        assert set(os.listdir(repository.path)) == set(NAMES)
+        assert inside(repository) == set(NAMES)
         repository.recover()
         assert len({mark_of(repository, name) for name in NAMES}) == 1
         versions = [repository.versions(name) for name in NAMES]

@@ -93,6 +93,6 @@ def test_a_version_is_found_by_its_model_or_by_itself(repository: Repository) ->
 )
 def test_what_is_no_version_is_refused(repository: Repository, name: str, said: str) -> None:
     repository.deploy(deployment("one"))
-    path = repository.path / name
+    path = repository.directory(name)
     with pytest.raises(InputFileError, match=re.escape(f"{path}: {said}")):
         versions.find(path)

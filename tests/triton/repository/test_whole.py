@@ -62,6 +62,6 @@ def test_hashes_are_of_the_files_that_the_version_keeps(repository: Repository) 
     models = deployment("one")
     version = repository.deploy(models)
     for name, files in whole.hashes(models).items():
-        folder = repository.path / name / str(version)
+        folder = repository.directory(name) / str(version)
         assert {each.name for each in folder.iterdir()} == set(files)
         assert {file: durable.sha256(folder / file) for file in files} == files

@@ -18,6 +18,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 import versioned
+from deployments import inside
 from in_process import command
 from patience import until
 from versioned import COLOURS, NAMES
@@ -198,7 +199,7 @@ def test_a_share_of_the_requests_until_it_is_withdrawn(
     assert set(load.pinned) == {1}
     assert {answered(ask(client)) for _ in range(30)} == {1}
     assert server.models == dict.fromkeys(NAMES, ("1",))
-    assert set(os.listdir(repository.path)) == set(NAMES)
+    assert inside(repository) == set(NAMES)
 
 
 def test_it_is_promoted_under_load(

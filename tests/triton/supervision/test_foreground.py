@@ -72,20 +72,25 @@ def test_the_shared_memory_of_others_is_never_removed(prefix: str) -> None:
 def test_commands_in_the_container_find_its_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """And can change it: there is a second repository for the versions beside."""
+    """And can change it: there is a repository for the versions beside."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     models, scratch = tmp_path / "models", tmp_path / "scratch"
     models.mkdir()
     scratch.mkdir()
     words = ["tritonserver", f"--model-repository={models}", "--model-control-mode=explicit"]
     made = make_known(orders(words, str(scratch)), scratch)
-    assert options(made.command)["model-repository"] == [str(models), str(scratch / "beside")]
+    assert options(made.command)["model-repository"] == [
+        *(str(models), str(scratch / "images"), str(scratch / "beside"))
+    ]
     found = running(models)
     assert found is not None
     assert (found.endpoints, found.beside) == (made.endpoints, scratch / "beside")
     assert found.supervisor.pid == os.getpid()
     assert made.status is not None
-    for other in (words[:2], [words[0], words[2]], [*words, "--model-repository=/more"]):
+    given = orders(words[:2], str(scratch))
+    added = make_known(given, scratch).command[len(given.command) :]
+    assert added == [f"--model-repository={scratch / 'images'}"], "it cannot be changed"
+    for other in ([words[0], words[2]], [*words, "--model-repository=/more"]):
         given = orders(other, str(scratch))
         assert make_known(given, scratch) is given
 

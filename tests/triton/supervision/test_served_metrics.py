@@ -17,6 +17,7 @@ from prometheus_text import documented_metrics, scrape
 from toy_repository import deploy_toy
 from tritonclient.utils import InferenceServerException
 
+from resnet_serve.triton import image_repository
 from resnet_serve.triton.rollout.admin import Admin
 from resnet_serve.triton.server import Server
 from resnet_serve.triton.supervision.endpoints import claim_ports
@@ -38,7 +39,7 @@ def status_port() -> int:
 def server(tmp_path_factory: pytest.TempPathFactory, status_port: int) -> Iterator[Server]:
     """Its images are decoded by two processes; no health check adds to what is counted."""
     repository = deploy_toy(tmp_path_factory.mktemp("metrics") / "models")
-    written = repository / "toy_preprocess/config.pbtxt"
+    written = image_repository.directory(repository, "toy_preprocess") / "config.pbtxt"
     written.write_text(written.read_text().replace("count: 1", "count: 2"))
     policy = Policy(check_s=0)
     with Server(repository, port=0, status_port=status_port, policy=policy) as started:
@@ -151,7 +152,9 @@ def test_a_model_that_is_loaded_again_goes_on_counting(
 ) -> None:
     of = '{model="toy_preprocess",version="1"}'
     assert after
-    (server.repository / "toy_preprocess/1/preprocessing.json").touch()
+    (
+        image_repository.directory(server.repository, "toy_preprocess") / "1/preprocessing.json"
+    ).touch()
     Admin(server.endpoints).load("toy_preprocess")
     assert send(server, PNG) == 0
     found = scrape(server.metrics)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from http.client import OK
 from pathlib import Path
 
+from resnet_serve.triton import image_repository
 from resnet_serve.triton.canary.split import MARK
 from resnet_serve.triton.supervision import servable
 from resnet_serve.triton.supervision.endpoints import Endpoints
@@ -119,7 +120,8 @@ def _load(model: str, endpoints: Endpoints, timeout_s: float) -> str:
 def is_tried(model: str, repository: Path) -> bool:
     """Whether it is a canary's new version alone, without which the served one answers."""
     name, mark, version = model.partition(MARK)
-    for file in repository.glob(f"{name}/*/canary.json") if mark else ():
+    folder = image_repository.directory(repository, name)
+    for file in folder.glob("*/canary.json") if mark else ():
         try:
             if str(json.loads(file.read_text(encoding="utf-8"))["new"]) == version:
                 return True
