@@ -22,6 +22,7 @@ from resnet_serve.parity.verdict import Verdict
 from resnet_serve.passport import EngineState, ProviderState
 from resnet_serve.runtimes import Target
 from resnet_serve.triton.config import Serving
+from resnet_serve.triton.config_patch import ConfigPatch
 from resnet_serve.triton.repository.examples import Examples
 from resnet_serve.triton.repository.versions import MODEL_FILE
 from resnet_serve.weights import Weights
@@ -31,9 +32,10 @@ from resnet_serve.weights import Weights
 class Conversion:
     """What the stages of a conversion returned; `version` is None when nothing was deployed.
 
-    `examples` are kept with the version, `served_at` is the running server that changed to it.
-    `autoselection` is None where nothing was to be chosen. Where a TensorRT plan was to be built
-    and could not be on this host, `missing` says why. `reference_check` is PyTorch's own accuracy.
+    `patch` is merged into the configuration, `examples` are kept with the version, `served_at` is
+    the running server that changed to it. `autoselection` is None where nothing was to be chosen.
+    Where a TensorRT plan was to be built and could not be on this host, `missing` says why.
+    `reference_check` is PyTorch's own accuracy.
     """
 
     request: Request
@@ -50,6 +52,7 @@ class Conversion:
     validation_set: Images
     reference_check: Checked | None = None
     missing: HostError | None = None
+    patch: ConfigPatch | None = None
     version: int | None = None
     path: Path | None = None
     examples: Examples | None = None

@@ -81,6 +81,8 @@ def models(conversion: Conversion) -> list[ModelFiles]:
         gpu=gpu_serving(conversion),
         queue=queue_bound_of(conversion),
     )
+    if conversion.patch is not None:
+        classifier = conversion.patch.merged(classifier)
     preprocess = config.preprocess(
         f"{name}_preprocess",
         input_kind=input_kind,
@@ -245,6 +247,7 @@ def stamp(conversion: Conversion) -> ConvertedPassport:
         ),
         latency=_latency(conversion),
         waiting=_waiting(conversion),
+        config_patch=None if conversion.patch is None else conversion.patch.text,
         autoselect=None if conversion.autoselection is None else conversion.autoselection.to_json(),
         calibration_search=None
         if precise.calibration_search is None

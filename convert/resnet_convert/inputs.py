@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from resnet_convert import validation
+from resnet_convert.head import HEADS
 from resnet_convert.request import Request, loading
 from resnet_convert.stage_log import Progress
 from resnet_serve.datasets import Images, open_images, survey
@@ -66,6 +67,16 @@ def image_notices(
     """
     names = validation.decided_names(loaded.labels, loaded.activation) if request.classifies else ()
     return survey.notices(given, names, calibration=calibration)
+
+
+def untrained(request: Request, loaded: Weights) -> str | None:
+    """What random weights are good for; None for trained ones."""
+    if loaded.trained:
+        return None
+    outputs = "decisions" if request.classifies else HEADS[request.head]
+    return (
+        f"{loaded.architecture.name} is UNTRAINED: good for speed only, its {outputs} mean nothing"
+    )
 
 
 def weights_summary(loaded: Weights) -> str:

@@ -22,8 +22,13 @@ from resnet_convert.autoselect.entrants import Autoselection, has_alternatives
 from resnet_convert.autoselect.gpu import Gpu
 from resnet_convert.conversion import Conversion
 from resnet_convert.folded import Folded, prepare
-from resnet_convert.head import HEADS
-from resnet_convert.inputs import image_notices, load_weights, open_sets, weights_summary
+from resnet_convert.inputs import (
+    image_notices,
+    load_weights,
+    open_sets,
+    untrained,
+    weights_summary,
+)
 from resnet_convert.parity import examples
 from resnet_convert.parity.evaluator import for_budgets
 from resnet_convert.parity.reference import Reference
@@ -164,7 +169,7 @@ def _prepare(request: Request, log: StageLog) -> Prepared:
         request = replace(request, arch=loaded.architecture.name)
     if hub.is_hub(request.weights or ""):  # the same commit again, wherever a branch has moved
         request = replace(request, weights=loaded.source.partition(" (")[0])
-    log.warn(*loaded.notices, _untrained(request, loaded), *of_images)
+    log.warn(*loaded.notices, untrained(request, loaded), *of_images)
 
     network = with_head(loaded.network(), request.head)
     reference = Reference(network, loaded, request.input, machine.cores, request.head)
@@ -236,6 +241,7 @@ def _prove(
         proof=proof,
         autoselection=autoselection,
         serving=proof.served(request.serving(prepared.machine.cores)),
+        patch=request.read_patch(prepared.machine.cores),
         stages=tuple(log.stages),
         warnings=tuple(dict.fromkeys(log.warnings)),
         host=prepared.machine,
@@ -289,12 +295,3 @@ def _build_host(
         return
     with open_build_host() as found:
         yield found
-
-
-def _untrained(request: Request, loaded: Weights) -> str | None:
-    if loaded.trained:
-        return None
-    outputs = "decisions" if request.classifies else HEADS[request.head]
-    return (
-        f"{loaded.architecture.name} is UNTRAINED: good for speed only, its {outputs} mean nothing"
-    )

@@ -135,6 +135,7 @@ class ConvertedPassport(Passport):
     without the batch. `compiled_operators` counts what the runtime made of the graph. `cuda` is
     there where ONNX Runtime's CUDA provider is to run it, `tuned` where a run of `resnet-serve
     tune` chose how it is served, `waiting` where one instance has several cores of a CPU.
+    `config_patch` is the text that a user had merged into the configuration.
     """
 
     module: str | None
@@ -155,6 +156,7 @@ class ConvertedPassport(Passport):
     cuda: CudaFacts | None = None
     tuned: TunedFacts | None = None
     waiting: WaitingFacts | None = None
+    config_patch: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,6 +29,7 @@ from resnet_serve.preprocessing import decode
 from resnet_serve.triton import config, image_repository
 from resnet_serve.triton.canary.split import BACKEND
 from resnet_serve.triton.config import LABELS_FILE, PIXELS
+from resnet_serve.triton.config_patch import ConfigPatch
 from resnet_serve.triton.grpc_client import GrpcClient
 from resnet_serve.triton.repository import CONFIG_FILE
 from resnet_serve.triton.repository.examples import Examples
@@ -146,9 +147,10 @@ def _configurations(
                 f"a canary of {name} gets a share of the requests to {model}",
                 remedy=f"First: resnet-serve promote {name}, or resnet-serve withdraw {name}",
             )
+        fields = (*_fields(expected, found), *_patched(deployed, expected, found))
         differing = [
             f"{field} {_shown(there)}, the version's own {_shown(ours)}"
-            for field, ours, there in _fields(expected, found)
+            for field, ours, there in fields
             if ours != there
         ]
         policy = list(found.version_policy.specific.versions)
@@ -156,6 +158,17 @@ def _configurations(
             differing.append(f"version {policy[0]}, not {deployed.version}")
         what = "; ".join(differing) or "backend, parameters and version are the version's own"
         yield _row(deployed, f"configuration of {model}", not differing, what)
+
+
+def _patched(deployed: Deployed, expected: Any, found: Any) -> Iterator[tuple[str, Any, Any]]:
+    """The fields that a user had merged into the configuration."""
+    document = deployed.passport
+    text = document.config_patch if isinstance(document, ConvertedPassport) else None
+    if text is None or expected.name != deployed.name:
+        return
+    there = ConfigPatch(text).fields(found)
+    for field, ours in ConfigPatch(text).fields(expected).items():
+        yield field, ours, there[field]
 
 
 def _fields(expected: Any, found: Any) -> Iterator[tuple[str, Any, Any]]:

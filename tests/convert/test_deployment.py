@@ -20,10 +20,19 @@ from resnet_serve.datasets.digits import Digits
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.triton import config, image_repository
 from resnet_serve.triton.queue_bound import bound_of
+from resnet_serve.triton.repository import Repository, changes
 from resnet_serve.triton.server import Server
+from resnet_serve.verification import served as verified
+from resnet_serve.verification.files import Row
+from resnet_serve.verification.reference import recorded
 from resnet_serve.weights import Weights
 
 Conversions = Callable[..., Conversion]
+PATCH = """
+dynamic_batching { priority_levels: 2 default_priority_level: 2 }
+instance_group { rate_limiter { resources { name: "R1" count: 4 } } }
+response_cache { enable: true }
+"""
 
 
 @pytest.mark.parametrize("taken", ["uint8", "float32"])
@@ -81,17 +90,55 @@ def repository(
 ) -> Path:
     path = tmp_path_factory.mktemp("served") / "models"
     convert_digits(path, name="fp32", validation_images=16)
-    convert_digits(path, "int8", name="int8", validation_images=16)
+    patch = path.with_name("patch.pbtxt")
+    patch.write_text(PATCH)
+    convert_digits(path, "int8", name="int8", validation_images=16, config_patch=str(patch))
     convert_digits(path, name="planes", validation_images=16, input="float32", max_batch_size=1)
     return path
 
 
 @pytest.fixture(scope="module")
-def client(repository: Path) -> Iterator[triton.InferenceServerClient]:
-    with Server(repository, port=0) as server:
-        connection = triton.InferenceServerClient(server.grpc)
-        yield connection
-        connection.close()
+def server(repository: Path) -> Iterator[Server]:
+    with Server(repository, port=0) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[triton.InferenceServerClient]:
+    connection = triton.InferenceServerClient(server.grpc)
+    yield connection
+    connection.close()
+
+
+@pytest.mark.triton
+def test_a_patch_is_in_the_passport_and_served(
+    repository: Path, server: Server, client: triton.InferenceServerClient
+) -> None:
+    document = passport.read(repository / "int8/1" / passport.FILE_NAME)
+    assert isinstance(document, passport.ConvertedPassport)
+    assert document.config_patch is not None
+    assert config.parse(document.config_patch) == config.parse(PATCH)
+    assert f"--config-patch {repository.with_name('patch.pbtxt')}" in document.command
+    running = client.get_model_config("int8").config
+    assert running.dynamic_batching.priority_levels == 2
+    assert running.instance_group[0].rate_limiter.resources[0].name == "R1"
+    assert running.response_cache.enable
+    assert configuration_row(repository, server).verdict == "ok"
+
+    own = repository / "int8/1/config.pbtxt"
+    before = own.read_text()
+    own.write_text(before.replace("default_priority_level: 2", "default_priority_level: 1"))
+    row = configuration_row(repository, server)
+    own.write_text(before)
+    said = "dynamic_batching.default_priority_level 2, the version's own 1"
+    assert (row.verdict, row.found) == ("differs", said)
+
+
+def configuration_row(repository: Path, server: Server) -> Row:
+    """What `verify` says of the configuration that is served."""
+    found = changes.find(Repository(repository).deployed(), "int8")
+    rows = verified.rows(found, server.grpc, recorded(found))
+    return next(row for row in rows if row.subject == "configuration of int8")
 
 
 def png(index: int) -> bytes:

@@ -50,6 +50,7 @@ def check(request: Request) -> None:
     _check_accelerator(request)
     _check_engine(request)
     request.serving(host.cores())
+    request.read_patch(host.cores())
     for images in (request.calibration_images, request.validation_images):
         if images is not None and images < 1:
             raise UsageError(f"{images} images are too few", remedy="Give 1 or more.")

@@ -26,7 +26,9 @@ from resnet_serve.precisions import Precision
 from resnet_serve.runtimes import TARGETS, Target, target
 from resnet_serve.runtimes.profiles import Profile, covering
 from resnet_serve.runtimes.tensorrt_flavours import FLAVOURS, Flavour
+from resnet_serve.triton import config_patch
 from resnet_serve.triton.config import Serving
+from resnet_serve.triton.config_patch import ConfigPatch
 from resnet_serve.weights import default_spec
 
 DEFAULTS: Mapping[str, Any] = MappingProxyType(
@@ -193,6 +195,13 @@ class Request(Options):
         return Serving.fitting(
             cores=cores, max_batch_size=self.max_batch_size, instances=self.instances
         )
+
+    def read_patch(self, cores: int) -> ConfigPatch | None:
+        """The patch of the configuration, checked; raises `InputFileError`."""
+        if self.config_patch is None:
+            return None
+        largest = self.serving(cores).max_batch_size
+        return config_patch.read(self.config_patch, max_batch_size=largest, gpu=self.for_gpu)
 
     def command(self) -> str:
         """The command line that makes the same conversion again."""

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from resnet_convert.request import Request
 from resnet_convert.request.check import check
-from resnet_serve.errors import UsageError
+from resnet_serve.errors import InputFileError, UsageError
 
 INT8 = {"arch": "resnet20", "precision": "int8", "calibration": "digits"}
 REFUSED: dict[str, dict[str, Any]] = {
@@ -96,3 +97,23 @@ def test_it_is_refused(message: str, options: dict[str, Any]) -> None:
 )
 def test_it_is_accepted(options: dict[str, Any]) -> None:
     check(Request(**options))
+
+
+def test_a_patch_of_the_configuration_is_read_first(tmp_path: Path) -> None:
+    patch = tmp_path / "patch.pbtxt"
+    request = Request(arch="resnet20", config_patch=str(patch), max_batch_size=4)
+    for text, said in (
+        (None, "cannot be read"),
+        ("max_batch_size: 8", "Use --max-batch-size"),
+        ("dynamic_batching { preferred_batch_size: 8 }", "proved with 1 to 4"),
+        ("instance_group { gpus: 1 }", "runs on a CPU"),
+    ):
+        if text is not None:
+            patch.write_text(text)
+        with pytest.raises(InputFileError, match=said):
+            check(request)
+    patch.write_text("response_cache { enable: true }")
+    check(request)
+    read = request.read_patch(1)
+    assert read is not None
+    assert read.text.split() == ["response_cache", "{", "enable:", "true", "}"]

@@ -48,6 +48,14 @@ class ServingOptions:
             show_default="10 times as long as that, at least 10 s",
         ),
     ] = None
+    config_patch: Annotated[
+        str | None,
+        Option(
+            metavar="FILE",
+            help="Merge this part of a config.pbtxt into the model's: priority levels, queue "
+            "policies, rate limiter, GPUs, response cache.",
+        ),
+    ] = None
     canary: Annotated[
         str | None,
         Option(
