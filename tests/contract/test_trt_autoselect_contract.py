@@ -20,7 +20,7 @@ from resnet_convert.request.default_target import default_target
 from resnet_serve.errors import HostError
 from resnet_serve.passport import BuiltEngineFacts
 
-SLOW_S = 0.1  # against the milliseconds of a CPU
+SLOW_S = 0.05  # against the milliseconds of a CPU
 
 
 @pytest.fixture(autouse=True)

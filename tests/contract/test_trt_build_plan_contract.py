@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import json
 import shlex
+import shutil
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import pytest
+from quick import quicken
 from tensorrt_conversions import DIGITS, Start, converted, stamped
+from trace_once import trace_once
 
 from resnet_convert import Conversion
 from resnet_convert.build_plan.build import PlanBuild, build_plan
@@ -22,17 +27,51 @@ from resnet_serve import durable, passport
 from resnet_serve.errors import ConversionError, InputFileError, UsageError
 from resnet_serve.passport import BuiltEngineFacts, EngineState
 
+Prepared = Callable[..., Conversion]
 
-def prepared(tmp_path: Path, precision: str = "int8", **options: Any) -> Conversion:
-    return converted(tmp_path, precision, prepare_only=True, **options)
+
+@pytest.fixture(scope="module")
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Conversion]:
+    """A conversion for each set of options, made once: none depends on the version of TensorRT."""
+
+    @cache
+    def make(precision: str, **options: Any) -> Conversion:
+        with pytest.MonkeyPatch.context() as patch:
+            quicken(patch)
+            trace_once(patch)
+            return converted(tmp_path_factory.mktemp("prepared"), precision, **options)
+
+    return make
+
+
+@pytest.fixture
+def elsewhere(made_once: Callable[..., Conversion], tmp_path: Path) -> Callable[..., Conversion]:
+    """A conversion that was made on another host, with its repository copied to this one."""
+
+    def copied(precision: str = "int8", **options: Any) -> Conversion:
+        made = made_once(precision, **options)
+        assert made.path is not None
+        source, place = Path(made.request.repository), tmp_path / "models"
+        shutil.copytree(source, place, dirs_exist_ok=True)
+        return replace(made, path=place / made.path.relative_to(source))
+
+    return copied
+
+
+@pytest.fixture
+def prepared(elsewhere: Callable[..., Conversion]) -> Callable[..., Conversion]:
+    """A version whose plan is to be built here."""
+    return partial(elsewhere, prepare_only=True)
 
 
 def built(directory: Path, tmp_path: Path, **options: Any) -> PlanBuild:
     return build_plan(directory, Silent(), timing_cache=tmp_path / "timing", **options)
 
 
-def test_prepared_on_one_host_built_on_another(start: Start, tmp_path: Path, api: Any) -> None:
-    conversion = prepared(tmp_path)
+def test_prepared_on_one_host_built_on_another(
+    start: Start, tmp_path: Path, api: Any, prepared: Prepared
+) -> None:
+    conversion = prepared()
     host = start("int8")
     assert conversion.path is not None
     assert not (conversion.path / "model.plan").exists()
@@ -61,9 +100,9 @@ def test_prepared_on_one_host_built_on_another(start: Start, tmp_path: Path, api
 
 
 def test_what_was_prepared_can_be_overridden_where_it_is_built(
-    start: Start, tmp_path: Path
+    start: Start, tmp_path: Path, prepared: Prepared
 ) -> None:
-    conversion = prepared(tmp_path, workspace=100)
+    conversion = prepared(workspace=100)
     start("int8")
     assert conversion.path is not None
     made = built(conversion.path, tmp_path, level=5)
@@ -72,9 +111,9 @@ def test_what_was_prepared_can_be_overridden_where_it_is_built(
 
 @pytest.mark.parametrize("host", [{"fell_back": {"conv1": "fp16"}}, {"wrong_by": 3.0}])
 def test_a_plan_that_is_refused_is_not_written(
-    start: Start, tmp_path: Path, host: dict[str, Any]
+    start: Start, tmp_path: Path, host: dict[str, Any], prepared: Prepared
 ) -> None:
-    conversion = prepared(tmp_path)
+    conversion = prepared()
     start("int8", **host)
     assert conversion.path is not None
     before = sorted(path.name for path in conversion.path.iterdir())
@@ -103,8 +142,10 @@ def test_a_plan_that_is_refused_is_not_written(
     assert stamped(conversion).overridden
 
 
-def test_a_model_that_is_not_its_passports(start: Start, tmp_path: Path) -> None:
-    conversion = prepared(tmp_path, "fp16")
+def test_a_model_that_is_not_its_passports(
+    start: Start, tmp_path: Path, prepared: Prepared
+) -> None:
+    conversion = prepared("fp16")
     start("fp16")
     assert conversion.path is not None
     model = conversion.path / "model.onnx"
@@ -117,11 +158,11 @@ def test_a_model_that_is_not_its_passports(start: Start, tmp_path: Path) -> None
 
 
 def test_a_graph_that_breaks_a_rule_is_refused_before_the_build(
-    start: Start, tmp_path: Path
+    start: Start, tmp_path: Path, prepared: Prepared, elsewhere: Prepared
 ) -> None:
     """A u8 graph for ONNX Runtime in the place of the one for TensorRT."""
-    conversion = prepared(tmp_path, "int8")
-    other = converted(tmp_path, "int8", target="onnxruntime", name="cpu")
+    conversion = prepared("int8")
+    other = elsewhere("int8", target="onnxruntime", name="cpu")
     start("int8")
     assert conversion.path is not None
     assert other.path is not None
@@ -136,16 +177,18 @@ def test_a_graph_that_breaks_a_rule_is_refused_before_the_build(
     assert "--target tensorrt" in str(refusal.value)
 
 
-def test_a_model_for_another_target(start: Start, tmp_path: Path) -> None:
-    other = converted(tmp_path, "fp32", target="onnxruntime", name="cpu")
+def test_a_model_for_another_target(start: Start, tmp_path: Path, elsewhere: Prepared) -> None:
+    other = elsewhere("fp32", target="onnxruntime", name="cpu")
     start("fp32")
     assert other.path is not None
     with pytest.raises(UsageError, match=r"converted for onnxruntime.*--target tensorrt"):
         built(other.path, tmp_path)
 
 
-def test_a_plan_for_the_gpu_here_is_for_no_other(start: Start, tmp_path: Path) -> None:
-    conversion = prepared(tmp_path, "fp16")
+def test_a_plan_for_the_gpu_here_is_for_no_other(
+    start: Start, tmp_path: Path, prepared: Prepared
+) -> None:
+    conversion = prepared("fp16")
     start("fp16")
     assert conversion.path is not None
     with pytest.raises(UsageError, match="--for is not for engines of TensorRT"):

@@ -6,13 +6,17 @@ Nothing here may claim that an engine exists.
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import onnx
 import pytest
+from quick import quicken
+from trace_once import trace_once
 
+from resnet_convert import convert
 from resnet_convert.parity import reference_outputs
 from resnet_serve import passport
 from resnet_serve.comparison.recorded import FILE_NAME
@@ -31,6 +35,33 @@ GOLDEN = Path(__file__).parents[2] / "triton" / "golden" / "tensorrt-uint8.pbtxt
 pytestmark = pytest.mark.usefixtures("quick", "traced_once")
 
 
+@pytest.fixture(scope="module")
+def prepared_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository with a prepared version, made once."""
+    place = tmp_path_factory.mktemp("prepared") / "model_repository"
+    with pytest.MonkeyPatch.context() as patch:
+        quicken(patch)
+        trace_once(patch)
+        convert(
+            arch="resnet20",
+            weights="digits",
+            name="d",
+            target="tensorrt",
+            validation="digits",
+            validation_images=24,
+            prepare_only=True,
+            repository=place,
+        )
+    return place
+
+
+@pytest.fixture
+def prepared(prepared_once: Path, call: Call) -> Call:
+    """`call`, in a directory with a prepared version in its repository."""
+    shutil.copytree(prepared_once, "model_repository")
+    return call
+
+
 def the_error(err: str) -> str:
     (line,) = (line for line in err.splitlines() if line.startswith("error:"))
     assert "Traceback" not in err
@@ -46,7 +77,7 @@ def test_prepared_only_is_what_was_asked(call: Call, precision: str) -> None:
         "--precision",
         precision,
         "--batch",
-        "1:2:4",
+        "1:4:6",
         "--prepare-only",
     )
     assert code == 0, err
@@ -62,27 +93,23 @@ def test_prepared_only_is_what_was_asked(call: Call, precision: str) -> None:
     stamped = passport.read(VERSION / passport.FILE_NAME)
     assert type(stamped.engine) is EngineFacts
     assert stamped.engine.state is EngineState.NOT_BUILT
-    assert stamped.engine.profiles == ("1:2:4",)
+    assert stamped.engine.profiles == ("1:4:6",)
     assert stamped.latency.speedup is None
     assert stamped.parity.runtime == "emulation"
     assert stamped.model.opset == {"int8": 19, "bf16": 22}.get(precision, 17)
     onnx.checker.check_model(str(VERSION / "model.onnx"), full_check=True)
     message = config.parse((VERSION.parent / "config.pbtxt").read_text(encoding="utf-8"))
-    assert (message.platform, message.max_batch_size) == ("tensorrt_plan", 4)
+    assert (message.platform, message.max_batch_size) == ("tensorrt_plan", 6)
+    is_golden((VERSION / "config.pbtxt").read_text(encoding="utf-8"))
     report = (VERSION / "report.html").read_text(encoding="utf-8")
     assert "The TensorRT plan is not built" in report
     assert "Speed at batch 1" not in report
     assert "None" not in report.replace("<p>None.</p>", "").replace("<p>None: both", "")
 
 
-@pytest.mark.parametrize("precision", ["fp32", "fp16", "bf16", "int8"])
-def test_every_precision_is_served_with_the_golden_configuration(
-    call: Call, precision: str
-) -> None:
+def is_golden(text: str) -> None:
     """Precision is in the plan alone, so that the configurations are one."""
-    words = (*DIGITS, *IMAGES, *CALIBRATED, "--precision", precision, "--batch", "1:4:6")
-    assert call(*words, "--prepare-only")[0] == 0
-    found = config.parse((VERSION / "config.pbtxt").read_text(encoding="utf-8"))
+    found = config.parse(text)
     golden = config.parse(GOLDEN.read_text(encoding="utf-8"))
     assert bound_of(found) == QueueBound(2 * 6)  # two full batches: no latency was measured
     found.dynamic_batching.ClearField("default_queue_policy")
@@ -105,10 +132,9 @@ def test_without_that_word_it_ends_with_the_advice(call: Call) -> None:
     assert not (VERSION / "model.plan").exists()
 
 
-def test_build_plan_says_what_this_host_lacks_and_leaves_the_version_alone(call: Call) -> None:
-    assert call(*DIGITS, *IMAGES, "--prepare-only")[0] == 0
+def test_build_plan_says_what_this_host_lacks_and_leaves_the_version_alone(prepared: Call) -> None:
     before = {path.name: path.read_bytes() for path in VERSION.iterdir()}
-    code, out, err = call("build-plan", "model_repository/d")
+    code, out, err = prepared("build-plan", "model_repository/d")
     assert (code, out) == (4, "")
     assert "tensorrt, which is not installed here" in the_error(err)
     assert {path.name: path.read_bytes() for path in VERSION.iterdir()} == before
@@ -141,11 +167,10 @@ def without_profiles(version: Path) -> None:
     ],
 )
 def test_a_damaged_version_is_said_first(
-    call: Call, damage: Callable[[Path], Any], code: int, said: str
+    prepared: Call, damage: Callable[[Path], Any], code: int, said: str
 ) -> None:
-    assert call(*DIGITS, *IMAGES, "--prepare-only")[0] == 0
     damage(VERSION)
-    found, _, err = call("build-plan", "model_repository/d")
+    found, _, err = prepared("build-plan", "model_repository/d")
     assert found == code
     assert said in the_error(err)
 

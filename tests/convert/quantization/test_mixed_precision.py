@@ -69,12 +69,15 @@ def test_the_sabotage_changes_nothing_in_fp32(folded_digits: ir.Model, held_out:
 
 @pytest.mark.parametrize(
     ("layer", "factor", "name"),
-    # An outlier in what the layer is given, or (below one) in its weights; the kinds of pairs in
-    # turn, so that each is searched in every stage.
+    # Every layer once; in every stage both kinds of pairs with an outlier in what the layer is
+    # given, and one (below one) in its weights.
     [
-        (layer, factor, ("u8s8", "s8s8")[index % 2])
-        for index, (layer, factor) in enumerate(
-            [*((layer, 1024.0) for layer in LAYERS), *((layer, 1 / 1024) for layer in LAYERS[1::3])]
+        case
+        for stage, name in enumerate(("u8s8", "s8s8", "u8s8"))
+        for case in (
+            (LAYERS[3 * stage], 1024.0, "u8s8"),
+            (LAYERS[3 * stage + 1], 1024.0, "s8s8"),
+            (LAYERS[3 * stage + 2], 1 / 1024, name),
         )
     ],
 )
