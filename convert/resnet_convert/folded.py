@@ -63,7 +63,7 @@ def prepare(request: Request, reference: Reference, log: StageLog) -> Folded:
 
     with log.stage(StageName.FOLD) as say:
         folding = fold(model)
-        numerics = verify(network, model, shape, stage="fold")
+        numerics = verify(traced.reference, model, shape, stage="fold")
         worst = max(n.max_abs for n in numerics.values())
         say(
             f"{folding.words}, max |Δw| {folding.max_weight_change:.3g}, "

@@ -37,6 +37,15 @@ def gpu_available() -> bool:
     return bool(torch.cuda.is_available())
 
 
+def stateless(network: nn.Module) -> bool:
+    """Whether all modules are PyTorch's or ours, none of which keeps anything between calls."""
+    return all(
+        type(module).__module__.partition(".")[0] in ("torch", "resnet_serve")
+        and not (module._forward_hooks or module._forward_pre_hooks)
+        for module in network.modules()
+    )
+
+
 def outputs_of(network: nn.Module, images: torch.Tensor) -> dict[str, NDArray[np.float32]]:
     """The outputs of a network by name; a network that returns one tensor has logits alone."""
     with torch.inference_mode():

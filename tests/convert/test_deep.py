@@ -46,7 +46,7 @@ def test_a_thousand_layers_are_traced_folded_and_quantized(network: nn.Module) -
     model = traced.model
     folding = fold(model)
     assert (folding.folded, folding.kept) == (2 * BLOCKS + 1, ())
-    found = verify(network, model, SIZE, stage="fold")
+    found = verify(traced.reference, model, SIZE, stage="fold")
     assert set(found) == set(CHECKED_BATCHES)
     assert all(each.relative <= TOLERANCE for each in found.values())
 

@@ -76,3 +76,15 @@ def test_threads_are_set_for_every_run(network: nn.Module) -> None:
         "channels_last": False,
         "device": "cpu",
     }
+
+
+def test_a_network_of_known_modules_keeps_no_state(network: nn.Module) -> None:
+    class Remembering(nn.Module):
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            self.seen = images
+            return images
+
+    assert pytorch.stateless(network)
+    assert not pytorch.stateless(nn.Sequential(network, Remembering()))
+    network[0].register_forward_hook(lambda *_: None)
+    assert not pytorch.stateless(network)

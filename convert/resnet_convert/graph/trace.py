@@ -12,10 +12,12 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.program import exported
@@ -34,6 +36,7 @@ else:
     ir = optional("onnx_ir", extra="convert")
     torch = optional("torch", extra="convert")
 
+Outputs = Mapping[str, NDArray[np.float32]]
 CHECKED_BATCHES = (1, 3)
 TOLERANCE = 1e-4  # of the largest logit; float32 kernels that sum in another order stay below
 
@@ -42,11 +45,14 @@ TOLERANCE = 1e-4  # of the largest logit; float32 kernels that sum in another or
 class Trace:
     """The traced graph: how many operators of which kind, and its distance from the reference at
     each checked batch size.
+
+    `reference` has PyTorch's outputs for the random images of each batch size, for `verify`.
     """
 
     model: ir.Model
     operators: dict[str, int]
     numerics: dict[int, numerics.Numerics]
+    reference: Mapping[int, Outputs]
     seconds: float
 
 
@@ -59,32 +65,37 @@ def trace(network: nn.Module, size: tuple[int, int, int]) -> Trace:
     """
     started = time.perf_counter()
     model = Writer(exported(network, size)).model()
-    found = verify(network, model, size)
+    reference: dict[int, Outputs] = {
+        batch: pytorch_runtime.outputs_of(network, torch.from_numpy(images))
+        for batch, images in _random_images(size)
+    }
+    if not all(np.isfinite(each).all() for found in reference.values() for each in found.values()):
+        raise ConversionError(
+            "the network's outputs for random images are NaN or infinity",
+            where="trace",
+            remedy="The checkpoint is damaged or its training diverged.",
+        )
+    found = verify(reference, model, size)
     counted = Counter(node.op_type for node in model.graph)
-    return Trace(model, dict(counted), found, time.perf_counter() - started)
+    return Trace(model, dict(counted), found, reference, time.perf_counter() - started)
 
 
 def verify(
-    network: nn.Module, model: ir.Model, size: tuple[int, int, int], *, stage: str = "trace"
+    expected: Mapping[int, Outputs],
+    model: ir.Model,
+    size: tuple[int, int, int],
+    *,
+    stage: str = "trace",
 ) -> dict[int, numerics.Numerics]:
-    """Run network and graph on the same random images [batch, *size] at every checked batch size.
+    """Run a graph on the random images [batch, *size] of `Trace.reference`, which is `expected`.
 
     Returns the distances by batch size. Raises `ParityError` naming the `stage` that made the graph
-    when they differ, and `ConversionError` for a reference with outputs that are not finite.
+    when they differ.
     """
-    generator = torch.Generator().manual_seed(0)
     results = {}
     with onnxruntime_runtime.load(serialize(model), threads=1) as converted:
-        for batch in CHECKED_BATCHES:
-            images = torch.randn(batch, *size, generator=generator)
-            reference = pytorch_runtime.outputs_of(network, images)
-            if not all(np.isfinite(each).all() for each in reference.values()):
-                raise ConversionError(
-                    "the network's outputs for random images are NaN or infinity",
-                    where=stage,
-                    remedy="The checkpoint is damaged or its training diverged.",
-                )
-            results[batch] = numerics.compare_all(reference, converted.run_all(images.numpy()))
+        for batch, images in _random_images(size):
+            results[batch] = numerics.compare_all(expected[batch], converted.run_all(images))
             if not results[batch].relative <= TOLERANCE:
                 raise ParityError(
                     f"the graph differs from PyTorch by {results[batch].max_abs:.3g} "
@@ -93,3 +104,10 @@ def verify(
                     remedy=f"This is a bug in our {stage} stage; please report the architecture.",
                 )
     return results
+
+
+def _random_images(size: tuple[int, int, int]) -> Iterator[tuple[int, NDArray[np.float32]]]:
+    """The same images [batch, *size] every time, for each checked batch size."""
+    generator = torch.Generator().manual_seed(0)
+    for batch in CHECKED_BATCHES:
+        yield batch, torch.randn(batch, *size, generator=generator).numpy()

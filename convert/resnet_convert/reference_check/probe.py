@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -34,11 +34,20 @@ class Probe:
         known = self._known.setdefault(preprocessing, {})
         missing = [row for row in rows if row not in known]
         if missing:
-            model = self.reference.load()
-            chosen = Selection(self.images, tuple(missing))
             left = iter(missing)
-            for pixels in pixel_batches(chosen, preprocessing, BATCH_SIZE):
-                found = model.run_all(preprocessing.normalize(pixels))[LOGITS]
+            for found in self._compute(preprocessing, Selection(self.images, tuple(missing))):
                 known.update((next(left), each) for each in found)
                 self.advance()
         return np.stack([known[row] for row in rows])
+
+    def _compute(
+        self, preprocessing: Preprocessing, images: Images
+    ) -> Iterator[NDArray[np.float32]]:
+        """In batches; the logits for the preprocessing of the weights are kept for parity too."""
+        if preprocessing == self.reference.preprocessing:
+            for _, outputs in self.reference.outputs(images):
+                yield outputs[LOGITS]
+            return
+        model = self.reference.load()
+        for pixels in pixel_batches(images, preprocessing, BATCH_SIZE):
+            yield model.run_all(preprocessing.normalize(pixels))[LOGITS]
