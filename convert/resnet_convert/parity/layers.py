@@ -10,6 +10,7 @@ that of the layers before it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, astuple, dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from resnet_convert.graph.emulate import emulate
 from resnet_convert.graph.nodes import WEIGHTED, dequantized_name, relu_of
-from resnet_convert.graph.segments import leading_to, loaded, run, walk
+from resnet_convert.graph.segments import Arrays, leading_to, loaded, run, walk
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
 from resnet_serve.parity.numerics import decibels
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     import onnx_ir as ir
 else:
     ir = optional("onnx_ir", extra="convert")
+
+PART = 2**16  # which stay in the cache of a core
 
 
 @dataclass(frozen=True)
@@ -77,18 +80,36 @@ def inspect(
         ]
         parts = leading_to(emulation, [[twins[name] for name in group] for group in groups])
         sessions = [stack.enter_context(loaded(part, threads=threads)) for part in parts]
+        pool = stack.enter_context(ThreadPoolExecutor(threads))
         for batch in batches:
             for seen, group, part, session in zip(
                 reference.run(batch), groups, parts, sessions, strict=True
             ):
                 theirs = {image: batch} | seen.given | seen.shown
                 ours = run(session, {entry: theirs[sources[entry]] for entry in part.given})
-                for name in group:
-                    x = theirs[layers[name].response].astype(np.float64)
-                    a = theirs[layers[name].activation].astype(np.float64)
-                    noise = np.square(a - ours[twins[name]].astype(np.float64)).sum()
-                    sums[name] += (x.size, x.sum(), np.square(x).sum(), np.square(a).sum(), noise)
+
+                def summed(
+                    name: str, theirs: Arrays = theirs, ours: Arrays = ours
+                ) -> NDArray[np.float64]:
+                    response, activation = layers[name].response, layers[name].activation
+                    return _sums(theirs[response], theirs[activation], ours[twins[name]])
+
+                for name, found in zip(group, pool.map(summed, group), strict=True):
+                    sums[name] += found
     return tuple(_summary(name, total) for name, total in sums.items())
+
+
+def _sums(
+    response: NDArray[np.float32], activation: NDArray[np.float32], converted: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """The five sums of a layer over one batch, of `PART` values at a time."""
+    tensors = [each.ravel() for each in (response, activation, converted)]
+    total = np.zeros(5)
+    for at in range(0, response.size, PART):
+        x, a, b = (each[at : at + PART].astype(np.float64) for each in tensors)
+        noise = a - b
+        total += np.array([x.size, x.sum(), x @ x, a @ a, noise @ noise])
+    return total
 
 
 def _layers(folded: ir.Model) -> dict[str, _Tensors]:
