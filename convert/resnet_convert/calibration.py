@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from resnet_convert.quantization import calibration_search
 from resnet_convert.quantization.calibrate import observe, observe_histograms
-from resnet_convert.quantization.calibration_search import CalibratedGraph, CalibrationSearch
+from resnet_convert.quantization.calibration_search import CalibrationSearch
+from resnet_convert.quantization.trials import CalibratedGraph
 from resnet_convert.request import Request
 from resnet_convert.request.options import ADAPTIVE, AUTO
 from resnet_convert.stage_log import StageLog, StageName
@@ -48,6 +49,8 @@ class Inputs(Protocol):
         """Batches of the graph's input."""
 
 
+# Of so many images a few show how large typical values are; the extremes are those of all.
+SAMPLED = 64
 FEATURE_IMAGES = 32  # whose maps, of every method and the reference, fit the memory
 
 
@@ -105,6 +108,7 @@ def _adapt(
         source.inputs(images),
         threads=source.threads,
         progress=lambda done: log.progress.advance(done, len(images)),
+        sampled=len(images) >= SAMPLED,
     )
     heavy, total = seen.heavy_tailed(symmetric=dialect.symmetric), len(seen.histograms)
     method, why = "minmax", ""

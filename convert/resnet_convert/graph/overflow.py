@@ -69,7 +69,9 @@ def scan(
                 largest = _largest(array_of(value))
                 weights[_module(node)] = max(weights[_module(node)], largest)
     images = 0
-    for size, found in summarise(folded, outputs, batches, _largest, threads=threads):
+    for size, found in summarise(
+        folded, outputs, batches, lambda value, _: _largest(value), threads=threads
+    ):
         images += size
         for name, largest in found.items():
             module = outputs[name]  # numpy's maximum keeps a NaN; Python's may drop it

@@ -102,11 +102,13 @@ def summarise(
     model: ir.Model,
     names: Iterable[str],
     batches: Iterable[NDArray[Any]],
-    summary: Callable[[NDArray[Any]], SummaryT],
+    summary: Callable[[NDArray[Any], int], SummaryT],
     *,
     threads: int,
 ) -> Iterator[tuple[int, dict[str, SummaryT]]]:
     """The size of each batch, and a summary of each requested tensor, in the order of the batches.
+
+    `summary` is given the tensor and the number of its batch.
 
     Batches run beside each other, up to `WALKS` at once, each on its share of the threads: while
     one is in the runtime, NumPy can summarise another, for which it has one core.
@@ -117,11 +119,11 @@ def summarise(
     idle: SimpleQueue[Walk] = SimpleQueue()
     waiting: deque[tuple[int, Future[dict[str, SummaryT]]]] = deque()
 
-    def summarised(batch: NDArray[Any]) -> dict[str, SummaryT]:
+    def summarised(batch: NDArray[Any], number: int) -> dict[str, SummaryT]:
         own = idle.get()
         try:
             return {
-                name: summary(value)
+                name: summary(value, number)
                 for seen in own.run(batch)
                 for name, value in seen.shown.items()
             }
@@ -132,8 +134,8 @@ def summarise(
         for _ in range(walks):
             idle.put(_opened(model, wanted, segments, stack, threads=threads // walks))
         pool = stack.enter_context(ThreadPoolExecutor(walks))
-        for batch in batches:
-            waiting.append((len(batch), pool.submit(summarised, batch)))
+        for number, batch in enumerate(batches):
+            waiting.append((len(batch), pool.submit(summarised, batch, number)))
             if len(waiting) > walks:
                 size, found = waiting.popleft()
                 yield size, found.result()

@@ -30,6 +30,9 @@ FEW_IMAGES = 128
 # Of 255 over the whole range. Half of a tensor's values in fewer steps round to next to nothing;
 # of the networks measured, sound ones have 6 or more (docs/int8.md).
 FEW_STEPS = 3.0
+SAMPLED = (
+    4  # batches, of which the values of one are counted where a median is all that is asked for
+)
 # Called with the number of images that are done.
 Progress = Callable[[int], None] | None
 SummaryT = TypeVar("SummaryT")
@@ -116,12 +119,22 @@ def observe_histograms(
     *,
     threads: int,
     progress: Progress = None,
+    sampled: bool = False,
 ) -> Observations:
-    """As `observe`, for all methods at once."""
+    """As `observe`, for all methods at once.
+
+    Where only `minmax` and `heavy_tailed` are asked for, `sampled` leaves the extremes as they are
+    and counts the values of one image of each batch, which give the same median.
+    """
     names = tuple(tensors)
     histograms = dict.fromkeys(names, Histogram())
     images = 0
-    for size, found in _summaries(model, names, batches, Histogram.of, threads, progress):
+
+    def summary(value: NDArray[Any], number: int) -> Histogram:
+        counted = number % SAMPLED == 0 or not sampled
+        return Histogram.of(value) if counted else Histogram.of_extremes(value)
+
+    for size, found in _summaries(model, names, batches, summary, threads, progress):
         images += size
         for name, seen in found.items():
             histograms[name] += seen
@@ -134,7 +147,7 @@ def _summaries(
     model: ir.Model,
     names: tuple[str, ...],
     batches: Iterable[NDArray[Any]],
-    summary: Callable[[NDArray[Any]], SummaryT],
+    summary: Callable[[NDArray[Any], int], SummaryT],
     threads: int,
     progress: Progress,
 ) -> Iterator[tuple[int, dict[str, SummaryT]]]:
@@ -149,7 +162,7 @@ def _summaries(
         raise UsageError("INT8 needs calibration images", remedy="Give --calibration a folder.")
 
 
-def _extremes(value: NDArray[Any]) -> tuple[float, float]:
+def _extremes(value: NDArray[Any], _: int) -> tuple[float, float]:
     return float(value.min()), float(value.max())
 
 

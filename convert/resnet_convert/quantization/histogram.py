@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 BINS = 4096  # on either side of zero; at least half of them are in use, whatever the largest value
 _SIDE = BINS.bit_length() - 1
+_PART = 2**17  # values at once, which stay in the cache of a core
 _FINEST = -100  # the exponent of the narrowest bin; 2^100 still is an FP32 number
 
 
@@ -46,17 +47,25 @@ class Histogram:
             return cls(low=low, high=high)
         largest = max(-low, high)
         exponent = max(_FINEST, int(np.frexp(largest)[1]) - _SIDE) if largest else _FINEST
-        steps = np.multiply(flat, np.float32(2.0**-exponent))
-        zeros = flat.size - int(np.count_nonzero(flat))
-        if low >= 0:
-            counts = np.bincount(steps.astype(np.int16), minlength=2 * BINS)
-        else:
-            below = flat < 0
-            bins = np.abs(steps, out=steps).astype(np.int16)
-            bins += below.astype(np.int16) << _SIDE
-            counts = np.bincount(bins, minlength=2 * BINS)
-        counts[0] -= zeros
-        return cls(counts.reshape(2, BINS), exponent, zeros, low, high)
+        factor = np.float32(2.0**-exponent)
+        found = np.zeros(2 * BINS, np.int64)
+        zeros = below = 0
+        for at in range(0, flat.size, _PART):
+            part = flat[at : at + _PART]
+            bins = (part * factor).astype(np.int16)  # towards zero: that of both signs is bin 0
+            bins &= 2 * BINS - 1  # −1 becomes the last
+            found += np.bincount(bins, minlength=2 * BINS)
+            zeros += int(np.count_nonzero(part == 0))
+            below += int(np.count_nonzero(part < 0)) if low < 0 else 0
+        positive, negative = found[:BINS], np.append(0, found[:BINS:-1])
+        negative[0] = below - negative.sum()
+        positive[0] -= zeros + negative[0]
+        return cls(np.stack([positive, negative]), exponent, zeros, low, high)
+
+    @classmethod
+    def of_extremes(cls, values: NDArray[Any]) -> Histogram:
+        """The extremes of values of any shape, of which none is counted."""
+        return cls(low=float(values.min()), high=float(values.max())) if values.size else cls()
 
     def __add__(self, other: Histogram) -> Histogram:
         """The histogram of the values of both."""

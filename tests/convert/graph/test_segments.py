@@ -80,8 +80,12 @@ def test_batches_side_by_side_are_those_one_after_another(
     monkeypatch.setattr(segments, "TENSORS", 1)
     model, names = chain(graph, 3), ("r0", "x1", "x3")
     batches = [np.full((size, 2, 4, 4), size, np.float32) for size in range(1, 12)]
-    found = list(summarise(model, names, iter(batches), np.array, threads=threads))
+    found = list(
+        summarise(model, names, iter(batches), lambda value, _: value.copy(), threads=threads)
+    )
     assert [size for size, _ in found] == list(range(1, 12))
+    numbers = summarise(model, names, iter(batches), lambda _, number: number, threads=threads)
+    assert [set(each.values()) for _, each in numbers] == [{number} for number in range(11)]
     for batch, (_, values) in zip(batches, found, strict=True):
         expected = shown_by_walk(model, names, batch)
         assert set(values) == set(names)
@@ -93,7 +97,7 @@ def test_batches_side_by_side_are_those_one_after_another(
 def test_an_error_in_a_batch_or_between_them_ends_the_summaries(
     threads: int, graph: Callable[..., ir.Model]
 ) -> None:
-    def summary(value: NDArray[Any]) -> float:
+    def summary(value: NDArray[Any], _: int) -> float:
         if len(value) == 3:
             raise ValueError("three")
         return 0.0

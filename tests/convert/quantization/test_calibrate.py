@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -138,9 +139,24 @@ def test_histograms_are_those_of_all_values(small: ir.Model) -> None:
     assert seen.histograms["b"].zeros == relu.zeros > 0
 
 
+def test_a_sample_has_the_ranges_and_the_median_of_all_values(small: ir.Model) -> None:
+    images = batches(*[16] * 16)
+    images[7][0] *= 40  # of a batch that is not counted
+    whole = observe_histograms(small, ["image", "a", "b"], images, threads=1)
+    part = observe_histograms(small, ["image", "a", "b"], images, threads=1, sampled=True)
+    ranges = [seen.calibration("minmax", symmetric=False) for seen in (whole, part)]
+    assert ranges[0] == ranges[1]
+    for name, seen in part.histograms.items():
+        assert seen.total == whole.histograms[name].total / 4
+        assert seen.typical == pytest.approx(whole.histograms[name].typical, rel=0.1)
+    assert part.heavy_tailed(symmetric=False) == whole.heavy_tailed(symmetric=False)
+
+
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("position", [0, 1, 2])
-@pytest.mark.parametrize("look", [observe, observe_histograms])
+@pytest.mark.parametrize(
+    "look", [observe, observe_histograms, partial(observe_histograms, sampled=True)]
+)
 def test_what_is_not_finite_in_any_batch_is_refused_and_named(
     small: ir.Model, bad: float, position: int, look: Callable[..., object]
 ) -> None:

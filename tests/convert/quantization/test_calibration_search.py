@@ -18,17 +18,12 @@ from this_cpu import U8
 from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.quantization import calibration_search
-from resnet_convert.quantization.calibration_search import (
-    ACROSS_BLOCKS,
-    Trial,
-    better,
-    choose,
-    split,
-)
+from resnet_convert.quantization.calibration_search import ACROSS_BLOCKS, choose, quantized, split
 from resnet_convert.quantization.clipping import METHODS
 from resnet_convert.quantization.dialects import S8S8, Dialect
 from resnet_convert.quantization.qdq import Quantization
 from resnet_convert.quantization.ranges import Range
+from resnet_convert.quantization.trials import Trial, better
 from resnet_serve.datasets import pixel_batches
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.datasets.selection import spread
@@ -98,6 +93,24 @@ def test_every_candidate_is_tried_and_the_table_says_which_was_kept(
     assert found.chosen is kept
 
 
+def test_beside_each_other_candidates_are_the_same(graph: Graphs) -> None:
+    """On several threads, with and without a few values that stretch the ranges."""
+    for bright in (1, 100):
+        calibrating = images(48, 1)
+        calibrating[7] *= bright
+        alone, beside = (
+            choose(residual(graph), U8, Passes(calibrating), Passes(images(16, 3)), threads=threads)
+            for threads in (1, 4)
+        )
+        numbers = [
+            [(row.name, row.agreement, row.sqnr_db, row.chosen) for row in found.rows]
+            for found in (alone, beside)
+        ]
+        assert numbers[0] == numbers[1]
+        assert serialize(alone.kept.model) == serialize(beside.kept.model)
+        assert alone.kept.calibration == beside.kept.calibration
+
+
 @DIALECTS
 def test_what_is_kept_is_what_was_judged(graph: Graphs, dialect: Dialect) -> None:
     """Quantizing the kept graph with the kept ranges gives the numbers in the table."""
@@ -113,28 +126,6 @@ def test_what_is_kept_is_what_was_judged(graph: Graphs, dialect: Dialect) -> Non
     assert found.chosen.agreement == (expected.argmax(1) == logits.argmax(1)).mean()
     with onnxruntime_runtime.load(serialize(found.kept.reference), threads=1) as session:
         np.testing.assert_allclose(session.run(judges), expected, atol=1e-4)
-
-
-def row(agreement: float | None, sqnr_db: float | None) -> Trial:
-    return Trial("some", agreement, sqnr_db, 0.1)
-
-
-@pytest.mark.parametrize(
-    ("candidate", "kept", "expected"),
-    [
-        (row(0.9, 20), None, True),
-        (row(None, None), None, False),
-        (row(0.9, -np.inf), None, False),
-        (row(0.9, 20.11), row(0.9, 20), True),
-        (row(0.9, 20.09), row(0.9, 20), False),
-        (row(0.89, 30), row(0.9, 20), False),
-        (row(0.91, 19.91), row(0.9, 20), True),
-        (row(0.91, 19.89), row(0.9, 20), False),
-        (row(None, None), row(0.9, 20), False),
-    ],
-)
-def test_what_replaces_the_kept_one(candidate: Trial, kept: Trial | None, expected: bool) -> None:
-    assert better(candidate, kept) is expected
 
 
 def test_an_outlier_makes_minmax_lose(graph: Graphs) -> None:
@@ -233,9 +224,10 @@ def test_biases_are_corrected_over_some_of_many_images(
 
     parts = [images(4, seed) for seed in range(12)]
     model = residual(graph)
-    bench = calibration_search._Bench(model, U8, Watched(*parts), None, 1, None)
-    before = bench.prepared(model, bench.observed(model), "minmax")
+    tries = calibration_search._Tries(model, U8, Watched(*parts), 1)
+    ((_, prepare),) = tries.plain()[0]
+    before = prepare(1)
     expected = model.clone()
-    calibration_search.correct(expected, bench.quantized(before), parts[::3], threads=1)
-    assert serialize(bench.corrected(before).model) == serialize(expected)
+    calibration_search.correct(expected, quantized(before, U8), parts[::3], threads=1)
+    assert serialize(tries.corrected(before, 1).model) == serialize(expected)
     assert len(taken) == 2 * len(parts)

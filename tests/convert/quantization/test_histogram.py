@@ -105,3 +105,19 @@ def test_the_typical_value_is_the_median_of_those_that_are_not_zero() -> None:
     expected = float(np.median(np.abs(values[1000:])))
     assert abs(found.typical - expected) <= found.width
     assert Histogram.of(np.zeros(3, np.float32)).typical == 0
+
+
+def test_extremes_count_nothing_and_widen_the_range() -> None:
+    batch = np.random.default_rng(0).normal(size=(4, 3, 5, 5)).astype(np.float32)
+    counted = Histogram.of(batch)
+    found = counted + Histogram.of_extremes(np.array([[-40, 50]], np.float32))
+    assert (found.low, found.high) == (-40, 50)
+    assert np.array_equal(found.counts, counted.counts)
+    assert (found.exponent, found.total, found.typical) == (
+        counted.exponent,
+        counted.total,
+        counted.typical,
+    )
+    batch[2, 0, 0, 0] = np.nan
+    assert not (counted + Histogram.of_extremes(batch)).finite
+    assert same(Histogram.of_extremes(batch[:0]), Histogram())
