@@ -5,8 +5,10 @@
 
 Each conversion is a process of its own, from the first import to the deployed version. With another
 checkout both convert the same images in turn, and ratios are per round. The weights are random and
-the images are JPEG files of noise: their decisions mean nothing, their times do. CPU seconds are
-recorded too, because elapsed time is longer on a busy host.
+the images are JPEG files of noise: their decisions mean nothing, their times do. Making random
+weights takes longer than reading a file, so ratios are given without that stage too. CPU seconds
+are recorded, because elapsed time is longer on a busy host. With one `--case` the results have its
+name.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,11 @@ print(json.dumps({
 }))
 """
 Row = dict[str, Any]
+SECONDS: dict[str, Callable[[Row], float]] = {
+    "elapsed": lambda row: row["elapsed_s"],
+    "elapsed without the weights": lambda row: row["elapsed_s"] - row["stage weights"],
+    "CPU": lambda row: row["cpu_s"],
+}
 
 
 def main() -> None:
@@ -67,11 +75,12 @@ def main() -> None:
                     shown(rows[-1])
     ratios = {case: ratio(rows, case) for case in options.case or CASES} if options.before else {}
     for case, found in ratios.items():
-        print(f"{case}: {found['elapsed']} of the time before, {found['cpu']} of its CPU seconds")
+        print(f"{case}, now ÷ before: " + ", ".join(f"{key} {each}" for key, each in found.items()))
     stages = sorted({key for row in rows for key in row if key.startswith("stage ")})
     table = [{**row, **{name: row.get(name, 0.0) for name in stages}} for row in rows]
+    only = options.case[0].replace(", ", "-").replace(" ", "-") if options.case else ""
     record(
-        "conversion",
+        f"conversion-{only}" if only else "conversion",
         table,
         {
             "what": f"INT8 ResNet-50, untrained, {CALIBRATION} calibration images, "
@@ -141,14 +150,14 @@ def shown(row: Row) -> None:
 
 def ratio(rows: list[Row], case: str) -> dict[str, str]:
     """Now over before, in each round: the median, the smallest and the largest."""
+    mine = [row for row in rows if row["case"] == case]
     found = {}
-    for name, key in (("elapsed", "elapsed_s"), ("cpu", "cpu_s")):
-        mine = [row for row in rows if row["case"] == case]
-        by_source = {
-            source: [row[key] for row in mine if row["source"] == source]
+    for name, seconds in SECONDS.items():
+        by_source = (
+            [seconds(row) for row in mine if row["source"] == source]
             for source in ("before", "now")
-        }
-        each = [now / before for before, now in zip(*by_source.values(), strict=True)]
+        )
+        each = [now / before for before, now in zip(*by_source, strict=True)]
         found[name] = f"{statistics.median(each):.2f} [{min(each):.2f}–{max(each):.2f}]"
     return found
 
