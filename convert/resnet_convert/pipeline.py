@@ -216,22 +216,22 @@ def _prove(
 ) -> Conversion:
     """The graph in its precision, selected or made now, against the reference."""
     request, folded, reference = prepared.request, prepared.folded, prepared.reference
+    validation_set, found = prepared.validation_set, None
     if autoselection is not None:
+        found = autoselection.measured(validation_set)
         request, precise = autoselection.applied_to(request), autoselection.precise
         log.warn(autoselection.advice())
     else:
         if request.autoselects:
             row = request.row
-            only = replace(request, target=row.name, precision=row.precisions[0])
-            request = only.decided()
-        evaluator = for_budgets(request, reference, prepared.validation_set)
+            request = replace(request, target=row.name, precision=row.precisions[0]).decided()
+        evaluator = for_budgets(request, reference, validation_set)
         images = prepared.calibration_set
         precise = precision.bring(folded.model, request, reference, images, log, evaluator)
     if not request.makes_plan:  # it was opened for a comparison that another target has won
         build_host = None
     precision.check_rules(precise, request, log)
-    validation_set = prepared.validation_set
-    proof = prove(request, reference, folded.model, precise, validation_set, build_host, log)
+    proof = prove(request, reference, folded.model, precise, validation_set, build_host, log, found)
     log.warn(*cautions(request, proof, prepared.machine))
     return Conversion(
         request=request,

@@ -80,11 +80,15 @@ def prove(
     images: Images,
     build_host: BuildHost | TargetsHost | None,
     log: StageLog,
+    found: Measurements | None = None,
 ) -> Proof:
-    """Compare the graph as it will be served with the reference; time both where they can be."""
+    """Compare the graph as it will be served with the reference; time both where they can be.
+
+    `found` is that comparison, where autoselect has made it: of the same file on the same images.
+    """
     with _open(request, reference, precise, build_host, log) as (candidate, built):
         with log.stage(StageName.PARITY) as say:
-            measurements = compare(reference, candidate, images, log.progress)
+            measurements = found or compare(reference, candidate, images, log.progress)
             layers = inspect(
                 precise.reference,
                 precise.model,

@@ -15,6 +15,7 @@ from resnet_convert.precision import Precise
 from resnet_convert.request import Request
 from resnet_convert.request.options import AUTO
 from resnet_convert.tensorrt.builder import open_build_host
+from resnet_serve.datasets import Images
 from resnet_serve.parity.latency import Latency, Ratio
 from resnet_serve.parity.verdict import Verdict
 from resnet_serve.precisions import PRECISIONS
@@ -109,6 +110,16 @@ class Autoselection:
     def winner(self) -> EntrantResult:
         """The fastest that keeps parity."""
         return self.results[0]
+
+    def measured(self, images: Images) -> Measurements | None:
+        """What comparing the winner with the reference found, where that was on all these images.
+
+        None for an engine of a GPU, which is built again for its deployment.
+        """
+        entrant, found = self.winner.entrant, self.winner.found
+        if found is None or entrant.on_gpu or found.count != len(images):
+            return None
+        return replace(found, images_sha256=images.digest())
 
     def advice(self) -> str | None:
         """A sentence for the case that INT8 is not the fastest."""

@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 from budgets import change_budgets
 
-from resnet_convert import convert
+from resnet_convert import convert, proof
 from resnet_convert.autoselect import entered, measured
 from resnet_convert.autoselect.entrants import Autoselection, Entrant, EntrantResult, entrants
 from resnet_convert.autoselect.gpu import Gpu
 from resnet_convert.parity import opening, throughput
+from resnet_convert.parity.compare import Measurements
 from resnet_convert.request import Request
 from resnet_serve import host, passport
 from resnet_serve.errors import HostError, ParityError
@@ -171,6 +172,29 @@ def test_no_entrant_left_is_an_error(
     with pytest.raises(ParityError, match="nothing on this host keeps parity"):
         convert(**small, precision="fp32", target="auto")
     assert not Path(small["repository"]).exists()
+
+
+@pytest.mark.parametrize(("compared", "again"), [(64, 0), (8, 1)])
+def test_what_was_compared_on_all_images_is_not_compared_again(
+    small: dict[str, Any], monkeypatch: pytest.MonkeyPatch, compared: int, again: int
+) -> None:
+    monkeypatch.setattr(measured, "PARITY_IMAGES", compared)
+    honest, calls = proof.compare, []
+
+    def counted(*given: Any) -> Measurements:
+        calls.append(given)
+        return honest(*given)
+
+    monkeypatch.setattr(proof, "compare", counted)
+    conversion = convert(**small, precision="fp32", target="auto")
+    assert len(calls) == again
+    found = conversion.measurements
+    assert found.count == small["validation_images"]
+    assert conversion.validation_set is not None
+    assert found.images_sha256 == conversion.validation_set.digest()
+    assert found.runtime == conversion.target.name
+    assert found.latencies is not None
+    assert conversion.verdict.passed
 
 
 def test_a_runtime_that_is_not_here_is_out_and_said(
