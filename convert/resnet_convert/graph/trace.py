@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.program import exported
 from resnet_convert.graph.writer import Writer
+from resnet_serve import host
 from resnet_serve.errors import ConversionError, ParityError
 from resnet_serve.optional import optional
 from resnet_serve.parity import numerics
@@ -93,7 +94,7 @@ def verify(
     when they differ.
     """
     results = {}
-    with onnxruntime_runtime.load(serialize(model), threads=1) as converted:
+    with onnxruntime_runtime.load(serialize(model), threads=host.cores()) as converted:
         for batch, images in _random_images(size):
             results[batch] = numerics.compare_all(expected[batch], converted.run_all(images))
             if not results[batch].relative <= TOLERANCE:
