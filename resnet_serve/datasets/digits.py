@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,27 @@ HELD_OUT = 500
 NOISE = 48.0  # standard deviation, in grey levels of 0 to 255
 PATCH = 3  # of the 8 × 8 pixels
 
+# Greys [N,8,8], the digits [N], and their numbers in scikit-learn [N]; not to be written into.
+Part = tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]
+
+
+@cache
+def _part(held_out: bool) -> Part:
+    """One of the two parts; scikit-learn reads a text file each time."""
+    digits = sklearn_datasets.load_digits()
+    greys = np.round(digits.images * (255 / 16)).astype(np.uint8)
+    parts = sklearn_model_selection.train_test_split(
+        np.arange(len(greys)),
+        test_size=HELD_OUT,
+        stratify=digits.target,
+        random_state=2016,
+    )
+    chosen = np.sort(parts[1] if held_out else parts[0])
+    found = greys[chosen], digits.target[chosen].astype(np.int64), chosen
+    for array in found:
+        array.setflags(write=False)
+    return found
+
 
 class Digits:
     """scikit-learn's 1,797 handwritten digits (UCI, 8×8 greys), split once, stratified and fixed.
@@ -39,17 +60,8 @@ class Digits:
         self.name = f"digits ({'held out' if held_out else 'training part'})"
 
     @cached_property
-    def _data(self) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
-        digits = sklearn_datasets.load_digits()
-        greys = np.round(digits.images * (255 / 16)).astype(np.uint8)
-        parts = sklearn_model_selection.train_test_split(
-            np.arange(len(greys)),
-            test_size=HELD_OUT,
-            stratify=digits.target,
-            random_state=2016,
-        )
-        chosen = np.sort(parts[1] if self.held_out else parts[0])
-        return greys[chosen], digits.target[chosen].astype(np.int64), chosen
+    def _data(self) -> Part:
+        return _part(self.held_out)
 
     def __len__(self) -> int:
         return len(self._data[0])
@@ -102,7 +114,7 @@ class HardDigits(Digits):
         self.name = f"hard {self.name}"
 
     @cached_property
-    def _data(self) -> tuple[NDArray[np.uint8], NDArray[np.int64], NDArray[np.int64]]:
+    def _data(self) -> Part:
         clean, labels, numbers = super()._data
         generator = np.random.default_rng((2016, self.held_out, self.draw))
         greys = clean.astype(np.float64)
