@@ -9,6 +9,7 @@
 | `contract` | refusals that every backend words the same |
 | `elastic` | a lone image on all cores, several as was measured |
 | `integrity` | only the files of the passport, and none outside the repository |
+| `memory` | what a process keeps of freed heap |
 | `stub` | what Triton's Python stub hands to a backend |
 
 Triton's Python stub loads them; the rest of the toolkit imports names of parameters alone.

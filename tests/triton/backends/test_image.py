@@ -27,6 +27,7 @@ from tritonclient.utils import InferenceServerException
 from resnet_serve.preprocessing import ImageError, Limits, Preprocessing, decode
 from resnet_serve.triton.backends.image import model as image_backend
 from resnet_serve.triton.server import Server
+from resnet_serve.triton.supervision.health.stubs import Stubs
 
 pytestmark = pytest.mark.triton
 
@@ -67,7 +68,7 @@ LABELS = "".join(f"{name}\n" for name in COLOURS)
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[triton.InferenceServerClient]:
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     stored = PREPROCESSING.to_json()
     repository = write(
         tmp_path_factory.mktemp("repository"),
@@ -84,10 +85,13 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[triton.Inferenc
         },
     )
     (repository / "colour_image/1").mkdir()
-    with (
-        Server(repository, port=0) as server,
-        triton.InferenceServerClient(server.grpc) as connected,
-    ):
+    with Server(repository, port=0) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def client(server: Server) -> Iterator[triton.InferenceServerClient]:
+    with triton.InferenceServerClient(server.grpc) as connected:
         yield connected
 
 
@@ -217,6 +221,25 @@ def test_the_broken_image_of_several_is_named(client: triton.InferenceServerClie
     good = encoded(flat("red"))
     with pytest.raises(InferenceServerException, match="image 2 of 3: the image is empty"):
         infer(client, "colour_image", good, b"", good)
+
+
+def test_images_alike_need_no_new_pages(
+    server: Server, client: triton.InferenceServerClient
+) -> None:
+    stubs = Stubs(server.status.server_pid)
+    stubs.refresh()
+    (pid,) = (stub.pid for stub in stubs.alive if stub.model == "colour_preprocess")
+    stubs.close()
+
+    def pages() -> int:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+        return int(text.rpartition(")")[2].split()[7])
+
+    data, images = encoded(flat("red", (320, 240)), "JPEG"), 8
+    infer(client, "colour_preprocess", *[data] * images)
+    before = pages()
+    infer(client, "colour_preprocess", *[data] * images)
+    assert pages() - before < images  # the picture alone has 75
 
 
 def batch_sizes(client: triton.InferenceServerClient, model: str) -> set[int]:

@@ -24,7 +24,7 @@ from resnet_serve import crops
 from resnet_serve.crops import TenCrop
 from resnet_serve.errors import ResnetServeError
 from resnet_serve.preprocessing import ImageError, Preprocessing, decode
-from resnet_serve.triton.backends import integrity
+from resnet_serve.triton.backends import integrity, memory
 from resnet_serve.triton.backends.image.metrics import ImageMetrics
 from resnet_serve.triton.backends.stub import (
     ModelConfig,
@@ -57,6 +57,7 @@ class TritonPythonModel:
 
         self._stub: Stub = pb_utils
         os.nice(_NICENESS)
+        memory.keep_freed()
         config = json.loads(args["model_config"])
         directory = Path(args["model_repository"]) / args["model_version"]
         path = directory / PREPROCESSING_FILE
