@@ -8,7 +8,7 @@ from __future__ import annotations
 import argparse
 
 from resnet_convert.folded import prepare
-from resnet_convert.parity import int8_peak
+from resnet_convert.parity import peaks
 from resnet_convert.parity.reference import Reference
 from resnet_convert.request import Request
 from resnet_convert.stage_log import Silent, StageLog
@@ -25,8 +25,8 @@ def main() -> None:
     request = Request(arch=arch)
     reference = Reference(loaded.network(), loaded, request.input, host.cores())
     folded = prepare(request, reference, StageLog(Silent()))
-    macs = int8_peak.macs(folded.model)
-    found = int8_peak.measure(threads=host.cores())
+    macs = peaks.macs(folded.model)
+    found = peaks.measure(threads=host.cores())
     print(f"{found.gops:.0f} GOP/s on {found.threads} threads ({found.by})")
     print(
         f"{arch}: {macs / 1e9:.3f} GMACs an image, at most {found.images_per_s(macs):.1f} images/s"

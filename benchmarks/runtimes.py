@@ -26,7 +26,7 @@ from recorded import record
 
 from resnet_convert import precision as precisions
 from resnet_convert.folded import prepare
-from resnet_convert.parity import int8_peak
+from resnet_convert.parity import peaks
 from resnet_convert.parity.reference import Reference
 from resnet_convert.parity.throughput import images_per_s
 from resnet_convert.report import svg
@@ -99,7 +99,7 @@ def main() -> None:
     options = parser.parse_args()
     with ExitStack() as stack:
         runners, macs = opened(options.arch, stack)
-        peak = int8_peak.measure(threads=host.cores())
+        peak = peaks.measure(threads=host.cores())
         most = peak.images_per_s(macs)
         print(f"integer peak {peak.gops:.0f} GOP/s: {most:.1f} images/s at most")
         rows: list[Row] = []
@@ -153,7 +153,7 @@ def opened(arch: str, stack: ExitStack) -> tuple[list[Runner], int]:
                 [start(1, each) for _ in range(cores)],
             )
         )
-    return runners, int8_peak.macs(folded.model)
+    return runners, peaks.macs(folded.model)
 
 
 def batches(size: int) -> Mapping[str, NDArray[Any]]:

@@ -44,7 +44,7 @@ FLOORS = (
     ("parity", "calibration"),
     ("reference_check", "stages"),
     ("folded",),
-    ("precision",),
+    ("precision", "roofline"),
     ("autoselect", "proof"),
     ("conversion", "validation"),
     ("report", "inputs"),

@@ -243,7 +243,7 @@ def stamp(conversion: Conversion) -> ConvertedPassport:
             numerics=folded.numerics,
         ),
         parity=ParityFacts.measured(
-            found, tuple(layer.to_json() for layer in conversion.proof.layers)
+            found, tuple(conversion.proof.described(layer) for layer in conversion.proof.layers)
         ),
         latency=_latency(conversion),
         waiting=_waiting(conversion),

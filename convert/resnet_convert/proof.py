@@ -7,7 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from resnet_convert.parity import elastic, int8_peak
+from resnet_convert import roofline
+from resnet_convert.parity import elastic, peaks
 from resnet_convert.parity.candidate import Candidate
 from resnet_convert.parity.compare import Measurements, compare
 from resnet_convert.parity.latencies import time_both, time_engine
@@ -45,10 +46,11 @@ INSPECTED_IMAGES = 8
 class Proof:
     """What the gate found, and the engine that it found it in.
 
-    `layers` are the weighted layers with their SQNR; `peak_share` is how much of this CPU's integer
-    peak an INT8 network reaches at batch 1. `recorded` are the reference's outputs for the gate of
-    a plan, which may be built on another host. `cuda` says whether ONNX Runtime's CUDA provider,
-    for which it was asked, ran it. `waiting` is how images that wait together are the fastest.
+    `layers` are the weighted layers with their SQNR, and `roofline` what each reaches of this CPU's
+    peak; `peak_share` is how much of the integer peak an INT8 network reaches at batch 1.
+    `recorded` are the reference's outputs for the gate of a plan, which may be built on another
+    host. `cuda` says whether ONNX Runtime's CUDA provider, for which it was asked, ran it.
+    `waiting` is how images that wait together are the fastest.
     """
 
     measurements: Measurements
@@ -59,11 +61,17 @@ class Proof:
     recorded: ReferenceOutputs | None = None
     cuda: CudaFacts | None = None
     waiting: elastic.Waiting | None = None
+    roofline: roofline.Roofline | None = None
 
     @property
     def worst_layer(self) -> Layer | None:
         """The layer with the smallest SQNR."""
         return min(self.layers, key=lambda layer: layer.sqnr_db, default=None)
+
+    def described(self, layer: Layer) -> dict[str, object]:
+        """A layer as the passport has it, with its speed where that was measured."""
+        speed = None if self.roofline is None else self.roofline.layers.get(layer.name)
+        return layer.to_json() | ({} if speed is None else speed.to_json())
 
     def served(self, serving: Serving) -> Serving:
         """The same with what was measured of images that wait together."""
@@ -108,21 +116,36 @@ def prove(
                     waiting = elastic.measure(request, reference, candidate, precise.data)
                 say(_latency_summary(measurements, waiting))
         engine = _engine_record(request, reference, candidate, built)
-    peak = None
-    stated = measurements.speedup is not None and measurements.speedup.not_stated is None
-    if (
-        request.precision == "int8"
-        and not request.for_tensorrt
-        and measurements.latencies
-        and stated
-    ):
-        rate = measurements.latencies.candidate.images_per_s
-        peak = int8_peak.share(folded, rate, threads=reference.threads)
+    speeds, share = against_peak(
+        request, folded, precise.data, measurements, threads=reference.threads
+    )
     recorded = None
     if request.makes_plan and (verdict.passed or request.force):
         recorded = ReferenceOutputs.collect(reference, images, measurements.logits)
     cuda = _cuda_facts(request) if request.for_cuda else None
-    return Proof(measurements, layers, verdict, engine, peak, recorded, cuda, waiting)
+    return Proof(measurements, layers, verdict, engine, share, recorded, cuda, waiting, speeds)
+
+
+def against_peak(
+    request: Request, folded: ir.Model, data: bytes, measurements: Measurements, *, threads: int
+) -> tuple[roofline.Roofline | None, float | None]:
+    """What the layers reach of this CPU's peak, and what an INT8 network does as a whole.
+
+    None for a small network, and where this host is too busy for times to mean anything.
+    """
+    latencies, ratio = measurements.latencies, measurements.speedup
+    if request.for_gpu or latencies is None or ratio is None or ratio.not_stated is not None:
+        return None, None
+    macs = peaks.macs(folded)
+    if macs < peaks.WORTH_IT:
+        return None, None
+    integer = request.precision == "int8"
+    peak = peaks.measure(threads=threads, precision="int8" if integer else "fp32")
+    speeds = roofline.measure(
+        request.row.name, request.precision, folded, data, peak, threads=threads
+    )
+    share = latencies.candidate.images_per_s / peak.images_per_s(macs) if integer else None
+    return speeds, share
 
 
 def cautions(request: Request, proof: Proof, machine: Host) -> Iterator[str | None]:

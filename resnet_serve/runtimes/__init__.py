@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from resnet_serve import precisions
 from resnet_serve.errors import UsageError
-from resnet_serve.runtimes.compiled import Compiled
+from resnet_serve.runtimes.compiled import Compiled, TimedOperator
 
 LOGITS = "logits"
 
@@ -82,6 +82,12 @@ class CpuRuntime(Protocol):
         self, model: Path | bytes, precision: str = "fp32", *, threads: int = 1
     ) -> Compiled:
         """Run it once at batch 1, and return what was executed."""
+        ...
+
+    def timed(
+        self, model: Path | bytes, precision: str = "fp32", *, threads: int, runs: int
+    ) -> tuple[TimedOperator, ...]:
+        """Time what a run at batch 1 executes, operator by operator, in so many runs."""
         ...
 
     def triton_parameters(
@@ -230,6 +236,13 @@ def open_on_cpu(name: str, precision: str, model: bytes, threads: int) -> Runnab
 def compiled(name: str, precision: str, model: bytes) -> Compiled:
     """What the CPU runtime `name` makes of a serialized model; errors as for `open_on_cpu`."""
     return TARGETS[name].cpu_runtime.compiled(model, precision)
+
+
+def timed(
+    name: str, precision: str, model: bytes, *, threads: int, runs: int
+) -> tuple[TimedOperator, ...]:
+    """The times of a serialized model's operators in the CPU runtime `name`, as it says itself."""
+    return TARGETS[name].cpu_runtime.timed(model, precision, threads=threads, runs=runs)
 
 
 def target(name: str, precision: str) -> Target:

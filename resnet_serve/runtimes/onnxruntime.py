@@ -15,7 +15,12 @@ from numpy.typing import NDArray
 from resnet_serve.errors import InputFileError
 from resnet_serve.optional import optional
 from resnet_serve.runtimes import RunnableModel
-from resnet_serve.runtimes.compiled import Compiled
+from resnet_serve.runtimes.compiled import (
+    PREPARING_RUNS,
+    Compiled,
+    TimedOperator,
+    median_of_runs,
+)
 
 if TYPE_CHECKING:
     import onnx
@@ -26,6 +31,12 @@ else:
 
 _WARNINGS_OFF = 3  # ORT_LOGGING_LEVEL_ERROR
 _INTEGER_CONVOLUTIONS = ("QLinearConv", "ConvInteger")
+# What its optimizer appends to the name of a node that it makes integer, or of a blocked layout.
+_APPENDED = re.compile(r"(_token_\d+|_nchwc)$")
+# Microseconds, name and operator of a node in its profile.
+_KERNEL = re.compile(
+    r'"dur" ?: ?(\d+)[^\n]*?"name" ?: ?"([^"]*)_kernel_time"[^\n]*?"op_name" ?: ?"([^"]+)"'
+)
 
 
 def load(
@@ -112,17 +123,38 @@ def compiled(model: Path | bytes, precision: str = "fp32", *, threads: int = 1) 
     `convolutions` is None unless `precision` is "int8"; the other convolutions are then FP32.
     """
     kernels = _kernels(model, threads)
-    operators = Counter(operator for _, operator in kernels)
+    operators = Counter(operator for _, operator, _ in kernels)
     if precision != "int8":
         return Compiled(operators)
-    # Its optimizer appends a number to the name of a node that it makes integer.
     integer = {
-        re.sub(r"_token_\d+$", "", name)
-        for name, operator in kernels
+        _APPENDED.sub("", name)
+        for name, operator, _ in kernels
         if operator in _INTEGER_CONVOLUTIONS
     }
     names = _convolutions(model)
     return Compiled(operators, {name: "int8" if name in integer else "fp32" for name in names})
+
+
+def timed(
+    model: Path | bytes,
+    precision: str = "fp32",  # noqa: ARG001 - the same verb as in every runtime
+    *,
+    threads: int,
+    runs: int,
+) -> tuple[TimedOperator, ...]:
+    """Every operator that a run at batch 1 executes, in order, timed by its profile in `runs` runs.
+
+    A floating convolution has the name of its output, or of the activation that is fused into it.
+    """
+    return tuple(
+        TimedOperator(
+            operator,
+            "int8" if operator.startswith("Q") or operator in _INTEGER_CONVOLUTIONS else "fp32",
+            (_APPENDED.sub("", name),),
+            median_of_runs(times_ms),
+        )
+        for name, operator, times_ms in _kernels(model, threads, PREPARING_RUNS + runs)
+    )
 
 
 def triton_parameters(
@@ -139,11 +171,14 @@ def triton_parameters(
     return {"intra_op_thread_count": str(threads), "inter_op_thread_count": "1"}
 
 
-def _kernels(model: Path | bytes, threads: int) -> tuple[tuple[str, str], ...]:
-    """Name and operator of each node that the profiler times in one run of zeros, in order."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.log_severity_level = _WARNINGS_OFF
+def _kernels(
+    model: Path | bytes, threads: int, runs: int = 1
+) -> tuple[tuple[str, str, list[float]], ...]:
+    """Name and operator of each node that is timed, in order, with its milliseconds in each run.
+
+    The runs are of zeros. The profile is not read as JSON: names in it are not escaped.
+    """
+    options = session_options(threads=threads)
     options.enable_profiling = True
     with tempfile.TemporaryDirectory(prefix="resnet-serve-") as folder:
         options.profile_file_prefix = str(Path(folder) / "profile")
@@ -151,9 +186,15 @@ def _kernels(model: Path | bytes, threads: int) -> tuple[tuple[str, str], ...]:
         entry = session.get_inputs()[0]
         shape = [side if isinstance(side, int) else 1 for side in entry.shape]
         dtype = np.uint8 if entry.type == "tensor(uint8)" else np.float32
-        session.run(None, {entry.name: np.zeros(shape, dtype=dtype)})
+        for _ in range(runs):
+            session.run(None, {entry.name: np.zeros(shape, dtype=dtype)})
         text = Path(session.end_profiling()).read_text(encoding="utf-8")
-    return tuple(re.findall(r'"name" ?:"([^"]*)_kernel_time"[^\n]*?"op_name" ?: ?"([^"]+)"', text))
+    events = _KERNEL.findall(text)
+    count = len(events) // runs
+    return tuple(
+        (name, operator, [int(each[0]) / 1e3 for each in events[place::count]])
+        for place, (_, name, operator) in enumerate(events[:count])
+    )
 
 
 def _convolutions(model: Path | bytes) -> list[str]:

@@ -8,8 +8,8 @@ itself, and so of Triton's native backend, is BF16 on every CPU that has the ins
 from __future__ import annotations
 
 import re
-from collections import Counter
-from collections.abc import Collection, Mapping
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -19,7 +19,13 @@ from numpy.typing import NDArray
 from resnet_serve.errors import HostError, InputFileError
 from resnet_serve.optional import optional
 from resnet_serve.runtimes import RunnableModel
-from resnet_serve.runtimes.compiled import NOT_FOUND, Compiled
+from resnet_serve.runtimes.compiled import (
+    NOT_FOUND,
+    PREPARING_RUNS,
+    Compiled,
+    TimedOperator,
+    median_of_runs,
+)
 
 if TYPE_CHECKING:
     import openvino
@@ -139,16 +145,7 @@ def compiled(model: Path | bytes, precision: str = "fp32", *, threads: int = 1) 
     unless `precision` is "int8" or "bf16": FP16 graphs compute in FP32 here, which is no failure.
     """
     with OpenVinoModel(model, threads=threads, precision=precision, profiled=True) as loaded:
-        entry = loaded.graph.inputs[0]
-        shape = [side.get_length() if side.is_static else 1 for side in entry.partial_shape]
-        for _ in range(2):  # the first run also prepares kernels and memory
-            loaded.run(np.zeros(shape, entry.element_type.to_dtype()))
-        timed = {row.node_name for row in loaded.request.profiling_info}
-        operators = [
-            operator
-            for node in loaded.compiled.get_runtime_model().get_ordered_ops()
-            if (operator := _operator(node, timed)) is not None
-        ]
+        operators = [operator for _, operator in _operators(loaded, set(_times(loaded, 0)))]
         names = [
             node.get_friendly_name()
             for node in loaded.graph.get_ordered_ops()
@@ -161,6 +158,23 @@ def compiled(model: Path | bytes, precision: str = "fp32", *, threads: int = 1) 
     return Compiled(
         counts, {name.removesuffix(_BIASED): found.get(name, NOT_FOUND) for name in names}
     )
+
+
+def timed(
+    model: Path | bytes, precision: str = "fp32", *, threads: int, runs: int
+) -> tuple[TimedOperator, ...]:
+    """Every operator that a run at batch 1 executes, in order, timed by OpenVINO in `runs` runs."""
+    with OpenVinoModel(model, threads=threads, precision=precision, profiled=True) as loaded:
+        times = _times(loaded, runs)
+        return tuple(
+            TimedOperator(
+                operator.kind,
+                operator.precision,
+                tuple(dict.fromkeys(layer.partition(_BIASED)[0] for layer in operator.layers)),
+                median_of_runs(times[name]),
+            )
+            for name, operator in _operators(loaded, times)
+        )
 
 
 def triton_parameters(
@@ -197,6 +211,26 @@ class _Operator(NamedTuple):
     kind: str
     precision: str
     layers: tuple[str, ...]
+
+
+def _times(loaded: OpenVinoModel, runs: int) -> dict[str, list[float]]:
+    """The milliseconds of every node of the execution graph, in each run of zeros."""
+    entry = loaded.graph.inputs[0]
+    shape = [side.get_length() if side.is_static else 1 for side in entry.partial_shape]
+    times: dict[str, list[float]] = defaultdict(list)
+    for _ in range(PREPARING_RUNS + runs):
+        loaded.run(np.zeros(shape, entry.element_type.to_dtype()))
+        for row in loaded.request.profiling_info:
+            times[row.node_name].append(1e3 * row.real_time.total_seconds())
+    return times
+
+
+def _operators(loaded: OpenVinoModel, timed: Collection[str]) -> Iterator[tuple[str, _Operator]]:
+    """The operators that a run executes, in order, by the names of their nodes."""
+    for node in loaded.compiled.get_runtime_model().get_ordered_ops():
+        operator = _operator(node, timed)
+        if operator is not None:
+            yield node.get_friendly_name(), operator
 
 
 def _operator(node: Any, timed: Collection[str]) -> _Operator | None:

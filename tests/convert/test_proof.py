@@ -6,12 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import onnx_ir as ir
 import pytest
 
 from resnet_convert import convert
+from resnet_convert.graph.model_file import serialize
+from resnet_convert.parity import peaks
 from resnet_convert.parity.compare import Measurements
 from resnet_convert.parity.latencies import Latencies
-from resnet_convert.proof import Proof, cautions
+from resnet_convert.proof import Proof, against_peak, cautions
 from resnet_convert.request import Request
 from resnet_serve import host
 from resnet_serve.parity.latency import Latency
@@ -91,6 +94,31 @@ def test_int8_without_vnni_may_saturate() -> None:
 def test_an_engine_beside_pytorch_on_the_cpu_is_no_comparison() -> None:
     found = said(timed(4.0, 2.0), target="tensorrt")
     assert any("timed against the CPU" in each for each in found)
+
+
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_layers_are_held_against_the_peak_of_a_quiet_host(
+    folded_digits: ir.Model, monkeypatch: pytest.MonkeyPatch, precision: str
+) -> None:
+    request = Request(arch="resnet20", target="onnxruntime", precision=precision)
+    data, found = serialize(folded_digits), timed(4.0, 2.0)
+    assert against_peak(request, folded_digits, data, found, threads=1) == (None, None), "small"
+    monkeypatch.setattr(peaks, "WORTH_IT", 1.0)
+    monkeypatch.setattr(peaks, "CONVOLUTIONS", (peaks.Convolution(64, 16, 3, 2),))
+    speeds, share = against_peak(request, folded_digits, data, found, threads=1)
+    assert speeds is not None
+    assert speeds.peak.precision == precision
+    assert {layer.precision for layer in speeds.layers.values()} == {"fp32"}, "what really ran"
+    if precision == "fp32":
+        assert share is None
+        assert all(layer.of_peak for layer in speeds.layers.values())
+    else:
+        assert share == pytest.approx(500 / speeds.peak.images_per_s(peaks.macs(folded_digits)))
+        assert not any(layer.of_peak for layer in speeds.layers.values())
+    assert found.latencies is not None
+    uneven = replace(found.latencies, reference=Latency(1, (1.0, 9.0) * 5))
+    busy = replace(found, latencies=uneven)
+    assert against_peak(request, folded_digits, data, busy, threads=1) == (None, None)
 
 
 @pytest.mark.usefixtures("quick", "traced_once")

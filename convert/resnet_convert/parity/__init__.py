@@ -9,7 +9,7 @@
 | `latencies` | reference and candidate timed in turn |
 | `layers` | which layer loses most, in PyTorch's names |
 | `evaluator` | many graphs compared with one reference, for a search |
-| `int8_peak`, `throughput` | share of the CPU's integer peak; images/s of several instances |
+| `peaks`, `throughput` | what the CPU computes at most; images/s of several instances |
 | `parity_error` | the error of a gate that does not hold |
 
 Imports `graph/`, `tensorrt/`.

@@ -30,9 +30,11 @@ from resnet_serve.passport import EngineState
 if TYPE_CHECKING:
     from resnet_convert.conversion import Conversion
     from resnet_convert.parity.compare import Measurements
+    from resnet_convert.roofline import Roofline
     from resnet_serve.datasets import Images
 
 FP32_BYTES = 4
+SLOWEST_SHOWN = 3
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ def render(
         operators=list(_operators(conversion)),
         compiled_precision=_compiled_precision(conversion),
         runtime=RUNTIME_NAMES.get(conversion.measurements.runtime, ""),
+        roofline=conversion.proof.roofline,
+        slowest=_slowest(conversion.proof.roofline),
         changed=list(changed(*_compared(conversion), conversion.weights.activation)),
         exact_db=EXACT_DB,
         not_finite=_not_finite(conversion),
@@ -215,6 +219,29 @@ def _compiled_precision(conversion: Conversion) -> str:
             return f"{check.found}."
     total = sum(n for name, n in conversion.measurements.compiled.items() if "Conv" in name)
     return f"{count(total, 'convolution')}."
+
+
+def _slowest(found: Roofline | None) -> str:
+    """The layers that cost the most time, with what they reach of the peak, in a sentence."""
+    if found is None:
+        return ""
+    longest = sorted(found.layers, key=lambda name: -found.layers[name].ms)[:SLOWEST_SHOWN]
+    named = (_reached(name, found) for name in longest)
+    rest = _whole_percent(found.other_ms / found.total_ms)
+    return (
+        f"The layers that take the most time are {', '.join(named)}; what is no convolution or "
+        f"linear layer takes {rest}."
+    )
+
+
+def _reached(name: str, found: Roofline) -> str:
+    share, speed = _whole_percent(found.share_of_time(name)), found.layers[name]
+    of_peak = "" if speed.of_peak is None else f", at {_whole_percent(speed.of_peak)} of the peak"
+    return f"{name} ({share}{of_peak})"
+
+
+def _whole_percent(share: float) -> str:
+    return f"{100 * share:.0f}\N{NO-BREAK SPACE}%"
 
 
 def _not_finite(conversion: Conversion) -> int:

@@ -20,8 +20,10 @@ from rich.console import Console
 from resnet_convert.cli import screen
 from resnet_convert.conversion import Conversion
 from resnet_convert.parity import latencies
+from resnet_convert.parity.peaks import CONVOLUTIONS, Peak
 from resnet_convert.pipeline import convert
 from resnet_convert.report import report
+from resnet_convert.roofline import LayerSpeed, Roofline
 from resnet_serve.parity import accuracy, numerics
 from resnet_serve.parity.numerics import EXACT_DB
 from resnet_serve.precisions import PRECISIONS
@@ -326,6 +328,26 @@ def test_exact_layers_are_not_called_worst(conversion: Conversion) -> None:
     page = report.render(proved(conversion, layers=exact))
     assert "Every layer computes exactly" in words(page)
     assert "the worst are" not in page
+
+
+def test_layers_have_their_speed_where_it_was_measured(conversion: Conversion) -> None:
+    first, second, *_ = (layer.name for layer in conversion.proof.layers)
+    speeds = {first: LayerSpeed("int8", 3.0, 61.4, 0.614), second: LayerSpeed("fp32", 1, 20, None)}
+    roofline = Roofline(speeds, 2.0, Peak(100.0, CONVOLUTIONS[0], 2))
+    found = proved(conversion, roofline=roofline)
+    page = report.render(found)
+    text = words(page)
+    assert f"take the most time are {first} (50 %, at 61 % of the peak), {second} (17 %);" in text
+    assert "no convolution or linear layer takes 33 %" in text
+    assert "100 GOP/s in INT8 on 2 threads" in text
+    rows = re.findall(r'<th scope="row">(.*?)</th>(.*?)</tr>', page)
+    cells = {name: re.findall(r"<td[^>]*>(.*?)</td>", row)[2:] for name, row in rows}
+    assert cells[first] == ["3.000 ms", "61", "61 %"]
+    assert cells[second] == ["1.000 ms", "20", "fp32"]
+    layer, other = conversion.proof.layers[0], conversion.proof.layers[2]
+    assert found.proof.described(layer)["of_peak"] == 0.614
+    assert found.proof.described(other) == other.to_json()
+    assert "GOP/s" not in words(report.render(conversion))
 
 
 def test_the_deployed_version_carries_its_report(conversion: Conversion) -> None:

@@ -1,4 +1,4 @@
-"""The integer peak of this CPU, and how many multiply-adds a network has."""
+"""The peaks of this CPU, and how many multiply-adds a network has."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import torch
 
 from resnet_convert.graph.fold import fold
 from resnet_convert.graph.trace import trace
-from resnet_convert.parity import int8_peak
-from resnet_convert.parity.int8_peak import CONVOLUTIONS, Convolution, Peak
+from resnet_convert.parity import peaks
+from resnet_convert.parity.peaks import CONVOLUTIONS, Convolution, Peak
 from resnet_serve.architectures import build, find
 from resnet_serve.runtimes import onnxruntime
 
@@ -23,7 +23,7 @@ def test_multiply_adds_are_the_published_ones(arch: str, gigamacs: float) -> Non
     torch.manual_seed(0)
     model = trace(build(find(arch)), (3, 224, 224)).model
     fold(model)
-    assert int8_peak.macs(model) / 1e9 == pytest.approx(gigamacs, abs=6e-4)
+    assert peaks.macs(model) / 1e9 == pytest.approx(gigamacs, abs=6e-4)
 
 
 def test_operations_are_two_per_multiply_add() -> None:
@@ -33,31 +33,22 @@ def test_operations_are_two_per_multiply_add() -> None:
     assert found.images_per_s(5e9) == 10.0
 
 
-def test_the_best_of_the_convolutions_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
-    small = (Convolution(16, 8, 1), Convolution(64, 16, 3, 2))
-    monkeypatch.setattr(int8_peak, "CONVOLUTIONS", small)
-    found = int8_peak.measure(threads=1)
-    assert found.by in small
-    assert found.gops > 0
-
-
-def test_a_small_network_is_not_held_against_it(folded_digits: ir.Model) -> None:
-    assert int8_peak.share(folded_digits, 100.0, threads=1) is None
-
-
-def test_the_share_is_of_the_images_the_peak_allows(
-    folded_digits: ir.Model, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("precision", ["int8", "fp32"])
+def test_the_best_of_the_convolutions_is_measured(
+    monkeypatch: pytest.MonkeyPatch, precision: str
 ) -> None:
-    monkeypatch.setattr(int8_peak, "WORTH_IT", 1.0)
-    peak = Peak(2 * int8_peak.macs(folded_digits) * 200 / 1e9, CONVOLUTIONS[0], 1)
-    monkeypatch.setattr(int8_peak, "measure", lambda threads: peak)
-    assert int8_peak.share(folded_digits, 50.0, threads=1) == pytest.approx(0.25)
+    small = (Convolution(16, 8, 1), Convolution(64, 16, 3, 2))
+    monkeypatch.setattr(peaks, "CONVOLUTIONS", small)
+    found = peaks.measure(threads=1, precision=precision)
+    assert found.by in small
+    assert found.precision == precision
+    assert found.gops > 0
 
 
 def test_the_convolution_computes_what_it_says() -> None:
     each = Convolution(4, 3, 1)
     x = np.random.default_rng(0).integers(0, 256, (1, 4, 3, 3)).astype(np.uint8)
-    model = int8_peak._model(each)
+    model = peaks._integer_model(each)
     with onnxruntime.load(model, threads=1) as session:
         found = session.run(x)
     graph = ir.from_proto(onnx.load_from_string(model)).graph
