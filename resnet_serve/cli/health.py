@@ -22,7 +22,7 @@ NOT_HEALTHY = 1  # what Docker calls unhealthy
 DEFAULT_URL = "127.0.0.1:8000"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, context_settings=console.HELP_OPTIONS)
 
 
 @app.callback()
@@ -48,7 +48,10 @@ def health(
     ] = Path("model_repository"),
     timeout_s: Annotated[float, typer.Option("--timeout", help="Seconds for each answer.")] = 5,
 ) -> None:
-    """Whether the server answers: one small inference on each model. Exit code 0, else 1."""
+    """Whether the server answers: one small inference on each model. Exit code 0, else 1.
+
+    A model whose queue is full is healthy as long as it answers others.
+    """
     served = running(repository) if url is None else None
     if served is not None:
         host, port, key = served.endpoints.host, served.endpoints.http_port, served.endpoints.key
@@ -65,7 +68,7 @@ def health(
             names = probe.outer(_models(probe, repository if host in LOOPBACK else None))
     except (Unreachable, TimeoutError) as error:
         _say(f"not healthy: {host}:{port}: {error}", NOT_HEALTHY)
-    answers = [probe.ask(each) for each in names]
+    answers = [probe.check(each) for each in names]
     bad = [each for each in answers if not each.healthy]
     if bad:
         _say("; ".join(map(_told, bad)), NOT_HEALTHY)
@@ -88,10 +91,11 @@ def _models(probe: Probe, repository: Path | None) -> tuple[str, ...]:
 
 
 def _told(answer: Answer) -> str:
+    if answer.busy:
+        return f"healthy, but busy: {answer.model} {answer.detail}"
     if answer.healthy:
         return f"healthy: {answer.model} answers in {answer.seconds * 1000:.0f} ms"
-    state = "not healthy" if answer.healthy is False else "busy"
-    return f"{state}: {answer.model}: {answer.detail}"
+    return f"not healthy: {answer.model}: {answer.detail}"
 
 
 def _address(url: str) -> tuple[str, int]:

@@ -1,7 +1,8 @@
 """Checks: a thread that waits until a server is ready, and then infers on its models periodically.
 
 A model that answers with an error is not healthy, even though Triton calls it ready. One that does
-not answer in time may only be busy: it counts as failed if it has answered nobody else meanwhile.
+not answer in time, or whose queue is full, may only be busy: it counts as failed if it answers
+nobody else within the time of a check.
 Twice in a row is a failure; the first may be a request that met a model as it was being replaced.
 """
 
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_serve.triton.supervision.endpoints import Endpoints
-from resnet_serve.triton.supervision.health.probe import Answer, Probe, Unreachable
+from resnet_serve.triton.supervision.health.probe import Probe, Unreachable
 from resnet_serve.triton.supervision.orders import Policy
 
 _READY_POLL_S = 0.2
@@ -84,14 +85,8 @@ class Checks:
         for model in models:
             if self._stopped.is_set():
                 return
-            before = self._probe.inferences(model)
-            answer = self._probe.ask(model)
-            self._count(model, answer.detail, bad=self._is_bad(answer, before))
-
-    def _is_bad(self, answer: Answer, before: int | None) -> bool:
-        if answer.healthy is None:
-            return before is None or self._probe.inferences(answer.model) == before
-        return not answer.healthy
+            answer = self._probe.check(model)
+            self._count(model, answer.detail, bad=not answer.healthy)
 
     def _count(self, model: str, detail: str, *, bad: bool) -> None:
         if not bad:

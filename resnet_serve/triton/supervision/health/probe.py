@@ -16,7 +16,7 @@ import struct
 import time
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from resnet_serve.triton.supervision.health import example
 REQUEST_ID = "resnet-serve-probe"  # tells it from clients' requests in an access log
 HEADER_LENGTH = "Inference-Header-Content-Length"
 _SIDE = 8
+_BUSY_POLL_S = 0.1
 # Answers of a server that works but has too much to do, or is just starting or stopping.
 _BUSY = (http.client.SERVICE_UNAVAILABLE, http.client.TOO_MANY_REQUESTS)
 _ELEMENT_BYTES = {
@@ -39,12 +40,16 @@ _ELEMENT_BYTES = {
 
 @dataclass(frozen=True)
 class Answer:
-    """What one model said; `healthy` is None if it was too busy to answer in time."""
+    """What one model said; `healthy` is None if it was too busy to answer in time.
+
+    After a `check`, `busy` means that others were answered meanwhile.
+    """
 
     model: str
     healthy: bool | None
     detail: str
     seconds: float
+    busy: bool = False
 
 
 class Unreachable(Exception):  # noqa: N818 - an outcome, told by the caller
@@ -116,6 +121,24 @@ class Probe:
         if status == http.client.OK:
             return answer(True, "answers")
         return answer(None if status in _BUSY else False, _error(body))
+
+    def check(self, model: str) -> Answer:
+        """Infer once on `model`; if it is too busy, see within the time limit if it answers others.
+
+        So `healthy` is never None: a full queue is no illness while it moves.
+        """
+        until = time.monotonic() + self.timeout_s
+        before = self.inferences(model)
+        answer = self.ask(model)
+        while answer.healthy is None:
+            after = self.inferences(model)
+            if before is not None and after is not None and after > before:
+                told = f"answers others ({answer.detail})"
+                return replace(answer, healthy=True, detail=told, busy=True)
+            if time.monotonic() > until:
+                return replace(answer, healthy=False)
+            time.sleep(_BUSY_POLL_S)
+        return answer
 
     def inferences(self, model: str) -> int | None:
         """How many requests the model has answered so far; None where that is not known."""
