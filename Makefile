@@ -5,6 +5,7 @@
 # make map      rewrites the tree in CONTRIBUTING.md from the packages' docstrings
 # make docs     builds the documentation site into build/site
 # make wheel    builds the wheel and starts its commands with the base dependencies alone
+# make dist     builds what is published, the wheel and the source distribution, and checks both
 # make test-gpu on a GPU host: five minutes, and a table of what ran and what was skipped, and why
 PYTHON ?= python3
 VENV   ?= .venv
@@ -15,7 +16,7 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := --numprocesses $(PYTEST_WORKERS) --dist worksteal
 T ?= tests
 
-.PHONY: setup demo lint check one test test-gpu map docs wheel clean
+.PHONY: setup demo lint check one test test-gpu map docs wheel dist clean
 
 setup: $(VENV)/.ready
 
@@ -59,6 +60,11 @@ wheel:
 	set -e; for command in resnet-convert resnet-serve resnet-classify; do \
 		build/wheel/bin/$$command --help > /dev/null; \
 	done
+
+dist: setup
+	rm -rf dist
+	$(BIN)/python -m build --no-isolation --outdir dist .
+	$(BIN)/twine check --strict dist/*
 
 clean:
 	rm -rf $(VENV) build dist demo_output .coverage .pytest_cache .mypy_cache .ruff_cache .hypothesis
