@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from resnet_serve import console
 from resnet_serve.parity.verdict import Verdict
 from resnet_serve.passport import CheckpointFacts, ConvertedPassport, EngineState, Passport
 from resnet_serve.triton.repository import versions
@@ -20,7 +20,7 @@ CLASSIFIER = "classifier"
 
 def table(found: Sequence[Deployed], *, now: datetime | None = None) -> Table:
     """Models, versions, precision, parity numbers and age, by model and version."""
-    shown = Table(title="Deployed models", title_justify="left", box=box.SIMPLE_HEAD)
+    shown = console.table("Deployed models")
     columns: dict[str, Literal["left", "right"]] = {
         "model": "left",
         "version": "right",
@@ -33,7 +33,7 @@ def table(found: Sequence[Deployed], *, now: datetime | None = None) -> Table:
         "": "left",
     }
     for column, justify in columns.items():
-        shown.add_column(column, justify=justify, no_wrap=True)
+        shown.add_column(column, justify=justify)
     for row in rows(found, now=now):
         mark = Text("gate overridden", "bold red") if row["gate_overridden"] else Text("")
         if row["engine"] in (EngineState.NOT_BUILT, EngineState.NOT_RUN):

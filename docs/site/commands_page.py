@@ -26,6 +26,10 @@ def page() -> Iterator[str]:
     yield ""
     yield "Every command says the same with `--help`. Exit codes: 0 done, 1 unexpected, 2 usage,"
     yield "3 parity not met, 4 something missing on this host, 5 bad input file."
+    yield ""
+    yield "The result of `--json` is one object. Its `schema_version` grows where a field leaves"
+    yield "or changes, not where one is added. A row of `resnet-classify --json` has none."
+    yield "`--install-completion` makes your shell complete options, networks and models."
     for program, module in PROGRAMS.items():
         group: Any = typer.main.get_command(importlib.import_module(module).app)
         yield from _command(group, program, 2)

@@ -64,6 +64,8 @@ _CIFAR_STEM = {"stem": "cifar", "classes": 10, "image_size": 32}
 _C = {"stem": "deep"}
 _D = {"stem": "deep", "shortcut": "D"}
 
+_SUGGESTED, _SIMILAR = 3, 0.4
+
 ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
     {
         row.name: row
@@ -145,20 +147,24 @@ ARCHITECTURES: Mapping[str, Architecture] = MappingProxyType(
 
 
 def find(name: str) -> Architecture:
-    """The row with this name; raises `UsageError` with the nearest name for an unknown one."""
+    """The row with this name; raises `UsageError` with the nearest names for an unknown one."""
     try:
         return ARCHITECTURES[name]
     except KeyError:
-        near = _nearest(name.lower())
-        hint = f"Did you mean {near}? " if near else ""
+        *others, last = nearest(name) or ("",)
+        hint = f"Did you mean {' or '.join((', '.join(others), last)) if others else last}? "
         raise UsageError(
             f"unknown architecture {name!r}",
-            remedy=f"{hint}Known are {', '.join(ARCHITECTURES)}.",
+            remedy=f"{hint if last else ''}resnet-convert archs lists all {len(ARCHITECTURES)}.",
         ) from None
 
 
-def _nearest(name: str) -> str | None:
-    """The most similar name of about the same length; among equals, that of the nearest depth."""
+def nearest(name: str) -> tuple[str, ...]:
+    """Up to three similar names of about the same length, the most similar first.
+
+    Among equals that of the nearest depth is first.
+    """
+    name = name.lower()
     digits = re.search(r"\d{1,6}", name)
     depth = int(digits.group()) if digits else 0
 
@@ -167,5 +173,5 @@ def _nearest(name: str) -> str | None:
         longer = abs(len(known.name) - len(name))
         return 1 - similarity + 0.02 * longer, abs(known.depth - depth)
 
-    nearest = min(ARCHITECTURES.values(), key=distance)
-    return nearest.name if distance(nearest)[0] < 0.4 else None
+    rows = sorted(ARCHITECTURES.values(), key=distance)
+    return tuple(row.name for row in rows[:_SUGGESTED] if distance(row)[0] < _SIMILAR)

@@ -23,7 +23,7 @@ from resnet_serve.cli import (
 )
 
 app = typer.Typer(
-    add_completion=False,
+    context_settings=console.HELP_OPTIONS,
     no_args_is_help=True,
     rich_markup_mode="rich",
     help="Serve, list and load-test the models that resnet-convert deployed.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -28,9 +27,9 @@ def examine(
     """What this host has, what is missing for which feature, and the command that installs it."""
     diagnosis = doctor.examine(repository=repository)
     if as_json:
-        typer.echo(json.dumps(diagnosis.to_json(), indent=2))
+        console.show_json(diagnosis.to_json())
     else:
-        console.out.print(doctor.table(diagnosis))
+        console.show(doctor.table(diagnosis))
     diagnosis.require(features or [])
 
 

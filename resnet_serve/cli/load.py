@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from resnet_serve import console
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
+from resnet_serve.console import completion
 from resnet_serve.errors import UsageError
 from resnet_serve.loadtest import results
 from resnet_serve.loadtest import run as loadtest
@@ -19,7 +19,13 @@ from resnet_serve.triton.server import running
 
 
 def load_test(
-    model: Annotated[str, typer.Argument(help="The model's name, or NAME_image to send images.")],
+    model: Annotated[
+        str,
+        typer.Argument(
+            help="The model's name, or NAME_image to send images.",
+            autocompletion=completion.models,
+        ),
+    ],
     concurrency: Annotated[
         str | None,
         typer.Option(
@@ -90,9 +96,9 @@ def load_test(
         )
     written = results.write(test, output)
     if as_json:
-        typer.echo(json.dumps(test.to_json(), indent=2))
+        console.show_json(test.to_json())
         return
-    console.out.print(results.table(test))
+    console.show(results.table(test))
     if test.slo is not None:
         console.out.print(test.slo.sentence(test.levels), soft_wrap=True)
     for note in (*test.notes, *([written.note] if written.note else [])):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -28,9 +27,9 @@ def list_models(
         rows = listing.rows(found)
         for row in rows:
             row["canary"] = canaries.facts(repository, found, row["model"], row["version"])
-        typer.echo(json.dumps(rows, indent=2))
+        console.show_json({"models": rows})
         return
-    console.out.print(listing.table(found))
+    console.show(listing.table(found))
     for tried in canaries.present(found):
         for line in canaries.told(repository, tried):
             console.out.print(line, soft_wrap=True, markup=False)

@@ -68,7 +68,7 @@ def up(
     trace_otlp: Annotated[
         str | None,
         typer.Option(
-            help="Send spans to an OpenTelemetry collector: http://HOST:4318/v1/traces.",
+            help="Send spans to http://HOST:4318/v1/traces of an OpenTelemetry collector.",
             show_default=False,
         ),
     ] = None,

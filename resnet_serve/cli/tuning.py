@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +11,7 @@ import typer
 
 from resnet_serve import console
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
+from resnet_serve.cli.versions import NameArgument
 from resnet_serve.loadtest.slo import Slo
 from resnet_serve.tuning import run as tuning
 from resnet_serve.tuning.candidates import Candidates
@@ -23,7 +23,7 @@ from resnet_serve.tuning.trials import State, Trial
 
 
 def tune(
-    name: Annotated[str, typer.Argument(help="The model, as `resnet-serve list` names it.")],
+    name: NameArgument,
     p99: Annotated[str, typer.Option("--p99", help="The limit of the p99 latency, as 50ms.")],
     rate: Annotated[
         float | None,
@@ -82,7 +82,7 @@ def tune(
     written = results.write(tuned, output)
     refusal = tuned.refusal
     if as_json:
-        typer.echo(json.dumps({**tuned.to_json(), "applied": _applied(outcome)}, indent=2))
+        console.show_json({**tuned.to_json(), "applied": _applied(outcome)})
     else:
         console.out.print("Frontier:")
         for line in results.frontier_lines(tuned.trials, goal, tuned.candidates):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from functools import partial
 from pathlib import Path
@@ -13,6 +12,7 @@ import typer
 from resnet_serve import console
 from resnet_serve.cli import watching
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
+from resnet_serve.console import completion
 from resnet_serve.errors import UsageError
 from resnet_serve.triton.repository import Repository, changes
 from resnet_serve.triton.server import running
@@ -26,7 +26,11 @@ from resnet_serve.verification.watch import Watch
 def verify_models(
     name: Annotated[
         str | None,
-        typer.Argument(help="The model; with --host all of them by default.", show_default=False),
+        typer.Argument(
+            help="The model; with --host all of them by default.",
+            autocompletion=completion.models,
+            show_default=False,
+        ),
     ] = None,
     host: Annotated[
         bool,
@@ -163,6 +167,6 @@ def _require_watch(watch: bool, host: bool, options: dict[str, object]) -> None:
 
 def _print(report: Report, *, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps(report.to_json(), indent=2))
+        console.show_json({"checks": report.to_json()})
     else:
-        console.out.print(table(report))
+        console.show(table(report))

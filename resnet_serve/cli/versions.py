@@ -15,6 +15,7 @@ import typer
 from resnet_serve import console
 from resnet_serve.cli import canaries
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
+from resnet_serve.console import completion
 from resnet_serve.errors import UsageError
 from resnet_serve.triton import rollout
 from resnet_serve.triton.canary.split import share
@@ -23,7 +24,12 @@ from resnet_serve.triton.repository.canaries import Canary
 from resnet_serve.triton.repository.changes import Change
 from resnet_serve.triton.server import running
 
-NameArgument = Annotated[str, typer.Argument(help="The model, as `resnet-serve list` names it.")]
+NameArgument = Annotated[
+    str,
+    typer.Argument(
+        help="The model, as `resnet-serve list` names it.", autocompletion=completion.models
+    ),
+]
 DrainOption = Annotated[
     float,
     typer.Option(
@@ -128,7 +134,12 @@ def rollback(
 
 def remove(
     model: Annotated[
-        str, typer.Argument(metavar="NAME[:VERSION]", help="A model, or one of its versions.")
+        str,
+        typer.Argument(
+            metavar="NAME[:VERSION]",
+            help="A model, or one of its versions.",
+            autocompletion=completion.models,
+        ),
     ],
     repository: RepositoryOption = DEFAULT_REPOSITORY,
 ) -> None:

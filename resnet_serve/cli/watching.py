@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
 import signal
 import time
 from pathlib import Path
-
-import typer
 
 from resnet_serve import console, durable, prometheus
 from resnet_serve.errors import HostError, UsageError
@@ -60,7 +57,7 @@ def run(
             started = time.monotonic()
             done = watch.round()
             if as_json:
-                typer.echo(json.dumps(done.to_json()))
+                console.show_json(done.to_json(), indent=None)
             else:
                 console.out.print(str(done), soft_wrap=True, markup=False)
             try:

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Literal
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from resnet_serve import console
 from resnet_serve.errors import HostError, UsageError
 from resnet_serve.host import Host
 
@@ -79,9 +79,9 @@ def table(diagnosis: Diagnosis) -> Table:
         f"{feature}: {'works here' if not diagnosis.lacking(feature) else 'something is missing'}"
         for feature in FEATURES
     ]
-    drawn = Table(box=box.SIMPLE_HEAD, caption=" · ".join(verdicts), caption_justify="left")
+    drawn = console.table(caption=" · ".join(verdicts))
     for heading in ("", "status", "found", "how to get it"):
-        drawn.add_column(heading, overflow="fold")
+        drawn.add_column(heading)
     for finding in diagnosis.findings:
         optional = finding.status == "missing" and not finding.needed_for
         status = (

@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich import box
 from rich.table import Table
 
-from resnet_serve import durable
+from resnet_serve import console, durable
 from resnet_serve.errors import HostError
 from resnet_serve.loadtest.perf_report import Level
 from resnet_serve.loadtest.run import LoadTest
@@ -62,15 +61,13 @@ def table(test: LoadTest) -> Table:
     """
     measured = test.measurement
     caption = f"{measured.inputs}; perf_analyzer {measured.program.version}"
-    drawn = Table(
-        title=f"{test.model} version {measured.signature.version}, batch {measured.batch_size}",
+    drawn = console.table(
+        f"{test.model} version {measured.signature.version}, batch {measured.batch_size}",
         caption=caption
         if test.busy is None
         else f"{caption}; not stated as its speed: {test.busy}",
-        caption_justify="left",
-        box=box.SIMPLE_HEAD,
-        collapse_padding=True,
     )
+    drawn.collapse_padding = True
     by_rate = any(level.rate_per_s is not None for level in test.levels)
     first = "offered\n/s" if by_rate else "concur-\nrency"
     for heading in (first, "images\n/s", "spread"):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from resnet_serve import console
 from resnet_serve.errors import HostError, InputFileError, ParityError, ResnetServeError
 from resnet_serve.verification.files import Verdict
 
@@ -67,9 +67,9 @@ def table(report: Report) -> Table:
         verdict: sum(check.verdict == verdict for check in report.checks) for verdict in _COLOURS
     }
     caption = " · ".join(f"{count} {verdict}" for verdict, count in counts.items() if count)
-    drawn = Table(box=box.SIMPLE_HEAD, caption=caption, caption_justify="left")
+    drawn = console.table(caption=caption)
     for heading in ("model", "", "verdict", "found", "what to do"):
-        drawn.add_column(heading, overflow="fold")
+        drawn.add_column(heading)
     for check in report.checks:
         drawn.add_row(
             Text(f"{check.model} {check.version}"),

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import importlib
+import re
 from pathlib import Path
+from typing import Any
 
+import in_process
 import pytest
+import typer
 from serve_command import serve
 
 
@@ -45,11 +50,31 @@ def test_refusals_are_one_line(
     assert "Traceback" not in done.stderr
 
 
-@pytest.mark.parametrize(
-    "command",
-    ["", "up", "down", "health", "list", "verify", "loadtest", "tune", "doctor", "schema"],
-)
-def test_every_command_explains_itself(tmp_path: Path, command: str) -> None:
-    done = serve(tmp_path, *([command] if command else []), "--help")
-    assert done.returncode == 0
-    assert "--help" in done.stdout
+def commands() -> list[tuple[str, ...]]:
+    """Every command of both programs, and the programs themselves."""
+    found: list[tuple[str, ...]] = []
+    for program in ("resnet-serve", "resnet-convert"):
+        group: Any = typer.main.get_command(importlib.import_module(in_process.APPS[program]).app)
+        found += [(program,), *((program, name) for name in group.commands)]
+    return found
+
+
+@pytest.mark.parametrize("words", commands(), ids=" ".join)
+def test_every_command_explains_itself(
+    words: tuple[str, ...],
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    program, *command = words
+    long, short = (
+        in_process.command(program, [*command, option], capsys, tmp_path)
+        for option in ("--help", "-h")
+    )
+    assert long.returncode == short.returncode == 0
+    assert long.stdout == short.stdout
+    assert "--help" in long.stdout
+    assert max(map(len, long.stdout.splitlines())) <= 80
+    # What does not fit ends in an ellipsis right before the frame.
+    assert re.findall(r"\w… *│", long.stdout) == []

@@ -43,7 +43,7 @@ def test_a_plan_that_is_not_built_is_said_before_the_server_starts(
     listed = serve(tmp_path, "list", "--repository", copy)
     assert listed.returncode == 0
     assert "plan not built" in listed.stdout
-    rows = json.loads(serve(tmp_path, "list", "--json", "--repository", copy).stdout)
+    rows = json.loads(serve(tmp_path, "list", "--json", "--repository", copy).stdout)["models"]
     assert {row["model"]: (row["engine"], _timed(row)) for row in rows} == {
         "digits": (None, True),
         "gpu": ("plan not built", False),

@@ -70,7 +70,7 @@ def test_detach_list_and_down(tmp_path: Path, repository: Path) -> None:
     assert up.returncode == 0, up.stderr
     try:
         listed = serve(tmp_path, "list", "--json", "--repository", repository)
-        rows = json.loads(listed.stdout)
+        rows = json.loads(listed.stdout)["models"]
         assert [(row["model"], row["version"], row["precision"]) for row in rows] == [
             ("digits", 1, "fp32")
         ]

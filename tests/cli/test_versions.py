@@ -27,7 +27,7 @@ def test_versions_are_served_and_removed(tmp_path: Path) -> None:
     assert (back.returncode, back.stderr) == (0, "")
     assert "net version 2 is the served version, before it version 3" in back.stdout
     assert [mark_of(repository, name) for name in NAMES] == ["two"] * 3
-    rows = json.loads(serve(tmp_path, "list", "--json").stdout)
+    rows = json.loads(serve(tmp_path, "list", "--json").stdout)["models"]
     assert {row["version"]: row["served"] for row in rows} == {1: False, 2: True, 3: False}
 
     forward = serve(tmp_path, "promote", "net", 3)

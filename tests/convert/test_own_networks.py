@@ -108,7 +108,7 @@ def test_the_dry_run_makes_the_network_and_compares_it_with_the_file(
     module = ("--module", f"{path}:made", "--dry-run")
     code, out, _ = call(*module, "--json")
     assert code == 0
-    assert "3 classes, from as" in json.loads(out)[0]["does"]
+    assert "3 classes, from as" in json.loads(out)["steps"][0]["does"]
     weights = {"0.weight": torch.zeros(4, 3, 3, 3), "0.bias": torch.zeros(4)}
     torch.save(weights, tmp_path / "w.pth")
     code, _, err = call(*module, "--weights", "w.pth")

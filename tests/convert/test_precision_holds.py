@@ -152,7 +152,7 @@ def test_what_fp16_cannot_hold_stays_fp32(small: Options, monkeypatch: pytest.Mo
 def test_the_dry_run_names_the_search(call: Call) -> None:
     code, out, _ = call(*DIGITS, *INT8, "--budget-agreement", 99, "--dry-run", "--json")
     assert code == 0
-    steps = {step["stage"]: step["does"] for step in json.loads(out)}
+    steps = {step["stage"]: step["does"] for step in json.loads(out)["steps"]}
     assert steps["mixed precision"] == "the fewest layers floating, for agreement ≥ 99 %"
 
 

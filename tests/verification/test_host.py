@@ -364,7 +364,7 @@ def test_the_command(
     (repository / "gpu" / "1" / "model.plan").write_bytes(b"cut")
     damaged = run(tmp_path, *where, "--json", TRT_VERSION="11.1.0.106")
     assert damaged.returncode == 5
-    found = {row["subject"]: row["verdict"] for row in json.loads(damaged.stdout)}
+    found = {row["subject"]: row["verdict"] for row in json.loads(damaged.stdout)["checks"]}
     assert found["plan"] == "damaged"
     assert found["TensorRT"] == "differs"
     assert run(tmp_path, "gpu", *where).returncode == 5

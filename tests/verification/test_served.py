@@ -77,7 +77,7 @@ def test_what_was_deployed_is_served(original: Path, server: Server, folder: Pat
     words = ("verify", "net", "--url", server.grpc, "--repository", path)
     done = serve(folder, *words)
     assert (done.returncode, done.stderr) == (0, "")
-    listed = json.loads(serve(folder, *words, "--json").stdout)
+    listed = json.loads(serve(folder, *words, "--json").stdout)["checks"]
     assert {row["verdict"] for row in listed} == {"ok"}
     assert {"files", "served copy"} <= {row["subject"] for row in listed}
 

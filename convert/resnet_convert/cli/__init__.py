@@ -3,6 +3,7 @@
 | module | role |
 |---|---|
 | `convert` | `resnet-convert`, and the group of its subcommands |
+| `archs` | `resnet-convert archs` |
 | `build_plan` | `resnet-convert build-plan` |
 | `compare` | `resnet-convert compare` |
 | `ensemble` | `resnet-convert ensemble` and `resnet-convert ten-crop` |

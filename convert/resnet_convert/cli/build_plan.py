@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -63,9 +62,9 @@ def build_plan(
         made.subject,
     )
     if as_json:
-        typer.echo(json.dumps(made.to_json(), indent=2, sort_keys=True))
+        console.show_json(made.to_json())
     else:
-        console.out.print(screen.plan_build_table(made))
+        console.show(screen.plan_build_table(made))
         if made.record.state is EngineState.NOT_RUN:
             console.out.print(screen.after_plan_build(made))
     for warning in made.warnings:

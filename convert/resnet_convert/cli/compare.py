@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any
@@ -78,10 +77,10 @@ def compare(
     if report is not None:
         durable.write(report, page.render(found.comparison, **_subject(found)))
     if as_json:
-        typer.echo(json.dumps(_result(found), indent=2, sort_keys=True))
+        console.show_json(_result(found))
     else:
         title = page.title(found.prepared.request.model_name, found.prepared.validation_set)
-        console.out.print(tables.comparison_table(title, found.comparison))
+        console.show(tables.comparison_table(title, found.comparison))
         for line in found.comparison.left_out:
             console.out.print(line, soft_wrap=True)
     for warning in found.warnings:
@@ -94,7 +93,7 @@ def compare(
             remedy="The reasons are in the table; --report FILE also shows the changed images.",
         )
     if found.conversion is not None and not as_json:
-        console.out.print(screen.sentence(found.conversion))
+        screen.conclude(found.conversion)
         console.out.print(screen.next_command(found.conversion), soft_wrap=True)
 
 

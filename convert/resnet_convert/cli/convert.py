@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,6 +9,7 @@ import typer
 
 from resnet_convert import deployment, pipeline
 from resnet_convert.cli import plan, refusals, screen
+from resnet_convert.cli.archs import archs
 from resnet_convert.cli.build_plan import build_plan
 from resnet_convert.cli.compare import compare
 from resnet_convert.cli.ensemble import ensemble, ten_crop
@@ -24,7 +24,7 @@ from resnet_convert.request import Request
 from resnet_serve import __version__, console, durable
 from resnet_serve.errors import HostError
 
-app = typer.Typer(add_completion=False, rich_markup_mode="rich")
+app = typer.Typer(rich_markup_mode="rich", context_settings=console.HELP_OPTIONS)
 app.command(
     "build-plan", epilog="Example: [bold]resnet-convert build-plan model_repository/resnet50[/]"
 )(build_plan)
@@ -42,6 +42,7 @@ app.command(
     "or crashes, or it is no ONNX.\n\nExample: [bold]resnet-convert lint model.onnx --for rtx[/]",
 )(lint)
 app.command("remeasure")(remeasure)
+app.command("archs")(archs)
 
 _EPILOG = (
     "Exit codes: 0 done · 1 unexpected · 2 usage · 3 parity not met · 4 something missing on this "
@@ -92,13 +93,13 @@ def command(
         raise
     _write_report(conversion, report)
     if as_json:
-        typer.echo(json.dumps(deployment.result(conversion), indent=2, sort_keys=True))
+        console.show_json(deployment.result(conversion))
     else:
         refusals.show_tables(conversion)
     for warning in conversion.warnings:
         console.warn(warning)
     if not as_json:
-        console.out.print(screen.sentence(conversion))
+        screen.conclude(conversion)
         console.out.print(screen.next_command(conversion), soft_wrap=True)
     if conversion.missing is not None:
         raise HostError(

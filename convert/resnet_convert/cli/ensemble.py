@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -14,6 +13,7 @@ from resnet_convert.cli.options import JsonOption, option
 from resnet_convert.ensembles import compose, deployment
 from resnet_convert.ensembles.deployment import ComposedModel
 from resnet_serve import console
+from resnet_serve.console import completion
 from resnet_serve.errors import UsageError
 
 RepositoryOption = Annotated[
@@ -25,7 +25,12 @@ _REPOSITORY = Path("model_repository")
 def ensemble(
     name: Annotated[str, typer.Argument(help="What the ensemble will be called.")],
     members: Annotated[
-        list[str], typer.Argument(metavar="MEMBER", help="Models that were converted, two or more.")
+        list[str],
+        typer.Argument(
+            metavar="MEMBER",
+            help="Models that were converted, two or more.",
+            autocompletion=completion.models,
+        ),
     ],
     repository: RepositoryOption = _REPOSITORY,
     validation: Annotated[str | None, option("validation")] = None,
@@ -53,7 +58,10 @@ def ensemble(
 
 
 def ten_crop(
-    member: Annotated[str, typer.Argument(help="A model that was converted.")],
+    member: Annotated[
+        str,
+        typer.Argument(help="A model that was converted.", autocompletion=completion.models),
+    ],
     scales: Annotated[
         str | None,
         typer.Option(
@@ -110,9 +118,9 @@ def _show(made: ComposedModel, repository: Path, report: Path | None, as_json: b
         made.subject,
     )
     if as_json:
-        typer.echo(json.dumps(deployment.result(made), indent=2, sort_keys=True))
+        console.show_json(deployment.result(made))
     else:
-        console.out.print(screen.composed_table(made))
+        console.show(screen.composed_table(made))
     for warning in made.warnings:
         console.warn(warning)
     if not as_json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -109,7 +108,7 @@ def lint(
             "tensorrt_rtx": None if judged is None else judged.to_json(),
             "not_asked": None if missing is None else missing.what,
         }
-        typer.echo(json.dumps(result, indent=2))
+        console.show_json(result)
     else:
         _show(violations)
         if judged is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import Annotated
 
 import typer
@@ -23,9 +22,9 @@ DryRunOption = Annotated[
 def show(found: DryRun, *, as_json: bool) -> None:
     """Print the plan and its notices; raises the error that was found, if any."""
     if as_json:
-        typer.echo(json.dumps([step.to_json() for step in found.steps], indent=2))
+        console.show_json({"steps": [step.to_json() for step in found.steps]})
     else:
-        console.out.print(screen.plan_table(found.request, found.steps))
+        console.show(screen.plan_table(found.request, found.steps))
     for notice in found.notices:
         console.warn(notice)
     if found.problem is not None:

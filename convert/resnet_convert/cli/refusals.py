@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -55,8 +54,8 @@ def write_page(report: Path | None, *gate: Any, **more: Any) -> None:
 def show_tables(conversion: Conversion) -> None:
     """Print the tables of a conversion, deployed or refused, on stdout."""
     for table in tables.all_of(conversion):
-        console.out.print(table)
-    console.out.print(screen.result_table(conversion))
+        console.show(table)
+    console.show(screen.result_table(conversion))
 
 
 def show(refusal: RefusedError, *, as_json: bool) -> None:
@@ -65,14 +64,14 @@ def show(refusal: RefusedError, *, as_json: bool) -> None:
         result = refusal.result()
         if isinstance(refusal, ConversionRefusedError):
             result |= deployment.result(refusal.conversion)
-        typer.echo(json.dumps(result, indent=2, sort_keys=True))
+        console.show_json(result)
     elif isinstance(refusal, ConversionRefusedError):
         show_tables(refusal.conversion)
     elif isinstance(refusal, GateError):
-        console.out.print(screen.checks_table(f"{refusal.where}, refused", refusal.verdict))
+        console.show(screen.checks_table(f"{refusal.where}, refused", refusal.verdict))
     elif isinstance(refusal, NothingKeepsParityError):
         table = tables.autoselect_table(refusal.aim, refusal.results, selected=False)
-        console.out.print(table)
+        console.show(table)
     if isinstance(refusal, GateError):
         for warning in refusal.subject.warnings:
             console.warn(warning)

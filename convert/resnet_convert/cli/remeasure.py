@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +16,7 @@ from resnet_convert.report.speed import replaced
 from resnet_convert.request.loading import load_weights
 from resnet_convert.request.recorded import parse
 from resnet_serve import console, durable, passport
+from resnet_serve.console import completion
 from resnet_serve.triton.repository import Repository
 from resnet_serve.triton.repository.versions import REPORT_FILE, Deployed
 from resnet_serve.verification import host as verify
@@ -24,7 +24,13 @@ from resnet_serve.weights import Weights
 
 
 def remeasure(
-    name: Annotated[str, typer.Argument(help="A deployed model; its newest version is timed.")],
+    name: Annotated[
+        str,
+        typer.Argument(
+            help="A deployed model; its newest version is timed.",
+            autocompletion=completion.models,
+        ),
+    ],
     repository: Annotated[Path, option("repository")] = Path("model_repository"),
     as_json: JsonOption = False,
 ) -> None:
@@ -43,7 +49,7 @@ def remeasure(
     _write(models, deployed, timed)
     found = timed.passport
     if as_json:
-        typer.echo(json.dumps(found.latency.to_json(), indent=2, sort_keys=True))
+        console.show_json(found.latency.to_json())
         return
     for runtime, times in found.latency.times.items():
         console.out.print(f"{runtime}: {times.median_ms:.2f} ms at batch 1")

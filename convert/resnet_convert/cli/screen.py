@@ -7,8 +7,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
-from rich import box
-from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
@@ -102,9 +100,9 @@ def progress() -> Iterator[_Lines | _Bars]:
 
 def plan_table(request: Request, steps: Sequence[Step]) -> Table:
     """The dry run."""
-    table = Table(title=f"Plan: {request.command()}", title_justify="left", box=box.SIMPLE_HEAD)
+    table = console.table(f"Plan: {request.command()}")
     for column in ("stage", "what", "needs", "status"):
-        table.add_column(column, overflow="fold")
+        table.add_column(column)
     for step in steps:
         table.add_row(step.stage, step.does, step.needs, Text(step.status, _COLOURS[step.status]))
     return table
@@ -113,11 +111,7 @@ def plan_table(request: Request, steps: Sequence[Step]) -> Table:
 def result_table(conversion: Conversion) -> Table:
     """The gate's checks and the numbers people ask for."""
     found = conversion.measurements
-    table = Table(
-        title=f"{conversion.name}, {conversion.request.precision}, against PyTorch",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
+    table = console.table(f"{conversion.name}, {conversion.request.precision}, against PyTorch")
     _add_checks(table, conversion.verdict)
     decisions = found.decisions
     if decisions is not None and decisions.interval_points is not None:
@@ -172,9 +166,7 @@ def plan_build_table(made: PlanBuild) -> Table:
         if engine is None
         else f", {engine.flavour.title} {engine.version} for {engine.built_for}"
     )
-    table = Table(
-        title=f"{made.path}, {made.precision}{what}", title_justify="left", box=box.SIMPLE_HEAD
-    )
+    table = console.table(f"{made.path}, {made.precision}{what}")
     _add_checks(table, made.verdict)
     for size, latency in made.record.latencies.items():
         _add_engine_time(table, size, latency)
@@ -192,7 +184,7 @@ def after_plan_build(made: PlanBuild) -> Text:
 
 def checks_table(title: str, verdict: Verdict) -> Table:
     """The gate of anything that it refused."""
-    table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)
+    table = console.table(title)
     _add_checks(table, verdict)
     return table
 
@@ -202,18 +194,14 @@ def composed_table(made: ComposedModel) -> Table:
     composition = made.composition
     count = len(composition.view_members)
     what = f"{count} members" if composition.crops is None else f"{count} crops"
-    table = Table(
-        title=f"{composition.name}, {what} averaged, against PyTorch",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-    )
+    table = console.table(f"{composition.name}, {what} averaged, against PyTorch")
     _add_checks(table, made.verdict)
     return table
 
 
 def _add_checks(table: Table, verdict: Verdict) -> None:
     for column in ("what", "found", "allowed", ""):
-        table.add_column(column, overflow="fold")
+        table.add_column(column)
     for check in verdict.checks:
         kind, words = check.outcome
         table.add_row(check.name, check.found, check.allowed, Text(words, _OUTCOMES[kind]))
@@ -228,8 +216,8 @@ def _add_engine_time(table: Table, size: int, latency: Latency) -> None:
     )
 
 
-def sentence(conversion: Conversion) -> Panel:
-    """The one sentence a run ends with: what was chosen, what it costs, what comes next."""
+def conclude(conversion: Conversion) -> None:
+    """Print the one sentence a run ends with: what was chosen, what it costs, what comes next."""
     request, found = conversion.request, conversion.measurements
     kept = found.summary.replace("decisions agree", "decisions unchanged")
     text = Text()
@@ -263,7 +251,7 @@ def sentence(conversion: Conversion) -> Panel:
         )
     text.right_crop(1)
     colour = "yellow" if conversion.verdict.constant is not None else "green"
-    return Panel(text, border_style="red" if conversion.overridden else colour, expand=False)
+    console.conclude(text, "red" if conversion.overridden else colour)
 
 
 def _not_run(record: EngineRecord | None) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from rich import box
 from rich.table import Table
 from rich.text import Text
 
@@ -13,6 +12,7 @@ from resnet_convert.autoselect.entrants import EntrantResult
 from resnet_convert.conversion import Conversion
 from resnet_convert.quantization.calibration_search import CalibrationSearch
 from resnet_convert.quantization.mixed_precision import MixedPrecisionSearch
+from resnet_serve import console
 from resnet_serve.parity.latency import Ratio
 
 
@@ -28,9 +28,9 @@ def all_of(conversion: Conversion) -> Iterator[Table]:
 
 def autoselect_table(aim: str, results: Sequence[EntrantResult], selected: bool = True) -> Table:
     """Every entrant: its numbers, or why it was not timed; of `selected` ones the first is it."""
-    table = _table(f"The runtimes of this host, for {aim}")
+    table = console.table(f"The runtimes of this host, for {aim}")
     for column in ("entrant", "agree", "batch 1", "× PyTorch", "images/s", ""):
-        table.add_column(column, overflow="fold")
+        table.add_column(column)
     for number, each in enumerate(results):
         agreement = "" if each.agreement is None else f"{100 * each.agreement:.2f} %"
         times = "" if each.times is None else f"{each.times.median_ms:.2f} ms"
@@ -47,10 +47,10 @@ def autoselect_table(aim: str, results: Sequence[EntrantResult], selected: bool 
 
 def comparison_table(title: str, comparison: Comparison) -> Table:
     """Every runtime in every precision: its numbers, or the reason why it has none."""
-    table = _table(title)
+    table = console.table(title)
     columns = ("runtime", "precision", "top-1", "agree", "flipped", "batch 1", "× PyTorch")
     for column in (*columns, "images/s", "size", ""):
-        table.add_column(column, overflow="fold")
+        table.add_column(column)
     for row in comparison.rows:
         entrant, result = row.result.entrant, row.result
         table.add_row(
@@ -100,9 +100,9 @@ def ratio_text(ratio: Ratio) -> str:
 
 def calibration_table(calibration_search: CalibrationSearch) -> Table:
     """Every calibration method, judged on held-out images."""
-    table = _table(f"Ranges, judged on {calibration_search.held_out} held-out images")
+    table = console.table(f"Ranges, judged on {calibration_search.held_out} held-out images")
     for column in ("method", "agree", "SQNR", "time", ""):
-        table.add_column(column, overflow="fold")
+        table.add_column(column)
     for row in calibration_search.rows:
         mark = Text(row.refused or "", "yellow")
         if row.chosen:
@@ -119,9 +119,9 @@ def calibration_table(calibration_search: CalibrationSearch) -> Table:
 
 def mixed_precision_table(mixed_precision: MixedPrecisionSearch) -> Table:
     """Layers kept, agreement regained, latency paid."""
-    table = _table(f"Layers kept in higher precision, for {mixed_precision.budgets}")
+    table = console.table(f"Layers kept in higher precision, for {mixed_precision.budgets}")
     for column in ("kept", "agree", "top-1 lost", "SQNR", "latency", ""):
-        table.add_column(column, overflow="fold")
+        table.add_column(column)
     for row in mixed_precision.rows:
         judged = row.judged
         mark = Text("within", "green") if row.within else Text("misses", "yellow")
@@ -137,7 +137,3 @@ def mixed_precision_table(mixed_precision: MixedPrecisionSearch) -> Table:
             mark,
         )
     return table
-
-
-def _table(title: str) -> Table:
-    return Table(title=title, title_justify="left", box=box.SIMPLE_HEAD)

@@ -255,7 +255,7 @@ def test_the_dry_run_names_it(call: Call) -> None:
         "--arch", "resnet20", "--target", "auto", "--precision", "auto", "--dry-run", "--json"
     )
     assert code == 0
-    steps = {step["stage"]: step for step in json.loads(out)}
+    steps = {step["stage"]: step for step in json.loads(out)["steps"]}
     assert steps["autoselect"]["does"] == "3 entrants, for latency"
     assert steps["autoselect"]["needs"] == "onnxruntime, openvino"
 

@@ -124,7 +124,7 @@ def test_a_dry_run_shows_the_plan_and_ends_as_the_comparison_would(
     for words in ((), ("--deploy", "best")):
         code, out, err = call("compare", *WORDS, *words, "--dry-run", "--json")
         assert code == 0, err
-        stages[words] = [step["stage"] for step in json.loads(out)]
+        stages[words] = [step["stage"] for step in json.loads(out)["steps"]]
     assert stages[()] == stages["--deploy", "best"][:-1]
     assert stages["--deploy", "best"][-1] == "deploy"
     wrong = ("--deploy", "best", "--repository", "file")

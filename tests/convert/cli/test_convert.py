@@ -84,7 +84,7 @@ def test_a_checkpoint_alone_is_inferred_and_that_is_said(call: Call, tmp_path: P
 def test_dry_run_touches_nothing(call: Call, tmp_path: Path) -> None:
     code, out, _ = call("--arch", "resnet50", "--precision", "fp16", "--dry-run", "--json")
     assert code == 0
-    stages = [step["stage"] for step in json.loads(out)]
+    stages = [step["stage"] for step in json.loads(out)["steps"]]
     assert stages == [
         "weights", "trace", "fold", "pixels", "range", "half", "parity", "latency", "deploy"
     ]  # fmt: skip
@@ -100,7 +100,7 @@ def test_an_untrained_network_is_called_that(call: Call) -> None:
 
 
 def test_unknown_architecture_suggests_the_nearest(call: Call) -> None:
-    refused(call("--arch", "resnet51"), 2, "resnet51", "Did you mean resnet50?")
+    refused(call("--arch", "resnet51"), 2, "resnet51", "Did you mean resnet50, ")
 
 
 @pytest.mark.parametrize(

@@ -87,7 +87,7 @@ def test_its_graph_is_within_what_the_provider_has_kernels_for(call: Call) -> No
 def test_the_dry_run_shows_what_it_would_do(call: Call) -> None:
     code, out, err = call(*WORDS, "--precision", "fp16", "--dry-run", "--json")
     assert code == 0, err
-    stages = [step["stage"] for step in json.loads(out)]
+    stages = [step["stage"] for step in json.loads(out)["steps"]]
     assert "half" in stages
     assert not {"latency", "engine", "lint"} & set(stages), "nothing of it runs on this host"
 

@@ -199,14 +199,14 @@ def test_no_network_named(call: Call) -> None:
 def test_the_dry_run_of_an_engine(call: Call) -> None:
     code, out, _ = call(*DIGITS, *CALIBRATED, "--precision", "int8", "--dry-run", "--json")
     assert code == 4  # as the conversion will end: everything but the plan can be made here
-    steps = {step["stage"]: step for step in json.loads(out)}
+    steps = {step["stage"]: step for step in json.loads(out)["steps"]}
     assert list(steps) == [
         "weights", "trace", "fold", "pixels", "calibrate", "quantize", "half", "lint", "engine",
         "inspect", "parity", "latency", "deploy",
     ]  # fmt: skip
     assert steps["engine"]["status"] == "missing"
     code, out, _ = call(*DIGITS, "--prepare-only", "--dry-run", "--json")
-    assert {"engine", "latency"}.isdisjoint(step["stage"] for step in json.loads(out))
+    assert {"engine", "latency"}.isdisjoint(step["stage"] for step in json.loads(out)["steps"])
 
 
 def test_the_accelerator_builds_in_the_server(call: Call) -> None:

@@ -91,7 +91,7 @@ def test_what_is_found_is_shown(call: Call, tmp_path: Path) -> None:
     words = ("--validation", "digits", "--validation-images", 30, "--expect-top1", 97)
     code, out, _ = call(*DIGITS, *words, "--dry-run", "--json")
     assert code == 0
-    steps = {step["stage"]: step for step in json.loads(out)}
+    steps = {step["stage"]: step for step in json.loads(out)["steps"]}
     assert steps["weights"]["does"].startswith("resnet20, 269,722 parameters, 10 classes")
     assert steps["parity"]["does"] == "30 images, with labels"
     assert "reference" in steps
@@ -111,7 +111,7 @@ def test_what_a_conversion_would_say_of_the_images_is_said(call: Call, tmp_path:
 def test_the_step_that_fails_is_marked(call: Call, tmp_path: Path) -> None:
     write_files(tmp_path)
     _, out, _ = call(*DIGITS, "--validation", "empty", "--dry-run", "--json")
-    assert [s["stage"] for s in json.loads(out) if s["status"] == "missing"] == ["parity"]
+    assert [s["stage"] for s in json.loads(out)["steps"] if s["status"] == "missing"] == ["parity"]
 
 
 def test_no_pickled_code_is_run(call: Call, tmp_path: Path) -> None:

@@ -140,6 +140,6 @@ def test_the_plan_of_a_download_needs_no_network(call: Call) -> None:
         *("--weights-sha256", "0" * 64, "--dry-run", "--json"),
     )
     assert code == 0
-    steps = {step["stage"]: step for step in json.loads(out)}
+    steps = {step["stage"]: step for step in json.loads(out)["steps"]}
     assert steps["weights"]["status"] == "download"
     assert steps["deploy"]["does"] == "it as the next version"

@@ -107,7 +107,7 @@ def answered(logits: np.ndarray) -> int:
 def seen(run: Callable[..., str], model: str = "net_image") -> dict[str, Any]:
     """What `list --json` has of the canary, when it has been written."""
     time.sleep(1.5)
-    rows = json.loads(run("list", "--json"))
+    rows = json.loads(run("list", "--json"))["models"]
     (found,) = [row["canary"] for row in rows if row["canary"] is not None]
     return dict(found["seen"][model])
 

@@ -10,6 +10,7 @@ from typer import Option
 
 from resnet_convert.head import CLASSIFIER
 from resnet_serve.architectures import ARCHITECTURES
+from resnet_serve.console import completion
 from resnet_serve.weights.class_names import BUILT_IN
 
 CHECKPOINTS = "Checkpoints"
@@ -23,7 +24,9 @@ class NetworkOptions:
         str | None,
         Option(
             help="The network. auto infers it from a checkpoint's names and shapes, as --weights "
-            f"FILE alone does; else {', '.join(ARCHITECTURES)}.",
+            f"FILE alone does; else one of {len(ARCHITECTURES)}, as resnet50: see resnet-convert "
+            "archs.",
+            autocompletion=completion.architectures,
             show_default=False,
         ),
     ] = None
@@ -32,7 +35,7 @@ class NetworkOptions:
         Option(
             metavar="PLACE:FACTORY",
             help="An image classifier of your own instead: package.module:factory or "
-            "path/to/file.py:factory, called without arguments. RUNS that code.",
+            "folder/file.py:factory, called without arguments. RUNS that code.",
             show_default=False,
         ),
     ] = None

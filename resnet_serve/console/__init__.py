@@ -2,23 +2,47 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import typer
-from rich.console import Console
+from rich import box
+from rich.console import Console, ConsoleDimensions
+from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
 from rich.text import Text
 
+from resnet_serve.console import narrow_table
 from resnet_serve.errors import ResnetServeError
 
 INTERRUPTED = 130
+HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+JSON_VERSION = 1  # of every --json result: it grows where a field changes its meaning or leaves
+_UNBOUNDED = 4096  # columns where nobody's terminal is the limit
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+
+class _Terminal(Console):
+    """A console that keeps lines whole where it writes to a file or a pipe.
+
+    COLUMNS, where it is set, is the width there too.
+    """
+
+    @property  # type: ignore[misc]  # nothing sets it
+    def size(self) -> ConsoleDimensions:
+        """Columns and lines."""
+        found = super().size
+        if self.is_terminal or os.environ.get("COLUMNS", "").isdigit():
+            return found
+        return ConsoleDimensions(_UNBOUNDED, found.height)
+
+
+out: Console = _Terminal(highlight=False)
+err: Console = _Terminal(stderr=True, highlight=False)
 
 
 def run(app: Callable[[], object]) -> NoReturn:
@@ -55,6 +79,39 @@ def bars() -> Iterator[Progress]:
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
     with Progress(*columns, console=err, transient=True) as shown:
         yield shown
+
+
+def table(title: str | None = None, *, caption: str | None = None) -> Table:
+    """An empty table in the style of every command; see `show`."""
+    return Table(
+        title=title,
+        title_justify="left",
+        caption=caption,
+        caption_justify="left",
+        box=box.SIMPLE_HEAD,
+    )
+
+
+def show(drawn: Table) -> None:
+    """Print a table on stdout, whole; in a narrow terminal see `narrow_table`."""
+    if narrow_table.fits(drawn, out) or narrow_table.tighten(drawn, out):
+        out.print(drawn)
+        return
+    for paragraph in narrow_table.paragraphs(drawn, out):
+        out.print(paragraph, soft_wrap=True)
+
+
+def show_json(result: Mapping[str, Any], *, indent: int | None = 2) -> None:
+    """Print the result of a command for programs, with the version of its form."""
+    typer.echo(json.dumps({"schema_version": JSON_VERSION, **result}, indent=indent))
+
+
+def conclude(text: Text, colour: str) -> None:
+    """Print the last words of a command on stdout, in a frame where it is a terminal."""
+    if out.is_terminal:
+        out.print(Panel(text, border_style=colour, expand=False))
+    else:
+        out.print(text, soft_wrap=True)
 
 
 def fail(message: str, code: int) -> NoReturn:

@@ -1,0 +1,28 @@
+"""What the shell offers for a word that is not finished: models, architectures.
+
+Each of these functions gets the context of the command and the beginning of the word, and must
+neither fail nor write: its output is read by the shell.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import typer
+
+from resnet_serve.architectures.registry import ARCHITECTURES
+
+_CONFIG = "config.pbtxt"
+
+
+def architectures(incomplete: str) -> list[tuple[str, str]]:
+    """Names of `--arch` that begin so, each with what it is."""
+    rows = (row for row in ARCHITECTURES.values() if row.name.startswith(incomplete))
+    return [(row.name, row.summary) for row in rows]
+
+
+def models(context: typer.Context, incomplete: str) -> list[str]:
+    """Models of the command's `--repository` that begin so."""
+    repository = context.params.get("repository") or "model_repository"
+    found = Path(repository).glob(f"*/{_CONFIG}")
+    return sorted(each.parent.name for each in found if each.parent.name.startswith(incomplete))

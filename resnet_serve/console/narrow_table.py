@@ -1,0 +1,94 @@
+"""Tables in a terminal that is narrower than they are: no word of theirs is ever shortened.
+
+A table gets less space between its columns, and its cells are continued on the next line, between
+words. Where even single words do not fit, each row becomes a paragraph with the headings in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from rich.console import Console, ConsoleOptions
+from rich.measure import Measurement
+from rich.table import Table
+from rich.text import Text
+
+_UNBOUNDED = 4096
+
+
+def fits(table: Table, console: Console) -> bool:
+    """Whether every row is one line."""
+    return console.measure(table, options=_unbounded(console)).maximum <= console.width
+
+
+def tighten(table: Table, console: Console) -> bool:
+    """Make a table narrower whose words fit; False where they do not, and nothing is changed."""
+    wanted = list(_widths(table, console))
+    for padding in (1, 0):
+        between = (1 + padding) * (len(wanted) - 1)
+        space = console.width - between - sum(each.minimum for each in wanted)
+        if space >= 0:
+            table.padding, table.pad_edge, table.show_edge = (0, padding, 0, 0), False, False
+            for column, width in zip(table.columns, _shared(wanted, space), strict=True):
+                column.width, column.overflow = width, "fold"
+            return True
+    return False
+
+
+def paragraphs(table: Table, console: Console) -> Iterator[Text]:
+    """The rows: the first cell, and below it the others that are not empty, with their headings."""
+    if table.title:
+        yield _text(table.title, console)
+    headings = [_on_one_line(_text(column.header, console)) for column in table.columns[1:]]
+    for first, *cells in zip(*(column.cells for column in table.columns), strict=True):
+        texts = [_text(cell, console) for cell in cells]
+        told = [
+            Text.assemble(f"{heading} " if heading else "", text)
+            for heading, text in zip(headings, texts, strict=True)
+            if text
+        ]
+        parts = _text(first, console), Text(" · ").join(told)
+        line = Text(": ").join(parts)
+        yield line if line.cell_len <= console.width else Text("\n  ").join(parts)
+    if table.caption:
+        yield _text(table.caption, console)
+
+
+def _widths(table: Table, console: Console) -> Iterator[Measurement]:
+    """Of each column: its longest word, and its longest cell.
+
+    A word that is longer than half a line, as a path, may be divided: it counts for a quarter.
+    """
+    for column in table.columns:
+        cells = (column.header, *column.cells)
+        found = [console.measure(cell, options=_unbounded(console)) for cell in cells]
+        words = [
+            each.minimum if each.minimum <= console.width // 2 else console.width // 4
+            for each in found
+        ]
+        yield Measurement(max(words), max(each.maximum for each in found))
+
+
+def _shared(wanted: Sequence[Measurement], space: int) -> list[int]:
+    """The width of each column, where so much is left beyond their longest words."""
+    widths = [each.minimum for each in wanted]
+    for _ in range(space):
+        lacking = [each.maximum / width for each, width in zip(wanted, widths, strict=True)]
+        most = lacking.index(max(lacking))
+        if widths[most] >= wanted[most].maximum:
+            break
+        widths[most] += 1
+    return widths
+
+
+def _on_one_line(heading: Text) -> str:
+    """Without its breaks; a hyphen before one divides a word."""
+    return heading.plain.replace("-\n", "").replace("\n", " ")
+
+
+def _text(cell: object, console: Console) -> Text:
+    return cell if isinstance(cell, Text) else console.render_str(str(cell), highlight=False)
+
+
+def _unbounded(console: Console) -> ConsoleOptions:
+    return console.options.update(max_width=_UNBOUNDED)

@@ -1,0 +1,116 @@
+"""Tables in narrow terminals keep every word whole, whatever their cells are."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from resnet_serve import console
+from resnet_serve.console import narrow_table
+
+HEADINGS = ("model", "version", "images\n/s", "concur-\nrency", "found", "")
+ROW = ("clothes_int8", "1", "208.4", "16", "no GPU: engines cannot be built here", "untrained")
+
+
+def example(rows: int = 2) -> Table:
+    table = console.table("Deployed models", caption="the end")
+    for heading in HEADINGS:
+        table.add_column(heading)
+    for _ in range(rows):
+        table.add_row(*ROW[:-1], Text(ROW[-1], "yellow"))
+    return table
+
+
+def shown(table: Table, width: int, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What a terminal of this width gets."""
+    terminal = Console(file=io.StringIO(), width=width, force_terminal=True, color_system=None)
+    monkeypatch.setattr(console, "out", terminal)
+    console.show(table)
+    assert isinstance(terminal.file, io.StringIO)
+    return terminal.file.getvalue().splitlines()
+
+
+@pytest.mark.parametrize("width", [200, 90, 80, 70, 60, 50, 40, 20])
+def test_no_word_is_shortened_or_divided(width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = shown(example(), width, monkeypatch)
+    text = " ".join(" ".join(lines).split())
+    assert "…" not in text
+    for word in " ".join(ROW).split():
+        assert text.count(word) >= 2, (word, lines)
+
+
+def test_a_table_that_fits_is_left_as_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = shown(example(), 200, monkeypatch)
+    assert sum(" ".join(ROW[:2]) in " ".join(line.split()) for line in lines) == 2
+    assert lines[0].startswith("Deployed models")
+
+
+def test_a_narrower_one_is_still_a_table_no_wider_than_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = shown(example(), 70, monkeypatch)
+    assert max(map(len, lines)) <= 70
+    assert any(set(line.strip()) == {"─"} for line in lines)
+
+
+def test_rows_that_fit_nowhere_are_paragraphs_with_their_headings(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    lines = shown(example(1), 30, monkeypatch)
+    assert lines[:2] == ["Deployed models", "clothes_int8"]
+    assert lines[2] == (
+        "  version 1 · images /s 208.4 · concurrency 16 · "
+        "found no GPU: engines cannot be built here · untrained"
+    )
+    assert lines[3] == "the end"
+
+
+def test_empty_cells_leave_no_heading(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = console.table()
+    for heading in ("name", "what", "remedy"):
+        table.add_column(heading)
+    table.add_row("pillow", "a" * 12, "")
+    assert shown(table, 25, monkeypatch) == ["pillow: what aaaaaaaaaaaa"]
+
+
+def test_a_path_longer_than_half_a_line_may_be_divided() -> None:
+    table = console.table()
+    for heading in ("name", "found"):
+        table.add_column(heading)
+    table.add_row("tritonserver", "/a" * 60)
+    terminal = Console(file=io.StringIO(), width=80)
+    assert narrow_table.tighten(table, terminal)
+    terminal.print(table)
+    assert isinstance(terminal.file, io.StringIO)
+    assert "".join(terminal.file.getvalue().split()).count("/a") == 60
+
+
+words = st.text(st.characters(categories=["L", "N"], max_codepoint=0x17F), min_size=1, max_size=12)
+cells = st.lists(words, max_size=6).map(" ".join)
+
+
+@given(
+    rows=st.lists(st.tuples(cells, cells, cells, cells), min_size=1, max_size=4),
+    width=st.integers(30, 120),
+)
+def test_every_word_of_any_table_is_printed_whole(rows: list[tuple[str, ...]], width: int) -> None:
+    table = console.table()
+    for heading in ("a", "b", "c", "d"):
+        table.add_column(heading)
+    for row in rows:
+        table.add_row(*map(Text, row))
+    terminal = Console(file=io.StringIO(), width=width)
+    if narrow_table.fits(table, terminal) or narrow_table.tighten(table, terminal):
+        terminal.print(table)
+    else:
+        for paragraph in narrow_table.paragraphs(table, terminal):
+            terminal.print(paragraph, soft_wrap=True)
+    assert isinstance(terminal.file, io.StringIO)
+    printed = set(terminal.file.getvalue().replace(":", " ").split())
+    assert {word for row in rows for cell in row for word in cell.split()} <= printed
