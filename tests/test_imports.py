@@ -101,6 +101,8 @@ NOT_IN_THE_BASE = [
     "matplotlib",
     "jinja2",
     "huggingface_hub",
+    "kubernetes",
+    "yaml",
     "pytriton",
     "openvino",
     "optuna",

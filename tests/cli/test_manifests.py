@@ -1,0 +1,66 @@
+"""`resnet-serve manifests`: what it writes and what it refuses."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import yaml
+from deployments import deployment
+from serve_command import serve
+
+from resnet_serve import __version__
+from resnet_serve.triton import releases
+from resnet_serve.triton.repository import Repository
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    Repository(tmp_path / "model_repository").deploy(deployment("one"))
+    return tmp_path
+
+
+def test_they_are_yaml_on_the_output_or_in_a_file(folder: Path) -> None:
+    done = serve(folder, "manifests", "net", "--for", "kubernetes")
+    assert (done.returncode, done.stderr) == (0, "")
+    first, *rest = yaml.safe_load_all(done.stdout)
+    assert [first["kind"], *(each["kind"] for each in rest)] == [
+        *("Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget")
+    ]
+    pod = first["spec"]["template"]["spec"]
+    tag = releases.CURRENT.tag
+    assert pod["containers"][0]["image"] == f"resnet-serve:{__version__}-triton{tag}"
+    assert pod["volumes"][0]["persistentVolumeClaim"]["claimName"] == "net-models"
+    written = serve(
+        *(folder, "manifests", "net", "--for", "kubernetes", "--output", folder / "net.yaml"),
+        *("--image", "mine:1", "--claim", "disk", "--replicas", 3, "--max-replicas", 3),
+    )
+    assert "net.yaml: 4 objects" in written.stdout
+    first, *_ = yaml.safe_load_all((folder / "net.yaml").read_text())
+    assert first["spec"]["replicas"] == 3
+    assert first["spec"]["template"]["spec"]["containers"][0]["image"] == "mine:1"
+
+
+def test_a_canary_of_kserve(folder: Path) -> None:
+    words = ("manifests", "net", "--for", "kserve", "--canary-percent", 10)
+    done = serve(folder, *words, "--storage", "s3://models/net")
+    assert done.returncode == 0, done.stderr
+    _, service = yaml.safe_load_all(done.stdout)
+    assert service["spec"]["predictor"]["canaryTrafficPercent"] == 10
+    assert service["spec"]["predictor"]["model"]["storageUri"] == "s3://models/net"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("nett", "--for", "kubernetes"), "There is net"),
+        (("net", "--for", "docker"), "'docker'"),
+        (("net", "--for", "kubernetes", "--storage", "s3://x"), "--storage is not for kubernetes"),
+        (("net", "--for", "kserve", "--image", "x"), "--image is not for kserve"),
+        (("net", "--for", "kserve", "--replicas", 9), "--max-replicas 6 is less than"),
+    ],
+)
+def test_what_does_not_fit_is_refused(folder: Path, words: tuple[object, ...], said: str) -> None:
+    done = serve(folder, "manifests", *words)
+    assert done.returncode == 2
+    assert said in done.stderr

@@ -1,0 +1,97 @@
+"""The objects for KServe, against the schemas of its custom resources.
+
+tests/data/kserve-crds.json.gz has them from config/crd/full of kserve/kserve at aaac4e29 (2026-08),
+without descriptions.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+from example_manifests import on_cpus
+
+from resnet_serve.errors import UsageError
+from resnet_serve.manifests import document, kserve
+from resnet_serve.triton import releases
+
+SCHEMAS = Path(__file__).parents[1] / "data" / "kserve-crds.json.gz"
+
+
+@cache
+def schemas() -> dict[str, Any]:
+    return dict(json.loads(gzip.decompress(SCHEMAS.read_bytes())))
+
+
+def closed(schema: Any) -> Any:
+    """As the API server reads it: a field that no property names is dropped, and here refused."""
+    if isinstance(schema, list):
+        return [closed(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    made = {key: closed(value) for key, value in schema.items()}
+    if isinstance(made.get("properties"), dict) and not made.get(
+        "x-kubernetes-preserve-unknown-fields"
+    ):
+        made.setdefault("additionalProperties", False)
+    if made.get("x-kubernetes-int-or-string"):
+        return {"type": ["integer", "string"]}
+    return made
+
+
+def validate(made: dict[str, Any]) -> None:
+    row = schemas()[made["kind"]]
+    assert made["apiVersion"] == f"serving.kserve.io/{row['version']}"
+    schema = closed(row["schema"])
+    schema["properties"]["metadata"] = {"type": "object"}
+    jsonschema.Draft202012Validator(schema).validate(made)
+
+
+def objects(canary: int | None = None, **changes: Any) -> dict[str, dict[str, Any]]:
+    made = kserve.objects(
+        replace(on_cpus(), **changes), storage="s3://models/x", replicas=1, most=3, canary=canary
+    )
+    return {each["kind"]: each for each in map(document.plain, made)}
+
+
+@pytest.mark.parametrize("changes", [{}, {"gpu": True, "target": "tensorrt"}, {"canary": 10}])
+def test_they_are_valid(changes: dict[str, Any]) -> None:
+    made = objects(**changes)
+    assert list(made) == ["ServingRuntime", "InferenceService"]
+    for each in made.values():
+        validate(each)
+
+
+def test_the_schemas_refuse_what_is_wrong() -> None:
+    made = objects()["InferenceService"]
+    made["spec"]["predictor"]["canaryPercent"] = 10
+    with pytest.raises(jsonschema.ValidationError):
+        validate(made)
+
+
+def test_the_service_uses_the_runtime_of_its_container() -> None:
+    row = releases.RELEASES["26.07"]
+    made = objects(release=row, target="tensorrt", gpu=True, canary=10)
+    runtime, service = made["ServingRuntime"], made["InferenceService"]
+    predictor = service["spec"]["predictor"]
+    assert predictor["canaryTrafficPercent"] == 10
+    assert predictor["model"]["runtime"] == runtime["metadata"]["name"]
+    assert predictor["model"]["protocolVersion"] in runtime["spec"]["protocolVersions"]
+    (served,) = runtime["spec"]["supportedModelFormats"]
+    assert served["name"] == predictor["model"]["modelFormat"]["name"] == "tensorrt"
+    (container,) = runtime["spec"]["containers"]
+    assert container["image"] == "nvcr.io/nvidia/tritonserver:26.07-py3"
+    assert predictor["model"]["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    assert "canaryTrafficPercent" not in objects()["InferenceService"]["spec"]["predictor"]
+
+
+@pytest.mark.parametrize("target", ["openvino", "tensorrt-rtx"])
+def test_what_an_unmodified_triton_does_not_load_is_refused(target: str) -> None:
+    with pytest.raises(UsageError, match="--for kubernetes"):
+        objects(target=target)

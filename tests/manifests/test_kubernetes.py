@@ -1,0 +1,84 @@
+"""The objects for Kubernetes, against its own schemas."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import kubernetes_validate
+import pytest
+from example_manifests import examples, on_cpus
+
+from resnet_serve.manifests import document, kubernetes
+from resnet_serve.triton.supervision.orders import DRAIN_S
+
+VERSIONS = ("1.31", "1.34", "1.37")
+
+
+def objects(**changes: Any) -> dict[str, dict[str, Any]]:
+    made = kubernetes.objects(
+        replace(on_cpus(), **changes), image="serve:1", claim="models", replicas=2, most=6
+    )
+    return {each["kind"]: each for each in map(document.plain, made)}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize("gpu", [False, True])
+def test_they_are_valid(version: str, gpu: bool) -> None:
+    made = objects(gpu=gpu)
+    assert list(made) == [
+        *("Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget")
+    ]
+    for each in made.values():
+        kubernetes_validate.validate(each, version, strict=True)
+
+
+def test_the_schemas_refuse_what_is_wrong() -> None:
+    made = objects()["Deployment"]
+    made["spec"]["template"]["spec"]["containers"][0]["imagePull"] = "Always"
+    with pytest.raises(kubernetes_validate.ValidationError):
+        kubernetes_validate.validate(made, VERSIONS[-1], strict=True)
+
+
+def test_they_select_the_same_pods() -> None:
+    made = objects()
+    pod = made["Deployment"]["spec"]["template"]
+    labels = pod["metadata"]["labels"].items()
+    for kind, at in (("Deployment", "matchLabels"), ("PodDisruptionBudget", "matchLabels")):
+        assert made[kind]["spec"]["selector"][at].items() <= labels
+    assert made["Service"]["spec"]["selector"].items() <= labels
+    target = made["HorizontalPodAutoscaler"]["spec"]["scaleTargetRef"]
+    assert target["kind"] == "Deployment"
+    assert target["name"] == made["Deployment"]["metadata"]["name"]
+    names = {each["name"] for each in pod["spec"]["containers"][0]["ports"]}
+    assert {each["targetPort"] for each in made["Service"]["spec"]["ports"]} == names
+
+
+def test_the_pod_is_what_the_passport_says() -> None:
+    pod = objects()["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    assert container["resources"]["requests"]["cpu"] == "2"
+    assert "nvidia.com/gpu" not in container["resources"]["limits"]
+    (on_gpu,) = objects(gpu=True)["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert on_gpu["resources"]["limits"]["nvidia.com/gpu"] == "1"
+    for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
+        command = container[probe]["exec"]["command"]
+        assert command[:5] == ["python3", "-m", "resnet_serve.cli", "health", "resnet50"]
+        assert container[probe]["timeoutSeconds"] > int(command[-1])
+    assert pod["terminationGracePeriodSeconds"] > DRAIN_S
+    assert pod["securityContext"]["runAsNonRoot"]
+    mounted = {each["name"] for each in container["volumeMounts"]}
+    assert mounted == {each["name"] for each in pod["volumes"]}
+    assert {"name": "MODEL_REPOSITORY", "value": "/srv/models/model_repository"} in container["env"]
+
+
+def test_pods_are_added_when_a_full_queue_is_half_waited_for() -> None:
+    (metric,) = objects(wait_ms=160.0)["HorizontalPodAutoscaler"]["spec"]["metrics"]
+    assert metric["pods"]["metric"]["name"] == "resnet_serve_queue_seconds"
+    assert metric["pods"]["target"] == {"type": "AverageValue", "averageValue": "80m"}
+
+
+@pytest.mark.parametrize("path", examples(), ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_the_examples_are_what_the_command_writes(path: Any) -> None:
+    """Otherwise: .venv/bin/python tests/support/example_manifests.py."""
+    assert path.read_text(encoding="utf-8") == examples()[path]

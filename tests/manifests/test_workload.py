@@ -1,0 +1,70 @@
+"""What a version needs in a cluster, from its passport: container, cores, memory, GPU, waiting."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from example_manifests import SIZE_BYTES, deployed
+from passports import composed, converted, engine
+from passports import plan as built
+
+from resnet_serve.errors import UsageError
+from resnet_serve.manifests import workload
+from resnet_serve.passport import EngineState
+from resnet_serve.triton import releases
+from resnet_serve.triton.repository.versions import Deployed
+
+
+def test_a_cpu_gets_the_cores_that_were_measured() -> None:
+    made = workload.of(deployed())
+    assert (made.model, made.version, made.cores, made.gpu) == ("resnet50", 3, 2, False)
+    assert made.release is releases.CURRENT
+    assert made.wait_ms == 4 * 40.0
+    more = deployed()
+    twice = replace(more.passport, contract=replace(more.passport.contract, instances=2))
+    assert workload.of(replace(more, passport=twice)).cores == 4
+    assert workload.of(replace(more, passport=twice)).memory_mib > made.memory_mib
+    assert made.memory_mib > 2 * SIZE_BYTES / 2**20
+
+
+def test_a_plan_gets_a_gpu_and_the_container_that_loads_it() -> None:
+    row = releases.RELEASES["26.07"]
+    for facts in (
+        built(tensorrt=row.tensorrt, triton=None),
+        built(tensorrt="11.3.0.99", triton=row.tag),
+    ):
+        made = workload.of(deployed(target="tensorrt", engine=facts))
+        assert (made.gpu, made.release) == (True, row)
+
+
+def test_what_no_cluster_can_run_is_refused() -> None:
+    waiting = deployed(target="tensorrt", engine=engine(state=EngineState.NOT_BUILT))
+    with pytest.raises(UsageError, match=r"is not built.*build-plan"):
+        workload.of(waiting)
+    with pytest.raises(UsageError, match=r"no known container loads .* TensorRT 9\.9\.9\.9"):
+        workload.of(deployed(target="tensorrt", engine=built(tensorrt="9.9.9.9", triton=None)))
+    with pytest.raises(UsageError, match="composed of others"):
+        workload.of(Deployed("both", 1, Path("m/both/1"), composed()))
+
+
+@pytest.mark.parametrize(
+    ("model", "label"), [("resnet50", "resnet50"), ("My_Net.v2", "my-net-v2"), ("a__b-", "a-b")]
+)
+def test_names_are_dns_labels(model: str, label: str) -> None:
+    made = replace(deployed(), name=model)
+    assert workload.of(made).name == label
+    assert workload.of(made).model == model
+
+
+@pytest.mark.parametrize("model", ["50", "_", "x" * 60])
+def test_names_that_make_no_label_are_refused(model: str) -> None:
+    with pytest.raises(UsageError, match="cannot name an object"):
+        workload.label(model)
+
+
+def test_without_a_latency_requests_wait_the_shortest_time() -> None:
+    made = converted(name="net")
+    untimed = replace(made, latency=replace(made.latency, times={}))
+    assert workload.of(Deployed("net", 1, Path("m/net/1"), untimed)).wait_ms == 100
