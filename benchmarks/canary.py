@@ -38,13 +38,14 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--calls", type=int, default=100, help="in each round, of each model")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "models"
-        (image,) = Digits(held_out=True).export(Path(folder) / "image", 1)
+    with tempfile.TemporaryDirectory() as place:
+        path = Path(place) / "models"
+        (image,) = Digits(held_out=True).export(Path(place) / "image", 1)
         convert(arch="resnet20", weights="digits", precision="fp32", name=NAME, repository=path)
-        for model in (NAME, f"{NAME}_preprocess", f"{NAME}_image"):
-            shutil.copytree(path / model / "1", path / model / "2")
         repository = Repository(path)
+        for model in (NAME, f"{NAME}_preprocess", f"{NAME}_image"):
+            folder = repository.directory(model)
+            shutil.copytree(folder / "1", folder / "2")
         repository.split(changes.canary(repository.deployed(), NAME, 2, share(SHARE)))
         pixels = np.zeros((1, 32, 32, 3), np.uint8)
         files = np.array([[image.read_bytes()]], np.object_)

@@ -38,7 +38,7 @@ from resnet_serve import Server
 from resnet_serve.loadtest import inputs
 from resnet_serve.parity import pressure
 from resnet_serve.parity.latency import PRESSED
-from resnet_serve.triton import config
+from resnet_serve.triton import config, image_repository
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -196,7 +196,7 @@ def row(
 def unbound(repository: Path, name: str) -> None:
     """Take the queue policies out of the configurations."""
     for model in (name, f"{name}_preprocess"):
-        path = repository / model / "config.pbtxt"
+        path = image_repository.directory(repository, model) / "config.pbtxt"
         made = config.parse(path.read_text(encoding="utf-8"))
         made.dynamic_batching.ClearField("default_queue_policy")
         path.write_text(config.to_text(made), encoding="utf-8")
@@ -270,7 +270,8 @@ def main() -> None:
                 )
             else:
                 for model in (name, f"{name}_preprocess", f"{name}_image"):
-                    shutil.copytree(options.models / model, repository / model)
+                    there = image_repository.directory(options.models, model)
+                    shutil.copytree(there, image_repository.directory(repository, model))
             rows += measure(name, repository, options.seconds, options.deadline_ms)
     found = summary(rows, pressed)
     print(json.dumps(found, indent=2))

@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 
 from resnet_serve.architectures.registry import ARCHITECTURES
+from resnet_serve.triton import image_repository
 
 _CONFIG = "config.pbtxt"
 
@@ -22,7 +23,8 @@ def architectures(incomplete: str) -> list[tuple[str, str]]:
 
 
 def models(context: typer.Context, incomplete: str) -> list[str]:
-    """Models of the command's `--repository` that begin so."""
-    repository = context.params.get("repository") or "model_repository"
-    found = Path(repository).glob(f"*/{_CONFIG}")
-    return sorted(each.parent.name for each in found if each.parent.name.startswith(incomplete))
+    """Models of the command's `--repository` that begin so, those that take encoded images too."""
+    repository = Path(context.params.get("repository") or "model_repository")
+    both = (repository, image_repository.of(repository))
+    found = {each.parent.name for place in both for each in place.glob(f"*/{_CONFIG}")}
+    return sorted(name for name in found if name.startswith(incomplete))

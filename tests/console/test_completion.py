@@ -55,13 +55,14 @@ def test_architectures_that_begin_so_with_what_they_are() -> None:
     ("program", "line", "expected"),
     [
         ("resnet-convert", "resnet-convert --arch preact_resnet10", {"preact_resnet101"}),
-        ("resnet-serve", "resnet-serve rollback cl", {"clothes"}),
+        ("resnet-serve", "resnet-serve rollback cl", {"clothes", "clothes_image"}),
         ("resnet-serve", "resnet-serve verify --repository other di", {"digits"}),
         ("resnet-serve", "resnet-serve roll", {"rollback"}),
     ],
 )
 def test_in_a_shell(tmp_path: Path, program: str, line: str, expected: set[str]) -> None:
     repository(tmp_path / "model_repository", "clothes", "digits_old")
+    repository(tmp_path / "model_repository.images", "clothes_image")
     repository(tmp_path / "other", "digits")
     assert expected <= set(completed(program, line, tmp_path))
     if "repository" in line:

@@ -54,7 +54,7 @@ def applied(repository: Repository, of: Candidate, chosen: Trial = CHOSEN) -> in
 
 
 def served(repository: Repository, model: str = "net") -> object:
-    return config.parse((repository.path / model / CONFIG_FILE).read_text())
+    return config.parse((repository.directory(model) / CONFIG_FILE).read_text())
 
 
 def verified(repository: Repository) -> list[str]:
