@@ -43,7 +43,9 @@ def summary(kept: Kept) -> dict[str, Any]:
         "loads": len(rows),
         "loads_not_counted": len(rows) - len(counted),
         "peers": {name: _about(name, kept) for name in present},
-        "failed": {name: why for name, why in failed.items() if name not in present},
+        "failed": {
+            name: failed.get(name, "left out of this run") for name in PEERS if name not in present
+        },
         "best": [
             found
             for workload in WORKLOADS
