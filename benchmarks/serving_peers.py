@@ -15,6 +15,8 @@ docs/peers.md is written from the results.
 from __future__ import annotations
 
 import argparse
+import signal
+import sys
 import time
 from collections.abc import Iterator
 from functools import partial
@@ -126,6 +128,7 @@ def main() -> None:
     parser.add_argument("--install", action="store_true", help="make the environments, no more")
     parser.add_argument("--write", action="store_true", help="write what was measured, no more")
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # servers are ended then too
     kept, clock = Kept(options.folder / "rows.jsonl"), Clock(options.minutes)
     if not options.write:
         options.peers = install(options.peers, kept)

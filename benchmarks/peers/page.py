@@ -17,6 +17,7 @@ from peers.servers import MISSING, OURS, PEERS
 from resnet_serve import durable
 
 PAGE = Path(__file__).parents[2] / "docs" / "peers.md"
+CERTAIN_ROUNDS = 3
 SERVING, CONVERSION = "serving-peers", "conversion-peers"
 _WORKLOADS = {
     TENSOR: "One UINT8 tensor (150 kB) to logits",
@@ -60,6 +61,10 @@ def _lines(found: Mapping[str, Any], stem: str) -> Iterator[str]:
     yield "flight and another with sixteen, both were measured, and the better one is shown for"
     yield "each load. resnet-serve has one configuration, as it was converted. The medians are of"
     yield "the rounds, with the least and the greatest; compare ratios, not figures of one machine."
+    rounds = [row["rounds"] for row in found["best"]]
+    yield f"Of each figure here {min(rounds)} to {max(rounds)} rounds were counted."
+    if min(rounds) < CERTAIN_ROUNDS:
+        yield "A figure of fewer than three is an indication: it is not known how far it varies."
     if found["loads_not_counted"]:
         yield f"{found['loads_not_counted']} of {found['loads']} loads were left out, because other"
         yield "tasks of the host used its cores meanwhile."
@@ -137,7 +142,8 @@ def _faster(found: Mapping[str, Any]) -> Iterator[str]:
         if ratio is None or ratio["median"] is None or ratio["median"] >= 1:
             continue
         some = True
-        certain = "" if ratio["high"] < 1 else ", not with certainty"
+        few = row["rounds"] < CERTAIN_ROUNDS
+        certain = "" if ratio["high"] < 1 and not few else ", not with certainty"
         title = found["peers"][row["peer"]]["title"]
         yield f"- {title}, {row['workload']}, {row['in_flight']} in flight: "
         yield f"{1 / ratio['median']:.2f}× as many images as resnet-serve{certain}"
