@@ -331,6 +331,7 @@ def kept(tmp_path: Path) -> Kept:
             made.add("round", rows)
         made.add("round", [level("litserve", number, 1, 10, configuration="worse")])
     made.add("round", [level("litserve", 4, 1, 5000, others=0.5)])
+    made.add("round", [level("litserve", 4, 1, 90, configuration="disturbed", others=0.4)])
     made.add("failed", [{"peer": "bentoml", "failed": "no wheel"}])
     return made
 
@@ -344,7 +345,8 @@ def test_ratios_are_of_rounds_and_disturbed_loads_are_left_out(kept: Kept) -> No
     assert best["litserve", 16]["ours_over_it"]["median"] == pytest.approx(0.8)
     assert best[OURS, 1]["ours_over_it"] is None
     assert row["images_per_s_range"] == [25, 50]
-    assert found["loads_not_counted"] == 1
+    assert found["loads_not_counted"] == 2
+    assert found["never_counted"] == [("litserve", "disturbed")]
     assert found["failed"]["bentoml"] == "no wheel"
     assert found["failed"]["torchserve"] == "left out of this run"
     assert found["peers"]["litserve"]["lines"] > 15
@@ -361,7 +363,7 @@ def test_the_page_says_where_another_was_faster(kept: Kept, tmp_path: Path) -> N
     assert "1.25×" in faster
     assert "1 in flight: " not in faster.replace("16 in flight", "")
     assert "BentoML: no wheel" in text
-    assert "1 of 16 loads were left out" in " ".join(text.split())
+    assert "2 of 17 loads were left out" in " ".join(text.split())
 
 
 def test_plots_have_a_bar_for_every_load(kept: Kept) -> None:

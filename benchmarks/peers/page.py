@@ -68,6 +68,9 @@ def _lines(found: Mapping[str, Any], stem: str) -> Iterator[str]:
     if found["loads_not_counted"]:
         yield f"{found['loads_not_counted']} of {found['loads']} loads were left out, because other"
         yield "tasks of the host used its cores meanwhile."
+    for name, configuration in found["never_counted"]:
+        yield f"So {PEERS[name].title} is shown without {configuration}, which was the best of its"
+        yield "search for one of the loads: it may do better than is shown."
     for workload, title in _WORKLOADS.items():
         rows = [row for row in found["best"] if row["workload"] == workload]
         if not rows:

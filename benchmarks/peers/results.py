@@ -42,6 +42,7 @@ def summary(kept: Kept) -> dict[str, Any]:
         "rounds": max((int(row["round"]) for row in rows), default=0),
         "loads": len(rows),
         "loads_not_counted": len(rows) - len(counted),
+        "never_counted": sorted(_servers(rows) - _servers(counted)),
         "peers": {name: _about(name, kept) for name in present},
         "failed": {
             name: failed.get(name, "left out of this run") for name in PEERS if name not in present
@@ -53,6 +54,11 @@ def summary(kept: Kept) -> dict[str, Any]:
             for found in _compared(counted, present, workload, in_flight)
         ],
     }
+
+
+def _servers(rows: Sequence[Row]) -> set[tuple[str, str]]:
+    """The peers and configurations of rows."""
+    return {(row["peer"], row["configuration"]) for row in rows}
 
 
 def _about(name: str, kept: Kept) -> Row:
