@@ -1,4 +1,4 @@
-"""The processes of a peer: started, found again whoever their parent is, measured, and ended.
+"""The processes of a peer: started, found again whatever their parent is, measured, and ended.
 
 Every process of a server inherits a variable that is this start's own, so that daemons, forked
 workers and processes in sessions of their own are counted and ended too.
