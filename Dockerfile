@@ -58,16 +58,19 @@ USER 1000:1000
 ENTRYPOINT ["/opt/nvidia/nvidia_entrypoint.sh", "resnet-convert"]
 CMD ["--help"]
 
-# --- serve: Triton with our `image` backend; neither PyTorch nor a compiler
+# --- serve: Triton with our `image` and `canary` backends; neither PyTorch nor a compiler
 FROM nvcr.io/nvidia/tritonserver:${TRITON_TAG}-py3 AS serve
 COPY --from=build /opt/resnet-serve /opt/resnet-serve
 COPY --chmod=755 deploy/serve.sh /opt/resnet-serve/serve.sh
 # Triton's Python stub reads no PYTHONPATH: the backend has to say where its package is.
-RUN install --directory /opt/tritonserver/backends/image \
-    && printf '%s\n' 'import sys' 'sys.path.insert(0, "/opt/resnet-serve")' \
-        'from resnet_serve.triton.backends.image.model import TritonPythonModel' \
-        > /opt/tritonserver/backends/image/model.py \
-    && python3 /opt/tritonserver/backends/image/model.py \
+RUN for backend in image canary; do \
+        install --directory "/opt/tritonserver/backends/${backend}" \
+        && printf '%s\n' 'import sys' 'sys.path.insert(0, "/opt/resnet-serve")' \
+            "from resnet_serve.triton.backends.${backend}.model import TritonPythonModel" \
+            > "/opt/tritonserver/backends/${backend}/model.py" \
+        && python3 "/opt/tritonserver/backends/${backend}/model.py" \
+        || exit 1; \
+    done \
     && install --directory --owner=1000 --group=1000 /var/cache/resnet-serve
 # For `docker exec … python3 -m resnet_serve.cli verify --host --repository /models`.
 ENV PYTHONPATH=/opt/resnet-serve \

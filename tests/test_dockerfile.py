@@ -193,8 +193,9 @@ def test_the_backend_it_writes_finds_its_package(tmp_path: Path) -> None:
     line = re.sub(r" --(owner|group)=1000", "", line)
     environment = {key: value for key, value in os.environ.items() if key != "PYTHONPATH"}
     subprocess.run(["/bin/sh", "-c", line], check=True, env=environment, cwd=tmp_path)
-    written = tmp_path / "backends/image/model.py"
-    asked = f"import runpy; print(runpy.run_path({str(written)!r})['TritonPythonModel'])"
-    # -I as Triton's stub: neither PYTHONPATH nor the working directory.
-    said = subprocess.check_output([sys.executable, "-Ic", asked], text=True, cwd=tmp_path)
-    assert "resnet_serve.triton.backends.image.model" in said
+    for backend in ("image", "canary"):
+        written = tmp_path / "backends" / backend / "model.py"
+        asked = f"import runpy; print(runpy.run_path({str(written)!r})['TritonPythonModel'])"
+        # -I as Triton's stub: neither PYTHONPATH nor the working directory.
+        said = subprocess.check_output([sys.executable, "-Ic", asked], text=True, cwd=tmp_path)
+        assert f"resnet_serve.triton.backends.{backend}.model" in said
