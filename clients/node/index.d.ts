@@ -18,6 +18,8 @@ export interface Prediction {
 export interface Classification {
   image: Image;
   predictions: Prediction[];
+  /** The id of the request, as the server's access log has it. */
+  requestId: string;
   error: BadImageError | null;
 }
 
@@ -44,12 +46,23 @@ export interface Options {
  */
 export class Classifier {
   constructor(url?: string, model?: string, options?: Options);
-  /** The best classes of one image, best first; five, unless `top` says how many. */
-  classify(image: Image, options?: { top?: number }): Promise<Prediction[]>;
-  /** Many images, `concurrency` requests at once, results in the images' order. */
+  /**
+   * The best classes of one image, best first; five, unless `top` says how many. `requestId` is for
+   * the server's access log; by default each request has an id of its own.
+   */
+  classify(image: Image, options?: { top?: number; requestId?: string }): Promise<Prediction[]>;
+  /**
+   * Many images, `concurrency` requests at once, results in the images' order. Their requests are
+   * called `requestId`-1, -2, … in the server's access log.
+   */
   classifyMany(
     images: Iterable<Image> | AsyncIterable<Image>,
-    options?: { top?: number; concurrency?: number; progress?: (done: number) => void },
+    options?: {
+      top?: number;
+      concurrency?: number;
+      progress?: (done: number) => void;
+      requestId?: string;
+    },
   ): AsyncGenerator<Classification, void, void>;
   /** Resolves when the server answers and the model is ready. */
   waitReady(timeoutMs?: number): Promise<void>;

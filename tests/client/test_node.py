@@ -76,15 +76,18 @@ def test_it_gives_what_the_python_client_gives(
         expected = classifier.classify(paths[0], top=10)
         labels = [classifier.classify(path, top=1)[0].label for path in paths]
     script = shutil.copy(SCRIPT, installed)
-    reluctant = Reluctant()
+    reluctant, slow = Reluctant(), Reluctant()
+    # The last of three attempts begins too late for its refusal; the one before is what is said.
+    slow.refusals, slow.message, slow.refused_after_s = 10_000, "Exceeds maximum queue size", 0.7
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         absent = f"127.0.0.1:{bound.getsockname()[1]}"
         reluctant.refusals, reluctant.message = 10_000, "Exceeds maximum queue size"
-        refusing = start(reluctant)
-        full = f"127.0.0.1:{refusing.port}"
-        done = run(["node", script, url, absent, full, *paths], installed)
+        refusing, hesitating = start(reluctant), start(slow)
+        full, slower = (f"127.0.0.1:{each.port}" for each in (refusing, hesitating))
+        done = run(["node", script, url, absent, full, slower, *paths], installed)
         refusing.stop()
+        hesitating.stop()
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
 
@@ -105,6 +108,10 @@ def test_it_gives_what_the_python_client_gives(
     assert "not an image" in no_image["error"]
     assert missing["error"] == "BadImageError: /no/such.png: cannot read (ENOENT)"
     assert found["counts"] == list(range(1, 23))
+    named, own = found["ids"][:22], found["ids"][22:]
+    assert named == [f"batch-{number}" for number in range(1, 23)], "as the server has them"
+    assert len({each.partition("-")[0] for each in own}) == 1
+    assert len(set(own)) == 2
 
     kinds = {name: error["kind"] for name, error in found["refused"].items()}
     assert kinds == {
@@ -118,12 +125,16 @@ def test_it_gives_what_the_python_client_gives(
         "bad": "BadImageError",
         "absent": "UnavailableError",
         "full": "UnavailableError",
+        "slow": "UnavailableError",
+        "id": "UsageError",
+        "number": "UsageError",
         "late": "DeadlineError",
         "closed": "ClientError",
     }
     assert all(error["ours"] for error in found["refused"].values())
     assert found["refused"]["absent"]["message"] == f"no server answers at {absent}"
-    assert found["refused"]["full"]["message"] == (
-        f"the server at {full} accepts no requests now: Exceeds maximum queue size. "
-        "Its queue is full: send less at once, or allow a longer timeout."
-    )
+    for name, address in (("full", full), ("slow", slower)):
+        assert found["refused"][name]["message"] == (
+            f"the server at {address} accepts no requests now: Exceeds maximum queue size. "
+            "Its queue is full: send less at once, or allow a longer timeout."
+        )

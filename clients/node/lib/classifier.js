@@ -4,6 +4,7 @@
 // The server decodes the images (the ensemble <model>_image). The model's labels and activation are
 // read once per served version; when another version computes a request, they are read again.
 
+const { randomBytes } = require("node:crypto");
 const fs = require("node:fs/promises");
 const { setTimeout: sleep } = require("node:timers/promises");
 const { Connection } = require("./connection.js");
@@ -14,12 +15,16 @@ const { predictions, SOFTMAX } = require("./predictions.js");
 const VERSION_CHANGES = 3;
 const KEPT_MS = 10_000;
 const READY_POLL_MS = 100;
+const LONGEST_ID = 100;
+const ID = /^[!#-Z^-~]*$/;
 
 class VersionChangedError extends Error {}
 
 class Classifier {
   #connection;
   #known = null;
+  #name = randomBytes(4).toString("hex");
+  #sent = 0;
 
   constructor(url = "127.0.0.1:8001", model = "resnet50", options = {}) {
     if (typeof model !== "string" || !model) {
@@ -35,19 +40,23 @@ class Classifier {
     this.#connection = new Connection(url, rest);
   }
 
-  async classify(image, { top } = {}) {
+  async classify(image, { top, requestId = "" } = {}) {
     checkCount("top", top);
-    return this.#classify(await bytesOf(image), nameOf(image), top);
+    checkId(requestId);
+    const found = await this.#classify(await bytesOf(image), nameOf(image), top, requestId);
+    return found.predictions;
   }
 
-  async *classifyMany(images, { top, concurrency = 4, progress } = {}) {
+  async *classifyMany(images, { top, concurrency = 4, progress, requestId = "" } = {}) {
     checkCount("top", top);
     checkCount("concurrency", concurrency);
+    checkId(requestId);
     if (typeof images === "string" || images instanceof Uint8Array) {
       throw new UsageError("classifyMany needs several images; for one, use classify");
     }
     const running = [];
     let done = 0;
+    let number = 0;
     const first = async () => {
       const result = await running.shift();
       if (result.failure) throw result.failure;
@@ -56,19 +65,20 @@ class Classifier {
       return result;
     };
     for await (const image of images) {
-      running.push(this.#outcome(image, top));
+      number += 1;
+      running.push(this.#outcome(image, top, requestId && `${requestId}-${number}`));
       if (running.length >= concurrency) yield await first();
     }
     while (running.length) yield await first();
   }
 
   async waitReady(timeoutMs) {
-    const end = this.#connection.deadline(timeoutMs);
+    const deadline = this.#connection.deadline(timeoutMs);
     const request = { name: this.served, version: this.version };
     for (;;) {
-      const { ready } = await this.#connection.call("ModelReady", request, end, this.served);
+      const { ready } = await this.#connection.call("ModelReady", request, deadline, this.served);
       if (ready) return;
-      if (end - Date.now() <= READY_POLL_MS) {
+      if (deadline.end - Date.now() <= READY_POLL_MS) {
         throw new UnavailableError(`model ${this.served} is not ready in time`);
       }
       await sleep(READY_POLL_MS);
@@ -79,26 +89,28 @@ class Classifier {
     return this.#connection.close();
   }
 
-  async #outcome(image, top) {
+  async #outcome(image, top, requestId) {
     try {
-      return { image, predictions: await this.classify(image, { top }), error: null };
+      const found = await this.#classify(await bytesOf(image), nameOf(image), top, requestId);
+      return { image, ...found, error: null };
     } catch (error) {
-      if (error instanceof BadImageError) return { image, predictions: [], error };
+      if (error instanceof BadImageError) return { image, predictions: [], requestId, error };
       return { failure: error };
     }
   }
 
-  async #classify(bytes, name, top) {
-    const end = this.#connection.deadline();
+  async #classify(bytes, name, top, requestId) {
+    const deadline = this.#connection.deadline();
     for (let attempt = 0; attempt < VERSION_CHANGES; attempt += 1) {
-      const contract = await this.#contract(bytes, name, end);
+      const contract = await this.#contract(bytes, name, deadline);
       try {
-        const output = await this.#infer(bytes, 0, contract, name, end);
+        const { id, output } = await this.#infer(bytes, 0, contract, name, deadline, requestId);
         const logits = Array.from(floats(output));
         if (logits.length !== contract.labels.length) {
           throw new ServerError(`${logits.length} logits for ${contract.labels.length} labels`);
         }
-        return predictions(logits, contract.labels, top, contract.activation);
+        const best = predictions(logits, contract.labels, top, contract.activation);
+        return { predictions: best, requestId: id };
       } catch (error) {
         if (!(error instanceof VersionChangedError)) throw error;
         this.#known = null;
@@ -107,19 +119,19 @@ class Classifier {
     throw new ModelError(`model ${this.served}: its version changed during every attempt`);
   }
 
-  async #contract(bytes, name, end) {
+  async #contract(bytes, name, deadline) {
     const known = this.#known;
     const recent = known && Date.now() - known.readAt < KEPT_MS;
     if (recent && known.failures === this.#connection.failures) return known;
-    await this.#connection.learnServer(end);
-    const version = this.version || (await this.#latest(end));
+    await this.#connection.learnServer(deadline);
+    const version = this.version || (await this.#latest(deadline));
     const same = known && known.version === version;
     if (same && known.failures === this.#connection.failures) {
       known.readAt = Date.now();
       return known;
     }
     const request = { name: this.served, version };
-    const { config } = await this.#connection.call("ModelConfig", request, end, this.served);
+    const { config } = await this.#connection.call("ModelConfig", request, deadline, this.served);
     const logits = config.output.find((output) => output.name === "logits");
     if (!logits || logits.dims.length !== 1 || !(logits.dims[0] > 0)) {
       throw new ModelError(`model ${this.served} has no output logits`);
@@ -127,7 +139,7 @@ class Classifier {
     const stated = config.parameters.activation;
     const activation = stated ? { thresholds: [], ...JSON.parse(stated.string_value) } : SOFTMAX;
     const contract = { version, activation, input: config.input[0].name };
-    const output = await this.#infer(bytes, logits.dims[0], contract, name, end);
+    const { output } = await this.#infer(bytes, logits.dims[0], contract, name, deadline);
     contract.labels = labelsIn(output);
     contract.readAt = Date.now();
     contract.failures = this.#connection.failures;
@@ -135,19 +147,23 @@ class Classifier {
     return contract;
   }
 
-  async #latest(end) {
+  async #latest(deadline) {
     const request = { name: this.served };
-    const about = await this.#connection.call("ModelMetadata", request, end, this.served);
+    const about = await this.#connection.call("ModelMetadata", request, deadline, this.served);
     return String(Math.max(...about.versions.map(Number)));
   }
 
-  /** The raw bytes of the logits, or of the strings of the best `classes`. */
-  async #infer(bytes, classes, contract, name, end) {
+  /**
+   * The raw bytes of the logits, or of the strings of the best `classes`, and the id that the
+   * server's access log has.
+   */
+  async #infer(bytes, classes, contract, name, deadline, requestId) {
     const length = Buffer.alloc(4);
     length.writeUInt32LE(bytes.length);
     const request = {
       model_name: this.served,
       model_version: this.version,
+      id: requestId || this.#nextId(),
       inputs: [{ name: contract.input, datatype: "BYTES", shape: [1, 1] }],
       outputs: [
         {
@@ -159,14 +175,19 @@ class Classifier {
     };
     let response;
     try {
-      response = await this.#connection.call("ModelInfer", request, end, this.served);
+      response = await this.#connection.call("ModelInfer", request, deadline, this.served);
     } catch (error) {
       if (!error.invalidInput) throw error;
       const reason = error.said.replace(/^(in ensemble '[^']*', )?(image: )?/, "");
       throw new BadImageError(`${name}: ${reason}`);
     }
     if (response.model_version !== contract.version) throw new VersionChangedError();
-    return response.raw_output_contents[0];
+    return { id: response.id, output: response.raw_output_contents[0] };
+  }
+
+  #nextId() {
+    this.#sent += 1;
+    return `${this.#name}-${this.#sent}`;
   }
 }
 
@@ -208,6 +229,16 @@ function nameOf(image) {
 function checkCount(name, value) {
   if (value !== undefined && (!Number.isInteger(value) || value < 1)) {
     throw new UsageError(`${name} is a whole number above 0, not ${String(value)}`);
+  }
+}
+
+/** Triton writes ids into its log as they are. */
+function checkId(value) {
+  if (typeof value !== "string" || value.length > LONGEST_ID || !ID.test(value)) {
+    throw new UsageError(
+      `requestId is up to ${LONGEST_ID} letters, digits and signs of ASCII without spaces, ` +
+        `quotes, brackets and backslashes, not ${JSON.stringify(value) ?? String(value)}`,
+    );
   }
 }
 

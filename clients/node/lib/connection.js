@@ -64,31 +64,38 @@ class Connection {
     });
   }
 
-  /** The end, in milliseconds since the epoch, of a call that begins now. */
+  /** Until when the caller waits who begins now; `end` is in milliseconds since the epoch. */
   deadline(timeoutMs = this.timeoutMs) {
-    return Date.now() + milliseconds("timeoutMs", timeoutMs);
+    return { timeoutMs, end: Date.now() + milliseconds("timeoutMs", timeoutMs) };
   }
 
-  async learnServer(end) {
-    const { version } = await this.call("ServerMetadata", {}, end);
+  async learnServer(deadline) {
+    const { version } = await this.call("ServerMetadata", {}, deadline);
     const [major, minor] = version.split(".").map(Number);
     this.cancelsSafely = major > 2 || (major === 2 && minor >= 57);
     return version;
   }
 
-  /** One call of the protocol, sent again until `end`. `model` is for the messages. */
-  async call(method, request, end, model) {
+  /** One call of the protocol, sent again until the deadline. `model` is for the messages. */
+  async call(method, request, deadline, model) {
+    const { end, timeoutMs } = deadline;
     let longest = FIRST_PAUSE_MS;
+    let refusal = null;
     for (;;) {
       if (this.closed) throw new ClientError("this Classifier is closed");
+      const hasty = end - Date.now() < timeoutMs / 2;
       try {
         return await this.#send(method, request, end);
       } catch (error) {
-        if (error instanceof ClientError) throw error;
+        const late = error instanceof DeadlineError || error.code === grpc.status.DEADLINE_EXCEEDED;
+        // An attempt that began late says less than the refusal before it.
+        const telling = late && hasty && refusal ? refusal : error;
         if (this.closed) throw new ClientError("this Classifier is closed");
+        if (telling instanceof ClientError) throw telling;
         this.failures += 1;
+        refusal = telling;
         const left = end - Date.now() - LEAST_MS;
-        if (left <= 0 || !mayPass(error)) throw this.#explained(error, model);
+        if (left <= 0 || !mayPass(telling)) throw this.#explained(telling, model);
         await sleep(Math.min(left, longest * (0.5 + Math.random() / 2)));
         longest = Math.min(2 * longest, LONGEST_PAUSE_MS);
       }

@@ -1,12 +1,12 @@
 "use strict";
 // What tests/client/test_node.py runs: the calls of the Node client, with their results as JSON.
-// Arguments: the URL, the URLs of a server that is not there and of one whose queue is full,
-// and the paths of images.
+// Arguments: the URL, the URLs of a server that is not there, of one whose queue is full and of one
+// that says so slowly, and the paths of images.
 
 const { readFileSync } = require("node:fs");
 const { Classifier, ...errors } = require("resnet-client");
 
-const [url, absent, full, ...paths] = process.argv.slice(2);
+const [url, absent, full, slow, ...paths] = process.argv.slice(2);
 
 async function refused(action) {
   try {
@@ -24,10 +24,14 @@ async function main() {
   found.one = await classifier.classify(paths[0], { top: 10 });
   found.bytes = await classifier.classify(readFileSync(paths[0]), { top: 10 });
   found.standard = (await classifier.classify(paths[0])).length;
+  await classifier.classify(paths[0], { requestId: "order/7" });
   found.many = [];
+  found.ids = [];
   const counts = [];
   const given = [...paths, __filename, "/no/such.png"];
-  for await (const each of classifier.classifyMany(given, { top: 1, progress: (n) => counts.push(n) })) {
+  const options = { top: 1, progress: (n) => counts.push(n), requestId: "batch" };
+  for await (const each of classifier.classifyMany(given, options)) {
+    found.ids.push(each.requestId);
     found.many.push({
       image: each.image,
       label: each.predictions[0]?.label ?? null,
@@ -35,6 +39,7 @@ async function main() {
     });
   }
   found.counts = counts;
+  for await (const each of classifier.classifyMany(paths.slice(0, 2))) found.ids.push(each.requestId);
   found.refused = {
     top: await refused(() => classifier.classify(paths[0], { top: "5" })),
     several: await refused(() => classifier.classifyMany(paths[0]).next()),
@@ -50,6 +55,11 @@ async function main() {
     full: await refused(() =>
       new Classifier(full, "resnet20", { timeoutMs: 400 }).classify(paths[0]),
     ),
+    slow: await refused(() =>
+      new Classifier(slow, "resnet20", { timeoutMs: 2000 }).classify(paths[0]),
+    ),
+    id: await refused(() => classifier.classify(paths[0], { requestId: "two words" })),
+    number: await refused(() => classifier.classifyMany(paths, { requestId: 7 }).next()),
     late: await refused(() => new Classifier(url, "resnet20", { timeoutMs: 1 }).classify(paths[0])),
   };
   await classifier.close();
