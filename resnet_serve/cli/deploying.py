@@ -46,6 +46,6 @@ def deploy(
         console.out.print(f"{found.path}: {what}, {name} version {number}", soft_wrap=True)
     deployed = opened.deployed()
     if asked is not None:
-        begin(opened, changes.canary(deployed, name, number, asked))
+        begin(opened, changes.canary(deployed, name, number, asked), drain_s)
     else:
         serve(opened, changes.promote(deployed, name, number), drain_s)

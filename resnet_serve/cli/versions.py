@@ -70,7 +70,7 @@ def promote(
     if version is None:
         version = _trying(opened, name).split.new
     if canary is not None:
-        begin(opened, changes.canary(found, name, version, share(canary)))
+        begin(opened, changes.canary(found, name, version, share(canary)), drain_s)
         return
     serve(opened, changes.promote(found, name, version), drain_s)
 
@@ -95,14 +95,14 @@ def withdraw(
     console.out.print(f"{tried.new} is withdrawn, {tried.old} is served{where}", soft_wrap=True)
 
 
-def begin(repository: Repository, canary: Canary) -> None:
+def begin(repository: Repository, canary: Canary, drain_s: float) -> None:
     """Give a version its share, in the repository and on a server that runs on it."""
     server = running(repository.path)
     if server is None:
         repository.split(canary)
     else:
         with changing() as say:
-            shown = rollout.begin(server, repository, canary, say)
+            shown = rollout.begin(server, repository, canary, say, drain_s=drain_s)
         for line in shown:
             console.out.print(line, soft_wrap=True)
     for model, reason in canary.unsplit.items():

@@ -27,8 +27,12 @@ from resnet_serve.triton.rollout.rollout import DRAIN_S, Place, Say
 from resnet_serve.triton.supervision import servable
 
 
-def begin(place: Place, repository: Repository, canary: Canary, say: Say) -> tuple[str, ...]:
+def begin(
+    place: Place, repository: Repository, canary: Canary, say: Say, *, drain_s: float = DRAIN_S
+) -> tuple[str, ...]:
     """Give the new version its share on a running server; returns what the smoke test showed.
+
+    The requests of a canary before it have `drain_s` seconds to be answered.
 
     Raises `HostError` where a model cannot be loaded and `ParityError` where its outputs are not
     those of the reference; then the old version gets all requests, there and in the repository.
@@ -46,7 +50,7 @@ def begin(place: Place, repository: Repository, canary: Canary, say: Say) -> tup
                 _load(admin, repository, canary, say)
                 if rollout.ended(admin.models(), repository):
                     say("waiting for the requests of the canary before it")
-                    time.sleep(DRAIN_S)
+                    time.sleep(drain_s)
             except ResnetServeError:
                 repository.serve(dict.fromkeys(canary.old.models, canary.old.version))
                 with contextlib.suppress(HostError):
