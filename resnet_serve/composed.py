@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from resnet_serve.errors import InputFileError
 from resnet_serve.passport import (
     FILE_NAME,
     ComposedPassport,
@@ -47,6 +48,35 @@ class Outdated:
 def members(passport: Passport) -> tuple[MemberFacts, ...]:
     """The members of a composed model; none for any other."""
     return passport.members if isinstance(passport, ComposedPassport) else ()
+
+
+def pinned(deployed: Deployed) -> tuple[Deployed, ...]:
+    """The members of a composed model at the versions that it was proved with.
+
+    Raises `InputFileError` for one that is gone or whose passport cannot be read.
+    """
+    repository = deployed.repository
+    served = versions.served(versions.deployed(repository))
+    found = []
+    for member in members(deployed.passport):
+        path = repository / member.name / str(member.version)
+        shown = served.get(member.name)
+        if not (path / FILE_NAME).is_file():
+            raise InputFileError(
+                f"was proved with {member.name} version {member.version}, which is gone",
+                where=str(deployed),
+                remedy=f"Compose it again: {deployed.passport.command}",
+            )
+        found.append(
+            Deployed(
+                member.name,
+                member.version,
+                path,
+                read(path / FILE_NAME),
+                served=shown is not None and shown.version == member.version,
+            )
+        )
+    return tuple(found)
 
 
 def files(deployed: Deployed) -> Iterator[tuple[str, Path, str]]:

@@ -95,6 +95,18 @@ class TenCrop:
         return cls(preprocessing, tuple(scales))
 
 
+def views(
+    image: Image.Image, preprocessing: Preprocessing, scales: tuple[int, ...] | None
+) -> NDArray[np.uint8]:
+    """What a member of a composed model sees of an image, UINT8 [views,H,W,C].
+
+    That is all crops at these `scales`; without them the one view of any other model.
+    """
+    if scales is None:
+        return preprocessing.pixels(image)[None]
+    return TenCrop(preprocessing, scales).pixels(image)
+
+
 def _ten(picture: Image.Image, crop: tuple[int, int]) -> Iterator[Image.Image]:
     height, width = crop
     for each in (picture, picture.transpose(Image.Transpose.FLIP_LEFT_RIGHT)):

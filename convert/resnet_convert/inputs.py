@@ -7,6 +7,7 @@ from resnet_convert.head import HEADS
 from resnet_convert.request import Request, loading
 from resnet_convert.stage_log import Progress
 from resnet_serve.datasets import Images, open_images, survey
+from resnet_serve.datasets.decided import SPLIT
 from resnet_serve.datasets.file_limits import limited
 from resnet_serve.datasets.selection import spread
 from resnet_serve.datasets.synthetic import SyntheticImages
@@ -45,7 +46,7 @@ def open_sets(request: Request, loaded: Weights) -> tuple[Images | None, Images]
     given = (
         validation.open_validation(request.validation, loaded.labels, loaded.activation)
         if request.classifies
-        else open_images(request.validation, None, split=validation.SPLIT)
+        else open_images(request.validation, None, split=SPLIT)
     )
     return calibration, spread(limited(given, limits), request.validation_images)
 

@@ -85,6 +85,14 @@ class Activation:
             return shares
         return sigmoid(values) if self.kind is Kind.SIGMOID else None
 
+    def averaged(self, logits: NDArray[Any]) -> NDArray[np.float32]:
+        """The mean of probabilities, or of raw scores, over logits [K,outputs] of one image.
+
+        They are those of several networks, or of several views; returns FP32 [outputs].
+        """
+        shares = self.probabilities(logits)
+        return np.asarray((logits if shares is None else shares).mean(axis=0), np.float32)
+
     def choices(self, logits: NDArray[Any]) -> NDArray[np.int64] | NDArray[np.bool_] | None:
         """What is decided from logits [N,outputs]: classes [N,1], a yes or no per label [N,labels],
         or None.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from functools import partial
 from pathlib import Path
@@ -14,10 +15,11 @@ from resnet_serve.cli import watching
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
 from resnet_serve.console import completion
 from resnet_serve.errors import UsageError
+from resnet_serve.triton.client_tls import client_tls
 from resnet_serve.triton.repository import Repository, changes
-from resnet_serve.triton.server import running
 from resnet_serve.verification import files, served
 from resnet_serve.verification import host as verify
+from resnet_serve.verification.connection import connect
 from resnet_serve.verification.reference import computed, recorded
 from resnet_serve.verification.report import HostCheck, Report, table
 from resnet_serve.verification.watch import Watch
@@ -53,6 +55,23 @@ def verify_models(
         typer.Option(
             help="gRPC address of any Triton that serves it. Default: the server that runs on "
             "--repository.",
+            show_default=False,
+        ),
+    ] = None,
+    tls: Annotated[bool, typer.Option("--tls", help="Encrypt the connection.")] = False,
+    tls_ca: Annotated[
+        Path | None,
+        typer.Option(help="Trust these authorities, PEM, instead of the system's."),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="A client's certificate, PEM, for servers that ask for one.")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="Its key, PEM.")] = None,
+    module: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With --images: a network of your own that may be run, as it was given to "
+            "resnet-convert.",
             show_default=False,
         ),
     ] = None,
@@ -101,8 +120,11 @@ def verify_models(
         },
     )
     if host:
-        if images is not None or url is not None:
-            raise UsageError("--host loads nothing", remedy="Leave out --images and --url.")
+        _refuse(
+            "--host loads nothing",
+            {"--images": images, "--module": module, "--url": url, "--tls": tls or None}
+            | {"--tls-ca": tls_ca, "--tls-cert": tls_cert, "--tls-key": tls_key},
+        )
         found = verify.chosen(opened.deployed(), name)
         report = verify.verify(found, verify.describe(os.environ.get("TRT_VERSION")))
         _print(report, as_json=as_json)
@@ -113,12 +135,16 @@ def verify_models(
             "verify needs to know what to compare",
             remedy="Give a model that is served, or --host for this machine.",
         )
-    reference = recorded if images is None else partial(computed, source=images)
+    if images is None:
+        _refuse("without --images nothing runs but the server", {"--module": module})
+    modules = tuple(module or ())
+    reference = recorded if images is None else partial(computed, source=images, modules=modules)
+    opening = partial(connect, url, repository, client_tls(tls, tls_ca, tls_cert, tls_key))
     if watch:
         watching.run(
             Watch(
                 lambda: changes.find(opened.deployed(), name),
-                lambda: _address(url, repository),
+                opening,
                 reference,
             ),
             every_s=watching.seconds(every or watching.EVERY),
@@ -128,9 +154,9 @@ def verify_models(
         )
         return
     deployed = changes.find(opened.deployed(), name)
-    address = _address(url, repository)
-    asked = reference(deployed)
-    rows = [*files.rows(deployed), *served.rows(deployed, address, asked)]
+    with contextlib.closing(opening()) as client:
+        answered = served.rows(deployed, client, reference(deployed))
+    rows = [*files.all_rows(deployed), *answered]
     report = Report(
         tuple(
             HostCheck(
@@ -143,17 +169,11 @@ def verify_models(
     report.require_parity()
 
 
-def _address(url: str | None, repository: Path) -> str:
-    """The server to ask: at `url`, or the repository's own; raises `UsageError` for none."""
-    server = running(repository) if url is None else None
-    address = url or (None if server is None else server.grpc)
-    if address is None:
-        raise UsageError(
-            "no server runs on the repository",
-            where=repository,
-            remedy="Give --url, or start one: resnet-serve up --detach.",
-        )
-    return address
+def _refuse(what: str, given: dict[str, object]) -> None:
+    """Raise `UsageError` for options that have no meaning here."""
+    names = [name for name, value in given.items() if value is not None]
+    if names:
+        raise UsageError(what, remedy=f"Leave out {' and '.join(names)}.")
 
 
 def _require_watch(watch: bool, host: bool, options: dict[str, object]) -> None:

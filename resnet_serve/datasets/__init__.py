@@ -5,6 +5,7 @@
 | `images` | the protocol `Images`, folders of files, batches of pixels |
 | `class_labels` | files of class names, and the folders named after them |
 | `image_labels` | folders whose images have any number of labels |
+| `decided` | images with the labels that a classifier decides about |
 | `built_in` | the data sets that have a name |
 | `digits` | scikit-learn's handwritten digits, held-out and hard variants |
 | `fashion_mnist` | Fashion-MNIST: the whole data set, or the sample that is shipped |

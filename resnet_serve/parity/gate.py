@@ -23,7 +23,7 @@ shows nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from resnet_serve.parity.accuracy import Decisions
@@ -81,6 +81,17 @@ class Budget:
             sqnr_db=self.sqnr_db - 10 * math.log10(energy),
             given=(*self.given, *(name for name, value in given.items() if value is not None)),
         )
+
+
+def loosest(rows: Sequence[Budget]) -> Budget:
+    """What the average may cost: in each respect as much as the member that may cost most."""
+    return Budget(
+        cosine=min(row.cosine for row in rows),
+        sqnr_db=min(row.sqnr_db for row in rows),
+        agreement=min(row.agreement for row in rows),
+        top1_points=max(row.top1_points for row in rows),
+        margin_points=max(row.margin_points for row in rows),
+    )
 
 
 def judge(

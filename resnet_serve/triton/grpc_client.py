@@ -23,25 +23,34 @@ from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
 from resnet_serve.errors import HostError
+from resnet_serve.triton.client_tls import ClientTls
 from resnet_serve.triton.config import INPUT
 from resnet_serve.triton.http_client import DATATYPES
 
 BEHIND_S = 120.0
 _LIMITED = "client_timeout"
+_TIMEOUT_S = 60.0
+_PLAIN = "Check the address; for a server with TLS give --tls, or --tls-ca and its authority."
+_ENCRYPTED = (
+    "Check the address, --tls-ca, and whether the server asks for --tls-cert and --tls-key."
+)
 
 
 class GrpcClient(triton.InferenceServerClient):  # type: ignore[misc] # it has no types
     """The client of one Triton (host:port); `client_timeout` is needed in every call.
 
+    With `tls`, the connection is encrypted; raises `InputFileError` for files of it that are none.
+
     A call that takes longer raises `InferenceServerException` with DEADLINE_EXCEEDED, and its
     response is dropped. `close` leaves the connection to the calls that still wait for one.
     """
 
-    def __init__(self, url: str) -> None:
+    def __init__(self, url: str, tls: ClientTls | None = None) -> None:
+        self._tls = tls
         self._lock = threading.Lock()
         self._running = 0
         self._closed = False
-        super().__init__(url)
+        super().__init__(url, creds=None if tls is None else tls.credentials())
         for name, method in inspect.getmembers(self, inspect.ismethod):
             limited = _LIMITED in inspect.signature(method).parameters
             if limited and not name.startswith("async_"):
@@ -69,6 +78,16 @@ class GrpcClient(triton.InferenceServerClient):  # type: ignore[misc] # it has n
         except InferenceServerException as error:
             raise HostError(f"{model} does not answer: {error.message()}") from error
         return {name: found.as_numpy(name) for name in outputs}
+
+    def configuration(self, model: str) -> Any:
+        """The configuration that the server runs a model with; raises `HostError`."""
+        try:
+            return self.get_model_config(model, client_timeout=_TIMEOUT_S).config
+        except InferenceServerException as error:
+            remedy = None
+            if error.status() == "StatusCode.UNAVAILABLE":
+                remedy = _PLAIN if self._tls is None else _ENCRYPTED
+            raise HostError(f"{model} is not served: {error.message()}", remedy=remedy) from error
 
     def close(self) -> None:
         """Close the connection as soon as no call is running."""

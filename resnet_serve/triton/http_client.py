@@ -15,7 +15,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 import numpy as np
+from google.protobuf import json_format
 from numpy.typing import NDArray
+from tritonclient.grpc import model_config_pb2
 
 from resnet_serve.errors import HostError, UnavailableError
 from resnet_serve.triton.config import INPUT
@@ -23,6 +25,7 @@ from resnet_serve.triton.supervision.endpoints import KEY_HEADER, Endpoints
 
 HEADER_LENGTH = "Inference-Header-Content-Length"
 DATATYPES = {np.dtype(np.uint8): "UINT8", np.dtype(np.float32): "FP32"}
+_TIMEOUT_S = 60.0
 _TYPES = {"UINT8": np.uint8, "FP32": np.float32}
 
 
@@ -44,6 +47,12 @@ class Client(Protocol):
         Raises `HostError` with the server's reason, `UnavailableError` where none answers.
         """
 
+    def configuration(self, model: str) -> Any:
+        """The configuration that the server runs a model with; raises as `ask`."""
+
+    def close(self) -> None:
+        """End the connection."""
+
 
 class HttpClient:
     """The HTTP protocol of one server, with the key to what it restricts."""
@@ -60,14 +69,28 @@ class HttpClient:
         headers: dict[str, str] | None = None,
     ) -> tuple[http.client.HTTPMessage, bytes]:
         """Header and body of the response; raises as `ask`."""
+        return self._request("POST", path, body, timeout_s, headers or {})
+
+    def configuration(self, model: str) -> Any:
+        """As `Client.configuration`."""
+        try:
+            _, text = self._request("GET", f"/v2/models/{model}/config", None, _TIMEOUT_S, {})
+        except HostError as error:
+            raise type(error)(f"{model} is not served: {error.what}") from error
+        found = model_config_pb2.ModelConfig()
+        return json_format.Parse(text, found, ignore_unknown_fields=True)
+
+    def _request(
+        self, method: str, path: str, body: bytes | None, timeout_s: float, headers: dict[str, str]
+    ) -> tuple[http.client.HTTPMessage, bytes]:
         endpoints = self._endpoints
-        sent = {KEY_HEADER: endpoints.key, **(headers or {})}
+        sent = {KEY_HEADER: endpoints.key, **headers}
         connection = http.client.HTTPConnection(
             endpoints.host, endpoints.http_port, timeout=timeout_s
         )
         with contextlib.closing(connection):
             try:
-                connection.request("POST", path, body, sent)
+                connection.request(method, path, body, sent)
                 response = connection.getresponse()
                 found = response.read()
             except TimeoutError as error:

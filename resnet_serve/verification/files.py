@@ -7,13 +7,14 @@ with the files that the version itself keeps. Nothing is loaded.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from google.protobuf import text_format
 
-from resnet_serve import durable
+from resnet_serve import composed, durable
+from resnet_serve.errors import InputFileError
 from resnet_serve.triton import config
 from resnet_serve.triton.config import LABELS_FILE
 from resnet_serve.triton.repository import CONFIG_FILE, canaries, whole
@@ -64,6 +65,33 @@ def rows(deployed: Deployed) -> Iterator[Row]:
         yield Row("files", "ok", f"{len(compared)} files have the sha256 of the passport")
         if deployed.served:
             yield from _served(deployed)
+
+
+def all_rows(deployed: Deployed) -> Iterator[Row]:
+    """The same of a version and, if it is composed of others, of every member.
+
+    A member must be the file that it was proved with, and be served at that version.
+    """
+    yield from rows(deployed)
+    pins = composed.members(deployed.passport)
+    if not pins:
+        return
+    try:
+        members = composed.pinned(deployed)
+    except InputFileError as error:
+        yield Row("members", "damaged", error.what, f"{error.remedy or DEPLOY_AGAIN}")
+        return
+    for pin, member in zip(pins, members, strict=True):
+        subject = f"member {pin.name}"
+        path = member.path / member.passport.model.file
+        found = [compare(path, pin.sha256, f"the file of {pin.name}"), *rows(member)]
+        wrong = [row for row in found if row.verdict != "ok"]
+        yield from (replace(row, subject=f"{subject}: {row.subject}") for row in wrong)
+        if not member.served:
+            remedy = f"serve it: resnet-serve promote {pin.name} {pin.version}"
+            yield Row(subject, "differs", f"version {pin.version} is not served", remedy)
+        elif not wrong:
+            yield Row(subject, "ok", f"version {pin.version}, as it was proved with")
 
 
 def of_version(deployed: Deployed, *, without: Collection[str] = ()) -> list[Row]:

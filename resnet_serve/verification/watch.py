@@ -9,6 +9,7 @@ served.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,6 +19,7 @@ from typing import Any, Literal, TypeAlias
 
 from resnet_serve.errors import HostError, ParityError, ResnetServeError
 from resnet_serve.prometheus import Family, Labels, gauge
+from resnet_serve.triton.http_client import Client
 from resnet_serve.triton.repository.examples import Examples
 from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.verification import files, served
@@ -45,8 +47,8 @@ class Round:
     @property
     def agreement(self) -> float | None:
         """The lowest share of decisions that agree, of any model; None if nothing decides."""
-        decisions = [each.decisions for each in self.measured.values() if each.decisions]
-        return min((each.top1_agreement for each in decisions), default=None)
+        found = (each.agreement for each in self.measured.values())
+        return min((each for each in found if each is not None), default=None)
 
     @property
     def cosine(self) -> float | None:
@@ -153,17 +155,21 @@ class Tally:
 def _distances(done: Round) -> Iterator[Family]:
     version = ("version", str(done.version))
     of = {model: (("model", model), version) for model in done.measured}
-    decided = {name: each.decisions for name, each in done.measured.items() if each.decisions}
+    decided = {
+        model: (each.agreement, len(each.flipped))
+        for model, each in done.measured.items()
+        if each.agreement is not None
+    }
     for name, what, values in (
         (
             "agreement",
             "Share of decisions that agree with the reference's.",
-            {model: each.top1_agreement for model, each in decided.items()},
+            {model: agreement for model, (agreement, _) in decided.items()},
         ),
         (
             "flipped_images",
-            "Images whose class is not the reference's.",
-            {model: float(len(each.changed)) for model, each in decided.items()},
+            "Images whose decision is not the reference's.",
+            {model: float(flipped) for model, (_, flipped) in decided.items()},
         ),
         (
             "cosine",
@@ -181,7 +187,7 @@ def _distances(done: Round) -> Iterator[Family]:
 
 
 class Watch:
-    """Rounds of one model. `find` is its served version now, `where` the address of the server.
+    """Rounds of one model. `find` is its served version now, `connect` makes a client each round.
 
     `reference` gives the images and outputs of a version; it is called here for the present one,
     and again only for another. What it and `find` raise here ends the watch before it begins.
@@ -190,11 +196,11 @@ class Watch:
     def __init__(
         self,
         find: Callable[[], Deployed],
-        where: Callable[[], str],
+        connect: Callable[[], Client],
         reference: Callable[[Deployed], Examples],
     ) -> None:
         self._find = find
-        self._where = where
+        self._connect = connect
         self._reference = reference
         self._expected = self._of(find())
         self.tally = Tally()
@@ -218,10 +224,11 @@ class Watch:
         return Expected(deployed, self._reference(deployed))
 
     def _compared(self, deployed: Deployed) -> Round:
-        found = self._expected.compare(self._where())
+        with contextlib.closing(self._connect()) as client:
+            found = self._expected.compare(client)
         wrong = [
             row
-            for row in (*files.rows(deployed), *found.rows)
+            for row in (*files.all_rows(deployed), *found.rows)
             if row.verdict in ("damaged", "differs")
         ]
         more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""

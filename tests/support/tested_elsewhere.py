@@ -64,6 +64,26 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/verification/test_host.py",
         "the rows that it prints",
     ),
+    "resnet_serve/verification/subject.py": (
+        "tests/verification/test_composition.py",
+        "converted and composed models, asked of one server",
+    ),
+    "resnet_serve/verification/rebuilt.py": (
+        "tests/verification/test_composition.py",
+        "networks of every head, built again",
+    ),
+    "resnet_serve/verification/connection.py": (
+        "tests/verification/test_composition.py",
+        "a server with TLS, of this repository and at an address",
+    ),
+    "resnet_serve/triton/client_tls.py": (
+        "tests/verification/test_composition.py",
+        "a server that asks for a certificate",
+    ),
+    "resnet_serve/datasets/decided.py": (
+        "tests/convert/test_validation.py",
+        "the validation images of a conversion",
+    ),
     "resnet_serve/verification/reference.py": (
         "tests/verification/test_served.py",
         "what is compared with the server",

@@ -130,8 +130,11 @@ def test_those_of_verify_and_of_the_smoke_test_too(
     made = Repository(tmp_path / "models")
     versioned.deploy(made)
     (deployed,) = made.deployed()
-    with pytest.raises(ResnetServeError):
-        list(served.rows(deployed, f"127.0.0.1:{port}", recorded(deployed)))
+    with (
+        contextlib.closing(GrpcClient(f"127.0.0.1:{port}")) as client,
+        pytest.raises(ResnetServeError),
+    ):
+        served.rows(deployed, client, recorded(deployed))
     check(servicer, {"ModelConfig", "ModelInfer"})
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from serve_command import serve
 
 from resnet_serve.errors import HostError, UsageError
 from resnet_serve.triton import config
+from resnet_serve.triton.grpc_client import GrpcClient
 from resnet_serve.triton.repository import Repository, changes
 from resnet_serve.triton.rollout.admin import Admin
 from resnet_serve.triton.server import Server
@@ -64,7 +66,8 @@ def restored(original: Path, server: Server, edit: Edit, *reloaded: str) -> Path
 
 def compared(path: Path, server: Server) -> list[Row]:
     deployed = changes.find(Repository(path).deployed(), "net")
-    return list(served.rows(deployed, server.grpc, recorded(deployed)))
+    with contextlib.closing(GrpcClient(server.grpc)) as client:
+        return list(served.rows(deployed, client, recorded(deployed)))
 
 
 def test_what_was_deployed_is_served(original: Path, server: Server, folder: Path) -> None:
@@ -188,8 +191,8 @@ def test_the_server_loads_no_file_that_was_changed(
 
 def test_what_cannot_be_compared_is_refused(original: Path, folder: Path) -> None:
     deployed = changes.find(Repository(original).deployed(), "net")
-    with pytest.raises(HostError):
-        list(served.rows(deployed, "127.0.0.1:9", recorded(deployed)))
+    with contextlib.closing(GrpcClient("127.0.0.1:9")) as client, pytest.raises(HostError):
+        served.rows(deployed, client, recorded(deployed))
     for words, code, said in (
         ((), 2, "--host"),
         (("net",), 2, "resnet-serve up --detach"),

@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +23,7 @@ from serve_command import environment
 from resnet_serve import prometheus
 from resnet_serve.errors import HostError, ParityError
 from resnet_serve.parity import accuracy, numerics
+from resnet_serve.triton.grpc_client import GrpcClient
 from resnet_serve.triton.repository import Repository, changes
 from resnet_serve.triton.repository.examples import Examples
 from resnet_serve.triton.repository.versions import Deployed
@@ -231,7 +232,7 @@ def test_the_reference_is_computed_once_for_each_version(server: Server) -> None
     def find() -> Deployed:
         return changes.find(repository.deployed(), "net", chosen[0])
 
-    watch = Watch(find, lambda: server.grpc, reference)
+    watch = Watch(find, lambda: GrpcClient(server.grpc), reference)
     assert {watch.round().outcome for _ in range(2)} == {"ok"}
     assert asked == [1]
     assert versioned.deploy(repository, serve=False) == 2
@@ -250,13 +251,16 @@ def test_an_unexpected_error_is_a_failed_round(tmp_path: Path) -> None:
     repository = Repository(tmp_path / "models")
     versioned.deploy(repository)
 
-    def where() -> str:
+    def refusing() -> GrpcClient:
         raise ZeroDivisionError("no such thing")
 
-    watch = Watch(lambda: changes.find(repository.deployed(), "net"), where, recorded)
+    watch = Watch(lambda: changes.find(repository.deployed(), "net"), refusing, recorded)
     assert str(watch.round()).endswith("failed  net  ZeroDivisionError: no such thing")
-    broken: Callable[[], str] = lambda: "127.0.0.1:9"  # noqa: E731
-    watch = Watch(lambda: changes.find(repository.deployed(), "net"), broken, recorded)
+
+    def nowhere() -> GrpcClient:
+        return GrpcClient("127.0.0.1:9")
+
+    watch = Watch(lambda: changes.find(repository.deployed(), "net"), nowhere, recorded)
     assert watch.round().outcome == "failed"
 
 

@@ -18,6 +18,7 @@ from resnet_convert.ensembles.average import average
 from resnet_convert.ensembles.composition import Composed, ComposedReference, Composition
 from resnet_convert.ensembles.deployment import ComposedModel, deploy
 from resnet_convert.graph import model_file
+from resnet_convert.parity import examples
 from resnet_convert.parity.candidate import Candidate
 from resnet_convert.parity.compare import compare
 from resnet_convert.parity.parity_error import Subject, gate_error
@@ -30,11 +31,13 @@ from resnet_serve.datasets import Images, survey
 from resnet_serve.datasets.selection import spread
 from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.errors import UsageError
-from resnet_serve.parity.gate import Budget
+from resnet_serve.parity import gate
 from resnet_serve.precisions import find
 from resnet_serve.triton import rollout
 from resnet_serve.triton.repository import Repository, check_name
 from resnet_serve.triton.server import running
+
+_EXAMPLES = 4  # of ten crops at five scales, each is 50 images
 
 
 def ensemble(
@@ -46,10 +49,12 @@ def ensemble(
     validation: str | None = None,
     validation_images: int | None = None,
     force: bool = False,
+    canary: str | None = None,
 ) -> ComposedModel:
     """Deploy `name` and `<name>_image`, whose output is the average of the members' probabilities.
 
-    Members that prepare their images differently make `<name>_image` alone. Raises `UsageError` for
+    Members that prepare their images differently make `<name>_image` alone. With `canary`, as in
+    "10%", it gets that share of the requests beside the served version. Raises `UsageError` for
     members that do not fit together, `ParityError` (nothing deployed) when the gate does not hold.
     """
     opened = Repository(repository)
@@ -60,7 +65,14 @@ def ensemble(
     composition = Composition(name, found)
     words = ["ensemble", name, *names, "--repository", str(repository)]
     return _compose(
-        composition, opened, progress or Silent(), validation, validation_images, force, words
+        composition,
+        opened,
+        progress or Silent(),
+        validation,
+        validation_images,
+        force,
+        canary,
+        words,
     )
 
 
@@ -74,6 +86,7 @@ def ten_crop(
     validation: str | None = None,
     validation_images: int | None = None,
     force: bool = False,
+    canary: str | None = None,
 ) -> ComposedModel:
     """Deploy `<member>_tencrop`: an encoded image in, the average over ten crops per scale out.
 
@@ -89,7 +102,14 @@ def ten_crop(
     words += [] if name is None else ["--name", name]
     words += ["--repository", str(repository)]
     return _compose(
-        composition, opened, progress or Silent(), validation, validation_images, force, words
+        composition,
+        opened,
+        progress or Silent(),
+        validation,
+        validation_images,
+        force,
+        canary,
+        words,
     )
 
 
@@ -100,10 +120,12 @@ def _compose(
     validation: str | None,
     limit: int | None,
     force: bool,
+    canary: str | None,
     words: Sequence[str],
 ) -> ComposedModel:
     _check_free(composition, repository)
     repository.check_writable()
+    rollout.check_canary(repository, composition.served[0], canary)
     log = StageLog(progress)
     if composition.difference is not None:
         log.warnings.append(
@@ -128,7 +150,7 @@ def _compose(
             images,
             log.progress,
         )
-        budget = loosest(
+        budget = gate.loosest(
             [
                 member.passport.gate.budget or find(member.passport.precision).budget
                 for member in composition.members
@@ -157,6 +179,7 @@ def _compose(
         )
     made = ComposedModel(
         composition=composition,
+        examples=examples.record(ComposedReference(composition, threads), images, _EXAMPLES),
         measurements=found,
         verdict=verdict,
         average_sha256=durable.sha256(model),
@@ -168,10 +191,11 @@ def _compose(
     )
     with log.stage(StageName.DEPLOY) as say:
         server, name = running(repository.path), composition.served[0]
-        version, path = deploy(made, model, repository, serve=server is None)
+        at_once = server is None and canary is None
+        version, path = deploy(made, model, repository, serve=at_once)
         served_at = None
-        if server is not None:
-            served_at = rollout.bring(server, repository, name, version, log.progress.note)
+        if not at_once:
+            served_at = rollout.bring(server, repository, name, version, log.progress.note, canary)
         say(f"{', '.join(composition.served)} version {version} in {repository.path}")
     return replace(made, version=version, path=path, served_at=served_at, stages=tuple(log.stages))
 
@@ -192,17 +216,6 @@ def _command(words: Sequence[str], validation: str | None, limit: int | None) ->
     given = {"--validation": validation, "--validation-images": limit}
     options = [str(word) for pair in given.items() if pair[1] is not None for word in pair]
     return shlex.join(["resnet-convert", *words, *options])
-
-
-def loosest(rows: Sequence[Budget]) -> Budget:
-    """What the average may cost: in each respect as much as the member that may cost most."""
-    return Budget(
-        cosine=min(row.cosine for row in rows),
-        sqnr_db=min(row.sqnr_db for row in rows),
-        agreement=min(row.agreement for row in rows),
-        top1_points=max(row.top1_points for row in rows),
-        margin_points=max(row.margin_points for row in rows),
-    )
 
 
 def _check_free(composition: Composition, repository: Repository) -> None:

@@ -35,7 +35,8 @@ from resnet_serve.triton.composed_config import (
     pixels_name,
 )
 from resnet_serve.triton.config import INPUT, NEWEST, OUTPUT, PIXELS, Serving, Step
-from resnet_serve.triton.repository import ModelFiles, Repository, whole
+from resnet_serve.triton.repository import ModelFiles, Repository, examples, whole
+from resnet_serve.triton.repository.examples import Examples
 from resnet_serve.triton.repository.versions import PREPROCESSING_FILE
 
 
@@ -44,11 +45,13 @@ class ComposedModel:
     """A composed model that was proved and deployed.
 
     `emulated` are the members whose engines did not run while it was proved, `subject` is what was
-    compared, `served_at` the running server that changed to it.
+    compared, `examples` a few images with PyTorch's average, `served_at` the running server that
+    changed to it.
     """
 
     composition: Composition
     measurements: Measurements
+    examples: Examples
     verdict: Verdict
     average_sha256: str
     emulated: frozenset[str]
@@ -69,11 +72,14 @@ def deploy(
     It is the served one then, unless `serve` is False and another version is served.
     """
     parts = _parts(made)
-    files = [*parts.models(), parts.average(average)]
-    first = files[0]
+    first, *rest = (*parts.models(), parts.average(average))
+    kept = {**first.version_files, examples.FILE_NAME: made.examples.to_bytes()}
+    files = [replace(first, version_files=kept), *rest]
     document = replace(stamp(made), files=whole.hashes(files))
-    stamped = {**first.version_files, passport.FILE_NAME: document.to_bytes()}
-    models = [replace(first, version_files=stamped), *files[1:]]
+    models = [
+        replace(first, version_files={**kept, passport.FILE_NAME: document.to_bytes()}),
+        *rest,
+    ]
     version = repository.deploy(models, serve=serve)
     return version, repository.directory(made.composition.served[0]) / str(version)
 

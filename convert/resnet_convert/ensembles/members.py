@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_convert.head import CLASSIFIER
-from resnet_serve import durable, weights
+from resnet_serve import durable
 from resnet_serve.activation import SOFTMAX, Activation
-from resnet_serve.architectures import find
-from resnet_serve.checkpoints.reading import again
 from resnet_serve.datasets.class_labels.files import read_lines
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.passport import BuiltEngineFacts, ConvertedPassport, MemberFacts
@@ -26,7 +24,7 @@ from resnet_serve.triton.config import LABELS_FILE
 from resnet_serve.triton.queue_bound import QueueBound, bound_of
 from resnet_serve.triton.repository import CONFIG_FILE, Repository, versions
 from resnet_serve.triton.repository.versions import MODEL_FILE, Deployed
-from resnet_serve.weights import custom_modules
+from resnet_serve.verification import rebuilt
 
 if TYPE_CHECKING:
     from torch import nn
@@ -76,28 +74,9 @@ class Member:
 
     def reference(self) -> nn.Module:
         """The PyTorch network it was made from; refuses weights that are not the same any more."""
-        stated, module = self.passport.weights, self.passport.module
-        spec, reading = again(stated.source, stated.sha256)
-        if module is not None:
-            own = spec == custom_modules.own(module)
-            loaded = custom_modules.load(
-                module,
-                None if own else spec,
-                labels=self.labels,
-                reading=reading,
-                preprocessing=self.preprocessing,
-            )
-        else:
-            row = find(self.passport.architecture)
-            loaded = weights.load(spec, row, labels=self.labels, reading=reading)
-        if loaded.sha256 != stated.sha256:
-            raise InputFileError(
-                f"is not what {self.name} version {self.version} was made from (its SHA-256 "
-                "differs)",
-                where=stated.source,
-                remedy="Convert the member again.",
-            )
-        return loaded.network()
+        module = self.passport.module
+        deployed = Deployed(self.name, self.version, self.path, self.passport)
+        return rebuilt.network(deployed, () if module is None else (module,))
 
     def facts(self, *, emulated: bool) -> MemberFacts:
         """What the passport of the composed model keeps of it.

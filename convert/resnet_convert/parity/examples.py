@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from resnet_convert.parity.reference import Reference
+from resnet_convert.parity.reference import OutputSource
 from resnet_serve.datasets import Images
 from resnet_serve.datasets.encoded import Encoded
 from resnet_serve.datasets.selection import spread
@@ -19,7 +19,7 @@ COUNT = 8
 LARGEST_BYTES = 512 * 2**10  # of one image; every version keeps a copy
 
 
-def record(reference: Reference, images: Images, count: int = COUNT) -> Examples:
+def record(reference: OutputSource[Images], images: Images, count: int = COUNT) -> Examples:
     """A few of the images, evenly chosen, through the reference's preprocessing and PyTorch."""
     found = Encoded.of(spread(images, count), LARGEST_BYTES)
     encoded = replace(found, names=tuple(Path(name).name for name in found.names))

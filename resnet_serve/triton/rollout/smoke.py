@@ -117,10 +117,12 @@ def _compare(
             )
 
 
-def named(client: Client, model: str, data: NDArray[Any], count: int) -> dict[int, str]:
+def named(
+    client: Client, model: str, data: NDArray[Any], count: int, output: str = OUTPUT
+) -> dict[int, str]:
     """What the server calls the `count` best classes of one input, by number."""
-    found = client.ask(model, data, [OUTPUT], classes=count, timeout_s=_TIMEOUT_S)
-    parts = [entry.decode().split(":", 2) for entry in found[OUTPUT].reshape(-1)]
+    found = client.ask(model, data, [output], classes=count, timeout_s=_TIMEOUT_S)
+    parts = [entry.decode().split(":", 2) for entry in found[output].reshape(-1)]
     return {int(index): rest[0] if rest else "" for _, index, *rest in parts}
 
 

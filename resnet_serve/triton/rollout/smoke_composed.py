@@ -16,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_serve import passport
-from resnet_serve.activation import SOFTMAX, Activation
-from resnet_serve.crops import TenCrop
+from resnet_serve.activation import SOFTMAX
+from resnet_serve.crops import views
 from resnet_serve.errors import ParityError
 from resnet_serve.parity import gate, numerics
 from resnet_serve.passport import ComposedPassport, ConvertedPassport, MemberFacts
@@ -56,7 +56,7 @@ def compare(
     activation = document.contract.activation or SOFTMAX
     wanted = outputs_of(activation)[0]
     logits = [_asked(client, deployed, document, names, file) for file in files]
-    expected = np.concatenate([_average(each, activation) for each in logits])
+    expected = np.stack([activation.averaged(each) for each in logits])
     model = f"{document.name}_image"
     model = names.get(model, model) if model in deployed.models else names[document.name]
     found = np.concatenate(
@@ -87,17 +87,14 @@ def _asked(
 ) -> NDArray[np.float32]:
     """The logits of every member, or of its every crop: FP32 [n,classes]."""
     rows = []
+    scales = None if document.crops is None else document.crops.scales
     for member in document.members:
         facts = passport.read(_path(deployed, member) / passport.FILE_NAME)
         if not isinstance(facts, ConvertedPassport):
             raise ParityError(f"its member {member.name} is no network", where=str(deployed))
         cut = member.preprocessing
         image = decode(file, cut.limits)
-        pixels = (
-            cut.pixels(image)[None]
-            if document.crops is None
-            else TenCrop(cut, document.crops.scales).pixels(image)
-        )
+        pixels = views(image, cut, scales)
         given: NDArray[Any] = pixels if facts.contract.input == "uint8" else cut.normalize(pixels)
         name, version = names.get(member.name, member.name), str(member.version)
         rows += [
@@ -105,13 +102,6 @@ def _asked(
             for each in given
         ]
     return np.concatenate(rows)
-
-
-def _average(logits: NDArray[np.float32], activation: Activation) -> NDArray[np.float32]:
-    """What the members say together: FP32 [1,classes]."""
-    shares = activation.probabilities(logits)
-    values = logits if shares is None else shares
-    return np.asarray(values.mean(axis=0, keepdims=True), np.float32)
 
 
 def _path(deployed: Deployed, member: MemberFacts) -> Any:

@@ -41,6 +41,11 @@ class Endpoints:
     grpc_address: str = ""
 
     @property
+    def encrypted(self) -> bool:
+        """Whether gRPC is served with TLS, apart from the others."""
+        return bool(self.grpc_address)
+
+    @property
     def http(self) -> str:
         """Host and port of the HTTP protocol."""
         return f"{_bracketed(self.host)}:{self.http_port}"

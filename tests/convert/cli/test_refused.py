@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from budgets import change_budgets
 
-from resnet_convert.ensembles import compose
+from resnet_serve.parity import gate
 from resnet_serve.precisions import PRECISIONS
 
 Call = Callable[..., tuple[int, str, str]]
@@ -97,10 +97,10 @@ def test_other_commands_show_the_gate_of_what_they_refuse(
 ) -> None:
     assert call(*COMMAND, "--name", "a")[0] == 0
     assert call(*COMMAND, *INT8, "--name", "b")[0] == 0
-    honest = compose.loosest
+    honest = gate.loosest
     with monkeypatch.context() as patch:
         strict = lambda rows: replace(honest(rows), sqnr_db=400.0)  # noqa: E731
-        patch.setattr(compose, "loosest", strict)
+        patch.setattr(gate, "loosest", strict)
         for words in (("ensemble", "both", "a", "b"), ("ten-crop", "a", "--scales", 36)):
             code, out, err = call(*words, *QUICK, "--report", "refused.html")
             assert code == 3
@@ -133,8 +133,8 @@ def test_the_command_of_what_was_forced_runs_again(
     call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert call(*COMMAND, "--name", "a")[0] == 0
-    honest = compose.loosest
-    monkeypatch.setattr(compose, "loosest", lambda rows: replace(honest(rows), sqnr_db=400.0))
+    honest = gate.loosest
+    monkeypatch.setattr(gate, "loosest", lambda rows: replace(honest(rows), sqnr_db=400.0))
     code, out, err = call("ten-crop", "a", "--scales", "36", *QUICK, "--force", "--json")
     assert code == 0, err
     command = json.loads(out)["command"]

@@ -25,6 +25,7 @@ from versioned import COLOURS, NAMES
 
 from resnet_client import Classifier
 from resnet_serve.errors import UsageError
+from resnet_serve.triton.grpc_client import GrpcClient
 from resnet_serve.triton.repository import Repository, changes
 from resnet_serve.triton.server import Server
 from resnet_serve.triton.supervision.status import SERVING
@@ -207,8 +208,11 @@ def test_it_is_promoted_under_load(
 ) -> None:
     run("promote", "net", PLAIN, "--canary", "50%")
     deployed = changes.find(Repository(server.repository).deployed(), "net")
-    with pytest.raises(UsageError, match=r"a canary of net gets a share.*withdraw net"):
-        list(served.rows(deployed, server.grpc, recorded(deployed)))
+    with (
+        contextlib.closing(GrpcClient(server.grpc)) as ours,
+        pytest.raises(UsageError, match=r"a canary of net gets a share.*withdraw net"),
+    ):
+        served.rows(deployed, ours, recorded(deployed))
     load = Load(server.grpc)
     try:
         said = run("promote", "net", "--drain", 1)

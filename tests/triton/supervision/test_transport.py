@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import tritonclient.grpc as triton
+from certificates import make
 from patience import PATIENCE_S
 from tiny_repository import IMAGE, fill, labels_of
 from tritonclient.utils import InferenceServerException
@@ -18,27 +17,12 @@ from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.triton.server import Server
 from resnet_serve.triton.supervision.transport import Tls, is_loopback, require_safe, tls
 
-IN_TEN_YEARS = ("-days", "3650", "-nodes", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256")
-
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
     """`authority`, and `server` and `client`, which it signed: files `NAME.pem` and `NAME.key`."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        pytest.skip("making certificates needs openssl")
     folder = tmp_path_factory.mktemp("certificates")
-
-    def make(name: str, *more: str) -> None:
-        words = ["req", "-x509", *IN_TEN_YEARS, "-subj", f"/CN={name}", "-keyout", f"{name}.key"]
-        words += ["-out", f"{name}.pem", *more]
-        subprocess.run([openssl, *words], cwd=folder, check=True, capture_output=True)
-
-    make("authority")
-    signed = ("-CA", "authority.pem", "-CAkey", "authority.key")
-    names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
-    for name in ("server", "client"):
-        make(name, *signed, "-addext", names, "-addext", "basicConstraints=critical,CA:FALSE")
+    make(folder)
     return lambda name: folder / name
 
 

@@ -1,0 +1,59 @@
+"""TLS of a client of Triton's gRPC: the authorities it trusts, and its own certificate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from resnet_serve.errors import InputFileError, UsageError
+
+
+@dataclass(frozen=True)
+class ClientTls:
+    """PEM files. Without `authority` the system's authorities are trusted.
+
+    `certificate` and `key` are the client's own, for servers that ask for one.
+    """
+
+    authority: Path | None = None
+    certificate: Path | None = None
+    key: Path | None = None
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """The channel's credentials; raises `InputFileError` for files that cannot be used."""
+        files = (self.authority, self.key, self.certificate)
+        return grpc.ssl_channel_credentials(*map(_contents, files))
+
+
+def client_tls(
+    encrypted: bool, authority: Path | None, certificate: Path | None, key: Path | None
+) -> ClientTls | None:
+    """The TLS that these options ask for; None for none of them.
+
+    Raises `UsageError` for a certificate without its key, or the other way round, and
+    `InputFileError` for files that cannot be used.
+    """
+    if (certificate is None) != (key is None):
+        raise UsageError(
+            "a client's certificate and its key are given together",
+            remedy="Give --tls-cert and --tls-key.",
+        )
+    if not encrypted and authority is None and certificate is None:
+        return None
+    made = ClientTls(authority, certificate, key)
+    made.credentials()
+    return made
+
+
+def _contents(path: Path | None) -> bytes | None:
+    if path is None:
+        return None
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputFileError(f"cannot be read ({error.strerror})", where=path) from error
+    if b"-----BEGIN " not in data:
+        raise InputFileError("is not a PEM file", where=path)
+    return data
