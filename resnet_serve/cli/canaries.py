@@ -23,6 +23,12 @@ def present(found: Sequence[Deployed]) -> Iterator[Canary]:
             yield tried
 
 
+def begun(share: str, name: str) -> str:
+    """The share that a canary gets, and the commands that end it."""
+    ends = " or ".join(f"resnet-serve {word} {name}" for word in ("promote", "withdraw"))
+    return f"Canary: {share} of the requests. Next: {ends}"
+
+
 def told(repository: Path, canary: Canary) -> Iterator[str]:
     """A line for every model that is split, as far as it has been asked."""
     yield f"Canary: {canary}, compared with version {canary.old.version}."

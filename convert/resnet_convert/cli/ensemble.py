@@ -13,6 +13,7 @@ from resnet_convert.cli.options import JsonOption, option
 from resnet_convert.ensembles import compose, deployment
 from resnet_convert.ensembles.deployment import ComposedModel
 from resnet_serve import console
+from resnet_serve.cli import canaries
 from resnet_serve.console import completion
 from resnet_serve.errors import UsageError
 
@@ -35,6 +36,7 @@ def ensemble(
     repository: RepositoryOption = _REPOSITORY,
     validation: Annotated[str | None, option("validation")] = None,
     validation_images: Annotated[int | None, option("validation_images")] = None,
+    canary: Annotated[str | None, option("canary")] = None,
     force: Annotated[bool, option("force")] = False,
     report: refusals.ReportOption = None,
     as_json: JsonOption = False,
@@ -52,9 +54,10 @@ def ensemble(
             repository=repository,
             validation=validation,
             validation_images=validation_images,
+            canary=canary,
             force=force,
         )
-    _show(made, repository, report, as_json)
+    _show(made, repository, report, as_json, canary)
 
 
 def ten_crop(
@@ -76,6 +79,7 @@ def ten_crop(
     repository: RepositoryOption = _REPOSITORY,
     validation: Annotated[str | None, option("validation")] = None,
     validation_images: Annotated[int | None, option("validation_images")] = None,
+    canary: Annotated[str | None, option("canary")] = None,
     force: Annotated[bool, option("force")] = False,
     report: refusals.ReportOption = None,
     as_json: JsonOption = False,
@@ -94,9 +98,10 @@ def ten_crop(
             repository=repository,
             validation=validation,
             validation_images=validation_images,
+            canary=canary,
             force=force,
         )
-    _show(made, repository, report, as_json)
+    _show(made, repository, report, as_json, canary)
 
 
 def _scales(text: str | None) -> tuple[int, ...]:
@@ -109,7 +114,9 @@ def _scales(text: str | None) -> tuple[int, ...]:
     return scales
 
 
-def _show(made: ComposedModel, repository: Path, report: Path | None, as_json: bool) -> None:
+def _show(
+    made: ComposedModel, repository: Path, report: Path | None, as_json: bool, canary: str | None
+) -> None:
     refusals.write_page(
         report,
         made.composition.name,
@@ -126,9 +133,10 @@ def _show(made: ComposedModel, repository: Path, report: Path | None, as_json: b
     if not as_json:
         served = " and ".join(made.composition.served)
         console.out.print(Text(f"Deployed: {served}, version {made.version}"), soft_wrap=True)
-        following = (
-            f"Next: resnet-serve up --repository {repository}"
-            if made.served_at is None
-            else f"Served at {made.served_at}."
-        )
+        if canary is not None:
+            following = canaries.begun(canary, made.composition.served[0])
+        elif made.served_at is None:
+            following = f"Next: resnet-serve up --repository {repository}"
+        else:
+            following = f"Served at {made.served_at}."
         console.out.print(following, soft_wrap=True)

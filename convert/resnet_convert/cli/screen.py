@@ -20,6 +20,7 @@ from resnet_convert.request import Request
 from resnet_convert.stage_log import StageName
 from resnet_convert.tensorrt.builder import EngineRecord
 from resnet_serve import console
+from resnet_serve.cli import canaries
 from resnet_serve.parity.latency import Latency
 from resnet_serve.parity.verdict import Outcome, Verdict
 from resnet_serve.passport import EngineState
@@ -278,10 +279,7 @@ def next_command(conversion: Conversion) -> Text:
     if conversion.engine_state is EngineState.BY_SERVER or conversion.proof.cuda is not None:
         return Text(f"Next, on the GPU host: serve {conversion.request.repository}", "bold")
     if conversion.request.canary is not None:
-        ends = " or ".join(
-            f"resnet-serve {word} {conversion.name}" for word in ("promote", "withdraw")
-        )
-        return Text(f"Canary: {conversion.request.canary} of the requests. Next: {ends}", "bold")
+        return Text(canaries.begun(conversion.request.canary, conversion.name), "bold")
     if conversion.served_at is not None:
         command = f"resnet-classify --url {conversion.served_at} --model {conversion.name} IMAGE"
         return Text(f"Served. Next: {command}", "bold")
