@@ -12,7 +12,7 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from stat import S_ISBLK, S_ISCHR, S_ISSOCK
+from stat import S_ISBLK, S_ISCHR, S_ISREG, S_ISSOCK
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -114,7 +114,9 @@ def encoded(image: ImageLike) -> bytes:
         return bytes(image)
     if isinstance(image, _PATHS):
         with _explained(image):
-            return _file(image).read_bytes()
+            _check_kind(image)
+            with open(image, "rb") as content:  # noqa: PTH123 - half the time of Path.read_bytes
+                return content.read()
     file = io.BytesIO()
     picture(image).save(file, "PNG", compress_level=1)
     return file.getvalue()
@@ -127,11 +129,17 @@ def _is_file(image: Any) -> bool:
 
 def _file(path: str | os.PathLike[str]) -> Path:
     """The path, unless reading it would never end; raises `ImageError`."""
-    mode = Path(path).stat().st_mode
+    _check_kind(path)
+    return Path(path)
+
+
+def _check_kind(path: str | os.PathLike[str]) -> None:
+    mode = os.stat(path).st_mode  # noqa: PTH116 - no Path is made for it
+    if S_ISREG(mode):
+        return
     for kind, is_kind in (("socket", S_ISSOCK), ("device", S_ISCHR), ("device", S_ISBLK)):
         if is_kind(mode):
             raise ImageError(f"is a {kind}, not an image", where=os.fspath(path))
-    return Path(path)
 
 
 @contextmanager
