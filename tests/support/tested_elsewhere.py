@@ -64,6 +64,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/verification/test_host.py",
         "the rows that it prints",
     ),
+    "resnet_serve/verification/configuration.py": (
+        "tests/verification/test_served.py",
+        "configurations that are edited on a server",
+    ),
     "resnet_serve/verification/subject.py": (
         "tests/verification/test_composition.py",
         "converted and composed models, asked of one server",

@@ -129,7 +129,10 @@ def deploy(
         images=tuple(map(image, COLOURS)),
         expected={
             "logits": np.stack(
-                [expected(version, level) + np.float32([0, second, 0]) for level in COLOURS]
+                [
+                    expected(version, level) + np.array([0, second, 0], np.float32)
+                    for level in COLOURS
+                ]
             )
         },
     )

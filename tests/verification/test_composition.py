@@ -18,7 +18,7 @@ from trace_once import trace_once
 from resnet_convert.ensembles import compose
 from resnet_convert.pipeline import convert
 from resnet_serve.datasets.digits import Digits
-from resnet_serve.triton import config
+from resnet_serve.triton import config, image_repository
 from resnet_serve.triton.repository import Repository, changes
 from resnet_serve.triton.rollout.admin import Admin
 from resnet_serve.triton.server import Server
@@ -55,7 +55,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         convert(**digits, name="planes", input="float32")
         convert(**digits, name="vectors", head="features")
         convert(**digits, name="labels", activation="sigmoid", threshold=0.5)
-        kept = path / "digits_preprocess/1/preprocessing.json"
+        prepared = image_repository.directory(path, "digits_preprocess")
+        kept = prepared / "1/preprocessing.json"
         labels = path / "digits/1/labels.txt"
         convert(module="own.py:net", name="own", preprocessing=kept, labels=labels, repository=path)
         compose.ensemble("pair", ["digits", "planes"], **few)
@@ -89,7 +90,10 @@ def verify(folder: Path) -> Verify:
     def run(*words: object, code: int = 0) -> dict[str, tuple[str, str]]:
         done = serve(folder, "verify", *words, "--json")
         assert done.returncode == code, done.stdout + done.stderr
-        return {row["subject"]: (row["verdict"], row["found"]) for row in json.loads(done.stdout)}
+        return {
+            row["subject"]: (row["verdict"], row["found"])
+            for row in json.loads(done.stdout)["checks"]
+        }
 
     return run
 
@@ -174,9 +178,10 @@ def test_what_was_changed_is_found(
     verify: Verify,
 ) -> None:
     """The server has loaded it, as one does that checks no hash; the files are as they were."""
-    path, model = folder / "model_repository" / edited, edited.partition("/")[0]
+    model, _, file = edited.partition("/")
+    path = image_repository.directory(folder / "model_repository", model) / file
     admin, before = Admin(server.endpoints), path.read_text()
-    stamps = [*(folder / "model_repository").glob("*/1/passport.json")]
+    stamps = [*folder.glob("model_repository*/*/1/passport.json")]
     try:
         if path.name == "config.pbtxt":
             made = config.parse(before)
