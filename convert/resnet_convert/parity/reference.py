@@ -50,9 +50,8 @@ class ComparedImages(Protocol):
 
 
 LARGEST_BYTES = 256 * 2**20  # of known outputs: 67,000 images of 1,000 classes
-_PIXELS = (
-    224 * 224
-)  # in a batch to calibrate with; of four times as many, an image takes a third more
+# In a batch to calibrate with: with four times as many, an image takes a third more time.
+_PIXELS = 224 * 224
 ImagesT_contra = TypeVar("ImagesT_contra", contravariant=True)
 
 
