@@ -140,11 +140,14 @@ class WaitingFacts(Facts):
     """Images per second when several wait: one per core, and by the size of a batch.
 
     Fewer than `one_per_core_below` run one per core, more as a batch; 0 where always as a batch.
+    For the `undecided` sizes the rounds disagreed: `batches_as_a_rule`, of the runtime, decided.
     """
 
     one_per_core_below: int
     one_per_core_per_s: float
     batches_per_s: Mapping[int, float]
+    undecided: tuple[int, ...] = ()
+    batches_as_a_rule: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -28,6 +28,33 @@ def test_from_which_size_on_a_batch_is_faster(batches: dict[int, float], below: 
     assert f"100 images/s one per core, {best:.0f} in batches of" in waiting.summary
 
 
+@pytest.mark.parametrize(
+    ("rounds", "undecided", "one_per_core", "batches"),
+    [
+        ({2: (90, 90, 90), 8: (110, 120, 150)}, (), 8, 8),
+        ({2: (90, 90, 101), 8: (110, 120, 150)}, (2,), 8, 0),
+        ({2: (90, 90, 90), 8: (99, 120, 150)}, (8,), 9, 8),
+        ({2: (90, 150, 150), 8: (99, 120, 150)}, (2, 8), 9, 0),
+    ],
+)
+def test_where_rounds_disagree_the_runtime_decides(
+    rounds: dict[int, tuple[float, ...]],
+    undecided: tuple[int, ...],
+    one_per_core: int,
+    batches: int,
+) -> None:
+    found = [Waiting.of_rounds((100, 100, 100), rounds, rule=rule) for rule in (False, True)]
+    assert [each.one_per_core_below for each in found] == [one_per_core, batches]
+    assert {each.undecided for each in found} == {undecided}
+    assert ("the rounds differ" in found[0].summary) is (8 in undecided)
+
+
+def test_rounds_are_of_the_same_moments() -> None:
+    """A host that slows down for both decides nothing, and hides nothing."""
+    found = Waiting.of_rounds((100, 50, 100), {4: (120, 60, 120)}, rule=False)
+    assert (found.undecided, found.one_per_core_below) == ((), 0)
+
+
 def test_where_it_is_measured() -> None:
     request = Request(arch="resnet20", weights="random", target="onnxruntime", precision="fp32")
     assert elastic.applies(request, 2)
