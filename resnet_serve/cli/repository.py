@@ -11,6 +11,7 @@ import typer
 from resnet_serve import __version__, console, durable, listing
 from resnet_serve.cli import canaries
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
+from resnet_serve.console import completion
 from resnet_serve.errors import UsageError
 from resnet_serve.manifests import document, kserve, kubernetes, workload
 from resnet_serve.triton.repository import Repository, changes
@@ -54,21 +55,24 @@ def list_models(
 
 
 def write_manifests(
-    name: Annotated[str, typer.Argument(help="The model, at its served version.")],
+    name: Annotated[
+        str,
+        typer.Argument(help="The model, at its served version.", autocompletion=completion.models),
+    ],
     platform: Annotated[Platform, typer.Option("--for", help="What they are for.")],
     repository: RepositoryOption = DEFAULT_REPOSITORY,
     image: Annotated[
         str | None,
         typer.Option(
             help="The image of the Dockerfile's serve stage, for Kubernetes.",
-            show_default="resnet-serve:<version>-triton<tag>",
+            show_default="resnet-serve, tagged with both versions",
         ),
     ] = None,
     claim: Annotated[
         str | None,
         typer.Option(
-            help="The PersistentVolumeClaim that holds model_repository and "
-            "model_repository.images.",
+            help="The PersistentVolumeClaim that holds the repository, and that of image models "
+            "beside it.",
             show_default="NAME-models",
         ),
     ] = None,
@@ -76,7 +80,7 @@ def write_manifests(
         str | None,
         typer.Option(
             help="Where KServe finds the repository: s3://…, gs://…, pvc://CLAIM/PATH.",
-            show_default="pvc://NAME-models/model_repository",
+            show_default="model_repository in pvc://NAME-models",
         ),
     ] = None,
     replicas: Annotated[int, typer.Option(min=1, help="Pods at least.")] = 2,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from resnet_serve import passport
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.triton import config, image_repository
+from resnet_serve.triton.grpc_client import GrpcClient
 from resnet_serve.triton.queue_bound import bound_of
 from resnet_serve.triton.repository import Repository, changes
 from resnet_serve.triton.server import Server
@@ -137,7 +139,8 @@ def test_a_patch_is_in_the_passport_and_served(
 def configuration_row(repository: Path, server: Server) -> Row:
     """What `verify` says of the configuration that is served."""
     found = changes.find(Repository(repository).deployed(), "int8")
-    rows = verified.rows(found, server.grpc, recorded(found))
+    with contextlib.closing(GrpcClient(server.grpc)) as ours:
+        rows = verified.rows(found, ours, recorded(found))
     return next(row for row in rows if row.subject == "configuration of int8")
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
@@ -17,6 +18,7 @@ from toy_repository import deploy_toy
 
 from resnet_serve.errors import UsageError
 from resnet_serve.triton import image_repository, installation
+from resnet_serve.triton.grpc_client import GrpcClient
 from resnet_serve.triton.repository import Repository, changes
 from resnet_serve.triton.supervision.endpoints import claim_ports
 from resnet_serve.verification import files, served
@@ -119,7 +121,8 @@ def test_a_triton_without_our_backends_loads_it_and_answers(repository: Path, st
         loaded = client.get_model_repository_index(as_json=True)["models"]
     assert [(each["name"], each["state"]) for each in loaded] == [("net", "READY")]
     (deployed,) = Repository(repository).deployed()
-    rows = {row.subject: row for row in served.rows(deployed, stock.grpc, recorded(deployed))}
+    with contextlib.closing(GrpcClient(stock.grpc)) as ours:
+        rows = {row.subject: row for row in served.rows(deployed, ours, recorded(deployed))}
     assert {row.verdict for row in rows.values()} == {"ok"}
     assert {"net: decisions", "net: labels", "configuration of net"} <= set(rows)
     said = "the server has no net_image and no net_preprocess: it was asked with pixels only"

@@ -218,7 +218,13 @@ def _add_engine_time(table: Table, size: int, latency: Latency) -> None:
 
 
 def conclude(conversion: Conversion) -> None:
-    """Print the one sentence a run ends with: what was chosen, what it costs, what comes next."""
+    """Print the sentence; green only where parity shows something."""
+    colour = "yellow" if conversion.verdict.constant is not None else "green"
+    console.conclude(sentence(conversion), "red" if conversion.overridden else colour)
+
+
+def sentence(conversion: Conversion) -> Text:
+    """The one sentence a run ends with: what was chosen, what it costs, what comes next."""
     request, found = conversion.request, conversion.measurements
     kept = found.summary.replace("decisions agree", "decisions unchanged")
     text = Text()
@@ -251,8 +257,7 @@ def conclude(conversion: Conversion) -> None:
             "bold yellow",
         )
     text.right_crop(1)
-    colour = "yellow" if conversion.verdict.constant is not None else "green"
-    console.conclude(text, "red" if conversion.overridden else colour)
+    return text
 
 
 def _not_run(record: EngineRecord | None) -> str:

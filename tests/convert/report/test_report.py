@@ -24,6 +24,7 @@ from resnet_convert.parity.peaks import CONVOLUTIONS, Peak
 from resnet_convert.pipeline import convert
 from resnet_convert.report import report
 from resnet_convert.roofline import LayerSpeed, Roofline
+from resnet_serve import console
 from resnet_serve.parity import accuracy, numerics
 from resnet_serve.parity.numerics import EXACT_DB
 from resnet_serve.precisions import PRECISIONS
@@ -216,7 +217,7 @@ def test_states_the_facts(conversion: Conversion, page: str) -> None:
 
 
 def test_equal_outputs_are_not_green_on_the_page_nor_on_the_screen(
-    conversion: Conversion,
+    conversion: Conversion, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     logits = conversion.measurements.logits
     assert logits is not None
@@ -232,9 +233,11 @@ def test_equal_outputs_are_not_green_on_the_page_nor_on_the_screen(
     assert '<header class="neutral">' in page
     assert "✓ passed" not in text
     assert "– shows nothing: the logits of every image are the same" in text
-    console = Console(record=True, width=200, force_terminal=True)
-    console.print(screen.result_table(found), screen.sentence(found))
-    shown = console.export_text(styles=True)
+    terminal = Console(record=True, width=200, force_terminal=True)
+    monkeypatch.setattr(console, "out", terminal)
+    terminal.print(screen.result_table(found))
+    screen.conclude(found)
+    shown = terminal.export_text(styles=True)
     assert "\x1b[32m" not in shown, "no green"
     assert "shows nothing: the logits of every image are the same" in shown
 
