@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from gpu_host import GpuHost
+from repositories import at
 from tensorrt_conversions import Start, converted
 
 from resnet_convert.ensembles import compose
@@ -30,7 +31,7 @@ def gpu(start: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> tuple[
 
 
 def member(repository: Path) -> passport.MemberFacts:
-    stamp = passport.read(repository / "digits_tencrop" / "1" / passport.FILE_NAME)
+    stamp = passport.read(at(repository, f"digits_tencrop/1/{passport.FILE_NAME}"))
     assert isinstance(stamp, ComposedPassport)
     assert stamp.parity.runtime in ("tensorrt", "emulation")
     assert (stamp.parity.runtime == "emulation") is stamp.members[0].emulated

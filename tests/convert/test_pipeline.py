@@ -25,12 +25,12 @@ from resnet_serve.datasets.digits import Digits
 from resnet_serve.durable import sha256
 from resnet_serve.passport import ConvertedPassport
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
+from resnet_serve.triton import image_repository
 from resnet_serve.weights import Weights
 
 pytestmark = pytest.mark.usefixtures("quick", "traced_once")
 
 KINDS = [(p, t) for p in ("fp32", "fp16", "int8") for t in ("uint8", "float32")]
-MODELS = ("resnet20", "resnet20_image", "resnet20_preprocess")
 Conversions = Callable[..., Conversion]
 
 
@@ -52,8 +52,10 @@ def test_end_to_end(conversions: Conversions, precision: str, taken: str) -> Non
     )
     assert (found.precise.half is not None) == (precision == "fp16")
     repository = Path(found.request.repository)
-    assert sorted(os.listdir(repository)) == sorted(MODELS)
-    assert os.listdir(repository.parent) == ["models"], "no staging is left"
+    assert os.listdir(repository) == ["resnet20"]
+    images = image_repository.of(repository)
+    assert sorted(os.listdir(images)) == ["resnet20_image", "resnet20_preprocess"]
+    assert sorted(repository.parent.iterdir()) == [repository, images], "no staging is left"
 
 
 @pytest.mark.parametrize(("precision", "taken"), KINDS)
