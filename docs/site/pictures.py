@@ -49,7 +49,9 @@ def terminal() -> str:
         if ended.code:
             raise
     drawn = recorded.export_svg(title="resnet-convert", theme=MONOKAI)
-    return _FONTS.sub("", drawn).replace(f"{Path.cwd()}/", "")
+    # A line gets shorter without the path of this folder, and may not be stretched then.
+    folder = re.compile(rf' textLength="[\d.]+"([^>]*>[^<]*){re.escape(str(Path.cwd()))}/')
+    return folder.sub(r"\1", _FONTS.sub("", drawn))
 
 
 def screenshot(report: Path, picture: Path) -> None:

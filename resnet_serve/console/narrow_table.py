@@ -73,7 +73,7 @@ def _shared(wanted: Sequence[Measurement], space: int) -> list[int]:
     """The width of each column, where so much is left beyond their longest words."""
     widths = [each.minimum for each in wanted]
     for _ in range(space):
-        lacking = [each.maximum / width for each, width in zip(wanted, widths, strict=True)]
+        lacking = [each.maximum / max(1, width) for each, width in zip(wanted, widths, strict=True)]
         most = lacking.index(max(lacking))
         if widths[most] >= wanted[most].maximum:
             break

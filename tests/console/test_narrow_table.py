@@ -91,18 +91,34 @@ def test_a_path_longer_than_half_a_line_may_be_divided() -> None:
     assert "".join(terminal.file.getvalue().split()).count("/a") == 60
 
 
+@pytest.mark.parametrize("width", [60, 40, 30])
+def test_a_column_without_any_text_takes_no_part(width: int) -> None:
+    table = console.table("Deployed models")
+    for heading in ("model", "found", ""):
+        table.add_column(heading)
+    table.add_row("digits", "a few words that do not fit on one line of it", "")
+    terminal = Console(file=io.StringIO(), width=width)
+    assert narrow_table.tighten(table, terminal)
+    terminal.print(table)
+    assert isinstance(terminal.file, io.StringIO)
+    assert "digits" in terminal.file.getvalue()
+
+
 words = st.text(st.characters(categories=["L", "N"], max_codepoint=0x17F), min_size=1, max_size=12)
 cells = st.lists(words, max_size=6).map(" ".join)
 
 
 @given(
+    headings=st.tuples(cells, cells, cells, cells),
     rows=st.lists(st.tuples(cells, cells, cells, cells), min_size=1, max_size=4),
     width=st.integers(30, 120),
 )
-def test_every_word_of_any_table_is_printed_whole(rows: list[tuple[str, ...]], width: int) -> None:
+def test_every_word_of_any_table_is_printed_whole(
+    headings: tuple[str, ...], rows: list[tuple[str, ...]], width: int
+) -> None:
     table = console.table()
-    for heading in ("a", "b", "c", "d"):
-        table.add_column(heading)
+    for heading in headings:
+        table.add_column(Text(heading))
     for row in rows:
         table.add_row(*map(Text, row))
     terminal = Console(file=io.StringIO(), width=width)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
-from repositories import copied
+from repositories import at, copied
 
 from resnet_convert import Conversion
 from resnet_convert.ensembles import compose, members
@@ -62,7 +62,7 @@ def repository(converted: Path, tmp_path: Path) -> Path:
 
 
 def composed_passport(repository: Path, name: str) -> ComposedPassport:
-    found = passport.read(repository / name / "1" / passport.FILE_NAME)
+    found = passport.read(at(repository, f"{name}/1/{passport.FILE_NAME}"))
     assert isinstance(found, ComposedPassport)
     return found
 
