@@ -10,7 +10,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import grpc
 import numpy as np
@@ -26,39 +26,43 @@ Done: TypeAlias = Callable[[Sequence[tuple[int, int]]], None]
 Classify: TypeAlias = Callable[[NDArray[np.uint8]], NDArray[np.float32]]
 
 
-class System(Protocol):
-    """What LoadGen measures. `submit` returns before the samples are done."""
+class System:
+    """What LoadGen measures: samples wait in order for a thread, which `_work`s until the end."""
 
-    def submit(self, samples: Sequence[Sample], done: Done) -> None:
-        """Take the samples of a query; call `done` with each once."""
-        ...
-
-    def close(self) -> None:
-        """Wait for what was taken, and end the threads. Raises what a thread failed with."""
-        ...
-
-
-class InProcess:
-    """One thread that runs `classify` on what waits, up to `most` images at once."""
-
-    def __init__(self, classify: Classify, library: Library, most: int) -> None:
-        self._classify, self._library, self._most = classify, library, most
+    def __init__(self, library: Library) -> None:
+        self._library = library
         self._waiting: queue.SimpleQueue[tuple[Sample, Done] | None] = queue.SimpleQueue()
         self._failed: Exception | None = None
         self._thread = threading.Thread(target=self._work, daemon=True)
         self._thread.start()
 
     def submit(self, samples: Sequence[Sample], done: Done) -> None:
-        """See `System`."""
+        """Take the samples of a query; `done` is called with each once, later."""
         for sample in samples:
             self._waiting.put((sample, done))
 
     def close(self) -> None:
-        """See `System`."""
+        """Wait for what was taken, and end the threads. Raises what a thread failed with."""
         self._waiting.put(None)
         self._thread.join()
+        self._end()
         if self._failed is not None:
             raise self._failed
+
+    def _work(self) -> None:
+        """Take what waits, until None does."""
+        raise NotImplementedError
+
+    def _end(self) -> None:
+        """Wait for what the thread has begun, once it has ended."""
+
+
+class InProcess(System):
+    """One thread that runs `classify` on what waits, up to `most` images at once."""
+
+    def __init__(self, classify: Classify, library: Library, most: int) -> None:
+        self._classify, self._most = classify, most
+        super().__init__(library)
 
     def _batches(self) -> Iterator[list[tuple[Sample, Done]]]:
         """What waits, in order, until the end was put in."""
@@ -86,36 +90,23 @@ class InProcess:
                 done([(number, best)])
 
 
-class Served:
+class Served(System):
     """The tensor model `name` of the server at `url`, with at most `in_flight` requests at once."""
 
     def __init__(self, url: str, name: str, library: Library, in_flight: int) -> None:
-        self._name, self._library = name, library
+        self._name = name
         self._channel = grpc.insecure_channel(url)
         self._infer = service_pb2_grpc.GRPCInferenceServiceStub(self._channel).ModelInfer
         self._free = threading.Semaphore(in_flight)
         self._in_flight = in_flight
-        self._waiting: queue.SimpleQueue[tuple[Sample, Done] | None] = queue.SimpleQueue()
-        self._failed: Exception | None = None
-        self._thread = threading.Thread(target=self._send, daemon=True)
-        self._thread.start()
+        super().__init__(library)
 
-    def submit(self, samples: Sequence[Sample], done: Done) -> None:
-        """See `System`."""
-        for sample in samples:
-            self._waiting.put((sample, done))
-
-    def close(self) -> None:
-        """See `System`."""
-        self._waiting.put(None)
-        self._thread.join()
+    def _end(self) -> None:
         for _ in range(self._in_flight):
             self._free.acquire()
         self._channel.close()
-        if self._failed is not None:
-            raise self._failed
 
-    def _send(self) -> None:
+    def _work(self) -> None:
         while (entry := self._waiting.get()) is not None:
             (number, index), done = entry
             self._free.acquire()
