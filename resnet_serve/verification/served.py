@@ -90,7 +90,7 @@ class Expected:
         for model, owner in asked.models:
             if model not in absent or not given:
                 rows.append(_configuration(client, model, owner))
-        files = [np.array([image], np.object_) for image in asked.images.images]
+        files = subject.files(asked.images)
         rows += [
             _pixels(client, asked.deployed, each, files)
             for each in asked.decodings

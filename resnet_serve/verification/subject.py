@@ -96,7 +96,7 @@ def _converted(deployed: Deployed, document: ConvertedPassport, images: Examples
         models=tuple((model, deployed) for model in deployed.models),
         images=images,
         decodings=(Decoding("pixels", f"{name}_preprocess", {PIXELS: tensors}),),
-        asked={f"{name}_image": _files(images), name: list(tensors)},
+        asked={f"{name}_image": files(images), name: list(tensors)},
         outputs=tuple(document.outputs),
         labels=rebuilt.labels(deployed) if document.classes else (),
         activation=(document.contract.activation or SOFTMAX) if document.classes else None,
@@ -123,14 +123,14 @@ def _composed(deployed: Deployed, document: ComposedPassport, images: Examples) 
             Decoding(f"pixels of {member.name}", f"{member.name}_preprocess", {PIXELS: each})
             for member, each in zip(members, tensors, strict=True)
         ]
-        asked[f"{name}_image"] = _files(images)
+        asked[f"{name}_image"] = files(images)
         if name in deployed.models:  # its members take one tensor
             asked[name] = list(tensors[0])
     else:
         crops = np.stack(prepared[0], axis=1)
         expected = {pixels_name(number): each for number, each in enumerate(crops, start=1)}
         decodings = [Decoding("pixels", f"{name}_preprocess", expected)]
-        asked[name] = _files(images)
+        asked[name] = files(images)
     return Subject(
         deployed=deployed,
         models=(
@@ -159,7 +159,8 @@ def _budget(document: ConvertedPassport) -> Budget:
     return document.gate.budget or PRECISIONS[document.precision].budget
 
 
-def _files(images: Examples) -> list[NDArray[Any]]:
+def files(images: Examples) -> list[NDArray[Any]]:
+    """The encoded images, each as the input of a model that decodes it."""
     return [np.array([image], np.object_) for image in images.images]
 
 
