@@ -23,7 +23,6 @@ from resnet_serve.errors import ResnetServeError
 INTERRUPTED = 130
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
 JSON_VERSION = 1  # of every --json result: it grows where a field changes its meaning or leaves
-_UNBOUNDED = 4096  # columns where nobody's terminal is the limit
 
 
 class _Terminal(Console):
@@ -38,7 +37,7 @@ class _Terminal(Console):
         found = super().size
         if self.is_terminal or os.environ.get("COLUMNS", "").isdigit():
             return found
-        return ConsoleDimensions(_UNBOUNDED, found.height)
+        return ConsoleDimensions(narrow_table.UNBOUNDED, found.height)
 
 
 out: Console = _Terminal(highlight=False)

@@ -1,7 +1,7 @@
 """What the shell offers for a word that is not finished: models, architectures.
 
-Each of these functions gets the context of the command and the beginning of the word, and must
-neither fail nor write: its output is read by the shell.
+Each function gets the beginning of the word, and `models` the context of the command too. None may
+fail or write: its output is read by the shell.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
-_UNBOUNDED = 4096
+UNBOUNDED = 4096  # columns where nobody's terminal is the limit
 
 
 def fits(table: Table, console: Console) -> bool:
@@ -91,4 +91,4 @@ def _text(cell: object, console: Console) -> Text:
 
 
 def _unbounded(console: Console) -> ConsoleOptions:
-    return console.options.update(max_width=_UNBOUNDED)
+    return console.options.update(max_width=UNBOUNDED)

@@ -112,6 +112,7 @@ def choose(
         return CalibrationSearch((row,), _graph(folded, found), found.images, 0)
 
     def ready(candidate: CalibratedGraph) -> bytes:
+        """As it would be deployed."""
         return dialect.serialize(quantized(candidate, dialect))
 
     bench = Bench(folded, ready, held_out, threads, progress, activation)
@@ -150,6 +151,7 @@ class _Tries:
         ranges = self.ranges(self.folded, tuple(METHODS), self.threads)
 
         def made(method: str, _: int) -> CalibratedGraph:
+            """The unchanged graph, with the ranges of a method."""
             return _graph(self.folded, ranges[method]())
 
         return [[(method, partial(made, method))] for method in METHODS]
@@ -178,11 +180,13 @@ class _Tries:
 
         @cache
         def once(threads: int) -> tuple[ir.Model, dict[str, Callable[[], Calibration]]]:
+            """The rewritten graph, and its ranges by each method."""
             model = self.folded.clone()
             rewrite(model)
             return model, self.ranges(model, methods, threads)
 
         def made(method: str, threads: int) -> CalibratedGraph:
+            """The rewritten graph, with the ranges of a method."""
             model, ranges = once(threads)
             return _graph(model, ranges[method]())
 
