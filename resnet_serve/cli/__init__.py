@@ -1,6 +1,8 @@
 """`resnet-serve`: serve a repository, list it, verify it, load-test it, and examine the host.
 
-A module per group of commands; `application` names them all, `screen` prints what they share.
+A folder per theme and a module per group of commands: `models` is what is deployed, `servers` what
+runs; `checks` and `measuring` are about both. `application` names them all, `screen` prints what
+they share.
 """
 
 from __future__ import annotations
@@ -14,7 +16,7 @@ def main() -> None:
 
     if sys.argv[1:2] == ["health"]:
         # Probes start it every few seconds: what the other commands import would take longer.
-        from resnet_serve.cli.health import app
+        from resnet_serve.cli.servers.health import app
     else:
         from resnet_serve.cli.application import app
     console.run(app)

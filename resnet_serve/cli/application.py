@@ -10,17 +10,10 @@ from typing import Annotated
 import typer
 
 from resnet_serve import __version__, console
-from resnet_serve.cli import (
-    deploying,
-    health,
-    host,
-    load,
-    repository,
-    serving,
-    tuning,
-    verification,
-    versions,
-)
+from resnet_serve.cli.checks import host, verification
+from resnet_serve.cli.measuring import load, tuning
+from resnet_serve.cli.models import deploying, repository, versions
+from resnet_serve.cli.servers import health, serving
 
 app = typer.Typer(
     context_settings=console.HELP_OPTIONS,

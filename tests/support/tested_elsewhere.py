@@ -48,16 +48,16 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/triton/supervision/test_recovery.py",
         "a backend process of a real server dies",
     ),
-    "resnet_serve/cli/deploying.py": (
+    "resnet_serve/cli/models/deploying.py": (
         "tests/verification/test_incoming.py",
         "the command that brings a version in",
     ),
-    "resnet_serve/cli/canaries.py": (
+    "resnet_serve/cli/models/canaries.py": (
         "tests/triton/rollout/test_canary.py",
         "what the commands say of a canary on a real server",
     ),
     "resnet_serve/triton/rollout/deployed.py": (
-        "tests/cli/test_versions.py",
+        "tests/cli/models/test_versions.py",
         "a conversion changes a server that runs",
     ),
     "resnet_serve/verification/report.py": (
@@ -300,15 +300,21 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/cli/test_application.py",
         "the tests start it as a program",
     ),
-    "resnet_serve/cli/host.py": ("tests/cli/test_application.py", "prints what others find"),
-    "resnet_serve/cli/load.py": ("tests/cli/test_application.py", "prints what others measure"),
-    "resnet_serve/cli/screen.py": ("tests/cli/test_serving.py", "what the commands print"),
-    "resnet_serve/cli/watching.py": (
+    "resnet_serve/cli/checks/host.py": ("tests/cli/test_application.py", "prints what others find"),
+    "resnet_serve/cli/measuring/load.py": (
+        "tests/cli/test_application.py",
+        "prints what others measure",
+    ),
+    "resnet_serve/cli/screen.py": ("tests/cli/servers/test_serving.py", "what the commands print"),
+    "resnet_serve/cli/checks/watching.py": (
         "tests/verification/test_watch.py",
         "the command with the real server",
     ),
-    "resnet_serve/cli/tuning.py": ("tests/tuning/test_bench.py", "the whole command, really run"),
-    "resnet_serve/cli/verification.py": (
+    "resnet_serve/cli/measuring/tuning.py": (
+        "tests/tuning/test_bench.py",
+        "the whole command, really run",
+    ),
+    "resnet_serve/cli/checks/verification.py": (
         "tests/verification/test_host.py",
         "the command on real folders",
     ),
@@ -316,7 +322,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/loadtest/test_perf_analyzer.py",
         "one run of the real program",
     ),
-    "resnet_serve/listing.py": ("tests/cli/test_repository.py", "the output of resnet-serve list"),
+    "resnet_serve/listing.py": (
+        "tests/cli/models/test_repository.py",
+        "the output of resnet-serve list",
+    ),
     "resnet_serve/passport/contents.py": (
         "tests/passport/test_document.py",
         "dataclasses, tested by reading and writing the document",

@@ -12,7 +12,7 @@ from passports import converted
 from repositories import at
 
 from resnet_serve import passport
-from resnet_serve.cli.repository import list_models
+from resnet_serve.cli.models.repository import list_models
 from resnet_serve.triton.repository import Repository, changes, whole
 from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.verification import files

@@ -13,7 +13,7 @@ from resnet_convert.cli.options import JsonOption, option
 from resnet_convert.ensembles import compose, deployment
 from resnet_convert.ensembles.deployment import ComposedModel
 from resnet_serve import console
-from resnet_serve.cli import canaries
+from resnet_serve.cli.models import canaries
 from resnet_serve.console import completion
 from resnet_serve.errors import UsageError
 

@@ -20,7 +20,7 @@ from resnet_convert.request import Request
 from resnet_convert.stage_log import StageName
 from resnet_convert.tensorrt.builder import EngineRecord
 from resnet_serve import console
-from resnet_serve.cli import canaries
+from resnet_serve.cli.models import canaries
 from resnet_serve.parity.latency import Latency
 from resnet_serve.parity.verdict import Outcome, Verdict
 from resnet_serve.passport import EngineState

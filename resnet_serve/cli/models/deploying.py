@@ -10,8 +10,8 @@ from typing import Annotated
 import typer
 
 from resnet_serve import console
+from resnet_serve.cli.models.versions import CanaryOption, DrainOption, begin, recovered, serve
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
-from resnet_serve.cli.versions import CanaryOption, DrainOption, begin, recovered, serve
 from resnet_serve.triton import rollout
 from resnet_serve.triton.canary.split import share
 from resnet_serve.triton.repository import changes

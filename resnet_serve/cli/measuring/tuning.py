@@ -10,8 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from resnet_serve import console
+from resnet_serve.cli.models.versions import NameArgument
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
-from resnet_serve.cli.versions import NameArgument
 from resnet_serve.loadtest.slo import Slo
 from resnet_serve.tuning import run as tuning
 from resnet_serve.tuning.candidates import Candidates

@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from resnet_serve import console
-from resnet_serve.cli import canaries
+from resnet_serve.cli.models import canaries
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
 from resnet_serve.console import completion
 from resnet_serve.errors import UsageError

@@ -1,0 +1,1 @@
+"""Commands that check: what is deployed, what a server returns, and this host."""

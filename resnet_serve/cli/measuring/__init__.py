@@ -1,0 +1,1 @@
+"""Commands that measure: load tests, and the search for the best configuration."""

@@ -1,0 +1,1 @@
+"""Commands on servers: start one, stop it, ask whether it answers."""
