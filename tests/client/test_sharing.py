@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 
 import image_files
 import numpy as np
@@ -97,6 +98,29 @@ def test_two_blocks_have_regions_of_their_own(url: str, key: str, regions: Regio
         with classifier.shared_memory(key=key):
             assert len(set(regions.names())) == 2
         assert len(regions.names()) == 1
+
+
+def test_a_region_that_the_server_still_uses_is_unregistered_when_it_ends(
+    url: str, key: str, pictures: Pictures, regions: Regions
+) -> None:
+    """As in the moment between the response of a request and its end in the server."""
+    told: list[str] = []
+    with (
+        Classifier(url, "resnet20", notice=told.append) as classifier,
+        triton.InferenceServerClient(url) as others,
+    ):
+        shape = (8, *classifier.contract().prepare(pictures.paths[0]).shape)
+        pixels = triton.InferInput(classifier.contract().input, shape, "UINT8")
+        ended: SimpleQueue[str] = SimpleQueue()
+        with classifier.shared_memory(images=8, key=key):
+            (name,) = regions.names()
+            pixels.set_shared_memory(name, 8 * classifier.contract().image_bytes)
+            for _ in range(4):
+                others.async_infer(
+                    "resnet20", [pixels], lambda result, error: ended.put(str(error))
+                )
+        assert (regions.names(), told) == ([], [])
+        assert [ended.get(timeout=30) for _ in range(4)] == ["None"] * 4
 
 
 def test_a_server_that_was_restarted_is_given_the_region_again(

@@ -11,6 +11,7 @@ asked again.
 from __future__ import annotations
 
 import threading
+import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -28,6 +29,7 @@ from resnet_client.transport.shared_memory import Region, RegionLostError
 # With the key of the server, whose name `resnet-serve up` gives to Triton.
 KEY_HEADER = "triton-grpc-protocol-resnet-serve-key"
 _DRAIN_S = 5.0
+_PAUSE_S = 0.01  # between two attempts to unregister what the server still uses
 _ATTEMPTS = 2  # to find the region on the server, before gRPC is used
 
 Notice = Callable[[str], None]
@@ -143,11 +145,26 @@ class SharedInputs:
                 # Triton might unmap what it reads.
                 self._tell("requests still run: the server keeps the shared memory until it ends")
             elif self._registered:
-                self._connection.unregister(region, self._headers, Deadline.after(_DRAIN_S))
+                self._unregister(region)
         except ClientError as error:
             self._tell(f"the server did not release the shared memory: {error.what}")
         finally:
             region.remove()
+
+    def _unregister(self, region: Region) -> None:
+        """Let the server unmap the region.
+
+        Triton responds before it releases the inputs of a request. Up to release 24.11 it refuses
+        meanwhile; later ones put it off (server, src/shared_memory_manager.cc, UnregisterHelper).
+        """
+        deadline = Deadline.after(_DRAIN_S)
+        while True:
+            try:
+                return self._connection.unregister(region, self._headers, deadline)
+            except ServerError as error:
+                if "currently in use" not in error.what or deadline.left_s < _PAUSE_S:
+                    raise
+            time.sleep(_PAUSE_S)
 
     def _fall_back(self, reason: str) -> None:
         first = not self._fell_back.is_set()
