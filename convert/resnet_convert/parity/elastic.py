@@ -25,6 +25,8 @@ from resnet_convert.request import Request
 from resnet_serve.runtimes import RunnableModel, open_on_cpu
 
 ROUNDS = 5
+CLEAR_AFTER = 3  # rounds, where every batch was faster or slower by as much in each of them
+CLEARLY = 1.1
 ROUND_S = 0.2
 _BATCHES_AS_A_RULE = ("openvino",)
 
@@ -107,8 +109,19 @@ def measure(request: Request, reference: Reference, candidate: Candidate, file: 
             for model in models:
                 model.run_all(batch)
         rates: dict[int, list[float]] = {size: [] for size in ways}
-        for _ in range(ROUNDS):
+        for done in range(ROUNDS):
+            if done >= CLEAR_AFTER and clear(rates):
+                break
             for size, (models, batch) in ways.items():
                 rates[size].append(images_per_s(models, batch, seconds=ROUND_S))
     rule = request.row.name in _BATCHES_AS_A_RULE
     return Waiting.of_rounds(rates.pop(1), rates, rule=rule)
+
+
+def clear(rates: Mapping[int, Sequence[float]]) -> bool:
+    """Whether all rounds say clearly the same of each batch; `rates[1]` are of one per core."""
+    for size, found in rates.items():
+        ratios = [batch / alone for batch, alone in zip(found, rates[1], strict=True)]
+        if size > 1 and not (min(ratios) >= CLEARLY or max(ratios) <= 1 / CLEARLY):
+            return False
+    return True

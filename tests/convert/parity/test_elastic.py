@@ -55,6 +55,24 @@ def test_rounds_are_of_the_same_moments() -> None:
     assert (found.undecided, found.one_per_core_below) == ((), 0)
 
 
+@pytest.mark.parametrize(
+    ("batches", "clear"),
+    [
+        ((120, 60, 130), True),
+        ((80, 40, 85), True),
+        ((120, 60, 105), False),  # faster, but not clearly
+        ((120, 40, 120), False),  # the rounds disagree
+        ((100, 50, 100), False),
+    ],
+)
+def test_more_rounds_are_measured_until_they_are_clear(
+    batches: tuple[float, ...], clear: bool
+) -> None:
+    alone = (100, 50, 100)
+    assert elastic.clear({1: alone, 2: batches}) is clear
+    assert elastic.clear({1: alone, 2: batches, 8: (200, 100, 200)}) is clear
+
+
 def test_where_it_is_measured() -> None:
     request = Request(arch="resnet20", weights="random", target="onnxruntime", precision="fp32")
     assert elastic.applies(request, 2)
