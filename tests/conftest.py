@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -20,6 +22,10 @@ from hypothesis import HealthCheck, settings
 # PyTorch's idle threads sleep instead of spinning: on a busy machine spinning takes the cores from
 # the threads that are waited for. Read once, when PyTorch is first imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
+# Where no bytecode is kept, as in many containers, each process would compile all of our modules.
+sys.dont_write_bytecode = False
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
 
 # Workers beside each other have a core each: threads that wait for each other would take from both.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -63,6 +69,15 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
     items.sort(key=lambda item: item.path.name not in FIRST)
+
+
+def pytest_collection_finish() -> None:
+    """What has been imported until now stays, and needs no look by the garbage collector; the rest
+    is looked at after more allocations than usual, of which a traced network makes many.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(10_000, 20, 20)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
