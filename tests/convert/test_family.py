@@ -1,10 +1,10 @@
-"""Every kind of network at a second, odd image size; a thousand layers are test_deep.py's."""
+"""Every kind of network at a second, odd image size; a deep one is test_deep.py's."""
 
 from __future__ import annotations
 
 import pytest
 import torch
-from thin import shallowest, thin
+from thin import shallow, shallowest, thin
 
 from resnet_convert.graph.fold import fold
 from resnet_convert.graph.trace import trace, verify
@@ -18,7 +18,7 @@ def test_every_kind_converts_at_an_odd_image_size_of_one_channel(row: Architectu
     The even size of three channels is test_trace.py's and test_fold.py's.
     """
     torch.manual_seed(0)
-    grey = thin(row).with_channels(1)
+    grey = shallow(thin(row)).with_channels(1)
     network = build(grey)
     side = 75 if row.family == "ImageNet" else 33
     size = (grey.channels, side, side)

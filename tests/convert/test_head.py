@@ -14,7 +14,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 from repositories import at
-from thin import thin
+from thin import shallow, thin
 
 from resnet_client import Classifier, Extractor, ModelError, UsageError
 from resnet_convert import convert
@@ -47,7 +47,7 @@ MAPS = {"c2": (16, 32, 32), "c3": (32, 16, 16), "c4": (64, 8, 8)}
 )
 def test_every_kind_is_traced_folded_and_named(name: str, head: str) -> None:
     torch.manual_seed(0)
-    row = thin(find(name))
+    row = shallow(thin(find(name)))
     side = 64 if row.family == "ImageNet" else 32
     network = with_head(build(row).requires_grad_(False), head)
     found = trace(network, (3, side, side))

@@ -1,4 +1,6 @@
-"""Rows of the family with fewer channels: the same graph in a fraction of the arithmetic."""
+"""Rows of the family with fewer channels and blocks: the same kind of graph, in a fraction of the
+arithmetic and of the nodes.
+"""
 
 from __future__ import annotations
 
@@ -6,13 +8,17 @@ from dataclasses import replace
 
 from resnet_serve.architectures import ARCHITECTURES, Architecture
 
-_SHALLOW = 56  # layers, up to which a network is traced and folded whatever its kind
-_DEEPEST = 1000  # from which on a network has a test of its own
+_BLOCKS = 2  # of a stage: one that may change the shape, and one that does not
 
 
 def thin(row: Architecture) -> Architecture:
     """The row with a quarter of ImageNet's channels: 16, the least that FP8 needs."""
     return replace(row, widths=(16, 32, 64, 128)[: len(row.widths)])
+
+
+def shallow(row: Architecture) -> Architecture:
+    """The row with at most two blocks in a stage; all further ones are like the second."""
+    return replace(row, depths=tuple(min(each, _BLOCKS) for each in row.depths))
 
 
 def kind(row: Architecture) -> tuple[object, ...]:
@@ -22,13 +28,12 @@ def kind(row: Architecture) -> tuple[object, ...]:
     return row.block, row.stem, row.shortcut, len(row.widths), *arithmetic
 
 
-def shallowest(up_to: int = _DEEPEST) -> list[Architecture]:
-    """One network of every kind, the shallowest, with at most so many layers."""
-    rows = [row for row in ARCHITECTURES.values() if row.depth <= up_to]
-    by_depth = sorted(rows, key=lambda row: row.depth, reverse=True)
+def shallowest() -> list[Architecture]:
+    """One network of every kind, the shallowest."""
+    by_depth = sorted(ARCHITECTURES.values(), key=lambda row: row.depth, reverse=True)
     return list({kind(row): row for row in by_depth}.values())
 
 
 # Their graphs differ from those of other rows in the number of blocks alone; so does the wide one's
 # in the channels, which `thin` does not take away.
-TRACED_ROWS = [*shallowest(up_to=_SHALLOW), ARCHITECTURES["wide_resnet50_2"]]
+TRACED_ROWS = [*shallowest(), ARCHITECTURES["wide_resnet50_2"]]

@@ -11,7 +11,7 @@ import onnx_ir as ir
 import pytest
 import rtx
 import torch
-from thin import thin
+from thin import shallow, thin
 from typed_graphs import give_precision
 
 from resnet_convert.ensembles.average import average
@@ -51,7 +51,7 @@ def typed(folded: ir.Model, precision: str) -> ir.Model:
 )
 def test_every_head_is_built_in_every_precision(name: str, head: str) -> None:
     torch.manual_seed(0)
-    row = thin(find(name))
+    row = shallow(thin(find(name)))
     side = 64 if row.family == "ImageNet" else 32
     network = with_head(build(row).requires_grad_(False), head)
     with torch.no_grad():
