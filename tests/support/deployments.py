@@ -55,12 +55,20 @@ def stamp(mark: str) -> bytes:
 
 def tree(path: Path) -> dict[str, bytes | None]:
     """Every entry below a directory: the bytes of files, None for directories."""
-    if not path.exists():
-        return {}
-    return {
-        str(entry.relative_to(path)): entry.read_bytes() if entry.is_file() else None
-        for entry in sorted(path.rglob("*"))
-    }
+    found: dict[str, bytes | None] = {}
+    for folder, folders, files in os.walk(path):
+        inner = os.path.relpath(folder, path)
+        for name in (*folders, *files):
+            where = os.path.normpath(os.path.join(inner, name))
+            found[where] = _content(os.path.join(folder, name))
+    return found
+
+
+def _content(path: str) -> bytes | None:
+    if not os.path.isfile(path):
+        return None
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def mark_of(repository: Repository, name: str) -> str:

@@ -28,12 +28,16 @@ class Killed(BaseException):
 
 
 class Killer:
-    """Lets n changes of the file system happen and none after them, whoever tries to clean up."""
+    """Lets n changes of the file system happen and none after them, whoever tries to clean up.
+
+    `committed` is how many there had been when a change was committed and began to be swapped in.
+    """
 
     CALLS = ("mkdir", "link", "unlink", "rename", "replace", "rmdir", "fsync")
 
     def __init__(self, countdown: int, patch: pytest.MonkeyPatch) -> None:
-        self.countdown = countdown
+        self.countdown = self._allowed = countdown
+        self.committed: int | None = None
         for name in self.CALLS:
             patch.setattr(os, name, self._deadly(getattr(os, name)))
         opened = io.open
@@ -42,6 +46,14 @@ class Killer:
             io, "open", self._deadly(lambda *a, **o: self._deadly(lambda f: f)(opened(*a, **o)))
         )
         patch.setattr(module, "_swap", self._deadly(module._swap))
+        settle = module._settle
+
+        def settled(repository: Path, place: Path) -> None:
+            if self.committed is None and (place / module._JOURNAL).is_file():
+                self.committed = self._allowed - self.countdown
+            settle(repository, place)
+
+        patch.setattr(module, "_settle", settled)
 
     def _deadly(self, call: Callable[..., object]) -> Callable[..., object]:
         def counted(*arguments: object, **options: object) -> object:
@@ -51,6 +63,23 @@ class Killer:
             return call(*arguments, **options)
 
         return counted
+
+
+STEPS = 1000  # more than any change takes
+
+
+def steps(change: Callable[[Repository], object], copy: Repository, *, exchange: bool) -> range:
+    """Before which changes of the file system `change` is to be killed, made on a copy.
+
+    Without the exchange only what follows the commit differs: until then it is the same code.
+    """
+    if exchange:
+        return range(STEPS)
+    with pytest.MonkeyPatch.context() as patch:
+        killer = Killer(STEPS, patch)
+        change(copy)
+    assert killer.committed
+    return range(killer.committed, STEPS)
 
 
 def without_exchange(patch: pytest.MonkeyPatch) -> None:
@@ -77,11 +106,19 @@ def test_kill_at_every_step(
         template.deploy(deployment(f"old {number}"))
     old = f"old {present - 1}" if present else None
     outcomes = []
-    for step in range(1000):
-        repository = Repository(memory / str(step) / "models")
+
+    def copied(name: str) -> Repository:
+        repository = Repository(memory / name / "models")
         repository.path.parent.mkdir()
         if present:
             shutil.copytree(template.path.parent, repository.path.parent, dirs_exist_ok=True)
+        return repository
+
+    def change(repository: Repository) -> object:
+        return repository.deploy(deployment("new"))
+
+    for step in steps(change, copied("first"), exchange=exchange):
+        repository = copied(str(step))
 
         killed = False
         with monkeypatch.context() as patch:
@@ -89,7 +126,7 @@ def test_kill_at_every_step(
                 without_exchange(patch)
             Killer(step, patch)
             try:
-                repository.deploy(deployment("new"))
+                change(repository)
             except Killed:
                 killed = True
         names = inside(repository)
@@ -112,9 +149,9 @@ def test_kill_at_every_step(
         shutil.rmtree(repository.path.parent)
         if not killed:
             break
-    assert len(outcomes) > 25
+    assert len(outcomes) > (25 if exchange else 5)
     committed = outcomes.index(True)
-    assert 0 < committed < len(outcomes) - 1
+    assert (0 if exchange else -1) < committed < len(outcomes) - 1
     assert all(outcomes[committed:]), "once committed it is never undone"
 
 
@@ -175,9 +212,13 @@ def test_kill_at_every_step_of_a_change(
     assert set(os.listdir(memory / "changed" / "models")).isdisjoint(NAMES[1:])
     assert after != before
     outcomes = []
-    for step in range(1000):
-        repository = Repository(memory / str(step) / "models")
-        shutil.copytree(template.path.parent, repository.path.parent, symlinks=True)
+
+    def copied(name: str) -> Repository:
+        shutil.copytree(template.path.parent, memory / name, symlinks=True)
+        return Repository(memory / name / "models")
+
+    for step in steps(CHANGES[change], copied("first"), exchange=exchange):
+        repository = copied(str(step))
         killed = False
         with monkeypatch.context() as patch:
             if not exchange:
@@ -201,7 +242,7 @@ def test_kill_at_every_step_of_a_change(
         shutil.rmtree(repository.path.parent)
         if not killed:
             break
-    assert len(outcomes) > 10
+    assert len(outcomes) > (10 if exchange else 1)
     assert outcomes[-1]
     assert all(outcomes[outcomes.index(True) :]), "once committed it is never undone"
 
