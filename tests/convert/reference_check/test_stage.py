@@ -79,6 +79,19 @@ def checked(loaded: Weights, folder: Path, **options: Any) -> ReferenceCheck:
     return found
 
 
+def passes(loaded: Weights, folder: Path) -> ReferenceCheck:
+    """The check of right weights, which is made once for equal ones."""
+    key = id(loaded.state), loaded.preprocessing, loaded.labels, folder
+    if key not in _PASSED:
+        _PASSED[key] = checked(loaded, folder)
+    found = _PASSED[key]
+    assert found.problem is None
+    return found
+
+
+_PASSED: dict[tuple[object, ...], ReferenceCheck] = {}
+
+
 def refusal(loaded: Weights, folder: Path, **options: Any) -> str:
     with pytest.raises(ReferenceRefusedError) as refused:
         checked(loaded, folder, **options)
@@ -125,8 +138,7 @@ CIFAR_MISTAKES = {
 
 
 def test_a_right_reference_passes(digits: Weights, digits_folder: Path) -> None:
-    found = checked(digits, digits_folder)
-    assert found.problem is None
+    found = passes(digits, digits_folder)
     assert found.images == 100
     assert found.top1 > 90
     assert found.chance == pytest.approx(0.1, abs=0.01)
@@ -138,14 +150,12 @@ def test_a_mistake_is_refused_and_its_remedy_works(
 ) -> None:
     mistaken = MISTAKES[name](digits)
     message = refusal(mistaken, digits_folder)
-    found = checked(followed(message, mistaken, tmp_path), digits_folder)
-    assert found.problem is None
-    assert found.top1 > 90
+    assert passes(followed(message, mistaken, tmp_path), digits_folder).top1 > 90
 
 
 @pytest.mark.slow
 def test_a_right_reference_of_photographs_passes(photographs: Path, photographed: Weights) -> None:
-    assert checked(photographed, photographs).problem is None
+    assert passes(photographed, photographs).top1 > 75
 
 
 @pytest.mark.slow
@@ -155,7 +165,7 @@ def test_a_mistake_with_photographs_is_refused_and_its_remedy_works(
 ) -> None:
     mistaken = CIFAR_MISTAKES[name](photographed)
     message = refusal(mistaken, photographs)
-    assert checked(followed(message, mistaken, tmp_path), photographs).problem is None
+    assert passes(followed(message, mistaken, tmp_path), photographs).top1 > 75
 
 
 @pytest.fixture(scope="module")
