@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from pathlib import Path
 
 import onnxruntime
 import pytest
+from quick import quicken
 
+from resnet_convert import convert
 from resnet_serve.cuda import nvidia_smi
 from resnet_serve.doctor import onnxruntime_builds
 from resnet_serve.doctor.onnxruntime_builds import Builds
@@ -89,10 +90,13 @@ def test_a_model_of_the_repository_may_want_it(
     monkeypatch.setattr(nvidia_smi, "gpus", tuple)
     assert onnxruntime_builds.wanted(tmp_path / "missing") == ""
     assert onnxruntime_builds.wanted(tmp_path) == ""
-    command = [
-        *(sys.executable, "-m", "resnet_convert.cli.convert", "--arch", "resnet20"),
-        *("--weights", "digits", "--accelerator", "cuda", "--precision", "fp32"),
-        *("--name", "on_cuda", "--repository", str(tmp_path)),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
+    quicken(monkeypatch)
+    convert(
+        arch="resnet20",
+        weights="digits",
+        accelerator="cuda",
+        precision="fp32",
+        name="on_cuda",
+        repository=tmp_path,
+    )
     assert onnxruntime_builds.wanted(tmp_path) == "on_cuda was converted for it"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +12,10 @@ from typing import Any
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from in_process import Done
 from passports import converted, engine, plan
-from patience import PATIENCE_S
 from rich.console import Console
+from serve_command import serve
 
 from resnet_serve import durable, host, passport
 from resnet_serve.cuda import nvidia_smi
@@ -333,17 +332,11 @@ def test_the_installed_tensorrt_and_the_images(
 # --- the command -------------------------------------------------------------------------------
 
 
-def run(folder: Path, *words: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "200"}
-    return subprocess.run(
-        [sys.executable, "-m", "resnet_serve.cli", "verify", *words],
-        cwd=folder,
-        env={**environment, **variables},
-        capture_output=True,
-        text=True,
-        timeout=PATIENCE_S,
-        check=False,
-    )
+def run(folder: Path, *words: str, **variables: str) -> Done:
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in variables.items():
+            patch.setenv(name, value)
+        return serve(folder, "verify", *words)
 
 
 def test_the_command(
