@@ -19,7 +19,6 @@ import in_process
 import pytest
 import typer
 from quick import quicken
-from trace_once import trace_once
 
 from resnet_client.command import options
 from resnet_serve.datasets.digits import Digits
@@ -78,7 +77,6 @@ def test_every_command_works(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(desk / "state"))
     quicken(monkeypatch, cores=None)
-    trace_once(monkeypatch)
     for name, content in files(document):
         (desk / name).write_text(content, encoding="utf-8")
     for line in commands(document):
@@ -151,7 +149,6 @@ def test_the_readmes_python_runs(
     code = "".join(blocks(ROOT / "README.md", "python"))
     assert "Classifier" in code
     quicken(monkeypatch, cores=None)
-    trace_once(monkeypatch)
     monkeypatch.setenv("XDG_STATE_HOME", str(desk / "state"))
     monkeypatch.chdir(desk)
     (desk / "readme.py").write_text(code, encoding="utf-8")

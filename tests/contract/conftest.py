@@ -20,7 +20,6 @@ import pytest
 from gpu_host import GpuHost
 from quick import quicken
 from tensorrt_conversions import Start
-from trace_once import trace_once
 from trt_bindings import VERSIONS, Api, describe
 from trt_double import Double, installed
 from trt_loaded import Loaded, loading
@@ -64,7 +63,6 @@ def start(
     quicken(monkeypatch, cores=None)
     monkeypatch.setattr(latencies, "LATENCY_SECONDS", 0.0)
     monkeypatch.setattr(latencies, "ENGINE_SECONDS", 0.0)
-    trace_once(monkeypatch)
     with ExitStack() as stack:
 
         def seem(precision: str, **host: Any) -> GpuHost:

@@ -14,7 +14,6 @@ from typing import Any
 import pytest
 from quick import quicken
 from tensorrt_conversions import DIGITS, Start, converted, stamped
-from trace_once import trace_once
 
 from resnet_convert import Conversion
 from resnet_convert.build_plan.build import PlanBuild, build_plan
@@ -38,7 +37,6 @@ def made_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Convers
     def make(precision: str, **options: Any) -> Conversion:
         with pytest.MonkeyPatch.context() as patch:
             quicken(patch)
-            trace_once(patch)
             return converted(tmp_path_factory.mktemp("prepared"), precision, **options)
 
     return make

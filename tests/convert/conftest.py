@@ -18,7 +18,6 @@ from quick import quicken
 from thin import TRACED_ROWS
 from thin_traces import thin_trace
 from torch import nn
-from trace_once import trace_once
 
 from resnet_convert import Conversion, convert
 from resnet_convert.cli.convert import main
@@ -55,12 +54,6 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def traced_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Most of these conversions begin with the same trace: every one gets its own copy of it."""
-    trace_once(monkeypatch)
-
-
-@pytest.fixture
 def small(tmp_path: Path) -> dict[str, Any]:
     """A quick conversion of the digits network into an empty place."""
     return {
@@ -82,7 +75,6 @@ def convert_digits() -> Callable[..., Conversion]:
         calibrated = {"calibration": "digits", "calibration_images": CALIBRATION_IMAGES}
         with pytest.MonkeyPatch.context() as patch:
             quicken(patch)
-            trace_once(patch)
             return convert(
                 arch="resnet20",
                 weights="digits",

@@ -12,7 +12,7 @@ from resnet_convert import Conversion, convert, folded
 from resnet_convert.graph.fold import Fold
 from resnet_convert.request.options import ADAPTIVE
 
-pytestmark = pytest.mark.usefixtures("quick", "traced_once")
+pytestmark = pytest.mark.usefixtures("quick")
 Options = dict[str, Any]
 
 

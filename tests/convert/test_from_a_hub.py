@@ -16,6 +16,7 @@ pytest.importorskip("huggingface_hub")
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("quick")
 def test_the_command_makes_the_same_conversion_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

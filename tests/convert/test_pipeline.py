@@ -28,7 +28,7 @@ from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.triton import image_repository
 from resnet_serve.weights import Weights
 
-pytestmark = pytest.mark.usefixtures("quick", "traced_once")
+pytestmark = pytest.mark.usefixtures("quick")
 
 KINDS = [(p, t) for p in ("fp32", "fp16", "int8") for t in ("uint8", "float32")]
 Conversions = Callable[..., Conversion]

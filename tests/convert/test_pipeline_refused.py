@@ -28,7 +28,7 @@ from resnet_serve.errors import (
 )
 from resnet_serve.triton import image_repository
 
-pytestmark = pytest.mark.usefixtures("quick", "traced_once")
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 def sabotaged(

@@ -21,7 +21,7 @@ from resnet_serve import passport
 from resnet_serve.errors import ParityError
 from resnet_serve.passport import ConvertedPassport
 
-pytestmark = pytest.mark.usefixtures("quick", "traced_once")
+pytestmark = pytest.mark.usefixtures("quick")
 Call = Callable[..., tuple[int, str, str]]
 Options = dict[str, Any]
 RUINED = "layer2.1.conv2"

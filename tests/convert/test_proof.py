@@ -121,7 +121,7 @@ def test_layers_are_held_against_the_peak_of_a_quiet_host(
     assert against_peak(request, folded_digits, data, busy, threads=1) == (None, None)
 
 
-@pytest.mark.usefixtures("quick", "traced_once")
+@pytest.mark.usefixtures("quick")
 def test_a_proof_names_the_least_exact_layer(small: dict[str, Any]) -> None:
     proof = convert(**small, precision="fp16").proof
     assert proof.verdict.passed

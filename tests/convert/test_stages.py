@@ -24,7 +24,7 @@ KINDS: dict[str, dict[str, Any]] = {
 }
 
 
-@pytest.mark.usefixtures("quick", "traced_once")
+@pytest.mark.usefixtures("quick")
 @pytest.mark.parametrize("options", KINDS.values(), ids=KINDS)
 def test_a_conversion_runs_the_stages_that_are_planned(
     small: dict[str, Any], options: dict[str, Any]

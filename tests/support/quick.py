@@ -1,8 +1,11 @@
-"""Conversions whose speed and report do not matter: one core, a moment of timing, no figures."""
+"""Conversions whose speed and report do not matter: one core, a moment of timing, no figures, and
+one trace for all conversions of a network.
+"""
 
 from __future__ import annotations
 
 import pytest
+from trace_once import trace_once
 
 from resnet_convert.autoselect import measured
 from resnet_convert.parity import evaluator, latencies, throughput
@@ -29,3 +32,4 @@ def quicken(patch: pytest.MonkeyPatch, *, cores: int | None = 1) -> None:
     patch.setattr(throughput, "SECONDS", SECONDS)
     for name in FIGURES:
         patch.setattr(plots, name, lambda *_: "")
+    trace_once(patch)

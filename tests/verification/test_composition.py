@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 from quick import quicken
 from serve_command import serve
-from trace_once import trace_once
 
 from resnet_convert.ensembles import compose
 from resnet_convert.pipeline import convert
@@ -49,7 +48,6 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     digits: dict[str, Any] = {"arch": "resnet20", "weights": "digits", **few}
     with pytest.MonkeyPatch.context() as patch:
         quicken(patch)
-        trace_once(patch)
         patch.chdir(made)
         convert(**digits, name="digits")
         convert(**digits, name="planes", input="float32")

@@ -24,7 +24,7 @@ from resnet_serve.parity.latency import Latency, Ratio
 from resnet_serve.precisions import PRECISIONS
 from resnet_serve.runtimes import TARGETS, Target
 
-pytestmark = pytest.mark.usefixtures("quick", "traced_once", "quick_autoselect")
+pytestmark = pytest.mark.usefixtures("quick", "quick_autoselect")
 NOTHING: Any = None
 A_BUILD_HOST: Any = object()  # whose engines are not built here
 ENGINES = Gpu(A_BUILD_HOST, HostError("a build without CUDA"))

@@ -12,7 +12,6 @@ import in_process
 import pytest
 from budgets import change_budgets
 from quick import quicken
-from trace_once import trace_once
 
 from resnet_convert.autoselect import entered, measured
 from resnet_convert.parity import throughput
@@ -31,7 +30,6 @@ Call = Callable[..., tuple[int, str, str]]
 def moment(monkeypatch: pytest.MonkeyPatch) -> None:
     """Times of a moment: what is compared matters here."""
     quicken(monkeypatch)
-    trace_once(monkeypatch)
     monkeypatch.setattr(measured, "LATENCY_SECONDS", 0.02)
     monkeypatch.setattr(throughput, "SECONDS", 0.02)
 

@@ -23,7 +23,7 @@ from resnet_serve import weights
 from resnet_serve.architectures import build, find
 from resnet_serve.datasets.digits import Digits
 
-pytestmark = pytest.mark.usefixtures("quick", "traced_once")
+pytestmark = pytest.mark.usefixtures("quick")
 Answer = tuple[int, str, str]
 Call = Callable[..., Answer]
 

@@ -34,7 +34,7 @@ VERSION = Path("model_repository/d/1")
 H200 = Gpu("NVIDIA H200", "9.0", "580.159.04", 140.4)
 
 pytestmark = [
-    pytest.mark.usefixtures("quick", "traced_once"),
+    pytest.mark.usefixtures("quick"),
     pytest.mark.skipif(bool(nvidia_smi.gpus()), reason="this host has a GPU: make test-gpu"),
 ]
 

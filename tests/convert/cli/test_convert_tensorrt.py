@@ -14,7 +14,6 @@ from typing import Any
 import onnx
 import pytest
 from quick import quicken
-from trace_once import trace_once
 
 from resnet_convert import convert
 from resnet_convert.parity import reference_outputs
@@ -32,7 +31,7 @@ CALIBRATED = ("--calibration", "digits", "--calibration-images", 16)
 VERSION = Path("model_repository/d/1")
 GOLDEN = Path(__file__).parents[2] / "triton" / "golden" / "tensorrt-uint8.pbtxt"
 
-pytestmark = pytest.mark.usefixtures("quick", "traced_once")
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +40,6 @@ def prepared_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
     place = tmp_path_factory.mktemp("prepared") / "model_repository"
     with pytest.MonkeyPatch.context() as patch:
         quicken(patch)
-        trace_once(patch)
         convert(
             arch="resnet20",
             weights="digits",

@@ -18,7 +18,7 @@ from safetensors.torch import save
 from resnet_serve.architectures import build, find
 
 Call = Callable[..., tuple[int, str, str]]
-pytestmark = pytest.mark.usefixtures("quick", "traced_once")
+pytestmark = pytest.mark.usefixtures("quick")
 DIGITS = ("--arch", "resnet20", "--weights", "digits", "--target", "onnxruntime")
 
 

@@ -20,7 +20,7 @@ Answer = tuple[int, str, str]
 Call = Callable[..., Answer]
 QUICK = ("--validation", "digits", "--validation-images", 20)
 
-pytestmark = pytest.mark.usefixtures("quick", "traced_once")
+pytestmark = pytest.mark.usefixtures("quick")
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from resnet_serve.parity import gate
 from resnet_serve.precisions import PRECISIONS
 
 Call = Callable[..., tuple[int, str, str]]
-pytestmark = pytest.mark.usefixtures("quick", "traced_once")
+pytestmark = pytest.mark.usefixtures("quick")
 QUICK = ("--validation", "digits", "--validation-images", 24)
 INT8 = ("--precision", "int8", "--calibration", "digits", "--calibration-images", 16)
 COMMAND = ("--arch", "resnet20", "--target", "onnxruntime", *QUICK)

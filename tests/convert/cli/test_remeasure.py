@@ -17,7 +17,7 @@ from resnet_serve.parity.latency import Latency, Ratio
 from resnet_serve.passport import ConvertedPassport
 from resnet_serve.triton.repository import staging
 
-pytestmark = pytest.mark.usefixtures("quick", "traced_once")
+pytestmark = pytest.mark.usefixtures("quick")
 Call = Callable[..., tuple[int, str, str]]
 MADE = (
     "--arch", "resnet20", "--weights", "digits", "--validation", "digits",
