@@ -8,11 +8,12 @@ numbers for what it calls unstable; the throughput of each window is reported in
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnet_serve.errors import UsageError
-from resnet_serve.loadtest import inputs, perf_process
+from resnet_serve.loadtest import executions, inputs, perf_process
+from resnet_serve.loadtest.executions import Served
 from resnet_serve.loadtest.inputs import Samples, Signature
 from resnet_serve.loadtest.offered import Offered
 from resnet_serve.loadtest.perf_process import MAX_WINDOWS, Load, Window
@@ -31,6 +32,7 @@ class Measurement:
     """The levels of one model under one kind of request.
 
     `inputs` describes the requests, `window_s` is the length of the longest window in seconds.
+    `served` are the models that a request passes, in this order.
     """
 
     signature: Signature
@@ -40,6 +42,7 @@ class Measurement:
     window_s: float
     program: Program
     levels: tuple[Level, ...]
+    served: tuple[Served, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -107,15 +110,18 @@ def measure(
         raise UsageError(f"cannot measure for {seconds:g} s", remedy="Give 1 to 3600 seconds.")
     source = Source.of(url, model, images, batch_size)
     analyzer = program()
+    served = executions.served(url, model)
     levels, longest_s = [], 0.0
     for each in offered:
         load = source.load(each, seconds)
         longest_s = max(longest_s, load.window_s)
         if started is not None:
             started(each, WINDOWS * load.window_s)
-        found = perf_process.run(analyzer, load)
+        with executions.watch(url, served) as watched:
+            found = perf_process.run(analyzer, load)
         if isinstance(found, Window):  # nothing stops it
             continue
+        found = replace(found, executed=watched.executed())
         levels.append(found)
         if ended is not None:
             ended(found)
@@ -127,4 +133,5 @@ def measure(
         longest_s,
         analyzer,
         tuple(levels),
+        served,
     )

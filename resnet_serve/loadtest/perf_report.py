@@ -13,6 +13,7 @@ import re
 from dataclasses import dataclass
 
 from resnet_serve.errors import ResnetServeError
+from resnet_serve.loadtest.executions import Executed
 from resnet_serve.loadtest.offered import Offered
 from resnet_serve.parity.latency import WIDE
 
@@ -25,7 +26,8 @@ class Level:
 
     Of `concurrency` and `rate_per_s` one is None.
     `client_network_ms` is the mean latency minus queue and compute: serialising, network,
-    receiving. For an ensemble, queue and compute are sums over its models.
+    receiving. For an ensemble, queue and compute are sums over its models. `executed` is what the
+    server ran meanwhile, by its own statistics.
     """
 
     concurrency: int | None
@@ -43,6 +45,7 @@ class Level:
     compute_infer_ms: float
     compute_output_ms: float
     rate_per_s: float | None = None
+    executed: tuple[Executed, ...] = ()
 
     @property
     def offered(self) -> Offered:
@@ -116,6 +119,7 @@ def read_level(table: str, printed: str) -> Level:
         client_network_ms=max(0.0, ms["mean_ms"] - queue_ms - compute_ms),
         queue_ms=queue_ms,
         rate_per_s=rate,
+        executed=(),
         **ms,
     )
 

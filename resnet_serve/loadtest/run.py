@@ -13,7 +13,7 @@ import math
 import shlex
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -28,6 +28,7 @@ from resnet_serve.loadtest.perf_report import WINDOWS, Level
 from resnet_serve.loadtest.slo import Slo
 from resnet_serve.parity import pressure
 from resnet_serve.parity.latency import PRESSED
+from resnet_serve.passport.facts import encode
 
 DEFAULT_URL = "localhost:8001"
 DEFAULT_CONCURRENCY = "1:8"
@@ -91,7 +92,8 @@ class LoadTest:
             "inputs": measured.inputs,
             "batch_size": measured.batch_size,
             "window_s": measured.window_s,
-            "levels": [asdict(level) for level in self.levels],
+            "served": encode(measured.served),
+            "levels": encode(self.levels),
             "client_host": self.host.to_json(),
             "same_host": self.same_host,
             "pressed": self.pressed,

@@ -12,19 +12,18 @@ from __future__ import annotations
 import shutil
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from resnet_serve.loadtest import perf_process
+from resnet_serve.loadtest.executions import Watched
 from resnet_serve.loadtest.offered import Offered
 from resnet_serve.loadtest.perf_analyzer import Source
 from resnet_serve.loadtest.perf_process import Window
 from resnet_serve.loadtest.perf_program import Program
 from resnet_serve.triton import config
 from resnet_serve.triton.config import LABELS_FILE
-from resnet_serve.triton.grpc_client import GrpcClient
 from resnet_serve.triton.http_client import Client
 from resnet_serve.triton.repository import CONFIG_FILE, staging
 from resnet_serve.triton.rollout.admin import Admin
@@ -36,17 +35,7 @@ from resnet_serve.tuning.configuration import Configuration
 from resnet_serve.tuning.trials import Point
 
 _DEFAULT = "default"
-_TIMEOUT_S = 30.0
 _LOAD_TIMEOUT_S = 300.0
-
-
-@dataclass(frozen=True)
-class _Executed:
-    """What the server counted so far: images by batch size, and nanoseconds that it computed."""
-
-    batches: dict[int, int]
-    computed_ns: int
-    moment_s: float
 
 
 class TritonBench:
@@ -113,15 +102,17 @@ class TritonBench:
         source = self._sources.get(model)
         if source is None:
             source = self._sources[model] = Source.of(self._server.grpc, model, self._images)
-        before = self._executed(model)
-        found = perf_process.run(self._program, source.load(offered, self._seconds), stop)
-        after = self._executed(model)
+        watched = Watched(self._server.grpc, {model: self._instances[model]})
+        started_s = time.monotonic()
+        with watched:
+            found = perf_process.run(self._program, source.load(offered, self._seconds), stop)
+        elapsed_s = time.monotonic() - started_s
         if isinstance(found, Window):
             return None
-        ran = {size: n - before.batches.get(size, 0) for size, n in after.batches.items()}
-        ran = {size: n for size, n in ran.items() if n > 0}
-        executions = sum(ran.values())
-        elapsed_ns = 1e9 * (after.moment_s - before.moment_s) * self._instances[model]
+        (ran,) = watched.executed()
+        executions = sum(each.executions for each in ran.batches)
+        images = sum(each.batch_size * each.executions for each in ran.batches)
+        computed_s = sum(each.mean_ms * each.executions for each in ran.batches) / 1000
         return Point(
             concurrency=found.concurrency,
             rate_per_s=found.rate_per_s,
@@ -129,9 +120,10 @@ class TritonBench:
             throughput_per_s=found.throughput_per_s,
             p50_ms=found.p50_ms,
             p99_ms=found.p99_ms,
-            mean_batch=sum(size * n for size, n in ran.items()) / max(1, executions),
-            largest_batch=max(ran, default=0),
-            busy=min(1.0, (after.computed_ns - before.computed_ns) / elapsed_ns),
+            mean_batch=images / max(1, executions),
+            largest_batch=max((each.batch_size for each in ran.batches), default=0),
+            busy=min(1.0, computed_s / elapsed_s / self._instances[model]),
+            executed=ran,
         )
 
     def tested(self, model: str, check: Callable[[Client, str], str]) -> str:
@@ -152,17 +144,6 @@ class TritonBench:
             text = config.to_text(written.unbounded(made))
             (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
         return made
-
-    def _executed(self, model: str) -> _Executed:
-        with GrpcClient(self._server.grpc) as client:
-            found = client.get_inference_statistics(model, client_timeout=_TIMEOUT_S)
-        (statistics,) = found.model_stats
-        rows = statistics.batch_stats
-        computed = sum(
-            each.compute_input.ns + each.compute_infer.ns + each.compute_output.ns for each in rows
-        )
-        batches = {int(each.batch_size): int(each.compute_infer.count) for each in rows}
-        return _Executed(batches, computed, time.monotonic())
 
     def _clear(self) -> None:
         shutil.rmtree(self._work, ignore_errors=True)

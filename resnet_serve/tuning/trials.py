@@ -9,6 +9,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from resnet_serve.loadtest.executions import Executed
 from resnet_serve.loadtest.offered import Offered
 from resnet_serve.passport.facts import Facts
 from resnet_serve.tuning.configuration import Configuration
@@ -19,7 +20,8 @@ class Point(Facts):
     """One load on one configuration, as perf_analyzer and the server's statistics have it.
 
     Of `concurrency` and `rate_per_s` one is None. `mean_batch` and `largest_batch` are of the
-    batches that the server ran, `busy` is the share of the time in which its instances ran them.
+    batches that the server ran, `busy` is the share of the time in which its instances ran them;
+    `executed` has their times.
     """
 
     concurrency: int | None = None
@@ -31,6 +33,7 @@ class Point(Facts):
     mean_batch: float
     largest_batch: int
     busy: float
+    executed: Executed | None = None
 
     @property
     def offered(self) -> Offered:

@@ -84,6 +84,16 @@ def test_the_real_thing(tmp_path: Path) -> None:
     words = shlex.split(test.command)
     assert words[:5] == ["resnet-serve", "loadtest", "toy_image", "--url", url]
     assert "share this host's" in test.notes[0]
+    assert [each.model for each in test.measurement.served] == ["toy_preprocess", "toy"]
+    for each in test.levels:
+        decoded, classified = each.executed
+        assert (decoded.model, classified.model) == ("toy_preprocess", "toy")
+        assert sum(row.executions for row in decoded.batches) >= each.requests
+        computed = [row.mean_ms for ran in each.executed for row in ran.batches]
+        assert min(computed) > 0
+    document = test.to_json()
+    assert document["served"][1]["max_batch_size"] == 4
+    assert document["levels"][0]["executed"][1]["batches"][0]["batch_size"] == 1
     written = results.write(test, tmp_path / "out")
     assert written.plot is not None
     assert [line.split(",")[3] for line in written.csv.read_text().splitlines()[1:]] == ["1", "2"]

@@ -96,6 +96,9 @@ def test_a_point_has_the_batches_that_the_server_ran(bench: TritonBench) -> None
     assert many.mean_batch > 1
     assert many.largest_batch <= 8
     assert 0 < many.busy <= 1
+    assert many.executed is not None
+    assert max(each.batch_size for each in many.executed.batches) == many.largest_batch
+    assert all(each.mean_ms > 0 for each in many.executed.batches)
     assert many.throughput_per_s > 0
     assert bench.load(model, Offered(2), lambda _: True) is None
 
