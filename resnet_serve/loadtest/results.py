@@ -13,12 +13,10 @@ from rich.table import Table
 
 from resnet_serve import console, durable
 from resnet_serve.errors import HostError
+from resnet_serve.loadtest import history
 from resnet_serve.loadtest.perf_report import Level
+from resnet_serve.loadtest.plot import plot
 from resnet_serve.loadtest.run import LoadTest
-from resnet_serve.optional import optional
-
-matplotlib = optional("matplotlib", extra="plot")
-matplotlib_figure = optional("matplotlib.figure", extra="plot")
 
 COLUMNS = {
     "model": "the model's name on the server",
@@ -115,48 +113,24 @@ def to_csv(test: LoadTest) -> str:
     return file.getvalue()
 
 
-def plot(tests: Sequence[LoadTest]) -> str:
-    """Latency (p50 and p99, in ms) over throughput, one colour per model, as SVG text.
-
-    The same results give the same bytes. Raises `HostError` without matplotlib.
-    """
-    figure = matplotlib_figure.Figure(figsize=(7, 4.5), layout="constrained")
-    axes = figure.add_subplot()
-    for colour, test in enumerate(tests):
-        throughput = [level.throughput_per_s for level in test.levels]
-        for percentile, style in (("p50_ms", "o-"), ("p99_ms", "o--")):
-            latency = [getattr(level, percentile) for level in test.levels]
-            label = f"{test.model} {percentile.removesuffix('_ms')}"
-            axes.plot(throughput, latency, style, color=f"C{colour}", markersize=4, label=label)
-        for level in test.levels:
-            at = (level.throughput_per_s, level.p50_ms)
-            number = level.concurrency if level.rate_per_s is None else f"{level.rate_per_s:g}"
-            axes.annotate(str(number), at, (0, 5), textcoords="offset points", fontsize=8)
-    axes.set(xlabel="throughput, images/s", ylabel="latency, ms", xlim=(0, None), ylim=(0, None))
-    busy = next((test.busy for test in tests if test.busy is not None), None)
-    by_rate = any(level.rate_per_s is not None for test in tests for level in test.levels)
-    kind = "requests per second" if by_rate else "concurrencies"
-    said = f"The numbers at the points are {kind}"
-    for slo in dict.fromkeys(test.slo for test in tests if test.slo is not None):
-        axes.axhline(slo.p99_ms, color="0.3", linestyle=":", label=f"p99 ≤ {slo}")
-    axes.set_title(said if busy is None else f"{said}; {busy}", fontsize=9)
-    axes.grid(alpha=0.3)
-    axes.legend()
-    file = io.StringIO()
-    # A fixed salt and no date make the bytes reproducible.
-    with matplotlib.rc_context({"svg.hashsalt": "resnet-serve"}):
-        figure.savefig(file, format="svg", metadata={"Date": None})
-    return file.getvalue()
-
-
 def write(test: LoadTest, directory: Path) -> Written:
     """Write `loadtest-<model>.csv`, `.json` and `.svg` into `directory`, each file atomically.
 
-    Raises `HostError` for a directory that cannot be written.
+    The run is added to the history of the model there, and the plot has the last runs before it.
+    Raises `HostError` for a directory that cannot be written, `InputFileError` for a history that
+    is none.
     """
     name = f"loadtest-{test.model}"
     facts = json.dumps(test.to_json(), indent=2)
-    return write_files(directory, name, to_csv(test), facts, lambda: plot([test]))
+    earlier = history.add(directory, test)
+    return write_files(directory, name, to_csv(test), facts, lambda: plot([test], earlier))
+
+
+def write_plot(tests: Sequence[LoadTest], directory: Path) -> Path:
+    """Write one plot of several models, `loadtest.svg`; raises `HostError` without matplotlib."""
+    path = directory / "loadtest.svg"
+    durable.write(path, plot(tests))
+    return path
 
 
 def write_files(

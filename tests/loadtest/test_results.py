@@ -17,10 +17,11 @@ from hypothesis import strategies as st
 from load_tests import level, load_test
 from rich.console import Console
 
-from resnet_serve import host
+from resnet_serve import figures, host
 from resnet_serve.errors import HostError
 from resnet_serve.loadtest import results
 from resnet_serve.loadtest.perf_analyzer import Level
+from resnet_serve.loadtest.plot import plot
 from resnet_serve.loadtest.run import LoadTest
 from resnet_serve.loadtest.slo import Slo
 from resnet_serve.optional import optional
@@ -67,7 +68,7 @@ def test_a_busy_host_and_uneven_windows_are_shown() -> None:
     assert "busy" not in text
     pressed = replace(test, pressed=0.5)
     assert "host busy" in " ".join(shown(pressed, 200).split())
-    assert "host busy" in results.plot([pressed])
+    assert "host busy" in plot([pressed])
 
 
 @given(st.lists(levels, min_size=1, max_size=4))
@@ -89,7 +90,7 @@ def test_a_rate_has_its_own_column_and_the_limit_a_line() -> None:
         ("", "80.0000"),
     ]
     assert "offered" in shown(test)
-    assert "p99 ≤ 50 ms" in results.plot([test])
+    assert "p99 ≤ 50 ms" in plot([test])
     assert test.to_json()["slo"] == {
         "p99_ms": 50,
         "met": [True, False],
@@ -112,6 +113,7 @@ def test_writes_all_three_and_replaces_them(tmp_path: Path) -> None:
     assert written == first
     assert sorted(path.name for path in written.csv.parent.iterdir()) == [
         "loadtest-toy.csv",
+        "loadtest-toy.history.jsonl",
         "loadtest-toy.json",
         "loadtest-toy.svg",
     ]
@@ -124,22 +126,22 @@ def test_writes_all_three_and_replaces_them(tmp_path: Path) -> None:
     assert document["command"] == "resnet-serve loadtest toy"
 
 
-def test_the_plot_is_the_same_for_the_same_figures() -> None:
-    one, two = load_test(level(1), level(2, 150)), load_test(level(1), level(2, 151))
-    assert results.plot([one]) == results.plot([one])
-    assert results.plot([one]) != results.plot([two])
-
-
 def test_without_matplotlib_the_figures_are_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     gone = optional("no_such_package.figure", extra="plot")
-    monkeypatch.setattr(results, "matplotlib_figure", gone)
+    monkeypatch.setattr(figures, "matplotlib_figure", gone)
     written = results.write(load_test(level(1)), tmp_path)
     assert written.csv.is_file()
     assert written.json.is_file()
     assert written.plot is None
     assert "resnet-serve[plot]" in str(written.note)
+
+
+def test_one_plot_of_several_models(tmp_path: Path) -> None:
+    path = results.write_plot([load_test(level(1)), load_test(level(1, 80))], tmp_path)
+    assert path == tmp_path / "loadtest.svg"
+    assert ElementTree.parse(path).getroot().tag.endswith("svg")
 
 
 def test_a_folder_that_may_not_be_written(

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
+from resnet_serve.figures import CONVERTED, INK, NOTABLE, RULE, SOFT, STYLE
 from resnet_serve.optional import optional
 
 if TYPE_CHECKING:
@@ -22,32 +23,7 @@ if TYPE_CHECKING:
 else:
     matplotlib = optional("matplotlib", extra="convert")
 
-# Blue and vermilion of Okabe & Ito (2008), distinct with every kind of colour vision: the reference
-# is grey, the converted model blue, and what needs attention vermilion.
-INK, SOFT, RULE = "#1b1f24", "#5d6773", "#d8dee4"
-CONVERTED, NOTABLE = "#0072b2", "#c04d00"
 _VARIABLES = {INK: "ink", SOFT: "soft", RULE: "rule", CONVERTED: "converted", NOTABLE: "notable"}
-
-_STYLE: dict[str, Any] = {
-    "svg.fonttype": "none",
-    "font.size": 10,
-    "text.parse_math": False,
-    "text.color": INK,
-    "axes.facecolor": "none",
-    "axes.edgecolor": RULE,
-    "axes.labelcolor": SOFT,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "axes.formatter.use_mathtext": False,
-    "grid.color": RULE,
-    "grid.linewidth": 0.6,
-    "xtick.color": RULE,
-    "ytick.color": RULE,
-    "xtick.labelcolor": SOFT,
-    "ytick.labelcolor": SOFT,
-}
 
 _P = ParamSpec("_P")
 _Painter = Callable[Concatenate["Axes", _P], str]
@@ -60,7 +36,7 @@ def figure(size_in: tuple[float, float]) -> Callable[[_Painter[_P]], Callable[_P
     """
 
     def finish(paint: _Painter[_P]) -> Callable[_P, str]:
-        style: Any = _STYLE | {"svg.hashsalt": paint.__name__}
+        style: Any = STYLE | {"svg.hashsalt": paint.__name__}
 
         @functools.wraps(paint)
         def painted(*args: _P.args, **kwargs: _P.kwargs) -> str:

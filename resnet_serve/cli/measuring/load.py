@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -15,14 +16,16 @@ from resnet_serve.loadtest import results
 from resnet_serve.loadtest import run as loadtest
 from resnet_serve.loadtest.offered import Offered
 from resnet_serve.loadtest.perf_report import Level
+from resnet_serve.loadtest.results import Written
+from resnet_serve.loadtest.run import LoadTest
 from resnet_serve.triton.server import running
 
 
 def load_test(
-    model: Annotated[
-        str,
+    models: Annotated[
+        list[str],
         typer.Argument(
-            help="The model's name, or NAME_image to send images.",
+            help="The model's name, or NAME_image to send images; several are tested in turn.",
             autocompletion=completion.models,
         ),
     ],
@@ -73,31 +76,49 @@ def load_test(
     with console.bars() as bars:
         task = bars.add_task("perf_analyzer", total=None)
 
-        def started(offered: Offered, seconds: float) -> None:
-            bars.update(task, description=f"{offered} ({seconds:.0f} s)")
+        def started(model: str, offered: Offered, seconds: float) -> None:
+            bars.update(task, description=f"{model}, {offered} ({seconds:.0f} s)")
 
-        def ended(level: Level) -> None:
-            bars.update(task, description=f"{level.offered}: {level.throughput_per_s:.1f}/s")
+        def ended(model: str, level: Level) -> None:
+            said = f"{level.offered}: {level.throughput_per_s:.1f}/s"
+            bars.update(task, description=f"{model}, {said}")
 
-        test = loadtest.run(
-            model,
-            url=address,
-            concurrency=concurrency or loadtest.DEFAULT_CONCURRENCY,
-            rate=rate,
-            slo=slo,
-            images=image,
-            batch_size=batch_size,
-            seconds=seconds,
-            downloading=lambda done, total: bars.update(
-                task, description="downloading perf_analyzer", completed=done, total=total or None
-            ),
-            started=started,
-            ended=ended,
-        )
-    written = results.write(test, output)
+        tests = [
+            loadtest.run(
+                model,
+                url=address,
+                concurrency=concurrency or loadtest.DEFAULT_CONCURRENCY,
+                rate=rate,
+                slo=slo,
+                images=image,
+                batch_size=batch_size,
+                seconds=seconds,
+                downloading=lambda done, total: bars.update(
+                    task,
+                    description="downloading perf_analyzer",
+                    completed=done,
+                    total=total or None,
+                ),
+                started=partial(started, model),
+                ended=partial(ended, model),
+            )
+            for model in dict.fromkeys(models)
+        ]
+    written = [results.write(test, output) for test in tests]
+    together = None
+    if len(tests) > 1 and all(each.plot is not None for each in written):
+        together = results.write_plot(tests, output)
     if as_json:
-        console.show_json(test.to_json())
+        found = [test.to_json() for test in tests]
+        console.show_json(found[0] if len(found) == 1 else {"tests": found})
         return
+    for test, files in zip(tests, written, strict=True):
+        _show(test, files)
+    if together is not None:
+        console.out.print(f"wrote {together}", soft_wrap=True)
+
+
+def _show(test: LoadTest, written: Written) -> None:
     console.show(results.table(test))
     if test.slo is not None:
         console.out.print(test.slo.sentence(test.levels), soft_wrap=True)
