@@ -1,10 +1,12 @@
-"""Manifests: a deployed version as the objects that a cluster runs it with, from its passport.
+"""Manifests: a deployed version as what a cluster or a host runs it with, from its passport.
 
 | file | role |
 |---|---|
 | `workload` | what the passport says of image, cores, memory, GPU and queue |
 | `kubernetes` | Deployment, Service, HorizontalPodAutoscaler, PodDisruptionBudget |
 | `kserve` | InferenceService and ServingRuntime |
+| `compose` | a service of Docker Compose |
+| `export` | the storage that KServe copies or mounts |
 | `document` | objects as YAML |
 
 Objects are those of the `kubernetes` package, and typed ones of ours where it has none; no text is

@@ -6,6 +6,8 @@ from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any
 
+from resnet_serve.manifests import compose
+from resnet_serve.manifests.compose import Compose
 from resnet_serve.manifests.kubernetes import k8s
 from resnet_serve.optional import optional
 
@@ -26,6 +28,11 @@ def text(made: Iterable[Any]) -> str:
     """YAML documents, one per object."""
     ordered = [_ordered(plain(each)) for each in made]
     return str(yaml.safe_dump_all(ordered, sort_keys=False, explicit_start=True))
+
+
+def compose_text(made: Compose) -> str:
+    """The YAML of a Compose file, with what it is first."""
+    return str(yaml.safe_dump(compose.plain(made), sort_keys=False))
 
 
 def _ordered(document: dict[str, Any]) -> dict[str, Any]:

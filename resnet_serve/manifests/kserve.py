@@ -95,18 +95,15 @@ def objects(
     revision, where another is served already. Raises `UsageError` for a model that an unmodified
     Triton does not load.
     """
-    if workload.target not in _FORMATS:
-        raise UsageError(
-            f"NVIDIA's container has no backend for {workload.target} that KServe would start",
-            remedy="Convert it with --target onnxruntime or tensorrt, or use --for kubernetes.",
-        )
-    kind = _FORMATS[workload.target]
+    kinds = check(workload)
     runtime = f"{workload.name}-runtime"
     return (
         ServingRuntime(
             metadata=k8s.V1ObjectMeta(name=runtime),
             spec=ServingRuntimeSpec(
-                supported_model_formats=(ModelFormat(kind, auto_select=False),),
+                supported_model_formats=tuple(
+                    ModelFormat(kind, auto_select=False) for kind in kinds
+                ),
                 protocol_versions=("v2", "grpc-v2"),
                 containers=(_container(workload),),
                 annotations={
@@ -120,7 +117,7 @@ def objects(
             spec=InferenceServiceSpec(
                 Predictor(
                     model=Model(
-                        model_format=ModelFormat(kind),
+                        model_format=ModelFormat(kinds[0]),
                         protocol_version="v2",
                         runtime=runtime,
                         storage_uri=storage,
@@ -133,6 +130,29 @@ def objects(
             ),
         ),
     )
+
+
+def check(workload: Workload) -> tuple[str, ...]:
+    """KServe's names of the formats of a model's networks.
+
+    Raises `UsageError` for a model that an unmodified Triton does not load.
+    """
+    if workload.of_images:
+        raise UsageError(
+            f"{workload.model} takes encoded images, which an unmodified Triton does not decode",
+            remedy="Use resnet-serve manifests --for kubernetes, whose image has the decoder.",
+        )
+    return tuple(_format(each) for each in workload.targets)
+
+
+def _format(target: str) -> str:
+    if target not in _FORMATS:
+        raise UsageError(
+            f"NVIDIA's container has no backend for {target} that KServe would start",
+            remedy="Convert it with --target onnxruntime or tensorrt, or run it with "
+            "resnet-serve manifests --for kubernetes.",
+        )
+    return _FORMATS[target]
 
 
 def _container(workload: Workload) -> Any:

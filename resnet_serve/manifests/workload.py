@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from resnet_serve import composed
 from resnet_serve.errors import UsageError
-from resnet_serve.passport import ConvertedPassport, EngineState
+from resnet_serve.passport import ComposedPassport, ConvertedPassport, EngineState, Passport
 from resnet_serve.passport.engine import BuiltEngineFacts
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import releases
@@ -24,17 +25,20 @@ _WAIT_LATENCIES = 4
 class Workload:
     """One version of one model. `release` is the container that loads its files.
 
-    `wait_ms` is how long a request waits in a queue that is as full as it may be.
+    `targets` are the runtimes of its networks, one or those of the members; `of_images` says that
+    NAME itself takes encoded images. `wait_ms` is how long a request waits in a queue that is as
+    full as it may be.
     """
 
     model: str
     version: int
-    target: str
+    targets: tuple[str, ...]
     release: Release
     gpu: bool
     cores: int
     memory_mib: int
     wait_ms: float
+    of_images: bool = False
 
     @property
     def name(self) -> str:
@@ -43,14 +47,40 @@ class Workload:
 
 
 def of(deployed: Deployed) -> Workload:
-    """The workload of a version.
+    """The workload of a version; of a composed model, with its members beside one another.
 
-    Raises `UsageError` for a composed model, for one whose plan is not built, and for a plan that
-    no known container loads.
+    Raises `UsageError` for one whose plan is not built, and for a plan that no known container
+    loads, and `InputFileError` for a member that is gone.
     """
     document = deployed.passport
+    if not isinstance(document, ComposedPassport):
+        return _network(deployed)
+    pinned = composed.pinned(deployed)
+    members = [_network(each) for each in pinned]
+    plans = [row for row, each in zip(members, pinned, strict=True) if _has_plan(each.passport)]
+    if len({each.release.tag for each in plans}) > 1:
+        raise UsageError(
+            f"the members of {deployed} are for different containers: "
+            + ", ".join(f"{each.model} for {each.release.tag}" for each in plans),
+            remedy="Build their plans in one of them: resnet-convert build-plan.",
+        )
+    return Workload(
+        model=deployed.name,
+        version=deployed.version,
+        targets=tuple(dict.fromkeys(target for each in members for target in each.targets)),
+        release=plans[0].release if plans else releases.CURRENT,
+        gpu=any(each.gpu for each in members),
+        cores=max(each.cores for each in members),  # they were measured on the same ones
+        memory_mib=_BASE_MIB + sum(each.memory_mib - _BASE_MIB for each in members),
+        wait_ms=max(each.wait_ms for each in members),
+        of_images=document.crops is not None,
+    )
+
+
+def _network(deployed: Deployed) -> Workload:
+    document = deployed.passport
     if not isinstance(document, ConvertedPassport):
-        raise UsageError(f"{deployed} is composed of others", remedy="Name one of its members.")
+        raise UsageError(f"{deployed} is composed of composed models", remedy="Name a member.")
     if document.engine_state is EngineState.NOT_BUILT:
         raise UsageError(
             f"the plan of {deployed} is not built",
@@ -63,7 +93,7 @@ def of(deployed: Deployed) -> Workload:
     return Workload(
         model=deployed.name,
         version=deployed.version,
-        target=document.target,
+        targets=(document.target,),
         release=_release(deployed, document),
         gpu=gpu,
         cores=contract.instances * contract.threads,
@@ -83,10 +113,15 @@ def label(model: str) -> str:
     return made
 
 
+def _has_plan(document: Passport) -> bool:
+    """Whether only some containers load it. TensorRT-RTX comes with our own backend."""
+    return document.engine is not None and document.engine.targets is None
+
+
 def _release(deployed: Deployed, document: ConvertedPassport) -> Release:
     """The container that the plan is for; without one, the current."""
     engine = document.engine
-    if engine is None or engine.targets is not None:  # TensorRT-RTX comes with our own backend
+    if engine is None or not _has_plan(document):
         return releases.CURRENT
     if engine.triton is not None:
         return releases.find(engine.triton)

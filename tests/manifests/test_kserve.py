@@ -60,7 +60,15 @@ def objects(canary: int | None = None, **changes: Any) -> dict[str, dict[str, An
     return {each["kind"]: each for each in map(document.plain, made)}
 
 
-@pytest.mark.parametrize("changes", [{}, {"gpu": True, "target": "tensorrt"}, {"canary": 10}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {},
+        {"gpu": True, "targets": ("tensorrt",)},
+        {"targets": ("onnxruntime", "tensorrt")},
+        {"canary": 10},
+    ],
+)
 def test_they_are_valid(changes: dict[str, Any]) -> None:
     made = objects(**changes)
     assert list(made) == ["ServingRuntime", "InferenceService"]
@@ -77,7 +85,7 @@ def test_the_schemas_refuse_what_is_wrong() -> None:
 
 def test_the_service_uses_the_runtime_of_its_container() -> None:
     row = releases.RELEASES["26.07"]
-    made = objects(release=row, target="tensorrt", gpu=True, canary=10)
+    made = objects(release=row, targets=("tensorrt",), gpu=True, canary=10)
     runtime, service = made["ServingRuntime"], made["InferenceService"]
     predictor = service["spec"]["predictor"]
     assert predictor["canaryTrafficPercent"] == 10
@@ -94,4 +102,12 @@ def test_the_service_uses_the_runtime_of_its_container() -> None:
 @pytest.mark.parametrize("target", ["openvino", "tensorrt-rtx"])
 def test_what_an_unmodified_triton_does_not_load_is_refused(target: str) -> None:
     with pytest.raises(UsageError, match="--for kubernetes"):
-        objects(target=target)
+        objects(targets=("onnxruntime", target))
+
+
+def test_a_composed_model_is_served_as_pixels_only() -> None:
+    made = objects(targets=("onnxruntime", "tensorrt"))
+    formats = made["ServingRuntime"]["spec"]["supportedModelFormats"]
+    assert [each["name"] for each in formats] == ["onnx", "tensorrt"]
+    with pytest.raises(UsageError, match="takes encoded images"):
+        objects(of_images=True)

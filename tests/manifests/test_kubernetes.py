@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import copy
+import json
+import shutil
+import subprocess
 from dataclasses import replace
 from typing import Any
 
@@ -82,3 +86,31 @@ def test_pods_are_added_when_a_full_queue_is_half_waited_for() -> None:
 def test_the_examples_are_what_the_command_writes(path: Any) -> None:
     """Otherwise: .venv/bin/python tests/support/example_manifests.py."""
     assert path.read_text(encoding="utf-8") == examples()[path]
+
+
+def test_kubectl_reads_every_field_of_the_deployment() -> None:
+    """Its own types drop what they do not know: what comes back is what was written.
+
+    Its dry run of `apply` asks a cluster, `set image --local` does not.
+    """
+    program = shutil.which("kubectl")
+    if program is None:
+        pytest.skip("kubectl is not installed")
+
+    def read(made: dict[str, Any]) -> dict[str, Any]:
+        words = [program, "set", "image", "--local", "-f", "-", "triton=other:2", "-o", "json"]
+        text = json.dumps(made)
+        done = subprocess.run(words, input=text, capture_output=True, text=True, check=True)
+        found: dict[str, Any] = json.loads(done.stdout)
+        for each in (found["metadata"], found["spec"]["template"]["metadata"]):
+            assert each.pop("creationTimestamp", None) is None
+        assert found.pop("status") == {}
+        return found
+
+    for gpu in (False, True):
+        made = objects(gpu=gpu)["Deployment"]
+        expected = copy.deepcopy(made)
+        expected["spec"]["template"]["spec"]["containers"][0]["image"] = "other:2"
+        assert read(made) == expected
+        made["spec"]["template"]["spec"]["containers"][0]["imagePull"] = "Always"
+        assert read(made) == expected, "a field that is none is lost"

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from enum import StrEnum
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import Annotated
 
 import typer
@@ -13,7 +14,7 @@ from resnet_serve.cli.models import canaries
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
 from resnet_serve.console import completion
 from resnet_serve.errors import UsageError
-from resnet_serve.manifests import document, kserve, kubernetes, workload
+from resnet_serve.manifests import compose, document, kserve, kubernetes, workload
 from resnet_serve.triton.repository import Repository, changes
 from resnet_serve.triton.server import running
 from resnet_serve.triton.supervision.detached import last_status
@@ -25,6 +26,15 @@ class Platform(StrEnum):
 
     KUBERNETES = "kubernetes"
     KSERVE = "kserve"
+    COMPOSE = "compose"
+
+
+# The options that are for some platforms only.
+_OPTIONS = {
+    Platform.KUBERNETES: {"--image", "--claim", "--replicas", "--max-replicas"},
+    Platform.KSERVE: {"--storage", "--canary-percent", "--replicas", "--max-replicas"},
+    Platform.COMPOSE: {"--image"},
+}
 
 
 def list_models(
@@ -64,7 +74,7 @@ def write_manifests(
     image: Annotated[
         str | None,
         typer.Option(
-            help="The image of the Dockerfile's serve stage, for Kubernetes.",
+            help="The image of the Dockerfile's serve stage, for Kubernetes and Compose.",
             show_default="resnet-serve, tagged with both versions",
         ),
     ] = None,
@@ -83,8 +93,13 @@ def write_manifests(
             show_default="model_repository in pvc://NAME-models",
         ),
     ] = None,
-    replicas: Annotated[int, typer.Option(min=1, help="Pods at least.")] = 2,
-    most: Annotated[int, typer.Option("--max-replicas", min=1, help="Pods at most.")] = 6,
+    replicas: Annotated[
+        int | None, typer.Option(min=1, help="Pods at least.", show_default="2")
+    ] = None,
+    most: Annotated[
+        int | None,
+        typer.Option("--max-replicas", min=1, help="Pods at most.", show_default="6"),
+    ] = None,
     canary: Annotated[
         int | None,
         typer.Option(
@@ -95,30 +110,51 @@ def write_manifests(
         Path | None, typer.Option(help="A file.", show_default="the terminal")
     ] = None,
 ) -> None:
-    """Write the objects that run a model in a cluster, from its passport."""
-    if most < replicas:
+    """Write what runs a model in a cluster, or on a host with Compose, from its passport."""
+    given = {
+        "--image": image,
+        "--claim": claim,
+        "--storage": storage,
+        "--canary-percent": canary,
+        "--replicas": replicas,
+        "--max-replicas": most,
+    }
+    for option, value in given.items():
+        if value is not None and option not in _OPTIONS[platform]:
+            raise UsageError(f"{option} is not for {platform}", remedy="Leave it out.")
+    fewest, limit = replicas or 2, most or max(6, replicas or 2)
+    if limit < fewest:
         raise UsageError(
-            f"--max-replicas {most} is less than --replicas {replicas}",
+            f"--max-replicas {limit} is less than --replicas {fewest}",
             remedy="Give as many or more.",
         )
-    unused = {"--canary-percent": canary, "--storage": storage}
-    if platform is Platform.KSERVE:
-        unused = {"--image": image, "--claim": claim}
-    for option, value in unused.items():
-        if value is not None:
-            raise UsageError(f"{option} is not for {platform}", remedy="Leave it out.")
     made = workload.of(changes.find(Repository(repository).deployed(), name))
+    tag = image or f"resnet-serve:{__version__}-triton{made.release.tag}"
     volume = claim or f"{made.name}-models"
-    if platform is Platform.KUBERNETES:
-        tag = image or f"resnet-serve:{__version__}-triton{made.release.tag}"
-        objects = kubernetes.objects(made, image=tag, claim=volume, replicas=replicas, most=most)
+    if platform is Platform.COMPOSE:
+        folder = Path() if output is None else output.parent
+        place = _seen_from(folder, repository)
+        text, count = document.compose_text(compose.objects(made, image=tag, repository=place)), 1
     else:
-        place = storage or f"pvc://{volume}/model_repository"
-        objects = kserve.objects(made, storage=place, replicas=replicas, most=most, canary=canary)
-    text = document.text(objects)
+        if platform is Platform.KUBERNETES:
+            objects = kubernetes.objects(made, image=tag, claim=volume, replicas=fewest, most=limit)
+        else:
+            where = storage or f"pvc://{volume}/model_repository"
+            objects = kserve.objects(
+                made, storage=where, replicas=fewest, most=limit, canary=canary
+            )
+        text, count = document.text(objects), len(objects)
     if output is None:
         typer.echo(text, nl=False)
         return
     with durable.explained(output):
         durable.write(output, text)
-    console.out.print(f"{output}: {len(objects)} objects", soft_wrap=True)
+    counted = f"{count} object{'s' if count > 1 else ''}"
+    console.out.print(f"{output}: {counted}", soft_wrap=True)
+
+
+def _seen_from(folder: Path, repository: Path) -> PurePath:
+    """Compose resolves relative paths from the folder of its file."""
+    if repository.is_absolute():
+        return PurePath(repository)
+    return PurePath(os.path.relpath(repository, folder))

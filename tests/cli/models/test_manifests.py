@@ -50,6 +50,23 @@ def test_a_canary_of_kserve(folder: Path) -> None:
     assert service["spec"]["predictor"]["model"]["storageUri"] == "s3://models/net"
 
 
+def test_compose_sees_the_repository_from_its_own_folder(folder: Path) -> None:
+    done = serve(folder, "manifests", "net", "--for", "compose", "--image", "mine:1")
+    assert (done.returncode, done.stderr) == (0, "")
+    service = yaml.safe_load(done.stdout)["services"]["triton"]
+    assert service["image"] == "mine:1"
+    assert service["volumes"][0] == "./model_repository:/models:ro"
+    words = ("manifests", "net", "--for", "compose", "--output", "deploy/compose.yaml")
+    written = serve(folder, *words)
+    assert "deploy/compose.yaml: 1 object" in written.stdout
+    text = (folder / "deploy" / "compose.yaml").read_text()
+    volumes = yaml.safe_load(text)["services"]["triton"]["volumes"]
+    assert volumes[0] == "../model_repository:/models:ro"
+    for volume in volumes:
+        source = folder / "deploy" / volume.partition(":")[0]
+        assert source.resolve().is_dir(), "both repositories are there"
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -57,7 +74,9 @@ def test_a_canary_of_kserve(folder: Path) -> None:
         (("net", "--for", "docker"), "'docker'"),
         (("net", "--for", "kubernetes", "--storage", "s3://x"), "--storage is not for kubernetes"),
         (("net", "--for", "kserve", "--image", "x"), "--image is not for kserve"),
-        (("net", "--for", "kserve", "--replicas", 9), "--max-replicas 6 is less than"),
+        (("net", "--for", "kserve", "--replicas", 9, "--max-replicas", 6), "6 is less than"),
+        (("net", "--for", "compose", "--replicas", 2), "--replicas is not for compose"),
+        (("net", "--for", "compose", "--claim", "x"), "--claim is not for compose"),
     ],
 )
 def test_what_does_not_fit_is_refused(folder: Path, words: tuple[object, ...], said: str) -> None:
