@@ -36,6 +36,7 @@ from resnet_convert import convert
 from resnet_convert.report import svg
 from resnet_serve import Server
 from resnet_serve.loadtest import inputs
+from resnet_serve.loadtest.inputs import Signature
 from resnet_serve.parity import pressure
 from resnet_serve.parity.latency import PRESSED
 from resnet_serve.triton import config, image_repository
@@ -74,19 +75,21 @@ class Answers:
 
 
 class Load:
-    """Sends encoded photographs to one served image model."""
+    """Sends photographs to one served model: encoded, or as the pixels that it takes."""
 
     def __init__(self, url: str, model: str) -> None:
         self._url = url
         signature = inputs.describe(url, model)
         images = inputs.samples(signature).images
-        self._requests = [self._request(model, signature.input, each) for each in images]
+        self._requests = [self._request(signature, each) for each in images]
 
     @staticmethod
-    def _request(model: str, name: str, image: bytes) -> service_pb2.ModelInferRequest:
-        request = service_pb2.ModelInferRequest(model_name=model)
-        request.inputs.add(name=name, datatype="BYTES", shape=[1, 1])
-        request.raw_input_contents.append(struct.pack("<I", len(image)) + image)
+    def _request(signature: Signature, image: bytes) -> service_pb2.ModelInferRequest:
+        request = service_pb2.ModelInferRequest(model_name=signature.model)
+        shape = [1] if signature.encoded else signature.shape
+        request.inputs.add(name=signature.input, datatype=signature.datatype, shape=[1, *shape])
+        size = struct.pack("<I", len(image)) if signature.encoded else b""
+        request.raw_input_contents.append(size + image)
         return request
 
     def capacity(self, seconds: float) -> float:

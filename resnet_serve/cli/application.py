@@ -11,8 +11,8 @@ import typer
 
 from resnet_serve import __version__, console
 from resnet_serve.cli.checks import host, verification
-from resnet_serve.cli.measuring import load, tuning
-from resnet_serve.cli.models import deploying, repository, versions
+from resnet_serve.cli.measuring import load, planning, tuning
+from resnet_serve.cli.models import deploying, exporting, repository, versions
 from resnet_serve.cli.servers import health, serving
 
 app = typer.Typer(
@@ -52,6 +52,8 @@ app.command("remove")(versions.remove)
 app.command("verify")(verification.verify_models)
 app.command("loadtest")(load.load_test)
 app.command("tune")(tuning.tune)
+app.command("plan")(planning.plan)
 app.command("manifests")(repository.write_manifests)
+app.command("export")(exporting.export_model)
 app.command("doctor")(host.examine)
 app.command("schema")(host.print_schema)

@@ -74,9 +74,10 @@ def run(app: Callable[[], object]) -> NoReturn:
 
 @contextmanager
 def bars() -> Iterator[Progress]:
-    """Progress bars on stderr, which leave nothing behind."""
+    """Progress bars on stderr, which leave nothing behind; none where it is not a terminal."""
     columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn())
-    with Progress(*columns, console=err, transient=True) as shown:
+    hidden = not err.is_terminal
+    with Progress(*columns, console=err, transient=True, disable=hidden) as shown:
         yield shown
 
 

@@ -310,6 +310,14 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/verification/test_watch.py",
         "the command with the real server",
     ),
+    "resnet_serve/cli/models/exporting.py": (
+        "tests/manifests/test_export.py",
+        "the whole command, on deployed files",
+    ),
+    "resnet_serve/cli/measuring/planning.py": (
+        "tests/planning/test_plan.py",
+        "the whole command, on written measurements",
+    ),
     "resnet_serve/cli/measuring/tuning.py": (
         "tests/tuning/test_bench.py",
         "the whole command, really run",

@@ -1,1 +1,1 @@
-"""Commands that measure: load tests, and the search for the best configuration."""
+"""Commands that measure: load tests, the search for the best configuration, and plans from them."""

@@ -1,0 +1,178 @@
+"""Search: the highest rate at which one replica keeps the limits, and so the number of replicas.
+
+Requests that are spread at random make the same process of arrivals at each replica as one of
+1/n of the rate. So one curve, what a replica does under its rate, gives the number of replicas,
+the head room and what happens with one less:
+
+    n = ⌈rate / most⌉      head room n · most / rate − 1      one less: the curve at rate / (n − 1)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from resnet_serve.planning import simulation
+from resnet_serve.planning.demand import Demand
+from resnet_serve.planning.machines import Machine
+from resnet_serve.planning.measured import Candidate
+from resnet_serve.planning.service import Station
+from resnet_serve.planning.simulation import Effort, Outcome
+
+QUICK = Effort(replications=3, requests=3000)
+_SHARES = (0.05, 0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of what a replica can do at most
+_STEPS = 4
+MOST_REPLICAS = 100_000
+
+
+@dataclass
+class Curve:
+    """What one configuration on one machine does by the rate of a replica, as far as simulated."""
+
+    machine: Machine
+    candidate: Candidate
+    demand: Demand
+    effort: Effort
+    outcomes: dict[float, Outcome] = field(default_factory=dict)
+
+    @property
+    def stations(self) -> tuple[Station, ...]:
+        """The stations of a replica on this machine."""
+        return tuple(each.faster(self.machine.speed) for each in self.candidate.stations)
+
+    @property
+    def capacity_per_s(self) -> float:
+        """What a replica does at most, whatever the latency."""
+        return simulation.capacity_per_s(self.stations)
+
+    def at(self, rate_per_s: float) -> Outcome:
+        """What a replica does under a rate."""
+        if rate_per_s not in self.outcomes:
+            self.outcomes[rate_per_s] = simulation.simulate(
+                self.stations,
+                rate_per_s,
+                outside_ms=self.candidate.outside_ms,
+                bursts=self.demand.bursts,
+                effort=self.effort,
+            )
+        return self.outcomes[rate_per_s]
+
+    def points(self) -> tuple[Outcome, ...]:
+        """The outcomes by rate."""
+        return tuple(self.outcomes[rate] for rate in sorted(self.outcomes))
+
+    def most_per_s(self) -> float:
+        """The highest rate at which a replica keeps the limits; 0 where none does."""
+        rates = [share * self.capacity_per_s for share in _SHARES]
+        kept = [rate for rate in rates if self.demand.met(self.at(rate))]
+        if not kept:
+            return 0.0
+        low = kept[-1]
+        high = next((rate for rate in rates if rate > low), None)
+        for _ in range(_STEPS if high is not None else 0):
+            middle = (low + (high or low)) / 2
+            if self.demand.met(self.at(middle)):
+                low = middle
+            else:
+                high = middle
+        return low
+
+
+@dataclass(frozen=True)
+class Fleet:
+    """So many replicas of one configuration on one machine.
+
+    `most_per_s` is what one replica does within the limits. `without_one` is what each of the
+    others does when one has failed; None where there is no other.
+    """
+
+    machine: Machine
+    candidate: Candidate
+    replicas: int
+    outcome: Outcome
+    without_one: Outcome | None
+    most_per_s: float
+    demand: Demand
+
+    @property
+    def head_room(self) -> float:
+        """How much more it does within the limits, as a share of the rate."""
+        return self.replicas * self.most_per_s / self.demand.rate_per_s - 1
+
+    @property
+    def cost_per_million(self) -> float | None:
+        """What a million images cost at the rate, in the currency of the table."""
+        price = self.machine.price_per_hour
+        if price is None:
+            return None
+        return self.replicas * price / (3600 * self.demand.rate_per_s) * 1e6
+
+    @property
+    def keeps_without_one(self) -> bool:
+        """Whether the limits hold with one replica less, once that was noticed."""
+        return self.without_one is not None and self.demand.met(self.without_one)
+
+    @property
+    def lost(self) -> float:
+        """Requests that fail until a failed replica is noticed: those sent to it meanwhile."""
+        return self.demand.rate_per_s / self.replicas * self.demand.notice_s
+
+
+def fleet(curve: Curve, most_per_s: float, replicas: int) -> Fleet:
+    """The fleet of so many replicas."""
+    rate = curve.demand.rate_per_s
+    return Fleet(
+        curve.machine,
+        curve.candidate,
+        replicas,
+        curve.at(rate / replicas),
+        curve.at(rate / (replicas - 1)) if replicas > 1 else None,
+        most_per_s,
+        curve.demand,
+    )
+
+
+def needed(curve: Curve, most_per_s: float) -> int:
+    """The smallest number of replicas that keep the limits, simulated at their own rate."""
+    rate = curve.demand.rate_per_s
+    replicas = max(1, math.ceil(rate / most_per_s))
+    while replicas > 1 and curve.demand.met(curve.at(rate / (replicas - 1))):
+        replicas -= 1
+    while not curve.demand.met(curve.at(rate / replicas)) and replicas < MOST_REPLICAS:
+        replicas += 1
+    return replicas
+
+
+def ranked(
+    pairs: list[tuple[Machine, Candidate]], demand: Demand, told: Callable[[int, int], None]
+) -> list[tuple[float, Curve]]:
+    """Every pair of machine and configuration that keeps the limits, the cheapest first.
+
+    Simulated quickly: what remains is simulated again. `told(done, all)` is called after each.
+    Without prices the fewest replicas are first. A pair that cannot be among the best of its
+    machine, even if each replica did all that it can, is left out.
+    """
+    found: list[tuple[float, Curve]] = []
+    best: dict[str, float] = {}
+    curves = [Curve(machine, candidate, demand, QUICK) for machine, candidate in pairs]
+    curves.sort(key=lambda each: -each.capacity_per_s)
+    for done, curve in enumerate(curves, start=1):
+        least = math.ceil(demand.rate_per_s / curve.capacity_per_s)
+        if least <= best.get(curve.machine.name, MOST_REPLICAS):
+            most_per_s = curve.most_per_s()
+            if most_per_s > 0:
+                replicas = demand.rate_per_s / most_per_s
+                found.append((replicas * (curve.machine.price_per_hour or 1.0), curve))
+                name = curve.machine.name
+                best[name] = min(best.get(name, MOST_REPLICAS), math.ceil(replicas))
+        told(done, len(curves))
+    return sorted(found, key=lambda each: each[0])
+
+
+def closest(pairs: list[tuple[Machine, Candidate]], demand: Demand) -> Curve:
+    """The curve with the lowest p99, where no pair keeps the limits."""
+    curves = [Curve(machine, candidate, demand, QUICK) for machine, candidate in pairs]
+    for curve in curves:
+        curve.at(_SHARES[0] * curve.capacity_per_s)
+    return min(curves, key=lambda each: min(point.p99_ms.high for point in each.points()))

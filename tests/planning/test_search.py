@@ -1,0 +1,89 @@
+"""The rate that a replica keeps, and the number of replicas that follows from it."""
+
+from __future__ import annotations
+
+import planned
+import pytest
+
+from resnet_serve.planning import search
+from resnet_serve.planning.arrivals import Bursts
+from resnet_serve.planning.demand import Demand
+from resnet_serve.planning.machines import Machine
+from resnet_serve.planning.search import Curve
+from resnet_serve.planning.simulation import Effort
+
+LITTLE = Effort(replications=3, requests=500)
+MACHINE = Machine("small", 0.1)
+STATION = planned.station(0.005, 0.008, 0.011, 0.014, deviation_s=(0.001,) * 4, queue=60)
+
+
+def curve(demand: Demand, *stations: object, **machine: float) -> Curve:
+    of = Machine("small", 0.1, **machine)
+    return Curve(of, planned.candidate(*(stations or (STATION,))), demand, LITTLE)
+
+
+def test_the_highest_rate_within_the_limit() -> None:
+    demand = Demand(5000, 40)
+    made = curve(demand)
+    most = made.most_per_s()
+    assert 0.5 * made.capacity_per_s < most < made.capacity_per_s
+    assert demand.met(made.at(most))
+    over = [each for each in made.points() if each.rate_per_s > 1.05 * most]
+    assert over
+    assert not any(demand.met(each) for each in over)
+
+
+@pytest.mark.parametrize("rate", [20.0, 700.0, 5000.0])
+def test_as_few_replicas_as_keep_it(rate: float) -> None:
+    demand = Demand(rate, 40)
+    made = curve(demand)
+    most = made.most_per_s()
+    count = search.needed(made, most)
+    fleet = search.fleet(made, most, count)
+    assert demand.met(fleet.outcome)
+    assert not fleet.keeps_without_one
+    assert search.fleet(made, most, count + 1).keeps_without_one
+    assert (fleet.without_one is None) == (count == 1)
+    assert fleet.head_room > -0.1
+    assert fleet.lost == pytest.approx(rate / count * 20)
+    assert fleet.cost_per_million == pytest.approx(count * 0.1 / 3600 / rate * 1e6)
+
+
+def test_a_stricter_limit_or_bursts_need_more() -> None:
+    def count(demand: Demand) -> int:
+        made = curve(demand)
+        return search.needed(made, made.most_per_s())
+
+    easy = count(Demand(5000, 60))
+    assert count(Demand(5000, 20)) > easy
+    assert count(Demand(5000, 60, bursts=Bursts(3, 0.3))) > 1.5 * easy
+
+
+def test_a_machine_twice_as_fast_needs_about_half() -> None:
+    demand = Demand(5000, 40)
+    slow, fast = curve(demand), curve(demand, speed=2.0)
+    assert fast.capacity_per_s == pytest.approx(2 * slow.capacity_per_s)
+    assert search.needed(fast, fast.most_per_s()) <= search.needed(slow, slow.most_per_s()) / 1.9
+
+
+def test_a_limit_below_the_time_of_an_image_is_never_kept() -> None:
+    demand = Demand(100, 4)
+    assert curve(demand).most_per_s() == 0
+    found = search.closest([(MACHINE, planned.candidate(STATION))], demand)
+    assert min(each.p99_ms.value for each in found.points()) > 5
+
+
+def test_the_cheapest_is_first_and_what_cannot_be_the_best_is_not_simulated() -> None:
+    demand = Demand(2000, 60)
+    good, bad = (
+        planned.candidate(STATION, title="good"),
+        planned.candidate(planned.station(0.05, queue=60), title="bad"),
+    )
+    dear = Machine("large", 1.0, speed=2.0)
+    told: list[tuple[int, int]] = []
+    pairs = [(MACHINE, bad), (MACHINE, good), (dear, good)]
+    found = search.ranked(pairs, demand, lambda *at: told.append(at))
+    assert [(each.machine.name, each.candidate.title) for _, each in found] == [
+        *[("small", "good"), ("large", "good")]
+    ]
+    assert told == [(1, 3), (2, 3), (3, 3)]
