@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 else:
     matplotlib = optional("matplotlib", extra="convert")
 
+__all__ = ["CONVERTED", "INK", "NOTABLE", "RULE", "SOFT", "figure", "inline"]
+
 _VARIABLES = {INK: "ink", SOFT: "soft", RULE: "rule", CONVERTED: "converted", NOTABLE: "notable"}
 
 _P = ParamSpec("_P")
