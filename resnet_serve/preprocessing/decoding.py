@@ -15,6 +15,7 @@ from resnet_serve.preprocessing.limits import (
     DEFAULTS,
     ImageError,
     Limits,
+    TooLargeError,
     check_file_size,
     check_size,
 )
@@ -74,7 +75,7 @@ def _explained(source: bytes | Path, limits: Limits, read: Callable[[bytes], Res
     except OSError as error:
         raise ImageError(f"cannot read ({error.strerror})", where=name) from error
     except ImageError as error:
-        raise ImageError(error.what, where=name, remedy=error.remedy) from error
+        raise type(error)(error.what, where=name, remedy=error.remedy) from error
     if not data:
         raise ImageError("the image is empty (0 bytes)", where=name)
     try:
@@ -82,12 +83,12 @@ def _explained(source: bytes | Path, limits: Limits, read: Callable[[bytes], Res
             warnings.filterwarnings("ignore", module="PIL")  # errors are raised, not warned of
             return read(data)
     except Image.DecompressionBombError as error:
-        raise ImageError(f"too large to decode ({error})", where=name) from error
+        raise TooLargeError(f"too large to decode ({error})", where=name) from error
     except UnidentifiedImageError as error:
         known = signatures.not_decoded(data, FORMATS)
         raise ImageError(known.what, where=name, remedy=known.remedy) from error
     except ImageError as error:
-        raise ImageError(error.what, where=name, remedy=error.remedy) from error
+        raise type(error)(error.what, where=name, remedy=error.remedy) from error
     except (ValueError, MemoryError, OverflowError) as error:
         unpacked = "MAX_TEXT" in str(error)
         what = "its text or colour profile is larger than 1 MiB when unpacked"

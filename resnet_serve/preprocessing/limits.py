@@ -23,6 +23,10 @@ class ImageError(InputFileError):
     """This image cannot be decoded, or is too large to be decoded safely."""
 
 
+class TooLargeError(ImageError):
+    """This image has more bytes or pixels than are allowed."""
+
+
 @dataclass(frozen=True)
 class Limits:
     """What one image may cost; a file beyond any of these is refused with `ImageError`.
@@ -59,7 +63,7 @@ def check_size(image: Image.Image, limits: Limits = DEFAULTS) -> None:
     """Raise `ImageError` for an image of more pixels, or of a longer shape, than are allowed."""
     width, height = image.size
     if width * height > limits.max_pixels:
-        raise ImageError(
+        raise TooLargeError(
             f"{width} × {height} pixels are more than the {limits.max_pixels:,} allowed",
             remedy="Scale it down first.",
         )
@@ -74,7 +78,7 @@ def check_size(image: Image.Image, limits: Limits = DEFAULTS) -> None:
 def check_file_size(size_bytes: int, limits: Limits = DEFAULTS) -> None:
     """Raise `ImageError` for a file of more bytes than are allowed."""
     if size_bytes > limits.max_file_bytes:
-        raise ImageError(
+        raise TooLargeError(
             f"a file of {size_bytes:,} bytes is larger than the {limits.max_file_bytes:,} allowed",
             remedy="Scale the image down first.",
         )
