@@ -8,7 +8,7 @@ folders of one.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from resnet_serve.datasets.class_labels import wordnet
@@ -22,13 +22,13 @@ def indices(folder: Path, subfolders: Sequence[str], labels: Sequence[str]) -> l
     Raises `InputFileError` for a name that is not a label, naming the nearest, or that is not
     certain to be one.
     """
-    known, replaced = Matching(labels), _without_slashes(labels)
+    known, find = Matching(labels), finder(labels)
     long = any("," in name for name in subfolders)
     found = []
     for name in subfolders:
         if long:
             _check_certain(folder, name)
-        matches = known.find(name) or replaced.get(nfc(name), ())
+        matches = find(name)
         if not matches:
             raise _unknown(folder, name, known)
         if len(matches) > 1:
@@ -43,6 +43,12 @@ def indices(folder: Path, subfolders: Sequence[str], labels: Sequence[str]) -> l
                 remedy="Move their images into one of them.",
             )
     return found
+
+
+def finder(labels: Sequence[str]) -> Callable[[str], tuple[int, ...]]:
+    """The function from the name of a folder to the indices of the labels it may stand for."""
+    known, replaced = Matching(labels), _without_slashes(labels)
+    return lambda name: known.find(name) or tuple(replaced.get(nfc(name), ()))
 
 
 def _without_slashes(labels: Sequence[str]) -> Mapping[str, Sequence[int]]:

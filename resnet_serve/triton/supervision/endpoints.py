@@ -23,6 +23,7 @@ KEY_HEADER = "resnet-serve-key"
 _ROLES = ("HTTP", "gRPC", "metrics")
 _ANY = {"": "127.0.0.1", "0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - not bound
 _TIMEOUT_S = 5.0
+_OTHER_PORTS = "Use --port N with three free ports from N on, or --port 0 for any free ones."
 
 
 @dataclass(frozen=True)
@@ -171,7 +172,13 @@ def claim_ports(
         return numeric, (first, second, third)
 
 
-def _bind(address: str, port: int, role: str) -> socket.socket:
+def listening(address: str, port: int) -> socket.socket:
+    """A socket that listens there, at any free port for 0; raises as `claim_ports`."""
+    other = "Use another --port, or --port 0 for any free one."
+    return _bind(address, port, "HTTP", other)
+
+
+def _bind(address: str, port: int, role: str, other: str = _OTHER_PORTS) -> socket.socket:
     try:
         found = socket.getaddrinfo(
             address or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
@@ -179,12 +186,11 @@ def _bind(address: str, port: int, role: str) -> socket.socket:
         family, *_, place = min(found, key=lambda each: each[0] != socket.AF_INET)
         return socket.create_server(place[:2], family=family)
     except OSError as error:
-        raise _port_error(address, port, role, error) from error
+        raise _port_error(address, port, role, error, other) from error
 
 
-def _port_error(address: str, port: int, role: str, error: OSError) -> HostError:
-    """The error for a `role` that cannot listen on `port`."""
-    other = "Use --port N with three free ports from N on, or --port 0 for any free ones."
+def _port_error(address: str, port: int, role: str, error: OSError, other: str) -> HostError:
+    """The error for a `role` that cannot listen on `port`; `other` says how to choose another."""
     if error.errno == errno.EADDRINUSE:
         return HostError(f"port {port} ({role}) is already in use", where=address, remedy=other)
     if error.errno in (errno.EACCES, errno.EPERM):
