@@ -19,6 +19,7 @@ import in_process
 import pytest
 import typer
 from quick import quicken
+from web_servers import Command
 
 from resnet_client.command import options
 from resnet_serve.datasets.digits import Digits
@@ -74,15 +75,26 @@ def test_every_command_works(
     desk: Path,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
+    request: pytest.FixtureRequest,
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(desk / "state"))
     quicken(monkeypatch, cores=None)
+    started = list[Command]()
     for name, content in files(document):
         (desk / name).write_text(content, encoding="utf-8")
     for line in commands(document):
         program, *arguments = shlex.split(line)
+        if arguments[-1] == "&":  # the one command that does not end
+            assert (program, *arguments) == ("resnet-serve", "web", "&")
+            started.append(Command(desk))
+            request.addfinalizer(started[-1].stop)
+            continue
         if program == "make":  # the suite itself runs inside it; its recipe must exist
             done = run(["make", "--directory", str(ROOT), "--dry-run", *arguments], desk)
+        elif program == "curl":
+            page = started[-1].page
+            words = [each.replace("http://127.0.0.1:8080/", page) for each in arguments]
+            done = run([program, "--silent", *words], desk)
         else:
             # The documents speak of the default ports; tests run beside each other, on free ones.
             if arguments[0] == "up":

@@ -53,6 +53,9 @@ FLOORS = (
     ("pipeline", "build_plan"),
     ("cli",),
 )
+# The web application is a client of the server: it alone reaches over to the client's package.
+# `resnet_client` imports nothing of the sort, and nothing but the command imports it.
+CLIENTS = ("web",)
 MOST_FLOORS = 15  # of modules, along the longest chain of imports
 
 # Who imports an engine when it is used, as paths inside the package; with / at its end, a folder.
@@ -106,6 +109,9 @@ NOT_IN_THE_BASE = [
     "pytriton",
     "openvino",
     "optuna",
+    "starlette",
+    "uvicorn",
+    "python_multipart",
     "tensorrt",
     "tensorrt_rtx_bindings",
     "triton",
@@ -113,6 +119,17 @@ NOT_IN_THE_BASE = [
     "pytest",
     "hypothesis",
 ]
+
+
+def is_client(path: Path) -> bool:
+    """Whether a source belongs to a part of resnet_serve that is a client of the server."""
+    return any(path.is_relative_to(PACKAGES["resnet_serve"] / name) for name in CLIENTS)
+
+
+def allowed(path: Path) -> tuple[str, ...]:
+    """What a source may import of ours."""
+    more = ("resnet_client",) if is_client(path) else ()
+    return (*ALLOWED[package_of(path)], *more)
 
 
 def found() -> Iterator[tuple[Path, Import]]:
@@ -130,9 +147,24 @@ def test_the_three_packages_depend_on_each_other_one_way() -> None:
         f"{shown(path)}:{each.line} imports {each.module}"
         for path, each in found()
         if any(each.within(package) for package in PACKAGES)
-        and not any(each.within(name) for name in ALLOWED[package_of(path)])
+        and not any(each.within(name) for name in allowed(path))
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def test_the_client_is_used_by_clients_of_the_server_alone() -> None:
+    """So that there is no cycle: the client imports no such folder, and nothing else does."""
+    folders_of_clients = [f"resnet_serve.{name}" for name in CLIENTS]
+    wrong = [
+        f"{shown(path)}:{each.line} imports {each.module}"
+        for path, each in found()
+        if any(each.within(name) for name in folders_of_clients)
+        and not is_client(path)
+        and not path.is_relative_to(PACKAGES["resnet_serve"] / "cli")
+    ]
+    assert not wrong, "\n".join(wrong)
+    stale = [name for name in CLIENTS if not (PACKAGES["resnet_serve"] / name).is_dir()]
+    assert not stale
 
 
 @pytest.mark.parametrize("package", PACKAGES)

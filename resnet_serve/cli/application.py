@@ -13,7 +13,7 @@ from resnet_serve import __version__, console
 from resnet_serve.cli.checks import host, verification
 from resnet_serve.cli.measuring import load, planning, tuning
 from resnet_serve.cli.models import deploying, exporting, repository, versions
-from resnet_serve.cli.servers import health, serving
+from resnet_serve.cli.servers import browsing, health, serving
 
 app = typer.Typer(
     context_settings=console.HELP_OPTIONS,
@@ -44,6 +44,7 @@ app.command("up")(serving.up)
 app.command("down")(serving.down)
 app.command("health")(health.health)
 app.command("list")(repository.list_models)
+app.command("web")(browsing.web)
 app.command("deploy")(deploying.deploy)
 app.command("promote")(versions.promote)
 app.command("withdraw")(versions.withdraw)

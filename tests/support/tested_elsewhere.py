@@ -28,6 +28,38 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/comparison/test_recorded.py",
         "distances and the verdict over them, of a model against recorded outputs",
     ),
+    "resnet_serve/web/settings.py": (
+        "tests/web/test_api.py",
+        "the limits of a running web application, each of them reached",
+    ),
+    "resnet_serve/web/messages.py": (
+        "tests/web/test_openapi.py",
+        "the responses, as the OpenAPI document describes them",
+    ),
+    "resnet_serve/web/problems.py": (
+        "tests/web/test_api.py",
+        "every status, from a request that leads to it",
+    ),
+    "resnet_serve/web/uploads.py": (
+        "tests/web/test_api.py",
+        "every form of an image, and what is none",
+    ),
+    "resnet_serve/web/places.py": (
+        "tests/web/test_serving.py",
+        "a server that ends and starts again elsewhere",
+    ),
+    "resnet_serve/web/passports.py": (
+        "tests/web/test_api.py",
+        "what a real repository says of its versions",
+    ),
+    "resnet_serve/web/pages.py": (
+        "tests/web/test_page.py",
+        "in a real browser; the paths in tests/web/test_api.py",
+    ),
+    "resnet_serve/cli/servers/browsing.py": (
+        "tests/web/test_serving.py",
+        "the command, in a process of its own",
+    ),
     "resnet_serve/weights/stated_activation.py": (
         "tests/weights/test_activations.py",
         "what files state is half of the decision",
