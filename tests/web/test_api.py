@@ -303,11 +303,10 @@ def test_a_server_that_accepts_and_says_nothing_does_not_hold_requests() -> None
 
 
 def test_an_error_that_nobody_expects_is_a_problem_too(
-    web: Web, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    web: Web, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("resnet_serve.web.served.decode", lambda _: 1 / 0)
     said = web.post(AT, LIGHT).refused(500)
     assert "a bug in resnet-serve" in said
-    assert "ZeroDivisionError" in caplog.text  # for those who run it
     monkeypatch.undo()
     assert labels(web.post(AT, LIGHT))[0] == "light"
