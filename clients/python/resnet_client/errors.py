@@ -43,5 +43,7 @@ class BadImageError(ImageError):
     """This image cannot be decoded; the server and the other images are fine."""
 
     def about(self, name: str) -> BadImageError:
-        """The same error, with `name` as the image's name."""
-        return BadImageError(self.what, where=name, remedy=self.remedy)
+        """The same error and its cause, with `name` as the image's name."""
+        made = BadImageError(self.what, where=name, remedy=self.remedy)
+        made.__cause__ = self.__cause__
+        return made

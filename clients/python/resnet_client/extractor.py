@@ -17,6 +17,7 @@ from resnet_client.images import ImageLike, read_once
 from resnet_client.served import VERSION_CHANGES, Served
 from resnet_client.transport.channel import Tls
 from resnet_client.transport.connection import Notice
+from resnet_client.transport.deadlines import Deadline
 
 
 class Extractor(Served):
@@ -52,9 +53,12 @@ class Extractor(Served):
             notice=notice,
         )
 
-    def extract(self, images: Sequence[ImageLike]) -> dict[str, NDArray[np.float32]]:
+    def extract(
+        self, images: Sequence[ImageLike], deadline: Deadline | None = None
+    ) -> dict[str, NDArray[np.float32]]:
         """Every output by name, FP32 [len(images),…], in the order of the images.
 
+        Without a `deadline`, each request has the client's own time.
         Raises `BadImageError` for the first image that cannot be decoded, and the other errors
         of resnet_client.errors where a request fails.
         """
@@ -62,7 +66,7 @@ class Extractor(Served):
             raise UsageError("extract needs a sequence of images, at least one")
         images = [read_once(image) for image in images]
         for _ in range(VERSION_CHANGES):
-            contract = self._contract(self._connection.deadline())
+            contract = self._contract(deadline or self.deadline())
             batch = np.stack([contract.prepare(image) for image in images])
             parts: list[dict[str, NDArray[np.float32]]] = []
             versions = set()
@@ -72,6 +76,7 @@ class Extractor(Served):
                     self._version,
                     input_name=contract.input,
                     batch=batch[at : at + contract.max_batch_size],
+                    deadline=deadline,
                 )
                 versions.add(version)
                 parts.append(found)

@@ -86,9 +86,9 @@ class Served:
         """The deadline of a call that begins now, whose requests carry this id."""
         return self._connection.deadline(request_id)
 
-    def contract(self) -> Contract:
+    def contract(self, deadline: Deadline | None = None) -> Contract:
         """What the served version takes and gives, asked for where it is not known."""
-        return self._contract(self.deadline())
+        return self._contract(deadline or self.deadline())
 
     def wait_ready(self, timeout_s: float | None = None) -> None:
         """Return when the server answers and the model is ready; `timeout_s` is the client's own

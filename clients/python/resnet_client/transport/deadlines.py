@@ -40,17 +40,19 @@ _PASSING = {
 class Deadline:
     """The end of what the caller waits for; `timeout_s` is how long it was at first.
 
-    `request_id` is what the caller's requests carry; "" leaves it to the connection.
+    `request_id` is what the caller's requests carry; "" leaves it to the connection. With `once`,
+    a call that fails is not sent again: its caller has another server.
     """
 
     timeout_s: float
     end: float
     request_id: str = ""
+    once: bool = False
 
     @classmethod
-    def after(cls, timeout_s: float, request_id: str = "") -> Deadline:
+    def after(cls, timeout_s: float, request_id: str = "", *, once: bool = False) -> Deadline:
         """The deadline that many seconds from now."""
-        return cls(timeout_s, time.monotonic() + timeout_s, request_id)
+        return cls(timeout_s, time.monotonic() + timeout_s, request_id, once)
 
     @classmethod
     def within(cls, timeout_s: object) -> Deadline:
@@ -76,9 +78,9 @@ class Attempts:
         self.hasty = False
 
     def pause_s(self) -> float | None:
-        """How long to wait before the next attempt; None where there is no time for one."""
+        """How long to wait before the next attempt; None where there is none, or no time for it."""
         left_s = self._deadline.left_s - _LEAST_S
-        if left_s <= 0:
+        if self._deadline.once or left_s <= 0:
             return None
         pause_s = self._pause_s * random.uniform(0.5, 1.0)  # noqa: S311 - it spreads the load
         self._pause_s = min(2 * self._pause_s, _LONGEST_PAUSE_S)
