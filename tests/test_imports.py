@@ -53,9 +53,9 @@ FLOORS = (
     ("pipeline", "build_plan"),
     ("cli",),
 )
-# The web application is a client of the server: it alone reaches over to the client's package.
-# `resnet_client` imports nothing of the sort, and nothing but the command imports it.
-CLIENTS = ("web",)
+# The web application and runs of many images are clients of servers: they alone reach over to the
+# client's package. `resnet_client` imports nothing of the sort, and only their commands import them.
+CLIENTS = ("batch", "web")
 MOST_FLOORS = 15  # of modules, along the longest chain of imports
 
 # Who imports an engine when it is used, as paths inside the package; with / at its end, a folder.
@@ -109,6 +109,9 @@ NOT_IN_THE_BASE = [
     "pytriton",
     "openvino",
     "optuna",
+    "ray",
+    "pyarrow",
+    "pandas",
     "starlette",
     "uvicorn",
     "python_multipart",

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from resnet_serve import __version__, console
+from resnet_serve.cli import batch
 from resnet_serve.cli.checks import host, verification
 from resnet_serve.cli.measuring import load, planning, tuning
 from resnet_serve.cli.models import deploying, exporting, repository, versions
@@ -54,6 +55,7 @@ app.command("verify")(verification.verify_models)
 app.command("loadtest")(load.load_test)
 app.command("tune")(tuning.tune)
 app.command("plan")(planning.plan)
+app.command("batch")(batch.batch)
 app.command("manifests")(repository.write_manifests)
 app.command("export")(exporting.export_model)
 app.command("doctor")(host.examine)

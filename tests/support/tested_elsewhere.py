@@ -80,6 +80,53 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/triton/supervision/test_recovery.py",
         "a backend process of a real server dies",
     ),
+    "resnet_serve/batch/failures.py": ("tests/batch/test_images.py", "the kind of each bad image"),
+    "resnet_serve/batch/local.py": (
+        "tests/batch/on_ray/test_worker.py",
+        "what a worker classifies with",
+    ),
+    "resnet_serve/batch/model.py": (
+        "tests/batch/on_ray/test_worker.py",
+        "what a worker opens, and refuses",
+    ),
+    "resnet_serve/batch/request.py": ("tests/batch/servers/test_fleet.py", "what a run is asked"),
+    "resnet_serve/batch/rows.py": (
+        "tests/batch/on_ray/test_worker.py",
+        "the rows that a worker writes",
+    ),
+    "resnet_serve/batch/run.py": (
+        "tests/batch/servers/test_fleet.py",
+        "whole runs, killed and gone on with; with Ray in on_ray/test_driver.py",
+    ),
+    "resnet_serve/batch/run_file.py": (
+        "tests/batch/servers/test_fleet.py",
+        "another run is not mixed in, and a second process is kept out",
+    ),
+    "resnet_serve/batch/ways.py": (
+        "tests/batch/servers/test_fleet.py",
+        "both ways are run: the other in on_ray/test_driver.py",
+    ),
+    "resnet_serve/batch/work.py": ("tests/batch/on_ray/test_worker.py", "what a worker does"),
+    "resnet_serve/batch/on_ray/pool.py": (
+        "tests/batch/on_ray/test_driver.py",
+        "with a real Ray, whose workers are killed",
+    ),
+    "resnet_serve/batch/source/listing.py": (
+        "tests/batch/source/test_frozen.py",
+        "every kind of input, frozen",
+    ),
+    "resnet_serve/batch/source/tables.py": (
+        "tests/batch/source/test_frozen.py",
+        "every kind of input, frozen",
+    ),
+    "resnet_serve/batch/source/parts.py": (
+        "tests/batch/source/test_frozen.py",
+        "every kind of input, cut into parts",
+    ),
+    "resnet_serve/cli/batch.py": (
+        "tests/batch/servers/test_fleet.py",
+        "the command, really run",
+    ),
     "resnet_serve/cli/models/deploying.py": (
         "tests/verification/test_incoming.py",
         "the command that brings a version in",

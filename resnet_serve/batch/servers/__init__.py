@@ -1,0 +1,1 @@
+"""Servers: the parts of a run through the Python client, on a fleet of endpoints."""
