@@ -54,7 +54,7 @@ FLOORS = (
     ("cli",),
 )
 # The web application and runs of many images are clients of servers: they alone reach over to the
-# client's package. `resnet_client` imports nothing of the sort, and only their commands import them.
+# client's package. `resnet_client` imports nothing of the sort, and only commands import them.
 CLIENTS = ("batch", "web")
 MOST_FLOORS = 15  # of modules, along the longest chain of imports
 

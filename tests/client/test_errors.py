@@ -24,3 +24,10 @@ def test_a_bad_image_can_be_given_another_name() -> None:
     assert str(renamed) == "stdin: the image is empty. Give another."
     assert isinstance(renamed, ImageError)
     assert (renamed.exit_code, error.where) == (5, "image")
+
+
+def test_another_name_keeps_the_cause() -> None:
+    cause = ValueError("why")
+    with pytest.raises(BadImageError) as raised:
+        raise BadImageError("is damaged", where="image") from cause
+    assert raised.value.about("a.jpg").__cause__ is cause

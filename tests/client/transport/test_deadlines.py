@@ -87,3 +87,8 @@ def test_an_attempt_with_less_than_half_of_the_time_is_hasty(used_s: float, hast
 def test_a_callers_time_is_seconds(wrong: object) -> None:
     with pytest.raises(UsageError, match=r"timeout_s (is a number of seconds|of)"):
         Deadline.within(wrong)
+
+
+def test_a_caller_with_another_server_sends_once() -> None:
+    assert Attempts(Deadline.after(60, once=True)).pause_s() is None
+    assert Attempts(Deadline.after(60)).pause_s() is not None
