@@ -65,15 +65,14 @@ def file(name: str, size_in: tuple[float, float], paint: Callable[[Any], None]) 
 
 
 def limit(axes: Any, value: float, said: str) -> None:
-    """A limit of the vertical axis: a line, and its words above it at the right."""
+    """A limit of the vertical axis: a line, and its words above it at the left."""
     axes.axhline(value, color=NOTABLE, linewidth=1, linestyle=(0, (4, 3)))
     axes.annotate(
         said,
-        (1, value),
+        (0, value),
         xycoords=axes.get_yaxis_transform(),
-        xytext=(0, 3),
+        xytext=(4, 3),
         textcoords="offset points",
-        ha="right",
         fontsize=9,
         color=NOTABLE,
     )

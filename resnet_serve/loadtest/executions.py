@@ -31,8 +31,8 @@ from resnet_serve.triton.grpc_client import GrpcClient
 _INTERVAL_S = 0.1
 _TIMEOUT_S = 10.0
 _OF_INSTANCE, _OF_ALL = "intra_op_thread_count", "INFERENCE_NUM_THREADS"  # of threads
-_MAX_QUEUE = "max_queue"  # of our backends
-_BUSY_SHARE = 0.5  # an interval with fewer executions than this share of the median is an edge
+_MAX_QUEUE, _DECODED_WAIT = "max_queue", "decoded_wait"  # of our backends
+_BUSY_SHARE = 0.5  # of the median: the first and the last interval with so many executions
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +68,8 @@ class Served(Facts):
 
     `queue_requests` and `queue_timeout_ms` bound the queue; 0 is no bound. With `rejects_oldest`
     the backend keeps the bound, when it gets a batch, else Triton does when a request comes.
-    `threads` is 0 where the configuration does not say it.
+    `threads` is 0 where the configuration does not say it. A model that decodes does not while
+    `decoded_wait` requests wait for the network behind it; 0 is any number.
     """
 
     model: str
@@ -82,6 +83,7 @@ class Served(Facts):
     merges: bool = True
     threads: int = 0
     one_per_core_below: int = 0
+    decoded_wait: int = 0
 
     @classmethod
     def of(cls, config: Any) -> Served:
@@ -101,6 +103,7 @@ class Served(Facts):
             merges=config.HasField("dynamic_batching"),
             threads=_number(config, _OF_INSTANCE) or _number(config, _OF_ALL) // instances,
             one_per_core_below=_number(config, ONE_PER_CORE_BELOW),
+            decoded_wait=_number(config, _DECODED_WAIT),
         )
 
 
@@ -216,7 +219,8 @@ def _pace(intervals: Sequence[_Interval], instances: int) -> tuple[float | None,
     if len(some) < 3:
         return None, None
     least = _BUSY_SHARE * some[len(some) // 2]
-    inner = [each for each in intervals if each.executions >= least]
+    active = [at for at, each in enumerate(intervals) if each.executions >= least]
+    inner = intervals[active[0] : active[-1] + 1]
     seconds = instances * sum(each.seconds for each in inner)
     executions = sum(each.executions for each in inner)
     computed_s = sum(sum(each.computed_ns.values()) for each in inner) / 1e9

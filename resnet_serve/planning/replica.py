@@ -7,6 +7,7 @@
   batch until the oldest request has waited for so long.
 - A queue with a bound rejects the request that finds it full, and one whose time is up. Where the
   backend keeps the bound, a batch that leaves too many behind loses its oldest requests instead.
+- No image is decoded while enough decoded ones wait for the network.
 - Under a bound Triton's batcher may miss that an instance became free (`Station.missed`).
 
 Reference: triton-inference-server/core, src/dynamic_batch_scheduler.cc and src/rate_limiter.cc.
@@ -149,7 +150,7 @@ class _Replica:
         if station.timeout_s:
             while waiting and now - waiting[0][0] > station.timeout_s:
                 waiting.popleft()
-        while place.idle and waiting:
+        while place.idle and waiting and not self._held(at):
             size = min(station.max_batch, len(waiting))
             if size < station.max_batch and station.delay_s:
                 due_s = waiting[0][0] + station.delay_s
@@ -172,6 +173,15 @@ class _Replica:
             place.images += size
             place.looked_s = now
             self._at(now + seconds, _ENDED, at, requests)
+        if at and self.places[at - 1].station.holds:
+            self._dispatch(at - 1, now)
+
+    def _held(self, at: int) -> bool:
+        """Whether enough requests wait for the next model."""
+        holds = self.places[at].station.holds
+        return (
+            bool(holds) and at + 1 < len(self.places) and len(self.places[at + 1].waiting) >= holds
+        )
 
     def _at(self, moment: float, kind: int, at: int, requests: list[int]) -> None:
         self.order += 1

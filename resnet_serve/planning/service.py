@@ -34,7 +34,8 @@ class Station:
     `pause_s` passes between a batch and the next on the same instance. `queue` requests may wait,
     each for `timeout_s`; 0 is no bound. With `rejects_oldest` a batch that leaves more behind loses
     its oldest, else a request that finds the queue full is rejected. `missed` is the share of the
-    batches after which the next one starts late.
+    batches after which the next one starts late. None starts while `holds` requests wait for the
+    next model; 0 is any number.
     """
 
     name: str
@@ -47,6 +48,7 @@ class Station:
     timeout_s: float = 0.0
     rejects_oldest: bool = False
     missed: float = 0.0
+    holds: int = 0
 
     @property
     def max_batch(self) -> int:
@@ -103,6 +105,7 @@ def station(served: Served, executed: Sequence[Executed]) -> tuple[Station, int]
         timeout_s=served.queue_timeout_ms / 1000,
         rejects_oldest=served.rejects_oldest,
         missed=MISSED if _has_policy(served) else 0.0,
+        holds=served.decoded_wait,
     )
     return made, allowed
 

@@ -49,6 +49,8 @@ def test_the_pace_is_without_the_start_and_the_end() -> None:
     found = executions.executed("net", counts({}, {}, {1: [5.0]}, busy, busy, busy, {}))
     assert found.busy == pytest.approx(0.9)
     assert found.cycle_ms == pytest.approx(10.0)
+    pauses = executions.executed("net", counts({}, busy, {}, busy, {}, busy, {}))
+    assert pauses.busy == pytest.approx(0.54), "a pause between them counts"
     two = executions.executed("net", counts(busy, busy, busy), instances=2)
     assert two.busy == pytest.approx(0.45)
     assert two.cycle_ms == pytest.approx(20.0)

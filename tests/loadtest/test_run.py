@@ -14,6 +14,8 @@ from toy_repository import deploy_toy
 from resnet_serve.errors import UsageError
 from resnet_serve.loadtest import results
 from resnet_serve.loadtest import run as loadtest
+from resnet_serve.planning import measured
+from resnet_serve.planning.simulation import capacity_per_s
 from resnet_serve.triton.server import Server
 
 
@@ -98,3 +100,7 @@ def test_the_real_thing(tmp_path: Path) -> None:
     assert written.plot is not None
     assert [line.split(",")[3] for line in written.csv.read_text().splitlines()[1:]] == ["1", "2"]
     assert results.table(test).title == "toy_image version 1, batch 1"
+    (candidate,) = measured.read(written.json, "toy_image")
+    assert [each.name for each in candidate.stations] == ["toy_preprocess", "toy"]
+    assert candidate.stations[0].max_batch == 1, "images are decoded one at a time"
+    assert capacity_per_s(candidate.stations) > 0

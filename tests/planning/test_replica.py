@@ -99,6 +99,15 @@ def test_models_in_turn() -> None:
     assert math.isnan(found[2]), "rejected by the second"
 
 
+def test_images_are_not_decoded_while_decoded_ones_wait() -> None:
+    """The first is computed from 1 to 11, the second waits for it; the third is held until then."""
+    held = (planned.station(0.001, holds=1, queue=1), planned.station(0.010))
+    assert latencies_ms(0, 1, 2, stations=held) == [11, 20, 29]
+    run = replica.run(held, np.array([0, 0.0015, 0.003, 0.004]), np.random.default_rng(0))
+    assert math.isnan(run.latency_s[3]), "rejected before it was decoded"
+    assert run.batches == (3, 3)
+
+
 def test_what_was_run_is_counted() -> None:
     run = replica.run((planned.station(0.010, 0.012),), np.zeros(3), np.random.default_rng(0))
     assert (run.batches, run.images) == ((2,), (3,))
