@@ -39,7 +39,7 @@ from resnet_serve.planning.simulation import Effort, Estimate, Outcome, capacity
 NAME = "resnet110"
 SHARES = (0.3, 0.5, 0.7, 0.85, 1.5)  # of what a replica does at most
 NEAR = 0.1
-CONCURRENCY = "1,2,3,4,6,8,12"
+CONCURRENCY = "1,2,3,4,6,8"
 
 
 @dataclass(frozen=True)
@@ -175,7 +175,7 @@ def near(row: Mapping[str, object]) -> bool:
 def main() -> None:
     """Deploy, measure and simulate, and write the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--seconds", type=float, default=14, help="of each rate")
+    parser.add_argument("--seconds", type=float, default=12, help="of each rate")
     parser.add_argument("--instances", type=int, nargs="*", default=[1, 2])
     parser.add_argument("--models", type=Path, help="a folder with what --deploy has made")
     parser.add_argument("--deploy", type=Path, help="only convert, into this folder")
