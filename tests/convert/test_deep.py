@@ -1,8 +1,14 @@
-"""ResNet-1202: the deepest network of the paper goes the whole way from trace to INT8."""
+"""Six hundred layers go the whole way from trace to INT8: more operators in a row than Python may
+recurse into.
+
+It is half of ResNet-1202, the deepest network of the paper, which takes minutes and is converted by
+`benchmarks/depth.py`.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -21,14 +27,15 @@ from resnet_serve.parity import numerics
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 
 SIZE = (3, 16, 16)
-BLOCKS = 600
+BLOCKS = 300
 
 
 @pytest.fixture(scope="module")
 def network() -> nn.Module:
-    """Random weights; its BatchNorms have seen one batch, or 600 sums would overflow."""
+    """Random weights; its BatchNorms have seen one batch, or 300 sums would overflow."""
     torch.manual_seed(0)
-    made = build(find("resnet1202")).train()
+    row = find("resnet1202")
+    made = build(replace(row, depths=(BLOCKS // 3,) * 3)).train()
     for module in made.modules():
         if isinstance(module, nn.BatchNorm2d):
             module.momentum = None
@@ -38,7 +45,7 @@ def network() -> nn.Module:
 
 
 @pytest.mark.slow
-def test_a_thousand_layers_are_traced_folded_and_quantized(network: nn.Module) -> None:
+def test_six_hundred_layers_are_traced_folded_and_quantized(network: nn.Module) -> None:
     traced = trace(network, SIZE)
     assert traced.operators["Conv"] == traced.operators["BatchNormalization"] == 2 * BLOCKS + 1
     assert traced.operators["Add"] == BLOCKS
@@ -51,7 +58,7 @@ def test_a_thousand_layers_are_traced_folded_and_quantized(network: nn.Module) -
     assert all(each.relative <= TOLERANCE for each in found.values())
 
     names = activations(model)
-    assert len(cut(model, names)) > 40, "it is looked into in many segments"
+    assert len(cut(model, names)) > 20, "it is looked into in many segments"
     random = np.random.default_rng(0)
     batches = [random.normal(size=(2, *SIZE)).astype(np.float32) for _ in range(2)]
     ranges = observe(model, names, batches, threads=1).ranges
