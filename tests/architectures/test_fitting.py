@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import cycle
 from pathlib import Path
 
 import pytest
@@ -14,13 +15,27 @@ from resnet_serve.errors import InputFileError
 FILE = Path("net.pth")
 
 
-@pytest.mark.parametrize("row", ARCHITECTURES.values(), ids=lambda row: row.name)
-def test_every_row_is_inferred_with_its_classes_and_channels(row: Architecture) -> None:
-    wanted = row.with_classes(7).with_channels(1)
+@pytest.mark.parametrize(
+    ("row", "classes", "channels"),
+    [
+        pytest.param(row, classes, channels, id=f"{row.name}-{classes}-{channels}")
+        for row, classes, channels in zip(
+            ARCHITECTURES.values(), cycle((7, 1000)), cycle((1, 3, 3)), strict=False
+        )
+    ],
+)
+def test_every_row_is_recognised_with_its_classes_and_channels(
+    row: Architecture, classes: int, channels: int
+) -> None:
+    wanted = row.with_classes(classes).with_channels(channels)
     state = state_of(wanted)
     assert wanted in candidates(state)
     found = inferred(state, FILE)
-    assert (found.classes, found.channels, found.depths) == (7, 1, row.depths)
+    assert (found.classes, found.channels, found.depths) == (classes, channels, row.depths)
+    said = looks_like(state)
+    assert said.startswith("this is a ")
+    assert row.name in said
+    assert f" with {classes} classes" in said
 
 
 @pytest.mark.parametrize(
