@@ -65,6 +65,11 @@ class Killer:
         return counted
 
 
+def copied_tree(source: Path, destination: Path) -> None:
+    """A copy by hard links: what would be written into them is found to be of neither state."""
+    shutil.copytree(source, destination, symlinks=True, copy_function=os.link, dirs_exist_ok=True)
+
+
 STEPS = 1000  # more than any change takes
 
 
@@ -111,11 +116,13 @@ def test_kill_at_every_step(
         repository = Repository(memory / name / "models")
         repository.path.parent.mkdir()
         if present:
-            shutil.copytree(template.path.parent, repository.path.parent, dirs_exist_ok=True)
+            copied_tree(template.path.parent, repository.path.parent)
         return repository
 
+    new, following = deployment("new"), deployment("next")
+
     def change(repository: Repository) -> object:
-        return repository.deploy(deployment("new"))
+        return repository.deploy(new)
 
     for step in steps(change, copied("first"), exchange=exchange):
         repository = copied(str(step))
@@ -145,7 +152,7 @@ def test_kill_at_every_step(
         for name in names:
             assert repository.versions(name) == list(range(1, present + 1 + outcomes[-1]))
         if step % 10 == 0:
-            assert repository.deploy(deployment("next")) == present + 1 + outcomes[-1]
+            assert repository.deploy(following) == present + 1 + outcomes[-1]
         shutil.rmtree(repository.path.parent)
         if not killed:
             break
@@ -214,7 +221,7 @@ def test_kill_at_every_step_of_a_change(
     outcomes = []
 
     def copied(name: str) -> Repository:
-        shutil.copytree(template.path.parent, memory / name, symlinks=True)
+        copied_tree(template.path.parent, memory / name)
         return Repository(memory / name / "models")
 
     for step in steps(CHANGES[change], copied("first"), exchange=exchange):
