@@ -8,7 +8,6 @@ import tomllib
 from collections import Counter
 from pathlib import Path
 
-import pytest
 import tree_map
 from source_tree import PACKAGES, ROOT, SCRIPTS, SOURCES, TESTS, package_of, shown, undocumented
 from tested_elsewhere import TESTED_ELSEWHERE
@@ -35,16 +34,23 @@ def mirrored(path: Path) -> Path:
 MODULES = [path for path in SOURCES if path.name != "__init__.py"]
 
 
-@pytest.mark.parametrize("path", MODULES, ids=shown)
-def test_a_module_has_tests_in_its_place_or_a_reason(path: Path) -> None:
+def misplaced(path: Path) -> str | None:
+    """What is wrong with the place of a module's tests."""
     elsewhere = TESTED_ELSEWHERE.get(shown(path))
     if elsewhere is None:
-        assert mirrored(path).is_file(), f"{shown(mirrored(path))} is missing"
-        return
+        return None if mirrored(path).is_file() else f"{shown(mirrored(path))} is missing"
     place, reason = elsewhere
-    assert not mirrored(path).exists(), "it has tests of its own name now: remove the reason"
-    assert (ROOT / place).exists(), f"there is no {place}"
-    assert reason
+    if mirrored(path).exists():
+        return f"{shown(path)} has tests of its own name now: remove the reason"
+    if not (ROOT / place).exists():
+        return f"there is no {place}, where {shown(path)} is said to be tested"
+    return None if reason else f"{shown(path)} is tested elsewhere for no reason"
+
+
+# One test for all files, as in test_words.py: thousands would take seconds to list and to report.
+def test_a_module_has_tests_in_its_place_or_a_reason() -> None:
+    wrong = [found for path in MODULES if (found := misplaced(path))]
+    assert not wrong, "\n".join(wrong)
 
 
 def test_every_reason_is_of_a_module() -> None:
@@ -54,11 +60,15 @@ def test_every_reason_is_of_a_module() -> None:
 # --- how big, how named -----------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("path", SOURCES + SCRIPTS + TESTS, ids=shown)
-def test_a_module_has_a_docstring_and_few_lines(path: Path) -> None:
-    text = path.read_text(encoding="utf-8")
-    assert ast.get_docstring(ast.parse(text)), f"{shown(path)} has no docstring"
-    assert path in TESTS or len(text.splitlines()) <= MOST_LINES, shown(path)
+def test_a_module_has_a_docstring_and_few_lines() -> None:
+    wrong = []
+    for path in SOURCES + SCRIPTS + TESTS:
+        text = path.read_text(encoding="utf-8")
+        if not ast.get_docstring(ast.parse(text)):
+            wrong.append(f"{shown(path)} has no docstring")
+        if path not in TESTS and len(text.splitlines()) > MOST_LINES:
+            wrong.append(f"{shown(path)} has more than {MOST_LINES} lines")
+    assert not wrong, "\n".join(wrong)
 
 
 def test_folders_are_small() -> None:
