@@ -69,9 +69,10 @@ def lines(plan: Plan) -> list[str]:
     ]
     best = plan.best
     share = f"{1 / best.replicas:.0%}" if best.replicas > 1 else "all"
+    others = "; the others do as before" if best.replicas > 1 else ""
     found.append(
         f"when one of {best.replicas} fails, {share} of the requests fail for "
-        f"{plan.demand.notice_s:g} s, until it is noticed: {best.lost:,.0f} requests"
+        f"{plan.demand.notice_s:g} s, until it is noticed: {best.lost:,.0f} requests{others}"
     )
     return [*found, *plan.left_out]
 
