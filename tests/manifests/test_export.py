@@ -17,10 +17,12 @@ from serve_command import serve
 
 from resnet_serve import durable, passport
 from resnet_serve.errors import HostError, InputFileError, UsageError
+from resnet_serve.loadtest import inputs
 from resnet_serve.manifests import export
 from resnet_serve.manifests.export import Layout
 from resnet_serve.triton.repository import Repository, changes
 from resnet_serve.triton.repository.versions import Deployed
+from resnet_serve.triton.server import Server
 
 INSIDE = {Layout.PVC: "model_repository", Layout.S3: ".", Layout.OCI: "models"}
 
@@ -60,6 +62,16 @@ def test_it_is_the_served_version_of_what_takes_pixels(
             assert stat.S_IMODE(each.stat().st_mode) == 0o755
     assert (tmp_path / "out" / "Dockerfile").exists() == (layout is Layout.OCI)
     assert [each.name for each in Repository(root).deployed()] == ["net"]
+
+
+@pytest.mark.triton
+def test_a_triton_serves_it(repository: Repository, tmp_path: Path) -> None:
+    export.export(served(repository), Layout.S3, tmp_path / "out")
+    with Server(tmp_path / "out", port=0) as server:
+        assert server.models == {"net": ("2",)}
+        signature = inputs.describe(server.grpc, "net")
+        assert signature.version == "2"
+        assert inputs.request_s(server.grpc, signature, inputs.samples(signature), 1) > 0
 
 
 def test_the_dockerfile_copies_to_where_kserve_looks(
