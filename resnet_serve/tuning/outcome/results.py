@@ -241,7 +241,7 @@ def _row(tuned: Tuned, trial: Trial, point: Point | None) -> Mapping[str, object
     }
     if point is not None:
         row |= {"met": tuned.goal.met(point), "concurrency": None, "rate_per_s": None}
-        row |= point.to_json()
+        row |= {key: value for key, value in point.to_json().items() if key in COLUMNS}
     return {
         key: f"{value:.4f}" if isinstance(value, float) else value for key, value in row.items()
     }

@@ -8,6 +8,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import planned
 import pytest
 import tunable
 from tunable import point, trial
@@ -15,6 +16,7 @@ from tunable import point, trial
 from resnet_serve import host
 from resnet_serve.optional import optional
 from resnet_serve.parity.latency import Ratio
+from resnet_serve.planning import measured
 from resnet_serve.triton.repository import Repository
 from resnet_serve.tuning.candidates import find
 from resnet_serve.tuning.goal import Goal
@@ -143,6 +145,16 @@ def test_every_trial_is_in_the_csv(tuned: Tuned) -> None:
     assert float(rows[2]["lost_points"]) == 0.25
     assert float(rows[2]["throughput_per_s"]) == 41
     assert (rows[1]["met"], rows[3]["state"], rows[3]["p99_ms"]) == ("True", "failed", "")
+
+
+def test_a_plan_reads_what_is_written(tuned: Tuned, tmp_path: Path) -> None:
+    ran = [replace(each, executed=planned.executed()) for each in WINNER.points]
+    made = replace(tuned, trials=(DEFAULT, replace(WINNER, points=tuple(ran))))
+    written = results.write(made, tmp_path)
+    assert "executed" not in written.csv.read_text()
+    (candidate,) = measured.read(written.json, "net")
+    assert candidate.title.startswith(f"version {WINNER.configuration.version}, ")
+    assert candidate.stations[0].instances == WINNER.configuration.instances
 
 
 def test_writes_all_three(tuned: Tuned, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
