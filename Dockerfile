@@ -1,4 +1,10 @@
-# Never built here: no machine of ours has a Docker engine. tests/test_dockerfile.py checks the text.
+# `cpu` is built and run by `make image-test`, with buildah. The stages for GPUs were never built here: no
+# machine of ours has a Docker engine. tests/test_dockerfile.py checks the text of all of them.
+#
+#   docker build --target cpu --tag resnet-serve-cpu .
+#   docker run --rm --shm-size 256m --publish 127.0.0.1:8000-8002:8000-8002 \
+#       --volume "$PWD/model_repository:/models:ro" \
+#       --volume "$PWD/model_repository.images:/models.images:ro" resnet-serve-cpu
 #
 #   docker build --target convert --tag resnet-convert .
 #   docker run --rm --gpus all --volume "$PWD:/workspace" resnet-convert --arch resnet50 --target tensorrt …
@@ -9,7 +15,43 @@
 #
 # Another Triton is two arguments, from one row of resnet_serve/triton/releases.py: a plan loads only in
 # the TensorRT that built it.
+ARG PYTHON_IMAGE=python:3.11-slim-bookworm
 ARG TRITON_TAG=26.09
+
+# --- cpu-build: this project with the tritonserver of the nvidia-pytriton wheel and both CPU runtimes
+FROM ${PYTHON_IMAGE} AS cpu-build
+WORKDIR /source
+COPY pyproject.toml README.md LICENSE constraints.txt ./
+COPY resnet_serve ./resnet_serve
+COPY convert ./convert
+COPY clients/python ./clients/python
+RUN python3 -m venv /opt/resnet-serve \
+    && /opt/resnet-serve/bin/pip install --no-cache-dir --constraint constraints.txt \
+        '.[server,openvino]'
+
+# --- cpu: `resnet-serve up` without a GPU
+FROM ${PYTHON_IMAGE} AS cpu
+COPY --from=cpu-build /opt/resnet-serve /opt/resnet-serve
+RUN install --directory --owner=1000 --group=1000 /var/cache/resnet-serve /var/lib/resnet-serve
+# What is running here is noted under XDG_STATE_HOME: `resnet-serve health` and `list` read it.
+ENV PATH=/opt/resnet-serve/bin:${PATH} \
+    XDG_CACHE_HOME=/var/cache/resnet-serve \
+    XDG_STATE_HOME=/var/lib/resnet-serve \
+    MODEL_REPOSITORY=/models
+LABEL org.opencontainers.image.title="resnet-serve-cpu" \
+    org.opencontainers.image.description="Triton serving the classifiers of resnet-convert, without a GPU" \
+    org.opencontainers.image.version="0.1.0" \
+    org.opencontainers.image.licenses="Apache-2.0"
+VOLUME /var/cache/resnet-serve
+WORKDIR /tmp
+USER 1000:1000
+EXPOSE 8000 8001 8002
+HEALTHCHECK --interval=10s --timeout=10s --start-period=2m --retries=3 \
+    CMD ["resnet-serve", "health", "--timeout", "4"]
+ENTRYPOINT ["resnet-serve", "up", "--repository", "/models"]
+# A container's loopback cannot be reached from outside: `--publish` and the network decide who reaches
+# it. There is neither TLS nor authentication; give --tls-cert and --tls-key in place of --insecure.
+CMD ["--listen", "0.0.0.0", "--insecure"]
 
 # --- build: this project as a wheel, and what the serving side needs for the image's own Python
 FROM nvcr.io/nvidia/tritonserver:${TRITON_TAG}-py3 AS build

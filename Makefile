@@ -6,6 +6,7 @@
 # make docs     builds the documentation site into build/site
 # make wheel    builds the wheel and starts its commands with the base dependencies alone
 # make dist     builds what is published, the wheel and the source distribution, and checks both
+# make image-test  builds and runs the container for CPUs; needs root, buildah and debootstrap
 # make test-gpu on a GPU host: five minutes, and a table of what ran and what was skipped, and why
 PYTHON ?= python3
 VENV   ?= .venv
@@ -16,7 +17,7 @@ PYTEST := $(BIN)/python -m pytest
 PARALLEL := --numprocesses $(PYTEST_WORKERS) --dist worksteal
 T ?= tests
 
-.PHONY: setup demo lint check one test test-gpu map docs wheel dist clean
+.PHONY: setup demo lint check one test test-gpu image-test map docs wheel dist clean
 
 setup: $(VENV)/.ready
 
@@ -45,6 +46,9 @@ test: lint
 
 test-gpu: setup
 	$(PYTEST) --numprocesses 0 tests/gpu --gpu-results benchmarks/results
+
+image-test: setup
+	$(BIN)/python benchmarks/cpu_image.py
 
 map: setup
 	$(BIN)/python tests/support/tree_map.py

@@ -27,7 +27,9 @@ ROOT = Path(__file__).parent.parent
 TEXT = (ROOT / "Dockerfile").read_text(encoding="utf-8")
 ARGUMENTS, STAGES = read(TEXT)
 BY_NAME = {stage.name: stage for stage in STAGES}
-FINAL = ("convert", "serve")
+FOR_GPUS = ("convert", "serve")
+FINAL = ("cpu", *FOR_GPUS)
+RESULTS = ROOT / "benchmarks" / "results"
 PATTERNS = [
     line
     for line in (ROOT / ".dockerignore").read_text().splitlines()
@@ -59,18 +61,25 @@ def test_hadolint_has_nothing_to_say() -> None:
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
 
-def test_its_first_line_says_that_it_was_never_built() -> None:
-    assert "Never built here" in TEXT.splitlines()[0]
+def test_its_first_lines_say_what_was_never_built() -> None:
+    first = " ".join(line.removeprefix("# ") for line in TEXT.splitlines()[:3])
+    assert "`cpu` is built and run by `make image-test`" in first
+    assert "The stages for GPUs were never built here" in first
+    assert sorted(RESULTS.glob("cpu-image-*.json")), "what `make image-test` has recorded"
 
 
 def test_the_stages() -> None:
-    assert [stage.name for stage in STAGES] == ["build", *FINAL], "the last one is the default"
+    # Older builders make every stage before the wanted one, and the last is the default.
+    names = [stage.name for stage in STAGES]
+    assert names == ["cpu-build", "cpu", "build", *FOR_GPUS]
     for stage in STAGES:  # DL3006, DL3007: a tag, and one that is an argument
-        assert stage.base == "nvcr.io/nvidia/tritonserver:${TRITON_TAG}-py3"
+        on_cpu = stage.name.startswith("cpu")
+        wanted = "${PYTHON_IMAGE}" if on_cpu else "nvcr.io/nvidia/tritonserver:${TRITON_TAG}-py3"
+        assert stage.base == wanted
 
 
 def test_the_versions_are_a_row_of_the_release_table() -> None:
-    assert list(ARGUMENTS.items()) == [("TRITON_TAG", CURRENT.tag)]
+    assert ARGUMENTS["TRITON_TAG"] == CURRENT.tag
     convert = dict(step.rest.split("=", 1) for step in BY_NAME["convert"].of("ARG"))
     assert convert["TENSORRT_VERSION"] == RELEASES[ARGUMENTS["TRITON_TAG"]].pypi
     cuda = CURRENT.cuda.rpartition(".")[0]
@@ -108,14 +117,13 @@ def test_the_wheel_has_all_that_it_is_built_from() -> None:
 
 
 def test_what_is_copied_between_stages_was_made_there() -> None:
-    build = BY_NAME["build"]
-    (run,) = build.of("RUN")
-    made = re.findall(r"--(?:wheel-dir|target) (\S+)", run.rest)
-    made += [f"{build.of('WORKDIR')[0].rest}/{path}" for path in copied()]
     taken = [step for name in FINAL for step in BY_NAME[name].of("COPY") if "from" in step.flags]
-    assert len(taken) == 3
+    assert [step.flags["from"] for step in taken] == ["cpu-build", "build", "build", "build"]
     for step in taken:
-        assert step.flags["from"] == "build"
+        build = BY_NAME[step.flags["from"]]
+        (run,) = build.of("RUN")
+        made = re.findall(r"(?:--wheel-dir|--target|-m venv) (\S+)", run.rest)
+        made += [f"{build.of('WORKDIR')[0].rest}/{path}" for path in copied()]
         assert any(step.words[0] in (path, f"{path}/*.whl") for path in made), step
 
 
@@ -126,8 +134,9 @@ def test_what_runs_is_not_root_and_gets_its_signals(name: str) -> None:
     for kind in ("ENTRYPOINT", "CMD"):  # DL3025, DL4003, DL4004
         (step,) = stage.of(kind)
         assert isinstance(json.loads(step.rest), list)
-    # NVIDIA's own entry point puts the CUDA compatibility libraries in their place first.
-    assert stage.of("ENTRYPOINT")[0].words[0] == "/opt/nvidia/nvidia_entrypoint.sh"
+    if name in FOR_GPUS:
+        # NVIDIA's own entry point puts the CUDA compatibility libraries in their place first.
+        assert stage.of("ENTRYPOINT")[0].words[0] == "/opt/nvidia/nvidia_entrypoint.sh"
     after = stage.steps[stage.steps.index(stage.of("USER")[-1]) :]
     assert not [step for step in after if step.name == "RUN"]
     (run,) = [step for step in stage.of("RUN") if ENGINE_CACHE in step.rest]
@@ -138,9 +147,11 @@ def test_pip_keeps_no_cache_and_is_held_to_the_constraints() -> None:
     installs = [
         step.rest for stage in STAGES for step in stage.of("RUN") if "pip install" in step.rest
     ]
-    assert len(installs) == 2
+    assert len(installs) == 3
     for line in installs:
-        assert line.count("pip install --no-cache-dir --target") == 1  # DL3042
+        # In an environment of its own, or in a folder: never among the distribution's packages.
+        assert len(re.findall(r"pip install --no-cache-dir (--target|--constraint)", line)) == 1
+        assert "--target" in line or "-m venv" in line
         assert "constraints.txt" in line  # DL3013
     assert "apt-get" not in TEXT  # DL3008, DL3009, DL3015
 
