@@ -8,9 +8,10 @@ a conversion, on averaged probabilities, with the loosest of the members' budget
 
 from __future__ import annotations
 
+import itertools
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from resnet_convert.ensembles import members
@@ -40,6 +41,26 @@ from resnet_serve.triton.server import running
 _EXAMPLES = 4  # of ten crops at five scales, each is 50 images
 
 
+@dataclass(frozen=True)
+class _Options:
+    """How a composition is proved and deployed; `words` are its command without `--validation`."""
+
+    repository: Repository
+    progress: Progress
+    validation: str | None
+    validation_images: int | None
+    force: bool
+    canary: str | None
+    words: tuple[str, ...]
+
+    @property
+    def command(self) -> str:
+        """The command line that makes the same composition again."""
+        given = {"--validation": self.validation, "--validation-images": self.validation_images}
+        pairs = [(name, str(value)) for name, value in given.items() if value is not None]
+        return shlex.join(["resnet-convert", *self.words, *itertools.chain(*pairs)])
+
+
 def ensemble(
     name: str,
     names: Sequence[str],
@@ -64,16 +85,10 @@ def ensemble(
     members.refuse_other_classes(found)
     composition = Composition(name, found)
     words = ["ensemble", name, *names, "--repository", str(repository)]
-    return _compose(
-        composition,
-        opened,
-        progress or Silent(),
-        validation,
-        validation_images,
-        force,
-        canary,
-        words,
+    options = _Options(
+        opened, progress or Silent(), validation, validation_images, force, canary, tuple(words)
     )
+    return _compose(composition, options)
 
 
 def ten_crop(
@@ -101,32 +116,18 @@ def ten_crop(
     words += ["--scales", ",".join(map(str, scales))] if scales else []
     words += [] if name is None else ["--name", name]
     words += ["--repository", str(repository)]
-    return _compose(
-        composition,
-        opened,
-        progress or Silent(),
-        validation,
-        validation_images,
-        force,
-        canary,
-        words,
+    options = _Options(
+        opened, progress or Silent(), validation, validation_images, force, canary, tuple(words)
     )
+    return _compose(composition, options)
 
 
-def _compose(
-    composition: Composition,
-    repository: Repository,
-    progress: Progress,
-    validation: str | None,
-    limit: int | None,
-    force: bool,
-    canary: str | None,
-    words: Sequence[str],
-) -> ComposedModel:
+def _compose(composition: Composition, options: _Options) -> ComposedModel:
+    repository, canary = options.repository, options.canary
     _check_free(composition, repository)
     repository.check_writable()
     rollout.check_canary(repository, composition.served[0], canary)
-    log = StageLog(progress)
+    log = StageLog(options.progress)
     if composition.difference is not None:
         log.warnings.append(
             f"{composition.name} itself is not made, only {composition.name}_image: "
@@ -134,7 +135,7 @@ def _compose(
         )
     if not composition.trained:
         log.warnings.append("a member is UNTRAINED: the predictions mean nothing")
-    images = _images(composition, validation, limit)
+    images = _images(composition, options)
     log.warn(*survey.notices(images, decided_names(composition.labels, composition.activation)))
     classes, activation = len(composition.labels), composition.activation
     model = average(len(composition.view_members), classes, activation)
@@ -158,7 +159,7 @@ def _compose(
         )
         verdict = found.verdict(budget, trained=composition.trained)
         say(f"{verdict.headline}: {found.summary}")
-    command = _command(words, validation, limit)
+    command = options.command
     subject = Subject(
         images,
         composition.labels,
@@ -166,7 +167,7 @@ def _compose(
         composition.trained,
         tuple(log.warnings),
     )
-    if not verdict.passed and not force:
+    if not verdict.passed and not options.force:
         made_by = [member.passport.command for member in composition.members]
         raise gate_error(
             "nothing was deployed",
@@ -186,7 +187,7 @@ def _compose(
         emulated=frozenset(emulated),
         warnings=tuple(log.warnings),
         stages=tuple(log.stages),
-        command=f"{command} --force" if force else command,
+        command=f"{command} --force" if options.force else command,
         subject=subject,
     )
     with log.stage(StageName.DEPLOY) as say:
@@ -211,13 +212,6 @@ def _emulation(reasons: Mapping[str, str]) -> str | None:
     )
 
 
-def _command(words: Sequence[str], validation: str | None, limit: int | None) -> str:
-    """The command line that makes the same composition again."""
-    given = {"--validation": validation, "--validation-images": limit}
-    options = [str(word) for pair in given.items() if pair[1] is not None for word in pair]
-    return shlex.join(["resnet-convert", *words, *options])
-
-
 def _check_free(composition: Composition, repository: Repository) -> None:
     """A converted model must not be replaced, nor part of an earlier composition be left behind."""
     name = composition.name
@@ -239,9 +233,9 @@ def _check_free(composition: Composition, repository: Repository) -> None:
             )
 
 
-def _images(composition: Composition, validation: str | None, limit: int | None) -> Images:
+def _images(composition: Composition, options: _Options) -> Images:
     """Validation images; synthetic ones stand in for the numerics."""
-    if validation is None:
+    if options.validation is None:
         return SyntheticImages(side=composition.largest_side)
-    given = open_validation(validation, composition.labels, composition.activation)
-    return spread(given, limit)
+    given = open_validation(options.validation, composition.labels, composition.activation)
+    return spread(given, options.validation_images)
