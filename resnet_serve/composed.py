@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from resnet_serve.errors import InputFileError
+from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.passport import (
     FILE_NAME,
     ComposedPassport,
+    ConvertedPassport,
     EngineState,
     MemberFacts,
     Passport,
@@ -76,6 +77,19 @@ def pinned(deployed: Deployed) -> tuple[Deployed, ...]:
                 served=shown is not None and shown.version == member.version,
             )
         )
+    return tuple(found)
+
+
+def networks(deployed: Deployed) -> tuple[tuple[Deployed, ConvertedPassport], ...]:
+    """The members of a composed model, each with its passport.
+
+    Raises as `pinned`, and `UsageError` for a member that is no network.
+    """
+    found = []
+    for member in pinned(deployed):
+        if not isinstance(member.passport, ConvertedPassport):
+            raise UsageError(f"its member {member.name} is no network", where=str(deployed))
+        found.append((member, member.passport))
     return tuple(found)
 
 

@@ -14,7 +14,6 @@ from resnet_serve import composed
 from resnet_serve.activation import SOFTMAX
 from resnet_serve.crops import views
 from resnet_serve.datasets.encoded import Encoded
-from resnet_serve.errors import UsageError
 from resnet_serve.passport import ComposedPassport, ConvertedPassport
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import pytorch
@@ -34,7 +33,7 @@ def averages(
         raise TypeError(f"{deployed} is not composed of others")
     scales = None if document.crops is None else document.crops.scales
     activation = document.contract.activation or SOFTMAX
-    members = [_opened(member, modules) for member in composed.pinned(deployed)]
+    members = [_opened(*each, modules) for each in composed.networks(deployed)]
     (name,) = reference_outputs(deployed)
     for index in range(len(images)):
         image = images.image(index)
@@ -45,10 +44,9 @@ def averages(
         yield {name: activation.averaged(np.concatenate(logits))[None]}
 
 
-def _opened(member: Deployed, modules: Collection[str]) -> tuple[PyTorchModel, Preprocessing]:
-    document = member.passport
-    if not isinstance(document, ConvertedPassport):
-        raise UsageError("is no network", where=str(member))
+def _opened(
+    member: Deployed, document: ConvertedPassport, modules: Collection[str]
+) -> tuple[PyTorchModel, Preprocessing]:
     network = rebuilt.network(member, modules)
     contract = document.contract
     return pytorch.load(network, threads=contract.threads), contract.preprocessing

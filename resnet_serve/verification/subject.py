@@ -106,15 +106,10 @@ def _converted(deployed: Deployed, document: ConvertedPassport, images: Examples
 
 
 def _composed(deployed: Deployed, document: ComposedPassport, images: Examples) -> Subject:
-    members = composed.pinned(deployed)
+    found = composed.networks(deployed)
+    members, documents = [member for member, _ in found], [facts for _, facts in found]
     scales = None if document.crops is None else document.crops.scales
-    prepared, documents = [], []
-    for member in members:
-        facts = member.passport
-        if not isinstance(facts, ConvertedPassport):
-            raise UsageError(f"its member {member.name} is no network", where=str(deployed))
-        documents.append(facts)
-        prepared.append(list(_prepared(facts, images, scales)))
+    prepared = [list(_prepared(facts, images, scales)) for facts in documents]
     activation, name = document.contract.activation or SOFTMAX, document.name
     asked: dict[str, Sequence[NDArray[Any]]] = {}
     if scales is None:
