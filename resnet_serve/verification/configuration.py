@@ -15,15 +15,18 @@ from resnet_serve.triton.canary.split import BACKEND
 from resnet_serve.triton.config import NEWEST
 from resnet_serve.triton.config_patch import ConfigPatch
 from resnet_serve.triton.http_client import Client
-from resnet_serve.triton.repository import CONFIG_FILE
+from resnet_serve.triton.repository import CONFIG_FILE, whole
 from resnet_serve.triton.repository.versions import Deployed
 
 _NOT_FOUND = "is not found"
 
 
-def absent(client: Client, models: Collection[str]) -> tuple[str, ...]:
-    """Those of the models that take encoded images, on a server that was given none of them."""
-    found = [each for each in models if image_repository.takes_images(each)]
+def absent(client: Client, models: Collection[tuple[str, Deployed]]) -> tuple[str, ...]:
+    """Those of the models that take encoded images, on a server that was given none of them.
+
+    Each is given with the version that it belongs to.
+    """
+    found = [name for name, owner in models if _takes_images(owner, name)]
     for model in found:
         try:
             client.configuration(model)
@@ -32,6 +35,12 @@ def absent(client: Client, models: Collection[str]) -> tuple[str, ...]:
                 continue
         return ()
     return tuple(found)
+
+
+def _takes_images(owner: Deployed, model: str) -> bool:
+    """By its configuration; by its name where the repository has none of it."""
+    known = whole.takes_images(owner.directory(model))
+    return image_repository.takes_images(model) if known is None else known
 
 
 def differing(client: Client, model: str, deployed: Deployed) -> str:

@@ -82,7 +82,7 @@ class Expected:
         """Ask the server of `client`; raises `HostError` where it does not answer."""
         asked = self._subject
         rows, measured = list[Row](), dict[str, Measured]()
-        absent = configuration.absent(client, [model for model, _ in asked.models])
+        absent = configuration.absent(client, asked.models)
         given = {model: each for model, each in asked.asked.items() if model not in absent}
         if absent and given:
             what = f"the server has no {' and no '.join(absent)}: it was asked with pixels only"

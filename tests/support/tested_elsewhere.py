@@ -143,10 +143,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/verification/test_host.py",
         "the rows that it prints",
     ),
-    "resnet_serve/verification/configuration.py": (
-        "tests/verification/test_served.py",
-        "configurations that are edited on a server",
-    ),
     "resnet_serve/verification/subject.py": (
         "tests/verification/test_composition.py",
         "converted and composed models, asked of one server",
@@ -166,10 +162,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
     "resnet_serve/datasets/decided.py": (
         "tests/convert/test_validation.py",
         "the validation images of a conversion",
-    ),
-    "resnet_serve/verification/reference.py": (
-        "tests/verification/test_served.py",
-        "what is compared with the server",
     ),
     "resnet_serve/datasets/encoded.py": (
         "tests/convert/test_deployment.py",

@@ -1,0 +1,62 @@
+"""Which models a server was not given: those that take encoded images, whatever they are called.
+
+That configurations are compared is held by `test_served.py`, on a real server.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import versioned
+
+from resnet_serve.errors import HostError
+from resnet_serve.triton import image_repository
+from resnet_serve.triton.repository import Repository
+from resnet_serve.triton.repository.versions import Deployed
+from resnet_serve.verification import configuration
+
+
+class Server:
+    """A server that has these models."""
+
+    def __init__(self, *models: str) -> None:
+        self._models = models
+
+    def configuration(self, model: str) -> object:
+        if model not in self._models:
+            raise HostError(f"model {model!r} is not found")
+        return object()
+
+
+@pytest.fixture
+def owner(tmp_path: Path) -> Deployed:
+    """`net`; beside it `cat_image`, which takes tensors."""
+    made = Repository(tmp_path / "models")
+    versioned.deploy(made)
+    shutil.copytree(made.path / "net", made.path / "cat_image")
+    (found,) = [each for each in made.deployed() if each.name == "net"]
+    return found
+
+
+def absent(server: Any, owner: Deployed, *models: str) -> tuple[str, ...]:
+    return configuration.absent(server, [(each, owner) for each in models])
+
+
+def test_a_server_without_image_models_lacks_both(owner: Deployed) -> None:
+    assert absent(Server("net"), owner, *versioned.NAMES) == ("net_preprocess", "net_image")
+    assert absent(Server(*versioned.NAMES), owner, *versioned.NAMES) == ()
+    assert absent(Server("net", "net_preprocess"), owner, *versioned.NAMES) == ()
+
+
+def test_a_tensor_model_is_none_of_them_by_its_name(owner: Deployed) -> None:
+    models = ("cat_image", "net_preprocess", "net_image")
+    assert absent(Server("cat_image"), owner, *models) == ("net_preprocess", "net_image")
+    assert absent(Server("net_preprocess", "net_image"), owner, *models) == ()
+
+
+def test_where_the_repository_has_none_the_name_decides(owner: Deployed) -> None:
+    shutil.rmtree(image_repository.of(owner.repository))
+    assert absent(Server("net"), owner, *versioned.NAMES) == ("net_preprocess", "net_image")
