@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable
 from pathlib import Path
 
+import image_models
 from passports import DECISIONS, converted
 from toy_repository import CLASSES, LABELS, SIDE, toy_model
 
@@ -23,7 +24,7 @@ from resnet_serve.tuning.configuration import Configuration
 from resnet_serve.tuning.trials import Point, State, Trial
 
 PREPROCESSING = Preprocessing(resize=SIDE, crop=(SIDE, SIDE))
-NAMES = ("net", "net_preprocess", "net_image")
+NAMES = image_models.NAMES
 
 
 def deploy(
@@ -44,21 +45,11 @@ def deploy(
     net = config.classifier(
         "net", target=TARGETS[target], classes=CLASSES, precision=precision, queue=bound, **kind
     )
-    before = config.preprocess("net_preprocess", cores=1, **kind)
-    ensemble = config.image_ensemble(
-        "net_image",
-        preprocess_name="net_preprocess",
-        classifier_name="net",
-        classes=CLASSES,
-        serving=serving,
-    )
     labels = {config.LABELS_FILE: config.labels_text(LABELS).encode()}
     data = toy_model(hidden)
-    stored = {"preprocessing.json": PREPROCESSING.to_json().encode()}
     files = [
         ModelFiles("net", config.to_text(net), labels, {"model.onnx": data}),
-        ModelFiles("net_preprocess", config.to_text(before), version_files=stored),
-        ModelFiles("net_image", config.to_text(ensemble), labels, {"ensemble.txt": b"two steps"}),
+        *image_models.around(kind, CLASSES, labels),
     ]
     decisions = dataclasses.replace(DECISIONS, difference_points=0.0 - lost_points)
     stated = converted(

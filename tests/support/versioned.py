@@ -11,6 +11,7 @@ import dataclasses
 import io
 from typing import Any
 
+import image_models
 import numpy as np
 import onnx.parser
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from resnet_serve.triton.repository import ModelFiles, Repository, examples, who
 from resnet_serve.triton.repository.examples import Examples
 
 SIDE, CLASSES = 8, 3
-NAMES = ("net", "net_preprocess", "net_image")
+NAMES = image_models.NAMES
 COLOURS = (51, 102, 204)
 
 
@@ -113,14 +114,6 @@ def deploy(
     net = config.classifier("net", target=TARGETS["onnxruntime"], classes=CLASSES, **kind)
     if fails_above is not None:  # the warm-up is of random numbers
         net.ClearField("model_warmup")
-    before = config.preprocess("net_preprocess", cores=1, **kind)
-    ensemble = config.image_ensemble(
-        "net_image",
-        preprocess_name="net_preprocess",
-        classifier_name="net",
-        classes=CLASSES,
-        serving=serving,
-    )
     names = labels or labels_of(own)
     text = {config.LABELS_FILE: config.labels_text(names).encode()}
     kept = Examples(
@@ -146,12 +139,7 @@ def deploy(
             text,
             {"model.onnx": file, examples.FILE_NAME: kept.to_bytes()},
         ),
-        ModelFiles(
-            "net_preprocess",
-            config.to_text(before),
-            version_files={"preprocessing.json": preprocessing(own).to_json().encode()},
-        ),
-        ModelFiles("net_image", config.to_text(ensemble), text, {"ensemble.txt": b"two steps"}),
+        *image_models.around(kind, CLASSES, text),
     ]
     stated = converted(
         name="net",
