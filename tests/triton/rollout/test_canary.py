@@ -246,3 +246,31 @@ def test_other_decisions_and_failures_are_reported_and_the_old_version_answers(
     assert (found["requests"], found["compared"], found["errors"]) == (4, 2, 1)
     run("withdraw", "net", "--drain", 0)
     assert {answered(ask(client)) for _ in range(10)} == {1}
+
+
+def test_another_canary_waits_for_the_requests_of_the_one_that_runs(
+    run: Callable[..., str], server: Server, repository: Repository
+) -> None:
+    run("promote", "net", PLAIN, "--canary", "50%")
+    ended = threading.Event()
+
+    def repeat() -> set[int]:
+        found = set()
+        with contextlib.closing(triton.InferenceServerClient(server.grpc)) as raw:
+            while not ended.is_set():
+                found.add(answered(ask(raw)))
+        return found
+
+    with ThreadPoolExecutor(4) as pool:
+        asking = [pool.submit(repeat) for _ in range(4)]
+        try:
+            said = run("promote", "net", OTHER, "--canary", "50%", "--drain", 1)
+        finally:
+            ended.set()
+        assert set().union(*(each.result() for each in asking)) == {1, PLAIN, OTHER}
+    assert f"net version {OTHER} gets 50% of the requests to net and net_image" in said
+    alone = {name for name in server.models if ".canary-" in name}
+    assert alone == {f"{name}.canary-{version}" for name in NAMES for version in (1, OTHER)}
+    run("withdraw", "net", "--drain", 0)
+    assert server.models == dict.fromkeys(NAMES, ("1",))
+    assert inside(repository) == set(NAMES)
