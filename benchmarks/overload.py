@@ -39,7 +39,8 @@ from resnet_serve.loadtest import inputs
 from resnet_serve.loadtest.inputs import Signature
 from resnet_serve.parity import pressure
 from resnet_serve.parity.latency import PRESSED
-from resnet_serve.triton import config, image_repository
+from resnet_serve.triton import config, image_repository, queue_bound
+from resnet_serve.triton.backends.image.room import DECODED_WAIT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -201,7 +202,8 @@ def unbound(repository: Path, name: str) -> None:
     for model in (name, f"{name}_preprocess"):
         path = image_repository.directory(repository, model) / "config.pbtxt"
         made = config.parse(path.read_text(encoding="utf-8"))
-        made.dynamic_batching.ClearField("default_queue_policy")
+        queue_bound.clear(made)
+        made.parameters.pop(DECODED_WAIT, None)
         path.write_text(config.to_text(made), encoding="utf-8")
 
 

@@ -90,6 +90,7 @@ def models(conversion: Conversion) -> list[ModelFiles]:
         serving=serving,
         cores=conversion.host.cores,
         queue=decoding_bound(conversion),
+        decoded=queue_bound_of(conversion).decoded,
     )
     ensemble = config.image_ensemble(
         f"{name}_image",
@@ -149,22 +150,21 @@ def gpu_serving(conversion: Conversion) -> GpuServing | None:
 def queue_bound_of(conversion: Conversion) -> QueueBound:
     """What waits for the classifier: by its measured latency, or as the request says."""
     request, serving = conversion.request, conversion.serving
-    found = conversion.measurements.latencies
-    one_by_one = found is not None and gpu_serving(conversion) is None
-    derived = queue_bound.of_latency(
+    found, on_cpu = conversion.measurements.latencies, gpu_serving(conversion) is None
+    bound = queue_bound.of_latency(
         None if found is None else found.candidate.median_ms,
         instances=serving.instances,
-        batch_size=1 if one_by_one else serving.max_batch_size,
-    )
-    return derived.of(requests=request.max_queue, timeout_ms=request.queue_timeout)
+        batch_size=1 if found is not None and on_cpu else serving.max_batch_size,
+    ).of(requests=request.max_queue, timeout_ms=request.queue_timeout)
+    return bound.of_backend if on_cpu and not request.queue_timeout else bound
 
 
 def decoding_bound(conversion: Conversion) -> QueueBound:
-    """What waits to be decoded; `--max-queue` is for both."""
-    bound = queue_bound_of(conversion)
-    if conversion.request.max_queue is not None:
-        return bound
-    return bound.of_decoding(conversion.host.cores)
+    """What waits to be decoded; `--max-queue` and `--queue-timeout` are for both."""
+    bound, request = queue_bound_of(conversion), conversion.request
+    if request.max_queue is None:
+        bound = bound.of_decoding(conversion.host.cores)
+    return bound if request.queue_timeout else bound.of_backend
 
 
 def _engine_files(conversion: Conversion) -> dict[str, bytes]:

@@ -73,6 +73,7 @@ def crops(
     serving: Serving,
     cores: int,
     queue: QueueBound = UNBOUNDED,
+    decoded: int = 0,
 ) -> Any:
     """The `image` model with `count` outputs, one per crop."""
     made = config.preprocess(
@@ -82,6 +83,7 @@ def crops(
         serving=serving,
         cores=cores,
         queue=queue,
+        decoded=decoded,
     )
     pixels = made.output.pop()
     for number in range(1, count + 1):

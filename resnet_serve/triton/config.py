@@ -19,6 +19,7 @@ from resnet_serve.errors import UsageError
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import Target
 from resnet_serve.triton.backends.elastic import ONE_PER_CORE_BELOW
+from resnet_serve.triton.backends.image.room import DECODED_WAIT
 from resnet_serve.triton.gpu_serving import GpuServing
 from resnet_serve.triton.queue_bound import UNBOUNDED, QueueBound
 
@@ -88,13 +89,12 @@ def classifier(
     """The tensor model: pixels (or normalised planes) in, FP32 logits out, with labels.
 
     A model without logits has `features` instead of `classes`. Clients read `activation`; the
-    logits are served as they are. `precision` is the one that the
-    backend computes in, where it chooses that when it loads the file (OpenVINO's BF16).
+    logits are served as they are. `precision` is what the backend computes in, where it chooses
+    that when it loads the file (OpenVINO's BF16).
 
     With `gpu` it is served on GPUs. `serving` then describes the models around it, and its
-    `max_batch_size` must be that of the profiles. `queue` bounds what waits, unless the model
-    merges no requests: only dynamic batching has a policy. Raises `UsageError` where they do not
-    fit.
+    `max_batch_size` must be that of the profiles; `UsageError` where they do not fit. `queue`
+    bounds what waits, unless the model merges no requests on a GPU.
     """
     config = model_config_pb2.ModelConfig(name=name, default_model_filename=target.model_file)
     image = network_input(input_kind, preprocessing)
@@ -102,9 +102,10 @@ def classifier(
     config.version_policy.latest.num_versions = 1
     config.input.add(name=INPUT, data_type=image.data_type, dims=image.dims)
     _outputs(config, classes, features)
-    if (serving.max_batch_size > 1 or queue != UNBOUNDED) and (gpu is None or gpu.merges_requests):
-        config.dynamic_batching.SetInParent()
-        queue.write(config)
+    if gpu is None or gpu.merges_requests:
+        if serving.max_batch_size > 1:
+            config.dynamic_batching.SetInParent()
+        queue.write(config, by_triton=gpu is not None)
     if gpu is None:
         _on_cpu(config, target, serving, precision)
         batches, count = sorted({1, serving.max_batch_size}), serving.instances
@@ -131,8 +132,12 @@ def preprocess(
     serving: Serving,
     cores: int,
     queue: QueueBound = UNBOUNDED,
+    decoded: int = 0,
 ) -> Any:
-    """The `image` model: encoded JPEG, PNG or WebP bytes in, the classifier's input out."""
+    """The `image` model: encoded JPEG, PNG or WebP bytes in, the classifier's input out.
+
+    `queue` bounds what waits; nothing is decoded while `decoded` requests wait for a network.
+    """
     config = model_config_pb2.ModelConfig(
         name=name, backend="image", max_batch_size=serving.max_batch_size
     )
@@ -141,10 +146,11 @@ def preprocess(
     config.input.add(name=INPUT, data_type=ENCODED, dims=[1])
     config.output.add(name=PIXELS, data_type=pixels.data_type, dims=pixels.dims)
     config.instance_group.add(kind=model_config_pb2.ModelInstanceGroup.KIND_CPU, count=cores)
-    if queue != UNBOUNDED:
+    queue.write(config)
+    if config.HasField("dynamic_batching"):
         # One image after another: those of a batch would be answered together, after the last.
         config.dynamic_batching.preferred_batch_size.append(1)
-        queue.write(config)
+    _parameters(config, {DECODED_WAIT: str(decoded)} if decoded else {})
     return config
 
 
@@ -183,9 +189,8 @@ def ensemble(name: str, steps: Sequence[Step], serving: Serving) -> Any:
     )
     config.version_policy.latest.num_versions = 1
     for step in steps:
-        added = config.ensemble_scheduling.step.add(
-            model_name=step.model, model_version=step.version
-        )
+        added = config.ensemble_scheduling.step.add(model_name=step.model)
+        added.model_version = step.version
         added.input_map.update(step.inputs)
         added.output_map.update(step.outputs)
     return config
@@ -193,8 +198,7 @@ def ensemble(name: str, steps: Sequence[Step], serving: Serving) -> Any:
 
 def to_text(config: Any) -> str:
     """The message as the text of config.pbtxt."""
-    text: str = text_format.MessageToString(config)
-    return text
+    return str(text_format.MessageToString(config))
 
 
 def parse(text: str) -> Any:
@@ -285,14 +289,10 @@ def _on_gpu(
 def _outputs(config: Any, classes: int, features: Features | None) -> None:
     for name, dims in (features or {}).items():
         config.output.add(name=name, data_type=model_config_pb2.TYPE_FP32, dims=dims)
-    if features is not None:
-        return
-    config.output.add(
-        name=OUTPUT,
-        data_type=model_config_pb2.TYPE_FP32,
-        dims=[classes],
-        label_filename=LABELS_FILE,
-    )
+    if features is None:
+        logits = config.output.add(name=OUTPUT, data_type=model_config_pb2.TYPE_FP32)
+        logits.dims.append(classes)
+        logits.label_filename = LABELS_FILE
 
 
 def _parameters(config: Any, values: Mapping[str, str]) -> None:

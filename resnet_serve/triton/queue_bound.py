@@ -2,12 +2,15 @@
 
 Without a bound, a server that gets more than it can do answers everything too late: the queue only
 grows. With one, it answers what it can, and rejects the rest at once as UNAVAILABLE, which a client
-may send again. The bound follows from the measured latency s of one image on n instances:
+may send again. Our backends bound their queues themselves (`backends.queue_limit`): with a policy
+of Triton's, its batcher sleeps while a lone instance is free. Networks on a GPU, whose backends are
+native, have the policy. The bound follows from the measured latency s of one image on n instances:
 
     wait      max(4·s, 100 ms)     what a client hardly notices, and what smooths bursts
     requests  wait · n / s         the queue that is worked off in that time; at least a full batch
                                    per instance where the model merges requests on a GPU
-    timeout   max(10·wait, 10 s)   of a queue that is not worked off, as when a backend stands still
+    timeout   max(10·wait, 10 s)   on a GPU, of a queue that is not worked off
+    decoded   requests / 2         of them, before no other image is decoded; the other half waits
 
 Reference: triton-inference-server/common, protobuf/model_config.proto, ModelQueuePolicy.
 """
@@ -19,6 +22,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from tritonclient.grpc import model_config_pb2
+
+from resnet_serve.triton.backends.queue_limit import MAX_QUEUE
 
 _WAIT_LATENCIES, _SHORTEST_WAIT_MS = 4, 100.0
 _TIMEOUT_WAITS, _SHORTEST_TIMEOUT_MS = 10, 10_000.0
@@ -44,16 +49,35 @@ class QueueBound:
             self.timeout_ms if timeout_ms is None else timeout_ms,
         )
 
+    @property
+    def decoded(self) -> int:
+        """How many requests of decoded images wait before no other is decoded; 0 for any number."""
+        return math.ceil(self.requests / 2)
+
+    @property
+    def of_backend(self) -> QueueBound:
+        """What a backend of ours bounds itself: it does not see how long a request has waited."""
+        return QueueBound(self.requests)
+
     def of_decoding(self, cores: int, *, requests_per_image: int = 1) -> QueueBound:
-        """What waits to be decoded: no more than the network takes, for the cores are the same."""
+        """What waits to be decoded: what the network's bound leaves of the decoded ones."""
         if not self.requests:
             return self
-        images = max(1, self.requests // requests_per_image)
+        images = max(1, (self.requests - self.requests // 2) // requests_per_image)
         return QueueBound(min(images, DECODING_REQUESTS * cores), self.timeout_ms)
 
-    def write(self, config: Any) -> None:
-        """Write it into a configuration; only dynamic batching has a queue policy."""
-        if not (self.requests or self.timeout_ms) or not config.HasField("dynamic_batching"):
+    def write(self, config: Any, *, by_triton: bool = False) -> None:
+        """Write it into a configuration, instead of the bound that is there.
+
+        It is for the backend, unless `by_triton`; a timeout always needs Triton's policy, which
+        only dynamic batching has.
+        """
+        clear(config)
+        if not (self.timeout_ms or by_triton):
+            if self.requests:
+                config.parameters[MAX_QUEUE].string_value = str(self.requests)
+            return
+        if not (self.requests or self.timeout_ms):
             return
         policy = config.dynamic_batching.default_queue_policy
         policy.timeout_action = model_config_pb2.ModelQueuePolicy.REJECT
@@ -82,8 +106,17 @@ def of_latency(latency_ms: float | None, *, instances: int, batch_size: int = 1)
     )
 
 
+def clear(config: Any) -> None:
+    """Remove the bound of a configuration, its backend's and Triton's."""
+    config.parameters.pop(MAX_QUEUE, None)
+    if config.HasField("dynamic_batching"):
+        config.dynamic_batching.ClearField("default_queue_policy")
+
+
 def bound_of(config: Any) -> QueueBound:
     """The bound that a configuration has."""
+    if MAX_QUEUE in config.parameters:
+        return QueueBound(int(config.parameters[MAX_QUEUE].string_value))
     policy = config.dynamic_batching.default_queue_policy
     timeout_ms = policy.default_timeout_microseconds / 1000
     return QueueBound(policy.max_queue_size, 0.0 if timeout_ms == _NEVER_MS else timeout_ms)

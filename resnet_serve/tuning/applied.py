@@ -79,11 +79,11 @@ def _bound(made: Any, own: Any, candidate: Candidate, trial: Trial, best: Point)
     latency_ms = None if latency is None else latency.median_ms
     contract = candidate.passport.contract
     derived = queue_bound.of_latency(latency_ms, instances=contract.instances)
-    if before != derived:
+    if before not in (derived, derived.of_backend):
         return
     bound = queue_bound.of_latency(latency_ms, instances=trial.configuration.instances)
     requests = max(bound.requests, best.concurrency or 0)
-    QueueBound(requests, bound.timeout_ms).write(made)
+    QueueBound(requests).write(made)
 
 
 def _files(folder: Path) -> dict[str, bytes]:

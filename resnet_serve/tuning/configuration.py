@@ -12,7 +12,7 @@ from typing import Any
 from resnet_serve.passport import ConvertedPassport, TensorContractFacts
 from resnet_serve.passport.facts import Facts
 from resnet_serve.runtimes import TARGETS
-from resnet_serve.triton import config
+from resnet_serve.triton import config, queue_bound
 from resnet_serve.triton.backends.elastic import ONE_PER_CORE_BELOW
 
 _BATCHES = (1, 2)  # a runtime may have parameters for batches alone
@@ -117,7 +117,7 @@ def around(own: Any, wanted: Configuration) -> Any:
 def unbounded(own: Any) -> Any:
     """The same without a bound of the queue: perf_analyzer ends at the first rejected request."""
     made = config.parse(config.to_text(own))
-    made.dynamic_batching.ClearField("default_queue_policy")
+    queue_bound.clear(made)
     if made.max_batch_size <= 1:
         made.ClearField("dynamic_batching")
     return made

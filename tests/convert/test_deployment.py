@@ -197,9 +197,8 @@ def test_the_server_runs_the_configuration_that_was_deployed(
         assert running.instance_group[0].count == written.instance_group[0].count
         assert running.max_batch_size == written.max_batch_size
         assert dict(running.parameters) == dict(written.parameters)
-        # Also a model of batch 1 has a queue policy, which only dynamic batching has.
         assert bound_of(running) == bound_of(written)
         assert bound_of(running).requests > 0
-        assert bound_of(running).timeout_ms > 0
+        assert not running.dynamic_batching.HasField("default_queue_policy")
         before = client.get_model_config(f"{name}_preprocess").config
         assert 0 < bound_of(before).requests <= bound_of(running).requests

@@ -18,8 +18,9 @@ from tritonclient.utils import InferenceServerException
 
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.triton import config
+from resnet_serve.triton.backends.queue_limit import METRIC
 from resnet_serve.triton.config import Serving, Step
-from resnet_serve.triton.queue_bound import UNBOUNDED, QueueBound, bound_of, of_latency
+from resnet_serve.triton.queue_bound import UNBOUNDED, QueueBound, bound_of, clear, of_latency
 from resnet_serve.triton.server import Server
 
 SMALL = Preprocessing(resize=8, crop=(8, 8))
@@ -54,15 +55,44 @@ def test_what_a_user_chose_goes_before_it() -> None:
 
 
 @pytest.mark.parametrize(
-    ("held", "per_image", "images"),
-    [(80, 1, 8), (5, 1, 5), (80, 20, 4), (80, 10, 8), (19, 20, 1), (0, 10, 0)],
+    ("held", "per_image", "images", "decoded"),
+    [
+        (80, 1, 8, 40),
+        (5, 1, 3, 3),
+        (4, 1, 2, 2),
+        (1, 1, 1, 1),
+        (80, 20, 2, 40),
+        (160, 10, 8, 80),
+        (19, 20, 1, 10),
+        (0, 10, 0, 0),
+    ],
 )
-def test_no_more_is_decoded_than_the_network_takes(held: int, per_image: int, images: int) -> None:
-    bound = QueueBound(held, 100.0).of_decoding(2, requests_per_image=per_image)
-    assert bound == QueueBound(images, 100.0)
+def test_half_of_what_waits_is_decoded(
+    held: int, per_image: int, images: int, decoded: int
+) -> None:
+    bound = QueueBound(held, 100.0)
+    assert bound.of_decoding(2, requests_per_image=per_image) == QueueBound(images, 100.0)
+    assert bound.decoded == decoded
 
 
-@pytest.mark.parametrize("bound", [QueueBound(7, 1.5), QueueBound(7), QueueBound(0, 2)])
+@pytest.mark.parametrize("requests", [0, 7])
+def test_a_backend_of_ours_bounds_its_queue_itself(requests: int) -> None:
+    made = config.preprocess(
+        "m",
+        input_kind="uint8",
+        preprocessing=SMALL,
+        serving=SERVING,
+        cores=1,
+        queue=QueueBound(requests),
+    )
+    read = config.parse(config.to_text(made))
+    assert bound_of(read) == QueueBound(requests)
+    assert not read.HasField("dynamic_batching"), "a policy of Triton's stalls its batcher"
+    clear(read)
+    assert bound_of(read) == UNBOUNDED
+
+
+@pytest.mark.parametrize("bound", [QueueBound(7, 1.5), QueueBound(0, 2)])
 def test_it_is_read_as_it_was_written(bound: QueueBound) -> None:
     made = config.preprocess(
         "m",
@@ -89,7 +119,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     files: dict[str, str | bytes] = {}
     bounds = {
         "two": QueueBound(2),
-        "many": QueueBound(50),
+        "most": QueueBound(2, 60_000),
+        "many": QueueBound(50, 60_000),
         "soon": QueueBound(0, 1),
         "any": UNBOUNDED,
     }
@@ -165,6 +196,7 @@ def together(
     ("model", "words"),
     [
         ("two", "StatusCode.UNAVAILABLE .*Exceeds maximum queue size"),
+        ("most", "StatusCode.UNAVAILABLE .*Exceeds maximum queue size"),
         ("one", "StatusCode.UNAVAILABLE .*Exceeds maximum queue size"),
         ("around", "StatusCode.UNAVAILABLE .*Exceeds maximum queue size"),
         ("soon", "StatusCode.UNAVAILABLE .*Request timeout expired"),
@@ -183,7 +215,7 @@ def test_what_the_queue_does_not_hold_is_rejected_as_retryable(
 
 @pytest.mark.triton
 def test_a_request_may_state_a_timeout_of_its_own(client: triton.InferenceServerClient) -> None:
-    """Also where the queue has none: as our client does with what is left of its deadline."""
+    """Triton heeds it where the queue has a timeout itself."""
     assert together(client, "many") == {"answered": TOGETHER}
     found = together(client, "many", timeout_us=1000)
     answered = found.pop("answered")
@@ -196,16 +228,16 @@ def test_a_request_may_state_a_timeout_of_its_own(client: triton.InferenceServer
 def test_rejected_requests_and_latencies_are_in_the_metrics(
     server: Server, client: triton.InferenceServerClient
 ) -> None:
-    """Triton 2.51 counts those whose time was up, not those for which there was no room."""
-
-    def rejected(model: str) -> float:
-        name = "nv_inference_request_failure"
-        return metric(server, name, f'model="{model}"', 'reason="REJECTED"')
-
-    before = rejected("soon")
-    found = TOGETHER - together(client, "soon")["answered"]
-    assert found > 0
-    assert until(lambda: rejected("soon") - before == found)
+    """Triton 2.51 counts those whose time was up, and our backends what they reject."""
+    failures = "nv_inference_request_failure"
+    for model, name, labels in (
+        ("soon", failures, ('model="soon"', 'reason="REJECTED"')),
+        ("two", METRIC, ('model="two"',)),
+    ):
+        before = metric(server, name, *labels)
+        found = TOGETHER - together(client, model)["answered"]
+        assert found > 0
+        assert until(lambda: metric(server, name, *labels) - before == found)  # noqa: B023
     assert metric(server, "nv_inference_compute_infer_summary_us_sum", 'model="soon"') > 0
     assert metric(server, "nv_inference_queue_summary_us_sum", 'model="soon"') > 0
     assert metric(server, "nv_inference_pending_request_count", 'model="two"') == 0

@@ -96,7 +96,7 @@ def test_the_passport_keeps_the_proof_and_says_where_its_numbers_are_from(
 def test_the_queue_is_bounded_for_the_new_instances(repository: Repository) -> None:
     applied(repository, candidate(repository))
     bound = queue_bound.bound_of(served(repository))
-    assert bound == queue_bound.of_latency(1.0, instances=2)
+    assert bound == queue_bound.of_latency(1.0, instances=2).of_backend
 
 
 def test_a_bound_that_a_user_chose_stays(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

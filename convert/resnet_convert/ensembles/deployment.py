@@ -263,7 +263,10 @@ class _TenCrop(_Parts):
             preprocessing=member.preprocessing,
             serving=self._serving,
             cores=host.cores(),
-            queue=member.queue.of_decoding(host.cores(), requests_per_image=len(crops_of)),
+            queue=member.queue.of_decoding(
+                host.cores(), requests_per_image=len(crops_of)
+            ).of_backend,
+            decoded=member.queue.decoded,
         )
         names = {pixels_name(number): pixels_name(number) for number in numbers}
         classifying = [

@@ -45,6 +45,7 @@ class ErrorFactory(Protocol):
     """`TritonError`: an error text with a gRPC status, by default INTERNAL."""
 
     INVALID_ARG: int
+    UNAVAILABLE: int
 
     def __call__(self, message: str, code: int = ...) -> object:
         """The error."""
@@ -104,4 +105,10 @@ def error_response(stub: Stub, message: str, *, invalid: bool = False) -> object
         if invalid
         else stub.TritonError(message)
     )
+    return stub.InferenceResponse(output_tensors=[], error=error)
+
+
+def rejection(stub: Stub, message: str) -> object:
+    """The response to a request that may be sent again (UNAVAILABLE)."""
+    error = stub.TritonError(message, stub.TritonError.UNAVAILABLE)
     return stub.InferenceResponse(output_tensors=[], error=error)

@@ -26,17 +26,19 @@ from resnet_serve.errors import ResnetServeError
 from resnet_serve.preprocessing import ImageError, Preprocessing, decode
 from resnet_serve.triton.backends import integrity, memory
 from resnet_serve.triton.backends.image.metrics import ImageMetrics
+from resnet_serve.triton.backends.image.room import Room, decoded_wait, networks
+from resnet_serve.triton.backends.queue_limit import REJECTED, QueueLimit
 from resnet_serve.triton.backends.stub import (
     ModelConfig,
     Request,
     Stub,
     error_response,
+    rejection,
     response,
 )
 
 PREPROCESSING_FILE = "preprocessing.json"
-# Below the networks on the same cores: under overload, images would be decoded at their cost
-# and then be rejected by its queue. So they wait, and are rejected, before they are decoded.
+# Below the networks on the same cores, which have to be fed but not disturbed.
 _NICENESS = 10
 
 
@@ -68,17 +70,37 @@ class TritonPythonModel:
         count = 1 if self._crops is None else len(self._crops)
         self._outputs, self._normalised = signature(config, self._preprocessing, count)
         self._metrics = ImageMetrics(pb_utils, config["name"], args["model_version"])
+        models, name = Path(args["model_repository"]).parent, config["name"]
+        self._queue = QueueLimit.of(config, args["model_version"]).counted(pb_utils)
+        self._room = Room(
+            decoded_wait(config),
+            lambda: networks(models, name),
+            instances=sum(int(group["count"]) for group in config["instance_group"]),
+            requests=count,
+        )
 
     def execute(self, requests: Sequence[Request]) -> list[object]:
         """One response per request, in order; a broken image fails only its own request."""
-        return [self._respond(request) for request in requests]
+        excess = self._queue.excess(len(requests))
+        responses = [rejection(self._stub, REJECTED) for _ in range(excess)]
+        responses += [self._respond(request) for request in requests[excess:]]
+        self._queue.done()
+        return responses
+
+    def finalize(self) -> None:
+        """Close the connections to the metrics."""
+        self._queue.close()
+        self._room.close()
 
     def _respond(self, request: Request) -> object:
         (tensor,) = request.inputs()
+        self._room.wait()
         try:
             pixels = self._pixels(tensor.as_numpy().ravel())
         except ImageError as error:
             return error_response(self._stub, str(error), invalid=True)
+        finally:
+            self._room.done()
         outputs = {
             name: np.ascontiguousarray(pixels[:, place]) for place, name in enumerate(self._outputs)
         }

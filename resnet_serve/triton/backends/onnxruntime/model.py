@@ -34,12 +34,14 @@ from resnet_serve.triton.backends.onnxruntime.options import (
     refuse_native_only,
 )
 from resnet_serve.triton.backends.onnxruntime.threads import Threads
+from resnet_serve.triton.backends.queue_limit import REJECTED, QueueLimit
 from resnet_serve.triton.backends.stub import (
     Arrays,
     ModelConfig,
     Request,
     Stub,
     error_response,
+    rejection,
     response,
 )
 
@@ -85,6 +87,7 @@ class TritonPythonModel:
         # A session of one thread runs in the threads of its callers.
         cores = None if single is None else Threads(self._engine(single), options.intra_op_threads)
         self._engines = Elastic(self._engine(session), cores, below=below)
+        self._queue = QueueLimit.of(config, args["model_version"]).counted(pb_utils)
         self._batched = config["max_batch_size"] > 0
         dims = {each["name"]: [int(size) for size in each["dims"]] for each in config["output"]}
         provided = (*signature.inputs, *signature.initializers)
@@ -98,8 +101,11 @@ class TritonPythonModel:
     def execute(self, requests: Sequence[Request]) -> list[object]:
         """One response per request, in order; requests of equal shapes share a run."""
         feeds: dict[int, Arrays] = {}
+        excess = self._queue.excess(len(requests))
         responses: list[object] = [None] * len(requests)
-        for index, request in enumerate(requests):
+        for index in range(excess):
+            responses[index] = rejection(self._stub, REJECTED)
+        for index, request in enumerate(requests[excess:], excess):
             try:
                 feeds[index] = self._feed(request)
             except ValueError as error:
@@ -108,11 +114,13 @@ class TritonPythonModel:
         names = {index: requests[index].requested_output_names() for index in feeds}
         for index, outputs in self._engines.run(feeds, names, batched=self._batched).items():
             responses[index] = self._response(outputs)
+        self._queue.done()
         return responses
 
     def finalize(self) -> None:
         """Close the sessions."""
         self._engines.close()
+        self._queue.close()
         del self._engines
 
     def _feed(self, request: Request) -> Arrays:

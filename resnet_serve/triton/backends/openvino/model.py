@@ -27,12 +27,14 @@ from resnet_serve.triton.backends.openvino.options import (
     refuse_kind,
 )
 from resnet_serve.triton.backends.openvino.streams import Streams
+from resnet_serve.triton.backends.queue_limit import REJECTED, QueueLimit
 from resnet_serve.triton.backends.stub import (
     Arrays,
     ModelConfig,
     Request,
     Stub,
     error_response,
+    rejection,
     response,
 )
 
@@ -67,6 +69,7 @@ class TritonPythonModel:
         core = openvino.Core()
         directory = Path(args["model_repository"]) / args["model_version"]
         model = prepared(config, _read(config, directory, core), openvino, reshape=options.reshape)
+        self._queue = QueueLimit.of(config, args["model_version"]).counted(pb_utils)
         self._largest = int(config["max_batch_size"])
         self._padding = options.padding
         self._inputs = {port.any_name for port in model.inputs}
@@ -87,8 +90,11 @@ class TritonPythonModel:
     def execute(self, requests: Sequence[Request]) -> list[object]:
         """One response per request, in order; requests of equal shapes share a run."""
         feeds: dict[int, Arrays] = {}
+        excess = self._queue.excess(len(requests))
         responses: list[object] = [None] * len(requests)
-        for index, request in enumerate(requests):
+        for index in range(excess):
+            responses[index] = rejection(self._stub, REJECTED)
+        for index, request in enumerate(requests[excess:], excess):
             try:
                 feeds[index] = self._feed(request)
             except ValueError as error:
@@ -96,11 +102,13 @@ class TritonPythonModel:
         names = dict.fromkeys(feeds, self._outputs)
         for index, outputs in self._engines.run(feeds, names, batched=self._largest > 0).items():
             responses[index] = self._response(outputs)
+        self._queue.done()
         return responses
 
     def finalize(self) -> None:
         """Free the compiled models."""
         self._engines.close()
+        self._queue.close()
         del self._engines
 
     def _feed(self, request: Request) -> Arrays:

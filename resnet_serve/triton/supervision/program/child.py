@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
+from resnet_serve.triton.backends.pending import METRICS_VARIABLE
 from resnet_serve.triton.supervision.orders import Orders
 from resnet_serve.triton.supervision.program import launch, secret_arguments
 
@@ -82,13 +83,19 @@ def _launch(
 ) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
         [sys.executable, "-I", "-S", launch.__file__, str(os.getpid()), *command],
-        env={**orders.environment, **variables},
+        env={**orders.environment, **_metrics(orders), **variables},
         cwd=orders.directory,
         stdin=subprocess.DEVNULL,
         stdout=output,
         stderr=output,
         start_new_session=True,
     )
+
+
+def _metrics(orders: Orders) -> dict[str, str]:
+    """Where our backends read how many requests wait."""
+    endpoints = orders.endpoints
+    return {} if endpoints is None else {METRICS_VARIABLE: endpoints.metrics}
 
 
 def _reap() -> None:

@@ -1,0 +1,80 @@
+"""Pending requests: read from a page of metrics, and what is known without one."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from resnet_serve.triton.backends.pending import METRICS_VARIABLE, Pending, parsed
+
+PAGE = b"""# HELP nv_inference_pending_request_count Instantaneous number of pending requests
+# TYPE nv_inference_pending_request_count gauge
+nv_inference_pending_request_count{model="net",version="1"} 5
+nv_inference_pending_request_count{model="net.canary-2",version="12",region="eu"} 0
+nv_inference_request_success{model="net",version="1"} 99
+"""
+COUNTS = {("net", "1"): 5, ("net.canary-2", "12"): 0}
+
+
+@contextmanager
+def served(*, closes: bool) -> Iterator[tuple[str, list[int]]]:
+    """A server of the page that keeps connections or closes each; its clients' ports."""
+    clients: list[int] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_GET(self) -> None:
+            clients.append(self.client_address[1])
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(PAGE)))
+            self.end_headers()
+            self.wfile.write(PAGE)
+            self.close_connection = closes  # without a word, as a server that was idle does
+
+        def log_message(self, *_: object) -> None:
+            return
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            yield f"127.0.0.1:{server.server_port}", clients
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def test_a_page_has_a_count_for_every_model_and_version() -> None:
+    assert parsed(PAGE) == COUNTS
+    assert parsed(b"") == {}
+
+
+def test_the_connection_is_kept() -> None:
+    with served(closes=False) as (address, clients):
+        pending = Pending(address)
+        assert [pending.counts() for _ in range(3)] == [COUNTS] * 3
+        pending.close()
+    assert len(clients) == 3
+    assert len(set(clients)) == 1
+
+
+def test_a_connection_that_was_closed_is_opened_again() -> None:
+    with served(closes=True) as (address, clients):
+        pending = Pending(address)
+        assert [pending.counts() for _ in range(3)] == [COUNTS] * 3
+        pending.close()
+    assert len(set(clients)) == 3
+
+
+def test_without_metrics_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(METRICS_VARIABLE, raising=False)
+    assert Pending().counts() is None
+    assert Pending("").counts() is None
+    with served(closes=True) as (address, _):
+        pass
+    assert Pending(address).counts() is None
