@@ -1,8 +1,9 @@
-"""Two versions of a classifier of greys, the second of which decides some images differently.
+"""Classifiers of greys, two of which decide some images differently.
 
 `shades` calls an image dark, medium or light by its mean grey; `shades-int8` calls one light from
-about 160 on, where `shades` still says medium. Both are deployed as a conversion would, with a
-passport, examples and a report, and need no training.
+about 160 on, where `shades` still says medium. `tones` has labels of which a light image has two
+and a dark one none. All are deployed as a conversion would, with a passport, examples and a report,
+and need no training.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from passports import converted
 from PIL import Image
 
 from resnet_serve import passport
+from resnet_serve.activation import SOFTMAX, Activation, Kind
 from resnet_serve.passport import OnnxFacts, TensorContractFacts
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import TARGETS
@@ -26,6 +28,7 @@ from resnet_serve.triton.repository import ModelFiles, Repository, examples, who
 from resnet_serve.triton.repository.examples import Examples
 
 LABELS = ("dark", "medium", "light")
+TONES = ("low", "middle", "high")
 SIDE = 16
 DARK, MEDIUM, DISPUTED, LIGHT = 30, 120, 165, 230  # of which one is decided differently
 _CENTRES = (40 / 255, 125 / 255, 220 / 255)
@@ -40,10 +43,12 @@ def image(level: int, *, side: int = 64, kind: str = "PNG") -> bytes:
 
 
 def deploy(path: Path) -> Path:
-    """Both, in a repository there."""
+    """All of them, in a repository there."""
     repository = Repository(path)
     _deploy(repository, "shades", "fp32", 0.0)
     _deploy(repository, "shades-int8", "int8", 0.3)
+    each_label = Activation(Kind.SIGMOID, (0.5,))
+    _deploy(repository, "tones", "fp32", 0.0, labels=TONES, activation=each_label)
     return path
 
 
@@ -52,10 +57,13 @@ def redeploy(path: Path) -> None:
     _deploy(Repository(path), "shades-int8", "int8", 0.0)
 
 
-def _model(added: float) -> bytes:
-    """FP32 planes [N,3,16,16] to logits: the nearest of the centres; `added` favours light."""
+def _model(added: float, less: float) -> bytes:
+    """FP32 planes [N,3,16,16] to logits: the nearest of the centres; `added` favours light.
+
+    All logits are smaller by `less`.
+    """
     scales = ", ".join(str(60 * 2 * each) for each in _CENTRES)
-    offsets = ", ".join(str(-60 * each**2) for each in _CENTRES)
+    offsets = ", ".join(str(-60 * each**2 - less) for each in _CENTRES)
     text = f"""<ir_version: 8, opset_import: ["" : 17]>
     graph (float[N,3,{SIDE},{SIDE}] image) => (float[N,3] logits)
       <float[3] scales = {{{scales}}}, float[3] offsets = {{{offsets}}},
@@ -68,7 +76,15 @@ def _model(added: float) -> bytes:
     return bytes(onnx.parser.parse_model(text).SerializeToString())
 
 
-def _deploy(repository: Repository, name: str, precision: str, added: float) -> None:
+def _deploy(
+    repository: Repository,
+    name: str,
+    precision: str,
+    added: float,
+    *,
+    labels: tuple[str, ...] = LABELS,
+    activation: Activation | None = None,
+) -> None:
     preprocessing = Preprocessing(resize=SIDE, crop=(SIDE, SIDE), mean=(0, 0, 0), std=(1, 1, 1))
     serving = config.Serving(max_batch_size=4, instances=1, threads=1)
     kind: dict[str, Any] = {
@@ -76,7 +92,13 @@ def _deploy(repository: Repository, name: str, precision: str, added: float) -> 
         "preprocessing": preprocessing,
         "serving": serving,
     }
-    written = config.classifier(name, target=TARGETS["onnxruntime"], classes=len(LABELS), **kind)
+    written = config.classifier(
+        name,
+        target=TARGETS["onnxruntime"],
+        classes=len(labels),
+        activation=activation or SOFTMAX,
+        **kind,
+    )
     levels = (DARK, MEDIUM, DISPUTED, LIGHT)
     kept = Examples(
         source="greys",
@@ -84,11 +106,11 @@ def _deploy(repository: Repository, name: str, precision: str, added: float) -> 
         images=tuple(map(image, levels)),
         expected={"logits": np.zeros((len(levels), len(LABELS)), np.float32)},
     )
-    model = _model(added)
+    model = _model(added, 0.0 if activation is None else 20.0)
     files = ModelFiles(
         name,
         config.to_text(written),
-        {config.LABELS_FILE: config.labels_text(LABELS).encode()},
+        {config.LABELS_FILE: config.labels_text(labels).encode()},
         {
             "model.onnx": model,
             examples.FILE_NAME: kept.to_bytes(),
@@ -106,7 +128,7 @@ def _deploy(repository: Repository, name: str, precision: str, added: float) -> 
         contract=TensorContractFacts(
             input="float32",
             preprocessing=preprocessing,
-            activation=None,
+            activation=activation or SOFTMAX,
             max_batch_size=4,
             instances=1,
             threads=1,

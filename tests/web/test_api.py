@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 import shutil
 import socket
 import subprocess
 import threading
 import time
+from collections import Counter
 
 import pytest
 import shades
+from hostile_images import HOSTILE
+from hypothesis import given
+from hypothesis import strategies as st
 from patience import PATIENCE_S, until
 from web_servers import Answer, Web, serving
 
@@ -97,10 +102,23 @@ def test_compare_finds_the_version_that_decides_otherwise(web: Web) -> None:
     assert all(each["ms"] > 0 for each in agreeing["columns"])
 
 
+def test_labels_at_their_threshold_are_a_decision_too(web: Web) -> None:
+    both = web.post("/compare?model=tones", LIGHT).json
+    assert "agree" not in both  # one version has these labels
+    (column,) = both["columns"]
+    found = {each["label"]: each["above_threshold"] for each in column["predictions"]}
+    assert found == {"high": True, "middle": True, "low": False}
+    assert labels(web.post("/classify?model=tones", LIGHT)) == ["high", "middle"]
+    assert labels(web.post("/classify?model=tones", shades.image(shades.DARK))) == []
+    assert len(labels(web.post("/classify?model=tones&top=2", shades.image(shades.DARK)))) == 2
+
+
 def test_what_passports_say_is_listed(web: Web) -> None:
     answer = web.get("/models").json
     assert (answer["secured"], answer["live"]) == (False, True)
-    first, second = answer["models"]
+    first, second, tones = answer["models"]
+    assert (tones["model"], tones["activation"]) == ("tones", "sigmoid")
+    assert tones["labels"] != first["labels"]
     assert first["labels"] == second["labels"]
     assert (first["precision"], second["precision"]) == ("fp32", "int8")
     assert first["speedup"] == 2.0
@@ -186,6 +204,31 @@ def test_what_cannot_be_used_is_said_in_one_line(
     assert says in web.post(path, body, Content_Type=kind).refused(status)
 
 
+@pytest.mark.parametrize("name", ["1,000 scans", "strips", "tile", "EXIF in JPEG", "TIFF tags"])
+def test_an_image_that_is_made_to_cost_much_is_refused(web: Web, name: str) -> None:
+    make, pattern = HOSTILE[name]
+    answer = web.post(AT, make())
+    assert answer.status in (400, 413, 415)
+    assert re.search(pattern, answer.refused(answer.status))
+
+
+@given(
+    kind=st.sampled_from(
+        ["image/png", "application/json", "multipart/form-data; boundary=x", "", "a"]
+    )
+    | st.text(st.characters(min_codepoint=32, max_codepoint=126)),
+    body=st.binary(max_size=200) | st.sampled_from([LIGHT, b'{"image": "aGk="}', b"--x\r\n\r\n"]),
+    query=st.text(st.characters(min_codepoint=33, max_codepoint=126), max_size=30),
+)
+def test_nothing_that_is_sent_is_an_error_of_the_server(
+    web: Web, kind: str, body: bytes, query: str
+) -> None:
+    for path in ("/classify", "/compare", "/folders"):
+        answer = web.post(f"{path}?{query}", body, Content_Type=kind)
+        assert answer.status == 200 or answer.refused(answer.status)
+        assert answer.status < 500
+
+
 def test_a_form_without_a_file_or_with_two(web: Web) -> None:
     one = ('name="image"; filename="a"', LIGHT)
     assert "several files" in web.ask("POST", AT, *form(one, one)).refused(400)
@@ -259,6 +302,27 @@ def test_many_at_once_all_get_their_own(web: Web) -> None:
     for each in threads:
         each.join()
     assert not wrong
+
+
+def test_a_flood_is_answered_or_refused_and_then_over(places: Places) -> None:
+    with serving(places, Settings(concurrency=4)) as web:
+        before, seen = threading.active_count(), Counter[int]()
+
+        def ask() -> None:
+            for _ in range(5):
+                seen[web.post("/compare", LIGHT).status] += 1
+
+        threads = [threading.Thread(target=ask) for _ in range(24)]
+        for each in threads:
+            each.start()
+        for each in threads:
+            each.join()
+        assert set(seen) == {200, 503}
+        assert sum(seen.values()) == 24 * 5
+        assert labels(web.post(AT, LIGHT))[0] == "light"
+        # Threads that wait for the next request: four here, and four for each version's connection.
+        assert seen[200] > 24
+        assert threading.active_count() < before + 24
 
 
 def _head(web: Web, path: str, length: int) -> bytes:

@@ -134,6 +134,25 @@ def test_a_labelled_folder_gives_accuracy_and_agreement(page: Page, tmp_path: Pa
     expect(page.locator("#verdict")).to_have_text("shades-int8 decides light, not medium")
 
 
+def test_a_folder_is_dropped(page: Page, tmp_path: Path) -> None:
+    """As a desktop drops it: the browser reads the folder itself."""
+    folder = labelled(tmp_path / "greys", {"dark": [10, 20], "light": [230]})
+    place = page.locator("#drop").bounding_box() or {}
+    session = page.context.new_cdp_session(page)
+    for kind in ("dragEnter", "dragOver", "drop"):
+        session.send(
+            "Input.dispatchDragEvent",
+            {
+                "type": kind,
+                "x": place["x"] + 20,
+                "y": place["y"] + 20,
+                "data": {"items": [], "files": [str(folder)], "dragOperationsMask": 1},
+            },
+        )
+    expect(page.locator("#batch-text")).to_have_text("3 of 3 images.")
+    expect(page.locator("#batch-table tbody tr").nth(1)).to_contain_text("100.00 %100.00 %")
+
+
 def test_a_folder_of_bad_images_and_unknown_names(
     browser: Browser, web: Web, tmp_path: Path
 ) -> None:
@@ -147,6 +166,20 @@ def test_a_folder_of_bad_images_and_unknown_names(
         expect(said).to_contain_text("broken.png")
         expect(said).to_contain_text("grey is none of the model's labels")
         expect(page.locator("#batch-table tbody tr").first).to_contain_text("100.00 %")
+
+
+def test_models_of_other_labels_are_chosen_and_show_every_label(page: Page) -> None:
+    page.locator("#group").select_option(label="tones")
+    expect(page.locator(".column")).to_have_count(1)
+    give(page, shades.LIGHT)
+    expect(page.locator("#verdict")).to_have_text("high, middle")
+    expect(page.locator(".bars li.decided")).to_have_count(2)
+    give(page, shades.DARK)
+    expect(page.locator("#verdict")).to_have_text("no label")
+    expect(page.locator(".bars li.decided")).to_have_count(0)
+    expect(page.locator("#snippet")).to_contain_text("model=tones")
+    page.locator("#group").select_option(label="shades, shades-int8")
+    expect(page.locator("#verdict")).to_have_text("All 2 agree: dark")
 
 
 # --- how it looks and is used -----------------------------------------------------------------

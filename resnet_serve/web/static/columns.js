@@ -92,6 +92,7 @@ function draw(each, column, first) {
   const instead = flipped ? `instead of ${decision(first)}` : top.probability === undefined ? "score " + share(top) : share(top);
   best.replaceChildren(decision(column), element("small", {}, instead));
   const largest = Math.max(1e-9, ...column.predictions.map((one) => Math.abs(one.logit)));
+  bars.classList.toggle("labels", top.above_threshold !== undefined);
   bars.replaceChildren(...column.predictions.map((one) => bar(one, largest)));
 }
 
