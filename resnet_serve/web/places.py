@@ -40,7 +40,7 @@ class Places:
 
     @classmethod
     def given(
-        cls, repository: Path, url: str | None, metrics: str | None, authority: Path | None
+        cls, repository: Path | None, url: str | None, metrics: str | None, authority: Path | None
     ) -> Self:
         """The places that the options of a command say; `authority` is that of a server with TLS.
 

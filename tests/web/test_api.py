@@ -309,7 +309,7 @@ def test_a_flood_is_answered_or_refused_and_then_over(places: Places) -> None:
         before, seen = threading.active_count(), Counter[int]()
 
         def ask() -> None:
-            for _ in range(5):
+            while seen[200] < 60:
                 seen[web.post("/compare", LIGHT).status] += 1
 
         threads = [threading.Thread(target=ask) for _ in range(24)]
@@ -318,10 +318,8 @@ def test_a_flood_is_answered_or_refused_and_then_over(places: Places) -> None:
         for each in threads:
             each.join()
         assert set(seen) == {200, 503}
-        assert sum(seen.values()) == 24 * 5
         assert labels(web.post(AT, LIGHT))[0] == "light"
         # Threads that wait for the next request: four here, and four for each version's connection.
-        assert seen[200] > 24
         assert threading.active_count() < before + 24
 
 

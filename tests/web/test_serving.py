@@ -103,6 +103,15 @@ def test_the_command_ends_when_it_is_told(tmp_path: Path, sent: signal.Signals) 
     assert (code, errors) == (0, "")
 
 
+def test_another_server_has_nothing_of_the_repository_beside_it(tmp_path: Path) -> None:
+    """A model of the same name in the folder of the command need not be the one that is served."""
+    assert Places.given(None, "127.0.0.1:9", None, None).deployed() == {}
+    shades.deploy(tmp_path / "models")
+    given = Places.given(tmp_path / "models", "127.0.0.1:9", "http://127.0.0.1:8/metrics", None)
+    assert ("shades", "1") in given.deployed()
+    assert given.address().metrics == "127.0.0.1:8"
+
+
 def test_with_tls_and_the_token_of_the_page(
     tmp_path: Path, certificates: Callable[[str], Path]
 ) -> None:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from resnet_serve import console
-from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
+from resnet_serve.cli.screen import DEFAULT_REPOSITORY
 from resnet_serve.errors import InputFileError
 from resnet_serve.triton.supervision import transport
 
@@ -18,7 +18,14 @@ TOKEN_VARIABLE = "RESNET_SERVE_TOKEN"  # noqa: S105 - its name
 
 
 def web(
-    repository: RepositoryOption = DEFAULT_REPOSITORY,
+    repository: Annotated[
+        Path | None,
+        typer.Option(
+            help="The Triton model repository. Default: model_repository; with --url none, or the "
+            "one that is served there.",
+            show_default=False,
+        ),
+    ] = None,
     url: Annotated[
         str | None,
         typer.Option(
@@ -72,6 +79,8 @@ def web(
     from resnet_serve.web.places import Places
     from resnet_serve.web.settings import Settings
 
+    if repository is None and url is None:
+        repository = DEFAULT_REPOSITORY
     places = Places.given(repository, url, metrics, server_ca)
     where = serving.Listening(listen, port, transport.tls(tls_cert, tls_key, None))
     settings = serving.secured(
