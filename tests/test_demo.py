@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 import rtx
-from quick import quicken
+from quick import few_digits, quicken
 
 from resnet_serve import console
 
@@ -25,7 +25,7 @@ def test_the_demo_does_the_main_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The conversion to FP32 and the engine as they are, each in a process; the others in this one,
-    with times of a moment and no figures.
+    with times of a moment, no figures and fewer digits.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
@@ -43,6 +43,7 @@ def test_the_demo_does_the_main_job(
         name, *arguments = shlex.split(line)
         with monkeypatch.context() as patch:
             quicken(patch, cores=None)
+            few_digits(patch)
             patch.setattr(sys, "argv", [name, *arguments])
             for each in (console.out, console.err):
                 patch.setattr(each, "_width", 120)

@@ -1,7 +1,7 @@
 """Every command in the README and in docs/ is executed, in order, as a reader would.
 
-In this process, but for the server and `make`; latencies are timed for a moment only, and reports
-have no figures.
+In this process, but for the server and `make`; latencies are timed for a moment only, reports have
+no figures, and there are fewer digits.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from pathlib import Path
 import in_process
 import pytest
 import typer
-from quick import quicken
+from quick import few_digits, quicken
 from web_servers import Command
 
 from resnet_client.command import options
@@ -79,6 +79,7 @@ def test_every_command_works(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(desk / "state"))
     quicken(monkeypatch, cores=None)
+    few_digits(monkeypatch)
     started = list[Command]()
     for name, content in files(document):
         (desk / name).write_text(content, encoding="utf-8")
@@ -161,6 +162,7 @@ def test_the_readmes_python_runs(
     code = "".join(blocks(ROOT / "README.md", "python"))
     assert "Classifier" in code
     quicken(monkeypatch, cores=None)
+    few_digits(monkeypatch)
     monkeypatch.setenv("XDG_STATE_HOME", str(desk / "state"))
     monkeypatch.chdir(desk)
     (desk / "readme.py").write_text(code, encoding="utf-8")

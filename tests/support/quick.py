@@ -11,8 +11,11 @@ from resnet_convert.autoselect import measured
 from resnet_convert.parity import evaluator, latencies, throughput
 from resnet_convert.report import plots
 from resnet_serve import host
+from resnet_serve.datasets import digits
+from resnet_serve.datasets.selection import positions
 
 SECONDS = 0.1
+FEW = 128  # of the held-out digits one is wrong then, of 500 two
 # Of every report; tests/convert/report draws them all, and `make demo` too.
 FIGURES = (
     "logit_scatter",
@@ -33,3 +36,15 @@ def quicken(patch: pytest.MonkeyPatch, *, cores: int | None = 1) -> None:
     for name in FIGURES:
         patch.setattr(plots, name, lambda *_: "")
     trace_once(patch)
+
+
+def few_digits(patch: pytest.MonkeyPatch) -> None:
+    """From here on there are few digits to validate and calibrate with, where all are asked for."""
+    part = digits._part
+
+    def some(held_out: bool) -> digits.Part:
+        greys, labels, numbers = part(held_out)
+        rows = list(positions(len(labels), FEW))
+        return greys[rows], labels[rows], numbers[rows]
+
+    patch.setattr(digits, "_part", some)
