@@ -24,8 +24,10 @@ pytestmark = pytest.mark.triton
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     repository = deploy_toy(tmp_path_factory.mktemp("health") / "models")
-    # Its supervisor makes no health checks, so that what is broken here stays broken.
-    with Server(repository, port=0, policy=Policy(most_quick=1, check_s=0)) as made:
+    # Its supervisor makes no health checks, so that what is broken here stays broken; requests to
+    # a backend process that is gone have no end to wait for.
+    policy = Policy(most_quick=1, check_s=0)
+    with Server(repository, port=0, policy=policy, drain_s=1) as made:
         yield made
 
 
