@@ -67,7 +67,7 @@ def server(converted: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterato
         lambda text: text.replace('label_filename: "labels.txt"', ""),
     )
     deploy_means(repository)
-    with Server(repository, port=0) as running:
+    with Server(repository, port=0, drain_s=0) as running:
         yield running
 
 

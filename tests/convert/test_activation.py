@@ -88,7 +88,7 @@ def served(files: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
         compose.ensemble(
             "both", ["one", "again"], repository=repository, validation=one["validation"]
         )
-    with Server(repository, port=0) as server:
+    with Server(repository, port=0, drain_s=0) as server:
         yield repository, server.grpc
 
 

@@ -148,7 +148,7 @@ def repository(
 
 @pytest.fixture(scope="module")
 def url(repository: Path) -> Iterator[str]:
-    with Server(repository, port=0) as server:
+    with Server(repository, port=0, drain_s=0) as server:
         yield server.grpc
 
 

@@ -97,7 +97,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     repository = Repository(folder / "models")
     versioned.deploy(repository)
     status, watch = three_ports(), three_ports()
-    with Server(repository.path, port=0, status_port=status) as server:
+    with Server(repository.path, port=0, drain_s=0, status_port=status) as server:
         words = ["verify", "net", "--watch", "--every", "2s", "--metrics-port", str(watch)]
         words += ["--url", server.grpc, "--repository", str(repository.path)]
         command = [sys.executable, "-m", "resnet_serve.cli", *words]

@@ -42,7 +42,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def server(original: Path, folder: Path) -> Iterator[Server]:
     copied(original, folder / "models")
-    with Server(folder / "models", port=0) as started:
+    with Server(folder / "models", port=0, drain_s=1) as started:
         yield started
 
 

@@ -94,7 +94,7 @@ def served(
         compose.ensemble("mixed", ["digits", "noise", "digits8"], **given)
         compose.ten_crop("digits", scales=SCALES, **given)
     with (
-        Server(path, port=0) as server,
+        Server(path, port=0, drain_s=0) as server,
         triton.InferenceServerClient(server.grpc) as client,
     ):
         yield path, client, server.grpc

@@ -221,7 +221,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[triton.Inferenc
         for below in (0, 4, 9):
             write(repository / f"{backend}_{below}", served(backend, below))
     with (
-        Server(repository, port=0) as server,
+        Server(repository, port=0, drain_s=0) as server,
         triton.InferenceServerClient(server.grpc) as connected,
     ):
         yield connected

@@ -85,7 +85,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         },
     )
     (repository / "colour_image/1").mkdir()
-    with Server(repository, port=0) as started:
+    with Server(repository, port=0, drain_s=0) as started:
         yield started
 
 

@@ -150,7 +150,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[triton.Inferenc
     for precision in CLASSIFIERS:
         write(repository / precision, classifier(precision))
     with (
-        Server(repository, port=0) as server,
+        Server(repository, port=0, drain_s=0) as server,
         triton.InferenceServerClient(server.grpc) as connected,
     ):
         assert set(server.models) == {*SERVED, *CLASSIFIERS}
