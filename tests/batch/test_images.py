@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 from batch_model import BAD, PREPROCESSING, picture, pictures
 from hostile_images import scans
@@ -65,6 +66,12 @@ def test_a_file_beyond_the_limit_is_not_read(tmp_path: Path) -> None:
     assert failure(images.checked(b"x" * 1000, limits)).kind is Kind.REFUSED
     assert images.checked(b"x" * 999, limits) == b"x" * 999
     assert failure(images.checked(None, limits)).kind is Kind.EMPTY
+
+
+def test_planes_are_normalised_for_a_model_that_wants_them() -> None:
+    pixels, planes = (prepared(picture(1), PREPROCESSING, kind) for kind in ("uint8", "float32"))
+    assert not isinstance(pixels, Failure)
+    assert np.array_equal(np.asarray(planes), PREPROCESSING.normalize(pixels))
 
 
 def test_a_hostile_image_is_refused() -> None:

@@ -18,6 +18,8 @@ from pyarrow import parquet as pq
 from toy_repository import LABELS
 
 from resnet_serve import host
+from resnet_serve.activation import Activation
+from resnet_serve.activation import Kind as Activations
 from resnet_serve.batch import model, rows
 from resnet_serve.batch.failures import Failure, Kind
 from resnet_serve.batch.local import Local
@@ -53,8 +55,11 @@ def test_every_input_is_a_row_with_its_predictions_or_its_failure(
             assert each["above_threshold"] == [None] * 5
 
 
-def test_predictions_are_those_of_the_model_alone(tmp_path: Path, repository: Path) -> None:
-    facts = facts_of(repository)
+@pytest.mark.parametrize("target", ["onnxruntime", "openvino"])
+def test_predictions_are_those_of_the_model_alone(
+    tmp_path: Path, repository: Path, target: str
+) -> None:
+    facts = replace(facts_of(repository), target=target)
     opened = model.Model(facts, 1)
     job, parts = job_of(tmp_path / "out", pictures(tmp_path / "images", 9))
     for each in done(job, facts, parts, top=3, batch_size=2):
@@ -67,6 +72,18 @@ def test_predictions_are_those_of_the_model_alone(tmp_path: Path, repository: Pa
         assert np.allclose(each["logit"], logits[order], atol=1e-5)
         shares = np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum()
         assert np.allclose(each["probability"], shares[order], atol=1e-6)
+
+
+def test_sigmoid_outputs_have_decisions(tmp_path: Path, repository: Path) -> None:
+    activation = Activation(Activations.SIGMOID, (0.5,))
+    facts = replace(facts_of(repository), activation=activation)
+    job, parts = job_of(tmp_path / "out", pictures(tmp_path / "images", 6))
+    for top, every in ((None, False), (10, True)):
+        for each in done(job, facts, parts, top=top):
+            decided = [share >= 0.5 for share in each["probability"]]
+            assert each["above_threshold"] == decided
+            assert all(decided) or every
+            assert (len(decided) == 10) == every
 
 
 def test_features_are_vectors(tmp_path: Path, repository: Path) -> None:
