@@ -26,12 +26,13 @@ from tritonclient.utils import InferenceServerException
 from resnet_serve.passport.facts import Facts
 from resnet_serve.triton import queue_bound
 from resnet_serve.triton.backends.elastic import ONE_PER_CORE_BELOW
+from resnet_serve.triton.backends.image.room import DECODED_WAIT
+from resnet_serve.triton.backends.queue_limit import MAX_QUEUE
 from resnet_serve.triton.grpc_client import GrpcClient
 
 _INTERVAL_S = 0.1
 _TIMEOUT_S = 10.0
 _OF_INSTANCE, _OF_ALL = "intra_op_thread_count", "INFERENCE_NUM_THREADS"  # of threads
-_MAX_QUEUE, _DECODED_WAIT = "max_queue", "decoded_wait"  # of our backends
 _BUSY_SHARE = 0.5  # of the median: the first and the last interval with so many executions
 
 
@@ -97,13 +98,13 @@ class Served(Facts):
             max_batch_size=max(1, config.max_batch_size),
             delay_ms=batching.max_queue_delay_microseconds / 1000,
             preferred_batch_sizes=tuple(batching.preferred_batch_size),
-            queue_requests=_number(config, _MAX_QUEUE) or bound.requests,
+            queue_requests=bound.requests,
             queue_timeout_ms=bound.timeout_ms,
-            rejects_oldest=_number(config, _MAX_QUEUE) > 0,
+            rejects_oldest=MAX_QUEUE in config.parameters,
             merges=config.HasField("dynamic_batching"),
             threads=_number(config, _OF_INSTANCE) or _number(config, _OF_ALL) // instances,
             one_per_core_below=_number(config, ONE_PER_CORE_BELOW),
-            decoded_wait=_number(config, _DECODED_WAIT),
+            decoded_wait=_number(config, DECODED_WAIT),
         )
 
 

@@ -149,12 +149,7 @@ def _of_tuning(document: Mapping[str, Any], path: Path) -> tuple[Candidate, ...]
         outside_ms = max(0.0, first.p50_ms - 1000 * stations[0].mean_s[0])
         (station,) = stations
         bound = queue_bound.of_latency(1000 * station.mean_s[0], instances=served.instances)
-        station = replace(
-            station,
-            queue=bound.requests,
-            timeout_s=bound.timeout_ms / 1000,
-            missed=service.MISSED,
-        )
+        station = replace(station, queue=bound.requests, rejects_oldest=True)
         queue = f"at most {bound.requests} requests wait, as after resnet-serve tune --apply"
         made.append(
             Candidate(
