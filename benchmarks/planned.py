@@ -9,7 +9,9 @@ sent by perf_analyzer, and at one that is more than the server can do, sent by a
 the rejected ones. What is measured is compared with the simulation: p50, p99, the share of the time
 that the instances compute, the mean batch and the share that is rejected.
 
-Client and server share the cores, which the simulation knows only as far as the load test did.
+Each rate is simulated twice: with the times of the load test, as a plan does, and with those that
+the server had at that rate. The first is what a plan is worth on this host, whose speed may have
+changed meanwhile, and which the client shares; the second is what the model of the queue is worth.
 Results go to benchmarks/results/ with the date and the hardware.
 """
 
@@ -19,7 +21,7 @@ import argparse
 import json
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from overload import Load
@@ -32,7 +34,7 @@ from resnet_serve.loadtest import executions, results
 from resnet_serve.loadtest import run as loadtest
 from resnet_serve.loadtest.executions import Executed
 from resnet_serve.parity import pressure
-from resnet_serve.planning import measured
+from resnet_serve.planning import measured, service
 from resnet_serve.planning.measured import Candidate
 from resnet_serve.planning.simulation import Effort, Estimate, Outcome, capacity_per_s, simulate
 
@@ -44,7 +46,7 @@ CONCURRENCY = "1,2,3,4,6,8"
 
 @dataclass(frozen=True)
 class Seen:
-    """One rate as it was measured; `rejected` is a share."""
+    """One rate as it was measured; `rejected` is a share, `outside_ms` None where not measured."""
 
     rate_per_s: float
     requests: int
@@ -52,6 +54,7 @@ class Seen:
     p99_ms: float
     rejected: float
     ran: Executed
+    outside_ms: float | None = None
 
 
 def measure(instances: int, repository: Path, seconds: float) -> list[dict[str, object]]:
@@ -67,7 +70,8 @@ def measure(instances: int, repository: Path, seconds: float) -> list[dict[str, 
         found = []
         for share in SHARES:
             seen = offered(share * capacity, server.grpc, load, test, seconds)
-            found += compared(instances, share, seen, candidate)
+            own = of_the_rate(seen, test, candidate)
+            found += compared(instances, share, seen, {"plan": candidate, "same": own})
     return found
 
 
@@ -78,7 +82,15 @@ def offered(
     try:
         (level,) = loadtest.run(NAME, url=url, rate=f"{rate_per_s:g}", seconds=seconds).levels
         (ran,) = level.executed
-        return Seen(rate_per_s, level.requests, level.p50_ms, level.p99_ms, 0.0, ran)
+        return Seen(
+            rate_per_s,
+            level.requests,
+            level.p50_ms,
+            level.p99_ms,
+            0.0,
+            ran,
+            level.client_network_ms,
+        )
     except UnavailableError:
         with executions.watch(url, test.measurement.served) as watched:
             answers = load.open_loop(rate_per_s, seconds, seed=1)
@@ -93,43 +105,64 @@ def offered(
         )
 
 
+def of_the_rate(seen: Seen, test: loadtest.LoadTest, candidate: Candidate) -> Candidate:
+    """The candidate with the times of one rate; those of sizes that it had not stay."""
+    (served,) = test.measurement.served
+    sizes = {each.batch_size for each in seen.ran.batches}
+    others = [
+        replace(each, batches=tuple(row for row in each.batches if row.batch_size not in sizes))
+        for level in test.levels
+        for each in level.executed
+    ]
+    station, _ = service.station(served, [seen.ran, *others])
+    outside_ms = candidate.outside_ms if seen.outside_ms is None else seen.outside_ms
+    return replace(candidate, stations=(station,), outside_ms=outside_ms)
+
+
 def compared(
-    instances: int, share: float, seen: Seen, candidate: Candidate
+    instances: int, share: float, seen: Seen, candidates: Mapping[str, Candidate]
 ) -> list[dict[str, object]]:
     """Measured and simulated, one row a quantity."""
-    told: Outcome = simulate(
-        candidate.stations,
-        seen.rate_per_s,
-        outside_ms=candidate.outside_ms,
-        effort=Effort(requests=6000),
-    )
-    images = sum(each.batch_size * each.executions for each in seen.ran.batches)
-    batch = images / sum(each.executions for each in seen.ran.batches)
-    pairs = {
-        "p50_ms": (seen.p50_ms, told.p50_ms),
-        "p99_ms": (seen.p99_ms, told.p99_ms),
-        "busy": (seen.ran.busy or 0.0, told.busy),
-        "rejected": (seen.rejected, told.rejected),
-        "batch": (batch, Estimate(told.batch, told.batch, told.batch)),
+    told = {
+        name: simulate(
+            each.stations,
+            seen.rate_per_s,
+            outside_ms=each.outside_ms,
+            effort=Effort(requests=6000),
+        )
+        for name, each in candidates.items()
     }
-    rows = [
-        {
+    images = sum(each.batch_size * each.executions for each in seen.ran.batches)
+    measured_values = {
+        "p50_ms": seen.p50_ms,
+        "p99_ms": seen.p99_ms,
+        "busy": seen.ran.busy or 0.0,
+        "rejected": seen.rejected,
+        "batch": images / sum(each.executions for each in seen.ran.batches),
+    }
+    rows: list[dict[str, object]] = []
+    for quantity, real in measured_values.items():
+        row: dict[str, object] = {
             "instances": instances,
             "load": share,
             "rate_per_s": round(seen.rate_per_s, 1),
             "requests": seen.requests,
             "quantity": quantity,
             "measured": round(real, 4),
-            "simulated": round(simulated.value, 4),
-            "simulated_low": round(simulated.low, 4),
-            "simulated_high": round(simulated.high, 4),
-            "error": round(error(quantity, real, simulated.value), 4),
         }
-        for quantity, (real, simulated) in pairs.items()
-    ]
-    for each in rows:
-        print(each, flush=True)
+        for name, outcome in told.items():
+            value = of_outcome(outcome, quantity)
+            row[f"simulated_{name}"] = round(value, 4)
+            row[f"error_{name}"] = round(error(quantity, real, value), 4)
+        rows.append(row)
+        print(row, flush=True)
     return rows
+
+
+def of_outcome(outcome: Outcome, quantity: str) -> float:
+    """What was simulated of a quantity."""
+    found = getattr(outcome, quantity)
+    return float(found.value) if isinstance(found, Estimate) else float(found)
 
 
 def error(quantity: str, real: float, simulated: float) -> float:
@@ -140,36 +173,24 @@ def error(quantity: str, real: float, simulated: float) -> float:
 
 
 def summary(rows: Sequence[Mapping[str, object]], pressed: float | None) -> dict[str, object]:
-    """How many are within 10 %, by deployment and quantity, and those that are not."""
-    found: dict[str, object] = {}
-    for arm in dict.fromkeys(str(each["instances"]) for each in rows):
-        of_arm = [each for each in rows if str(each["instances"]) == arm]
-        quantities = dict.fromkeys(str(each["quantity"]) for each in of_arm)
-        found[arm] = {
-            quantity: {
-                "within_10_percent": sum(
-                    near(each) for each in of_arm if each["quantity"] == quantity
-                ),
-                "of": sum(each["quantity"] == quantity for each in of_arm),
-                "outside_at_load": [
-                    each["load"]
-                    for each in of_arm
-                    if each["quantity"] == quantity and not near(each)
-                ],
-            }
-            for quantity in quantities
-        }
+    """How many are within 10 %, by deployment and quantity, with the times of which measurement."""
+    found: dict[str, dict[str, dict[str, str]]] = {}
+    for each in rows:
+        of = found.setdefault(str(each["instances"]), {}).setdefault(str(each["quantity"]), {})
+        for name in ("plan", "same"):
+            done, _, count = of.get(name, "0 of 0").partition(" of ")
+            of[name] = f"{int(done) + near(each, name)} of {int(count) + 1}"
     return {
-        "what": "simulated and measured under Poisson arrivals; errors of times are relative, of "
-        "shares differences",
+        "what": "simulated and measured under Poisson arrivals: how many are within 10 %, with the "
+        "times of the load test (plan) and those of the same rate (same); of shares within 0.1",
         "pressed_before": pressed,
         "by_instances": found,
     }
 
 
-def near(row: Mapping[str, object]) -> bool:
+def near(row: Mapping[str, object], name: str) -> bool:
     """Whether the error is at most 10 %, of a share 0.1."""
-    return abs(float(str(row["error"]))) <= NEAR
+    return abs(float(str(row[f"error_{name}"]))) <= NEAR
 
 
 def main() -> None:

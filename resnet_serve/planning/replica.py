@@ -38,8 +38,8 @@ Event: TypeAlias = tuple[float, int, int, int, list[int]]
 class Run:
     """What became of the requests: `latency_s` in the order of arrival, NaN where rejected.
 
-    `busy_s` is the time that the instances of each station computed, `batches` how many they ran,
-    `images` how many requests were in them.
+    `busy_s` is the time that the instances of each station computed, `batches` how many they got,
+    `images` how many requests were in them, as Triton counts them.
     """
 
     arrived_s: NDArray[np.float64]
@@ -160,6 +160,8 @@ class _Replica:
                         self._at(due_s, _DUE, at, [])
                     return
             requests = [waiting.popleft()[1] for _ in range(size)]
+            place.batches += 1
+            place.images += size
             if station.rejects_oldest:
                 too_many = max(0, len(waiting) - station.queue)
                 del requests[: math.ceil(too_many / station.instances)]
@@ -169,8 +171,6 @@ class _Replica:
             seconds = place.time(size)
             place.idle -= 1
             place.busy_s += seconds
-            place.batches += 1
-            place.images += size
             place.looked_s = now
             self._at(now + seconds, _ENDED, at, requests)
         if at and self.places[at - 1].station.holds:
