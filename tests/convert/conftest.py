@@ -12,6 +12,7 @@ import onnx
 import onnx_ir as ir
 import pytest
 import torch
+from in_process import command_lines_once
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from quick import quicken
@@ -171,6 +172,7 @@ def call(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> Callable[..., tuple[int, str, str]]:
     """Run the command in this process, in an empty directory; returns code, stdout, stderr."""
+    command_lines_once(monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     for console in (console_out, console_err):  # read at their making where it was set then

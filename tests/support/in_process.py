@@ -7,9 +7,11 @@ import runpy
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 import pytest
+import typer
 
 MODULES = {
     "resnet-convert": "resnet_convert.cli.convert",
@@ -19,6 +21,9 @@ MODULES = {
 # Where each has its typer application, with all of its commands.
 APPS = {**MODULES, "resnet-serve": "resnet_serve.cli.application"}
 
+# typer makes a command line again each time, which takes a quarter of a second of resnet-convert.
+_made = cache(typer.main.get_command)
+
 
 @dataclass(frozen=True)
 class Done:
@@ -27,6 +32,11 @@ class Done:
     returncode: int
     stdout: str
     stderr: str
+
+
+def command_lines_once(patch: pytest.MonkeyPatch) -> None:
+    """Let every call of an application from now on have the command line of the first one."""
+    patch.setattr(typer.main, "get_command", _made)
 
 
 def command(
@@ -58,6 +68,7 @@ def _run(
         patch.setattr(sys, "argv", argv)
         patch.setattr(sys, "path", [*map(str, paths), *sys.path])
         patch.chdir(folder)
+        command_lines_once(patch)
         try:
             code = main()
         except SystemExit as stop:
