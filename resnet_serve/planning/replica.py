@@ -57,7 +57,7 @@ class _Place:
         self.waiting: deque[tuple[float, int]] = deque()
         self.idle = station.instances
         self.bound = 0 if station.rejects_oldest else station.queue
-        self.deaf = False  # the batcher has missed a free instance
+        self.missed_free = False  # the batcher has missed a free instance
         self.due_s = -1.0
         self.looked_s, self.looks_s = 0.0, -1.0
         self.busy_s, self.batches, self.images = 0.0, 0, 0
@@ -103,12 +103,12 @@ class _Replica:
         now, _, kind, at, requests = heapq.heappop(self.events)
         place = self.places[at]
         if kind == _DUE:
-            if not place.deaf:
+            if not place.missed_free:
                 self._dispatch(at, now)
             return
         if kind == _LOOKS:
-            if place.deaf and now == place.looks_s:
-                place.deaf = False
+            if place.missed_free and now == place.looks_s:
+                place.missed_free = False
                 self._dispatch(at, now)
             return
         if not requests:  # the pause of an instance is over
@@ -128,11 +128,11 @@ class _Replica:
     def _free(self, at: int, now: float) -> None:
         place = self.places[at]
         place.idle += 1
-        if place.waiting and not place.deaf and place.misses():
-            place.deaf = True
+        if place.waiting and not place.missed_free and place.misses():
+            place.missed_free = True
             place.looks_s = max(now, place.looked_s + _LOOKS_AGAIN_S)
             self._at(place.looks_s, _LOOKS, at, [])
-        if not place.deaf:
+        if not place.missed_free:
             self._dispatch(at, now)
 
     def _offer(self, at: int, now: float, number: int) -> None:
@@ -140,7 +140,7 @@ class _Replica:
         if place.bound and len(place.waiting) >= place.bound:
             return
         place.waiting.append((now, number))
-        place.deaf = False
+        place.missed_free = False
         if place.idle:
             self._dispatch(at, now)
 
