@@ -17,7 +17,8 @@ from prometheus_text import documented_metrics, scrape
 from toy_repository import deploy_toy
 from tritonclient.utils import InferenceServerException
 
-from resnet_serve.triton import image_repository
+from resnet_serve.triton import config, image_repository
+from resnet_serve.triton.queue_bound import QueueBound
 from resnet_serve.triton.rollout.admin import Admin
 from resnet_serve.triton.server import Server
 from resnet_serve.triton.supervision.endpoints import claim_ports
@@ -37,10 +38,14 @@ def status_port() -> int:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory, status_port: int) -> Iterator[Server]:
-    """Its images are decoded by two processes; no health check adds to what is counted."""
+    """Two processes decode its images, its queue is bounded; no health check adds to the counts."""
     repository = deploy_toy(tmp_path_factory.mktemp("metrics") / "models")
     written = image_repository.directory(repository, "toy_preprocess") / "config.pbtxt"
     written.write_text(written.read_text().replace("count: 1", "count: 2"))
+    network = repository / "toy" / "config.pbtxt"
+    bounded = config.parse(network.read_text())
+    QueueBound(100).write(bounded)
+    network.write_text(config.to_text(bounded))
     policy = Policy(check_s=0)
     with Server(repository, port=0, status_port=status_port, policy=policy) as started:
         yield started
