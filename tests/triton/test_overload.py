@@ -36,7 +36,6 @@ SMALL = Preprocessing(resize=8, crop=(8, 8))
 SERVING = Serving(max_batch_size=4, instances=1, threads=1)
 ROWS = 192
 SENDERS, ANSWERS = 32, 40
-TRIES = 5
 BURST = 24
 BOUND = QueueBound(8)
 KIND: dict[str, Any] = {"input_kind": "uint8", "preprocessing": SMALL, "serving": SERVING}
@@ -103,6 +102,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     files = {
         **files_of("held", BOUND),
         **files_of("slower", BOUND, products=100),
+        **files_of("slowest", BOUND, products=200),
         **files_of("ours", QueueBound(100), products=1),
         **files_of("tritons", QueueBound(100, 60_000), products=1),
         **files_of("cropped", QueueBound(20), products=10),
@@ -111,7 +111,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         **around("held_image", (decoding, run_by("held"))),
         **around(
             "free_image",
-            (Step("free_preprocess", NEWEST, {INPUT: INPUT}, {PIXELS: PIXELS}), run_by("held")),
+            (Step("free_preprocess", NEWEST, {INPUT: INPUT}, {PIXELS: PIXELS}), run_by("slowest")),
         ),
         **around(
             "composed_image",
@@ -149,7 +149,7 @@ class Load:
         self._tensor = triton.InferInput(INPUT, [1, 8, 8, 3], "UINT8")
         self._tensor.set_data_from_numpy(np.zeros((1, 8, 8, 3), np.uint8))
 
-    def run(self, models: Sequence[str]) -> Counter[str]:
+    def run(self, models: Sequence[str], answers: int = ANSWERS) -> Counter[str]:
         """Until enough are answered; each answer, and each rejection, counted by model."""
         senders = [
             threading.Thread(target=self._send, args=(models[number % len(models)],))
@@ -158,7 +158,7 @@ class Load:
         for each in senders:
             each.start()
         try:
-            assert until(lambda: self.answered >= ANSWERS * len(models))
+            assert until(lambda: self.answered >= answers * len(models))
         finally:
             self._ended.set()
             for each in senders:
@@ -192,14 +192,16 @@ def counted(server: Server, name: str, model: str) -> int:
     return int(float(line.rpartition(" ")[2]))
 
 
-def decoded_in_vain(server: Server, image: bytes, models: Sequence[str]) -> float:
+def decoded_in_vain(
+    server: Server, image: bytes, models: Sequence[str], answers: int = ANSWERS
+) -> float:
     """Images that were decoded and then rejected, for each request that the server answered."""
     decodes = "held_preprocess"
     if models[0] != "composed_image":
         decodes = f"{models[0].removesuffix('_image')}_preprocess"
     before = counted(server, f"{SECONDS}_count", decodes)
     load = Load(server, image)
-    found = load.run(models)
+    found = load.run(models, answers)
     assert found[f"{models[0]} rejected"] > 0, "it was no overload"
     decoded = counted(server, f"{SECONDS}_count", decodes) - before
     return (decoded - found[f"{models[0]} answered"]) / load.answered
@@ -215,12 +217,11 @@ def test_hardly_an_image_is_decoded_in_vain(
 
 
 def test_without_the_limit_many_are(server: Server, image: bytes) -> None:
-    """What the others are compared with: the same network, and a decoder that does not wait.
+    """What the others are compared with: a decoder that does not wait.
 
-    On a busy host the decoders, whose priority is lower, may not get as far.
+    Its network is slow, so that it gets far ahead on a busy host too, in spite of its priority.
     """
-    shares = (decoded_in_vain(server, image, ("free_image",)) for _ in range(TRIES))
-    assert any(share > 0.5 for share in shares)
+    assert decoded_in_vain(server, image, ("free_image",), answers=24) > 0.5
 
 
 def test_tensors_alone_are_bounded_too(server: Server, image: bytes) -> None:
