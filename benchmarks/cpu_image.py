@@ -33,6 +33,7 @@ from recorded import record
 from resnet_client import Classifier, ClientError
 from resnet_convert import convert
 from resnet_serve.datasets.synthetic import SyntheticImages
+from resnet_serve.triton.supervision.health.stubs import children
 
 ROOT = Path(__file__).parent.parent
 DEBIAN = "bookworm"
@@ -125,8 +126,7 @@ def served(repository: Path, port: int) -> dict[str, object]:
     container = buildah("from", IMAGE)
     try:
         config = json.loads(buildah("inspect", container))["Docker"]["config"]
-        health = ["buildah", "run"]
-        health += [container, "--", *config["Healthcheck"]["Test"][1:]]
+        health = ["buildah", "run", container, "--", *config["Healthcheck"]["Test"][1:]]
         with running(container, config, repository, port) as (process, ready_s, pid):
             row: dict[str, object] = {
                 "ready_s": round(ready_s, 1),
@@ -168,11 +168,9 @@ def running(
 def entry(parent: int) -> int:
     """The process that would be the first in a container with its own process namespace."""
     while True:
-        lists = Path(f"/proc/{parent}/task").glob("*/children")
-        children = [int(word) for each in lists for word in each.read_text("ascii").split()]
         if Path(f"/proc/{parent}/cmdline").read_bytes().startswith(b"/opt/resnet-serve/bin/"):
             return parent
-        (parent,) = children
+        (parent,) = children(parent)
 
 
 def verified(repository: Path, url: str) -> int:

@@ -1,7 +1,7 @@
 """Queue bound: how many requests wait for a model, and for how long, before others are rejected.
 
 Without a bound, a server that gets more than it can do answers everything too late: the queue only
-grows. With one, it answers what it can, and rejects the rest at once as UNAVAILABLE, which a client
+grows. With one, it answers what it can, and rejects the rest as UNAVAILABLE, which a client
 may send again. Our backends bound their queues themselves (`backends.queue_limit`): with a policy
 of Triton's, its batcher sleeps while a lone instance is free. Networks on a GPU, whose backends are
 native, have the policy. The bound follows from the measured latency s of one image on n instances:

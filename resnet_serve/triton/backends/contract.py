@@ -13,6 +13,20 @@ class ContractError(ValueError):
     """The configuration requests what the model, or the backend, does not provide."""
 
 
+def count_parameter(config: Mapping[str, Any], key: str) -> int:
+    """A parameter of a configuration that is a number from 0; 0 where it has none.
+
+    Raises `ContractError` for what is no such number.
+    """
+    text = ((config.get("parameters") or {}).get(key) or {}).get("string_value", "0")
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise ContractError(
+            f"model '{config['name']}': expected the parameter '{key}' to be a "
+            f"non-negative number, got {text}"
+        )
+    return int(text)
+
+
 def configured_dims(tensor: Mapping[str, Any]) -> list[int]:
     """The dimensions of an input or output as its model sees them.
 

@@ -24,7 +24,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from resnet_serve.triton.backends.batching import groups, run_group
-from resnet_serve.triton.backends.contract import ContractError
+from resnet_serve.triton.backends.contract import count_parameter
 from resnet_serve.triton.backends.stub import Arrays
 
 ONE_PER_CORE_BELOW = "one_per_core_below"
@@ -38,13 +38,7 @@ def one_per_core_below(config: Mapping[str, Any]) -> int:
 
     Raises `ContractError` for what is no number.
     """
-    text = ((config.get("parameters") or {}).get(ONE_PER_CORE_BELOW) or {}).get("string_value", "0")
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise ContractError(
-            f"model '{config['name']}': expected the parameter '{ONE_PER_CORE_BELOW}' to be "
-            f"a non-negative number, got {text}"
-        )
-    return int(text)
+    return count_parameter(config, ONE_PER_CORE_BELOW)
 
 
 def on_single_cores(images: int, *, cores: int, below: int) -> int:

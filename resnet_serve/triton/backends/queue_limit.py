@@ -18,7 +18,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from resnet_serve.triton.backends.contract import ContractError
+from resnet_serve.triton.backends.contract import count_parameter
 from resnet_serve.triton.backends.pending import Pending
 from resnet_serve.triton.backends.stub import Metric, MetricFamily, Stub
 
@@ -34,13 +34,7 @@ def max_queue(config: Mapping[str, Any]) -> int:
 
     Raises `ContractError` for what is no number.
     """
-    text = ((config.get("parameters") or {}).get(MAX_QUEUE) or {}).get("string_value", "0")
-    if not (text.isascii() and text.isdigit() and len(text) < 10):
-        raise ContractError(
-            f"model '{config['name']}': expected the parameter '{MAX_QUEUE}' to be a non-negative "
-            f"number, got {text}"
-        )
-    return int(text)
+    return count_parameter(config, MAX_QUEUE)
 
 
 class QueueLimit:

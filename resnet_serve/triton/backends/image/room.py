@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from resnet_serve.triton.backends.contract import ContractError
+from resnet_serve.triton.backends.contract import count_parameter
 from resnet_serve.triton.backends.pending import Pending
 
 DECODED_WAIT = "decoded_wait"
@@ -35,13 +35,7 @@ def decoded_wait(config: Mapping[str, Any]) -> int:
 
     Raises `ContractError` for what is no number.
     """
-    value = ((config.get("parameters") or {}).get(DECODED_WAIT) or {}).get("string_value", "0")
-    if not (value.isascii() and value.isdigit() and len(value) < 10):
-        raise ContractError(
-            f"model '{config['name']}': expected the parameter '{DECODED_WAIT}' to be a "
-            f"non-negative number, got {value}"
-        )
-    return int(value)
+    return count_parameter(config, DECODED_WAIT)
 
 
 def networks(models: Path, name: str) -> frozenset[str]:
