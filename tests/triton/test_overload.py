@@ -105,7 +105,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         **files_of("slowest", BOUND, products=200),
         **files_of("ours", QueueBound(100), products=1),
         **files_of("tritons", QueueBound(100, 60_000), products=1),
-        **files_of("cropped", QueueBound(20), products=10),
+        **files_of("cropped", QueueBound(20), products=4),
         **decoder("held_preprocess", decoded=4),
         **decoder("free_preprocess", decoded=0),
         **around("held_image", (decoding, run_by("held"))),
