@@ -39,10 +39,15 @@ settings.register_profile(
     "resnet-serve",
     deadline=None,  # a loaded machine is not a failure
     max_examples=60,
+    derandomize=True,  # the same examples in every run: what fails then is what was changed
     print_blob=True,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("resnet-serve")
+# Looks for new ones, see CONTRIBUTING.md.
+settings.register_profile(
+    "search", settings.get_profile("resnet-serve"), derandomize=False, max_examples=2000
+)
 
 NOBODY = 65534
 # Tests that use one of these convert whole networks, or run mypy over many files.

@@ -57,7 +57,8 @@ def paragraphs(table: Table, console: Console) -> Iterator[Text]:
 def _widths(table: Table, console: Console) -> Iterator[Measurement]:
     """Of each column: its longest word, and its longest cell.
 
-    A word that is longer than half a line, as a path, may be divided: it counts for a quarter.
+    A word that is longer than half a line, as a path, may be divided: it counts for a quarter. An
+    empty column counts for 1, as Rich prints it.
     """
     for column in table.columns:
         cells = (column.header, *column.cells)
@@ -66,7 +67,7 @@ def _widths(table: Table, console: Console) -> Iterator[Measurement]:
             each.minimum if each.minimum <= console.width // 2 else console.width // 4
             for each in found
         ]
-        yield Measurement(max(words), max(each.maximum for each in found))
+        yield Measurement(max(1, *words), max(1, *(each.maximum for each in found)))
 
 
 def _shared(wanted: Sequence[Measurement], space: int) -> list[int]:

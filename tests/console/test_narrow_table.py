@@ -104,6 +104,19 @@ def test_a_column_without_any_text_takes_no_part(width: int) -> None:
     assert "digits" in terminal.file.getvalue()
 
 
+def test_a_first_column_without_any_text_does_not_divide_a_word_of_the_last() -> None:
+    """Rich gives an empty column one place, and takes it from the other columns."""
+    table = console.table()
+    for heading in ("", "", "0 000000000000", ""):
+        table.add_column(heading)
+    table.add_row("", "00000000", "", "00000")
+    terminal = Console(file=io.StringIO(), width=30)
+    assert narrow_table.tighten(table, terminal)
+    terminal.print(table)
+    assert isinstance(terminal.file, io.StringIO)
+    assert "00000" in terminal.file.getvalue().split()
+
+
 words = st.text(st.characters(categories=["L", "N"], max_codepoint=0x17F), min_size=1, max_size=12)
 cells = st.lists(words, max_size=6).map(" ".join)
 
