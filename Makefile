@@ -33,7 +33,8 @@ demo: setup
 lint: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy --num-workers 2
+	@# Its workers have three seconds to start, which a busy host may exceed (exit code 2).
+	$(BIN)/mypy --num-workers 2 || { test $$? -eq 2 && $(BIN)/mypy; }
 
 check: lint
 	$(PYTEST) $(PARALLEL) -m 'not slow and not triton and not perf_analyzer and not gpu' --cov

@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import spent
 import tritonclient.grpc as triton
 from recorded import record
 from tritonclient.utils import InferenceServerException
@@ -101,11 +102,7 @@ def _cpu_s(server: Server) -> float:
     """User and system time so far of a server and its supervisor."""
     pid = server.status.server_pid
     supervisor = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    ticks = 0
-    for each in (pid, supervisor):
-        fields = Path(f"/proc/{each}/stat").read_text().rpartition(")")[2].split()
-        ticks += int(fields[11]) + int(fields[12])
-    return ticks / os.sysconf("SC_CLK_TCK")
+    return spent.of_process(pid) + spent.of_process(supervisor)
 
 
 def _resident_bytes(pid: int) -> int:

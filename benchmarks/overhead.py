@@ -15,7 +15,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import os
 import re
 import statistics
 import struct
@@ -31,6 +30,7 @@ import grpc
 import numpy as np
 from numpy.typing import NDArray
 from recorded import record
+from spent import Spent
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from resnet_convert import convert
@@ -39,7 +39,6 @@ from resnet_serve.loadtest import inputs
 from resnet_serve.parity import pressure
 from resnet_serve.parity.latency import ratio_of
 from resnet_serve.preprocessing import Preprocessing, decode
-from resnet_serve.triton.supervision.health.stubs import Stubs
 
 Row: TypeAlias = dict[str, str | float]
 TARGETS = ("onnxruntime", "openvino")
@@ -124,41 +123,13 @@ def _timed(call: Callable[[int], object], images: int) -> tuple[float, float]:
     return 1e3 * (time.process_time() - cpu_s) / images, statistics.median(took)
 
 
-@dataclass(frozen=True)
-class Spent:
-    """CPU seconds so far by process, and Triton's microseconds by stage of one model."""
-
-    server: float
-    models: dict[str, float]
-    client: float
-    stages_us: dict[str, float]
-
-    @classmethod
-    def now(cls, server: Server, name: str) -> Spent:
-        """Read them."""
-        pid = server.status.server_pid
-        found = Stubs(pid)
-        found.refresh()
-        models: dict[str, float] = {}
-        for stub in found.alive:
-            models[stub.model] = models.get(stub.model, 0.0) + _cpu_s(stub.pid)
-        found.close()
-        with urllib.request.urlopen(f"http://{server.metrics}/metrics") as answer:
-            text = answer.read().decode()
-        stages = {
-            stage: float(
-                re.search(
-                    rf'^nv_inference_{stage}_duration_us{{model="{name}",.*}} (\S+)', text, re.M
-                )[1]  # type: ignore[index]
-            )
-            for stage in STAGES
-        }
-        return cls(_cpu_s(pid), models, time.process_time(), stages)
-
-
-def _cpu_s(pid: int) -> float:
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+def stages_us(server: Server, name: str) -> dict[str, float]:
+    """Triton's microseconds so far, by stage of one model."""
+    with urllib.request.urlopen(f"http://{server.metrics}/metrics") as answer:
+        text = answer.read().decode()
+    line = rf'^nv_inference_(\w+)_duration_us\{{model="{name}",.*\}} (\S+)'
+    found = dict(re.findall(line, text, re.M))
+    return {stage: float(found[stage]) for stage in STAGES}
 
 
 def measured(
@@ -166,27 +137,27 @@ def measured(
 ) -> dict[str, float]:
     """One load on one model: milliseconds per image, but for images per second."""
     asyncio.run(load.run(in_flight, max(WARM_UP, in_flight)))
-    before, began = Spent.now(server, name), time.perf_counter()
+    stages_before, before = stages_us(server, name), Spent.now(server)
+    began = time.perf_counter()
     latencies = asyncio.run(load.run(in_flight, images))
-    seconds, after = time.perf_counter() - began, Spent.now(server, name)
+    seconds = time.perf_counter() - began
+    spent, stages = Spent.now(server).since(before), stages_us(server, name)
 
-    def per_image(later: float, earlier: float) -> float:
-        return round(1e3 * (later - earlier) / images, 3)
+    def per_image(cpu_s: float) -> float:
+        return round(1e3 * cpu_s / images, 3)
 
-    models = {key: per_image(after.models[key], before.models[key]) for key in after.models}
+    models = {key: per_image(value) for key, value in spent.models.items()}
     network = models.get(name, 0.0) + models.get(f"{name}_image", 0.0)
     return {
         "images_per_s": round(images / seconds, 2),
         "p50_ms": round(float(np.percentile(latencies, 50)), 3),
         "p99_ms": round(float(np.percentile(latencies, 99)), 3),
-        "server_cpu_ms": per_image(after.server, before.server),
+        "server_cpu_ms": per_image(spent.server),
         "network_cpu_ms": round(network, 3),
         "decoding_cpu_ms": models.get(f"{name}_preprocess", 0.0),
-        "client_cpu_ms": per_image(after.client, before.client),
+        "client_cpu_ms": per_image(spent.client),
         **{
-            f"{stage}_ms": round(
-                (after.stages_us[stage] - before.stages_us[stage]) / 1e3 / images, 3
-            )
+            f"{stage}_ms": round((stages[stage] - stages_before[stage]) / 1e3 / images, 3)
             for stage in STAGES
         },
     }

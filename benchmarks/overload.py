@@ -30,6 +30,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import grpc
 import numpy as np
 from recorded import record
+from spent import Spent
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from resnet_convert import convert
@@ -58,13 +59,19 @@ RETRYABLE = (grpc.StatusCode.UNAVAILABLE,)
 
 @dataclass(frozen=True)
 class Answers:
-    """What became of the requests of one run: latencies in milliseconds of those answered."""
+    """What became of the requests of one run.
+
+    Latencies in milliseconds are of those answered; `spent` is the CPU time until the last one was,
+    which took `wall_s`.
+    """
 
     seconds: float
     sent: int
     latencies_ms: tuple[float, ...]
     rejected: int
     failed: int
+    spent: Spent
+    wall_s: float
 
     def goodput_per_s(self, deadline_ms: float) -> float:
         """Answers within the deadline, per second."""
@@ -78,9 +85,9 @@ class Answers:
 class Load:
     """Sends photographs to one served model: encoded, or as the pixels that it takes."""
 
-    def __init__(self, url: str, model: str) -> None:
-        self._url = url
-        signature = inputs.describe(url, model)
+    def __init__(self, server: Server, model: str) -> None:
+        self._server, self._url = server, server.grpc
+        signature = inputs.describe(self._url, model)
         images = inputs.samples(signature).images
         self._requests = [self._request(signature, each) for each in images]
 
@@ -127,6 +134,7 @@ class Load:
         )
         times = np.cumsum(gaps)
         found: list[tuple[float, str]] = []
+        before = Spent.now(self._server)
         async with grpc.aio.insecure_channel(self._url) as channel:
             infer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer
             started = time.perf_counter()
@@ -144,12 +152,15 @@ class Load:
                 found.append((1e3 * (time.perf_counter() - started - times[number]), outcome))
 
             await asyncio.gather(*map(ask, range(len(times))))
+            wall_s = time.perf_counter() - started
         return Answers(
             float(times[-1]),
             len(times),
             tuple(ms for ms, outcome in found if outcome == "answered"),
             sum(outcome == "rejected" for _, outcome in found),
             sum(outcome == "failed" for _, outcome in found),
+            Spent.now(self._server).since(before),
+            wall_s,
         )
 
 
@@ -157,7 +168,7 @@ def measure(name: str, repository: Path, seconds: float, deadline_ms: float | No
     """Every load, with the bound of the deployment and without one."""
     found: list[tuple[str, float, Answers]] = []
     with Server(repository, port=0) as server:
-        load = Load(server.grpc, f"{name}_image")
+        load = Load(server, f"{name}_image")
         load.capacity(seconds / 4)  # warm
         capacity = load.capacity(seconds)
         for times in LOADS:
@@ -166,7 +177,7 @@ def measure(name: str, repository: Path, seconds: float, deadline_ms: float | No
     unbound(repository, name)
     for times in LOADS:  # a server each: what one load leaves in the queue is not the next one's
         with Server(repository, port=0) as server:
-            load = Load(server.grpc, f"{name}_image")
+            load = Load(server, f"{name}_image")
             load.capacity(seconds / 4)
             answers = load.open_loop(times * capacity, seconds, seed=round(10 * times))
             found.append(("unbounded", times, answers))
@@ -178,6 +189,12 @@ def row(
     name: str, queue: str, times: float, found: Answers, *, capacity: float, deadline_ms: float
 ) -> Row:
     """One run as a row."""
+    spent = {
+        "client": found.spent.client,
+        "server": found.spent.server,
+        "decoding": found.spent.models[f"{name}_preprocess"],
+        "network": found.spent.models[name],
+    }
     made: Row = {
         "network": name,
         "queue": queue,
@@ -192,6 +209,7 @@ def row(
         "goodput_ratio": round(found.goodput_per_s(deadline_ms) / capacity, 3),
         "p50_ms": round(found.percentile_ms(50), 1),
         "p99_ms": round(found.percentile_ms(99), 1),
+        **{f"{process}_cores": round(cpu_s / found.wall_s, 3) for process, cpu_s in spent.items()},
     }
     print(made, flush=True)
     return made
@@ -231,6 +249,11 @@ def summary(rows: Sequence[Row], pressed: float | None) -> dict[str, object]:
                 float(three["p99_ms"]) / float(half["p99_ms"]), 2
             ),
             "goodput_over_capacity_at_3x_unbounded": of["unbounded", LOADS[-1]]["goodput_ratio"],
+            "cores_at_3x": {
+                key.removesuffix("_cores"): value
+                for key, value in three.items()
+                if key.endswith("_cores")
+            },
         }
     return {**about, "networks": found}
 

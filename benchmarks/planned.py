@@ -60,7 +60,7 @@ class Seen:
 def measure(instances: int, repository: Path, seconds: float) -> list[dict[str, object]]:
     """Measure the service times of a deployment, then compare rate by rate."""
     with Server(repository, port=0) as server:
-        load = Load(server.grpc, NAME)
+        load = Load(server, NAME)
         load.capacity(1)  # warm
         test = loadtest.run(NAME, url=server.grpc, concurrency=CONCURRENCY, seconds=2.5)
         written = results.write(test, repository.parent / f"loadtest-{instances}")
