@@ -63,11 +63,14 @@ class QueueLimit:
         self._metric: Metric | None = None
 
     @classmethod
-    def of(cls, config: Mapping[str, Any], version: str) -> QueueLimit:
+    def of(
+        cls, config: Mapping[str, Any], version: str, pending: Pending | None = None
+    ) -> QueueLimit:
         """The bound of a configuration, whose instances are those of all its groups."""
         groups = config.get("instance_group") or [{}]
         instances = sum(int(group.get("count", 1)) for group in groups)
-        return cls(max_queue(config), config["name"], version, instances=max(1, instances))
+        limit, name = max_queue(config), config["name"]
+        return cls(limit, name, version, instances=max(1, instances), pending=pending)
 
     def counted(self, stub: Stub) -> QueueLimit:
         """The same, whose rejections are in the server's metrics, where those are turned on."""

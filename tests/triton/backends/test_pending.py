@@ -6,6 +6,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 
 import pytest
 
@@ -69,6 +70,47 @@ def test_a_connection_that_was_closed_is_opened_again() -> None:
         assert [pending.counts() for _ in range(3)] == [COUNTS] * 3
         pending.close()
     assert len(set(clients)) == 3
+
+
+def test_what_was_read_just_now_is_not_read_again() -> None:
+    now = 0.0
+    with served(closes=False) as (address, clients):
+        pending = Pending(address, clock=lambda: now)
+        assert pending.counts(max_age_s=1.0) == COUNTS
+        now = 0.5
+        assert pending.counts(max_age_s=1.0) == COUNTS
+        assert len(clients) == 1
+        assert pending.counts() == COUNTS
+        now = 2.0
+        assert pending.counts(max_age_s=1.0) == COUNTS
+        pending.close()
+    assert len(clients) == 3
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\nshort",
+        b"HTTP/1.1 200 OK\r\n\r\nof no length",
+        b"HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno",
+        b"SSH-2.0-OpenSSH\r\n\r\n",
+    ],
+)
+def test_of_another_server_nothing_is_known(answer: bytes) -> None:
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            self.request.recv(65536)
+            self.request.sendall(answer)
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        try:
+            assert Pending(f"127.0.0.1:{server.server_address[1]}").counts() is None
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_without_metrics_nothing_is_known(monkeypatch: pytest.MonkeyPatch) -> None:

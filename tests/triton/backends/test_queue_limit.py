@@ -18,7 +18,7 @@ class Waiting(Pending):
         super().__init__("")
         self.left = list(counts)
 
-    def counts(self) -> Counts | None:
+    def counts(self, max_age_s: float = 0.0) -> Counts | None:
         count = self.left.pop(0)
         return None if count is None else {("net", "1"): count, ("other", "1"): 1000}
 

@@ -27,6 +27,7 @@ from resnet_serve.preprocessing import ImageError, Preprocessing, decode
 from resnet_serve.triton.backends import integrity, memory
 from resnet_serve.triton.backends.image.metrics import ImageMetrics
 from resnet_serve.triton.backends.image.room import Room, decoded_wait, networks
+from resnet_serve.triton.backends.pending import Pending
 from resnet_serve.triton.backends.queue_limit import REJECTED, QueueLimit
 from resnet_serve.triton.backends.stub import (
     ModelConfig,
@@ -71,12 +72,14 @@ class TritonPythonModel:
         self._outputs, self._normalised = signature(config, self._preprocessing, count)
         self._metrics = ImageMetrics(pb_utils, config["name"], args["model_version"])
         models, name = Path(args["model_repository"]).parent, config["name"]
-        self._queue = QueueLimit.of(config, args["model_version"]).counted(pb_utils)
+        pending = Pending()
+        self._queue = QueueLimit.of(config, args["model_version"], pending).counted(pb_utils)
         self._room = Room(
             decoded_wait(config),
             lambda: networks(models, name),
             instances=sum(int(group["count"]) for group in config["instance_group"]),
             requests=count,
+            pending=pending,
         )
 
     def execute(self, requests: Sequence[Request]) -> list[object]:

@@ -24,6 +24,7 @@ from resnet_serve.triton.backends.pending import Pending
 DECODED_WAIT = "decoded_wait"
 IDLE_S = 0.02  # a gap after an image in which no other waited
 FRESH_S = 0.02  # how long a count is used
+JUST_S = 0.005  # how old one may be then: the queue limit asks just before
 LONGEST_WAIT_S = 0.25  # then an image is decoded in any case
 _FOUND_AGAIN_S = 10.0  # ensembles may be deployed at any time
 _STEP = re.compile(r'\bmodel_name:\s*"([^"]+)"')
@@ -109,7 +110,7 @@ class Room:
     def _ask(self, now: float) -> None:
         if now - self._found >= _FOUND_AGAIN_S:
             self._networks, self._found = self._find(), now
-        counts = self._pending.counts() or {}
+        counts = self._pending.counts(JUST_S) or {}
         waiting = max(
             (count for (model, _), count in counts.items() if model in self._networks), default=0
         )

@@ -33,7 +33,7 @@ class Waiting(Pending):
         super().__init__("")
         self._left = list(counts)
 
-    def counts(self) -> Counts | None:
+    def counts(self, max_age_s: float = 0.0) -> Counts | None:
         counts = self._left.pop(0) if len(self._left) > 1 else self._left[0]
         return {(model, "1"): count for model, count in counts.items()}
 
