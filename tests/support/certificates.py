@@ -25,3 +25,12 @@ def make(folder: Path) -> None:
     names = "subjectAltName=DNS:localhost,IP:127.0.0.1"
     for name in ("server", "client"):
         sign(name, *signed, "-addext", names, "-addext", "basicConstraints=critical,CA:FALSE")
+
+
+def expire(folder: Path, name: str) -> Path:
+    """`NAME.expired.pem`: the certificate of a folder as one that ended yesterday."""
+    openssl = shutil.which("openssl") or pytest.skip("making certificates needs openssl")
+    made = folder / f"{name}.expired.pem"
+    words = ["x509", "-in", f"{name}.pem", "-signkey", f"{name}.key", "-days", "-1", "-out", made]
+    subprocess.run([openssl, *words], cwd=folder, check=True, capture_output=True)
+    return made

@@ -8,10 +8,14 @@ from __future__ import annotations
 import ipaddress
 import socket
 import ssl
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_serve.errors import InputFileError, UsageError
+
+_DATES = (9, 10)  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
+_ROUND_TRIPS = 4  # more than a handshake has
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,7 @@ def tls(certificate: Path | None, key: Path | None, authority: Path | None) -> T
             "TLS needs a certificate and its key", remedy="Give --tls-cert and --tls-key."
         )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    dates = "Renew it; its dates: openssl x509 -noout -dates -in"
     try:
         context.load_cert_chain(certificate, key, password=lambda: "")
     except (OSError, ssl.SSLError, ValueError) as error:
@@ -55,6 +60,10 @@ def tls(certificate: Path | None, key: Path | None, authority: Path | None) -> T
             where=f"{certificate}, {key}",
             remedy="Give --tls-cert and --tls-key two PEM files that belong together.",
         ) from error
+    if reason := _out_of_date(context, certificate):
+        raise InputFileError(
+            f"every client refuses it: {reason}", where=certificate, remedy=f"{dates} {certificate}"
+        )
     if authority is not None:
         try:
             context.load_verify_locations(authority)
@@ -64,7 +73,41 @@ def tls(certificate: Path | None, key: Path | None, authority: Path | None) -> T
                 where=authority,
                 remedy="Give --tls-ca a PEM file.",
             ) from error
+        ends = [ssl.cert_time_to_seconds(str(each["notAfter"])) for each in context.get_ca_certs()]
+        if ends and max(ends) < time.time():
+            raise InputFileError(
+                "no client can be accepted: certificate has expired",
+                where=authority,
+                remedy=f"{dates} {authority}",
+            )
     return Tls(certificate, key, authority)
+
+
+def _out_of_date(server: ssl.SSLContext, certificate: Path) -> str:
+    """Why a client refuses the dates of the server's certificate; empty where it does not.
+
+    A handshake in memory says so, as Python has no other way to read the dates of a certificate.
+    """
+    client = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    client.check_hostname = False
+    client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    client.load_verify_locations(certificate)
+    to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = (
+        client.wrap_bio(to_client, to_server),
+        server.wrap_bio(to_server, to_client, server_side=True),
+    )
+    for _ in range(_ROUND_TRIPS):
+        for end in ends:
+            try:
+                end.do_handshake()
+            except ssl.SSLWantReadError:
+                continue
+            except ssl.SSLCertVerificationError as error:
+                return error.verify_message if error.verify_code in _DATES else ""
+            except ssl.SSLError:
+                return ""  # not a matter of its dates
+    return ""
 
 
 def _reason(error: Exception) -> str:

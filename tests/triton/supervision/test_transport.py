@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 import tritonclient.grpc as triton
-from certificates import make
+from certificates import expire, make
 from patience import PATIENCE_S
 from tiny_repository import IMAGE, fill, labels_of
 from tritonclient.utils import InferenceServerException
@@ -65,6 +65,27 @@ def test_files_that_make_no_tls(certificates: Callable[[str], Path], tmp_path: P
             tls(*wrong, None)
     with pytest.raises(InputFileError, match="Give --tls-ca"):
         tls(server, key, tmp_path / "text")
+
+
+def test_what_has_expired_is_refused(tmp_path: Path) -> None:
+    """Triton would start with it, and no client could connect; so it is not started."""
+    make(tmp_path)
+    server, key = tmp_path / "server.pem", tmp_path / "server.key"
+    expired, authority = expire(tmp_path, "server"), expire(tmp_path, "authority")
+    assert tls(server, key, tmp_path / "authority.pem") is not None
+    with pytest.raises(
+        InputFileError, match="every client refuses it: certificate has expired"
+    ) as refused:
+        tls(expired, key, None)
+    assert refused.value.where == str(expired)
+    assert refused.value.remedy == (
+        f"Renew it; its dates: openssl x509 -noout -dates -in {expired}"
+    )
+    with pytest.raises(
+        InputFileError, match="no client can be accepted: certificate has expired"
+    ) as refused:
+        tls(server, key, authority)
+    assert refused.value.where == str(authority)
 
 
 @pytest.mark.triton
