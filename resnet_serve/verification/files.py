@@ -119,6 +119,18 @@ def earlier(found: Iterable[Deployed]) -> Iterator[str]:
         yield f"{more} more versions are such: resnet-serve verify --host names all"
 
 
+def edited(found: Iterable[Deployed]) -> Iterator[str]:
+    """A line for each file that Triton reads and that is not the served version's own.
+
+    Backends compare what the version keeps; of these copies only `rows` and this tell.
+    """
+    for deployed in found:
+        if deployed.passport.files is not None:
+            for row in _served(deployed):
+                if row.verdict != "ok":
+                    yield f"{deployed}: {row.found}" + (row.remedy and f"; {row.remedy}")
+
+
 def _earlier(deployed: Deployed) -> Row:
     kept = deployed.served or whole.keeps_its_own(deployed.path)
     remedy = (

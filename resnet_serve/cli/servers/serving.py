@@ -89,7 +89,8 @@ def up(
     opened.recover()
     found = opened.deployed() if repository.is_dir() else []
     _require_loadable(found, repository)
-    for line in files.earlier(versions.served(found).values()):
+    served = versions.served(found).values()
+    for line in (*files.earlier(served), *files.edited(served)):
         console.warn(line)
     tls = transport.tls(tls_cert, tls_key, tls_ca)
     transport.require_safe(listen, tls, insecure=insecure)
