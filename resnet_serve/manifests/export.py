@@ -145,7 +145,7 @@ def _commands(name: str, deployed: Deployed, layout: Layout, folder: Path) -> tu
         Layout.OCI: f"oci://{image}",
     }[layout]
     first = {
-        Layout.PVC: (f"kubectl cp {folder}/{_INSIDE[layout]} POD:/VOLUME/{_INSIDE[layout]}",),
+        Layout.PVC: (f"kubectl cp {folder}/{_INSIDE[layout]} POD:/VOLUME",),
         Layout.S3: (f"aws s3 sync --delete {folder} {storage}",),
         Layout.OCI: (f"docker build --tag {image} {folder}", f"docker push {image}"),
     }[layout]

@@ -153,6 +153,8 @@ def test_the_command_says_what_comes_next(
     assert (done.returncode, done.stderr) == (0, "")
     first, *commands = done.stdout.splitlines()
     assert first.startswith("out: net (")
+    if layout == "kserve-pvc":  # into the volume, which is there: also for the next version
+        assert commands[0].split() == ["kubectl", "cp", "out/model_repository", "POD:/VOLUME"]
     words = commands[-1].split()
     assert words[:2] == ["resnet-serve", "manifests"]
     written = serve(tmp_path, *words[1:])
