@@ -189,6 +189,25 @@ def test_the_server_loads_no_file_that_was_changed(
     restored(original, server, lambda _: None, model)
 
 
+def test_where_neither_side_has_the_image_models(
+    original: Path, server: Server, tmp_path: Path
+) -> None:
+    """The repository was copied without its second part, and served like that."""
+    path = tmp_path / "models"
+    shutil.copytree(original, path)
+    with Server(path, port=0, drain_s=1) as without:
+        found = compared(path, without)
+    assert {row.verdict for row in found} == {"ok"}
+    assert "the server has no net_preprocess and no net_image: it was asked with pixels only" in [
+        row.found for row in found if row.subject == "encoded images"
+    ]
+    assert "net: decisions" in {row.subject for row in found}
+    restored(original, server, lambda _: None)
+    found = compared(path, server)
+    assert {row.verdict for row in found} == {"ok"}
+    assert "net_image: decisions" in {row.subject for row in found}, "this server has them"
+
+
 def test_what_cannot_be_compared_is_refused(original: Path, folder: Path) -> None:
     deployed = changes.find(Repository(original).deployed(), "net")
     with contextlib.closing(GrpcClient("127.0.0.1:9")) as client, pytest.raises(HostError):
