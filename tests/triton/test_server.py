@@ -167,6 +167,14 @@ def test_a_taken_port_is_named(server: Server, role: str) -> None:
     assert "--port N" in str(refused.value)
 
 
+def test_a_taken_port_of_the_supervisor_is_named(server: Server) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(HostError) as refused:
+        port = taken.getsockname()[1]
+        Server(server.repository, port=0, status_port=port).start()
+    assert str(refused.value).startswith(f"port {port} of the metrics: address already in use")
+    assert refused.value.remedy == "Give --status-port a free port, or 0 for none."
+
+
 def test_an_address_of_another_host(server: Server) -> None:
     with pytest.raises(HostError, match=r"192\.0\.2\.1: cannot listen"):
         Server(server.repository, port=0, address="192.0.2.1").start()

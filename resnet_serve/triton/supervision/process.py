@@ -114,6 +114,8 @@ class ServerProcess:
                 reply = stdout.readline().decode().strip()
         if not reply.isdigit():
             reason = reply.removeprefix("error ") or "its supervisor did not start"
+            if reason.startswith("port "):
+                raise HostError(reason, remedy="Give --status-port a free port, or 0 for none.")
             raise HostError(f"cannot be started ({reason})", where=orders.command[0])
         return int(reply)
 
