@@ -9,13 +9,14 @@ from typing import Annotated
 
 import typer
 
-from resnet_serve import __version__, console, durable, listing
+from resnet_serve import __version__, composed, console, durable, listing
 from resnet_serve.cli.models import canaries
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
 from resnet_serve.console import completion
 from resnet_serve.errors import UsageError
 from resnet_serve.manifests import compose, document, kserve, kubernetes, workload
-from resnet_serve.triton.repository import Repository, changes
+from resnet_serve.triton.repository import Repository, changes, versions
+from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.triton.server import running
 from resnet_serve.triton.supervision.detached import last_status
 from resnet_serve.verification import files
@@ -128,7 +129,11 @@ def write_manifests(
             f"--max-replicas {limit} is less than --replicas {fewest}",
             remedy="Give as many or more.",
         )
-    made = workload.of(changes.find(Repository(repository).deployed(), name))
+    found = Repository(repository).deployed()
+    deployed = changes.find(found, name)
+    made = workload.of(deployed)
+    if platform is not Platform.KSERVE:
+        _warn_of_others(found, deployed)
     tag = image or f"resnet-serve:{__version__}-triton{made.release.tag}"
     volume = claim or f"{made.name}-models"
     if platform is Platform.COMPOSE:
@@ -151,6 +156,16 @@ def write_manifests(
         durable.write(output, text)
     counted = f"{count} object{'s' if count > 1 else ''}"
     console.out.print(f"{output}: {counted}", soft_wrap=True)
+
+
+def _warn_of_others(found: list[Deployed], deployed: Deployed) -> None:
+    """A server loads every model of its repository, and the memory is that of one."""
+    own = {deployed.name, *(pin.name for pin in composed.members(deployed.passport))}
+    if others := sorted(versions.served(found).keys() - own):
+        console.warn(
+            f"the repository has {', '.join(others)} too, which its server also loads: the memory "
+            f"is for {deployed.name}. Give it a repository of its own, or more memory"
+        )
 
 
 def _seen_from(folder: Path, repository: Path) -> PurePath:
