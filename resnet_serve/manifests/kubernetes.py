@@ -20,6 +20,7 @@ QUEUE_METRIC = "resnet_serve_queue_seconds"
 PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002, "status": 8003}
 _VOLUME = "/srv/models"
 _USER = 1000
+_UNHEARD_S = 5  # until no proxy sends requests to a pod that is to end
 _DRAIN_S = 20  # of the supervisor, for the requests in flight
 _STARTS_S = 600  # an engine may have to be built first
 _CHECK_S = 4
@@ -34,7 +35,7 @@ def objects(
     `model_repository.images`. There are `replicas` pods, up to `most` when requests wait.
     """
     return (
-        _deployment(workload, image, claim, replicas),
+        _deployment(workload, image, claim),
         _service(workload),
         _autoscaler(workload, replicas, most),
         _budget(workload),
@@ -64,7 +65,8 @@ def resources(workload: Workload) -> Any:
     )
 
 
-def _deployment(workload: Workload, image: str, claim: str, replicas: int) -> Any:
+def _deployment(workload: Workload, image: str, claim: str) -> Any:
+    """Without a number of pods, which is the autoscaler's: each `kubectl apply` would reset it."""
     pod = k8s.V1PodSpec(
         containers=[_container(workload, image)],
         volumes=[
@@ -92,7 +94,7 @@ def _deployment(workload: Workload, image: str, claim: str, replicas: int) -> An
             seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault"),
         ),
         automount_service_account_token=False,
-        termination_grace_period_seconds=_DRAIN_S + 10,
+        termination_grace_period_seconds=_UNHEARD_S + _DRAIN_S + 10,
     )
     metrics = {"scrape": "true", "port": str(PORTS["metrics"]), "path": "/metrics"}
     return k8s.V1Deployment(
@@ -100,7 +102,6 @@ def _deployment(workload: Workload, image: str, claim: str, replicas: int) -> An
         kind="Deployment",
         metadata=_meta(workload),
         spec=k8s.V1DeploymentSpec(
-            replicas=replicas,
             selector=k8s.V1LabelSelector(match_labels=_selected(workload)),
             strategy=k8s.V1DeploymentStrategy(
                 type="RollingUpdate",
@@ -139,6 +140,12 @@ def _container(workload: Workload, image: str) -> Any:
         readiness_probe=_probe(workload, every_s=10, failures=2),
         # The supervisor restarts a server that does not answer; this is for when it cannot.
         liveness_probe=_probe(workload, every_s=30, failures=10),
+        # It serves on until every proxy has taken it out: from SIGTERM on it refuses new requests.
+        lifecycle=k8s.V1Lifecycle(
+            pre_stop=k8s.V1LifecycleHandler(
+                _exec=k8s.V1ExecAction(command=["sleep", str(_UNHEARD_S)])
+            )
+        ),
         security_context=k8s.V1SecurityContext(
             allow_privilege_escalation=False,
             read_only_root_filesystem=True,

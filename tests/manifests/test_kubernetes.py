@@ -69,7 +69,9 @@ def test_the_pod_is_what_the_passport_says() -> None:
         command = container[probe]["exec"]["command"]
         assert command[:5] == ["python3", "-m", "resnet_serve.cli", "health", "resnet50"]
         assert container[probe]["timeoutSeconds"] > int(command[-1])
-    assert pod["terminationGracePeriodSeconds"] > DRAIN_S
+    word, seconds = container["lifecycle"]["preStop"]["exec"]["command"]
+    assert word == "sleep", "the Service still sends requests to a pod that was told to end"
+    assert pod["terminationGracePeriodSeconds"] > int(seconds) + DRAIN_S
     assert pod["securityContext"]["runAsNonRoot"]
     mounted = {each["name"] for each in container["volumeMounts"]}
     assert mounted == {each["name"] for each in pod["volumes"]}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -36,9 +37,21 @@ def test_they_are_yaml_on_the_output_or_in_a_file(folder: Path) -> None:
         *("--image", "mine:1", "--claim", "disk", "--replicas", 3, "--max-replicas", 3),
     )
     assert "net.yaml: 4 objects" in written.stdout
-    first, *_ = yaml.safe_load_all((folder / "net.yaml").read_text())
-    assert first["spec"]["replicas"] == 3
+    first, _, scaler, _ = yaml.safe_load_all((folder / "net.yaml").read_text())
+    assert (scaler["spec"]["minReplicas"], scaler["spec"]["maxReplicas"]) == (3, 3)
+    assert "replicas" not in first["spec"], "it would undo what the autoscaler did"
     assert first["spec"]["template"]["spec"]["containers"][0]["image"] == "mine:1"
+
+
+def test_other_models_of_the_repository_are_named(folder: Path) -> None:
+    """A server loads them too, and the memory is for one."""
+    shutil.copytree(folder / "model_repository/net", folder / "model_repository/other")
+    for platform in ("kubernetes", "compose"):
+        done = serve(folder, "manifests", "net", "--for", platform)
+        assert done.returncode == 0
+        assert done.stderr.startswith("warning: the repository has other too")
+    done = serve(folder, "manifests", "net", "--for", "kserve", "--storage", "s3://models/net")
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_canary_of_kserve(folder: Path) -> None:
