@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from resnet_serve.errors import UsageError
+from resnet_serve.errors import UnavailableError, UsageError
 from resnet_serve.loadtest import executions, inputs, perf_process
 from resnet_serve.loadtest.executions import Served
 from resnet_serve.loadtest.inputs import Samples, Signature
@@ -32,7 +32,8 @@ class Measurement:
     """The levels of one model under one kind of request.
 
     `inputs` describes the requests, `window_s` is the length of the longest window in seconds.
-    `served` are the models that a request passes, in this order.
+    `served` are the models that a request passes, in this order. `rejected` is the level at which
+    the server's queue was full, with which the measurement ended.
     """
 
     signature: Signature
@@ -43,6 +44,7 @@ class Measurement:
     program: Program
     levels: tuple[Level, ...]
     served: tuple[Served, ...] = ()
+    rejected: Offered | None = None
 
 
 @dataclass(frozen=True)
@@ -103,22 +105,30 @@ def measure(
     A level takes about `seconds`, more where one request takes long. `images` is a file or folder
     of images to send; synthetic ones when None. `started(offered, seconds)` and `ended(level)`
     are progress callbacks. `program` is called only after the server has accepted a request, so
-    that nothing is downloaded for a misspelt name. Raises `HostError`, `UsageError`, or
-    `ResnetServeError` with the message of the server or of perf_analyzer.
+    that nothing is downloaded for a misspelt name. A level at which the server rejects requests is
+    the last one, and raises `UnavailableError` where it is the first. Raises `HostError`,
+    `UsageError`, or `ResnetServeError` with the message of the server or of perf_analyzer.
     """
     if not 0 < seconds <= 3600:
         raise UsageError(f"cannot measure for {seconds:g} s", remedy="Give 1 to 3600 seconds.")
     source = Source.of(url, model, images, batch_size)
     analyzer = program()
     served = executions.served(url, model)
-    levels, longest_s = [], 0.0
+    levels: list[Level] = []
+    longest_s, rejected = 0.0, None
     for each in offered:
         load = source.load(each, seconds)
         longest_s = max(longest_s, load.window_s)
         if started is not None:
             started(each, WINDOWS * load.window_s)
-        with executions.watch(url, served) as watched:
-            found = perf_process.run(analyzer, load)
+        try:
+            with executions.watch(url, served) as watched:
+                found = perf_process.run(analyzer, load)
+        except UnavailableError:
+            if not levels:
+                raise
+            rejected = each
+            break
         if isinstance(found, Window):  # nothing stops it
             continue
         found = replace(found, executed=watched.executed())
@@ -134,4 +144,5 @@ def measure(
         analyzer,
         tuple(levels),
         served,
+        rejected,
     )

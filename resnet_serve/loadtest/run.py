@@ -94,6 +94,7 @@ class LoadTest:
             "window_s": measured.window_s,
             "served": encode(measured.served),
             "levels": encode(self.levels),
+            "rejected_at": None if measured.rejected is None else str(measured.rejected),
             "client_host": self.host.to_json(),
             "same_host": self.same_host,
             "pressed": self.pressed,
@@ -208,6 +209,11 @@ def notes(measured: Measurement, seconds: float, shared_cores: int | None) -> tu
         found.append(
             f"One request takes long, so each level was measured for "
             f"{measured.window_s * WINDOWS:.0f} s instead of {seconds:g} s."
+        )
+    if measured.rejected is not None:
+        found.append(
+            f"The server rejected requests at {measured.rejected}, as its queue was full: neither "
+            "that nor more was measured."
         )
     by_rate = [level for level in measured.levels if level.rate_per_s is not None]
     behind = [level for level in by_rate if _fell_behind(level, measured)]

@@ -14,7 +14,7 @@ import pytest
 from patience import PATIENCE_S, until
 from toy_repository import BATCH, deploy_toy
 
-from resnet_serve.errors import HostError, ResnetServeError, UsageError
+from resnet_serve.errors import HostError, ResnetServeError, UnavailableError, UsageError
 from resnet_serve.loadtest import perf_process, perf_program
 from resnet_serve.loadtest.offered import Offered
 from resnet_serve.loadtest.perf_analyzer import Level, Source, measure
@@ -166,6 +166,25 @@ class TestReal:
         broken = perf_program.Program(script, "0")
         with pytest.raises(ResnetServeError, match="perf_analyzer failed: out of paper"):
             measure("toy", server.grpc, [Offered(1)], program=lambda: broken, seconds=0.6)
+
+    def test_levels_before_one_that_is_rejected_are_kept(
+        self, server: Server, program: perf_program.Program, tmp_path: Path
+    ) -> None:
+        script = tmp_path / "perf_analyzer"
+        script.write_text(
+            "#!/bin/sh\n"
+            'case " $* " in *" --concurrency-range 2 "*)\n'
+            "  echo 'error: Exceeds maximum queue size' >&2; exit 99;; esac\n"
+            f'exec {program.path} "$@"\n'
+        )
+        script.chmod(0o755)
+        full = replace(program, path=script)
+        with pytest.raises(UnavailableError, match="at concurrency 2: the server rejected"):
+            measure("toy", server.grpc, [Offered(2)], program=lambda: full, seconds=0.6)
+        three = [Offered(1), Offered(2), Offered(4)]
+        found = measure("toy", server.grpc, three, program=lambda: full, seconds=0.6)
+        assert [each.concurrency for each in found.levels] == [1]
+        assert found.rejected == Offered(2)
 
     # SIGKILL leaves us no word: the kernel ends the child.
     @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])

@@ -14,6 +14,7 @@ from toy_repository import deploy_toy
 from resnet_serve.errors import UsageError
 from resnet_serve.loadtest import results
 from resnet_serve.loadtest import run as loadtest
+from resnet_serve.loadtest.offered import Offered
 from resnet_serve.planning import measured
 from resnet_serve.planning.simulation import capacity_per_s
 from resnet_serve.triton.server import Server
@@ -53,6 +54,17 @@ def test_what_the_server_did_not_keep_up_with_is_said() -> None:
     said = " ".join(load_test(kept, late).notes)
     assert "did not keep up at 80 requests/s: 60.0/s" in said
     assert load_test(kept).notes == ()
+
+
+def test_a_level_that_the_server_rejected_ends_the_test_and_is_said() -> None:
+    kept = load_test(level(None, 38, rate_per_s=40.0))
+    assert kept.to_json()["rejected_at"] is None
+    rejected = replace(kept.measurement, rejected=Offered(rate_per_s=80))
+    assert loadtest.notes(rejected, 6, None) == (
+        "The server rejected requests at 80 requests/s, as its queue was full: neither that nor "
+        "more was measured.",
+    )
+    assert replace(kept, measurement=rejected).to_json()["rejected_at"] == "80 requests/s"
 
 
 @pytest.mark.parametrize("url", ["localhost:8001", "127.0.0.1:1", "[::1]:8001"])
