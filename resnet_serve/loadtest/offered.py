@@ -74,7 +74,7 @@ def parse_rates(text: str) -> tuple[float, ...]:
     except ValueError as error:
         raise _bad_rates(text, "not numbers") from error
     if not all(0 < rate <= MAX_RATE_PER_S for rate in rates):
-        raise _bad_rates(text, f"not between 0 and {MAX_RATE_PER_S:,.0f}")
+        raise _bad_rates(text, f"not above 0 and at most {MAX_RATE_PER_S:,.0f}")
     return tuple(sorted(set(rates)))
 
 

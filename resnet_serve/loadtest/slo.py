@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -23,11 +22,16 @@ class Slo:
     @classmethod
     def parse(cls, text: str) -> Slo:
         """The limit of a text as `50ms` or `0.05s`; raises `UsageError` for another one."""
-        found = re.fullmatch(r"([0-9]*\.?[0-9]+) ?(us|ms|s)", text.strip())
-        limit_ms = float(found[1]) * _MS[found[2]] if found else math.nan
-        if not 0 < limit_ms <= _LONGEST_MS:
+        found = re.fullmatch(r"(-?[0-9]*\.?[0-9]+) ?(us|ms|s)", text.strip())
+        if found is None:
             raise UsageError(
                 f"cannot read the time {text!r}", remedy="Write it with its unit: 50ms or 0.05s."
+            )
+        limit_ms = float(found[1]) * _MS[found[2]]
+        if not 0 < limit_ms <= _LONGEST_MS:
+            raise UsageError(
+                f"a limit of {text.strip()} is not possible",
+                remedy="Give a time above 0 and up to an hour, as 50ms.",
             )
         return cls(limit_ms)
 

@@ -35,7 +35,7 @@ class Goal(Facts):
         if self.rate_per_s is not None and not 0 < self.rate_per_s <= MAX_RATE_PER_S:
             raise UsageError(
                 f"cannot offer {self.rate_per_s:g} requests per second",
-                remedy=f"Give --rate between 0 and {MAX_RATE_PER_S:,.0f}.",
+                remedy=f"Give --rate above 0, up to {MAX_RATE_PER_S:,.0f}.",
             )
         if self.budget_points is not None and not 0 <= self.budget_points <= 100:
             raise UsageError(
