@@ -12,6 +12,8 @@ import pytest
 import typer
 from serve_command import serve
 
+from resnet_serve.tuning.run import Request
+
 
 def test_the_schema_of_a_preprocessing_is_the_published_one(tmp_path: Path) -> None:
     done = serve(tmp_path, "schema", "preprocessing")
@@ -78,3 +80,20 @@ def test_every_command_explains_itself(
     assert max(map(len, long.stdout.splitlines())) <= 80
     # What does not fit ends in an ellipsis right before the frame.
     assert re.findall(r"\w… *│", long.stdout) == []
+
+
+def test_an_interrupted_tune_says_how_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(request: Request, *_: object) -> None:
+        request.journal.parent.mkdir()
+        request.journal.touch()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("resnet_serve.tuning.run.run", interrupted)
+    done = in_process.command("resnet-serve", ["tune", "x", "--p99", "50ms"], capsys, tmp_path)
+    assert done.returncode == 130
+    assert (
+        "tuning/tune-x.journal has what was measured: the same command with --resume goes on"
+        in done.stderr
+    )

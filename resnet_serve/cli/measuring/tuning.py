@@ -76,8 +76,16 @@ def tune(
     request = Request(
         name, repository, goal, output, trials, seconds, image, resume=resume, apply=apply
     )
-    with _shown(goal) as told:
-        outcome = tuning.run(request, told)
+    try:
+        with _shown(goal) as told:
+            outcome = tuning.run(request, told)
+    except KeyboardInterrupt:
+        if request.journal.is_file():
+            kept = (
+                f"{request.journal} has what was measured: the same command with --resume goes on"
+            )
+            console.err.print(kept, soft_wrap=True, markup=False)
+        raise
     tuned = outcome.tuned
     written = results.write(tuned, output)
     refusal = tuned.refusal

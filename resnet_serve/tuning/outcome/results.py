@@ -99,7 +99,7 @@ class Tuned:
         how = f"{self._title(least.trial)}, {least.trial.configuration}"
         return HostError(
             f"{self.goal} is not reachable on this host: the lowest p99 seen is "
-            f"{least.point.p99_ms:.3g} ms at {least.point.offered}, with {how}",
+            f"{_short(least.point.p99_ms)} ms at {least.point.offered}, with {how}",
             where=self.name,
             remedy=f"Allow more (--p99 {math.ceil(1.1 * least.point.p99_ms)}ms), or serve a "
             "faster precision or a smaller network.",
@@ -122,9 +122,9 @@ class Tuned:
         point = self.comparison.winner_point
         how = f"{self._title(self.winner)}, {self.winner.configuration}"
         if self.goal.rate_per_s is None:
-            what = f"{point.throughput_per_s:.3g} images/s at p99 {point.p99_ms:.3g} ms with {how}"
+            what = f"{_done(point)} with {how}"
         else:
-            what = f"p99 {point.p99_ms:.3g} ms at {self.goal.rate_per_s:g} images/s with {how}"
+            what = f"p99 {_short(point.p99_ms)} ms at {self.goal.rate_per_s:g} images/s with {how}"
         gain = self.comparison.gain
         if not self._default_allowed:
             return f"{what}; the default loses more accuracy than is allowed"
@@ -132,7 +132,8 @@ class Tuned:
             least = min(
                 each.p99_ms for each in (*self.default.points, self.comparison.default_point)
             )
-            return f"{what}; the default does not keep the limit: its lowest p99 is {least:.3g} ms"
+            lowest = f"its lowest p99 is {_short(least)} ms"
+            return f"{what}; the default does not keep the limit: {lowest}"
         times = "the default" if self.goal.rate_per_s is None else "better than the default"
         return f"{what}: {gain.median:.2f}× {times} [{gain.low:.2f}, {gain.high:.2f}]"
 
@@ -176,7 +177,7 @@ class Tuned:
         if self.comparison is not None:
             default = self.comparison.default_point
         how = f"{self._title(self.default)}, {self.default.configuration}"
-        what = f"{default.throughput_per_s:.3g} images/s at p99 {default.p99_ms:.3g} ms with {how}"
+        what = f"{_done(default)} with {how}"
         return f"nothing is better than the default by more than the noise{self._seen()}: {what}"
 
     def _seen(self) -> str:
@@ -185,8 +186,17 @@ class Tuned:
             return ""
         gain, point = self.comparison.gain, self.comparison.winner_point
         found = f"{gain.median:.2f}× [{gain.low:.2f}, {gain.high:.2f}]"
-        over = "" if self.comparison.kept else f", but at p99 {point.p99_ms:.3g} ms"
+        over = "" if self.comparison.kept else f", but at p99 {_short(point.p99_ms)} ms"
         return f" (the best other one: {found}{over})"
+
+
+def _done(point: Point) -> str:
+    return f"{_short(point.throughput_per_s)} images/s at p99 {_short(point.p99_ms)} ms"
+
+
+def _short(value: float) -> str:
+    """Three digits, and no exponent from a thousand on."""
+    return f"{value:.3g}" if value < 999.5 else f"{value:.0f}"
 
 
 def frontier_lines(trials: tuple[Trial, ...], goal: Goal, candidates: Candidates) -> list[str]:

@@ -83,6 +83,8 @@ def test_nothing_better(tuned: Tuned) -> None:
     late = changed(tuned, kept=False, winner_point=point(41, 61))
     assert "1.60× [1.50, 1.70], but at p99 61 ms" in late.sentence
     assert late.winner is None
+    fast = changed(tuned, gain=Ratio(1.02, 0.97, 1.06), default_point=point(2010, 1234))
+    assert "2010 images/s at p99 1234 ms" in fast.sentence
     none = replace(tuned, comparison=None)
     assert none.sentence.startswith("nothing is better than the default by more than the noise: 60")
 
