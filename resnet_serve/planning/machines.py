@@ -43,7 +43,8 @@ def read(path: Path) -> tuple[Machine, ...]:
     try:
         text = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
-        raise InputFileError(f"cannot read the price table: {error}", where=path) from error
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InputFileError(f"cannot read the price table: {reason}", where=path) from error
     reader = csv.DictReader(text.splitlines(), skipinitialspace=True)
     names = tuple(reader.fieldnames or ())
     unknown = [each for each in names if each not in _COLUMNS]

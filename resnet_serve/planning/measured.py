@@ -130,7 +130,7 @@ def _of_load_test(document: Mapping[str, Any], path: Path) -> tuple[Candidate, .
             outside_ms,
             f"{_host(document.get('client_host'))}{where}",
             path,
-            (*said, _outside(outside_ms)),
+            (*_busy(document.get("not_stated")), *said, _outside(outside_ms)),
         ),
     )
 
@@ -180,6 +180,12 @@ def _stations(
                 f"measured, where {allowed} are allowed; load it with more requests in flight to "
                 "measure larger ones"
             )
+        if station.deviation_s[0] > station.mean_s[0]:
+            said.append(
+                f"{each.model} takes {1000 * station.mean_s[0]:.2g} ms for one image with a "
+                f"deviation of {1000 * station.deviation_s[0]:.2g} ms, more than the mean, as on a "
+                "busy host: the median and the p99 are not those of a quiet machine"
+            )
         if bounded and not each.queue_requests:
             said.append(f"the queue of {each.model} has no bound, as it was measured")
     return tuple(stations), tuple(said)
@@ -217,6 +223,13 @@ def _host(host: object) -> str:
     if not isinstance(host, Mapping):
         return "an unknown machine"
     return f"{host.get('processor')}, {host.get('cores')} cores"
+
+
+def _busy(not_stated: object) -> tuple[str, ...]:
+    """What a load test says of the host that it ran on."""
+    if not isinstance(not_stated, str):
+        return ()
+    return (f"the times are those of a quiet machine, but they were measured on a {not_stated}",)
 
 
 def _outside(outside_ms: float) -> str:

@@ -150,7 +150,7 @@ def _unreachable(curve: Curve, name: str) -> HostError:
     least = min(curve.points(), key=lambda each: each.p99_ms.high)
     return HostError(
         f"{curve.demand} cannot be reached with any number of replicas: the lowest p99 is "
-        f"{least.p99_ms.high:.3g} ms, on {curve.machine.name} with {curve.candidate.title}",
+        f"{least.p99_ms.high:.1f} ms, on {curve.machine.name} with {curve.candidate.title}",
         where=name,
         remedy=f"Allow more (--p99 {math.ceil(1.2 * least.p99_ms.high)}ms), or measure a faster "
         "precision, network or machine.",

@@ -23,6 +23,7 @@ from resnet_serve.planning.simulation import Effort, Outcome
 QUICK = Effort(replications=3, requests=3000)
 _SHARES = (0.05, 0.2, 0.35, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0)  # of what a replica can do at most
 _STEPS = 4
+_MISSES = 2
 MOST_REPLICAS = 100_000
 
 
@@ -63,12 +64,22 @@ class Curve:
         return tuple(self.outcomes[rate] for rate in sorted(self.outcomes))
 
     def most_per_s(self) -> float:
-        """The highest rate at which a replica keeps the limits; 0 where none does."""
+        """The highest rate at which a replica keeps the limits; 0 where none does.
+
+        Higher rates take longer to simulate, so that a second rate in a row which does not keep
+        them is the last.
+        """
         rates = [share * self.capacity_per_s for share in _SHARES]
-        kept = [rate for rate in rates if self.demand.met(self.at(rate))]
-        if not kept:
+        low, missed = 0.0, 0
+        for rate in rates:
+            if self.demand.met(self.at(rate)):
+                low, missed = rate, 0
+            else:
+                missed += 1
+            if missed == _MISSES:
+                break
+        if low == 0.0:
             return 0.0
-        low = kept[-1]
         high = next((rate for rate in rates if rate > low), None)
         for _ in range(_STEPS if high is not None else 0):
             middle = (low + (high or low)) / 2

@@ -57,7 +57,7 @@ def test_refused(tmp_path: Path, text: str, said: str) -> None:
 
 
 def test_no_such_table(tmp_path: Path) -> None:
-    with pytest.raises(InputFileError, match="cannot read the price table"):
+    with pytest.raises(InputFileError, match="cannot read the price table: No such file"):
         machines.read(tmp_path / "none.csv")
     (tmp_path / "bytes.csv").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputFileError, match="cannot read the price table"):

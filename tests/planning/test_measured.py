@@ -9,6 +9,7 @@ import pytest
 import tunable
 
 from resnet_serve.errors import InputFileError, UsageError
+from resnet_serve.loadtest.executions import BatchTimes, Executed
 from resnet_serve.planning import measured
 from resnet_serve.tuning.trials import State
 
@@ -37,6 +38,17 @@ def test_what_a_load_test_does_not_say_is_assumed(tmp_path: Path) -> None:
     assert "the server's is not known" in found.host
     assert "2 ms queue delay" in found.title
     assert found.stations[0].delay_s == 0.002
+
+
+def test_what_a_busy_host_did_to_the_times_is_said(tmp_path: Path) -> None:
+    slow = BatchTimes(batch_size=1, executions=200, mean_ms=1.5, deviation_ms=3.0)
+    ran = [{"client_network_ms": 1.0, "executed": [Executed(model="net", batches=(slow,))]}]
+    busy = "host busy (tasks waited for a CPU 98 % of the time before)"
+    document = planned.load_test(levels=ran, not_stated=busy)
+    (found,) = measured.read(planned.write(tmp_path / "x.json", document), "net")
+    said = " ".join(found.assumptions)
+    assert f"those of a quiet machine, but they were measured on a {busy}" in said
+    assert "net takes 1.5 ms for one image with a deviation of 3 ms, more than the mean" in said
 
 
 def test_images_pass_two_models(tmp_path: Path) -> None:
