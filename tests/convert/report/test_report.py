@@ -331,6 +331,10 @@ def test_exact_layers_are_not_called_worst(conversion: Conversion) -> None:
     page = report.render(proved(conversion, layers=exact))
     assert "Every layer computes exactly" in words(page)
     assert "the worst are" not in page
+    request = replace(conversion.request, precision="bf16")
+    rounded = words(report.render(replace(proved(conversion, layers=exact), request=request)))
+    assert "Every layer computes exactly" not in rounded
+    assert "rounds to BF16 when it runs it" in rounded
 
 
 def test_layers_have_their_speed_where_it_was_measured(conversion: Conversion) -> None:
