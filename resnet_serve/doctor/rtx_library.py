@@ -34,7 +34,7 @@ def examine() -> Finding:
     try:
         installed = tensorrt_rtx_library.find()
     except HostError as error:
-        return Finding(SUBJECT, "missing", f"{error.what} (only for {_USE})", error.remedy or "")
+        return Finding(SUBJECT, "missing", f"{error.what} (it {_USE})", error.remedy or "")
     done = subprocess.run(
         [sys.executable, "-c", _PROBE],
         capture_output=True,
