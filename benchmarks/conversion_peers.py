@@ -29,18 +29,21 @@ from resnet_serve.errors import HostError
 from resnet_serve.parity import pressure
 from resnet_serve.parity.latency import ratio_of
 
+EAGER = "eager"  # what the others are compared with: always measured
 tell = partial(print, flush=True)
 
 
 def measured(folders: Mapping[str, Path], kept: Kept, options: argparse.Namespace) -> None:
     """Convert with every tool, and measure the rounds that are missing; keep each at once."""
     for number in range(1, options.rounds + 1):
-        for name in options.converters:
+        for name in dict.fromkeys((EAGER, *options.converters)):
             tool = CONVERTING[name]
             failed = {row["converter"] for row in kept.rows("failed")}
             if name in failed or kept.rows("round", converter=name, round=number):
                 continue
             try:
+                if not environments.ready(tool):
+                    tell(f"{tool.title}: installing its environment")
                 environments.make(tool)
                 row: Row = {"converter": name, "round": number, "pressed": pressure.lately()}
                 found = tool.run(folders[SPEED], options.seconds)
@@ -62,7 +65,7 @@ def table(kept: Kept, task: str) -> list[Row]:
         for name in CONVERTING
     }
     accuracy = {row["converter"]: row for row in kept.rows("accuracy")}
-    eager = times["eager"]
+    eager = times[EAGER]
     rows = []
     for name, found in times.items():
         if not found or name not in accuracy:
@@ -71,7 +74,7 @@ def table(kept: Kept, task: str) -> list[Row]:
         ratio = ratio_of([eager[number] / found[number] for number in shared])
         correct = accuracy[name]
         percent = 100 * correct["correct"] / correct["images"]
-        points = percent - 100 * accuracy["eager"]["correct"] / accuracy["eager"]["images"]
+        points = percent - 100 * accuracy[EAGER]["correct"] / accuracy[EAGER]["images"]
         rows.append(
             {
                 "converter": name,
@@ -122,8 +125,10 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=environments.folder() / "converted")
     parser.add_argument("--write", action="store_true", help="write what was measured, no more")
     options = parser.parse_args()
-    kept = Kept(options.folder / f"{options.task}.jsonl")
+    # A short trial is not gone on with as if it were a whole run.
+    kept = Kept(options.folder / f"{options.task}-{options.images}-{options.seconds:g}.jsonl")
     if not options.write:
+        tell("preparing the networks, and INT8 of ours, unless they are there")
         task, speed = prepared(options.folder, options.task, options.data, options.images)
         measured({"task": task, SPEED: speed}, kept, options)
     write(kept, options.task)

@@ -36,7 +36,7 @@ def prepared(folder: Path, task: str, data: Path, images: int) -> Iterator[Path]
     loaded = trained.load()
     validation = spread(trained.images(loaded.labels, "validation"), images)
     calibration = trained.images(loaded.labels, "calibration")
-    yield _written(folder / task, trained.arch, loaded, calibration, validation)
+    yield _written(folder / f"{task}-{images}", trained.arch, loaded, calibration, validation)
     digits = open_images("digits", None, split="calibration")
     untrained = weights.load("random", find(SPEED))
     yield _written(folder / SPEED, SPEED, untrained, digits, spread(digits, 1))

@@ -108,7 +108,8 @@ CONVERTING: Mapping[str, Converter] = MappingProxyType(
                 "olive",
                 "Olive OnnxStaticQuantization",
                 "with_olive",
-                (*ONNX, *TORCH, "olive-ai==0.13.0"),
+                (*ONNX, *TORCH, "olive-ai==0.13.0", "requests"),  # imported, and not required
+                {"OLIVE_DISABLE_TELEMETRY": "1"},
                 better="Many passes over one model, NPUs, and a search over both.",
             ),
             Converter(
