@@ -160,7 +160,7 @@ class Server:
         if self._process is not None:
             raise UsageError("the server is already started", where=self.repository)
         count = count_models(self.repository)
-        log, self._known = self._wanted_log, detach or (known and keeps_state())
+        log, self._known = self._wanted_log, (detach or known) and keeps_state(required=detach)
         if self._known:
             require_none(self.repository)
         if detach:

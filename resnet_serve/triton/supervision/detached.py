@@ -175,12 +175,22 @@ def require_none(repository: Path) -> None:
     clear(repository)
 
 
-def keeps_state() -> bool:
-    """Whether a server can be made known: the state directory is there, or was made now."""
+def keeps_state(*, required: bool = False) -> bool:
+    """Whether a server can be made known: the state directory is there, or was made now.
+
+    Raises `HostError` where it is `required` and cannot be written.
+    """
     folder = state_directory()
     with contextlib.suppress(OSError):
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    return os.access(folder, os.W_OK | os.X_OK)
+    kept = os.access(folder, os.W_OK | os.X_OK)
+    if required and not kept:
+        raise HostError(
+            "a server in the background keeps its state here, and this folder cannot be written",
+            where=folder,
+            remedy="Set XDG_STATE_HOME to another one, or serve without --detach.",
+        )
+    return kept
 
 
 def forget(repository: Path, supervisor: int) -> None:

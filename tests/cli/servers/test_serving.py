@@ -66,7 +66,9 @@ def test_up_serves_until_it_is_told_to_stop(
 
 
 def test_detach_list_and_down(tmp_path: Path, repository: Path) -> None:
-    up = serve(tmp_path, "up", "--port", 0, "--detach", "--repository", repository)
+    # With a log of its own, nothing but the state makes the folder of the state.
+    words = ("--detach", "--log", tmp_path / "log", "--repository", repository)
+    up = serve(tmp_path, "up", "--port", 0, *words)
     assert up.returncode == 0, up.stderr
     try:
         listed = serve(tmp_path, "list", "--json", "--repository", repository)
@@ -80,9 +82,18 @@ def test_detach_list_and_down(tmp_path: Path, repository: Path) -> None:
     finally:
         down = serve(tmp_path, "down", "--repository", repository)
     assert (down.returncode, down.stdout.strip()) == (0, "stopped")
+    assert "Started GRPCInferenceService" in (tmp_path / "log").read_text()
     again = serve(tmp_path, "down", "--repository", repository)
     assert again.returncode == 0
     assert "no server runs on" in again.stdout
+
+
+def test_no_server_stays_in_the_background_without_state(tmp_path: Path, repository: Path) -> None:
+    (tmp_path / "state").write_text("a file where the folder would be")
+    up = serve(tmp_path, "up", "--port", 0, "--detach", "--repository", repository)
+    assert up.returncode == 4
+    assert "state/resnet-serve: a server in the background keeps its state here" in up.stderr
+    assert "Set XDG_STATE_HOME to another one" in up.stderr
 
 
 @pytest.mark.parametrize(
