@@ -165,9 +165,18 @@ def _unreachable(url: str, message: str) -> UnavailableError:
         return UnavailableError(
             f"the host name in {url} cannot be resolved", remedy="Check the spelling."
         )
+    if re.search("CERTIFICATE_VERIFY_FAILED|not in peer certificate", message):
+        return UnavailableError(
+            f"the certificate of the server at {url} is not accepted",
+            remedy="Give the authority that signed it (--tls-ca, or Tls(ca=…)), and its host name.",
+        )
+    if "WRONG_VERSION_NUMBER" in message:
+        return UnavailableError(
+            f"the server at {url} does not speak TLS", remedy="Connect without TLS."
+        )
     if re.search("Socket closed|http1", message):
         return UnavailableError(
-            f"the server at {url} does not speak gRPC",
-            remedy="Triton's gRPC port is 8001 by default; 8000 is HTTP.",
+            f"the server at {url} does not speak gRPC, or speaks it with TLS alone",
+            remedy="Triton's gRPC port is 8001 by default; 8000 is HTTP. TLS: --tls, or tls=True.",
         )
     return UnavailableError(f"no server answers at {url}", remedy="Start it with: resnet-serve up")

@@ -109,7 +109,20 @@ def test_every_grpc_status_is_an_error_of_ours(
     ("message", "text"),
     [
         ("DNS resolution failed", "the host name in gpu:8001 cannot be resolved."),
-        ("Trying to connect an http1.x server", "the server at gpu:8001 does not speak gRPC."),
+        ("Trying to connect an http1.x server", "the server at gpu:8001 does not speak gRPC, or"),
+        ("ipv4:10.0.0.1:8001: Socket closed", "the server at gpu:8001 does not speak gRPC, or"),
+        (
+            "SSL routines:OPENSSL_internal:WRONG_VERSION_NUMBER",
+            "the server at gpu:8001 does not sp",
+        ),
+        (
+            "CERTIFICATE_VERIFY_FAILED: unable to get",
+            "the certificate of the server at gpu:8001 is",
+        ),
+        (
+            "Peer name gpu is not in peer certificate",
+            "the certificate of the server at gpu:8001 is",
+        ),
         ("failed to connect to all addresses", "no server answers at gpu:8001. Start it with"),
         (None, "no server answers at gpu:8001"),
     ],

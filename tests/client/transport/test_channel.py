@@ -78,15 +78,22 @@ def test_no_connection_without_the_right_certificates(
     encrypted: str, pairs: dict[str, Pair]
 ) -> None:
     ca, client, server = pairs["server"].certificate, pairs["client"], pairs["server"]
-    for tls in (
-        None,
-        Tls(),
-        Tls(ca),
-        Tls(ca, server.certificate, server.key),
-        Tls(client.certificate, client.certificate, client.key),
+    for tls, said in (
+        (None, "does not speak gRPC, or speaks it with TLS alone"),
+        (Tls(), "the certificate of the server at localhost:[0-9]+ is not accepted"),
+        (Tls(ca), "the server at"),
+        (Tls(ca, server.certificate, server.key), "the server at"),
+        (Tls(client.certificate, client.certificate, client.key), "is not accepted"),
     ):
-        with pytest.raises(UnavailableError):
+        with pytest.raises(UnavailableError, match=said):
             latest(encrypted, tls, timeout_s=0.5)
+
+
+def test_tls_where_the_server_has_none_fails_at_once(pairs: dict[str, Pair]) -> None:
+    server = start(Reluctant())
+    with pytest.raises(UnavailableError, match=r"does not speak TLS\. Connect without TLS"):
+        latest(server.url, Tls(pairs["server"].certificate))
+    server.stop()
 
 
 def test_files_of_certificates_are_checked(tmp_path: Path) -> None:

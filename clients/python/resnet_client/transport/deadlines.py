@@ -25,9 +25,10 @@ from resnet_client.transport.channel import seconds
 _FIRST_PAUSE_S, _LONGEST_PAUSE_S = 0.05, 2.0
 _LEAST_S = 0.02  # no attempt is made with less than this left
 _PASSING = {
-    # A restricted protocol, another protocol and an unknown host stay what they are.
+    # A restricted protocol, another protocol, a certificate and an unknown host stay what they are.
     "UNAVAILABLE": re.compile(
-        r"^(?!.*(protocol is restricted|http1|HTTP/1|Domain name not found|Misformatted domain))",
+        r"^(?!.*(protocol is restricted|http1|HTTP/1|Domain name not found|Misformatted domain"
+        r"|CERTIFICATE_VERIFY_FAILED|not in peer certificate|WRONG_VERSION_NUMBER))",
         re.DOTALL,
     ),
     "RESOURCE_EXHAUSTED": re.compile(r".*queue", re.DOTALL | re.IGNORECASE),
