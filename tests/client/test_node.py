@@ -129,10 +129,14 @@ def test_it_gives_what_the_python_client_gives(
         "id": "UsageError",
         "number": "UsageError",
         "late": "DeadlineError",
+        "plain": "UnavailableError",
+        "web": "UnavailableError",
         "closed": "ClientError",
     }
     assert all(error["ours"] for error in found["refused"].values())
     assert found["refused"]["absent"]["message"] == f"no server answers at {absent}"
+    assert "does not speak TLS. Connect without" in found["refused"]["plain"]["message"]
+    assert "does not speak gRPC, or speaks it with TLS" in found["refused"]["web"]["message"]
     for name, address in (("full", full), ("slow", slower)):
         assert found["refused"][name]["message"] == (
             f"the server at {address} accepts no requests now: Exceeds maximum queue size. "

@@ -20,7 +20,12 @@ const LONGEST_PAUSE_MS = 2_000;
 const LEAST_MS = 20;
 const LARGEST_MESSAGE = 2 ** 31 - 1;
 const FULL_QUEUE = "Its queue is full: send less at once, or allow a longer timeout.";
-const PERMANENT = /protocol is restricted|http1|HTTP\/1|Name resolution failed/;
+const UNTRUSTED = /unable to (verify|get)|self.signed cert|certificate has expired|altnames/i;
+const NO_TLS = /wrong version number/i;
+const PERMANENT = new RegExp(
+  `protocol is restricted|http1|HTTP/1|Name resolution failed|${UNTRUSTED.source}|${NO_TLS.source}`,
+  "i",
+);
 
 const protocol = loader.loadSync("grpc_service.proto", {
   includeDirs: [path.join(__dirname, "..", "proto")],
@@ -144,15 +149,38 @@ class Connection {
     );
   }
 
+  /** The error of a connection that cannot be made; null for a server that has answered. */
+  #unreachable(said) {
+    if (UNTRUSTED.test(said)) {
+      return new UnavailableError(
+        `the certificate of the server at ${this.url} is not accepted`,
+        "Give the authority that signed it, tls: { ca }, and its host name.",
+      );
+    }
+    if (NO_TLS.test(said)) {
+      return new UnavailableError(
+        `the server at ${this.url} does not speak TLS`,
+        "Connect without TLS.",
+      );
+    }
+    if (/Failed to connect|Protocol error/.test(said)) {
+      return new UnavailableError(
+        `the server at ${this.url} does not speak gRPC, or speaks it with TLS alone`,
+        "Triton's gRPC port is 8001 by default; 8000 is HTTP. TLS: { tls: true }.",
+      );
+    }
+    return /No connection established|Connection dropped|ECONNREFUSED|ECONNRESET/.test(said)
+      ? new UnavailableError(`no server answers at ${this.url}`)
+      : null;
+  }
+
   #explained(error, model) {
     const said = (error.details || "no reason given").replace(/^(\[request id: [^\]]*\] )+/, "");
     const busy = `the server at ${this.url} accepts no requests now: ${said}`;
     if (/queue size/i.test(said)) return new UnavailableError(busy, FULL_QUEUE);
     switch (error.code) {
       case grpc.status.UNAVAILABLE:
-        return /No connection established|Connection dropped|ECONNREFUSED|ECONNRESET/.test(said)
-          ? new UnavailableError(`no server answers at ${this.url}`)
-          : new UnavailableError(busy);
+        return this.#unreachable(said) ?? new UnavailableError(busy);
       case grpc.status.UNIMPLEMENTED:
         return new UnavailableError(`the server at ${this.url} is not a Triton (${said})`);
       case grpc.status.DEADLINE_EXCEEDED:

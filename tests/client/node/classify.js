@@ -3,7 +3,9 @@
 // Arguments: the URL, the URLs of a server that is not there, of one whose queue is full and of one
 // that says so slowly, and the paths of images.
 
+const { once } = require("node:events");
 const { readFileSync } = require("node:fs");
+const http = require("node:http");
 const { Classifier, ...errors } = require("resnet-client");
 
 const [url, absent, full, slow, ...paths] = process.argv.slice(2);
@@ -40,7 +42,14 @@ async function main() {
   }
   found.counts = counts;
   for await (const each of classifier.classifyMany(paths.slice(0, 2))) found.ids.push(each.requestId);
+  const page = http.createServer((_, response) => response.end("a page")).listen(0, "127.0.0.1");
+  await once(page, "listening");
+  const web = `127.0.0.1:${page.address().port}`;
   found.refused = {
+    plain: await refused(() => new Classifier(url, "resnet20", { tls: true }).classify(paths[0])),
+    web: await refused(() =>
+      new Classifier(web, "resnet20", { timeoutMs: 1000 }).classify(paths[0]),
+    ),
     top: await refused(() => classifier.classify(paths[0], { top: "5" })),
     several: await refused(() => classifier.classifyMany(paths[0]).next()),
     model: await refused(() => new Classifier(url, null)),
