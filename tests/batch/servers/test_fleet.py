@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import certificates
 import numpy as np
 import pytest
 from batch_jobs import done, facts_of, job_of
@@ -23,6 +24,7 @@ from pyarrow import parquet as pq
 from serve_command import serve
 
 from resnet_serve.triton.server import Server
+from resnet_serve.triton.supervision.transport import Tls
 
 pytestmark = pytest.mark.triton
 IMAGES = 200
@@ -83,6 +85,25 @@ def test_the_rows_are_those_of_this_process(
         rows = [row for row in rows if not row["failure"]]
         expected = [row for row in expected if not row["failure"]]
     same(rows, expected)
+
+
+def test_a_fleet_is_asked_with_tls(place: Path, tmp_path: Path) -> None:
+    certificates.make(tmp_path)
+    pair = Tls(tmp_path / "server.pem", tmp_path / "server.key")
+    words = ("toy", "images", "--output", place / "encrypted", "--patience", 0.5)
+    with Server(place / "model_repository", port=0, tls=pair) as encrypted:
+        words = (*words, "--url", encrypted.grpc)
+        plain = serve(place, "batch", *words)
+        assert plain.returncode == 4
+        assert "does not speak gRPC, or speaks it with TLS alone" in plain.stderr
+        strange = serve(place, "batch", *words, "--tls")
+        assert strange.returncode == 4
+        assert "is not accepted. Give the authority that signed it (--tls-ca" in strange.stderr
+        done = serve(place, "batch", *words, "--tls-ca", tmp_path / "authority.pem")
+    assert done.returncode == 0, done.stderr
+    rows = results(place / "encrypted")
+    assert {row["input"]: row["failure"] for row in rows if row["failure"]} == BAD
+    assert len(rows) == IMAGES + len(BAD)
 
 
 def test_features_come_as_vectors(place: Path, server: Server) -> None:
