@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -83,7 +84,9 @@ def _explained(source: bytes | Path, limits: Limits, read: Callable[[bytes], Res
             warnings.filterwarnings("ignore", module="PIL")  # errors are raised, not warned of
             return read(data)
     except Image.DecompressionBombError as error:
-        raise TooLargeError(f"too large to decode ({error})", where=name) from error
+        raise TooLargeError(
+            f"too large to decode{_pixels(error)}", where=name, remedy="Scale it down first."
+        ) from error
     except UnidentifiedImageError as error:
         known = signatures.not_decoded(data, FORMATS)
         raise ImageError(known.what, where=name, remedy=known.remedy) from error
@@ -99,6 +102,12 @@ def _explained(source: bytes | Path, limits: Limits, read: Callable[[bytes], Res
         ) from error
     except Exception as error:  # a decoder may raise anything for hostile bytes
         raise ImageError(f"damaged image ({error})", where=name) from error
+
+
+def _pixels(error: Image.DecompressionBombError) -> str:
+    """The number of pixels of which Pillow complains, without its advice to programmers."""
+    found = re.search(r"\((\d+) pixels\)", str(error))
+    return f": {int(found[1]):,} pixels" if found else ""
 
 
 def upright(image: Image.Image, limits: Limits = DEFAULTS) -> Image.Image:
