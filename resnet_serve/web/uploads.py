@@ -162,7 +162,8 @@ def _json(content: bytes) -> tuple[bytes, dict[str, str]]:
     if not isinstance(text, str):
         raise _bad("the JSON has no text 'image'", 'Send {"image": "<base64>"}.')
     try:
-        image = base64.b64decode(_DATA_URL.sub("", text, count=1), validate=True)
+        # MIME, and base64(1) without -w0, break the text into lines.
+        image = base64.b64decode("".join(_DATA_URL.sub("", text, count=1).split()), validate=True)
     except (binascii.Error, ValueError) as error:
         raise _bad(f"'image' is not base64 ({error})", "Encode the file's bytes.") from error
     fields = {}

@@ -54,6 +54,7 @@ def test_every_form_of_an_image_gives_the_same(web: Web) -> None:
         web.ask("POST", AT, body, headers),
         web.send(AT, {"image": text}),
         web.send(AT, {"image": f"data:image/png;base64,{text}"}),
+        web.send(AT, {"image": base64.encodebytes(LIGHT).decode()}),
         web.send("/classify", {"image": text, "model": "shades", "top": 3}),
         web.post("/classify?model=shades&version=1&top=3", LIGHT),
     ]
