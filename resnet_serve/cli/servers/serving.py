@@ -118,6 +118,9 @@ def up(
         server.start(detach=detach, known=True)
     try:
         endpoints(server)
+        if status_port:
+            host, _, _ = server.metrics.rpartition(":")
+            console.out.print(f"Status  http://{host}:{status_port}/metrics", soft_wrap=True)
         if detach:
             console.out.print(f"Log     {server.log}", soft_wrap=True)
             console.out.print(f"Stop it with: resnet-serve down --repository {repository}")

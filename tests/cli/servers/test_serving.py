@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import versioned
 from deployments import deployment
 from in_process import command
 from patience import PATIENCE_S
+from ports import three_ports
 from serve_command import environment, serve
 
 from resnet_convert.ensembles import compose
@@ -66,11 +68,16 @@ def test_up_serves_until_it_is_told_to_stop(
 
 
 def test_detach_list_and_down(tmp_path: Path, repository: Path) -> None:
+    port = three_ports()
     # With a log of its own, nothing but the state makes the folder of the state.
     words = ("--detach", "--log", tmp_path / "log", "--repository", repository)
-    up = serve(tmp_path, "up", "--port", 0, *words)
+    up = serve(tmp_path, "up", "--port", 0, "--status-port", port, *words)
     assert up.returncode == 0, up.stderr
     try:
+        address = f"http://127.0.0.1:{port}/metrics"
+        assert f"Status  {address}\n" in up.stdout
+        with urllib.request.urlopen(address, timeout=PATIENCE_S) as answer:
+            assert b"resnet_serve_up 1" in answer.read()
         listed = serve(tmp_path, "list", "--json", "--repository", repository)
         rows = json.loads(listed.stdout)["models"]
         assert [(row["model"], row["version"], row["precision"]) for row in rows] == [
