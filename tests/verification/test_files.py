@@ -76,7 +76,9 @@ def test_versions_of_an_earlier_resnet_serve_are_named(
     assert rest == "2 more versions are such: resnet-serve verify --host names all"
 
 
-def test_a_served_copy_that_was_edited_is_named(repository: Repository) -> None:
+def test_a_served_copy_that_was_edited_is_named(
+    repository: Repository, capsys: pytest.CaptureFixture[str]
+) -> None:
     """Backends do not compare it: it is Triton's."""
     found = repository.deployed()
     served = [each for each in found if each.served]
@@ -84,6 +86,8 @@ def test_a_served_copy_that_was_edited_is_named(repository: Repository) -> None:
     path = repository.path / "net" / "config.pbtxt"
     path.write_text(path.read_text() + "\n# edited\n" + "max_batch_size: 2\n")
     (line,) = files.edited(served)
+    list_models(repository.path)
+    assert capsys.readouterr().err == f"warning: {line}\n"
     assert line.startswith(f"net version 2: {path} is not that of version 2")
     assert line.endswith("resnet-serve promote net 2")
 

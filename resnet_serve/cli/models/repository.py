@@ -56,7 +56,7 @@ def list_models(
     for tried in canaries.present(found):
         for line in canaries.told(repository, tried):
             console.out.print(line, soft_wrap=True, markup=False)
-    for line in files.earlier(found):
+    for line in (*files.earlier(found), *files.edited(versions.served(found).values())):
         console.warn(line)
     served = running(repository)
     if served is not None:
