@@ -7,6 +7,7 @@ folders of one.
 
 from __future__ import annotations
 
+import json
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -14,6 +15,8 @@ from pathlib import Path
 from resnet_serve.datasets.class_labels import wordnet
 from resnet_serve.datasets.class_labels.matching import Matching, folded, nfc
 from resnet_serve.errors import InputFileError
+
+_LISTED = 20
 
 
 def indices(folder: Path, subfolders: Sequence[str], labels: Sequence[str]) -> list[int]:
@@ -30,7 +33,7 @@ def indices(folder: Path, subfolders: Sequence[str], labels: Sequence[str]) -> l
             _check_certain(folder, name)
         matches = find(name)
         if not matches:
-            raise _unknown(folder, name, known)
+            raise _unknown(folder, name, known, subfolders)
         if len(matches) > 1:
             raise _ambiguous(folder, name, [labels[index] for index in matches])
         found.append(matches[0])
@@ -94,7 +97,26 @@ def _within(folder: Path, known: Matching) -> bool:
     return bool(names) and all(known.find(each) for each in names)
 
 
-def _unknown(folder: Path, name: str, known: Matching) -> InputFileError:
+def _unnamed(folder: Path, subfolders: Sequence[str], classes: int) -> InputFileError:
+    """The error for folders of a network whose classes have numbers only."""
+    names = f"--labels with a file of the {classes} names in the order of the training"
+    if len(subfolders) != classes:
+        return InputFileError(
+            f"{len(subfolders)} class folders for a network of {classes} classes, which nothing "
+            "names",
+            where=folder,
+            remedy=f"Give {names}, and images in folders of these names.",
+        )
+    ordered = json.dumps(sorted(subfolders), ensure_ascii=False)
+    listed = f": {ordered}" if classes <= _LISTED else ""
+    return InputFileError(
+        f"nothing names the model's {classes} classes, so that its folders match none of them",
+        where=folder,
+        remedy=f"Give {names}. That of torchvision's ImageFolder is alphabetical{listed}.",
+    )
+
+
+def _unknown(folder: Path, name: str, known: Matching, subfolders: Sequence[str]) -> InputFileError:
     what = f"the folder {name!r} is not one of the model's {len(known.labels)} labels"
     near = known.near(name)
     if near and folded(near[0]) == folded(name):
@@ -108,6 +130,8 @@ def _unknown(folder: Path, name: str, known: Matching) -> InputFileError:
             where=folder,
             remedy=f"Give {folder / name} as the folder of images.",
         )
+    if all(label == f"class {at}" for at, label in enumerate(known.labels)):
+        return _unnamed(folder, subfolders, len(known.labels))
     identified = wordnet.imagenet().get(name)
     if near:
         what += f"; near it: {', '.join(map(repr, near))}"

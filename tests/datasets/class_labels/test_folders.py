@@ -91,6 +91,24 @@ def test_what_is_not_certain_is_refused(
         indices(FOLDER, folders, labels)
 
 
+def test_folders_of_classes_without_names_are_refused_and_the_remedy_works(tmp_path: Path) -> None:
+    folders, unnamed = ["dog", "Cat", "emu"], [f"class {index}" for index in range(3)]
+    with pytest.raises(InputFileError, match="nothing names the model's 3 classes") as caught:
+        indices(FOLDER, folders, unnamed)
+    said = re.search(r"--labels with a file of the 3 names.*(\[.*\])\.", str(caught.value.remedy))
+    assert said is not None
+    labels = tmp_path / "labels.json"
+    labels.write_text(said[1], encoding="utf-8")
+    assert indices(FOLDER, folders, class_names.resolve(labels)) == [1, 0, 2]
+
+
+def test_more_folders_than_classes_without_names_are_counted() -> None:
+    unnamed = ["class 0", "class 1"]
+    with pytest.raises(InputFileError, match="3 class folders for a network of 2 classes"):
+        indices(FOLDER, ["ant", "cat", "dog"], unnamed)
+    assert indices(FOLDER, ["1", "0"], unnamed) == [1, 0]
+
+
 @pytest.mark.parametrize(
     ("name", "label"),
     [
