@@ -41,7 +41,7 @@ def fitting(state: dict[str, Tensor], architecture: Architecture, path: Path) ->
     _check_channels(state, path)
     _check_fractions(state, wanted, path)
     fits = candidates(state)
-    remedy = f"Give --arch {fits[0].name}." if fits else OWN
+    remedy = f"Give --arch {fits[0].name}." if fits else _renamed(state, wanted) + OWN
     raise InputFileError(
         f"does not fit {described(architecture)}: {looks_like(state)} ({listed(details)})",
         where=path,
@@ -106,12 +106,25 @@ def inferred(state: Mapping[str, Tensor], path: Path) -> Architecture:
             remedy=OWN,
         )
     with torch.device("meta"):
-        details = disagreements(state, build(nearest).state_dict())
+        wanted = build(nearest).state_dict()
+    details = disagreements(state, wanted)
     raise InputFileError(
         f"its architecture cannot be inferred: {looks_like(state)}; of {described(nearest)}, the "
         f"nearest, {len(details)} differ: {listed(details)}",
         where=path,
-        remedy=OWN,
+        remedy=_renamed(state, wanted) + OWN,
+    )
+
+
+def _renamed(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor]) -> str:
+    """The call that renames the only tensor whose name is not the network's; or nothing."""
+    missing = [name for name in wanted if name not in state and not name.endswith(_COUNTER)]
+    extra = [name for name in state if name not in wanted]
+    if len(missing) != 1 or len(extra) != 1 or state[extra[0]].shape != wanted[missing[0]].shape:
+        return ""
+    return (
+        f"If {extra[0]} is {missing[0]}: torch.save({{name.replace({extra[0]!r}, {missing[0]!r}): "
+        "tensor for name, tensor in state.items()}, 'net.pth'). "
     )
 
 

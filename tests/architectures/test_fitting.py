@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from itertools import cycle
 from pathlib import Path
 
@@ -71,6 +72,19 @@ def test_what_lacks_a_tensor_is_not_guessed(name: str) -> None:
         assert f"of resnet18 with 1000 classes, the nearest, 1 differ: {name} is missing" in str(
             caught.value
         )
+
+
+def test_a_renamed_tensor_is_named_back_by_the_remedy() -> None:
+    whole = state_of(find("resnet18"))
+    state = {name.replace("layer2.0.conv1.", "layer2.0.first."): t for name, t in whole.items()}
+    for read in (lambda: inferred(state, FILE), lambda: fitting(state, find("resnet18"), FILE)):
+        with pytest.raises(InputFileError) as caught:
+            read()
+        said = re.match(
+            r"If .* is .*: torch\.save\((\{.*\}), 'net\.pth'\)", str(caught.value.remedy)
+        )
+        assert said is not None
+        assert inferred(eval(said[1], {"state": state}), FILE) == find("resnet18")
 
 
 def test_where_nothing_is_alike_the_names_in_the_file_are_listed() -> None:

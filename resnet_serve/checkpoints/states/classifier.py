@@ -35,6 +35,14 @@ def features(tensors: Mapping[str, Tensor]) -> int:
     return tensors[top[0]].shape[0]
 
 
+def _other_name(tensors: Mapping[str, Tensor]) -> str | None:
+    """The one linear layer of a backbone whose inputs are those of a classifier."""
+    found = [name for name, tensor in tensors.items() if tensor.ndim == 2]
+    if len(found) != 1 or not found[0].endswith(".weight"):
+        return None
+    return found[0] if tensors[found[0]].shape[1] == features(tensors) else None
+
+
 def completed(checkpoint: Checkpoint, *, needed: bool) -> Checkpoint:
     """The checkpoint with a whole classifier, by torchvision's names.
 
@@ -59,6 +67,16 @@ def completed(checkpoint: Checkpoint, *, needed: bool) -> Checkpoint:
     if (last and not several) or ANCHOR not in tensors:
         return checkpoint
     tensors = {name: tensor for name, tensor in tensors.items() if name not in last}
+    other = None if several else _other_name(tensors)
+    if needed and other is not None:
+        shape = tuple(tensors[other].shape)
+        raise InputFileError(
+            f"has no fc, which is the classifier: {other} {shape} may be it under another name",
+            where=checkpoint.path,
+            remedy=f"If {other} is its classifier: torch.save({{name.replace("
+            f"{other.removesuffix('weight')!r}, 'fc.'): tensor for name, tensor in "
+            "state.items()}, 'net.pth'). If not: Serve its features with --head features.",
+        )
     if needed:
         raise InputFileError(
             "has no classifier: there is no fc among its "

@@ -106,3 +106,17 @@ def test_a_classifier_beside_a_backbone_is_renamed_by_the_remedy(
     target = str(tmp_path / "fixed.pth")
     exec(command.replace("'net.pth'", repr(target)), {"torch": torch, "state": state})
     assert weights.load(target, None).architecture.classes == 5
+
+
+def test_a_classifier_of_another_name_is_renamed_by_the_remedy(
+    tmp_path: Path, backbone: dict[str, Tensor]
+) -> None:
+    state = {f"module.{name}": tensor for name, tensor in backbone.items()}
+    state |= {"module.top.weight": torch.ones(5, 64), "module.top.bias": torch.ones(5)}
+    torch.save({"state_dict": state}, tmp_path / "net.pth")
+    with pytest.raises(InputFileError, match=r"top\.weight \(5, 64\) may be it") as caught:
+        weights.load(str(tmp_path / "net.pth"), None)
+    command = str(caught.value.remedy).partition("classifier: ")[2].partition(". If not")[0]
+    target = str(tmp_path / "fixed.pth")
+    exec(command.replace("'net.pth'", repr(target)), {"torch": torch, "state": state})
+    assert weights.load(target, None).architecture.classes == 5
