@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from resnet_convert.reference_check.search import LABELS, Better
 from resnet_serve.parity.binomial import exact_interval
+from resnet_serve.preprocessing import Preprocessing
 
 REFUSED_POINTS = 5.0
 _LISTED = 40  # labels, up to which an order is written out
@@ -97,10 +98,11 @@ class ReferenceCheck:
     def remedy(self) -> str:
         """What to do about it."""
         if self.better is not None:
-            return f"{_explained(self.better, self.names)}; or --force it."
+            trained = "" if self.refused else ", if the training had that"
+            return f"{_explained(self.better, self.names)}{trained}."
         return (
             "Check --preprocessing (scale, mean and std, channel order, resize), the order of "
-            "--labels, and that the images are of this network's classes; or --force it."
+            "--labels, and that the images are of this network's classes."
         )
 
     def _said(self) -> Iterator[str]:
@@ -164,9 +166,11 @@ def _explained(better: Better, names: tuple[str, ...]) -> str:
     options = []
     assumed = better.assumed
     if any(axis != LABELS for axis, _ in assumed.changes):
-        options.append(
-            f"--preprocessing with a file that contains {assumed.preprocessing.to_json()}"
-        )
+        fields = json.loads(assumed.preprocessing.to_json())
+        if assumed.preprocessing.limits == Preprocessing().limits:
+            del fields["limits"]
+        shown = json.dumps(fields, sort_keys=True)
+        options.append(f"--preprocessing with a file that contains {shown}")
     if assumed.order is not None:
         listed = json.dumps(assumed.order.names(names), ensure_ascii=False)
         shown = listed if len(names) <= _LISTED else assumed.order.name

@@ -110,11 +110,11 @@ class LabelReferenceCheck:
         if any(each.reversed for each in self.ranks) and self.labels == 1:
             return (
                 "Exchange the two names in --labels if its output is high for the other outcome, "
-                "check --preprocessing; or --force it."
+                "and check --preprocessing."
             )
         return (
             "Check --preprocessing (scale, mean and std, channel order, resize), the order of "
-            "--labels, and that the images are of this network's labels; or --force it."
+            "--labels, and that the images are of this network's labels."
         )
 
     def _said(self) -> Iterator[str]:

@@ -37,7 +37,9 @@ class ReferenceRefusedError(RefusedError):
     def __init__(self, found: Checked) -> None:
         self.found = found
         super().__init__(
-            f"{found.problem}; nothing was converted", where=found.source, remedy=found.remedy
+            f"{found.problem}; nothing was converted",
+            where=found.source,
+            remedy=f"{found.remedy.removesuffix('.')}; or --force it.",
         )
 
     def facts(self) -> dict[str, object]:

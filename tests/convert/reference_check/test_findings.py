@@ -91,6 +91,9 @@ def test_a_refusal_needs_images_enough_for_the_gain(
     assert found.problem is not None, "it is said in any case"
     assert f"{better.before:.1f} → {better.after:.1f} % on {images}" in found.problem
     assert ("too few to say by how much" in found.problem) == (not refused)
+    assert ("if the training had that" in found.remedy) == (not refused)
+    assert "--force" not in found.remedy, "a warning refuses nothing"
+    assert "limits" not in found.remedy, "what is not known to differ is left out"
 
 
 def test_many_labels_are_not_written_into_a_sentence() -> None:
