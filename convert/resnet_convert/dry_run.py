@@ -38,7 +38,7 @@ from resnet_serve.runtimes import onnxruntime_cuda
 from resnet_serve.triton.repository import Repository
 from resnet_serve.weights import Weights, class_names
 
-Status = Literal["here", "download", "missing"]
+Status = Literal["here", "download", "missing", "refused"]
 
 
 @dataclass(frozen=True)
@@ -79,11 +79,10 @@ def dry_run(request: Request, *, deploys: bool = True) -> DryRun:
     request, _ = default_target(request)
     check(request)
     found = _Found(request, deploys)
-    problem = next((each for each in map(_problem, found.checks()) if each is not None), None)
+    problem = next(filter(None, map(_problem, found.checks())), None)
     rows = [row for row in planned(found.request) if deploys or row.name is not StageName.DEPLOY]
     steps = tuple(found.marked(_step(row, found.request)) for row in rows)
-    implied = () if note is None else (note,)
-    return DryRun(request, steps, problem, (*implied, *found.notices))
+    return DryRun(request, steps, problem, tuple(filter(None, (note, *found.notices))))
 
 
 def _problem(check_one: Callable[[], None]) -> ResnetServeError | None:
@@ -104,7 +103,7 @@ class _Found:
         self.validation: Images | None = None
         self.notices: tuple[str, ...] = ()
         self.texts: dict[str, str] = {}
-        self.failed: set[str] = set()
+        self.failed: dict[str, Status] = {}
 
     def checks(self) -> Iterator[Callable[[], None]]:
         """Every check; one that fails raises what the conversion would."""
@@ -119,15 +118,18 @@ class _Found:
 
     def marked(self, step: Step) -> Step:
         """A step with what was found of it."""
-        step = replace(step, does=self.texts.get(step.stage, step.does))
-        return replace(step, status="missing") if step.stage in self.failed else step
+        seen = step.status if step.status == "missing" else self.failed.get(step.stage, step.status)
+        return replace(step, does=self.texts.get(step.stage, step.does), status=seen)
 
     def _in(self, stage: StageName, check_one: Callable[[], None]) -> Callable[[], None]:
         def noted() -> None:
             try:
                 check_one()
-            except ResnetServeError:
-                self.failed.add(stage)
+            except ResnetServeError as error:
+                images = stage is StageName.PARITY and self.request.calibration is not None
+                calibrates = images and str(error.where).startswith(str(self.request.calibration))
+                failed = StageName.CALIBRATE if calibrates else stage
+                self.failed[failed] = "missing" if isinstance(error, HostError) else "refused"
                 raise
 
         return noted
@@ -252,8 +254,7 @@ def _step(row: Stage, request: Request) -> Step:
         candidates = entrants_here(request, host.cores())
         does = f"{len(candidates)} entrants, for {request.optimize}"
         packages = tuple(dict.fromkeys(each.target for each in candidates))
-    missing = [name for name in packages if find_spec(name) is None]
-    return Step(row.name, does, ", ".join(packages), _here(not missing))
+    return Step(row.name, does, ", ".join(packages), _here(all(map(find_spec, packages))))
 
 
 def _weights(request: Request) -> Step:
@@ -267,9 +268,8 @@ def _weights(request: Request) -> Step:
         path = torch_hub_checkpoints() / row.file_name
         if path.is_file():
             return replace(step, does=f"ImageNet {row.version}, already here", needs=str(path))
-        return replace(
-            step, does=f"download {row.size_mib:.0f} MiB", needs=row.url, status="download"
-        )
+        does = f"download {row.size_mib:.0f} MiB"
+        return replace(step, does=does, needs=row.url, status="download")
     if kind == "random":
         present = find_spec("torch") is not None
         return replace(step, does="untrained, for speed only", needs="torch", status=_here(present))

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from resnet_convert.build_plan.build import PlanBuild
@@ -26,7 +26,12 @@ from resnet_serve.parity.verdict import Outcome, Verdict
 from resnet_serve.passport import EngineState
 
 _WIDTH = max(map(len, StageName)) + 1
-_COLOURS: dict[Status, str] = {"here": "green", "download": "yellow", "missing": "bold red"}
+_COLOURS: dict[Status, str] = {
+    "here": "green",
+    "download": "yellow",
+    "missing": "bold red",
+    "refused": "bold red",
+}
 
 _OUTCOMES: dict[Outcome, str] = {"good": "green", "neutral": "yellow", "bad": "bold red"}
 
@@ -90,10 +95,10 @@ def progress() -> Iterator[_Lines | _Bars]:
         return
     columns = (
         SpinnerColumn(finished_text="[green]✓[/]"),
-        TextColumn(f"{{task.description:<{_WIDTH}}}"),
+        TextColumn(f"{{task.description:<{_WIDTH}}}", table_column=Column(min_width=_WIDTH)),
         BarColumn(bar_width=20),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[summary]}"),
+        TextColumn("{task.fields[summary]}", table_column=Column(overflow="fold")),
     )
     with Progress(*columns, console=console.err) as bars:
         yield _Bars(bars)

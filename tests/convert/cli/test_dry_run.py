@@ -111,7 +111,23 @@ def test_what_a_conversion_would_say_of_the_images_is_said(call: Call, tmp_path:
 def test_the_step_that_fails_is_marked(call: Call, tmp_path: Path) -> None:
     write_files(tmp_path)
     _, out, _ = call(*DIGITS, "--validation", "empty", "--dry-run", "--json")
-    assert [s["stage"] for s in json.loads(out)["steps"] if s["status"] == "missing"] == ["parity"]
+    assert unmet(out) == {"parity": "refused"}
+
+
+def test_what_is_there_but_refused_is_not_called_missing(call: Call, tmp_path: Path) -> None:
+    write_files(tmp_path)
+    (tmp_path / "net.pth").write_bytes(b"")
+    _, out, _ = call("--weights", "net.pth", "--validation", "images", "--dry-run", "--json")
+    assert unmet(out) == {"weights": "refused"}
+    int8 = ("--precision", "int8", "--validation", "images")
+    for folder, status in (("nowhere", "missing"), ("empty", "refused")):
+        _, out, _ = call(*DIGITS, *int8, "--calibration", folder, "--dry-run", "--json")
+        assert unmet(out) == {"calibrate": status}
+
+
+def unmet(out: str) -> dict[str, str]:
+    """The stages of a dry run that are not here, with their status."""
+    return {s["stage"]: s["status"] for s in json.loads(out)["steps"] if s["status"] != "here"}
 
 
 def test_no_pickled_code_is_run(call: Call, tmp_path: Path) -> None:
