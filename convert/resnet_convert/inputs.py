@@ -81,12 +81,13 @@ def untrained(request: Request, loaded: Weights) -> str | None:
 
 
 def weights_summary(loaded: Weights) -> str:
-    """What was loaded, in one line."""
-    architecture = loaded.architecture
+    """What was loaded, in one line: of an absolute path, its last part."""
+    architecture, source = loaded.architecture, loaded.source
+    source = source.rpartition("/")[2] if source.startswith("/") else source
     assumed = ", ".join(each.subject for each in loaded.assumptions)
     return (
         f"{architecture.name}, {architecture.parameters:,} parameters, "
-        f"{_outputs(loaded)}, from {loaded.source}" + (f"; assumed: {assumed}" if assumed else "")
+        f"{_outputs(loaded)}, from {source}" + (f"; assumed: {assumed}" if assumed else "")
     )
 
 

@@ -211,10 +211,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/convert/cli/test_refused.py",
         "what the command prints of a refusal",
     ),
-    "convert/resnet_convert/cli/screen.py": (
-        "tests/convert/cli/test_convert.py",
-        "what the command prints",
-    ),
     "convert/resnet_convert/cli/tables.py": (
         "tests/convert/cli/test_convert.py",
         "what the command prints",
