@@ -73,5 +73,5 @@ def prepare(request: Request, reference: Reference, log: StageLog) -> Folded:
     if stages.applies(StageName.PIXELS, request):
         with log.stage(StageName.PIXELS) as say:
             take_pixels(model, preprocessing)
-            say("normalisation in the graph, raw RGB bytes in")
+            say(f"normalisation in the graph, raw {preprocessing.colours} bytes in")
     return Folded(traced, folding, numerics, model)

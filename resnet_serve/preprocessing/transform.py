@@ -76,6 +76,24 @@ class Preprocessing:
         return len(self.mean)
 
     @property
+    def colours(self) -> str:
+        """What the channels are, in a word."""
+        return "grey" if self.channels == 1 else self.channel_order.upper()
+
+    @property
+    def words(self) -> str:
+        """Its resize and crop, in words."""
+        crop = f"centre crop to {self.height} × {self.width}"
+        if self.resize is None:
+            return f"no resize, {crop}"
+        if isinstance(self.resize, tuple):
+            resized = f"resize both sides to {self.resize[0]} × {self.resize[1]}"
+            crop = "" if self.resize == self.crop else f", {crop}"
+            return f"{resized} ({self.interpolation}){crop}"
+        side = "longer" if self.resize_mode == "longest" else "shorter"
+        return f"resize the {side} side to {self.resize} ({self.interpolation}), {crop}"
+
+    @property
     def stretches(self) -> bool:
         """Whether all images get the same size, and with it another shape: an exact resize."""
         return self.resize_mode == "exact"

@@ -60,6 +60,8 @@ def test_a_grey_network_is_converted_and_described_in_one_channel(
     assert list(config.input[0].dims) == [32, 32, 1]
     prepared = contract.read("grey", "1", config, "client").prepare(Digits(held_out=True).image(0))
     assert prepared.shape == (32, 32, 1)
+    report = (conversion.path / "report.html").read_text(encoding="utf-8")
+    assert "UINT8 [32, 32, 1], raw grey;" in report
     session = onnxruntime.InferenceSession(str(conversion.path / "model.onnx"))
     (logits,) = session.run(None, {"image": prepared[None]})
     assert logits.argmax() == Digits(held_out=True).labels[0]

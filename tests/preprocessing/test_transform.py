@@ -121,3 +121,25 @@ def test_importing_it_needs_numpy_pillow_and_itself_only() -> None:
     others = [name for name in done.stdout.split() if name not in ours]
     assert others, "its own modules"
     assert all(name.startswith("resnet_serve.preprocessing.") for name in others)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (Preprocessing(), "resize the shorter side to 256 (bilinear), centre crop to 224 × 224"),
+        (Preprocessing(resize=None, crop=(32, 48)), "no resize, centre crop to 32 × 48"),
+        (Preprocessing(resize=(32, 32), crop=(32, 32)), "resize both sides to 32 × 32 (bilinear)"),
+        (
+            Preprocessing(resize=(36, 40), crop=(32, 32), interpolation="bicubic"),
+            "resize both sides to 36 × 40 (bicubic), centre crop to 32 × 32",
+        ),
+    ],
+)
+def test_resize_and_crop_are_told_in_words(found: Preprocessing, words: str) -> None:
+    assert found.words == words
+
+
+def test_colours_are_told_in_a_word() -> None:
+    assert Preprocessing().colours == "RGB"
+    assert Preprocessing(channel_order="bgr").colours == "BGR"
+    assert Preprocessing(mean=(0.5,), std=(0.5,)).colours == "grey"
