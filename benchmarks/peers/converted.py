@@ -6,6 +6,7 @@ ResNet-50 is for speed.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -63,9 +64,11 @@ def _written(
     made = precision.bring(folded.model, request, reference, calibration, log)
     (folder / "model.onnx").write_bytes(made.data)
     for target in RUNTIMES:
+        began = time.perf_counter()
         int8 = Request(arch=arch, precision="int8", target=target, input="float32")
         made = precision.bring(folded.model, int8, reference, calibration, log)
         (folder / f"{target}-int8.onnx").write_bytes(made.data)
+        (folder / f"{target}-int8.seconds").write_text(str(time.perf_counter() - began))
     done.touch()
     return folder
 

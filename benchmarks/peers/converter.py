@@ -50,7 +50,7 @@ class Converter:
         return 1 if self.module == "with_ours" else lines_of(CONVERTERS / f"{self.module}.py")
 
     def run(self, folder: Path, seconds: float, timeout_s: float = 900) -> dict[str, Any]:
-        """Convert in `folder` unless that is done, and run; raises `HostError` with its output."""
+        """Convert in `folder` unless that is done, and run; raises `HostError` with its reason."""
         command = [str(environments.python_of(self)), str(CONVERTERS / "evaluate.py")]
         command += [self.module, str(folder), str(seconds)]
         environment = {**os.environ, "PYTHONPATH": str(ROOT), **self.environment}
@@ -62,7 +62,8 @@ class Converter:
         except subprocess.TimeoutExpired as error:
             raise HostError(f"{self.title} took more than {timeout_s:.0f} s") from error
         if done.returncode:
-            raise HostError(f"{self.title} failed: {done.stderr.strip()[-600:]}")
+            said = done.stderr.strip().splitlines() or [f"status {done.returncode}"]
+            raise HostError(f"{self.title} failed: {said[-1][:200]}")
         found: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
         return found
 

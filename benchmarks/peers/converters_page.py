@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from peers.converter import CONVERTING
+from resnet_serve.parity.latency import PRESSED
 
 
 def lines(found: Mapping[str, Any], stem: str) -> Iterator[str]:
@@ -20,6 +21,13 @@ def lines(found: Mapping[str, Any], stem: str) -> Iterator[str]:
     yield "weights and calibration images, and the ONNX tools the same FP32 graph, whose batch"
     yield "normalisation `resnet-convert` had folded. Every tool was called as its documentation"
     yield "begins."
+    yield f"At least {min(row['rounds'] for row in rows)} rounds were counted of each tool, with"
+    yield "the 95 % interval over them. Of fewer than three it is not known how far a figure"
+    yield "varies."
+    busy = sum(each is not None and each > PRESSED for each in found["pressed"])
+    if busy:
+        yield f"Before {busy} of {len(found['pressed'])} measurements other tasks of the host used"
+        yield "its cores: the times are no result."
     yield ""
     yield "| tool | top-1 % | points | ms per image | against eager | conversion, s | lines |"
     yield "|---|---|---|---|---|---|---|"
@@ -37,8 +45,8 @@ def lines(found: Mapping[str, Any], stem: str) -> Iterator[str]:
             yield f"- **{CONVERTING[row['converter']].title}**: {better}"
     if found["failed"]:
         yield from ("", "Not measured:", "")
-        for name, why in found["failed"].items():
-            yield f"- {CONVERTING[name].title}: {' '.join(why.split())[:200]}"
+        for why in found["failed"].values():
+            yield f"- {' '.join(why.split())[:200]}"
     yield ""
     yield f"All rows: [{stem}.csv](../benchmarks/results/{stem}.csv),"
     yield f"[{stem}.json](../benchmarks/results/{stem}.json)."

@@ -31,7 +31,11 @@ def main() -> None:
         took_s = time.perf_counter() - began
         (folder / f"{name}.done").write_text(str(took_s))
     run = tool.load(folder)
-    found: dict[str, object] = {"convert_s": float((folder / f"{name}.done").read_text())}
+    if hasattr(tool, "seconds"):  # converted before
+        took_s = tool.seconds(folder)
+    else:
+        took_s = float((folder / f"{name}.done").read_text())
+    found: dict[str, object] = {"convert_s": took_s}
     if (folder / "labels.npy").exists():
         images, labels = np.load(folder / "test.npy"), np.load(folder / "labels.npy")
         best = [

@@ -14,6 +14,11 @@ def convert(folder: Path) -> None:
     """`resnet-convert` did it."""
 
 
+def seconds(folder: Path) -> float:
+    """How long that took."""
+    return float((folder / f"{os.environ['OURS_RUNTIME']}-int8.seconds").read_text())
+
+
 def load(folder: Path) -> Callable[[Any], Any]:
     """In the runtime that OURS_RUNTIME names, on all cores."""
     target = os.environ["OURS_RUNTIME"]

@@ -21,10 +21,14 @@ def convert(folder: Path) -> None:
     images = torch.from_numpy(np.load(folder / "calibration.npy"))
     network = torch.load(folder / "network.pt", weights_only=False).eval()
     batch = {0: torch.export.Dim("batch")}
-    exported = torch.export.export(network, (images[:2],), dynamic_shapes=(batch,)).module()
+    with torch.no_grad():
+        network(images[:1])  # what the network imports when it runs cannot be traced
+    # Not strict, both uses of the one ReLU of a block are one partition, which it cannot quantize.
+    shapes = (batch,)
+    exported = torch.export.export(network, (images[:2],), dynamic_shapes=shapes, strict=True)
     quantizer = X86InductorQuantizer()
     quantizer.set_global(get_default_x86_inductor_quantization_config())
-    prepared = prepare_pt2e(exported, quantizer)
+    prepared = prepare_pt2e(exported.module(), quantizer)
     with torch.no_grad():
         for image in images:
             prepared(image[None])
