@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from overload import Load
+from open_loop import Load
 from recorded import record
 
 from resnet_convert import convert

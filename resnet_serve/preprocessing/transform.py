@@ -77,7 +77,7 @@ class Preprocessing:
 
     @property
     def colours(self) -> str:
-        """What the channels are, in a word."""
+        """What the channels are: grey, RGB or BGR."""
         return "grey" if self.channels == 1 else self.channel_order.upper()
 
     @property
