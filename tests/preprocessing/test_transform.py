@@ -139,7 +139,7 @@ def test_resize_and_crop_are_told_in_words(found: Preprocessing, words: str) -> 
     assert found.words == words
 
 
-def test_colours_are_told_in_a_word() -> None:
+def test_colours_are_named() -> None:
     assert Preprocessing().colours == "RGB"
     assert Preprocessing(channel_order="bgr").colours == "BGR"
     assert Preprocessing(mean=(0.5,), std=(0.5,)).colours == "grey"
