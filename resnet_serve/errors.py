@@ -21,7 +21,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pathlib import Path
 from typing import Protocol
+
+from resnet_serve.near_paths import near
 
 # The gRPC statuses after which the same request may succeed.
 RETRYABLE = ("UNAVAILABLE",)
@@ -70,9 +73,18 @@ class HostError(ResnetServeError):
 
 
 class InputFileError(ResnetServeError):
-    """An input file is missing, damaged, of the wrong kind, or not what its name says."""
+    """An input file is missing, damaged, of the wrong kind, or not what its name says.
+
+    Where `where` is a `Path` that leads nowhere, the remedy begins with the one that is near.
+    """
 
     exit_code = 5
+
+    def __init__(self, what: str, *, where: object = None, remedy: str | None = None) -> None:
+        found = near(where) if isinstance(where, Path) else None
+        if found is not None:
+            remedy = f"Did you mean {found}?" + (f" {remedy}" if remedy else "")
+        super().__init__(what, where=where, remedy=remedy)
 
 
 class ConversionError(ResnetServeError):

@@ -67,7 +67,7 @@ def open_images(source: str, labels: Sequence[str] | None = None, *, split: str)
     if not path.is_dir():
         raise InputFileError(
             f"no such folder of {split} images",
-            where=source,
+            where=path,
             remedy="Give a folder of images, one folder per class when they are labelled.",
         )
     return ImageFolder.scan(path, labels)

@@ -117,7 +117,7 @@ class ReferenceCheck:
             yield f", too few images to tell it from chance ({100 * self.chance:.1f} %)"
         if self.better is not None:
             yield (
-                f"; {self.better.what} gives {self.better.before:.1f} → {self.better.after:.1f} % "
+                f"; with {self.better.what}: {self.better.before:.1f} → {self.better.after:.1f} % "
                 f"on {self.better.images} images"
             )
             low, high = self.better.interval

@@ -62,7 +62,7 @@ def test_a_better_hypothesis_refuses_from_five_points_on(
     found = check(160, 200, better=better)
     assert found.refused == refused
     assert found.problem is not None
-    assert f"the labels sorted alphabetically gives 80.0 → {after} % on 200" in found.problem
+    assert f"with the labels sorted alphabetically: 80.0 → {after} % on 200" in found.problem
     assert json.dumps(NAMES) in found.remedy
     assert json.loads(json.dumps(found.to_json()))["better"]["labels"] == list(NAMES)
 
