@@ -1,7 +1,7 @@
 /** Images in, labels out, over gRPC from a Triton that serves a ResNet. */
 
-/** The path of an image file, or its bytes (JPEG, PNG, WebP, …). */
-export type Image = string | Uint8Array;
+/** The path of an image file, or its bytes (JPEG, PNG, WebP, …), as `fetch` gives them too. */
+export type Image = string | Uint8Array | ArrayBuffer;
 
 export interface Prediction {
   /** The class; its index as text where the server has no labels. */
@@ -42,7 +42,7 @@ export interface Options {
 
 /**
  * A classifier that the Triton at `url` (gRPC, host:port) serves as `model`. Images are decoded by
- * the server, as `<model>_image`.
+ * the server, as `<model>_image`, which may be given as well.
  */
 export class Classifier {
   constructor(url?: string, model?: string, options?: Options);

@@ -91,7 +91,7 @@ def test_it_gives_what_the_python_client_gives(
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
 
-    assert found["one"] == found["bytes"]
+    assert found["one"] == found["bytes"] == found["buffer"]
     assert [(each["label"], each["index"]) for each in found["one"]] == [
         (each.label, each.index) for each in expected
     ]
@@ -122,6 +122,9 @@ def test_it_gives_what_the_python_client_gives(
         "url": "UsageError",
         "timeout": "UsageError",
         "unknown": "ModelError",
+        "option": "UsageError",
+        "topp": "UsageError",
+        "nothing": "BadImageError",
         "bad": "BadImageError",
         "absent": "UnavailableError",
         "full": "UnavailableError",
@@ -135,6 +138,9 @@ def test_it_gives_what_the_python_client_gives(
     }
     assert all(error["ours"] for error in found["refused"].values())
     assert found["refused"]["absent"]["message"] == f"no server answers at {absent}"
+    assert found["refused"]["unknown"]["message"].endswith("It serves means, resnet20.")
+    assert "has no option timeout, but timeoutMs" in found["refused"]["option"]["message"]
+    assert "image: null is not an image" in found["refused"]["nothing"]["message"]
     assert "does not speak TLS. Connect without" in found["refused"]["plain"]["message"]
     assert "does not speak gRPC, or speaks it with TLS" in found["refused"]["web"]["message"]
     for name, address in (("full", full), ("slow", slower)):

@@ -1,8 +1,9 @@
 "use strict";
 // The classifier: image files in, labels and probabilities out.
 //
-// The server decodes the images (the ensemble <model>_image). The model's labels and activation are
-// read once per served version; when another version computes a request, they are read again.
+// The server decodes the images (the ensemble <model>_image, by either name). The model's labels and
+// activation are read once per served version; when another version computes a request, they are
+// read again.
 
 const { randomBytes } = require("node:crypto");
 const fs = require("node:fs/promises");
@@ -17,6 +18,7 @@ const KEPT_MS = 10_000;
 const READY_POLL_MS = 100;
 const LONGEST_ID = 100;
 const ID = /^[!#-Z^-~]*$/;
+const IMAGE = "_image";
 
 class VersionChangedError extends Error {}
 
@@ -30,28 +32,33 @@ class Classifier {
     if (typeof model !== "string" || !model) {
       throw new UsageError(`model is a text, not ${String(model)}`);
     }
+    checkOptions("a Classifier", options, ["timeoutMs", "version", "tls", "headers"]);
     const { version = "", ...rest } = options;
     if (typeof version !== "string" || !/^[0-9]*$/.test(version)) {
       throw new UsageError(`a version is a text such as "1", not ${String(version)}`);
     }
     this.model = model;
-    this.served = `${model}_image`;
+    this.served = model.endsWith(IMAGE) ? model : `${model}${IMAGE}`;
     this.version = version;
     this.#connection = new Connection(url, rest);
   }
 
-  async classify(image, { top, requestId = "" } = {}) {
+  async classify(image, options = {}) {
+    checkOptions("classify", options, ["top", "requestId"]);
+    const { top, requestId = "" } = options;
     checkCount("top", top);
     checkId(requestId);
     const found = await this.#classify(await bytesOf(image), nameOf(image), top, requestId);
     return found.predictions;
   }
 
-  async *classifyMany(images, { top, concurrency = 4, progress, requestId = "" } = {}) {
+  async *classifyMany(images, options = {}) {
+    checkOptions("classifyMany", options, ["top", "concurrency", "progress", "requestId"]);
+    const { top, concurrency = 4, progress, requestId = "" } = options;
     checkCount("top", top);
     checkCount("concurrency", concurrency);
     checkId(requestId);
-    if (typeof images === "string" || images instanceof Uint8Array) {
+    if (typeof images === "string" || isBytes(images)) {
       throw new UsageError("classifyMany needs several images; for one, use classify");
     }
     const running = [];
@@ -210,10 +217,16 @@ function labelsIn(buffer) {
   return labels;
 }
 
+/** What fs.readFile gives, and what fetch(…).arrayBuffer() does. */
+function isBytes(image) {
+  return image instanceof Uint8Array || image instanceof ArrayBuffer;
+}
+
 async function bytesOf(image) {
-  if (image instanceof Uint8Array) return image;
+  if (isBytes(image)) return image instanceof ArrayBuffer ? new Uint8Array(image) : image;
   if (typeof image !== "string") {
-    throw new BadImageError(`image: a ${typeof image} is not an image`, "Give a path, or bytes.");
+    const what = image === null || image === undefined ? String(image) : `a ${typeof image}`;
+    throw new BadImageError(`image: ${what} is not an image`, "Give a path, or bytes.");
   }
   try {
     return await fs.readFile(image);
@@ -224,6 +237,14 @@ async function bytesOf(image) {
 
 function nameOf(image) {
   return typeof image === "string" ? image : "image";
+}
+
+/** A misspelt option would be as if it were not given. */
+function checkOptions(what, options, known) {
+  const wrong = Object.keys(options).find((name) => !known.includes(name));
+  if (wrong !== undefined) {
+    throw new UsageError(`${what} has no option ${wrong}, but ${known.join(", ")}`);
+  }
 }
 
 function checkCount(name, value) {

@@ -18,6 +18,7 @@ const DRAIN_MS = 5_000;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2_000;
 const LEAST_MS = 20;
+const LISTING_MS = 2_000;
 const LARGEST_MESSAGE = 2 ** 31 - 1;
 const FULL_QUEUE = "Its queue is full: send less at once, or allow a longer timeout.";
 const UNTRUSTED = /unable to (verify|get)|self.signed cert|certificate has expired|altnames/i;
@@ -100,7 +101,9 @@ class Connection {
         this.failures += 1;
         refusal = telling;
         const left = end - Date.now() - LEAST_MS;
-        if (left <= 0 || !mayPass(telling)) throw this.#explained(telling, model);
+        if (left <= 0 || !mayPass(telling)) {
+          throw this.#explained(telling, model, await this.#instead(telling));
+        }
         await sleep(Math.min(left, longest * (0.5 + Math.random() / 2)));
         longest = Math.min(2 * longest, LONGEST_PAUSE_MS);
       }
@@ -174,7 +177,20 @@ class Connection {
       : null;
   }
 
-  #explained(error, model) {
+  /** The remedy for a model that the server has not: those that it has, where it tells. */
+  async #instead(error) {
+    if (error.code !== grpc.status.NOT_FOUND) return undefined;
+    try {
+      const found = await this.#send("ModelStatistics", {}, Date.now() + LISTING_MS);
+      const names = found.model_stats.map((each) => each.name);
+      const classifiers = names.filter((name) => names.includes(`${name}_image`));
+      return `It serves ${[...new Set(classifiers)].join(", ") || "no classifier"}.`;
+    } catch {
+      return "It restricts the list of its models; `resnet-serve list` shows them.";
+    }
+  }
+
+  #explained(error, model, instead) {
     const said = (error.details || "no reason given").replace(/^(\[request id: [^\]]*\] )+/, "");
     const busy = `the server at ${this.url} accepts no requests now: ${said}`;
     if (/queue size/i.test(said)) return new UnavailableError(busy, FULL_QUEUE);
@@ -186,7 +202,10 @@ class Connection {
       case grpc.status.DEADLINE_EXCEEDED:
         return this.#tooLate();
       case grpc.status.NOT_FOUND:
-        return new ModelError(`the server at ${this.url} serves no model ${model} (${said})`);
+        return new ModelError(
+          `the server at ${this.url} serves no model ${model} (${said})`,
+          instead,
+        );
       default: {
         const refused = new ServerError(model ? `model ${model}: ${said}` : said);
         refused.invalidInput = error.code === grpc.status.INVALID_ARGUMENT;

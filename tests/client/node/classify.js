@@ -25,6 +25,8 @@ async function main() {
   await classifier.waitReady();
   found.one = await classifier.classify(paths[0], { top: 10 });
   found.bytes = await classifier.classify(readFileSync(paths[0]), { top: 10 });
+  const buffer = new Uint8Array(readFileSync(paths[0])).buffer; // as fetch gives it
+  found.buffer = await new Classifier(url, "resnet20_image").classify(buffer, { top: 10 });
   found.standard = (await classifier.classify(paths[0])).length;
   await classifier.classify(paths[0], { requestId: "order/7" });
   found.many = [];
@@ -57,6 +59,9 @@ async function main() {
     url: await refused(() => new Classifier("127.0.0.1")),
     timeout: await refused(() => new Classifier(url, "resnet20", { timeoutMs: "1" })),
     unknown: await refused(() => new Classifier(url, "nothing").classify(paths[0])),
+    option: await refused(() => new Classifier(url, "resnet20", { timeout: 5 })),
+    topp: await refused(() => classifier.classify(paths[0], { topp: 1 })),
+    nothing: await refused(() => classifier.classify(null)),
     bad: await refused(() => classifier.classify(Buffer.from("no image"))),
     absent: await refused(() =>
       new Classifier(absent, "resnet20", { timeoutMs: 400 }).classify(paths[0]),
