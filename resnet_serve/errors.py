@@ -24,8 +24,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
-from resnet_serve.near_paths import near
-
 # The gRPC statuses after which the same request may succeed.
 RETRYABLE = ("UNAVAILABLE",)
 _WHEN_FULL = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
@@ -81,6 +79,8 @@ class InputFileError(ResnetServeError):
     exit_code = 5
 
     def __init__(self, what: str, *, where: object = None, remedy: str | None = None) -> None:
+        from resnet_serve.near_paths import near  # needed for this alone
+
         found = near(where) if isinstance(where, Path) else None
         if found is not None:
             remedy = f"Did you mean {found}?" + (f" {remedy}" if remedy else "")

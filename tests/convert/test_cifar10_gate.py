@@ -3,7 +3,8 @@
 The gate is a function of the logits, so that its verdict on fewer images is taken from the rows of
 one run over more. That this is what a command finds that is given fewer images is tested with one
 command per number. What is proved over all images runs in ONNX Runtime; the other runtime runs over
-1,000 of them. Broken networks run over 1,000, on which a loss is harder to see, and one over 4,000.
+1,000 of them. Broken networks run over 1,000, on which a loss is harder to see; one that loses
+little runs over all.
 """
 
 from __future__ import annotations
@@ -42,10 +43,11 @@ from resnet_serve.runtimes import open_on_cpu
 from resnet_serve.weights import class_names
 
 ALL = 10_000
-FEW, MANY = 1000, 4000
+FEW = 1000
 SIZES = (250, FEW)
 TARGETS = ("onnxruntime", "openvino")
-BROKEN = ("conv1", "layer2.2.conv2")
+BROKEN = ("conv1", "layer2.1.conv2")
+SLIGHTLY = "layer2.2.conv2"  # loses 1.3 points by margin, where 1 is allowed
 pytestmark = pytest.mark.slow
 Convert = Callable[..., Conversion]
 
@@ -200,13 +202,22 @@ def test_it_passes_with_any_number_of_images(
 
 @pytest.mark.parametrize(
     ("size", "layer", "target"),
-    [*product(SIZES, BROKEN, TARGETS), (MANY, BROKEN[1], "onnxruntime")],
+    [*product(SIZES, BROKEN, TARGETS), (ALL, SLIGHTLY, "onnxruntime")],
 )
 def test_one_channel_out_of_scale_is_refused(
     deployed: Conversion, found: Callable[..., Measurements], size: int, layer: str, target: str
 ) -> None:
     assert layer in faults.LAYERS
     assert not verdict(found(target, size, layer), size, deployed.request.gate_budget).passed
+
+
+@pytest.mark.parametrize("target", TARGETS)
+def test_what_few_images_cannot_show_is_never_called_shown(
+    deployed: Conversion, found: Callable[..., Measurements], target: str
+) -> None:
+    """How 1,000 images judge it depends on the runtime and the CPU."""
+    judged = verdict(found(target, FEW, SLIGHTLY), FEW, deployed.request.gate_budget)
+    assert not judged.passed or "1,000 images cannot show it" in str(judged.checks)
 
 
 # Every mistake with 250 photographs: tests/convert/reference_check/test_stage.py.
