@@ -145,14 +145,28 @@ def fleet(curve: Curve, most_per_s: float, replicas: int) -> Fleet:
 
 
 def needed(curve: Curve, most_per_s: float) -> int:
-    """The smallest number of replicas that keep the limits, simulated at their own rate."""
+    """The smallest number of replicas that keep the limits, simulated at their own rate.
+
+    At most `MOST_REPLICAS`, also where so many do not keep them. More replicas are taken to do no
+    worse, so that a few of the numbers between are simulated.
+    """
     rate = curve.demand.rate_per_s
-    replicas = max(1, math.ceil(rate / most_per_s))
-    while replicas > 1 and curve.demand.met(curve.at(rate / (replicas - 1))):
-        replicas -= 1
-    while not curve.demand.met(curve.at(rate / replicas)) and replicas < MOST_REPLICAS:
-        replicas += 1
-    return replicas
+
+    def enough(replicas: int) -> bool:
+        return curve.demand.met(curve.at(rate / replicas))
+
+    high = max(1, math.ceil(rate / most_per_s))
+    low, step = high, 1  # too few, unless found otherwise
+    while high < MOST_REPLICAS and not enough(high):
+        low, high, step = high, min(high + step, MOST_REPLICAS), 2 * step
+    if low == high:
+        low, step = high - 1, 1
+        while low > 0 and enough(low):
+            low, high, step = max(0, low - step), low, 2 * step
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
 
 
 def ranked(

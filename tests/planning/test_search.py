@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import planned
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from resnet_serve.planning import search
 from resnet_serve.planning.arrivals import Bursts
@@ -47,6 +51,33 @@ def test_as_few_replicas_as_keep_it(rate: float) -> None:
     assert fleet.head_room > -0.1
     assert fleet.lost == pytest.approx(rate / count * 20)
     assert fleet.cost_per_million == pytest.approx(count * 0.1 / 3600 / rate * 1e6)
+
+
+class Threshold:
+    """A curve whose limits are kept by so many replicas or more; counts what is simulated."""
+
+    def __init__(self, replicas: int, rate: float = 1e6) -> None:
+        self.demand, self._replicas, self._rate = self, replicas, rate
+        self.rate_per_s, self.asked = rate, 0
+
+    def at(self, rate_per_s: float) -> float:
+        self.asked += 1
+        return self._rate / rate_per_s
+
+    def met(self, replicas: float) -> bool:
+        return round(replicas) >= self._replicas
+
+
+@given(wanted=st.integers(1, search.MOST_REPLICAS), guess=st.integers(1, search.MOST_REPLICAS))
+def test_a_wrong_first_guess_costs_few_simulations(wanted: int, guess: int) -> None:
+    made = Threshold(wanted)
+    assert search.needed(cast(Curve, made), made.rate_per_s / guess * (1 + 1e-9)) == wanted
+    assert made.asked <= 2 * abs(wanted - guess).bit_length() + 3
+
+
+def test_where_no_number_is_enough_the_search_ends() -> None:
+    made = Threshold(2 * search.MOST_REPLICAS)
+    assert search.needed(cast(Curve, made), made.rate_per_s) == search.MOST_REPLICAS
 
 
 def test_a_stricter_limit_or_bursts_need_more() -> None:
