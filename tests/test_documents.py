@@ -83,6 +83,8 @@ def test_every_command_works(
     started = list[Command]()
     for name, content in files(document):
         (desk / name).write_text(content, encoding="utf-8")
+        # Another test of this process may have imported a module of the same name.
+        monkeypatch.delitem(sys.modules, Path(name).stem, raising=False)
     for line in commands(document):
         program, *arguments = shlex.split(line)
         if arguments[-1] == "&":  # the one command that does not end
