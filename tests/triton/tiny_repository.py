@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,7 @@ def refused_by_the_server(
         Server(folder / "repository", port=0, log=folder / "log").start()
     message, _, log = str(refused.value).partition(". Its log is ")
     assert log == str(folder / "log")
+    print((folder / "log").read_text(), file=sys.stderr)  # shown where a test fails
     entries = message.split("cannot load ")[1:]
     return message, dict(entry.split(": ", maxsplit=1) for entry in entries)
 

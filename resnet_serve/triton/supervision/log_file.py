@@ -6,10 +6,14 @@
 
 from __future__ import annotations
 
+import array
 import contextlib
+import fcntl
 import os
 import tempfile
+import termios
 import threading
+import time
 from pathlib import Path
 from typing import IO
 
@@ -28,18 +32,31 @@ class LogFile:
         self._kept = kept
         self._lock = threading.Lock()
         self._file = path.open("ab", buffering=0)
-        reader, self.descriptor = os.pipe()
-        self._thread = threading.Thread(target=self._copy, args=(reader,), daemon=True)
+        self._reader, self.descriptor = os.pipe()
+        self._thread = threading.Thread(target=self._copy, args=(self._reader,), daemon=True)
         self._thread.start()
 
     def line(self, text: str) -> None:
         """Add one line."""
         self._write(f"{text}\n".encode())
 
-    def close(self, timeout_s: float = 2.0) -> None:
-        """Write what is still in the pipe; all processes that have it must have ended."""
+    def close(self, timeout_s: float = 2.0, longest_s: float = 20.0) -> None:
+        """Write what is still in the pipe.
+
+        Returns after `timeout_s` where a process still has it, and later where a busy host has not
+        yet written all; after `longest_s` in any case.
+        """
         os.close(self.descriptor)
+        started = time.monotonic()
         self._thread.join(timeout_s)
+        while time.monotonic() - started < longest_s and self._unread():
+            self._thread.join(0.05)
+
+    def _unread(self) -> bool:
+        count = array.array("i", [0])
+        with contextlib.suppress(OSError):  # the thread has closed it
+            fcntl.ioctl(self._reader, termios.FIONREAD, count)
+        return self._thread.is_alive() and count[0] > 0
 
     def _copy(self, reader: int) -> None:
         with os.fdopen(reader, "rb", buffering=0) as pipe:

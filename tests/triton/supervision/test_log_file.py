@@ -6,6 +6,7 @@ import array
 import fcntl
 import os
 import termios
+import time
 from pathlib import Path
 
 import pytest
@@ -33,6 +34,34 @@ def test_it_is_rotated(tmp_path: Path, line: bytes) -> None:
     assert files == [tmp_path / "log", rotated(tmp_path / "log", 1), rotated(tmp_path / "log", 2)]
     # Rotated where a line ends, or at twice the limit; the newest line is written before that.
     assert all(path.stat().st_size <= 2000 + len(line) for path in files)
+
+
+def test_all_is_written_also_where_that_takes_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogFile(tmp_path / "log")
+    write = log._write
+
+    def slow(data: bytes) -> None:
+        time.sleep(0.1)
+        write(data)
+
+    monkeypatch.setattr(log, "_write", slow)
+    for _ in range(8):
+        os.write(log.descriptor, 40_000 * b"x")
+    log.close(timeout_s=0.01)
+    # All but what was read last, which is being written.
+    assert (tmp_path / "log").stat().st_size >= 8 * 40_000 - 65_536
+
+
+def test_a_process_that_keeps_the_pipe_does_not_keep_the_log_open(tmp_path: Path) -> None:
+    log = LogFile(tmp_path / "log")
+    kept = os.dup(log.descriptor)
+    os.write(kept, b"all\n")
+    _wait_until_read(kept)
+    log.close(timeout_s=0.01)
+    os.close(kept)
+    assert (tmp_path / "log").read_text() == "all\n"
 
 
 def _wait_until_read(pipe: int) -> None:
