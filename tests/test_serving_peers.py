@@ -366,6 +366,26 @@ def test_the_page_says_where_another_was_faster(kept: Kept, tmp_path: Path) -> N
     assert "2 of 17 loads were left out" in " ".join(text.split())
 
 
+@pytest.mark.parametrize(
+    ("median", "low", "high", "rounds", "said"),
+    [
+        (2.0, 1.5, 2.5, 3, ""),
+        (None, 1.1, 1.9, 3, ""),
+        (0.8, 0.7, 0.9, 3, "1.25× as many images as resnet-serve"),
+        (0.8, 0.7, 1.1, 3, "1.25× as many images as resnet-serve, not with certainty"),
+        (0.8, 0.7, 0.9, 2, "1.25× as many images as resnet-serve, not with certainty"),
+        (None, 0.5, 0.8, 3, "in every round, 1.25 to 2.00 times as many images as resnet-serve"),
+        (None, 0.5, 2.0, 3, "in some of the rounds, 0.50 to 2.00 times as many images as "
+         "resnet-serve"),
+    ],
+)  # fmt: skip
+def test_a_ratio_that_is_not_stated_hides_no_faster_server(
+    median: float | None, low: float, high: float, rounds: int, said: str
+) -> None:
+    ratio = {"median": median, "low": low, "high": high}
+    assert page._how_faster({"ours_over_it": ratio, "rounds": rounds}) == said
+
+
 def test_plots_have_a_bar_for_every_load(kept: Kept) -> None:
     text = results.plot(results.summary(kept), TENSOR)
     assert text.startswith("<svg")

@@ -52,8 +52,8 @@ def _lines(found: Mapping[str, Any], stem: str) -> Iterator[str]:
     host = found["host"]
     yield "# Other servers, measured"
     yield ""
-    yield "Written by `benchmarks/serving_peers.py` from its results of "
-    yield f"{found['taken'][:10]}: {found['rounds']} rounds on {host['cores']} cores of "
+    yield "Written by `benchmarks/serving_peers.py` from its results of"
+    yield f"{found['taken'][:10]}: {found['rounds']} rounds on {host['cores']} cores of"
     yield f"{host['processor']} ({', '.join(host['instruction_sets'])}), which the client shares."
     yield "Every server runs the same INT8 ResNet-50 from one ONNX file, untrained: this is speed"
     yield "only. Each peer is at its own best: its runtime, workers, threads and batching were"
@@ -62,7 +62,9 @@ def _lines(found: Mapping[str, Any], stem: str) -> Iterator[str]:
     yield "each load. resnet-serve has one configuration, as it was converted. The medians are of"
     yield "the rounds, with the least and the greatest; compare ratios, not figures of one machine."
     rounds = [row["rounds"] for row in found["best"]]
-    yield f"Of each figure here {min(rounds)} to {max(rounds)} rounds were counted."
+    counted = str(min(rounds)) if min(rounds) == max(rounds) else f"{min(rounds)} to {max(rounds)}"
+    yield f"Of each figure here {counted} rounds were counted. No ratio is stated where they differ"
+    yield "too much."
     if min(rounds) < CERTAIN_ROUNDS:
         yield "A figure of fewer than three is an indication: it is not known how far it varies."
     if found["loads_not_counted"]:
@@ -141,17 +143,29 @@ def _faster(found: Mapping[str, Any]) -> Iterator[str]:
     yield from ("", "## Where another server was faster", "")
     some = False
     for row in found["best"]:
-        ratio = row["ours_over_it"]
-        if ratio is None or ratio["median"] is None or ratio["median"] >= 1:
-            continue
-        some = True
-        few = row["rounds"] < CERTAIN_ROUNDS
-        certain = "" if ratio["high"] < 1 and not few else ", not with certainty"
-        title = found["peers"][row["peer"]]["title"]
-        yield f"- {title}, {row['workload']}, {row['in_flight']} in flight: "
-        yield f"{1 / ratio['median']:.2f}× as many images as resnet-serve{certain}"
+        how = _how_faster(row)
+        if how:
+            some = True
+            title = found["peers"][row["peer"]]["title"]
+            yield f"- {title}, {row['workload']}, {row['in_flight']} in flight:"
+            yield f"  {how}"
     if not some:
         yield "In none of these loads."
+
+
+def _how_faster(row: Mapping[str, Any]) -> str:
+    """How much faster than ours it was; empty where it was not, in any round that tells."""
+    ratio = row["ours_over_it"]
+    if ratio is None or (ratio["low"] if ratio["median"] is None else ratio["median"]) >= 1:
+        return ""
+    if ratio["median"] is None:
+        least, most = 1 / ratio["high"], 1 / ratio["low"]
+        rounds = "in every round" if least > 1 else "in some of the rounds"
+        return f"{rounds}, {least:.2f} to {most:.2f} times as many images as resnet-serve"
+    certain = (
+        "" if ratio["high"] < 1 and row["rounds"] >= CERTAIN_ROUNDS else ", not with certainty"
+    )
+    return f"{1 / ratio['median']:.2f}× as many images as resnet-serve{certain}"
 
 
 def _better(found: Mapping[str, Any]) -> Iterator[str]:
