@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import time
 from dataclasses import dataclass
@@ -13,8 +14,12 @@ from resnet_serve.triton.supervision.health.stubs import Stubs
 
 @dataclass(frozen=True)
 class Spent:
-    """CPU seconds so far: the server, the backend processes by model, and this process."""
+    """CPU seconds so far: the server `pid`, the backend processes by model, and this process.
 
+    Not a number where the server has ended or was restarted.
+    """
+
+    pid: int
     server: float
     models: dict[str, float]
     client: float
@@ -29,15 +34,24 @@ class Spent:
         for stub in found.alive:
             models[stub.model] = models.get(stub.model, 0.0) + of_process(stub.pid)
         found.close()
-        return cls(of_process(pid), models, time.process_time())
+        return cls(pid, of_process(pid), models, time.process_time())
 
     def since(self, before: Spent) -> Spent:
-        """What was spent after `before`, by the processes that run now."""
-        models = {name: value - before.models[name] for name, value in self.models.items()}
-        return Spent(self.server - before.server, models, self.client - before.client)
+        """What was spent after `before`."""
+        same = self.pid == before.pid
+        models = {
+            name: self.models[name] - value if same and name in self.models else math.nan
+            for name, value in before.models.items()
+        }
+        server = self.server - before.server if same else math.nan
+        return Spent(self.pid, server, models, self.client - before.client)
 
 
 def of_process(pid: int) -> float:
-    """User and system seconds of a process so far."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    """User and system seconds of a process so far; not a number where it has ended."""
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii")
+    except FileNotFoundError:
+        return math.nan
+    fields = stat.rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
