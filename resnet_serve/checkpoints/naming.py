@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 from resnet_serve.checkpoints.reading import Checkpoint
 from resnet_serve.checkpoints.state_dicts import ANCHOR
 from resnet_serve.checkpoints.states import normalization
-from resnet_serve.checkpoints.states.classifier import features
+from resnet_serve.checkpoints.states.classifier import features, rename
 from resnet_serve.checkpoints.states.containers import shortened
 from resnet_serve.errors import InputFileError
 
@@ -97,11 +97,7 @@ def _beside(
     head = weight.removesuffix("weight")
     linear = set(outside) in ({weight}, {weight, f"{head}bias"}) and outside[weight].ndim == 2
     if linear and outside[weight].shape[1] == features(inside):
-        remedy = (
-            f"If {weight} is its classifier: torch.save({{name.removeprefix({root!r})"
-            f".replace({head!r}, 'fc.'): tensor for name, tensor in state.items()}}, 'net.pth'). "
-            f"If not: {remedy}"
-        )
+        remedy = rename(weight, root=root) + remedy
     return InputFileError(
         f"contains a network under {root!r} and other tensors: {shortened(list(outside))}",
         where=path,

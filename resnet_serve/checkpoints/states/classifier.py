@@ -35,6 +35,19 @@ def features(tensors: Mapping[str, Tensor]) -> int:
     return tensors[top[0]].shape[0]
 
 
+def rename(weight: str, *, root: str = "") -> str:
+    """The remedy that names a classifier `fc`, and how the one for the other case begins.
+
+    `root` is what the names of the network begin with.
+    """
+    inner = f"name.removeprefix({root!r})" if root else "name"
+    return (
+        f"If {weight} is its classifier: torch.save({{{inner}"
+        f".replace({weight.removesuffix('weight')!r}, 'fc.'): tensor for name, tensor in "
+        "state.items()}, 'net.pth'). If not: "
+    )
+
+
 def _other_name(tensors: Mapping[str, Tensor]) -> str | None:
     """The one linear layer of a backbone whose inputs are those of a classifier."""
     found = [name for name, tensor in tensors.items() if tensor.ndim == 2]
@@ -73,9 +86,7 @@ def completed(checkpoint: Checkpoint, *, needed: bool) -> Checkpoint:
         raise InputFileError(
             f"has no fc, which is the classifier: {other} {shape} may be it under another name",
             where=checkpoint.path,
-            remedy=f"If {other} is its classifier: torch.save({{name.replace("
-            f"{other.removesuffix('weight')!r}, 'fc.'): tensor for name, tensor in "
-            "state.items()}, 'net.pth'). If not: Serve its features with --head features.",
+            remedy=f"{rename(other)}Serve its features with --head features.",
         )
     if needed:
         raise InputFileError(

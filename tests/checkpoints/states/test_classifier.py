@@ -94,6 +94,14 @@ def test_a_self_supervised_backbone_serves_features(
     assert any("not served" in notice for notice in found.notices)
 
 
+def followed(refused: InputFileError, state: dict[str, Tensor]) -> str:
+    """The file that the call in the remedy saves, which is beside the refused one."""
+    command = str(refused.remedy).partition("classifier: ")[2].partition(". If not")[0]
+    target = str(Path(str(refused.where)).with_name("fixed.pth"))
+    exec(command.replace("'net.pth'", repr(target)), {"torch": torch, "state": state})
+    return target
+
+
 def test_a_classifier_beside_a_backbone_is_renamed_by_the_remedy(
     tmp_path: Path, backbone: dict[str, Tensor]
 ) -> None:
@@ -102,10 +110,7 @@ def test_a_classifier_beside_a_backbone_is_renamed_by_the_remedy(
     torch.save(state, tmp_path / "net.pth")
     with pytest.raises(InputFileError, match=r"If head\.1\.weight is its classifier") as caught:
         weights.load(str(tmp_path / "net.pth"), None)
-    command = str(caught.value.remedy).partition("classifier: ")[2].partition(". If not")[0]
-    target = str(tmp_path / "fixed.pth")
-    exec(command.replace("'net.pth'", repr(target)), {"torch": torch, "state": state})
-    assert weights.load(target, None).architecture.classes == 5
+    assert weights.load(followed(caught.value, state), None).architecture.classes == 5
 
 
 def test_a_classifier_of_another_name_is_renamed_by_the_remedy(
@@ -116,7 +121,4 @@ def test_a_classifier_of_another_name_is_renamed_by_the_remedy(
     torch.save({"state_dict": state}, tmp_path / "net.pth")
     with pytest.raises(InputFileError, match=r"top\.weight \(5, 64\) may be it") as caught:
         weights.load(str(tmp_path / "net.pth"), None)
-    command = str(caught.value.remedy).partition("classifier: ")[2].partition(". If not")[0]
-    target = str(tmp_path / "fixed.pth")
-    exec(command.replace("'net.pth'", repr(target)), {"torch": torch, "state": state})
-    assert weights.load(target, None).architecture.classes == 5
+    assert weights.load(followed(caught.value, state), None).architecture.classes == 5
