@@ -126,8 +126,8 @@ class _Found:
             try:
                 check_one()
             except ResnetServeError as error:
-                images = stage is StageName.PARITY and self.request.calibration is not None
-                calibrates = images and str(error.where).startswith(str(self.request.calibration))
+                folder, images = self.request.calibration, stage is StageName.PARITY
+                calibrates = images and folder and Path(str(error.where)).is_relative_to(folder)
                 failed = StageName.CALIBRATE if calibrates else stage
                 self.failed[failed] = "missing" if isinstance(error, HostError) else "refused"
                 raise

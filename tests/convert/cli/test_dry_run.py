@@ -123,6 +123,10 @@ def test_what_is_there_but_refused_is_not_called_missing(call: Call, tmp_path: P
     for folder, status in (("nowhere", "missing"), ("empty", "refused")):
         _, out, _ = call(*DIGITS, *int8, "--calibration", folder, "--dry-run", "--json")
         assert unmet(out) == {"calibrate": status}
+    # A name that begins as that of the calibration is another folder.
+    given = ("--precision", "int8", "--calibration", "images", "--validation", "images-none")
+    _, out, _ = call(*DIGITS, *given, "--dry-run", "--json")
+    assert set(unmet(out)) == {"parity"}
 
 
 def unmet(out: str) -> dict[str, str]:
