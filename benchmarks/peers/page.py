@@ -162,10 +162,9 @@ def _how_faster(row: Mapping[str, Any]) -> str:
         least, most = 1 / ratio["high"], 1 / ratio["low"]
         rounds = "in every round" if least > 1 else "in some of the rounds"
         return f"{rounds}, {least:.2f} to {most:.2f} times as many images as resnet-serve"
-    certain = (
-        "" if ratio["high"] < 1 and row["rounds"] >= CERTAIN_ROUNDS else ", not with certainty"
-    )
-    return f"{1 / ratio['median']:.2f}× as many images as resnet-serve{certain}"
+    certain = ratio["high"] < 1 and row["rounds"] >= CERTAIN_ROUNDS
+    doubt = "" if certain else ", not with certainty"
+    return f"{1 / ratio['median']:.2f}× as many images as resnet-serve{doubt}"
 
 
 def _better(found: Mapping[str, Any]) -> Iterator[str]:

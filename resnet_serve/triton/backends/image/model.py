@@ -91,7 +91,7 @@ class TritonPythonModel:
         return responses
 
     def finalize(self) -> None:
-        """Close the connections to the metrics."""
+        """Close the connection to the metrics."""
         self._queue.close()
         self._room.close()
 
