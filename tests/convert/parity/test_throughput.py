@@ -53,6 +53,13 @@ def test_every_instance_runs_at_the_same_time_and_every_image_counts() -> None:
     assert instances[0].threads.isdisjoint(instances[1].threads)
 
 
+def test_a_host_that_stands_still_has_a_rate() -> None:
+    """The time is over before the first instance begins."""
+    instances = [Sleeper(), Sleeper()]
+    assert images_per_s(instances, BATCH, seconds=0) > 0
+    assert [each.runs for each in instances] == [1, 1]
+
+
 def test_a_failure_reaches_the_caller() -> None:
     with pytest.raises(ValueError, match="the kernel failed"):
         images_per_s([Sleeper(), Broken()], BATCH, seconds=0.05)
