@@ -5,11 +5,11 @@
 One INT8 ResNet-50, as one ONNX file, behind PyTriton, LitServe, BentoML, MLServer, Ray Serve and
 TorchServe, each in a virtual environment that this script makes in the user's cache, and behind
 ours. Every peer's runtime, workers, threads and batching are searched with the same small budget;
-ours is served as it was converted. Then all take turns in rounds: a uint8 tensor, and a JPEG of
-about 80 kB to its five best classes, with 1, 4 and 16 requests in flight. CPU time and memory are
-those of all processes of a server; the client is the same, and its cost is stated. What is measured
-is kept: after `--minutes`, run it again to go on. The network is untrained: speed only.
-docs/peers.md is written from the results.
+ours is served as it was converted. Then all run at once and take turns of a second, paused but for
+their own: a uint8 tensor, and a JPEG of about 80 kB to its five best classes, with 1, 4 and 16
+requests in flight. CPU time and memory are those of all processes of a server; the client is the
+same, and its cost is stated. What is measured is kept: after `--minutes`, run it again to go on.
+The network is untrained: speed only. docs/peers.md is written from the results.
 """
 
 from __future__ import annotations
@@ -18,22 +18,19 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
-from peers import environments, page, results, search
+from peers import environments, page, results, rounds, search
 from peers.kept import Kept
-from peers.measured import BrokenPeerError, levels
+from peers.measured import BrokenPeerError
 from peers.peer import WORKLOADS
-from peers.search import Entry
 from peers.served_model import ServedModel
 from peers.servers import PEERS
 from recorded import RESULTS, record
 
 from resnet_serve.errors import HostError
 
-IN_FLIGHT = (1, 4, 16)
 tell = partial(print, flush=True)
 
 
@@ -74,37 +71,30 @@ def searched(names: list[str], model: ServedModel, kept: Kept, clock: Clock) -> 
     return True
 
 
-def turns(names: list[str], kept: Kept, rounds: int) -> Iterator[tuple[int, Entry]]:
-    """What is left to measure, round by round; every round starts with another peer."""
-    entries = [entry for name in names for entry in search.entries(PEERS[name], kept)]
-    for number in range(1, rounds + 1):
-        start = number % len(entries)
-        for entry in entries[start:] + entries[:start]:
-            wanted = {"peer": entry.peer.name, "configuration": str(entry.configuration)}
-            if not kept.rows("round", round=number, **wanted):
-                yield number, entry
-
-
 def measure(model: ServedModel, kept: Kept, options: argparse.Namespace, clock: Clock) -> bool:
-    """Measure the rounds that are missing; False where the time ended before."""
-    seconds_each = len(WORKLOADS) * len(IN_FLIGHT) * (options.seconds + 1) + 15
-    for number, entry in turns(options.peers, kept, options.rounds):
-        if clock.ended(seconds_each):
-            return False
-        which = {"round": number, "best_at": " and ".join(map(str, entry.best_at))}
-        try:
-            found = levels(
-                entry.peer, entry.configuration, model, WORKLOADS, IN_FLIGHT, options.seconds
-            )
-            rows = [{**which, **level.to_json()} for level in found]
-        except (BrokenPeerError, RuntimeError, OSError) as error:
-            tell(f"round {number}: {entry.peer.title}: {error}")
-            named = {"peer": entry.peer.name, "configuration": str(entry.configuration)}
-            kept.add("failed", [{**which, **named, "failed": str(error)}])
-            continue
-        kept.add("round", list(rows))
-        rates = ", ".join(str(row["images_per_s"]) for row in rows)
-        tell(f"round {number}: {entry.peer.title}, {entry.configuration}: {rates} images/s")
+    """Measure the turns that are missing; False where the time ended before."""
+    entries = [entry for name in options.peers for entry in search.entries(PEERS[name], kept)]
+    broken: set[str] = set()
+    said = 0
+    with rounds.Servers(model) as servers:
+        for turn in rounds.turns(entries, kept, options.rounds):
+            named = {"peer": turn.entry.peer.name, "configuration": str(turn.entry.configuration)}
+            if str(named) in broken:
+                continue
+            if clock.ended(options.seconds + 3):
+                return False
+            if turn.number > said:
+                tell(f"round {turn.number} of {options.rounds}")
+                said = turn.number
+            best_at = " and ".join(map(str, turn.entry.best_at))
+            try:
+                found = servers.measured(turn, options.seconds)
+            except (BrokenPeerError, RuntimeError, OSError) as error:
+                tell(f"{turn.entry.peer.title}, {turn.entry.configuration}: {error}")
+                kept.add("failed", [{**named, "round": turn.number, "failed": str(error)}])
+                broken.add(str(named))
+                continue
+            kept.add("round", [{"round": turn.number, "best_at": best_at, **found.to_json()}])
     return True
 
 
@@ -121,8 +111,8 @@ def main() -> None:
     """Install, search, measure, write; or go on with what is missing."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--peers", nargs="+", choices=list(PEERS), default=list(PEERS))
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4, help="of each load, in each round")
+    parser.add_argument("--rounds", type=int, default=15)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of each turn")
     parser.add_argument("--minutes", type=float, default=120, help="stop then, and go on next time")
     parser.add_argument("--folder", type=Path, default=environments.folder() / "run")
     parser.add_argument("--install", action="store_true", help="make the environments, no more")

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent import futures
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -24,11 +25,10 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-import serving_peers
-from peers import load, page, results, search
+from peers import load, page, results, rounds, search
 from peers.kept import Kept
 from peers.measured import BrokenPeerError, check, free_ports, measured, wait
-from peers.peer import JPEG, NETWORK, SERVICES, TENSOR, Configuration, space
+from peers.peer import JPEG, NETWORK, SERVICES, TENSOR, WORKLOADS, Configuration, space
 from peers.processes import Started, host_cpu_s, spent_s
 from peers.search import Entry
 from peers.servers import OURS, PEERS
@@ -280,6 +280,8 @@ def test_the_best_alone_and_the_best_under_load_are_both_measured(tmp_path: Path
     assert search.entries(peer, kept) == [Entry(peer, A, (1, 16))]
     kept.add("search", tried(B, 40, 90))
     assert search.entries(peer, kept) == [Entry(peer, A, (1,)), Entry(peer, B, (16,))]
+    kept.add("search", tried(B, 46, 90))
+    assert search.entries(peer, kept)[1] == Entry(peer, B, (1, 16)), "nearly as fast"
     left = search.missing(peer, kept)
     assert len(left) == 2 and A not in left and B not in left
 
@@ -295,17 +297,89 @@ def test_a_candidate_that_failed_is_not_tried_again(tmp_path: Path) -> None:
 
 def test_rounds_go_on_where_they_were_and_take_turns(tmp_path: Path) -> None:
     kept = Kept(tmp_path / "rows.jsonl")
-    kept.add("search", tried(A, 50, 60) + tried(B, 40, 90))
-    names = [OURS, "litserve"]
-    every = list(serving_peers.turns(names, kept, 2))
-    assert [number for number, _ in every] == [1, 1, 1, 2, 2, 2]
-    assert every[0][1] != every[3][1]
-    number, entry = every[0]
-    done = {"round": number, "peer": entry.peer.name, "configuration": str(entry.configuration)}
-    kept.add("round", [done])
+    entries = [
+        Entry(PEERS[OURS], A, (1, 16)),
+        *(Entry(PEERS["litserve"], each, (1,)) for each in (A, B)),
+    ]
+    every = list(rounds.turns(entries, kept, 2))
+    loads = len(rounds.IN_FLIGHT) * len(WORKLOADS)
+    assert [turn.number for turn in every] == [1] * 3 * loads + [2] * 3 * loads
+    assert {turn.entry for turn in every[:3]} == {*entries}, "a load is everyone's at once"
+    assert len({(turn.workload, turn.in_flight) for turn in every[:3]}) == 1
+    assert every[0].entry != every[3 * loads].entry
+    kept.add("round", [every[0].key])
     with kept.path.open("a") as file:
         file.write('{"kind": "round", "round": 2, "peer": "cut')
-    assert list(serving_peers.turns(names, kept, 2)) == every[1:]
+    assert list(rounds.turns(entries, kept, 2)) == every[1:]
+
+
+TICKS = """
+import pathlib, time
+place = pathlib.Path("ticks")
+while True:
+    place.write_text(str(time.monotonic()))
+    time.sleep(0.01)
+"""
+
+
+def test_a_server_is_paused_and_goes_on(tmp_path: Path) -> None:
+    ticks = tmp_path / "ticks"
+    command = [sys.executable, "-c", TICKS]
+    with Started(command, dict(os.environ), tmp_path, tmp_path / "log") as server:
+        until = time.monotonic() + 20
+        while not ticks.exists() and time.monotonic() < until:
+            time.sleep(0.05)
+        server.pause()
+        states = [Path(f"/proc/{pid}/stat").read_text().split()[2] for pid in server.pids()]
+        assert states == ["T"]
+        before = ticks.read_text()
+        time.sleep(0.1)
+        assert ticks.read_text() == before
+        server.resume()
+        while ticks.read_text() in ("", before) and time.monotonic() < until:
+            time.sleep(0.05)
+        assert ticks.read_text() != before
+        server.pause()  # and a paused one ends when it is asked to
+        began = time.monotonic()
+    assert time.monotonic() - began < 8, "it was not killed after the patience"
+    assert server.pids() == []
+
+
+def test_a_server_is_started_for_its_first_turn_and_paused_between(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[str] = []
+
+    class _Server:
+        def pause(self) -> None:
+            seen.append("paused")
+
+        def resume(self) -> None:
+            seen.append("resumed")
+
+    class _Ready:
+        server = _Server()
+
+        def measured(self, workload: str, in_flight: int, seconds: float) -> str:
+            seen.append(f"{workload} {in_flight}")
+            if in_flight == 4:
+                raise RuntimeError("it refused")
+            return "level"
+
+    @contextmanager
+    def started(*_: object) -> Iterator[_Ready]:
+        seen.append("started")
+        yield _Ready()
+        seen.append("ended")
+
+    monkeypatch.setattr(rounds, "started", started)
+    entry = Entry(PEERS[OURS], A, (1, 16))
+    model: Any = None
+    with rounds.Servers(model) as servers:
+        assert servers.measured(rounds.Turn(1, TENSOR, 1, entry), 0.1) == "level"
+        with pytest.raises(RuntimeError, match="it refused"):
+            servers.measured(rounds.Turn(1, TENSOR, 4, entry), 0.1)
+    assert seen == ["started", "tensor 1", "paused", "resumed", "tensor 4", "paused", "ended"]
 
 
 # --- results -------------------------------------------------------------------------------------
@@ -315,7 +389,8 @@ def level(peer: str, number: int, in_flight: int, per_s: float, **more: object) 
     return {
         "round": number, "best_at": "1", "peer": peer, "configuration": "c", "workload": TENSOR,
         "in_flight": in_flight, "images_per_s": per_s, "p50_ms": 1.0, "p99_ms": 2.0,
-        "cpu_ms": 3.0, "client_cpu_ms": 0.5, "pss_mib": 100.0, "images": 50, "others": 0.0, **more,
+        "cpu_ms": 3.0, "client_cpu_ms": 0.5, "pss_mib": 100.0, "images": 50, "others": 0.0,
+        "latencies_ms": [1.0] * 98 + [3.0] * 2, **more,
     }  # fmt: skip
 
 
@@ -344,7 +419,8 @@ def test_ratios_are_of_rounds_and_disturbed_loads_are_left_out(kept: Kept) -> No
     assert row["ours_over_it"]["median"] == pytest.approx(2)
     assert best["litserve", 16]["ours_over_it"]["median"] == pytest.approx(0.8)
     assert best[OURS, 1]["ours_over_it"] is None
-    assert row["images_per_s_range"] == [25, 50]
+    assert row["images_per_s_interval"] == (25, 50)
+    assert (row["p50_ms"], row["p99_ms"]) == (1, 3), "of all latencies of the rounds"
     assert found["loads_not_counted"] == 2
     assert found["never_counted"] == [("litserve", "disturbed")]
     assert found["failed"]["bentoml"] == "no wheel"
@@ -374,9 +450,8 @@ def test_the_page_says_where_another_was_faster(kept: Kept, tmp_path: Path) -> N
         (0.8, 0.7, 0.9, 3, "1.25× as many images as resnet-serve"),
         (0.8, 0.7, 1.1, 3, "1.25× as many images as resnet-serve, not with certainty"),
         (0.8, 0.7, 0.9, 2, "1.25× as many images as resnet-serve, not with certainty"),
-        (None, 0.5, 0.8, 3, "in every round, 1.25 to 2.00 times as many images as resnet-serve"),
-        (None, 0.5, 2.0, 3, "in some of the rounds, 0.50 to 2.00 times as many images as "
-         "resnet-serve"),
+        (None, 0.5, 0.8, 3, "1.25× to 2.00× as many images as resnet-serve (95 % interval)"),
+        (None, 0.5, 2.0, 3, "0.50× to 2.00× as many images as resnet-serve (95 % interval)"),
     ],
 )  # fmt: skip
 def test_a_ratio_that_is_not_stated_hides_no_faster_server(

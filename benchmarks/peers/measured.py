@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -43,6 +44,7 @@ class Level:
     pss_mib: float
     images: int
     others: float
+    latencies_ms: tuple[float, ...] = ()
 
     def to_json(self) -> dict[str, object]:
         """Its fields."""
@@ -53,15 +55,25 @@ class BrokenPeerError(ResnetServeError):
     """A peer that does not start, or does not compute the network."""
 
 
-def levels(
-    peer: Peer,
-    configuration: Configuration,
-    model: ServedModel,
-    workloads: Sequence[str],
-    in_flight: Sequence[int],
-    seconds: float,
-) -> Iterator[Level]:
-    """Start the peer, and load it in every way; raises `BrokenPeerError`."""
+@dataclass(frozen=True)
+class Ready:
+    """A peer that runs, and computes the network; `loads` by workload."""
+
+    server: Started
+    loads: Mapping[str, load.Load]
+    names: tuple[str, str]  # the peer and its configuration
+
+    def measured(self, workload: str, in_flight: int, seconds: float) -> Level:
+        """One load."""
+        names = (*self.names, workload)
+        return measured(self.server, self.loads[workload], in_flight, seconds, names)
+
+
+@contextmanager
+def started(
+    peer: Peer, configuration: Configuration, model: ServedModel, workloads: Sequence[str]
+) -> Iterator[Ready]:
+    """Start a peer and check what it computes; raises `BrokenPeerError`."""
     samples = model.samples()
     with tempfile.TemporaryDirectory(prefix=f"peer-{peer.name}-") as name:
         folder = Path(name)
@@ -81,10 +93,7 @@ def levels(
             for workload, sent in loads.items():
                 wait(server, sent, START_S)
                 check(peer, workload, load.once(sent), model)
-            for workload, sent in loads.items():
-                for count in in_flight:
-                    names = (peer.name, str(configuration), workload)
-                    yield measured(server, sent, count, seconds, names)
+            yield Ready(server, loads, (peer.name, str(configuration)))
 
 
 def measured(
@@ -112,6 +121,7 @@ def measured(
         round(server.pss_mib(), 1),
         images,
         round(max(0.0, others_s / done.seconds / host.cores()), 3),
+        tuple(round(each, 2) for each in done.latencies_ms),
     )
 
 

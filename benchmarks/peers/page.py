@@ -57,10 +57,12 @@ def _lines(found: Mapping[str, Any], stem: str) -> Iterator[str]:
     yield f"{host['processor']} ({', '.join(host['instruction_sets'])}), which the client shares."
     yield "Every server runs the same INT8 ResNet-50 from one ONNX file, untrained: this is speed"
     yield "only. Each peer is at its own best: its runtime, workers, threads and batching were"
-    yield "searched with the same small budget. Where one configuration is best with one request in"
-    yield "flight and another with sixteen, both were measured, and the better one is shown for"
-    yield "each load. resnet-serve has one configuration, as it was converted. The medians are of"
-    yield "the rounds, with the least and the greatest; compare ratios, not figures of one machine."
+    yield "searched with the same small budget. The best with one request in flight, the best with"
+    yield "sixteen and those that came near were all measured, and the best one is shown for each"
+    yield "load. resnet-serve has one configuration, as it was converted. All servers run at once"
+    yield "and take turns of a second, paused but for their own, as a host that serves others too"
+    yield "changes its speed within seconds. Figures are medians of the rounds, ratios those of"
+    yield "turns of the same round; compare ratios, not figures of one machine."
     rounds = [row["rounds"] for row in found["best"]]
     counted = str(min(rounds)) if min(rounds) == max(rounds) else f"{min(rounds)} to {max(rounds)}"
     yield f"Of each figure here {counted} rounds were counted. No ratio is stated where they differ"
@@ -103,7 +105,7 @@ def _named(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, Mapping[str
 
 def _throughput(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> Iterator[str]:
     loads = _loads(rows)
-    yield "Images per second (least–greatest), and how often resnet-serve does as much:"
+    yield "Images per second, their 95 % interval, and how often resnet-serve does as much:"
     yield ""
     yield "| server | " + " | ".join(f"{each} in flight" for each in loads) + " |"
     yield "|---|" + "---|" * len(loads)
@@ -113,7 +115,7 @@ def _throughput(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> 
 
 
 def _rate(row: Mapping[str, Any]) -> str:
-    low, high = row["images_per_s_range"]
+    low, high = row["images_per_s_interval"]
     text = f"**{row['images_per_s']:.1f}** ({low:.1f}–{high:.1f})"
     ratio = row["ours_over_it"]
     if ratio is None:
@@ -160,8 +162,7 @@ def _how_faster(row: Mapping[str, Any]) -> str:
         return ""
     if ratio["median"] is None:
         least, most = 1 / ratio["high"], 1 / ratio["low"]
-        rounds = "in every round" if least > 1 else "in some of the rounds"
-        return f"{rounds}, {least:.2f} to {most:.2f} times as many images as resnet-serve"
+        return f"{least:.2f}× to {most:.2f}× as many images as resnet-serve (95 % interval)"
     certain = ratio["high"] < 1 and row["rounds"] >= CERTAIN_ROUNDS
     doubt = "" if certain else ", not with certainty"
     return f"{1 / ratio['median']:.2f}× as many images as resnet-serve{doubt}"

@@ -11,7 +11,7 @@ import signal
 import subprocess
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -72,6 +72,23 @@ class Started:
                         found.append(int(entry.name))
         return found
 
+    def pause(self) -> None:
+        """Stop its processes until `resume`: an idle server takes nothing from another one."""
+        paused: set[int] = set()
+        while left := set(self.pids()) - paused:  # those that were started meanwhile
+            self._signal(left, signal.SIGSTOP)
+            paused |= left
+
+    def resume(self) -> None:
+        """Let its processes go on."""
+        self._signal(self.pids(), signal.SIGCONT)
+
+    @staticmethod
+    def _signal(pids: Iterable[int], which: signal.Signals) -> None:
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, which)
+
     def cpu_s(self) -> dict[int, float]:
         """CPU seconds so far of each of its processes, with its children that ended."""
         spent = {}
@@ -97,6 +114,7 @@ class Started:
             return
         with suppress(ProcessLookupError):
             self._process.send_signal(signal.SIGTERM)
+        self.resume()
         until = time.monotonic() + patience_s
         while self.pids() and time.monotonic() < until:
             self._process.poll()
@@ -105,9 +123,7 @@ class Started:
             left = self.pids()
             if not left:
                 break
-            for pid in left:
-                with suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            self._signal(left, signal.SIGKILL)
             self._process.poll()
             time.sleep(0.1)
         self._process.wait(10)

@@ -1,4 +1,4 @@
-"""What the rounds amount to: medians with their ranges, ratios to ours, and plots."""
+"""What the rounds amount to: medians with their intervals, ratios to ours, and plots."""
 
 from __future__ import annotations
 
@@ -13,26 +13,28 @@ from peers.peer import WORKLOADS
 from peers.search import disturbed
 from peers.servers import OURS, PEERS
 from resnet_convert.report import svg
-from resnet_serve.parity.latency import ratio_of
+from resnet_serve.parity.latency import median_interval, ratio_of
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 _TRIED = ("configuration", "in_flight", "images_per_s", "p50_ms", "others")
 _FAILED = ("configuration", "failed")
-MEASURES = ("images_per_s", "p50_ms", "p99_ms", "cpu_ms", "client_cpu_ms", "pss_mib")
+MEASURES = ("images_per_s", "cpu_ms", "client_cpu_ms", "pss_mib")
 
 
 def table(kept: Kept) -> list[Row]:
     """A row per round, server and load, as it was measured."""
+    left_out = {"kind", "latencies_ms"}
     return [
-        {key: value for key, value in row.items() if key != "kind"} for row in kept.rows("round")
+        {key: value for key, value in row.items() if key not in left_out}
+        for row in kept.rows("round")
     ]
 
 
 def summary(kept: Kept) -> dict[str, Any]:
     """The medians of each peer at its best for each load, and what it took to find that."""
-    rows = table(kept)
+    rows = kept.rows("round")
     counted = [row for row in rows if not disturbed(row)]
     present = [name for name in PEERS if any(row["peer"] == name for row in counted)]
     failed = {row["peer"]: row["failed"] for row in kept.rows("failed")}
@@ -70,13 +72,7 @@ def _about(name: str, kept: Kept) -> Row:
         "lines": peer.lines(),
         "installed_mb": round(environments.size_mb(peer)),
         "candidates": [
-            {
-                key: row[key]
-                for key in ("configuration", "in_flight", "images_per_s", "p50_ms", "others")
-            }
-            if "failed" not in row
-            else {key: row[key] for key in ("configuration", "failed")}
-            for row in tried
+            {key: row[key] for key in (_FAILED if "failed" in row else _TRIED)} for row in tried
         ],
     }
 
@@ -105,12 +101,16 @@ def _compared(
             "configuration": configuration,
             "rounds": len(found),
             **{measure: _median(found, measure) for measure in MEASURES},
-            "images_per_s_range": [
-                min(row["images_per_s"] for row in found),
-                max(row["images_per_s"] for row in found),
-            ],
+            **_percentiles(found),
+            "images_per_s_interval": median_interval([row["images_per_s"] for row in found]),
             "ours_over_it": None if name == OURS or not shared else ratio.to_json(),
         }
+
+
+def _percentiles(rows: Sequence[Row]) -> Row:
+    """Of the latencies of all rounds together."""
+    latencies = [each for row in rows for each in row["latencies_ms"]]
+    return {f"p{share}_ms": round(float(np.percentile(latencies, share)), 3) for share in (50, 99)}
 
 
 def _median(rows: Sequence[Row], measure: str) -> float:
@@ -127,7 +127,7 @@ def plot(axes: Axes, found: Mapping[str, Any], workload: str) -> str:
     for row in rows:
         index = loads.index(row["in_flight"])
         place = names.index(row["peer"]) + 0.27 * (index - (len(loads) - 1) / 2)
-        value, (low, high) = row["images_per_s"], row["images_per_s_range"]
+        value, (low, high) = row["images_per_s"], row["images_per_s_interval"]
         color = svg.CONVERTED if row["peer"] == OURS else svg.SOFT
         axes.barh(place, value, 0.25, color=color, alpha=shades[index])
         axes.plot([low, high], [place, place], color=svg.INK, linewidth=1)
@@ -136,5 +136,5 @@ def plot(axes: Axes, found: Mapping[str, Any], workload: str) -> str:
     axes.set_yticks(range(len(names)), [PEERS[name].title for name in names])
     axes.invert_yaxis()
     axes.grid(visible=False, axis="y")
-    axes.set_xlabel(f"{workload}: images per second with so many requests in flight, and the range")
+    axes.set_xlabel(f"{workload}: images per second with so many requests in flight")
     return f"Images per second of {len(names)} servers, {workload}"

@@ -1,7 +1,8 @@
 """The best configuration of a peer: the same candidates, loads and seconds for each.
 
-Every candidate serves the tensor workload with 1 and with 16 requests in flight. The best with one
-and the best with sixteen are measured in the rounds, as two servers where they differ.
+Every candidate serves the tensor workload with 1 and with 16 requests in flight. In the rounds the
+best with one and the best with sixteen are measured, and every other that came near one of them: a
+few seconds do not tell them apart.
 """
 
 from __future__ import annotations
@@ -11,19 +12,20 @@ from dataclasses import dataclass
 from typing import Any
 
 from peers.kept import Kept
-from peers.measured import BrokenPeerError, levels
+from peers.measured import BrokenPeerError, started
 from peers.peer import TENSOR, Configuration, Peer
 from peers.served_model import ServedModel
 from resnet_serve import host
 
 ALONE, BUSY = 1, 16
 SECONDS = 2.5
+NEAR = 0.9  # of the best rate
 DISTURBED = 0.1  # of the cores, used by other tasks of the host: such a load is not counted
 
 
 @dataclass(frozen=True)
 class Entry:
-    """A peer with a configuration, and the numbers of requests in flight for which it is best."""
+    """A peer with a configuration, and the requests in flight at which it may be best."""
 
     peer: Peer
     configuration: Configuration
@@ -57,7 +59,8 @@ def try_one(
 ) -> None:
     """Measure a candidate and keep it; one that fails is kept with its reason."""
     try:
-        found = levels(peer, configuration, model, [TENSOR], [ALONE, BUSY], SECONDS)
+        with started(peer, configuration, model, [TENSOR]) as ready:
+            found = [ready.measured(TENSOR, in_flight, SECONDS) for in_flight in (ALONE, BUSY)]
         rows = [level.to_json() for level in found]
     except (BrokenPeerError, RuntimeError, OSError) as error:
         tell(f"{peer.title}, {configuration}: {error}")
@@ -87,6 +90,7 @@ def entries(peer: Peer, kept: Kept) -> list[Entry]:
             if row["in_flight"] == in_flight
         }
         if rates:
-            best.setdefault(max(rates, key=lambda name: rates[name]), []).append(in_flight)
+            for name in (name for name in rates if rates[name] >= NEAR * max(rates.values())):
+                best.setdefault(name, []).append(in_flight)
     named = {str(each): each for each in found}
     return [Entry(peer, named[name], tuple(levels_)) for name, levels_ in best.items()]

@@ -170,12 +170,15 @@ def ratio_of(
 ) -> Ratio:
     """The ratio of rounds that each have one, and the share in which tasks waited for a CPU."""
     values = np.asarray(ratios, np.float64)
-    low, high = _bootstrap(values, seed)
+    low, high = median_interval(values, seed)
     return Ratio(float(np.median(values)), low, high, pressed)
 
 
-def _bootstrap(values: NDArray[np.float64], seed: int) -> tuple[float, float]:
+def median_interval(
+    values: Sequence[float] | NDArray[np.float64], seed: int = 0
+) -> tuple[float, float]:
+    """The 95 % interval of the median, by a bootstrap."""
     generator = np.random.default_rng(seed)
-    draws = generator.choice(values, size=(RESAMPLES, len(values)))
+    draws = generator.choice(np.asarray(values, np.float64), size=(RESAMPLES, len(values)))
     low, high = np.percentile(np.median(draws, axis=1), [2.5, 97.5])
     return float(low), float(high)

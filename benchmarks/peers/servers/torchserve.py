@@ -22,8 +22,9 @@ class TorchServe(Peer):
     note = "HTTP. Needs Java 17 (Debian: openjdk-17-jre-headless)."
 
     def environment(self, place: Place) -> dict[str, str]:
-        """Its logs in the folder of this start."""
-        return {**place.environment(), "LOG_LOCATION": str(place.folder)}
+        """Its logs and its process id in the folder of this start: one of several at once."""
+        own = {"LOG_LOCATION": str(place.folder), "TMPDIR": str(place.folder)}
+        return {**place.environment(), **own}
 
     def load(self, port: int, workload: str, samples: Sequence[bytes]) -> Load:
         """Bodies as they are."""

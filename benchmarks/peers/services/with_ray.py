@@ -30,6 +30,6 @@ class _Classifier:
 
 
 if __name__ == "__main__":
-    ray.init(include_dashboard=False, configure_logging=False)
+    ray.init("local", include_dashboard=False, configure_logging=False)
     serve.start(http_options={"host": "127.0.0.1", "port": PORT})
     serve.run(_Classifier.bind(), route_prefix="/predict", blocking=True)
