@@ -5,7 +5,7 @@
 Triton tells a backend nothing of its queue. Its metrics do, over a connection that is kept. The
 supervisor says where they are; without one, and where they do not answer, nothing is known.
 
-This is asked fifty times a second under load, on the cores that the network needs. Python's HTTP
+Under load this is asked fifty times a second, on the cores that the network needs. Python's HTTP
 client and a search of the whole page would take as long as the server takes to write it
 (0.4 ms); the few lines of HTTP that a page on the same host needs take an eighth of that.
 """
@@ -20,6 +20,9 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 METRICS_VARIABLE = "RESNET_SERVE_METRICS"  # host:port, in the environment of the server
+FRESH_S = 0.02  # how long a count is used, where much waits
+CALM_S = 0.2  # and where little does: asking costs a lone request more than all else in a backend
+CALM_SHARE = 4
 _TIMEOUT_S = 1.0
 _REQUEST = b"GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"
 _LENGTH = re.compile(rb"^content-length:\s*(\d+)\s*$", re.I | re.M)
@@ -87,6 +90,11 @@ class Pending:
         while len(page) < int(length[1]):
             page += _more(self._connection, len(page))
         return page
+
+
+def used_for_s(waiting: int, limit: int) -> float:
+    """How long a count is used: longer where no more than a quarter of the limit waits."""
+    return CALM_S if CALM_SHARE * waiting <= limit else FRESH_S
 
 
 def _more(connection: socket.socket, received: int) -> bytes:

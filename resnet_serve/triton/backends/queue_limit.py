@@ -7,8 +7,8 @@ any number of requests. So the backend bounds them itself:
 
     execute(r1 … rn), p others wait  ─►  the oldest p − limit of them are rejected, the rest runs
 
-Only a backend that was busy until just now asks how many wait, and not more often than every
-20 ms. The rejected ones have waited about as long as those that are answered.
+Only a backend that was busy until just now asks how many wait: every 20 ms, or every 0.2 s where no
+more than a quarter of the bound did. The rejected ones have waited about as long as those that are answered.
 """
 
 from __future__ import annotations
@@ -19,14 +19,13 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from resnet_serve.triton.backends.contract import count_parameter
-from resnet_serve.triton.backends.pending import Pending
+from resnet_serve.triton.backends.pending import Pending, used_for_s
 from resnet_serve.triton.backends.stub import Metric, MetricFamily, Stub
 
 MAX_QUEUE = "max_queue"
 METRIC = "resnet_serve_queue_rejected_total"
 REJECTED = "Exceeds maximum queue size"  # Triton's own words, which clients know
 IDLE_S = 0.02  # a gap between two executes after which nothing had waited
-FRESH_S = 0.02  # how long a count is used
 
 
 def max_queue(config: Mapping[str, Any]) -> int:
@@ -57,7 +56,7 @@ class QueueLimit:
         self._pending = Pending() if pending is None else pending
         self._clock = clock
         self._ended = -math.inf
-        self._asked = -math.inf
+        self._ask_at = -math.inf
         self._waiting = 0
         self._family: MetricFamily | None = None
         self._metric: Metric | None = None
@@ -95,10 +94,10 @@ class QueueLimit:
             self._waiting = 0
             return 0
         self._waiting = max(0, self._waiting - requests)
-        if now - self._asked >= FRESH_S:
+        if now >= self._ask_at:
             counts = self._pending.counts()
             self._waiting = 0 if counts is None else counts.get(self._key, 0)
-            self._asked = self._clock()
+            self._ask_at = self._clock() + used_for_s(self._waiting, self._limit)
         too_many = max(0, self._waiting - self._limit)
         found = min(requests, math.ceil(too_many / self._instances))
         if found and self._metric is not None:

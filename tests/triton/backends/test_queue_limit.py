@@ -64,6 +64,16 @@ def test_a_backend_that_was_idle_does_not_ask() -> None:
     assert [backend.rejects(8, gap_s=0.03) for _ in range(3)] == [0, 0, 0]
 
 
+def test_it_asks_seldom_while_little_waits() -> None:
+    """A quarter of the bound or less: again after 0.2 s, four runs of 50 ms later."""
+    backend = Backend(8, 2, 3, 40)
+    backend.rejects(8)
+    assert [backend.rejects(8) for _ in range(4)] == [0] * 4
+    assert backend.waiting.left == [3, 40]
+    assert [backend.rejects(8) for _ in range(2)] == [0, 8]
+    assert backend.waiting.left == []
+
+
 def test_without_a_bound_or_an_answer_all_run() -> None:
     unbounded = Backend(0)
     assert [unbounded.rejects(8) for _ in range(3)] == [0, 0, 0]

@@ -19,11 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from resnet_serve.triton.backends.contract import count_parameter
-from resnet_serve.triton.backends.pending import Pending
+from resnet_serve.triton.backends.pending import FRESH_S, Pending, used_for_s
 
 DECODED_WAIT = "decoded_wait"
 IDLE_S = 0.02  # a gap after an image in which no other waited
-FRESH_S = 0.02  # how long a count is used
 JUST_S = 0.005  # how old one may be then: the queue limit asks just before
 LONGEST_WAIT_S = 0.25  # then an image is decoded in any case
 _FOUND_AGAIN_S = 10.0  # ensembles may be deployed at any time
@@ -83,7 +82,7 @@ class Room:
         self._networks: frozenset[str] = frozenset()
         self._found = -math.inf
         self._ended = -math.inf
-        self._asked = -math.inf
+        self._ask_at = -math.inf
         self._images = 0  # that may be decoded before it is asked again
 
     def wait(self) -> None:
@@ -91,7 +90,7 @@ class Room:
         started = now = self._clock()
         if not self._limit or now - self._ended > IDLE_S:
             return
-        while self._images <= 0 or now - self._asked >= FRESH_S:
+        while self._images <= 0 or now >= self._ask_at:
             self._ask(now)
             if self._images > 0 or now - started >= LONGEST_WAIT_S:
                 break
@@ -116,4 +115,4 @@ class Room:
         )
         share = self._requests * self._instances
         self._images = -(-max(0, self._limit - waiting) // share)
-        self._asked = now
+        self._ask_at = now + used_for_s(waiting, self._limit)

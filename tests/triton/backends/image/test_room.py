@@ -79,6 +79,17 @@ def test_it_waits_while_enough_wait_for_one_of_its_networks() -> None:
     assert decoder.decodes(1) == pytest.approx(0.04)
 
 
+def test_while_little_waits_it_asks_where_the_room_is_used_up_and_seldom_else() -> None:
+    decoder = Decoder(20, {"net": 5}, {"net": 20}, {"net": 0})
+    decoder.decodes(1)
+    assert decoder.decodes(15) == 0, "15 places, no matter how long ago"
+    assert decoder.decodes(1) > 0
+    patient = Decoder(400, {"net": 5}, {"net": 400}, {"net": 0})
+    patient.decodes(1)
+    assert patient.decodes(50) == 0, "0.2 s"
+    assert patient.decodes(1) > 0
+
+
 def test_no_more_images_than_there_is_room_for() -> None:
     decoder = Decoder(3, {"net": 1}, {"net": 3}, {"net": 0})
     decoder.decodes(1)
