@@ -8,7 +8,8 @@ any number of requests. So the backend bounds them itself:
     execute(r1 … rn), p others wait  ─►  the oldest p − limit of them are rejected, the rest runs
 
 Only a backend that was busy until just now asks how many wait: every 20 ms, or every 0.2 s where no
-more than a quarter of the bound did. The rejected ones have waited about as long as those that are answered.
+more than a quarter of the bound did. The rejected ones have waited about as long as those that are
+answered.
 """
 
 from __future__ import annotations
