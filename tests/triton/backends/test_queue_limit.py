@@ -54,7 +54,7 @@ def test_the_oldest_are_rejected_where_more_wait_than_it_holds() -> None:
 def test_what_is_rejected_at_once_counts_from_the_last_answer() -> None:
     backend = Backend(4, 20)
     backend.rejects(1)
-    # 20 wait behind these 8, then 12, then 4: it need not ask again within 20 ms.
+    # 20 wait behind these 8, then 12, then 4: it need not ask again within 50 ms.
     assert [backend.rejects(8) for _ in range(3)] == [8, 8, 0]
     assert backend.waiting.left == []
 
@@ -62,6 +62,15 @@ def test_what_is_rejected_at_once_counts_from_the_last_answer() -> None:
 def test_a_backend_that_was_idle_does_not_ask() -> None:
     backend = Backend(1)
     assert [backend.rejects(8, gap_s=0.03) for _ in range(3)] == [0, 0, 0]
+
+
+def test_until_it_asks_again_as_many_come_as_before() -> None:
+    backend = Backend(24, 26, 30)
+    backend.rejects(8)
+    assert backend.rejects(8) == 2
+    # 12 came in 50 ms. So 4 more come in the 20 ms of the next run, and 8 were handed over.
+    assert [backend.rejects(8, run_s=0.02) for _ in range(2)] == [6, 30 + 4 - 8 - 24]
+    assert backend.waiting.left == []
 
 
 def test_it_asks_seldom_while_little_waits() -> None:

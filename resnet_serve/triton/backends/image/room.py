@@ -19,11 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from resnet_serve.triton.backends.contract import count_parameter
-from resnet_serve.triton.backends.pending import FRESH_S, Pending, used_for_s
+from resnet_serve.triton.backends.pending import Pending, used_for_s
 
 DECODED_WAIT = "decoded_wait"
 IDLE_S = 0.02  # a gap after an image in which no other waited
 JUST_S = 0.005  # how old one may be then: the queue limit asks just before
+LOOK_AGAIN_S = 0.03  # where there is no room
 LONGEST_WAIT_S = 0.25  # then an image is decoded in any case
 _FOUND_AGAIN_S = 10.0  # ensembles may be deployed at any time
 _STEP = re.compile(r'\bmodel_name:\s*"([^"]+)"')
@@ -94,7 +95,7 @@ class Room:
             self._ask(now)
             if self._images > 0 or now - started >= LONGEST_WAIT_S:
                 break
-            self._sleep(FRESH_S)
+            self._sleep(LOOK_AGAIN_S)
             now = self._clock()
         self._images -= 1
 

@@ -15,6 +15,7 @@ from resnet_serve.triton.backends.contract import ContractError
 from resnet_serve.triton.backends.image.room import (
     DECODED_WAIT,
     LONGEST_WAIT_S,
+    LOOK_AGAIN_S,
     Room,
     decoded_wait,
     networks,
@@ -76,7 +77,7 @@ def test_it_decodes_while_there_is_room() -> None:
 def test_it_waits_while_enough_wait_for_one_of_its_networks() -> None:
     decoder = Decoder(2, {"net": 0, "slow": 2}, {"net": 0, "slow": 2}, {"net": 1, "slow": 1})
     decoder.decodes(1)
-    assert decoder.decodes(1) == pytest.approx(0.04)
+    assert decoder.decodes(1) == pytest.approx(2 * LOOK_AGAIN_S)
 
 
 def test_while_little_waits_it_asks_where_the_room_is_used_up_and_seldom_else() -> None:
