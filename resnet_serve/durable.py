@@ -10,11 +10,12 @@ import errno
 import hashlib
 import os
 import secrets
+import shutil
 import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from resnet_serve.errors import HostError
+from resnet_serve.errors import HostError, UsageError
 
 _ELSEWHERE = "Choose a path you may write to, or change its permissions."
 _REMEDIES = {
@@ -59,6 +60,27 @@ def write(path: Path, data: bytes | str) -> None:
             temporary.unlink(missing_ok=True)
             raise
         sync_directory(path.parent)
+
+
+@contextlib.contextmanager
+def new_folder(path: Path) -> Iterator[Path]:
+    """A folder to fill, which becomes `path` at the end, whole, or is removed when that failed.
+
+    Raises `UsageError` for a path that is there, and `HostError` where nothing can be written.
+    """
+    if os.path.lexists(path):
+        raise UsageError("is there already", where=path, remedy="Name a new folder: --output.")
+    part = path.with_name(f".{path.name[:40]}.{secrets.token_hex(6)}.part")
+    with explained(path):
+        try:
+            part.mkdir(parents=True)
+            yield part
+            sync_tree(part)
+            part.rename(path)
+            sync_directory(path.parent)
+        except BaseException:
+            shutil.rmtree(part, ignore_errors=True)
+            raise
 
 
 def sync_directory(path: Path) -> None:

@@ -17,7 +17,7 @@ import pytest
 from patience import PATIENCE_S
 
 from resnet_serve import durable
-from resnet_serve.errors import HostError
+from resnet_serve.errors import HostError, UsageError
 
 Unprivileged = Callable[[], AbstractContextManager[None]]
 
@@ -130,6 +130,22 @@ def test_a_directory_in_the_place_of_the_file_is_one_line(tmp_path: Path) -> Non
     with pytest.raises(HostError, match="give the path of a file"):
         durable.write(tmp_path / "1", "x")
     assert [path.name for path in tmp_path.iterdir()] == ["1"]
+
+
+def test_a_new_folder_is_whole_or_not_there(tmp_path: Path) -> None:
+    place = tmp_path / "deep" / "folder"
+    with pytest.raises(ZeroDivisionError), durable.new_folder(place) as part:
+        durable.write(part / "a", "b")
+        raise ZeroDivisionError
+    assert list(place.parent.iterdir()) == []
+    with durable.new_folder(place) as part:
+        durable.write(part / "a", "b")
+        assert not place.exists()
+    assert (place / "a").read_text() == "b"
+    assert [each.name for each in place.parent.iterdir()] == ["folder"]
+    with pytest.raises(UsageError, match="is there already"), durable.new_folder(place):
+        pass
+    assert (place / "a").read_text() == "b"
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError("peer"), TimeoutError("slow")])

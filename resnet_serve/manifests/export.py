@@ -11,8 +11,6 @@ Reference: kserve/website, docs/model-serving/storage.
 
 from __future__ import annotations
 
-import os
-import secrets
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +18,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from resnet_serve import composed, durable
-from resnet_serve.errors import InputFileError, UsageError
+from resnet_serve.errors import InputFileError
 from resnet_serve.manifests import kserve, workload
 from resnet_serve.triton import image_repository
 from resnet_serve.triton.config import LABELS_FILE
@@ -66,29 +64,19 @@ def export(deployed: Deployed, layout: Layout, folder: Path) -> Exported:
     """
     made = workload.of(deployed)
     kserve.check(made)
-    if os.path.lexists(folder):
-        raise UsageError("is there already", where=folder, remedy="Name a new folder: --output.")
-    part = folder.with_name(f".{folder.name}.{secrets.token_hex(6)}.part")
     models, files, size_bytes = [], 0, 0
-    with durable.explained(folder):
-        try:
-            for each in (deployed, *_members(deployed)):
-                for source, target in _files(each, part / _INSIDE[layout]):
-                    _copy(source, target)
-                    files, size_bytes = files + 1, size_bytes + target.stat().st_size
-                models += _models(each)
-                _compare(each, part / _INSIDE[layout])
-            if layout is Layout.OCI:
-                durable.write(part / "Dockerfile", _DOCKERFILE)
-            for path in (part, *part.rglob("*")):
-                if path.is_dir():
-                    path.chmod(_READABLE_FOLDER)
-            durable.sync_tree(part)
-            part.rename(folder)
-            durable.sync_directory(folder.parent)
-        except BaseException:
-            shutil.rmtree(part, ignore_errors=True)
-            raise
+    with durable.new_folder(folder) as part:
+        for each in (deployed, *_members(deployed)):
+            for source, target in _files(each, part / _INSIDE[layout]):
+                _copy(source, target)
+                files, size_bytes = files + 1, size_bytes + target.stat().st_size
+            models += _models(each)
+            _compare(each, part / _INSIDE[layout])
+        if layout is Layout.OCI:
+            durable.write(part / "Dockerfile", _DOCKERFILE)
+        for path in (part, *part.rglob("*")):
+            if path.is_dir():
+                path.chmod(_READABLE_FOLDER)
     return Exported(
         folder, tuple(models), files, size_bytes, _commands(made.name, deployed, layout, folder)
     )
