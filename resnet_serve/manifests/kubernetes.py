@@ -170,6 +170,7 @@ def _service(workload: Workload) -> Any:
         kind="Service",
         metadata=_meta(workload),
         spec=k8s.V1ServiceSpec(
+            type="ClusterIP",
             selector=_selected(workload),
             ports=[
                 k8s.V1ServicePort(name=name, port=number, target_port=name)
