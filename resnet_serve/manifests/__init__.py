@@ -4,6 +4,7 @@
 |---|---|
 | `workload` | what the passport says of image, cores, memory, GPU and queue |
 | `kubernetes` | Deployment, Service, HorizontalPodAutoscaler, PodDisruptionBudget |
+| `helm`, `chart_values` | those as a Helm chart, and the values that it takes |
 | `kserve` | InferenceService and ServingRuntime |
 | `compose` | a service of Docker Compose |
 | `export` | the storage that KServe copies or mounts |

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -17,7 +18,7 @@ yaml: Any = optional("yaml", extra="kubernetes")
 def plain(made: Any) -> Any:
     """An object as JSON's types, with the names of Kubernetes and without what is not set."""
     if is_dataclass(made):
-        found = {_camel(each.name): getattr(made, each.name) for each in fields(made)}
+        found = {camel(each.name): getattr(made, each.name) for each in fields(made)}
         return {key: plain(value) for key, value in found.items() if value is not None}
     if isinstance(made, list | tuple):
         return [plain(each) for each in made]
@@ -27,7 +28,7 @@ def plain(made: Any) -> Any:
 def text(made: Iterable[Any]) -> str:
     """YAML documents, one per object."""
     ordered = [_ordered(plain(each)) for each in made]
-    return str(yaml.safe_dump_all(ordered, sort_keys=False, explicit_start=True))
+    return str(yaml.safe_dump_all(ordered, sort_keys=False, explicit_start=True, width=math.inf))
 
 
 def compose_text(made: Compose) -> str:
@@ -41,6 +42,7 @@ def _ordered(document: dict[str, Any]) -> dict[str, Any]:
     return first | document
 
 
-def _camel(name: str) -> str:
+def camel(name: str) -> str:
+    """The name that Kubernetes and Helm give a field of ours."""
     first, *rest = name.split("_")
     return first + "".join(each.capitalize() for each in rest)

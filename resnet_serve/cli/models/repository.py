@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from enum import StrEnum
 from pathlib import Path, PurePath
 from typing import Annotated
@@ -14,7 +15,7 @@ from resnet_serve.cli.models import canaries
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
 from resnet_serve.console import completion
 from resnet_serve.errors import UsageError
-from resnet_serve.manifests import compose, document, kserve, kubernetes, workload
+from resnet_serve.manifests import compose, document, helm, kserve, kubernetes, workload
 from resnet_serve.triton.repository import Repository, changes, versions
 from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.triton.server import running
@@ -26,6 +27,7 @@ class Platform(StrEnum):
     """What the manifests are for."""
 
     KUBERNETES = "kubernetes"
+    HELM = "helm"
     KSERVE = "kserve"
     COMPOSE = "compose"
 
@@ -33,6 +35,7 @@ class Platform(StrEnum):
 # The options that are for some platforms only.
 _OPTIONS = {
     Platform.KUBERNETES: {"--image", "--claim", "--replicas", "--max-replicas"},
+    Platform.HELM: {"--image", "--claim", "--replicas", "--max-replicas"},
     Platform.KSERVE: {"--storage", "--canary-percent", "--replicas", "--max-replicas"},
     Platform.COMPOSE: {"--image"},
 }
@@ -75,7 +78,7 @@ def write_manifests(
     image: Annotated[
         str | None,
         typer.Option(
-            help="The image of the Dockerfile's serve stage, for Kubernetes and Compose.",
+            help="The image of the Dockerfile's serve stage, for Kubernetes, Helm and Compose.",
             show_default="resnet-serve, tagged with both versions",
         ),
     ] = None,
@@ -108,10 +111,17 @@ def write_manifests(
         ),
     ] = None,
     output: Annotated[
-        Path | None, typer.Option(help="A file.", show_default="the terminal")
+        Path | None,
+        typer.Option(
+            help="A file; for Helm a new folder, the chart.",
+            show_default="the terminal; for Helm NAME-chart",
+        ),
     ] = None,
 ) -> None:
-    """Write what runs a model in a cluster, or on a host with Compose, from its passport."""
+    """Write what runs a model in a cluster, or on a host with Compose, from its passport.
+
+    For Helm it is a chart of the same objects; what the options set is then in its values.yaml.
+    """
     given = {
         "--image": image,
         "--claim": claim,
@@ -136,6 +146,14 @@ def write_manifests(
         _warn_of_others(found, deployed)
     tag = image or f"resnet-serve:{__version__}-triton{made.release.tag}"
     volume = claim or f"{made.name}-models"
+    if platform is Platform.HELM:
+        folder = output or Path(f"{made.name}-chart")
+        chart = helm.files(made, image=tag, claim=volume, replicas=fewest, most=limit)
+        helm.write(chart, folder)
+        console.out.print(f"{folder}: {len(chart)} files", soft_wrap=True)
+        install = shlex.join(["helm", "install", helm.release(made), str(folder)])
+        console.out.print(f"  {install}", soft_wrap=True, markup=False)
+        return
     if platform is Platform.COMPOSE:
         folder = Path() if output is None else output.parent
         place = _seen_from(folder, repository)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import charts
 import pytest
 import yaml
 from deployments import deployment
@@ -43,10 +44,32 @@ def test_they_are_yaml_on_the_output_or_in_a_file(folder: Path) -> None:
     assert first["spec"]["template"]["spec"]["containers"][0]["image"] == "mine:1"
 
 
+def test_a_chart_has_the_same_objects_and_the_options_as_its_values(folder: Path) -> None:
+    words = ("manifests", "net", "--for", "helm")
+    options = ("--image", "mine:1", "--claim", "disk", "--replicas", 3)
+    done = serve(folder, *words, *options)
+    assert (done.returncode, done.stderr) == (0, "")
+    first, install = done.stdout.splitlines()
+    assert first == "net-chart: 8 files"
+    assert install.split() == ["helm", "install", "net", "net-chart"]
+    root = folder / "net-chart"
+    files = {str(each.relative_to(root)): each.read_text() for each in root.rglob("*.*")}
+    assert len(files) == 8
+    objects = serve(folder, "manifests", "net", "--for", "kubernetes", *options)
+    values = yaml.safe_load(files["values.yaml"])
+    expected = {each["kind"]: each for each in yaml.safe_load_all(objects.stdout)}
+    assert {each["kind"]: each for each in charts.rendered(files, values)} == expected
+    again = serve(folder, *words)
+    assert again.returncode == 2
+    assert "Name a new folder: --output" in again.stderr
+    assert serve(folder, *words, "--output", "charts/net").returncode == 0
+    assert (folder / "charts" / "net" / "Chart.yaml").is_file()
+
+
 def test_other_models_of_the_repository_are_named(folder: Path) -> None:
     """A server loads them too, and the memory is for one."""
     shutil.copytree(folder / "model_repository/net", folder / "model_repository/other")
-    for platform in ("kubernetes", "compose"):
+    for platform in ("kubernetes", "helm", "compose"):
         done = serve(folder, "manifests", "net", "--for", platform)
         assert done.returncode == 0
         assert done.stderr.startswith("warning: the repository has other too")
@@ -86,6 +109,7 @@ def test_compose_sees_the_repository_from_its_own_folder(folder: Path) -> None:
         (("nett", "--for", "kubernetes"), "There is net"),
         (("net", "--for", "docker"), "'docker'"),
         (("net", "--for", "kubernetes", "--storage", "s3://x"), "--storage is not for kubernetes"),
+        (("net", "--for", "helm", "--storage", "s3://x"), "--storage is not for helm"),
         (("net", "--for", "kserve", "--image", "x"), "--image is not for kserve"),
         (("net", "--for", "kserve", "--replicas", 9, "--max-replicas", 6), "6 is less than"),
         (("net", "--for", "compose", "--replicas", 2), "--replicas is not for compose"),
