@@ -1,12 +1,15 @@
 """Tables in a terminal that is narrower than they are: no word of theirs is ever shortened.
 
 A table gets less space between its columns, and its cells are continued on the next line, between
-words. Where even single words do not fit, each row becomes a paragraph with the headings in it.
+words. The first column has the names of the rows: it is continued only where the others' words do
+not fit otherwise. Where even single words do not fit, each row becomes a paragraph with the
+headings in it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import product
 
 from rich.console import Console, ConsoleOptions
 from rich.measure import Measurement
@@ -23,8 +26,9 @@ def fits(table: Table, console: Console) -> bool:
 
 def tighten(table: Table, console: Console) -> bool:
     """Make a table narrower whose words fit; False where they do not, and nothing is changed."""
-    wanted = list(_widths(table, console))
-    for padding in (1, 0):
+    others = list(_widths(table, console))
+    first = Measurement(others[0].maximum, others[0].maximum)
+    for wanted, padding in product(([first, *others[1:]], others), (1, 0)):
         between = (1 + padding) * (len(wanted) - 1)
         space = console.width - between - sum(each.minimum for each in wanted)
         if space >= 0:
@@ -57,14 +61,14 @@ def paragraphs(table: Table, console: Console) -> Iterator[Text]:
 def _widths(table: Table, console: Console) -> Iterator[Measurement]:
     """Of each column: its longest word, and its longest cell.
 
-    A word that is longer than half a line, as a path, may be divided: it counts for a quarter. An
-    empty column counts for 1, as Rich prints it.
+    A word that is longer than half a line, as a path, may be divided: it counts for a quarter, but
+    not in the first column. An empty column counts for 1, as Rich prints it.
     """
-    for column in table.columns:
+    for number, column in enumerate(table.columns):
         cells = (column.header, *column.cells)
         found = [console.measure(cell, options=_unbounded(console)) for cell in cells]
         words = [
-            each.minimum if each.minimum <= console.width // 2 else console.width // 4
+            each.minimum if number == 0 or each.minimum <= console.width // 2 else console.width // 4
             for each in found
         ]
         yield Measurement(max(1, *words), max(1, *(each.maximum for each in found)))

@@ -91,6 +91,31 @@ def test_a_path_longer_than_half_a_line_may_be_divided() -> None:
     assert "".join(terminal.file.getvalue().split()).count("/a") == 60
 
 
+NAMES = (
+    "resnet20",
+    "company-clothes-resnet50-int8",
+    "classifier_of_the_newest_training_of_2026_v2",
+)
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("width", range(80, 121, 5))
+def test_the_name_of_a_row_stays_whole_and_the_other_cells_are_continued(
+    name: str, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The name with its version is the first cell of a verification."""
+    table = console.table()
+    for heading in ("model", "", "verdict", "found", "what to do"):
+        table.add_column(heading)
+    found = "1.20.1 here, 1.22.0 in the passport: another release may choose other kernels"
+    command = "resnet-convert --weights /some/long/path/of/a/checkpoint/resnet50-11ad3fa6.pth"
+    remedy = f"serve it with onnxruntime 1.22.0, or prove it again with {command}"
+    table.add_row(f"{name} 1", "onnxruntime", "differs", found, remedy)
+    lines = shown(table, width, monkeypatch)
+    assert sum(name in line for line in lines) == 1
+    assert sum(f"{name} 1" in line for line in lines) == 1 or width < 110
+
+
 @pytest.mark.parametrize("width", [60, 40, 30])
 def test_a_column_without_any_text_takes_no_part(width: int) -> None:
     table = console.table("Deployed models")
