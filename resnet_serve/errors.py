@@ -14,7 +14,8 @@
 
 The number is the exit code of every command that ends with the error:
 0 done · 1 unexpected · 2 usage · 3 parity not met · 4 missing on this host · 5 bad input file.
-`server_error` makes one of them from the error of a gRPC call to Triton.
+`server_error` makes one of them from the error of a gRPC call to Triton. What is no error is told
+as a sentence: a plain one is a warning, a `Note` is not.
 """
 
 from __future__ import annotations
@@ -31,6 +32,12 @@ _FULL_QUEUE = "Its queue is full: send less at once, or allow a longer timeout."
 _REQUEST_TAG = re.compile(
     r"(?:^|(?<=, ))(\[request id: [^\]]*\] )+"
 )  # in an ensemble: after its name
+
+
+class Note(str):
+    """A sentence on an ordinary fact, among others that warn: there is nothing to do about it."""
+
+    __slots__ = ()
 
 
 class ResnetServeError(Exception):

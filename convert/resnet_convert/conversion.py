@@ -16,7 +16,7 @@ from resnet_convert.request import Request
 from resnet_convert.stage_log import StageTime
 from resnet_serve.activation import Activation
 from resnet_serve.datasets import Images
-from resnet_serve.errors import HostError
+from resnet_serve.errors import HostError, Note
 from resnet_serve.host import Host
 from resnet_serve.parity.verdict import Verdict
 from resnet_serve.passport import EngineState, ProviderState
@@ -32,8 +32,9 @@ from resnet_serve.weights import Weights
 class Conversion:
     """What the stages of a conversion returned; `version` is None when nothing was deployed.
 
-    `patch` is merged into the configuration, `examples` are kept with the version, `served_at` is
-    the running server that changed to it. `autoselection` is None where nothing was to be chosen.
+    `notes` are ordinary facts, such as how the weights were read. `patch` is merged into the
+    configuration, `examples` are kept with the version, `served_at` is the running server that
+    changed to it. `autoselection` is None where nothing was to be chosen.
     Where a TensorRT plan was to be built and could not be on this host, `missing` says why.
     `reference_check` is PyTorch's own accuracy.
     """
@@ -47,6 +48,7 @@ class Conversion:
     serving: Serving
     stages: tuple[StageTime, ...]
     warnings: tuple[str, ...]
+    notes: tuple[Note, ...]
     host: Host
     calibration_set: Images | None
     validation_set: Images

@@ -182,13 +182,12 @@ def _engine_files(conversion: Conversion) -> dict[str, bytes]:
 
 def result(conversion: Conversion) -> dict[str, Any]:
     """What `--json` prints: the passport's facts, and the path of the version."""
+    checked = conversion.reference_check
     return {
         **stamp(conversion).facts(),
         "version": conversion.version,
         "path": None if conversion.path is None else str(conversion.path),
-        "reference": None
-        if conversion.reference_check is None
-        else conversion.reference_check.to_json(),
+        "reference": None if checked is None else checked.to_json(),
     }
 
 
@@ -258,6 +257,7 @@ def stamp(conversion: Conversion) -> ConvertedPassport:
         compiled_operators=found.compiled,
         gate=GateFacts.decided(conversion.verdict, request.gate_budget),
         warnings=conversion.warnings,
+        notes=conversion.notes,
         files=whole.hashes(models(conversion)),
         stages=tuple(
             StageFacts(name=stage.name, seconds=round(stage.seconds, 3), summary=stage.summary)

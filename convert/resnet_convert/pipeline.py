@@ -47,7 +47,7 @@ from resnet_serve import host
 from resnet_serve.architectures import with_head
 from resnet_serve.checkpoints.sources import hub
 from resnet_serve.datasets import Images
-from resnet_serve.errors import HostError
+from resnet_serve.errors import HostError, Note
 from resnet_serve.host import Host
 from resnet_serve.passport import EngineState
 from resnet_serve.runtimes import onnxruntime_cuda
@@ -117,6 +117,7 @@ class Compared:
     prepared: Prepared
     comparison: Comparison
     warnings: tuple[str, ...]
+    notes: tuple[Note, ...]
     conversion: Conversion | None = None
 
 
@@ -150,7 +151,7 @@ def compare(
         if deploy_best and comparison.best is not None:
             selection = comparison.selection(comparison.best)
             conversion = _deploy(_prove(prepared, selection, build_host, log), repository, log)
-    return Compared(prepared, comparison, tuple(dict.fromkeys(log.warnings)), conversion)
+    return Compared(prepared, comparison, *log.said(), conversion)
 
 
 def _prepare(request: Request, log: StageLog) -> Prepared:
@@ -233,6 +234,7 @@ def _prove(
     precision.check_rules(precise, request, log)
     proof = prove(request, reference, folded.model, precise, validation_set, build_host, log, found)
     log.warn(*cautions(request, proof, prepared.machine))
+    warnings, notes = log.said()
     return Conversion(
         request=request,
         weights=prepared.weights,
@@ -243,7 +245,8 @@ def _prove(
         serving=proof.served(request.serving(prepared.machine.cores)),
         patch=request.read_patch(prepared.machine.cores),
         stages=tuple(log.stages),
-        warnings=tuple(dict.fromkeys(log.warnings)),
+        warnings=warnings,
+        notes=notes,
         host=prepared.machine,
         calibration_set=prepared.calibration_set,
         validation_set=validation_set,
@@ -262,7 +265,7 @@ def _deploy(conversion: Conversion, repository: Repository, log: StageLog) -> Co
         version, path = deployment.deploy(conversion, repository, serve=at_once)
         served_at = None
         if not at_once and conversion.engine_state is not EngineState.NOT_BUILT:
-            served_at = rollout.bring(server, repository, name, version, log.progress.note, canary)
+            served_at = rollout.bring(server, repository, name, version, log.tell, canary)
         where = "" if served_at is None else f", served at {served_at}"
         say(f"{name} version {version} in {repository.path}{where}")
     return replace(

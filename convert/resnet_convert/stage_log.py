@@ -1,4 +1,4 @@
-"""Stage log: the stages of a conversion as they run, timed and summarised, and their warnings."""
+"""Stage log: the stages of a conversion as they run, timed, summarised, with notes and warnings."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Protocol
+
+from resnet_serve.errors import Note
 
 
 class StageName(StrEnum):
@@ -75,11 +77,12 @@ class StageTime:
 
 @dataclass
 class StageLog:
-    """The stages that have run so far, and the warnings."""
+    """The stages that have run so far, the warnings, and the notes on ordinary facts."""
 
     progress: Progress
     stages: list[StageTime] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
+    notes: list[Note] = field(default_factory=list)
 
     @contextmanager
     def stage(self, name: StageName) -> Iterator[Callable[[str], None]]:
@@ -91,5 +94,17 @@ class StageLog:
         self.progress.finish(summary[0])
 
     def warn(self, *warnings: str | None) -> None:
-        """Add the warnings that are not None."""
-        self.warnings += [each for each in warnings if each is not None]
+        """Add the warnings that are not None; a `Note` is added to the notes."""
+        for each in warnings:
+            if isinstance(each, Note):
+                self.notes.append(each)
+            elif each is not None:
+                self.warnings.append(each)
+
+    def said(self) -> tuple[tuple[str, ...], tuple[Note, ...]]:
+        """The warnings and the notes, each of them once."""
+        return tuple(dict.fromkeys(self.warnings)), tuple(dict.fromkeys(self.notes))
+
+    def tell(self, text: str) -> None:
+        """Report what is done in the stage under way."""
+        self.progress.note(Note(text))

@@ -22,7 +22,7 @@ from resnet_serve.checkpoints.state_dicts import ANCHOR
 from resnet_serve.checkpoints.states import normalization
 from resnet_serve.checkpoints.states.classifier import features, rename
 from resnet_serve.checkpoints.states.containers import shortened
-from resnet_serve.errors import InputFileError
+from resnet_serve.errors import InputFileError, Note
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -117,7 +117,8 @@ def read(tensors: Mapping[str, Tensor]) -> Renamed:
         names = {name: naming.renamed(name) for name in found}
         if len(set(names.values())) == len(names):
             found = {names[name]: _linear(names[name], tensor) for name, tensor in found.items()}
-            notices.append(f"the names are those of {naming.library}, read as torchvision's")
+            said = f"the names are those of {naming.library}, read as torchvision's"
+            notices.append(Note(said))
     head = _sequential_head(found)
     if head:
         found = {re.sub(rf"^fc\.{head}\.", "fc.", name): t for name, t in found.items()}

@@ -27,7 +27,7 @@ from resnet_serve.checkpoints.states.arithmetic import PickledModule
 from resnet_serve.checkpoints.transforms import recorded
 from resnet_serve.checkpoints.transforms.steps import Step
 from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
-from resnet_serve.errors import InputFileError, UsageError
+from resnet_serve.errors import InputFileError, Note, UsageError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -161,10 +161,9 @@ def read(
     if contents.trusted_pickle:
         notices += (f"{path} contains pickled code, which was RUN (--trust-pickle)",)
     if contents.placeholders:
-        notices += (
-            f"{path} is a pickle that needs {containers.shortened(contents.placeholders)}: its "
-            "tensors were read, none of that was imported or run",
-        )
+        needed = containers.shortened(contents.placeholders)
+        said = f"{path} is a pickle that needs {needed}: its tensors were read"
+        notices += (Note(f"{said}, none of that was imported or run"),)
     if contents.transform is not None and reading.preprocessing is None:
         notices += (recorded.notice(contents.transform, path),)
     tensor_kinds.check(chosen.tensors, path)

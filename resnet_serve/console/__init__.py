@@ -18,7 +18,7 @@ from rich.table import Table
 from rich.text import Text
 
 from resnet_serve.console import narrow_table
-from resnet_serve.errors import ResnetServeError
+from resnet_serve.errors import Note, ResnetServeError
 
 INTERRUPTED = 130
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
@@ -121,8 +121,9 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def warn(message: str) -> None:
-    """Print one yellow line on stderr."""
-    err.print(_line("warning:", "yellow", message), soft_wrap=True)
+    """Print one yellow line on stderr; a `Note` without the colour, and as what it is."""
+    word, style = ("note:", "dim") if isinstance(message, Note) else ("warning:", "yellow")
+    err.print(_line(word, style, message), soft_wrap=True)
 
 
 def _line(word: str, style: str, message: str) -> Text:

@@ -70,8 +70,9 @@ class Passport(Facts):
     """What every version that is deployed has.
 
     `command` makes the version again. `host` is the machine that proved it. `classes` is None for
-    a network that is no classifier, `engine` for one that no TensorRT engine runs. `files` has the
-    SHA-256 of what the version keeps, by model and file; earlier passports have none.
+    a network that is no classifier, `engine` for one that no TensorRT engine runs. `notes` are
+    ordinary facts, such as how the weights were read. `files` has the SHA-256 of what the version
+    keeps, by model and file. Earlier passports have neither.
     """
 
     format: int = field(default_factory=lambda: FORMAT)
@@ -93,6 +94,7 @@ class Passport(Facts):
     latency: SpeedFacts
     gate: GateFacts
     warnings: tuple[str, ...]
+    notes: tuple[str, ...] | None = None
     files: Mapping[str, Mapping[str, str]] | None = None
 
     @classmethod

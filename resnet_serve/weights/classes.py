@@ -17,7 +17,7 @@ from resnet_serve.checkpoints.sidecar_files import CONFIG_FILE
 from resnet_serve.checkpoints.statements import Count, Names, Statements
 from resnet_serve.datasets import check_label_count
 from resnet_serve.datasets.class_labels import wordnet
-from resnet_serve.errors import InputFileError
+from resnet_serve.errors import InputFileError, Note
 from resnet_serve.weights import class_names, defaults
 from resnet_serve.weights.assumptions import Assumption
 
@@ -80,7 +80,7 @@ def decide(
     if names == class_names.wordnet_ids():
         names = class_names.built_in("imagenet1k")
     if first.field not in (OWN, CONFIG_FILE):
-        notices += (f"the class names are those of {first.field} in {path}",)
+        notices += (Note(f"the class names are those of {first.field} in {path}"),)
     return Classes(names, notices)
 
 

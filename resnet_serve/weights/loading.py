@@ -24,7 +24,7 @@ from resnet_serve.checkpoints.sidecar_files import CONFIG_FILE
 from resnet_serve.checkpoints.states import classifier, initial_values
 from resnet_serve.datasets import check_label_count
 from resnet_serve.download import Progress, fetch, torch_hub_checkpoints
-from resnet_serve.errors import InputFileError, UsageError
+from resnet_serve.errors import InputFileError, Note, UsageError
 from resnet_serve.optional import optional
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.weights import (
@@ -248,7 +248,8 @@ def _file(
     if published is not None and preprocessing is None:
         preprocessing, training = published.preprocessing, published.record
         if not overridden:
-            notices += (f"{found.path} is torchvision's {published}, whose preprocessing is used",)
+            said_of = f"{found.path} is torchvision's {published}, whose preprocessing is used"
+            notices += (Note(said_of),)
     if preprocessing is None:
         preprocessing = usual
         if not overridden:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from resnet_serve.checkpoints.sidecar_files import Sidecar
 from resnet_serve.checkpoints.transforms import stated
-from resnet_serve.errors import InputFileError
+from resnet_serve.errors import InputFileError, Note
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.weights import defaults
 from resnet_serve.weights.assumptions import Assumption
@@ -70,7 +70,7 @@ def _stated(found: stated.Found, path: Path, table: str, *, overridden: bool) ->
     source = f"{found.field} of {path}"
     if overridden:
         return Decided(found.preprocessing, source)
-    notices = (*found.notices, f"the preprocessing is that of {source}")
+    notices = (*found.notices, Note(f"the preprocessing is that of {source}"))
     if found.whole:
         return Decided(found.preprocessing, source, notices)
     assumed = defaults.preprocessing_assumed(

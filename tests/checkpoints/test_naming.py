@@ -17,7 +17,7 @@ from resnet_serve.architectures import Architecture, build, find
 from resnet_serve.architectures.fitting import fitting
 from resnet_serve.checkpoints import reading
 from resnet_serve.checkpoints.naming import NAMINGS, of_family, read
-from resnet_serve.errors import InputFileError
+from resnet_serve.errors import InputFileError, Note
 
 MARKS = [mark for naming in NAMINGS for mark in naming.marks]
 Theirs = Callable[[Architecture], nn.Module]
@@ -65,6 +65,7 @@ def test_a_network_of_another_library_answers_as_it_does_there(
     state = {f"{wrapper}{key}": tensor for key, tensor in network.state_dict().items()}
     found = family(tmp_path, {"state_dict": state})
     assert found.notices == (f"the names are those of {library}, read as torchvision's",)
+    assert isinstance(found.notices[0], Note)
     ours = build(row)
     ours.load_state_dict(fitting(dict(found.tensors), row, found.path), strict=True)
     images = torch.randn(2, 3, 65, 65)

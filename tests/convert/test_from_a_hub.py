@@ -29,6 +29,6 @@ def test_the_command_makes_the_same_conversion_again(
     pinned = f"hf://me/net@{NEW}:model.safetensors"
     assert f"--weights {pinned}" in made.request.command()
     assert made.weights.source == pinned
-    assert any(f"is now the commit {NEW}" in warning for warning in made.warnings)
+    assert any(f"is now the commit {NEW}" in note for note in made.notes)
     again = convert(weights=pinned, repository=tmp_path / "models", name="from_hub")
     assert again.weights.sha256 == made.weights.sha256

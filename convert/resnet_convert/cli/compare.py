@@ -83,8 +83,8 @@ def compare(
         console.show(tables.comparison_table(title, found.comparison))
         for line in found.comparison.left_out:
             console.out.print(line, soft_wrap=True)
-    for warning in found.warnings:
-        console.warn(warning)
+    for each in (*found.notes, *found.warnings):
+        console.warn(each)
     if not found.comparison.passed:
         raise ParityError(
             f"{found.comparison.summary}"
@@ -116,6 +116,7 @@ def _subject(found: Compared) -> dict[str, Any]:
         "images": prepared.validation_set,
         "machine": prepared.machine,
         "warnings": found.warnings,
+        "notes": found.notes,
         "deployed": found.conversion,
     }
 
@@ -127,6 +128,7 @@ def _result(found: Compared) -> dict[str, object]:
         "images": prepared.validation_set.name,
         "count": len(prepared.validation_set),
         "warnings": found.warnings,
+        "notes": found.notes,
         "deployed": None
         if conversion is None
         else {"version": conversion.version, "path": str(conversion.path)},

@@ -96,8 +96,8 @@ def command(
         console.show_json(deployment.result(conversion))
     else:
         refusals.show_tables(conversion)
-    for warning in conversion.warnings:
-        console.warn(warning)
+    for each in (*conversion.notes, *conversion.warnings):
+        console.warn(each)
     if not as_json:
         screen.conclude(conversion)
         console.out.print(screen.next_command(conversion), soft_wrap=True)

@@ -21,6 +21,7 @@ from resnet_convert.stage_log import StageName
 from resnet_convert.tensorrt.builder import EngineRecord
 from resnet_serve import console
 from resnet_serve.cli.models import canaries
+from resnet_serve.errors import Note
 from resnet_serve.parity.latency import Latency
 from resnet_serve.parity.verdict import Outcome, Verdict
 from resnet_serve.passport import EngineState
@@ -84,7 +85,8 @@ class _Bars:
 
 def _note(text: str) -> None:
     """A line of its own; while bars are shown it goes above them."""
-    console.err.print(Text(f"  {text}", "yellow"), soft_wrap=True)
+    style = "dim" if isinstance(text, Note) else "yellow"
+    console.err.print(Text(f"  {text}", style), soft_wrap=True)
 
 
 @contextmanager

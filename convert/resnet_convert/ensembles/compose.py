@@ -196,7 +196,7 @@ def _compose(composition: Composition, options: _Options) -> ComposedModel:
         version, path = deploy(made, model, repository, serve=at_once)
         served_at = None
         if not at_once:
-            served_at = rollout.bring(server, repository, name, version, log.progress.note, canary)
+            served_at = rollout.bring(server, repository, name, version, log.tell, canary)
         say(f"{', '.join(composition.served)} version {version} in {repository.path}")
     return replace(made, version=version, path=path, served_at=served_at, stages=tuple(log.stages))
 

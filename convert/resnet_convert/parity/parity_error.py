@@ -30,7 +30,7 @@ class RefusedError(ParityError):
 class Subject:
     """What was compared: the images, and the names and the activation of the outputs.
 
-    `warnings` are those of what was made until then.
+    `warnings` and `notes` are those of what was made until then.
     """
 
     images: Images
@@ -38,6 +38,7 @@ class Subject:
     activation: Activation | None
     trained: bool
     warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class GateError(RefusedError):

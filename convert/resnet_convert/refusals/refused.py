@@ -42,6 +42,7 @@ def refused(conversion: Conversion) -> ConversionRefusedError:
             conversion.activation,
             weights.trained,
             conversion.warnings,
+            conversion.notes,
         ),
         where=f"{conversion.name} {conversion.request.precision}",
         next_command=command,

@@ -48,6 +48,7 @@ def render(
     images: Images,
     machine: Host,
     warnings: tuple[str, ...] = (),
+    notes: tuple[str, ...] = (),
     deployed: Conversion | None = None,
     created: datetime | None = None,
 ) -> str:
@@ -60,6 +61,7 @@ def render(
         weights=weights,
         host=machine,
         warnings=warnings,
+        notes=notes,
         deployed=deployed,
         flipped=list(_flipped(comparison, images, weights)) if weights.trained else [],
         created=(created or datetime.now(UTC)).astimezone(UTC),

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, TypeVar
 
-from resnet_serve.errors import HostError, InputFileError, UsageError
+from resnet_serve.errors import HostError, InputFileError, Note, UsageError
 from resnet_serve.optional import optional
 from resnet_serve.user_cache import cache_home
 
@@ -134,7 +134,7 @@ def moving(spec: str, place: Place) -> tuple[str, ...]:
     if given.pinned:
         return ()
     name = f"{given.revision or 'main'!r} of {given.repository}"
-    return (f"{name} is now the commit {place.revision}: pin it with {place}",)
+    return (Note(f"{name} is now the commit {place.revision}: pin it with {place}"),)
 
 
 def check_file(place: Place) -> None:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from resnet_serve.checkpoints.reading import Checkpoint
 from resnet_serve.checkpoints.state_dicts import ANCHOR
 from resnet_serve.checkpoints.states.containers import shortened
-from resnet_serve.errors import InputFileError
+from resnet_serve.errors import InputFileError, Note
 from resnet_serve.optional import optional
 
 if TYPE_CHECKING:
@@ -66,8 +66,8 @@ def completed(checkpoint: Checkpoint, *, needed: bool) -> Checkpoint:
     last = [name for name in tensors if name.startswith("fc.")]
     if last == [_WEIGHT] and tensors[_WEIGHT].ndim == 2:
         tensors[_BIAS] = torch.zeros(tensors[_WEIGHT].shape[0])
-        notice = f"fc of {checkpoint.path} has no bias: one of zeros, which adds nothing, is used"
-        return replace(checkpoint, tensors=tensors, notices=(*checkpoint.notices, notice))
+        said = f"fc of {checkpoint.path} has no bias: one of zeros, which adds nothing, is used"
+        return replace(checkpoint, tensors=tensors, notices=(*checkpoint.notices, Note(said)))
     several = any(name.count(".") > 1 for name in last) and ANCHOR in tensors
     if several and needed:
         raise InputFileError(
@@ -102,7 +102,7 @@ def completed(checkpoint: Checkpoint, *, needed: bool) -> Checkpoint:
     notice = (
         f"fc of {checkpoint.path} is not served: {shortened(last)}"
         if several
-        else f"{checkpoint.path} is a backbone without a classifier (fc), which is not served"
+        else Note(f"{checkpoint.path} is a backbone without a classifier (fc), which is not served")
     )
     notices = (*checkpoint.notices, notice)
     return replace(checkpoint, tensors=tensors, metadata=metadata, notices=notices)

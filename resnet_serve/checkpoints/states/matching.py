@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from resnet_serve.architectures.fitting import disagreements, listed
 from resnet_serve.checkpoints.states import containers, selection, tensor_kinds, training_forms
 from resnet_serve.checkpoints.states.containers import Saved, is_averaged, shortened
-from resnet_serve.errors import InputFileError
+from resnet_serve.errors import InputFileError, Note
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -151,14 +151,15 @@ def _taken(saved: Saved, prefix: str, wanted: Wanted) -> dict[str, Tensor]:
 
 def _notices(chosen: Match, wanted: Wanted, path: Path) -> Iterator[str]:
     if chosen.prefix.startswith("-"):
-        yield f"the names in {path} lack the module's prefix {chosen.prefix[1:]!r}, which is added"
+        prefix = chosen.prefix[1:]
+        yield Note(f"the names in {path} lack the module's prefix {prefix!r}, which is added")
     elif chosen.prefix:
-        yield f"the prefix {chosen.prefix!r} of the names in {path} is removed"
+        yield Note(f"the prefix {chosen.prefix!r} of the names in {path} is removed")
     if chosen.beside:
         yield (f"ignored in {path}, as {wanted.name} has no such entry: {shortened(chosen.beside)}")
     lacking = [name for name in wanted.counters if name not in chosen.tensors]
     if lacking:
-        yield (
+        yield Note(
             f"{path} lacks {shortened(lacking)}: counters of training, which evaluation does not "
             "read"
         )

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from resnet_serve.errors import InputFileError
+from resnet_serve.errors import InputFileError, Note
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -80,10 +80,8 @@ def _pruned(found: dict[str, Tensor], path: Path) -> tuple[str, ...]:
         found.update(kept)
     if not masked:
         return ()
-    return (
-        f"{path} is pruned: {_counted(masked)} taken as weight_orig × weight_mask, which is what "
-        "prune.remove does",
-    )
+    said = f"{path} is pruned: {_counted(masked)} taken as weight_orig × weight_mask"
+    return (Note(f"{said}, which is what prune.remove does"),)
 
 
 def _observers(found: dict[str, Tensor], path: Path) -> tuple[str, ...]:
@@ -110,10 +108,8 @@ def _observers(found: dict[str, Tensor], path: Path) -> tuple[str, ...]:
         del found[name]
     if not left_out:
         return ()
-    return (
-        f"ignored in {path}, as records of quantization observers, which compute nothing: "
-        f"{_counted(left_out)}",
-    )
+    said = f"ignored in {path}, as records of quantization observers, which compute nothing"
+    return (Note(f"{said}: {_counted(left_out)}"),)
 
 
 def _check_parametrizations(found: Mapping[str, Tensor], path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 from resnet_serve.checkpoints.pickles.machine import Global, Placeholder
 from resnet_serve.checkpoints.transforms import albumentations_steps, torchvision_steps
 from resnet_serve.checkpoints.transforms.steps import REMEDY, Step
-from resnet_serve.errors import InputFileError
+from resnet_serve.errors import InputFileError, Note
 from resnet_serve.preprocessing import Preprocessing
 
 _OF_EVALUATION = ("val", "test", "eval", "infer", "predict", "preprocess")
@@ -47,9 +47,14 @@ def preprocessing(step: Step, path: Path) -> Preprocessing:
 
 
 def notice(step: Step, path: Path) -> str:
-    """A sentence for the user: what the preprocessing is taken from."""
-    rgb = "" if torchvision_steps.is_torchvision(step) else ", of RGB images (cv2.imread gives BGR)"
-    return f"{path} contains its {step.library} {step.kind}, which is its preprocessing{rgb}"
+    """A sentence for the user: what the preprocessing is taken from.
+
+    A note for torchvision, whose images are always RGB.
+    """
+    said = f"{path} contains its {step.library} {step.kind}, which is its preprocessing"
+    if torchvision_steps.is_torchvision(step):
+        return Note(said)
+    return f"{said}, of RGB images (cv2.imread gives BGR)"
 
 
 def _named(value: object, name: str, depth: int) -> Iterator[tuple[str, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import os
 import pickle
@@ -19,7 +20,7 @@ from patience import PATIENCE_S
 from PIL import Image
 
 from resnet_convert.pipeline import convert
-from resnet_serve import weights
+from resnet_serve import passport, weights
 from resnet_serve.architectures import build, find
 from resnet_serve.datasets.digits import Digits
 
@@ -74,11 +75,20 @@ def test_a_checkpoint_alone_is_inferred_and_that_is_said(call: Call, tmp_path: P
     code, out, err = call("--weights", path, "--dry-run")
     assert code == 0
     assert "--arch auto" in out
-    assert f"warning: no network is named: it is inferred from {path} (--arch auto)" in err
-    code, out, err = call("--weights", path, "--json")
+    said = f"no network is named: it is inferred from {path} (--arch auto)"
+    assert f"note: {said}" in err
+    code, out, err = call("--weights", path, "--json", "--report", "r.html")
     assert code == 0
-    assert json.loads(out)["command"].startswith("resnet-convert --arch resnet20 --weights ")
-    assert f"warning: no network is named: it is inferred from {path}" in err
+    found = json.loads(out)
+    assert found["command"].startswith("resnet-convert --arch resnet20 --weights ")
+    assert f"note: {said}" in err
+    assert said in found["notes"]
+    assert not any(said in each for each in found["warnings"])
+    assert passport.read(Path(found["path"]) / passport.FILE_NAME).notes == tuple(found["notes"])
+    page = (tmp_path / "r.html").read_text(encoding="utf-8")
+    warned, noted = page.index('<h2 id="warnings">'), page.index('<h2 id="notes">')
+    assert warned < noted < page.index(html.escape(said, quote=True), noted)
+    assert html.escape(said, quote=True) not in page[warned:noted]
 
 
 def test_dry_run_touches_nothing(call: Call, tmp_path: Path) -> None:

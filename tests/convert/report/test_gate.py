@@ -47,7 +47,7 @@ def measured(
 
 def page(found: Measurements, activation: Activation, trained: bool = True, **more: Any) -> str:
     verdict = found.verdict(find("int8").budget, trained=trained)
-    subject = Subject(IMAGES, NAMES, activation, trained, ("a <warning>",))
+    subject = Subject(IMAGES, NAMES, activation, trained, ("a <warning>",), ("a <note>",))
     return gate.render("both", verdict, found, subject, **more)
 
 
@@ -63,7 +63,8 @@ def test_a_refusal_has_the_checks_the_images_and_what_to_try(trained: bool) -> N
     assert '<header class="bad">' in shown
     assert "✗ not met" in shown
     assert "<code>do this</code>" in shown
-    assert "a &lt;warning&gt;" in shown
+    warnings, notes = shown.index("a &lt;warning&gt;"), shown.index("a &lt;note&gt;")
+    assert warnings < shown.index('<h2 id="notes">') < notes
     assert ("data:image/jpeg;base64," in shown) == trained
     assert ("Changed decisions" in shown) == trained
 
