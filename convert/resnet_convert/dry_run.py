@@ -14,7 +14,7 @@ from resnet_convert.inputs import (
     image_notices,
     load_weights,
     open_calibration,
-    open_sets,
+    open_validation,
     weights_summary,
 )
 from resnet_convert.reference_check.stage import refuse_expectation, unknown_top1
@@ -24,7 +24,7 @@ from resnet_convert.request.default_target import default_target
 from resnet_convert.request.implied_network import implied_network
 from resnet_convert.request.options import AUTO
 from resnet_convert.stage_log import Silent, StageName
-from resnet_convert.stages import Stage, planned, runs_on_cuda, timed
+from resnet_convert.stages import Stage, check_packages, packages_of, planned, runs_on_cuda
 from resnet_convert.tensorrt.builder import open_build_host
 from resnet_serve import host
 from resnet_serve.architectures import catalog
@@ -34,6 +34,7 @@ from resnet_serve.checkpoints.sources import headers, hub
 from resnet_serve.datasets import Images, built_in, open_images, survey
 from resnet_serve.download import torch_hub_checkpoints
 from resnet_serve.errors import HostError, ResnetServeError
+from resnet_serve.preprocessing import ImageError
 from resnet_serve.runtimes import onnxruntime_cuda
 from resnet_serve.triton.repository import Repository
 from resnet_serve.weights import Weights, class_names
@@ -57,14 +58,14 @@ class Step:
 
 @dataclass(frozen=True)
 class DryRun:
-    """The steps of a conversion, and the error that it would end with, None where none is found.
+    """The steps of a conversion, and the errors that it would end with, one after the other.
 
     `notices` are sentences on what the options imply, and on the image files.
     """
 
     request: Request
     steps: tuple[Step, ...]
-    problem: ResnetServeError | None
+    problems: tuple[ResnetServeError, ...]
     notices: tuple[str, ...]
 
 
@@ -79,10 +80,11 @@ def dry_run(request: Request, *, deploys: bool = True) -> DryRun:
     request, _ = default_target(request)
     check(request)
     found = _Found(request, deploys)
-    problem = next(filter(None, map(_problem, found.checks())), None)
+    problems = {str(each): each for each in map(_problem, found.checks()) if each is not None}
     rows = [row for row in planned(found.request) if deploys or row.name is not StageName.DEPLOY]
     steps = tuple(found.marked(_step(row, found.request)) for row in rows)
-    return DryRun(request, steps, problem, tuple(filter(None, (note, *found.notices))))
+    notices = tuple(filter(None, (note, *found.notices)))
+    return DryRun(request, steps, tuple(problems.values()), notices)
 
 
 def _problem(check_one: Callable[[], None]) -> ResnetServeError | None:
@@ -100,7 +102,9 @@ class _Found:
         self.request = request
         self.deploys = deploys
         self.loaded: Weights | None = None
+        self.calibration: Images | None = None
         self.validation: Images | None = None
+        self.names: tuple[str, ...] = ()
         self.notices: tuple[str, ...] = ()
         self.texts: dict[str, str] = {}
         self.failed: dict[str, Status] = {}
@@ -110,10 +114,13 @@ class _Found:
         if self.deploys:
             yield self._in(StageName.DEPLOY, self._repository)
         yield self._in(StageName.WEIGHTS, self._weights)
-        yield self._in(StageName.PARITY, self._images)
+        if StageName.WEIGHTS not in self.failed:
+            yield self._in(StageName.CALIBRATE, self._calibration)
+            yield self._in(StageName.PARITY, self._validation)
+            yield self._survey
         yield self._in(StageName.REFERENCE, self._expectation)
         for row in planned(self.request):
-            yield self._in(row.name, partial(_packages, row, self.request))
+            yield self._in(row.name, partial(check_packages, row, self.request))
         yield self._in(StageName.ENGINE, self._plan)
 
     def marked(self, step: Step) -> Step:
@@ -126,10 +133,7 @@ class _Found:
             try:
                 check_one()
             except ResnetServeError as error:
-                folder, images = self.request.calibration, stage is StageName.PARITY
-                calibrates = images and folder and Path(str(error.where)).is_relative_to(folder)
-                failed = StageName.CALIBRATE if calibrates else stage
-                self.failed[failed] = "missing" if isinstance(error, HostError) else "refused"
+                self.failed[stage] = "missing" if isinstance(error, HostError) else "refused"
                 raise
 
         return noted
@@ -177,24 +181,39 @@ class _Found:
     def _unchecked(self, why: str) -> None:
         self.notices += (f"not checked: {why}, so that its names, shapes and classes are not seen",)
 
-    def _images(self) -> None:
+    def _calibration(self) -> None:
+        self.calibration = open_calibration(self.request, self.loaded)
+        if self.calibration is not None:
+            self.texts[StageName.CALIBRATE] = f"{len(self.calibration):,} images"
+
+    def _validation(self) -> None:
         request, loaded = self.request, self.loaded
         if loaded is not None:
-            calibration, self.validation = open_sets(request, loaded)
-            self.notices += image_notices(request, loaded, calibration, self.validation)
+            self.validation = open_validation(request, loaded)
         else:
-            calibration = open_calibration(request)
-            names = None if request.labels is None else class_names.resolve(request.labels)
+            self.names = () if request.labels is None else class_names.resolve(request.labels)
             if request.validation is not None:
+                names = self.names or None
                 self.validation = open_images(request.validation, names, split="validation")
-            self.notices += survey.notices(self.validation, names or (), calibration=calibration)
-        if calibration is not None:
-            self.texts[StageName.CALIBRATE] = f"{len(calibration):,} images"
         if request.validation is not None and self.validation is not None:
             known = self.validation.labels is not None
             self.texts[StageName.PARITY] = (
                 f"{len(self.validation):,} images, {'with' if known else 'without'} labels"
             )
+
+    def _survey(self) -> None:
+        """The files of both sets; one error names the damaged ones of both."""
+        both = self.calibration, self.validation
+        try:
+            if self.loaded is not None:
+                self.notices += image_notices(self.request, self.loaded, *both)
+            else:
+                self.notices += survey.notices(both[1], self.names, calibration=both[0])
+        except ImageError:
+            for stage, images in zip((StageName.CALIBRATE, StageName.PARITY), both, strict=True):
+                if survey.damaged(images):
+                    self.failed[stage] = "refused"
+            raise
 
     def _expectation(self) -> None:
         loaded, images = self.loaded, self.validation
@@ -219,26 +238,6 @@ class _Found:
                 )
 
 
-_RUN = (StageName.ENGINE, StageName.INSPECT, StageName.PARITY, StageName.LATENCY)
-
-
-def _needed(row: Stage, request: Request) -> tuple[str, ...]:
-    """The packages of a stage: those of what runs in it, or its own."""
-    if row.name is StageName.PARITY and request.for_tensorrt and not timed(request):
-        return ("onnxruntime",)  # the emulation
-    return (request.row.package,) if row.name in _RUN else row.packages
-
-
-def _packages(row: Stage, request: Request) -> None:
-    for name in _needed(row, request):
-        if find_spec(name) is None:
-            extra = request.row.extra if name == request.row.package else "convert"
-            raise HostError(
-                f"this needs {name}, which is not installed here",
-                remedy=f"pip install 'resnet-serve[{extra}]'",
-            )
-
-
 def _step(row: Stage, request: Request) -> Step:
     does = row.does(request)
     if row.name is StageName.WEIGHTS:
@@ -249,7 +248,7 @@ def _step(row: Stage, request: Request) -> Step:
         return _images(row.name, does, request.validation)
     if row.name is StageName.DEPLOY:
         return Step(row.name, does, str(request.repository), "here")
-    packages = _needed(row, request)
+    packages = packages_of(row, request)
     if row.name is StageName.AUTOSELECT:
         candidates = entrants_here(request, host.cores())
         does = f"{len(candidates)} entrants, for {request.optimize}"

@@ -37,30 +37,33 @@ def open_sets(request: Request, loaded: Weights) -> tuple[Images | None, Images]
     Raises `InputFileError` for a folder that cannot be used, `UsageError` for labels that the
     classifier cannot decide about.
     """
-    limits = loaded.preprocessing.limits
-    calibration = open_calibration(request)
-    calibration = None if calibration is None else limited(calibration, limits)
+    return open_calibration(request, loaded), open_validation(request, loaded)
+
+
+def open_calibration(request: Request, loaded: Weights | None) -> Images | None:
+    """Calibration images, where some are given; raises as `open_sets`."""
+    if request.calibration is None:
+        return None
+    given = open_images(request.calibration, None, split="calibration")
+    chosen = spread(given, request.calibration_images)
+    return chosen if loaded is None else limited(chosen, loaded.preprocessing.limits)
+
+
+def open_validation(request: Request, loaded: Weights) -> Images:
+    """Validation images, or synthetic ones; raises as `open_sets`."""
     if request.validation is None:
-        return calibration, SyntheticImages(side=max(loaded.preprocessing.crop))
+        return SyntheticImages(side=max(loaded.preprocessing.crop))
     # Of images that are only to be embedded, the folders need not be the network's classes.
     given = (
         validation.open_validation(request.validation, loaded.labels, loaded.activation)
         if request.classifies
         else open_images(request.validation, None, split=SPLIT)
     )
-    return calibration, spread(limited(given, limits), request.validation_images)
-
-
-def open_calibration(request: Request) -> Images | None:
-    """Calibration images, where some are given."""
-    if request.calibration is None:
-        return None
-    given = open_images(request.calibration, None, split="calibration")
-    return spread(given, request.calibration_images)
+    return spread(limited(given, loaded.preprocessing.limits), request.validation_images)
 
 
 def image_notices(
-    request: Request, loaded: Weights, calibration: Images | None, given: Images
+    request: Request, loaded: Weights, calibration: Images | None, given: Images | None
 ) -> tuple[str, ...]:
     """What a user should know of the two sets: skipped files, classes without images, and so on.
 

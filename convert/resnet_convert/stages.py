@@ -12,11 +12,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from importlib.util import find_spec
 from types import MappingProxyType
 
 from resnet_convert.request import Request
 from resnet_convert.request.options import AUTO
 from resnet_convert.stage_log import StageName
+from resnet_serve.errors import HostError
 from resnet_serve.runtimes import onnxruntime_cuda
 
 
@@ -164,3 +166,24 @@ def applies(name: StageName, request: Request) -> bool:
 def planned(request: Request) -> tuple[Stage, ...]:
     """The stages of a request, in order."""
     return tuple(row for row in STAGES.values() if row.applies(request))
+
+
+_RUN = (StageName.ENGINE, StageName.INSPECT, StageName.PARITY, StageName.LATENCY)
+
+
+def packages_of(row: Stage, request: Request) -> tuple[str, ...]:
+    """The packages of a stage: those of what runs in it, or its own."""
+    if row.name is StageName.PARITY and request.for_tensorrt and not timed(request):
+        return ("onnxruntime",)  # the emulation
+    return (request.row.package,) if row.name in _RUN else row.packages
+
+
+def check_packages(row: Stage, request: Request) -> None:
+    """Raise `HostError` where a package of a stage is not installed."""
+    for name in packages_of(row, request):
+        if find_spec(name) is None:
+            extra = request.row.extra if name == request.row.package else "convert"
+            raise HostError(
+                f"this needs {name}, which is not installed here",
+                remedy=f"pip install 'resnet-serve[{extra}]'",
+            )

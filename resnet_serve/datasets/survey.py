@@ -80,6 +80,13 @@ def notices(
     return tuple(_notices(sets, found, classes))
 
 
+def damaged(images: Images | None) -> bool:
+    """Whether a file of a set cannot be opened."""
+    if images is None:
+        return False
+    return bool(survey(files_of(images), limits_of(images)).damaged)
+
+
 def _undecoded(images: Images) -> Iterator[ImageError]:
     return errors(range(len(files_of(images))), images.image)
 

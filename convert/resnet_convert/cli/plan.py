@@ -20,12 +20,14 @@ DryRunOption = Annotated[
 
 
 def show(found: DryRun, *, as_json: bool) -> None:
-    """Print the plan and its notices; raises the error that was found, if any."""
+    """Print the plan and its notices; raises the first error that was found, if any."""
     if as_json:
         console.show_json({"steps": [step.to_json() for step in found.steps]})
     else:
         console.show(screen.plan_table(found.request, found.steps))
     for notice in found.notices:
         console.warn(notice)
-    if found.problem is not None:
-        raise found.problem
+    for other in found.problems[1:]:
+        console.warn(f"after that, another stage would fail: {other}")
+    if found.problems:
+        raise found.problems[0]

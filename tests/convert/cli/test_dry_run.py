@@ -119,14 +119,40 @@ def test_what_is_there_but_refused_is_not_called_missing(call: Call, tmp_path: P
     (tmp_path / "net.pth").write_bytes(b"")
     _, out, _ = call("--weights", "net.pth", "--validation", "images", "--dry-run", "--json")
     assert unmet(out) == {"weights": "refused"}
-    int8 = ("--precision", "int8", "--validation", "images")
+    int8 = ("--precision", "int8", "--validation", "flat")
     for folder, status in (("nowhere", "missing"), ("empty", "refused")):
         _, out, _ = call(*DIGITS, *int8, "--calibration", folder, "--dry-run", "--json")
         assert unmet(out) == {"calibrate": status}
-    # A name that begins as that of the calibration is another folder.
-    given = ("--precision", "int8", "--calibration", "images", "--validation", "images-none")
+
+
+def test_the_fault_of_one_set_does_not_hide_that_of_the_other(call: Call, tmp_path: Path) -> None:
+    write_files(tmp_path)
+    given = ("--precision", "int8", "--calibration", "empty", "--validation", "damaged")
+    _, _, err = call(*DIGITS, *given, "--dry-run")
+    assert [line.split(":")[1].strip() for line in errors(err)] == ["empty"]
+    assert "another stage would fail: 2 images cannot be used: damaged/a.png" in flat(err)
+
+
+@pytest.mark.parametrize(
+    ("calibration", "validation", "faults"),
+    [
+        ("images", "images-none", {"parity": "missing"}),  # another folder, named alike
+        ("images", "images/none", {"parity": "missing"}),  # a folder in that of the other set
+        ("flat", "flat/a.png", {"parity": "missing"}),
+        ("nowhere", "empty", {"calibrate": "missing", "parity": "refused"}),
+        ("empty", "damaged", {"calibrate": "refused", "parity": "refused"}),
+        ("damaged", "flat", {"calibrate": "refused"}),
+        ("flat", "damaged", {"parity": "refused"}),
+        ("damaged", "damaged", {"calibrate": "refused", "parity": "refused"}),
+    ],
+)
+def test_each_set_of_images_has_its_own_check(
+    call: Call, tmp_path: Path, calibration: str, validation: str, faults: dict[str, str]
+) -> None:
+    write_files(tmp_path)
+    given = ("--precision", "int8", "--calibration", calibration, "--validation", validation)
     _, out, _ = call(*DIGITS, *given, "--dry-run", "--json")
-    assert set(unmet(out)) == {"parity"}
+    assert unmet(out) == faults
 
 
 def unmet(out: str) -> dict[str, str]:
