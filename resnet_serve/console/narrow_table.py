@@ -2,8 +2,8 @@
 
 A table gets less space between its columns, and its cells are continued on the next line, between
 words. The first column has the names of the rows: it is continued only where the others' words do
-not fit otherwise. Where even single words do not fit, each row becomes a paragraph with the
-headings in it.
+not fit otherwise. Where even single words do not fit, or a row has two long paths, each row becomes
+a paragraph with the headings in it; there each cell of such a row has a line of its own.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from itertools import product
 
-from rich.console import Console, ConsoleOptions
+from rich.console import Console, ConsoleOptions, RenderableType
 from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
@@ -25,7 +25,12 @@ def fits(table: Table, console: Console) -> bool:
 
 
 def tighten(table: Table, console: Console) -> bool:
-    """Make a table narrower whose words fit; False where they do not, and nothing is changed."""
+    """Make a table narrower whose words fit; False where they do not, and nothing is changed.
+
+    One path of a row may be divided; two would run into one another.
+    """
+    if any(_several_paths(cells, console) for _, *cells in _rows(table)):
+        return False
     others = list(_widths(table, console))
     first = Measurement(others[0].maximum, others[0].maximum)
     for wanted, padding in product(([first, *others[1:]], others), (1, 0)):
@@ -44,16 +49,17 @@ def paragraphs(table: Table, console: Console) -> Iterator[Text]:
     if table.title:
         yield _text(table.title, console)
     headings = [_on_one_line(_text(column.header, console)) for column in table.columns[1:]]
-    for first, *cells in zip(*(column.cells for column in table.columns), strict=True):
+    for first, *cells in _rows(table):
         texts = [_text(cell, console) for cell in cells]
         told = [
             Text.assemble(f"{heading} " if heading else "", text)
             for heading, text in zip(headings, texts, strict=True)
             if text
         ]
-        parts = _text(first, console), Text(" · ").join(told)
+        between = "\n  " if _several_paths(cells, console) else " · "
+        parts = _text(first, console), Text(between).join(told)
         line = Text(": ").join(parts)
-        yield line if line.cell_len <= console.width else Text("\n  ").join(parts)
+        yield line if _fits_whole(line, console) else Text("\n  ").join(parts)
     if table.caption:
         yield _text(table.caption, console)
 
@@ -68,10 +74,28 @@ def _widths(table: Table, console: Console) -> Iterator[Measurement]:
         cells = (column.header, *column.cells)
         found = [console.measure(cell, options=_unbounded(console)) for cell in cells]
         words = [
-            each.minimum if number == 0 or each.minimum <= console.width // 2 else console.width // 4
+            console.width // 4 if number > 0 and _divides(each, console) else each.minimum
             for each in found
         ]
         yield Measurement(max(1, *words), max(1, *(each.maximum for each in found)))
+
+
+def _rows(table: Table) -> Iterator[tuple[RenderableType, ...]]:
+    return zip(*(column.cells for column in table.columns), strict=True)
+
+
+def _divides(cell: Measurement, console: Console) -> bool:
+    """Whether it has a word that is longer than half a line."""
+    return cell.minimum > console.width // 2
+
+
+def _several_paths(cells: Sequence[RenderableType], console: Console) -> bool:
+    measured = (console.measure(cell, options=_unbounded(console)) for cell in cells)
+    return sum(_divides(each, console) for each in measured) > 1
+
+
+def _fits_whole(line: Text, console: Console) -> bool:
+    return "\n" not in line.plain and line.cell_len <= console.width
 
 
 def _shared(wanted: Sequence[Measurement], space: int) -> list[int]:

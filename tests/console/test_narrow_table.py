@@ -116,6 +116,23 @@ def test_the_name_of_a_row_stays_whole_and_the_other_cells_are_continued(
     assert sum(f"{name} 1" in line for line in lines) == 1 or width < 110
 
 
+def test_two_long_paths_of_a_row_have_a_line_each(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = console.table("Plan")
+    for heading in ("stage", "what", "needs", "status"):
+        table.add_column(heading)
+    place = "runs/2026/11/clothes/resnet50/checkpoints/averaged/epoch-0090.pth"
+    table.add_row("weights", f"resnet50, from {place}", place, "here")
+    table.add_row("trace", "53 convolutions to ONNX", "torch", "here")
+    assert shown(table, 100, monkeypatch) == [
+        "Plan",
+        "weights",
+        f"  what resnet50, from {place}",
+        f"  needs {place}",
+        "  status here",
+        "trace: what 53 convolutions to ONNX · needs torch · status here",
+    ]
+
+
 @pytest.mark.parametrize("width", [60, 40, 30])
 def test_a_column_without_any_text_takes_no_part(width: int) -> None:
     table = console.table("Deployed models")
