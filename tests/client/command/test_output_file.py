@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import re
 from pathlib import Path
 
 import pytest
@@ -58,13 +59,36 @@ def test_a_file_that_is_not_to_be_resumed_is_kept(tmp_path: Path, rows: Rows) ->
         OutputFile(path, rows, "m", resume=False)
     with pytest.raises(UsageError, match=r"has results of model 'm', not 'n'"):
         OutputFile(path, rows, "n", resume=True)
-    other = CsvRows(2, FIELDS) if isinstance(rows, JsonRows) else JsonRows()
-    with pytest.raises(UsageError, match=r"not a result in this form|other columns"):
-        OutputFile(path, other, "m", resume=True)
-    if rows.heading:
-        with pytest.raises(UsageError, match=r"other columns\. Give the --top of that run"):
-            OutputFile(path, CsvRows(2, FIELDS), "m", resume=True)
     assert path.read_bytes() == before
+
+
+REMEDIES = [
+    (JsonRows(), CsvRows(2, FIELDS), "with --json. Give --json in the place of --csv, or another"),
+    (CsvRows(3, FIELDS), JsonRows(), "with --csv. Give --csv --top 3 in the place of --json, or"),
+    (
+        CsvRows(3, FIELDS),
+        CsvRows(2, FIELDS),
+        "with other columns. Give --csv --top 3 in the place of --csv --top 2, or another",
+    ),
+    (CsvRows(2, FIELDS), CsvRows(2, FIELDS[:2]), "with other columns. Give another --output."),
+]
+
+
+@pytest.mark.parametrize(("before", "now", "said"), REMEDIES)
+def test_options_that_do_not_fit_the_file_have_those_that_do_as_remedy(
+    tmp_path: Path, before: Rows, now: Rows, said: str
+) -> None:
+    """Of names with quotes and line feeds too, which the other form reads as half a row."""
+    for name in ("a", 'a "name"', '"', "two\nlines"):
+        path = tmp_path / "results"
+        with OutputFile(path, before, "m", resume=False) as file:
+            file.write(before.row(name, "m", BEST, None))
+        data = path.read_bytes()
+        with pytest.raises(UsageError, match=re.escape(f"results: was written {said}")):
+            OutputFile(path, now, "m", resume=True)
+        assert path.read_bytes() == data
+        OutputFile(path, before, "m", resume=True).__exit__(None, None, None)
+        path.unlink()
 
 
 def test_a_file_of_something_else_is_never_cut(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from resnet_client.command.rows import Rows
+from resnet_client.command.rows import Rows, options_of
 from resnet_client.errors import UsageError
 
 _ENCODING = ("utf-8", "surrogateescape")
@@ -75,12 +75,11 @@ class OutputFile:
         text = self._file.readall().decode(*_ENCODING)
         complete = list(rows.complete(text))
         whole = "".join(complete)
+        before, now = options_of(text), rows.options
+        if before is not None and before.split()[0] != now.split()[0]:
+            raise self._otherwise(f"was written with {before.split()[0]}", before, now.split()[0])
         if rows.heading and complete and complete[0] != rows.heading:
-            raise UsageError(
-                "was written with other columns",
-                where=self.path,
-                remedy="Give the --top of that run, or another --output.",
-            )
+            raise self._otherwise("was written with other columns", before, now)
         half, begin = text[len(whole) :], rows.start if complete else rows.heading or rows.start
         if not (half.startswith(begin) or begin.startswith(half)):
             raise self._foreign(len(complete) + 1)
@@ -108,9 +107,14 @@ class OutputFile:
         self.done[found.image] += 1
         self.failed += found.failed
 
+    def _otherwise(self, what: str, before: str | None, now: str) -> UsageError:
+        """The error of a file that other options have begun; they are the remedy."""
+        either = "" if before in (None, now) else f"{before} in the place of {now}, or "
+        return UsageError(what, where=self.path, remedy=f"Give {either}another --output.")
+
     def _foreign(self, number: int) -> UsageError:
         return UsageError(
             f"row {number} is not a result in this form",
             where=self.path,
-            remedy="Give the form of that run, --json or --csv, or another --output.",
+            remedy="Give another --output.",
         )

@@ -11,6 +11,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Protocol
@@ -19,6 +20,7 @@ from resnet_client.contract import Contract
 from resnet_client.errors import ClientError, UsageError
 from resnet_client.prediction import DEFAULT_TOP, Prediction
 
+_FIRST = ("image", "model", "error")
 _FIELDS = ("label", "index", "probability", "logit", "above_threshold")
 
 
@@ -34,11 +36,12 @@ class Recorded:
 class Rows(Protocol):
     """A form of rows. Each ends with a line feed, also the `heading`, which may be empty.
 
-    `start` is what every row begins with.
+    `start` is what every row begins with, `options` are those that ask for the form.
     """
 
     heading: str
     start: str
+    options: str
 
     def row(
         self,
@@ -61,6 +64,7 @@ class JsonRows:
 
     heading = ""
     start = '{"image": '
+    options = "--json"
 
     def row(
         self,
@@ -97,7 +101,8 @@ class CsvRows:
     def __init__(self, classes: int, fields: Sequence[str]) -> None:
         self._classes, self._fields = classes, fields
         numbered = [f"{name}_{rank}" for rank in range(1, classes + 1) for name in fields]
-        self.heading = _csv(["image", "model", "error", *numbered])
+        self.heading = _csv([*_FIRST, *numbered])
+        self.options = f"--csv --top {classes}"
         self._width = 3 + len(numbered)
 
     def row(
@@ -146,6 +151,16 @@ def csv_rows(contract: Contract, top: int | None) -> CsvRows:
     if alone and activation.decides_labels:
         return CsvRows(min(top or 1, 2), fields)
     return CsvRows(min(top or DEFAULT_TOP, contract.classes), fields)
+
+
+def options_of(text: str) -> str | None:
+    """The options that asked for the rows of a text; None where it is no text of rows."""
+    if text.startswith(JsonRows.start):
+        return JsonRows.options
+    heading, end, _ = text.partition("\n")
+    if not end or not heading.startswith(",".join(_FIRST)):
+        return None
+    return f"--csv --top {len(re.findall(r',label_[0-9]+', heading))}"
 
 
 def _csv(cells: Sequence[object]) -> str:
