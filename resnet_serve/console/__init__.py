@@ -81,6 +81,12 @@ def bars() -> Iterator[Progress]:
         yield shown
 
 
+def progress_line(text: str) -> None:
+    """Print progress on stderr as a line, where no bar shows it: where it is not a terminal."""
+    if not err.is_terminal:
+        err.print(text, soft_wrap=True, markup=False)
+
+
 def table(title: str | None = None, *, caption: str | None = None) -> Table:
     """An empty table in the style of every command; see `show`."""
     return Table(

@@ -12,6 +12,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from resnet_serve.planning.measured import Candidate
 from resnet_serve.planning.search import Curve, Fleet
 from resnet_serve.planning.simulation import Effort
 
+_TRIED, _SIMULATED = "configurations tried", "machines simulated in full"
 _SPREAD = (
     "requests are spread over the replicas at random, each has one image, and one that is rejected "
     "or fails is not sent again",
@@ -96,13 +98,13 @@ def make(
     *,
     effort: Effort | None = None,
     command: str = "",
-    told: Callable[[int, int], None] = lambda *_: None,
+    told: Callable[[str, int, int], None] = lambda *_: None,
 ) -> Plan:
     """Plan for a model from results of its measurements and a price table.
 
-    `told(done, all)` is called while configurations are tried. Raises `InputFileError` for a file
-    that cannot be used, and `HostError` with the closest that can be reached where no
-    configuration keeps the demand.
+    `told(what, done, all)` is called while configurations are tried, and while the best one of each
+    machine is simulated. Raises `InputFileError` for a file that cannot be used, and `HostError`
+    with the closest that can be reached where no configuration keeps the demand.
     """
     effort = effort or Effort()
     candidates = [each for path in sources for each in measured.read(path, name)]
@@ -112,7 +114,8 @@ def make(
         own = machine.measurements
         of_it = candidates if own is None else measured.read(own, name)
         pairs += [(machine, candidate) for candidate in of_it]
-    ranked = search.ranked(pairs, demand, told)
+    told(_TRIED, 0, len(pairs))
+    ranked = search.ranked(pairs, demand, partial(told, _TRIED))
     if not ranked:
         raise _unreachable(search.closest(pairs, demand), name)
     chosen: dict[str, Curve] = {}
@@ -120,7 +123,8 @@ def make(
         chosen.setdefault(curve.machine.name, curve)
     fleets: list[Fleet] = []
     curves = [Curve(each.machine, each.candidate, demand, effort) for each in chosen.values()]
-    for curve in curves:
+    for number, curve in enumerate(curves):
+        told(_SIMULATED, number, len(curves))
         most_per_s = curve.most_per_s()
         if most_per_s > 0:  # or it kept the limits by the chance of a quick simulation
             count = search.needed(curve, most_per_s)

@@ -63,14 +63,18 @@ class Curve:
         """The outcomes by rate."""
         return tuple(self.outcomes[rate] for rate in sorted(self.outcomes))
 
-    def most_per_s(self) -> float:
+    def most_per_s(self, above: float = 0.0) -> float:
         """The highest rate at which a replica keeps the limits; 0 where none does.
 
-        Higher rates take longer to simulate, so that a second rate in a row which does not keep
-        them is the last.
+        Only what is more than `above` counts: 0 where those are not kept. Higher rates take longer
+        to simulate, so that a second rate in a row which does not keep them is the last.
         """
         rates = [share * self.capacity_per_s for share in _SHARES]
         low, missed = 0.0, 0
+        if above > 0:
+            if not self.demand.met(self.at(above)):
+                return 0.0
+            low, rates = above, [each for each in rates if each > above]
         for rate in rates:
             if self.demand.met(self.at(rate)):
                 low, missed = rate, 0
@@ -87,7 +91,7 @@ class Curve:
                 low = middle
             else:
                 high = middle
-        return low
+        return low if low > above else 0.0
 
 
 @dataclass(frozen=True)
@@ -175,22 +179,21 @@ def ranked(
     """Every pair of machine and configuration that keeps the limits, the cheapest first.
 
     Simulated quickly: what remains is simulated again. `told(done, all)` is called after each.
-    Without prices the fewest replicas are first. A pair that cannot be among the best of its
-    machine, even if each replica did all that it can, is left out.
+    Without prices the fewest replicas are first. A pair is left out that does not do more than the
+    best of its machine until then: one simulation, at the rate of that one, tells.
     """
     found: list[tuple[float, Curve]] = []
     best: dict[str, float] = {}
     curves = [Curve(machine, candidate, demand, QUICK) for machine, candidate in pairs]
     curves.sort(key=lambda each: -each.capacity_per_s)
     for done, curve in enumerate(curves, start=1):
-        least = math.ceil(demand.rate_per_s / curve.capacity_per_s)
-        if least <= best.get(curve.machine.name, MOST_REPLICAS):
-            most_per_s = curve.most_per_s()
+        name = curve.machine.name
+        if curve.capacity_per_s > best.get(name, 0.0):
+            most_per_s = curve.most_per_s(best.get(name, 0.0))
             if most_per_s > 0:
                 replicas = demand.rate_per_s / most_per_s
                 found.append((replicas * (curve.machine.price_per_hour or 1.0), curve))
-                name = curve.machine.name
-                best[name] = min(best.get(name, MOST_REPLICAS), math.ceil(replicas))
+                best[name] = most_per_s
         told(done, len(curves))
     return sorted(found, key=lambda each: each[0])
 

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from typing import cast
+from dataclasses import replace
+from typing import Any, cast
 
 import planned
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from resnet_serve.planning import search
+from resnet_serve.planning import search, simulation
 from resnet_serve.planning.arrivals import Bursts
 from resnet_serve.planning.demand import Demand
 from resnet_serve.planning.machines import Machine
 from resnet_serve.planning.search import Curve
-from resnet_serve.planning.simulation import Effort
+from resnet_serve.planning.service import Station
+from resnet_serve.planning.simulation import Effort, Outcome
 
 LITTLE = Effort(replications=3, requests=500)
 MACHINE = Machine("small", 0.1)
@@ -118,3 +120,36 @@ def test_the_cheapest_is_first_and_what_cannot_be_the_best_is_not_simulated() ->
         *[("small", "good"), ("large", "good")]
     ]
     assert told == [(1, 3), (2, 3), (3, 3)]
+
+
+def test_one_simulation_tells_that_a_configuration_does_less(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """All could do as much without the limit; in bursts a simulation is long."""
+    simulated: list[float] = []
+    real = simulation.simulate
+
+    def counted(stations: tuple[Station, ...], rate_per_s: float, **how: Any) -> Outcome:
+        simulated.append(rate_per_s)
+        return real(stations, rate_per_s, **how)
+
+    monkeypatch.setattr(simulation, "simulate", counted)
+    demand = Demand(2000, 60, bursts=Bursts(3, 0.1))
+    first = planned.candidate(STATION, title="first")
+    # The client of each needs more than what is left of the limit.
+    others = [replace(first, title=f"{number}", outside_ms=30.0 + number) for number in range(1, 5)]
+    alone = search.ranked([(MACHINE, first)], demand, lambda *_: None)
+    count = len(simulated)
+    found = search.ranked([(MACHINE, each) for each in (first, *others)], demand, lambda *_: None)
+    assert len(simulated) == 2 * count + len(others)
+    assert [each.candidate.title for _, each in found] == ["first"]
+    assert found[0][0] == alone[0][0]
+
+
+def test_a_configuration_that_does_more_replaces_the_best() -> None:
+    """Both could do as much; the first one tried needs more outside of the server."""
+    demand = Demand(2000, 40)
+    better = planned.candidate(STATION, title="better")
+    worse = replace(better, title="worse", outside_ms=better.outside_ms + 10)
+    found = search.ranked([(MACHINE, worse), (MACHINE, better)], demand, lambda *_: None)
+    assert [each.candidate.title for _, each in found] == ["better", "worse"]

@@ -82,6 +82,7 @@ def load_test(
         def ended(model: str, level: Level) -> None:
             said = f"{level.offered}: {level.throughput_per_s:.1f}/s"
             bars.update(task, description=f"{model}, {said}")
+            console.progress_line(f"{model}, {said}")
 
         tests = [
             loadtest.run(

@@ -87,9 +87,11 @@ def plan(
     with console.bars() as bars:
         task = bars.add_task("simulating", total=None)
 
-        def told(done: int, total: int) -> None:
-            """The bar."""
-            bars.update(task, completed=done, total=total)
+        def told(what: str, done: int, total: int) -> None:
+            """The bar; without one, a line for each tenth."""
+            bars.update(task, description=what, completed=done, total=total)
+            if done == 0 or 10 * done // total > 10 * (done - 1) // total:
+                console.progress_line(f"{what}: {done} of {total}")
 
         made = planning.make(
             name,

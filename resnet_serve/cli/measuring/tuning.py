@@ -163,8 +163,7 @@ def _shown(goal: Goal) -> Iterator[Told]:
             """A round of the comparison at the end."""
             text = f"default and {configuration} in turn: round {number} of {count}"
             bars.update(task, description=text, total=count, completed=number - 1)
-            if not console.err.is_terminal:
-                say(text)
+            console.progress_line(text)
 
         def downloading(done: int, total: int) -> None:
             """The bar of perf_analyzer's download."""
