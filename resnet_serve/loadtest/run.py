@@ -26,8 +26,7 @@ from resnet_serve.loadtest.offered import Offered
 from resnet_serve.loadtest.perf_analyzer import Measurement
 from resnet_serve.loadtest.perf_report import WINDOWS, Level
 from resnet_serve.loadtest.slo import Slo
-from resnet_serve.parity import pressure
-from resnet_serve.parity.latency import PRESSED
+from resnet_serve.parity import latency, pressure
 from resnet_serve.passport.facts import encode
 
 DEFAULT_URL = "localhost:8001"
@@ -60,9 +59,7 @@ class LoadTest:
     @property
     def busy(self) -> str | None:
         """Why no throughput is stated as this model's; None where the host was not busy."""
-        if self.pressed is None or self.pressed <= PRESSED:
-            return None
-        return f"host busy (tasks waited for a CPU {100 * self.pressed:.0f} % of the time before)"
+        return latency.busy_before(self.pressed)
 
     @property
     def model(self) -> str:

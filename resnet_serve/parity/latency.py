@@ -91,15 +91,25 @@ class Ratio:
         """Whether it is slower with certainty: the whole interval is below one."""
         return self.high < 1 and self.not_stated is None
 
-    def caution(self, precision: str, model: str) -> str | None:
-        """A warning: it is slower, or its speed-up is not stated; None where neither is so."""
+    def caution(self, precision: str, model: str, busy: str | None = None) -> str | None:
+        """A warning: it is slower, or its speed-up is not stated; None where neither is so.
+
+        `busy` says why ratios that were measured before it are not stated: then it is not believed
+        alone that it is slower.
+        """
+        again = f"on an idle host: {remeasuring(model)}"
+        if self.slower and busy is not None:
+            return (
+                f"{precision} took longer than PyTorch ({self.median:.2f}×), and the speed-ups "
+                f"measured before are not stated: {busy}; {again}"
+            )
         if self.slower:
             return (
                 f"{precision} is slower than PyTorch here ({self.median:.2f}×): "
                 "keep another precision for this host"
             )
         if self.not_stated is not None:
-            return f"the speed-up is {self}; on an idle host: resnet-convert remeasure {model}"
+            return f"the speed-up is {self}; {again}"
         return None
 
     def __str__(self) -> str:
@@ -113,6 +123,18 @@ class Ratio:
         if reason is None:
             return asdict(self)
         return {**asdict(self), "median": None, "not_stated": reason}
+
+
+def remeasuring(model: str) -> str:
+    """The command that measures a deployed model again."""
+    return f"resnet-convert remeasure {model}"
+
+
+def busy_before(pressed: float | None) -> str | None:
+    """Why a measurement says little, from the pressure before it; None where the host was idle."""
+    if pressed is None or pressed <= PRESSED:
+        return None
+    return f"host busy (tasks waited for a CPU {100 * pressed:.0f} % of the time before)"
 
 
 def measure(

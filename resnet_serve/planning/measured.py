@@ -158,7 +158,7 @@ def _of_tuning(document: Mapping[str, Any], path: Path) -> tuple[Candidate, ...]
                 outside_ms,
                 host,
                 path,
-                (*said, queue, _outside(outside_ms)),
+                (*_busy(document.get("not_stated")), *said, queue, _outside(outside_ms)),
             )
         )
     return tuple(made)
@@ -226,7 +226,7 @@ def _host(host: object) -> str:
 
 
 def _busy(not_stated: object) -> tuple[str, ...]:
-    """What a load test says of the host that it ran on."""
+    """What a measurement says of the host that it ran on."""
     if not isinstance(not_stated, str):
         return ()
     return (f"the times are those of a quiet machine, but they were measured on a {not_stated}",)

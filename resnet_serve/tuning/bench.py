@@ -22,6 +22,7 @@ from resnet_serve.loadtest.offered import Offered
 from resnet_serve.loadtest.perf_analyzer import Source
 from resnet_serve.loadtest.perf_process import Window
 from resnet_serve.loadtest.perf_program import Program
+from resnet_serve.parity import pressure
 from resnet_serve.triton import config
 from resnet_serve.triton.config import LABELS_FILE
 from resnet_serve.triton.http_client import Client
@@ -103,10 +104,10 @@ class TritonBench:
         if source is None:
             source = self._sources[model] = Source.of(self._server.grpc, model, self._images)
         watched = Watched(self._server.grpc, {model: self._instances[model]})
-        started_s = time.monotonic()
+        started_s, before = time.monotonic(), pressure.read()
         with watched:
             found = perf_process.run(self._program, source.load(offered, self._seconds), stop)
-        elapsed_s = time.monotonic() - started_s
+        elapsed_s, pressed = time.monotonic() - started_s, pressure.read().share_since(before)
         if isinstance(found, Window):
             return None
         (ran,) = watched.executed()
@@ -124,6 +125,7 @@ class TritonBench:
             largest_batch=max((each.batch_size for each in ran.batches), default=0),
             busy=min(1.0, computed_s / elapsed_s / self._instances[model]),
             executed=ran,
+            pressed=pressed,
         )
 
     def tested(self, model: str, check: Callable[[Client, str], str]) -> str:

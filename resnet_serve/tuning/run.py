@@ -19,6 +19,7 @@ from typing import Protocol
 from resnet_serve import durable, host
 from resnet_serve.errors import HostError, UsageError
 from resnet_serve.loadtest import perf_program
+from resnet_serve.parity import pressure
 from resnet_serve.passport import TunedFacts
 from resnet_serve.triton import config
 from resnet_serve.triton.http_client import Client
@@ -134,7 +135,7 @@ BenchOf = Callable[[Candidates, Configuration], AbstractContextManager[TestedBen
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run measures."""
+    """What a run measures, and for how much of the time before tasks waited for a CPU."""
 
     request: Request
     found: Candidates
@@ -142,6 +143,7 @@ class Plan:
     size: int
     trials: int
     told: Told = field(repr=False)
+    pressed: float | None = None
 
 
 def run(request: Request, told: Told = Told(), bench_of: BenchOf | None = None) -> Outcome:
@@ -206,7 +208,7 @@ def plan(request: Request, told: Told = Told()) -> Plan:
     size = len(space.all())
     trials = request.trials or min(_MOST, max(_FEWEST, round(_SHARE * size)))
     told.planned(found, size, trials)
-    return Plan(request, found, space, size, trials, told)
+    return Plan(request, found, space, size, trials, told, pressure.lately())
 
 
 def _real_bench(plan: Plan) -> BenchOf:
@@ -260,6 +262,7 @@ def _measured(plan: Plan, study: Study, bench: Bench, described: host.Host) -> T
         space_size=plan.size,
         command=plan.request.command(),
         taken=datetime.now(UTC).isoformat(timespec="seconds"),
+        pressed=plan.pressed,
     )
 
 

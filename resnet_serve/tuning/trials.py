@@ -21,7 +21,8 @@ class Point(Facts):
 
     Of `concurrency` and `rate_per_s` one is None. `mean_batch` and `largest_batch` are of the
     batches that the server ran, `busy` is the share of the time in which its instances ran them;
-    `executed` has their times.
+    `executed` has their times. `pressed` is the share of the time in which tasks of the host waited
+    for a CPU, those of the load among them; None where it is not counted.
     """
 
     concurrency: int | None = None
@@ -34,6 +35,7 @@ class Point(Facts):
     largest_batch: int
     busy: float
     executed: Executed | None = None
+    pressed: float | None = None
 
     @property
     def offered(self) -> Offered:

@@ -19,6 +19,7 @@ from patience import PATIENCE_S, until
 from resnet_serve.errors import HostError
 from resnet_serve.loadtest import perf_program
 from resnet_serve.loadtest.offered import Offered
+from resnet_serve.parity import pressure
 from resnet_serve.triton import config
 from resnet_serve.triton.grpc_client import GrpcClient
 from resnet_serve.triton.repository import CONFIG_FILE, Repository
@@ -96,6 +97,8 @@ def test_a_point_has_the_batches_that_the_server_ran(bench: TritonBench) -> None
     assert many.mean_batch > 1
     assert many.largest_batch <= 8
     assert 0 < many.busy <= 1
+    assert (many.pressed is None) == (pressure.lately() is None)
+    assert 0 <= (many.pressed or 0) <= 1
     assert many.executed is not None
     assert max(each.batch_size for each in many.executed.batches) == many.largest_batch
     assert all(each.mean_ms > 0 for each in many.executed.batches)

@@ -15,6 +15,7 @@ import resnet_serve
 from resnet_serve.errors import HostError
 from resnet_serve.host import Host
 from resnet_serve.loadtest.results import Written, write_files
+from resnet_serve.parity import latency
 from resnet_serve.passport.facts import encode
 from resnet_serve.tuning.candidates import Candidates
 from resnet_serve.tuning.goal import Goal
@@ -45,6 +46,7 @@ COLUMNS = {
     "mean_batch": "images of a batch that the server ran, on average",
     "largest_batch": "the largest batch that the server ran",
     "busy": "share of the time in which the instances ran batches",
+    "pressed": "share of the time in which tasks waited for a CPU, those of the load too",
     "reason": "why there are no more loads of this trial",
 }
 
@@ -54,6 +56,8 @@ class Tuned:
     """A run: its trials, and the comparison of the best of them with the default.
 
     `comparison` is None where no other configuration was as good as the default in the search.
+    `pressed` is the share of the ten seconds before it in which tasks of the host waited for a CPU,
+    None where it is not counted.
     """
 
     name: str
@@ -65,6 +69,12 @@ class Tuned:
     space_size: int
     command: str
     taken: str
+    pressed: float | None = None
+
+    @property
+    def busy(self) -> str | None:
+        """Why the host may have decided instead of the configurations; None where it was idle."""
+        return latency.busy_before(self.pressed)
 
     @property
     def default(self) -> Trial:
@@ -91,7 +101,7 @@ class Tuned:
         if not found:
             return HostError(
                 f"{self.goal} is not reachable on this host: no load was answered as fast as it "
-                "was offered",
+                f"was offered{self._again}",
                 where=self.name,
                 remedy="Offer less (--rate).",
             )
@@ -99,7 +109,7 @@ class Tuned:
         how = f"{self._title(least.trial)}, {least.trial.configuration}"
         return HostError(
             f"{self.goal} is not reachable on this host: the lowest p99 seen is "
-            f"{_short(least.point.p99_ms)} ms at {least.point.offered}, with {how}",
+            f"{_short(least.point.p99_ms)} ms at {least.point.offered}, with {how}{self._again}",
             where=self.name,
             remedy=f"Allow more (--p99 {math.ceil(1.1 * least.point.p99_ms)}ms), or serve a "
             "faster precision or a smaller network.",
@@ -116,7 +126,14 @@ class Tuned:
 
     @property
     def sentence(self) -> str:
-        """The result in one sentence."""
+        """The result in one sentence; on a busy host it says so."""
+        return f"{self._found()}{self._again}"
+
+    @property
+    def _again(self) -> str:
+        return "" if self.busy is None else f"; {self.busy}: tune again on an idle host"
+
+    def _found(self) -> str:
         if self.winner is None or self.comparison is None:
             return self._nothing_better()
         point = self.comparison.winner_point
@@ -162,6 +179,8 @@ class Tuned:
                 "space": self.space_size,
                 "left_out": self.candidates.left_out,
                 "host": self.host,
+                "pressed": self.pressed,
+                "not_stated": self.busy,
                 "version": resnet_serve.__version__,
                 "command": self.command,
                 "taken": self.taken,
@@ -186,6 +205,7 @@ class Tuned:
             return ""
         gain, point = self.comparison.gain, self.comparison.winner_point
         found = f"{gain.median:.2f}× [{gain.low:.2f}, {gain.high:.2f}]"
+        found += "" if gain.not_stated is None else f", {gain.not_stated}"
         over = "" if self.comparison.kept else f", but at p99 {_short(point.p99_ms)} ms"
         return f" (the best other one: {found}{over})"
 

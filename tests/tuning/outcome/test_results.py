@@ -26,7 +26,7 @@ from resnet_serve.tuning.outcome.comparison import Comparison
 from resnet_serve.tuning.outcome.results import Tuned
 from resnet_serve.tuning.trials import State
 
-DEFAULT = trial(point(60, 20, 1), point(25, 45, 2), number=1)
+DEFAULT = trial(point(60, 20, 1), point(25, 45, 2, pressed=0.5), number=1)
 WINNER = trial(point(41, 38, 8), number=2, version=2, instances=2, threads=1, max_batch_size=8)
 
 
@@ -65,6 +65,26 @@ def test_the_sentence(tuned: Tuned) -> None:
     )
     assert tuned.winner is WINNER
     assert tuned.refusal is None
+
+
+def test_a_busy_host_is_recorded_and_said_in_the_sentence(tuned: Tuned) -> None:
+    busy = replace(tuned, pressed=0.62)
+    why = "host busy (tasks waited for a CPU 62 % of the time before)"
+    assert busy.sentence == f"{tuned.sentence}; {why}: tune again on an idle host"
+    assert replace(busy, comparison=None).sentence.endswith("tune again on an idle host")
+    strict = replace(busy, goal=Goal(p99_ms=10), comparison=None)
+    assert f"; {why}: tune again on an idle host. Allow more" in str(strict.refusal)
+    found = busy.to_json()
+    assert (found["pressed"], found["not_stated"]) == (0.62, why)
+    for idle in (0.2, None):
+        assert replace(tuned, pressed=idle).sentence == tuned.sentence
+    assert (tuned.to_json()["pressed"], tuned.to_json()["not_stated"]) == (None, None)
+
+
+def test_rounds_that_differ_too_much_are_said(tuned: Tuned) -> None:
+    wide = changed(tuned, gain=Ratio(1.6, 1.1, 1.9))
+    assert wide.winner is None
+    assert "1.60× [1.10, 1.90], host busy (the rounds differ too much))" in wide.sentence
 
 
 def changed(tuned: Tuned, **comparison: object) -> Tuned:
@@ -142,6 +162,7 @@ def test_every_trial_is_in_the_csv(tuned: Tuned) -> None:
         ("2", "8"),
         ("3", ""),
     ]
+    assert [row["pressed"] for row in rows] == ["", "0.5000", "", ""]
     assert rows[2]["runtime"] == "openvino"
     assert rows[2]["precision"] == "int8"
     assert float(rows[2]["lost_points"]) == 0.25
