@@ -22,13 +22,7 @@ from resnet_convert.autoselect.entrants import Autoselection, has_alternatives
 from resnet_convert.autoselect.gpu import Gpu
 from resnet_convert.conversion import Conversion
 from resnet_convert.folded import Folded, prepare
-from resnet_convert.inputs import (
-    image_notices,
-    load_weights,
-    open_sets,
-    untrained,
-    weights_summary,
-)
+from resnet_convert.inputs import image_notices, load_weights, open_sets, untrained, weights_summary
 from resnet_convert.parity import examples
 from resnet_convert.parity.evaluator import for_budgets
 from resnet_convert.parity.reference import Reference
@@ -233,7 +227,8 @@ def _prove(
         build_host = None
     precision.check_rules(precise, request, log)
     proof = prove(request, reference, folded.model, precise, validation_set, build_host, log, found)
-    log.warn(*cautions(request, proof, prepared.machine))
+    busy = None if autoselection is None else autoselection.not_stated
+    log.warn(*cautions(request, proof, prepared.machine, busy))
     warnings, notes = log.said()
     return Conversion(
         request=request,

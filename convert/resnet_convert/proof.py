@@ -148,12 +148,17 @@ def against_peak(
     return speeds, share
 
 
-def cautions(request: Request, proof: Proof, machine: Host) -> Iterator[str | None]:
-    """Warnings that follow from the numbers, the precision, the target and this host."""
+def cautions(
+    request: Request, proof: Proof, machine: Host, busy: str | None = None
+) -> Iterator[str | None]:
+    """Warnings that follow from the numbers, the precision, the target and this host.
+
+    `busy` says why the speed-ups of a comparison before it are not stated.
+    """
     name, measurements = request.model_name, proof.measurements
     precision_name, ratio = request.precision, measurements.speedup
     if ratio is not None:
-        yield ratio.caution(precision_name, name)
+        yield ratio.caution(precision_name, name, busy)
     if proof.verdict.constant is not None:
         yield (
             f"the parity gate shows nothing: {proof.verdict.constant} in PyTorch, as with a "

@@ -150,6 +150,16 @@ def test_a_ratio_measured_on_a_busy_host_is_not_stated(ratio: Ratio, shown: str)
     assert (ratio.to_json()["median"] is None) != stated
 
 
+def test_slower_after_speed_ups_that_are_not_stated_is_not_a_finding() -> None:
+    ratio = Ratio(0.5, 0.45, 0.55)
+    assert "keep another precision" in str(ratio.caution("int8", "m"))
+    said = str(ratio.caution("int8", "m", "host busy (the rounds differ too much)"))
+    assert "slower" not in said
+    assert "not stated: host busy (the rounds differ too much); on an idle host" in said
+    assert said.endswith("resnet-convert remeasure m")
+    assert Ratio(2.0, 1.9, 2.1).caution("int8", "m", "host busy") is None
+
+
 def test_nothing_is_called_slower_on_a_busy_host() -> None:
     assert Ratio(0.5, 0.45, 0.55).slower
     assert not Ratio(0.5, 0.45, 0.55, pressed=0.9).slower

@@ -9,7 +9,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
-from resnet_convert.autoselect.entrants import Autoselection, Entrant, EntrantResult
+from resnet_convert.autoselect.entrants import (
+    Autoselection,
+    Entrant,
+    EntrantResult,
+    fastest,
+    not_stated,
+)
 from resnet_convert.autoselect.gpu import NO_GPU, PROVIDER, Gpu
 from resnet_convert.parity.opening import PRECISION_CHECK
 from resnet_convert.precision import Precise
@@ -223,13 +229,14 @@ class Comparison:
         """How many pass, and the best, in one line."""
         ran = [row for row in self.rows if row.result.found is not None]
         text = f"{len(self.passed)} of {len(ran)} pass the gate"
-        return text if self.best is None else f"{text}, {self.best.entrant} is the fastest"
+        if self.best is None:
+            return text
+        return f"{text}, {fastest(self.best, [row.result for row in self.rows])}"
 
     @property
     def caution(self) -> str | None:
         """A warning where speed-ups are not stated."""
-        ratios = [row.result.speedup for row in self.rows if row.result.speedup is not None]
-        why = next((each.not_stated for each in ratios if each.not_stated is not None), None)
+        why = not_stated(row.result for row in self.rows)
         return None if why is None else f"speed-ups are not stated: {why}: compare on an idle host"
 
     def is_best(self, row: Row) -> bool:

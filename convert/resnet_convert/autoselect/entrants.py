@@ -5,7 +5,7 @@ A CPU's runtimes always enter; those of a GPU where they can use one here (`gpu.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from resnet_convert.autoselect.gpu import CUDA_TITLE, NO_GPU, Gpu
@@ -98,6 +98,18 @@ class EntrantResult:
         }
 
 
+def not_stated(results: Iterable[EntrantResult]) -> str | None:
+    """Why a speed-up of these is no number to state; None where all are."""
+    ratios = (each.speedup for each in results)
+    return next((r.not_stated for r in ratios if r is not None and r.not_stated is not None), None)
+
+
+def fastest(best: EntrantResult, results: Iterable[EntrantResult]) -> str:
+    """That it is the fastest of these, as far as the host lets one say so."""
+    busy = not_stated(results) is not None
+    return f"{best.entrant} {'was' if busy else 'is'} the fastest{', on a busy host' * busy}"
+
+
 @dataclass(frozen=True)
 class Autoselection:
     """All results, the best first, those with a problem last; `precise` is the winner's graph."""
@@ -124,9 +136,19 @@ class Autoselection:
     def advice(self) -> str | None:
         """A sentence for the case that INT8 is not the fastest."""
         quantized = [r for r in self.results if r.entrant.precision == "int8" and not r.problem]
-        if quantized and self.winner.entrant.precision != "int8":
-            return f"INT8 is not the fastest here: keep {self.winner.entrant.precision}"
-        return None
+        if not quantized or self.winner.entrant.precision == "int8":
+            return None
+        if self.not_stated is not None:
+            return (
+                f"INT8 was not the fastest, but the speed-ups are not stated: {self.not_stated}: "
+                "convert again on an idle host"
+            )
+        return f"INT8 is not the fastest here: keep {self.winner.entrant.precision}"
+
+    @property
+    def not_stated(self) -> str | None:
+        """Why a speed-up among the results is not stated; None where all are."""
+        return not_stated(self.results)
 
     def applied_to(self, request: Request) -> Request:
         """The request with the winner's target and precision, and the instances it was timed as.

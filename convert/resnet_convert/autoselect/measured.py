@@ -28,6 +28,7 @@ from resnet_convert.autoselect.entrants import (
     EntrantResult,
     NothingKeepsParityError,
     entrants,
+    fastest,
 )
 from resnet_convert.autoselect.gpu import NO_GPU, Gpu
 from resnet_convert.parity.candidate import Candidate
@@ -73,7 +74,7 @@ def select(
             results = _throughputs(results, running, entered)
         results.sort(key=partial(rank, request.optimize))
         selected = results[0].entrant.graph
-        say(f"{results[0].entrant} is the fastest for {request.optimize}")
+        say(f"{fastest(results[0], results)}, for {request.optimize}")
     log.warn(*entered.logs[selected].warnings)
     return Autoselection(request.optimize, (*results, *dropped), entered.graphs[selected])
 

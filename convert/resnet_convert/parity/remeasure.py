@@ -91,7 +91,8 @@ def remeasure(deployed: Deployed, load: Callable[[], Weights]) -> Remeasured:
     old = found.latency.speedup
     outdated = None if old is None else old.caution(found.precision, found.name)
     caution = None if ratio is None else ratio.caution(found.precision, found.name)
-    kept = [each for each in found.warnings if each != outdated]
+    again = latency.remeasuring(found.name)
+    kept = [each for each in found.warnings if each != outdated and not each.endswith(again)]
     warnings = (*kept, *([caution] if caution else []))
     return Remeasured(replace(found, latency=facts, warnings=warnings), times)
 

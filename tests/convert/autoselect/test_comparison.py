@@ -169,6 +169,8 @@ def test_a_ratio_that_is_not_stated_is_said_once() -> None:
     wide = replace(timed(FP32, 4.0), speedup=Ratio(4.0, 1.0, 9.0))
     found = replace(compared(), rows=(Row(wide), Row(wide)))
     assert "not stated: host busy" in str(found.caution)
+    assert found.summary.endswith(" was the fastest, on a busy host")
+    assert compared().summary.endswith(" is the fastest")
     assert compared().caution is None
     assert found.rows[0].to_json()["speedup"]["median"] is None  # type: ignore[index]
 

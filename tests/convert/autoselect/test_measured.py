@@ -108,6 +108,10 @@ def test_when_int8_loses_it_is_said() -> None:
     assert "keep fp32" in str(Autoselection("latency", (fp32, int8), NOTHING).advice())
     assert Autoselection("latency", (int8, fp32), NOTHING).advice() is None
     assert Autoselection("latency", (fp32,), NOTHING).advice() is None
+    wide = replace(int8, speedup=Ratio(1.0, 0.4, 1.6))
+    said = str(Autoselection("latency", (fp32, wide), NOTHING).advice())
+    assert "keep fp32" not in said
+    assert "not stated: host busy (the rounds differ too much)" in said
 
 
 def test_every_entrant_runs_and_the_fastest_is_deployed(small: dict[str, Any]) -> None:
