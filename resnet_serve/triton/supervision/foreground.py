@@ -24,6 +24,7 @@ from resnet_serve.errors import HostError
 from resnet_serve.triton.supervision import servable
 from resnet_serve.triton.supervision.detached import Process, Running, keeps_state, status_file
 from resnet_serve.triton.supervision.endpoints import KEY_HEADER, RESTRICTED, Endpoints
+from resnet_serve.triton.supervision.metrics import MetricsPortError
 from resnet_serve.triton.supervision.orders import DRAIN_S, SCRATCH, SUMMARIES, Orders, Policy
 from resnet_serve.triton.supervision.supervisor import (
     Supervisor,
@@ -34,6 +35,7 @@ from resnet_serve.triton.supervision.tracing.settings import Tracing
 
 _PREFIX = "python,shm-region-prefix-name="
 _EXIT_S = 2.0
+_STATUS_PORT = "RESNET_SERVE_STATUS_PORT"
 
 
 def orders(command: Sequence[str], scratch: str) -> Orders:
@@ -70,7 +72,7 @@ def orders(command: Sequence[str], scratch: str) -> Orders:
         shm_prefix=prefix,
         endpoints=_endpoints(given, identity),
         drain_s=float(drain) + _EXIT_S,
-        status_port=int(os.environ.get("RESNET_SERVE_STATUS_PORT") or 0),
+        status_port=int(os.environ.get(_STATUS_PORT) or 0),
         access_log=1 if tracing.to_output else tracing.file,
         policy=Policy(),
     )
@@ -109,12 +111,15 @@ def main() -> int:
     made = make_known(orders(sys.argv[1:], str(scratch)), scratch)
     try:
         supervisor = Supervisor(made, None, wakeup, os.getppid())
+    except MetricsPortError as error:
+        said = f"{error.what}. Give {_STATUS_PORT} a free port, or 0 for none."
     except OSError as error:
-        place = error.filename or f"port {made.status_port} of the metrics"
-        sys.stderr.write(f"error: {place}: {(error.strerror or str(error)).lower()}\n")
-        shutil.rmtree(scratch, ignore_errors=True)
-        return HostError.exit_code
-    return supervisor.run()
+        said = f"{error.filename}: {(error.strerror or str(error)).lower()}"
+    else:
+        return supervisor.run()
+    sys.stderr.write(f"error: {said}\n")
+    shutil.rmtree(scratch, ignore_errors=True)
+    return HostError.exit_code
 
 
 def make_known(made: Orders, scratch: Path) -> Orders:

@@ -59,8 +59,18 @@ def families(
     )
 
 
+class MetricsPortError(HostError):
+    """The port of these metrics cannot be had: `up --status-port` has to name another one."""
+
+    def __init__(self, port: int, why: str) -> None:
+        super().__init__(
+            f"port {port} of the metrics: {why}",
+            remedy="Give --status-port a free port, or 0 for none.",
+        )
+
+
 def serve(endpoints: Endpoints, port: int, now: Callable[[], Status], requests: Requests) -> None:
-    """Answer scrapes in a thread as long as this process lives; raises `OSError` for the port."""
+    """Answer scrapes in a thread as long as this process lives; raises `MetricsPortError`."""
 
     def text() -> str:
         status, models = now(), dict[str, tuple[str, ...]]()
@@ -70,4 +80,7 @@ def serve(endpoints: Endpoints, port: int, now: Callable[[], Status], requests: 
                 models = endpoints.models()
         return prometheus.text(families(status, models, requests))
 
-    prometheus.serve(endpoints.address, port, text)
+    try:
+        prometheus.serve(endpoints.address, port, text)
+    except OSError as error:
+        raise MetricsPortError(port, (error.strerror or str(error)).lower()) from error

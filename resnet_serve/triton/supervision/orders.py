@@ -1,4 +1,4 @@
-"""Orders: what the supervisor is told to run and how to watch it; one line of JSON."""
+"""Orders: what the supervisor is told to run, or why it does not; one line of JSON each way."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from resnet_serve.errors import HostError
 from resnet_serve.triton.supervision.endpoints import Endpoints
 
 DETACH = b"detach\n"
@@ -14,6 +15,9 @@ DRAIN_S = 20.0
 SCRATCH = "resnet-serve-"  # the beginning of the name of a server's folder of temporary files
 SUMMARIES = "summary_latencies=true"  # a setting of Triton's metrics
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - POSIX shared memory, not a temporary file
+
+
+_REFUSED = "refused "  # before the JSON
 
 
 @dataclass(frozen=True)
@@ -73,3 +77,20 @@ class Orders:
         if values["endpoints"] is not None:
             values["endpoints"] = Endpoints(**values["endpoints"])
         return cls(**values | {"policy": Policy(**values["policy"])})
+
+
+def refusal(error: HostError | OSError, program: str) -> str:
+    """What the supervisor replies where it cannot start the program."""
+    if not isinstance(error, HostError):
+        place = "" if error.filename is None else f"{error.filename}: "
+        why = f"{place}{(error.strerror or str(error)).lower()}"
+        error = HostError(f"cannot be started ({why})", where=program)
+    return _REFUSED + json.dumps([error.what, error.where, error.remedy])
+
+
+def refused(reply: str, program: str) -> HostError:
+    """The error of a reply that is no process id."""
+    if not reply.startswith(_REFUSED):
+        return HostError("cannot be started (its supervisor did not start)", where=program)
+    what, where, remedy = json.loads(reply.removeprefix(_REFUSED))
+    return HostError(what, where=where, remedy=remedy)

@@ -29,6 +29,7 @@ from resnet_serve.triton.supervision.orders import (
     SUMMARIES,
     Orders,
     Policy,
+    refused,
 )
 from resnet_serve.triton.supervision.servable import beside, plain
 from resnet_serve.triton.supervision.tracing.settings import UNTRACED, Tracing
@@ -113,10 +114,7 @@ class ServerProcess:
                 stdin.write(orders.to_line())
                 reply = stdout.readline().decode().strip()
         if not reply.isdigit():
-            reason = reply.removeprefix("error ") or "its supervisor did not start"
-            if reason.startswith("port "):
-                raise HostError(reason, remedy="Give --status-port a free port, or 0 for none.")
-            raise HostError(f"cannot be started ({reason})", where=orders.command[0])
+            raise refused(reply, orders.command[0])
         return int(reply)
 
     @property

@@ -29,12 +29,13 @@ from functools import partial
 from pathlib import Path
 from types import FrameType
 
+from resnet_serve.errors import HostError
 from resnet_serve.triton.supervision import metrics, servable, server_log, status
 from resnet_serve.triton.supervision.health.checks import Checks, Failed, Ready
 from resnet_serve.triton.supervision.health.reload import Reloaded, Reloads
 from resnet_serve.triton.supervision.health.stubs import Stubs
 from resnet_serve.triton.supervision.log_file import LogFile
-from resnet_serve.triton.supervision.orders import DETACH, SHARED_MEMORY, Orders
+from resnet_serve.triton.supervision.orders import DETACH, SHARED_MEMORY, Orders, refusal
 from resnet_serve.triton.supervision.program.child import Child, how_it_ended, now
 from resnet_serve.triton.supervision.restarts import Restarts
 from resnet_serve.triton.supervision.tracing import access_log
@@ -250,15 +251,12 @@ def main() -> int:
             return 0
         line += data
     orders = Orders.from_line(bytes(line))
-    if shutil.which(orders.command[0]) is None:
-        _reply("error no such program, or it may not be started")
-        shutil.rmtree(orders.scratch, ignore_errors=True)
-        return 1
     try:
+        if shutil.which(orders.command[0]) is None:
+            raise FileNotFoundError("no such program, or it may not be started")
         supervisor = Supervisor(orders, 0, wakeup, parent)
-    except OSError as error:
-        place = error.filename or f"port {orders.status_port} of the metrics"
-        _reply(f"error {place}: {(error.strerror or '').lower()}")
+    except (HostError, OSError) as error:
+        _reply(refusal(error, orders.command[0]))
         shutil.rmtree(orders.scratch, ignore_errors=True)
         return 1
     return supervisor.run()

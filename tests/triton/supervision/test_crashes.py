@@ -19,7 +19,7 @@ from prometheus_text import samples
 
 from resnet_serve.triton.supervision import servable, status
 from resnet_serve.triton.supervision.endpoints import Endpoints, claim_ports
-from resnet_serve.triton.supervision.orders import Orders, Policy
+from resnet_serve.triton.supervision.orders import Orders, Policy, refused
 from resnet_serve.triton.supervision.status import Status
 
 SCRIPT = Path(__file__).with_name("serving_script.py")
@@ -237,4 +237,6 @@ def test_a_taken_port_of_the_metrics_is_said(supervise: Start) -> None:
         assert supervised.process.wait(PATIENCE_S) == 1
     assert supervised.process.stdout is not None
     said = supervised.process.stdout.read().decode()
-    assert said == f"error port {port} of the metrics: address already in use\n"
+    error = refused(said, "stay")
+    assert error.what == f"port {port} of the metrics: address already in use"
+    assert error.remedy == "Give --status-port a free port, or 0 for none."

@@ -110,7 +110,11 @@ def test_an_access_log(where: str, kept: str | int, monkeypatch: pytest.MonkeyPa
     ("name", "value", "said"),
     [
         ("RESNET_SERVE_ACCESS_LOG", "/proc/none/access", "error: /proc/none"),
-        ("RESNET_SERVE_STATUS_PORT", "TAKEN", "of the metrics: address already in use"),
+        (
+            "RESNET_SERVE_STATUS_PORT",
+            "TAKEN",
+            "of the metrics: address already in use. Give RESNET_SERVE_STATUS_PORT a free port",
+        ),
     ],
 )
 def test_what_cannot_be_opened_is_one_line(
