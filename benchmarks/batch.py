@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from recorded import record
+from recorded import in_words, record
 
 from resnet_serve import host
 from resnet_serve.batch import model
@@ -97,7 +97,7 @@ def _rounds(
             row[f"{name}_images_per_s"] = round(rate, 2)
             row[f"{name}_start_s"] = round(other_s, 1)
         row["ratio"] = round(found["ray"][0] / best, 4)
-        print(row)
+        print(in_words(row))
         yield row
 
 

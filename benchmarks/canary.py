@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 import tritonclient.grpc as triton
 from numpy.typing import NDArray
-from recorded import record
+from recorded import in_words, record
 
 from resnet_convert import convert
 from resnet_serve import Server
@@ -82,7 +82,7 @@ def _rounds(
         row["throughput_ratio"] = round(ratio, 3)
         if number >= 0:
             rows.append(row)
-            print(row)
+            print(in_words(row))
     return rows
 
 

@@ -20,7 +20,7 @@ from pathlib import Path
 import numpy as np
 import tritonclient.grpc as triton
 from PIL import Image
-from recorded import record
+from recorded import in_words, record
 
 from resnet_client import Classifier
 from resnet_convert import convert
@@ -91,7 +91,7 @@ def _rounds(
                 "latency_ratio": round(our_ms / raw_ms, 3),
             }
         )
-        print(rows[-1])
+        print(in_words(rows[-1]))
     return rows
 
 

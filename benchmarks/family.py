@@ -16,7 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from recorded import record
+from recorded import in_words, record
 
 from resnet_convert import convert
 from resnet_serve.architectures import ARCHITECTURES, Architecture
@@ -88,7 +88,7 @@ def converted(row: Architecture, precision: str, folder: Path) -> dict[str, obje
         **found,
         "seconds": round(time.perf_counter() - started, 1),
     }
-    print("  ".join(f"{name} {value}" for name, value in result.items()), flush=True)
+    print(in_words(result), flush=True)
     return result
 
 

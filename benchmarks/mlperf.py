@@ -193,8 +193,20 @@ def row(system: str, speed: Result, correct: Result, expected: Settings) -> Row:
         "accuracy_samples": correct.samples,
         "status": UNVERIFIED,
     }
-    print(made, flush=True)
+    print(sentence(made), flush=True)
     return made
+
+
+def sentence(made: Row) -> str:
+    """A row for its reader: what was measured, how exact it was, and LoadGen's verdict."""
+    offered = f" at {made['offered_per_s']} offered per second" if made["offered_per_s"] else ""
+    verdict = "valid" if made["valid"] else f"not valid ({made['why_not'] or 'errors'})"
+    metric = str(made["metric"]).replace("_", " ")
+    return (
+        f"{made['system']}, {made['scenario']}{offered}: {metric} {made['value']}, "
+        f"p50 {made['p50_ms']} ms, p99 {made['p99_ms']} ms over {made['samples']} samples; "
+        f"{made['accuracy_percent']} % right of {made['accuracy_samples']}; {verdict}"
+    )
 
 
 def main() -> None:

@@ -24,7 +24,7 @@ from typing import Any
 import numpy as np
 import spent
 import tritonclient.grpc as triton
-from recorded import record
+from recorded import in_words, record
 from tritonclient.utils import InferenceServerException
 
 from resnet_convert import convert
@@ -76,7 +76,7 @@ def _rounds(servers: dict[str, Server], options: argparse.Namespace) -> list[dic
             cpu_us = (_cpu_s(server) - before_s) / options.calls * 1e6
             if number:
                 rows.append({"round": number, "way": way, "cpu_us": round(cpu_us, 1)})
-                print(rows[-1])
+                print(in_words(rows[-1]))
     return rows
 
 

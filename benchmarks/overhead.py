@@ -29,7 +29,7 @@ from typing import TypeAlias
 import grpc
 import numpy as np
 from numpy.typing import NDArray
-from recorded import record
+from recorded import in_words, record
 from spent import Spent
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
@@ -223,7 +223,7 @@ def row(
         "latency_ratio": round(found["p50_ms"] / (alone.infer_ms + decoding), 4),
         "p99_over_p50": round(found["p99_ms"] / found["p50_ms"], 4),
     }
-    print(made, flush=True)
+    print(in_words(made), flush=True)
     return made
 
 

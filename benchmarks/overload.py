@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from open_loop import Answers, Load
-from recorded import record
+from recorded import in_words, record
 
 from resnet_convert import convert
 from resnet_convert.report import svg
@@ -99,7 +99,7 @@ def row(
             for process, cpu_s in spent.items()
         },
     }
-    print(made, flush=True)
+    print(in_words(made), flush=True)
     return made
 
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from open_loop import Load
-from recorded import record
+from recorded import in_words, record
 
 from resnet_convert import convert
 from resnet_serve import Server
@@ -155,7 +155,7 @@ def compared(
             row[f"simulated_{name}"] = round(value, 4)
             row[f"error_{name}"] = round(error(quantity, real, value), 4)
         rows.append(row)
-        print(row, flush=True)
+        print(in_words(row), flush=True)
     return rows
 
 

@@ -14,6 +14,15 @@ from resnet_serve import durable, host, passport
 RESULTS = Path(__file__).parent / "results"
 
 
+def in_words(row: Mapping[str, object]) -> str:
+    """A row in one line of text, without what it leaves empty, to be shown while others follow."""
+    return ", ".join(
+        f"{name.replace('_', ' ')} {value}"
+        for name, value in row.items()
+        if value not in ("", None)
+    )
+
+
 def record(
     name: str,
     rows: Sequence[Mapping[str, object]],

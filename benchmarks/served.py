@@ -17,7 +17,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from recorded import record
+from recorded import in_words, record
 
 from resnet_convert import convert
 from resnet_serve import Server
@@ -83,7 +83,7 @@ def main() -> None:
                             "ratio": round(level.throughput_per_s / alone, 4),
                         }
                     )
-                    print(rows[-1], flush=True)
+                    print(in_words(rows[-1]), flush=True)
     write(rows, threads, pressed)
 
 

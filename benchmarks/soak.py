@@ -26,7 +26,7 @@ from typing import TypeAlias
 import numpy as np
 from chaos_clients import MODEL, WAYS
 from PIL import Image
-from recorded import record
+from recorded import in_words, record
 
 sys.path.append(str(Path(__file__).parents[1] / "tests" / "support"))
 
@@ -171,7 +171,7 @@ def soak(folder: Path, wanted: int, every: int, rounds: int, seed: int) -> tuple
             change_version(server, repository)
             mixed.send()
             rows.append(sample(CHANGES, done, server.status.server_pid))
-            print(rows[-1], flush=True)
+            print(in_words(rows[-1]), flush=True)
         mixed.close()
     return rows, dict(mixed.outcomes)
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import in_process
 import pytest
+import recorded
 import rtx
 
 from resnet_convert.tensorrt.inspection import Inspection
@@ -130,3 +131,8 @@ def test_what_is_not_as_asked_is_named(builds: Any) -> None:
     assert (summary["networks"], summary["built"]) == (2, "1 of 2")
     assert summary["convolutions_as_asked"] == "1 of 3"
     assert summary["networks_with_others"] == ["a"]
+
+
+def test_a_row_is_shown_in_words() -> None:
+    row = {"round": 1, "queue": "", "load": 1.5, "p99_ms": 21.5, "ratio": None, "failed": 0}
+    assert recorded.in_words(row) == "round 1, load 1.5, p99 ms 21.5, failed 0"

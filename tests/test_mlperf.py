@@ -6,6 +6,7 @@ import json
 from importlib.util import find_spec
 from pathlib import Path
 
+import mlperf
 import numpy as np
 import pytest
 from loadgen import logs, scenarios, systems
@@ -97,6 +98,22 @@ def test_a_system_that_fails_ends_the_run_with_its_error(library: Library, tmp_p
     assert found.accuracy == 0
     with pytest.raises(RuntimeError, match="no such kernel"):
         system.close()
+
+
+def test_a_row_is_told_in_a_sentence(capsys: pytest.CaptureFixture[str]) -> None:
+    speed = logs.Result(
+        "Server", MODES[0], "images_per_s", 93.5, 7.25, 21.5, False, ("too few",), 0, None, 664
+    )
+    correct = logs.Result("Server", MODES[1], None, None, None, None, True, (), 0, 99.2, 500)
+    made = mlperf.row("openvino served", speed, correct, settings())
+    assert capsys.readouterr().out == (
+        "openvino served, Server at 100 offered per second: images per s 93.5, p50 7.25 ms, "
+        "p99 21.5 ms over 664 samples; 99.2 % right of 500; not valid (too few)\n"
+    )
+    assert mlperf.sentence({**made, "offered_per_s": "", "valid": True}) == (
+        "openvino served, Server: images per s 93.5, p50 7.25 ms, p99 21.5 ms over 664 samples; "
+        "99.2 % right of 500; valid"
+    )
 
 
 def test_the_last_value_of_a_key_counts_and_other_lines_are_passed_over() -> None:

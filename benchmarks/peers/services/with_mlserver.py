@@ -12,11 +12,15 @@ from network import BATCH, DELAY_S, PORT, WORKERS, Network, best, labels, pixels
 
 
 class _Classifier(MLModel):
+    """The runtime."""
+
     async def load(self) -> bool:
+        """Load the network in a worker."""
         self._network, self._labels = Network(), labels()
         return True
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
+        """Logits of pixels, or the five best classes of JPEG files."""
         image = payload.inputs[0]
         if image.datatype != "BYTES":
             logits = self._network(NumpyCodec.decode_input(image))

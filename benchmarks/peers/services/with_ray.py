@@ -14,6 +14,8 @@ from starlette.responses import JSONResponse, Response
     num_replicas=WORKERS, max_ongoing_requests=64, ray_actor_options={"num_cpus": 0.5}
 )
 class _Classifier:
+    """The deployment."""
+
     def __init__(self) -> None:
         self._network, self._labels = Network(), labels()
 
@@ -22,6 +24,7 @@ class _Classifier:
         return list(self._network(np.stack(pixels)))
 
     async def __call__(self, request: Request) -> Response:
+        """Logits of pixels, or the five best classes of a JPEG file."""
         pixels = pixels_of(await request.body())
         logits = await self._batched(pixels) if BATCH > 1 else self._network(pixels[None])[0]
         if request.headers["content-type"] == "image/jpeg":

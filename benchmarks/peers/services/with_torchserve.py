@@ -11,10 +11,13 @@ from network import BATCH, DELAY_S, PORT, SIDE, WORKERS, Network, best, labels, 
 
 
 class _Handler:
+    """The network of a worker."""
+
     def __init__(self) -> None:
         self._network, self._labels = Network(), labels()
 
     def handle(self, data: list[dict[str, Any]]) -> list[Any]:
+        """Logits of pixels, or the five best classes of JPEG files, of each body."""
         bodies = [bytes(row["body"]) for row in data]
         logits = self._network(np.stack([pixels_of(body) for body in bodies]))
         return [

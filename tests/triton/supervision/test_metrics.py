@@ -49,5 +49,6 @@ def test_a_scrape_sees_the_status_of_now_also_without_a_server() -> None:
 
 def test_a_taken_port() -> None:
     endpoints = Endpoints("127.0.0.1", 0, 0, 0, server_id="none", key="")
-    with socket.create_server(("127.0.0.1", 0)) as taken, pytest.raises(metrics.MetricsPortError, match="in use"):
+    refused = pytest.raises(metrics.MetricsPortError, match="in use")
+    with socket.create_server(("127.0.0.1", 0)) as taken, refused:
         metrics.serve(endpoints, taken.getsockname()[1], Status, {})
