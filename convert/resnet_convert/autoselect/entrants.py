@@ -105,7 +105,7 @@ def not_stated(results: Iterable[EntrantResult]) -> str | None:
 
 
 def fastest(best: EntrantResult, results: Iterable[EntrantResult]) -> str:
-    """That it is the fastest of these, as far as the host lets one say so."""
+    """That it is the fastest of these; on a busy host, that it was so in this measurement."""
     busy = not_stated(results) is not None
     return f"{best.entrant} {'was' if busy else 'is'} the fastest{', on a busy host' * busy}"
 
