@@ -140,6 +140,7 @@ def server_error(
         RESOURCE_EXHAUSTED UnavailableError   for a full queue; `ServerError` for anything else
         UNIMPLEMENTED      UnavailableError   another kind of server
         DEADLINE_EXCEEDED  DeadlineError      after `timeout_s`
+        CANCELLED          UnavailableError   by a server that ends, else `ServerError`
         NOT_FOUND          ModelError
         INVALID_ARGUMENT   InvalidInputError  the rest of them `ServerError`
 
@@ -149,11 +150,11 @@ def server_error(
     message = server_message(error)
     status = str(error.status()).removeprefix("StatusCode.")
     full = status in _WHEN_FULL and "queue size" in message
-    if status == "UNAVAILABLE" and not full:
+    if status in ("UNAVAILABLE", "CANCELLED") and not full:
         try:
             live()
-        except type(error) as unreachable:  # type: ignore[misc]
-            return _unreachable(url, server_message(unreachable))
+        except type(error) as refusal:  # type: ignore[misc]
+            return unreachable(url, server_message(refusal))
     if status == "UNAVAILABLE" or full:
         return UnavailableError(
             message,
@@ -179,7 +180,15 @@ def server_message(error: GrpcError) -> str:
     return _REQUEST_TAG.sub("", " ".join((error.message() or "no reason given").split()))
 
 
-def _unreachable(url: str, message: str) -> UnavailableError:
+def unreachable(url: str, message: str) -> UnavailableError:
+    """The error for no connection to `url`, or a server that is ending, of which gRPC says this.
+
+    `url` is what the caller gave: gRPC names one of the addresses of a host that has several.
+    """
+    if "Server exiting" in message:
+        return UnavailableError(
+            "it is ending", where=f"the server at {url} accepts no requests now"
+        )
     if re.search("resolv|DNS", message):
         return UnavailableError(
             f"the host name in {url} cannot be resolved", remedy="Check the spelling."
@@ -198,4 +207,18 @@ def _unreachable(url: str, message: str) -> UnavailableError:
             f"the server at {url} does not speak gRPC, or speaks it with TLS alone",
             remedy="Triton's gRPC port is 8001 by default; 8000 is HTTP. TLS: --tls, or tls=True.",
         )
-    return UnavailableError(f"no server answers at {url}", remedy="Start it with: resnet-serve up")
+    return UnavailableError(
+        f"no server answers at {url}",
+        remedy=f"Start it with: resnet-serve up{two_addresses(url)}",
+    )
+
+
+def two_addresses(url: str) -> str:
+    """The rest of a remedy where the host of `url` has two addresses; empty for any other.
+
+    gRPC tries both, and tells only of the last, at which the server need not listen.
+    """
+    host, _, port = url.rpartition(":")
+    if host != "localhost":
+        return ""
+    return f". If it runs, try 127.0.0.1:{port} or [::1]:{port}: localhost can be both"

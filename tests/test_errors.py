@@ -123,6 +123,7 @@ def test_every_grpc_status_is_an_error_of_ours(
             "Peer name gpu is not in peer certificate",
             "the certificate of the server at gpu:8001 is",
         ),
+        ("Server exiting", "the server at gpu:8001 accepts no requests now: it is ending"),
         ("failed to connect to all addresses", "no server answers at gpu:8001. Start it with"),
         (None, "no server answers at gpu:8001"),
     ],
@@ -132,6 +133,18 @@ def test_an_unreachable_server_says_what_to_do(message: str | None, text: str) -
         raise GrpcFailureError("UNAVAILABLE", message)
 
     assert str(explained("UNAVAILABLE", "Socket closed", live)).startswith(text)
+    assert str(explained("CANCELLED", "CANCELLED", live)).startswith(text)  # by its end
+
+
+def test_the_host_is_the_one_that_was_given_and_may_be_two_addresses() -> None:
+    """gRPC names the last address that it tried, at which the server need not listen."""
+    said = "failed to connect to all addresses; last error: ipv6:%5B::1%5D:8001: refused"
+    found = errors.unreachable("localhost:8001", said)
+    assert str(found) == (
+        "no server answers at localhost:8001. Start it with: resnet-serve up. If it runs, "
+        "try 127.0.0.1:8001 or [::1]:8001: localhost can be both"
+    )
+    assert "[::1]" not in str(errors.unreachable("gpu:8001", said))
 
 
 @pytest.mark.parametrize("status", ["UNAVAILABLE", "RESOURCE_EXHAUSTED"])

@@ -155,8 +155,10 @@ def _failure(load: Load, messages: str, status: int) -> ResnetServeError:
             remedy="Offer less, or convert the model again with a larger --max-queue.",
         )
     if re.search("failed to connect|Socket closed|unavailable", reason, re.IGNORECASE):
+        # gRPC names one of the host's addresses, at which the server need not have been.
+        detail = "no connection" if "failed to connect" in reason.lower() else reason
         return HostError(
-            f"the server at {load.url} ended ({reason})",
+            f"the server at {load.url} ended ({detail})",
             where=where,
             remedy="See its log, and start it again with `resnet-serve up`.",
         )

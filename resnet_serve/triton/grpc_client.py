@@ -22,7 +22,13 @@ import tritonclient.grpc as triton
 from numpy.typing import NDArray
 from tritonclient.utils import InferenceServerException
 
-from resnet_serve.errors import HostError
+from resnet_serve.errors import (
+    HostError,
+    UnavailableError,
+    server_message,
+    two_addresses,
+    unreachable,
+)
 from resnet_serve.triton.client_tls import ClientTls
 from resnet_serve.triton.config import INPUT
 from resnet_serve.triton.http_client import DATATYPES
@@ -30,10 +36,9 @@ from resnet_serve.triton.http_client import DATATYPES
 BEHIND_S = 120.0
 _LIMITED = "client_timeout"
 _TIMEOUT_S = 60.0
-_PLAIN = "Check the address; for a server with TLS give --tls, or --tls-ca and its authority."
-_ENCRYPTED = (
-    "Check the address, --tls-ca, and whether the server asks for --tls-cert and --tls-key."
-)
+_LIVENESS_TIMEOUT_S = 5.0
+_PLAIN = "Check the address; for a server with TLS give --tls, or --tls-ca and its authority"
+_ENCRYPTED = "Check the address, --tls-ca, and whether the server asks for --tls-cert and --tls-key"
 
 
 class GrpcClient(triton.InferenceServerClient):  # type: ignore[misc] # it has no types
@@ -46,7 +51,7 @@ class GrpcClient(triton.InferenceServerClient):  # type: ignore[misc] # it has n
     """
 
     def __init__(self, url: str, tls: ClientTls | None = None) -> None:
-        self._tls = tls
+        self._address, self._tls = url, tls
         self._lock = threading.Lock()
         self._running = 0
         self._closed = False
@@ -76,7 +81,7 @@ class GrpcClient(triton.InferenceServerClient):  # type: ignore[misc] # it has n
                 model, [given], model_version=version, outputs=wanted, client_timeout=timeout_s
             )
         except InferenceServerException as error:
-            raise HostError(f"{model} does not answer: {error.message()}") from error
+            raise self._failure(f"{model} does not answer", error) from error
         return {name: found.as_numpy(name) for name in outputs}
 
     def configuration(self, model: str) -> Any:
@@ -84,10 +89,23 @@ class GrpcClient(triton.InferenceServerClient):  # type: ignore[misc] # it has n
         try:
             return self.get_model_config(model, client_timeout=_TIMEOUT_S).config
         except InferenceServerException as error:
-            remedy = None
-            if error.status() == "StatusCode.UNAVAILABLE":
-                remedy = _PLAIN if self._tls is None else _ENCRYPTED
-            raise HostError(f"{model} is not served: {error.message()}", remedy=remedy) from error
+            raise self._failure(f"{model} is not served", error) from error
+
+    def _failure(self, what: str, error: InferenceServerException) -> HostError:
+        """Why a call failed; without a connection the address is the one that was given."""
+        if error.status() == "StatusCode.UNAVAILABLE":
+            try:
+                self.is_server_live(client_timeout=_LIVENESS_TIMEOUT_S)
+            except InferenceServerException as refusal:
+                found = unreachable(self._address, server_message(refusal))
+                remedy = found.remedy
+                closed = self._tls is not None and "does not speak gRPC" in found.what
+                if closed or found.what.startswith("no server"):
+                    check = _PLAIN if self._tls is None else _ENCRYPTED
+                    remedy = f"{check}{two_addresses(self._address)}"
+                where = "" if found.where is None else f"{found.where}: "
+                return UnavailableError(f"{what}: {where}{found.what}", remedy=remedy)
+        return HostError(f"{what}: {server_message(error)}")
 
     def close(self) -> None:
         """Close the connection as soon as no call is running."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent import futures
@@ -13,12 +14,12 @@ import grpc
 import numpy as np
 import pytest
 import versioned
-from patience import until
+from patience import PATIENCE_S, until
 from source_tree import SOURCES
 from tritonclient.grpc import InferInput, service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
-from resnet_serve.errors import ResnetServeError
+from resnet_serve.errors import HostError, ResnetServeError, UnavailableError
 from resnet_serve.loadtest import inputs
 from resnet_serve.triton.grpc_client import BEHIND_S, GrpcClient
 from resnet_serve.triton.repository import Repository
@@ -180,3 +181,22 @@ def test_a_call_without_a_limit_is_refused(recording: tuple[Recording, int]) -> 
     _, port = recording
     with GrpcClient(f"127.0.0.1:{port}") as client, pytest.raises(TypeError, match="timeout"):
         client.is_server_live()
+
+
+def test_without_a_connection_the_host_is_the_one_that_was_given(
+    recording: tuple[Recording, int],
+) -> None:
+    """`localhost` is two addresses: gRPC names either, and the server may be at the other."""
+    _, port = recording
+    with GrpcClient(f"127.0.0.1:{port}") as client, pytest.raises(HostError) as refused:
+        client.ask("net", np.zeros((3, 8, 8), np.float32), ["logits"], timeout_s=PATIENCE_S)
+    assert refused.value.what == "net does not answer: not now"
+    with contextlib.closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))  # and it does not listen
+        url = f"localhost:{taken.getsockname()[1]}"
+        with GrpcClient(url) as client, pytest.raises(UnavailableError) as gone:
+            client.configuration("net")
+    assert gone.value.what == f"net is not served: no server answers at {url}"
+    assert gone.value.remedy is not None
+    assert "--tls" in gone.value.remedy
+    assert f"try 127.0.0.1:{url[10:]} or [::1]:{url[10:]}" in gone.value.remedy
