@@ -32,6 +32,7 @@ class Reluctant(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.outcomes: list[str] = []  # of inferences: answered or cancelled
         self.ready_after = 0  # calls
         self.ready = True
+        self.ending = False  # as Triton, which unloads its models while it listens
         self.headers: list[Any] = []
         self.peers: list[str] = []
 
@@ -42,14 +43,20 @@ class Reluctant(service_pb2_grpc.GRPCInferenceServiceServicer):
             time.sleep(self.refused_after_s)
             context.abort(self.code, self.message)
 
+    def _end(self, context: grpc.ServicerContext) -> None:
+        if self.ending:
+            context.abort(grpc.StatusCode.UNAVAILABLE, "Server exiting")
+
     def _seen(self, context: grpc.ServicerContext) -> None:
         self.headers.append(context.invocation_metadata())
         self.peers.append(context.peer())
 
     def ServerLive(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        self._end(context)
         return service_pb2.ServerLiveResponse(live=True)
 
     def ServerReady(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
+        self._end(context)
         return service_pb2.ServerReadyResponse(ready=self.ready)
 
     def ServerMetadata(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
@@ -75,7 +82,9 @@ class Reluctant(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def ModelStatistics(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self.calls += 1
-        context.abort(grpc.StatusCode.UNAVAILABLE, "This protocol is restricted, expecting header")
+        restricted = "This protocol is restricted, expecting header"
+        said = "Server not ready" if self.ending else restricted
+        context.abort(grpc.StatusCode.UNAVAILABLE, said)
 
 
 class Scripted(service_pb2_grpc.GRPCInferenceServiceServicer):

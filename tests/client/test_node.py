@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import triton_proto
+from grpc import StatusCode
 from node_client import CLIENT, PACKAGE, install, pack, run
 from scripted_triton import Reluctant, start
 from served_digits import Pictures
@@ -76,18 +77,19 @@ def test_it_gives_what_the_python_client_gives(
         expected = classifier.classify(paths[0], top=10)
         labels = [classifier.classify(path, top=1)[0].label for path in paths]
     script = shutil.copy(SCRIPT, installed)
-    reluctant, slow = Reluctant(), Reluctant()
+    reluctant, slow, leaving = Reluctant(), Reluctant(), Reluctant()
+    leaving.refusals, leaving.code, leaving.ending = 10_000, StatusCode.NOT_FOUND, True
     # The last of three attempts begins too late for its refusal; the one before is what is said.
     slow.refusals, slow.message, slow.refused_after_s = 10_000, "Exceeds maximum queue size", 0.7
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
         absent = f"127.0.0.1:{bound.getsockname()[1]}"
         reluctant.refusals, reluctant.message = 10_000, "Exceeds maximum queue size"
-        refusing, hesitating = start(reluctant), start(slow)
-        full, slower = (f"127.0.0.1:{each.port}" for each in (refusing, hesitating))
-        done = run(["node", script, url, absent, full, slower, *paths], installed)
-        refusing.stop()
-        hesitating.stop()
+        scripted = [start(each) for each in (reluctant, slow, leaving)]
+        full, slower, _ = others = [each.url for each in scripted]
+        done = run(["node", script, url, absent, *others, *paths], installed)
+        for each in scripted:
+            each.stop()
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)
 
@@ -129,6 +131,7 @@ def test_it_gives_what_the_python_client_gives(
         "absent": "UnavailableError",
         "full": "UnavailableError",
         "slow": "UnavailableError",
+        "ending": "UnavailableError",
         "id": "UsageError",
         "number": "UsageError",
         "late": "DeadlineError",
@@ -137,6 +140,8 @@ def test_it_gives_what_the_python_client_gives(
         "closed": "ClientError",
     }
     assert all(error["ours"] for error in found["refused"].values())
+    assert leaving.calls > 3, "a server that ends has unloaded its models"
+    assert "accepts no requests now: Server not ready" in found["refused"]["ending"]["message"]
     assert found["refused"]["absent"]["message"] == f"no server answers at {absent}"
     assert found["refused"]["unknown"]["message"].endswith("It serves means, resnet20.")
     assert "has no option timeout, but timeoutMs" in found["refused"]["option"]["message"]

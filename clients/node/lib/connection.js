@@ -18,7 +18,7 @@ const DRAIN_MS = 5_000;
 const FIRST_PAUSE_MS = 50;
 const LONGEST_PAUSE_MS = 2_000;
 const LEAST_MS = 20;
-const LISTING_MS = 2_000;
+const PROBE_MS = 2_000;
 const LARGEST_MESSAGE = 2 ** 31 - 1;
 const FULL_QUEUE = "Its queue is full: send less at once, or allow a longer timeout.";
 const UNTRUSTED = /unable to (verify|get)|self.signed cert|certificate has expired|altnames/i;
@@ -52,6 +52,7 @@ class Connection {
     this.cancelsSafely = false;
     this.closed = false;
     this.running = new Set();
+    this.responded = new Set(); // models
     this.headers = new grpc.Metadata();
     for (const [name, value] of Object.entries(headers)) {
       try {
@@ -91,7 +92,9 @@ class Connection {
       if (this.closed) throw new ClientError("this Classifier is closed");
       const hasty = end - Date.now() < timeoutMs / 2;
       try {
-        return await this.#send(method, request, end);
+        const response = await this.#send(method, request, end);
+        this.responded.add(model);
+        return response;
       } catch (error) {
         const late = error instanceof DeadlineError || error.code === grpc.status.DEADLINE_EXCEEDED;
         // An attempt that began late says less than the refusal before it.
@@ -101,7 +104,7 @@ class Connection {
         this.failures += 1;
         refusal = telling;
         const left = end - Date.now() - LEAST_MS;
-        if (left <= 0 || !mayPass(telling)) {
+        if (left <= 0 || !(mayPass(telling) || (await this.#comes(telling, model)))) {
           throw this.#explained(telling, model, await this.#instead(telling));
         }
         await sleep(Math.min(left, longest * (0.5 + Math.random() / 2)));
@@ -177,15 +180,28 @@ class Connection {
       : null;
   }
 
+  /** Whether a model that is not found may be found later: the server starts, or ends. */
+  async #comes(error, model) {
+    if (error.code !== grpc.status.NOT_FOUND) return false;
+    if (this.responded.has(model)) return true;
+    try {
+      const { ready } = await this.#send("ServerReady", {}, Date.now() + PROBE_MS);
+      return !ready;
+    } catch (refusal) {
+      return mayPass(refusal);
+    }
+  }
+
   /** The remedy for a model that the server has not: those that it has, where it tells. */
   async #instead(error) {
     if (error.code !== grpc.status.NOT_FOUND) return undefined;
     try {
-      const found = await this.#send("ModelStatistics", {}, Date.now() + LISTING_MS);
+      const found = await this.#send("ModelStatistics", {}, Date.now() + PROBE_MS);
       const names = found.model_stats.map((each) => each.name);
       const classifiers = names.filter((name) => names.includes(`${name}_image`));
       return `It serves ${[...new Set(classifiers)].join(", ") || "no classifier"}.`;
-    } catch {
+    } catch (refusal) {
+      if (mayPass(refusal)) throw this.#explained(refusal); // it is ending
       return "It restricts the list of its models; `resnet-serve list` shows them.";
     }
   }
@@ -197,6 +213,8 @@ class Connection {
     switch (error.code) {
       case grpc.status.UNAVAILABLE:
         return this.#unreachable(said) ?? new UnavailableError(busy);
+      case grpc.status.CANCELLED:
+        return new UnavailableError(busy);
       case grpc.status.UNIMPLEMENTED:
         return new UnavailableError(`the server at ${this.url} is not a Triton (${said})`);
       case grpc.status.DEADLINE_EXCEEDED:
@@ -219,6 +237,7 @@ class Connection {
 function mayPass(error) {
   const said = error.details || "";
   if (error.code === grpc.status.UNAVAILABLE) return !PERMANENT.test(said);
+  if (error.code === grpc.status.CANCELLED) return true; // by a server that ends
   if (error.code === grpc.status.RESOURCE_EXHAUSTED) return /queue/i.test(said);
   if (error.code === grpc.status.INTERNAL) {
     return /stub process.*(not |un)healthy|RST_STREAM/i.test(said);

@@ -1,14 +1,14 @@
 "use strict";
 // What tests/client/test_node.py runs: the calls of the Node client, with their results as JSON.
-// Arguments: the URL, the URLs of a server that is not there, of one whose queue is full and of one
-// that says so slowly, and the paths of images.
+// Arguments: the URL, the URLs of a server that is not there, of one whose queue is full, of one
+// that says so slowly and of one that is ending, and the paths of images.
 
 const { once } = require("node:events");
 const { readFileSync } = require("node:fs");
 const http = require("node:http");
 const { Classifier, ...errors } = require("resnet-client");
 
-const [url, absent, full, slow, ...paths] = process.argv.slice(2);
+const [url, absent, full, slow, ending, ...paths] = process.argv.slice(2);
 
 async function refused(action) {
   try {
@@ -71,6 +71,9 @@ async function main() {
     ),
     slow: await refused(() =>
       new Classifier(slow, "resnet20", { timeoutMs: 2000 }).classify(paths[0]),
+    ),
+    ending: await refused(() =>
+      new Classifier(ending, "resnet20", { timeoutMs: 1000 }).classify(paths[0]),
     ),
     id: await refused(() => classifier.classify(paths[0], { requestId: "two words" })),
     number: await refused(() => classifier.classifyMany(paths, { requestId: 7 }).next()),

@@ -148,6 +148,31 @@ def test_a_model_that_is_not_loaded_yet_is_waited_for(
     assert reluctant.calls == 3
 
 
+def test_a_model_that_is_unloaded_by_a_server_that_ends_is_waited_for(
+    connection: Connection, reluctant: Reluctant
+) -> None:
+    """The address may be that of several servers, or the next one may be there in time."""
+    said: list[str] = []
+    connection._notice = said.append
+    reluctant.refusals, reluctant.code, reluctant.ending = 2, grpc.StatusCode.NOT_FOUND, True
+    infer(connection)
+    assert reluctant.calls == 3  # one of them for the list of models
+    assert said == ["it is ending; trying again for up to 180 s"]
+
+
+def test_a_server_that_ends_is_not_said_to_lack_the_model(
+    connection: Connection, reluctant: Reluctant
+) -> None:
+    reluctant.refusals, reluctant.code, reluctant.ending = 99, grpc.StatusCode.NOT_FOUND, True
+    connection.timeout_s = 1.0
+    with pytest.raises(UnavailableError, match="accepts no requests now: it is ending"):
+        infer(connection)
+    assert reluctant.calls > 3
+    once = Deadline.after(PATIENCE_S, once=True)
+    with pytest.raises(UnavailableError, match="accepts no requests now: it is ending"):
+        connection.latest("resnet50", once)  # so that the caller takes another server
+
+
 def test_who_asks_is_told_of_the_first_failure(reluctant: Reluctant) -> None:
     said: list[str] = []
     server = start(reluctant)

@@ -34,6 +34,7 @@ class FailedError(grpc.RpcError):
         ("INTERNAL", "Failed to process: Stub process 'resnet50_0' is not healthy."),
         ("INTERNAL", "Stub process is unhealthy and it will be restarted."),
         ("UNKNOWN", "Stream removed"),
+        ("CANCELLED", "CANCELLED"),
     ],
 )
 def test_these_may_pass(status: str, message: str | None) -> None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,9 @@ import tritonclient.grpc as triton
 from patience import PATIENCE_S, until
 from tiny_repository import IMAGE, config, onnx_model, parameter, write
 
+from resnet_client.errors import UnavailableError
+from resnet_client.transport.connection import Connection
+from resnet_client.transport.deadlines import Deadline
 from resnet_serve.triton.server import Server
 from resnet_serve.triton.supervision.health.probe import Probe
 
@@ -73,12 +78,30 @@ def in_flight(server: Server, pool: ThreadPoolExecutor) -> list[Future[np.ndarra
     return requests
 
 
+def late(url: str) -> list[UnavailableError]:
+    """What a client is told, once a request and until the server has gone; nothing else is told."""
+    said: list[UnavailableError] = []
+    with closing(Connection(url, timeout_s=PATIENCE_S)) as connection:
+        while not (said and said[-1].what.startswith("no server answers")):
+            once = Deadline.after(PATIENCE_S, once=True)
+            try:
+                connection.infer("slow", "", input_name="x", batch=IMAGE[None], deadline=once)
+            except UnavailableError as error:
+                said.append(error)
+            time.sleep(0.02)
+    return said
+
+
 def test_all_that_is_in_flight_is_answered(server: Server) -> None:
+    """And who comes late may try again, also when Triton has unloaded the model."""
     server.start()
-    with ThreadPoolExecutor(REQUESTS) as pool:
+    with ThreadPoolExecutor(REQUESTS + 1) as pool:
         infer(server)
         requests = in_flight(server, pool)
+        coming = pool.submit(late, server.grpc)
         server.stop()
         answers = [request.result(PATIENCE_S) for request in requests]
+        said = coming.result(PATIENCE_S)
     for answer in answers:
         np.testing.assert_allclose(answer, [[0.2, 0.9, 0.5]], rtol=1e-5)
+    assert any("accepts no requests now" in str(error) for error in said), said

@@ -153,7 +153,7 @@ class Connection:
         """The ready models by name, each with its versions; None if the server restricts the list.
 
         They are read from the statistics, which `resnet-serve up` does not restrict, unlike the
-        repository index.
+        repository index. Raises `UnavailableError` where the server is ending.
         """
         try:
             request = service_pb2.ModelStatisticsRequest()
@@ -204,7 +204,7 @@ class Connection:
                 error = earlier = failed if earlier is None or not late else earlier
                 if place is not None and place.region in (error.details() or ""):
                     raise RegionLostError from error
-                passing = may_pass(error) or self._loads(error, model)
+                passing = may_pass(error) or self._comes(error, model)
                 pause_s = attempts.pause_s() if passing and not self._closing.is_set() else None
                 self.failures += 1
                 if pause_s is None:
@@ -215,8 +215,8 @@ class Connection:
                     self._notice(f"{why}; trying again for up to {deadline.timeout_s:g} s")
                 self._closing.wait(pause_s)
 
-    def _loads(self, error: grpc.RpcError, model: str) -> bool:
-        """Whether a model that is not found may only not be loaded yet, on a server that starts."""
+    def _comes(self, error: grpc.RpcError, model: str) -> bool:
+        """Whether a model that is not found may be found later: the server starts, or ends."""
         if error.code() is not grpc.StatusCode.NOT_FOUND:
             return False
         if model in self._responded:
@@ -226,8 +226,8 @@ class Connection:
             answer = self._stub.ServerReady(
                 request, timeout=_LIVENESS_TIMEOUT_S, metadata=self._headers
             )
-        except grpc.RpcError:
-            return False
+        except grpc.RpcError as refusal:
+            return may_pass(refusal)
         return not answer.ready
 
     def _send(
@@ -263,8 +263,16 @@ class Connection:
             live=self._live,
         )
         if isinstance(found, ModelError):
-            return models.unknown(self.url, model, version, self.served())
+            return self._unknown(model, version)
         return found
+
+    def _unknown(self, model: str, version: str) -> ClientError:
+        within = min(self.timeout_s, _LIVENESS_TIMEOUT_S)
+        try:
+            served = self.served(Deadline.after(within, once=True))
+        except UnavailableError as error:  # it is ending, or has ended
+            return error
+        return models.unknown(self.url, model, version, served)
 
     def _too_late(self, deadline: Deadline, reason: str) -> ClientError:
         return DeadlineError(

@@ -5,7 +5,9 @@ An inference changes nothing on the server, so that it may be repeated. What may
     UNAVAILABLE         no connection, a server that starts, stops or loads, a full queue
     RESOURCE_EXHAUSTED  a full queue; for a message that is too large it would never pass
     INTERNAL, UNKNOWN   a backend's process that has ended, a connection that was reset
-    NOT_FOUND           a model that responded before, on a server that starts (`connection`)
+    CANCELLED           by a server that ends; of a channel that was closed here it has other words
+    NOT_FOUND           a model that responded before, or on a server that starts or ends: Triton
+                        unloads its models before it stops listening (`connection`)
 
 The pause doubles from 50 ms to 2 s, with jitter, so that clients which failed together do not
 return together. Calls are repeated until the caller's deadline.
@@ -32,6 +34,7 @@ _PASSING = {
         re.DOTALL,
     ),
     "RESOURCE_EXHAUSTED": re.compile(r".*queue", re.DOTALL | re.IGNORECASE),
+    "CANCELLED": re.compile(r"CANCELLED$"),
     "INTERNAL": re.compile(r".*(stub process.*(not |un)healthy|RST_STREAM)", re.DOTALL | re.I),
     "UNKNOWN": re.compile(r".*(stream removed|connection reset)", re.DOTALL | re.IGNORECASE),
 }
