@@ -1,6 +1,6 @@
 """What a server runs, against the configurations that a version keeps: its own, and its members'.
 
-Where a server was not given the models that take encoded images, the others are compared alone.
+Where a server has not loaded models that take encoded images, the others are compared alone.
 """
 
 from __future__ import annotations
@@ -18,23 +18,24 @@ from resnet_serve.triton.http_client import Client
 from resnet_serve.triton.repository import CONFIG_FILE, whole
 from resnet_serve.triton.repository.versions import Deployed
 
-_NOT_FOUND = "is not found"
+_NOT_FOUND, _UNLOADED = "is not found", "has no available versions"
 
 
-def absent(client: Client, models: Collection[tuple[str, Deployed]]) -> tuple[str, ...]:
-    """Those of the models that take encoded images, on a server that was given none of them.
+def absent(client: Client, models: Collection[tuple[str, Deployed]]) -> dict[str, bool]:
+    """Those of the models that take encoded images which a server does not serve.
 
-    Each is given with the version that it belongs to.
+    Each is given with the version that it belongs to, and found with whether the server knows it,
+    but has unloaded it.
     """
-    found = [name for name, owner in models if _takes_images(owner, name)]
-    for model in found:
-        try:
-            client.configuration(model)
-        except HostError as error:
-            if error.what.endswith(_NOT_FOUND):
-                continue
-        return ()
-    return tuple(found)
+    found = {}
+    for model, owner in models:
+        if _takes_images(owner, model):
+            try:
+                client.configuration(model)
+            except HostError as error:
+                if error.what.endswith((_NOT_FOUND, _UNLOADED)):
+                    found[model] = error.what.endswith(_UNLOADED)
+    return found
 
 
 def _takes_images(owner: Deployed, model: str) -> bool:

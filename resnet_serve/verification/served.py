@@ -30,7 +30,7 @@ from resnet_serve.triton.repository.examples import Examples
 from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.triton.rollout import smoke
 from resnet_serve.verification import configuration, subject
-from resnet_serve.verification.files import Row
+from resnet_serve.verification.files import LEFT_OUT, Row
 from resnet_serve.verification.subject import Decoding, Subject
 
 _MOST_NAMED = 5
@@ -85,8 +85,7 @@ class Expected:
         absent = configuration.absent(client, [*asked.models, *self._not_in_the_repository()])
         given = {model: each for model, each in asked.asked.items() if model not in absent}
         if absent and given:
-            what = f"the server has no {' and no '.join(absent)}: it was asked with pixels only"
-            rows.append(_row(asked.deployed, "encoded images", True, what))
+            rows.append(self._left_out(absent))
         for model, owner in asked.models:
             if model not in absent or not given:
                 rows.append(_configuration(client, model, owner))
@@ -109,6 +108,21 @@ class Expected:
             if asked.labels:
                 rows.append(_labels(client, model, asked, inputs[0]))
         return Comparison(tuple(rows), measured)
+
+    def _left_out(self, absent: Mapping[str, bool]) -> Row:
+        """What is not compared, as the server does not serve these models."""
+        asked = self._subject
+        preparing = {each.model for each in asked.decodings}
+        if preparing <= absent.keys():
+            left = "it was asked with pixels only"
+        else:
+            left = "outputs and labels for image files were not compared"
+        what = f"the server has no {' and no '.join(absent)}: {left}"
+        unloaded = [model for model, known in absent.items() if known]
+        if not unloaded:
+            return Row(LEFT_OUT, "ok", what)
+        remedy = f"the server has unloaded {' and '.join(unloaded)}: load them, or start it again"
+        return Row(LEFT_OUT, "unknown", what, remedy)
 
     def _not_in_the_repository(self) -> list[tuple[str, Deployed]]:
         """Models that are asked and were not copied here; the server may have them all the same."""

@@ -23,6 +23,7 @@ from resnet_serve.triton.http_client import Client
 from resnet_serve.triton.repository.examples import Examples
 from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.verification import files, served
+from resnet_serve.verification.files import LEFT_OUT
 from resnet_serve.verification.served import Expected, Measured
 
 Outcome: TypeAlias = Literal["ok", "missed", "failed"]
@@ -34,7 +35,7 @@ _PREFIX = "resnet_serve_verify"
 class Round:
     """One round: when it ended (Unix time), what came of it, and how close the outputs were.
 
-    `measured` is by model. `said` is what differs, or why nothing could be compared.
+    `measured` is by model. `said` is what differs, what was not compared, or why nothing was.
     """
 
     at: float
@@ -226,19 +227,18 @@ class Watch:
     def _compared(self, deployed: Deployed) -> Round:
         with contextlib.closing(self._connect()) as client:
             found = self._expected.compare(client)
-        wrong = [
-            row
-            for row in (*files.all_rows(deployed), *found.rows)
-            if row.verdict in ("damaged", "differs")
-        ]
-        more = f" (and {len(wrong) - 1} more)" if len(wrong) > 1 else ""
+        rows = [*files.all_rows(deployed), *found.rows]
+        wrong = [row for row in rows if row.verdict in ("damaged", "differs")]
+        left_out = [row for row in rows if row.verdict == "unknown" or row.subject == LEFT_OUT]
+        said = wrong or left_out
+        more = f" (and {len(said) - 1} more)" if len(said) > 1 else ""
         return Round(
             time.time(),
             "missed" if wrong else "ok",
             deployed.name,
             deployed.version,
             found.measured,
-            f"{wrong[0].subject}: {wrong[0].found}{more}" if wrong else "",
+            f"{said[0].subject}: {said[0].found}{more}" if said else "",
         )
 
 

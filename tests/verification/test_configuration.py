@@ -20,12 +20,15 @@ from resnet_serve.verification import configuration
 
 
 class Server:
-    """A server that has these models."""
+    """A server that has these models, and has unloaded some."""
 
-    def __init__(self, *models: str) -> None:
+    def __init__(self, *models: str, unloaded: tuple[str, ...] = ()) -> None:
         self._models = models
+        self._unloaded = unloaded
 
     def configuration(self, model: str) -> object:
+        if model in self._unloaded:
+            raise HostError(f"Request for unknown model: '{model}' has no available versions")
         if model not in self._models:
             raise HostError(f"model {model!r} is not found")
         return object()
@@ -42,13 +45,29 @@ def owner(tmp_path: Path) -> Deployed:
 
 
 def absent(server: Any, owner: Deployed, *models: str) -> tuple[str, ...]:
-    return configuration.absent(server, [(each, owner) for each in models])
+    return tuple(configuration.absent(server, [(each, owner) for each in models]))
 
 
 def test_a_server_without_image_models_lacks_both(owner: Deployed) -> None:
     assert absent(Server("net"), owner, *versioned.NAMES) == ("net_preprocess", "net_image")
     assert absent(Server(*versioned.NAMES), owner, *versioned.NAMES) == ()
-    assert absent(Server("net", "net_preprocess"), owner, *versioned.NAMES) == ()
+    assert absent(Server("net", "net_preprocess"), owner, *versioned.NAMES) == ("net_image",)
+
+
+def test_what_a_server_has_unloaded_is_absent_too(owner: Deployed) -> None:
+    server: Any = Server("net", unloaded=("net_image",))
+    found = configuration.absent(server, [(each, owner) for each in versioned.NAMES])
+    assert found == {"net_preprocess": False, "net_image": True}
+
+
+def test_another_error_is_none_of_absence(owner: Deployed) -> None:
+    """It is raised by the comparison, which asks again."""
+
+    class Ending(Server):
+        def configuration(self, model: str) -> object:
+            raise HostError("Server exiting")
+
+    assert absent(Ending(), owner, *versioned.NAMES) == ()
 
 
 def test_a_tensor_model_is_none_of_them_by_its_name(owner: Deployed) -> None:

@@ -25,6 +25,7 @@ from resnet_serve.verification.reference import recorded
 
 pytestmark = pytest.mark.slow
 Edit = Callable[[Path], object]
+from resnet_serve.verification.watch import Watch
 
 
 @pytest.fixture(scope="module")
@@ -226,6 +227,36 @@ def test_what_cannot_be_compared_is_refused(original: Path, folder: Path) -> Non
 
 def test_a_version_without_examples_needs_images(original: Path, tmp_path: Path) -> None:
     copied(original, tmp_path / "models")
+def test_an_image_model_that_was_unloaded_is_named_and_the_rest_compared(
+    original: Path, server: Server, folder: Path
+) -> None:
+    path = restored(original, server, lambda _: None)
+    Admin(server.endpoints).unload("net_image")
+    try:
+        found = {row.subject: row for row in compared(path, server)}
+        done = serve(folder, "verify", "net", "--url", server.grpc, "--repository", path)
+        again = Watch(
+            lambda: changes.find(Repository(path).deployed(), "net"),
+            lambda: GrpcClient(server.grpc),
+            recorded,
+        ).round()
+    finally:
+        restored(original, server, lambda _: None, "net_image")
+    said = found.pop("encoded images")
+    assert said.verdict == "unknown"
+    assert said.found == (
+        "the server has no net_image: outputs and labels for image files were not compared"
+    )
+    assert "has unloaded net_image" in said.remedy
+    assert {row.verdict for row in found.values()} == {"ok"}
+    assert {"pixels", "net: decisions", "configuration of net_preprocess"} <= found.keys()
+    assert not {"net_image: decisions", "configuration of net_image"} & found.keys()
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "1 unknown" in done.stdout
+    assert again.outcome == "ok"
+    assert again.said == f"encoded images: {said.found}", "no round is ok without a word of it"
+
+
     (tmp_path / "models" / "net" / "1" / "examples.npz").unlink()
     deployed = changes.find(Repository(tmp_path / "models").deployed(), "net")
     with pytest.raises(UsageError, match="keeps no example images") as refused:
