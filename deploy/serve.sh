@@ -9,7 +9,7 @@ set -eu
 
 # 0.0.0.0: a container's loopback cannot be reached from outside. `--publish` and the network decide
 # who reaches the container; there is neither TLS nor authentication here.
-exec python3 -m resnet_serve.triton.supervision.foreground tritonserver \
+exec python3 -m resnet_serve.cli.servers.container tritonserver \
     --model-repository="${MODEL_REPOSITORY:-/models}" \
     --model-control-mode=explicit \
     --load-model='*' \

@@ -3,6 +3,7 @@
 | file | what is compared |
 |---|---|
 | `files` | files with the hashes of the passport, what is served with the version's own |
+| `starting` | what a server would load, before it starts |
 | `incoming` | a version from elsewhere with its passport, before it is copied in |
 | `served` | a running server with the reference, from image files to labels |
 | `configuration` | what a server runs, with the configurations that the version keeps |

@@ -8,18 +8,17 @@ from typing import Annotated
 
 import typer
 
-from resnet_serve import composed, console, durable, listing
+from resnet_serve import console, durable
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption, endpoints, waiting
-from resnet_serve.errors import HostError, UsageError
-from resnet_serve.triton.repository import Repository, versions
-from resnet_serve.triton.repository.versions import Deployed
+from resnet_serve.errors import UsageError
+from resnet_serve.triton.repository import Repository
 from resnet_serve.triton.server import Server, running, stop_detached
 from resnet_serve.triton.supervision import transport
 from resnet_serve.triton.supervision.detached import last_status, state_directory
 from resnet_serve.triton.supervision.orders import DRAIN_S
 from resnet_serve.triton.supervision.status import GAVE_UP
 from resnet_serve.triton.supervision.tracing.settings import Otlp, Tracing
-from resnet_serve.verification import files
+from resnet_serve.verification import starting
 
 
 def up(
@@ -88,9 +87,9 @@ def up(
     opened = Repository(repository)
     opened.recover()
     found = opened.deployed() if repository.is_dir() else []
-    _require_loadable(found, repository)
-    served = versions.served(found).values()
-    for line in (*files.earlier(served), *files.edited(served)):
+    for error in starting.unloadable(found, repository):
+        raise error
+    for line in starting.unproved(found):
         console.warn(line)
     tls = transport.tls(tls_cert, tls_key, tls_ca)
     transport.require_safe(listen, tls, insecure=insecure)
@@ -157,27 +156,6 @@ def _tracing(log: Path | None, otlp: str | None, rate: int | None, *, detach: bo
             log.parent.mkdir(parents=True, exist_ok=True)
             log.open("ab").close()
     return tracing
-
-
-def _require_loadable(found: list[Deployed], repository: Path) -> None:
-    """Raise `HostError` for models that Triton could not load, before it starts.
-
-    Their plan is still to be built, or members of a composed model have newer versions.
-    """
-    unbuilt = listing.unbuilt(found)
-    if unbuilt:
-        more = f" (and of {len(unbuilt) - 1} more models)" if len(unbuilt) > 1 else ""
-        raise HostError(
-            f"the plan of {unbuilt[0].name} version {unbuilt[0].version} is not built{more}",
-            where=repository,
-            remedy=f"On the GPU host: resnet-convert build-plan {unbuilt[0].path}",
-        )
-    for wrong in composed.outdated(found):
-        raise HostError(
-            wrong.reason,
-            where=f"{wrong.deployed.name} version {wrong.deployed.version}",
-            remedy=f"Compose it again with the present versions: {wrong.command}",
-        )
 
 
 def down(repository: RepositoryOption = DEFAULT_REPOSITORY) -> None:

@@ -1,8 +1,7 @@
 """The supervisor as the first process of a container: it runs tritonserver with the given options.
 
-    python3 -m resnet_serve.triton.supervision.foreground tritonserver --model-repository=/models …
-
-The output goes to stderr. SIGTERM ends the server, which has `--exit-timeout-secs` to answer the
+`resnet_serve.cli.servers.container` is the program, which first checks what will be served. The
+output goes to stderr. SIGTERM ends the server, which has `--exit-timeout-secs` to answer the
 requests in flight. Ports and addresses are read from the options. The protocols that change the
 server need the key in RESNET_SERVE_KEY, or a random one. RESNET_SERVE_STATUS_PORT is the port of
 the supervisor's own metrics, RESNET_SERVE_ACCESS_LOG the file of a line for each request, or `-`.
@@ -25,7 +24,14 @@ from resnet_serve.triton.supervision import servable
 from resnet_serve.triton.supervision.detached import Process, Running, keeps_state, status_file
 from resnet_serve.triton.supervision.endpoints import KEY_HEADER, RESTRICTED, Endpoints
 from resnet_serve.triton.supervision.metrics import MetricsPortError
-from resnet_serve.triton.supervision.orders import DRAIN_S, SCRATCH, SUMMARIES, Orders, Policy
+from resnet_serve.triton.supervision.orders import (
+    DRAIN_S,
+    SCRATCH,
+    SUMMARIES,
+    Orders,
+    Policy,
+    options,
+)
 from resnet_serve.triton.supervision.supervisor import (
     Supervisor,
     become_subreaper,
@@ -76,17 +82,6 @@ def orders(command: Sequence[str], scratch: str) -> Orders:
         access_log=1 if tracing.to_output else tracing.file,
         policy=Policy(),
     )
-
-
-def options(words: Sequence[str]) -> dict[str, list[str]]:
-    """The values of `--name=value` and `--name value`, by name, in their order."""
-    found: dict[str, list[str]] = {}
-    for index, word in enumerate(words):
-        if word.startswith("--"):
-            name, equals, value = word[2:].partition("=")
-            following = words[index + 1] if index + 1 < len(words) else ""
-            found.setdefault(name, []).append(value if equals else following)
-    return found
 
 
 def _endpoints(given: dict[str, list[str]], identity: str) -> Endpoints:
@@ -148,7 +143,3 @@ def make_known(made: Orders, scratch: Path) -> Orders:
         command=[*made.command, seen, f"--model-repository={servable.beside(scratch)}"],
         status=str(status_file(repository)),
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,6 +78,17 @@ class Orders:
         if values["endpoints"] is not None:
             values["endpoints"] = Endpoints(**values["endpoints"])
         return cls(**values | {"policy": Policy(**values["policy"])})
+
+
+def options(words: Sequence[str]) -> dict[str, list[str]]:
+    """The values of `--name=value` and `--name value`, by name, in their order."""
+    found: dict[str, list[str]] = {}
+    for index, word in enumerate(words):
+        if word.startswith("--"):
+            name, equals, value = word[2:].partition("=")
+            following = words[index + 1] if index + 1 < len(words) else ""
+            found.setdefault(name, []).append(value if equals else following)
+    return found
 
 
 def refusal(error: HostError | OSError, program: str) -> str:

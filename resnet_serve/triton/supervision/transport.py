@@ -9,10 +9,12 @@ import ipaddress
 import socket
 import ssl
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from resnet_serve.errors import InputFileError, UsageError
+from resnet_serve.triton.supervision.orders import options as parsed
 
 _DATES = (9, 10)  # OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, X509_V_ERR_CERT_HAS_EXPIRED
 _ROUND_TRIPS = 4  # more than a handshake has
@@ -38,8 +40,14 @@ class Tls:
         return found
 
 
-def tls(certificate: Path | None, key: Path | None, authority: Path | None) -> Tls | None:
-    """The TLS that these files make; None for none of them.
+def tls(
+    certificate: Path | None,
+    key: Path | None,
+    authority: Path | None,
+    *,
+    options: Sequence[str] = ("--tls-cert", "--tls-key", "--tls-ca"),
+) -> Tls | None:
+    """The TLS that these files make; None for none of them. `options` are how they are given.
 
     Raises `UsageError` for some of them without the others, and `InputFileError` for files that are
     not what they should be, because Triton would listen nevertheless and refuse every client.
@@ -48,7 +56,7 @@ def tls(certificate: Path | None, key: Path | None, authority: Path | None) -> T
         if (certificate, key, authority) == (None, None, None):
             return None
         raise UsageError(
-            "TLS needs a certificate and its key", remedy="Give --tls-cert and --tls-key."
+            "TLS needs a certificate and its key", remedy=f"Give {options[0]} and {options[1]}."
         )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     dates = "Renew it; its dates: openssl x509 -noout -dates -in"
@@ -58,9 +66,9 @@ def tls(certificate: Path | None, key: Path | None, authority: Path | None) -> T
         raise InputFileError(
             f"not a certificate with its key, without a password ({_reason(error)})",
             where=f"{certificate}, {key}",
-            remedy="Give --tls-cert and --tls-key two PEM files that belong together.",
+            remedy=f"Give {options[0]} and {options[1]} two PEM files that belong together.",
         ) from error
-    if reason := _out_of_date(context, certificate):
+    if reason := _dates(context, certificate).refusal:
         raise InputFileError(
             f"every client refuses it: {reason}", where=certificate, remedy=f"{dates} {certificate}"
         )
@@ -71,7 +79,7 @@ def tls(certificate: Path | None, key: Path | None, authority: Path | None) -> T
             raise InputFileError(
                 f"not a certificate authority ({_reason(error)})",
                 where=authority,
-                remedy="Give --tls-ca a PEM file.",
+                remedy=f"Give {options[2]} a PEM file.",
             ) from error
         ends = [ssl.cert_time_to_seconds(str(each["notAfter"])) for each in context.get_ca_certs()]
         if ends and max(ends) < time.time():
@@ -83,8 +91,33 @@ def tls(certificate: Path | None, key: Path | None, authority: Path | None) -> T
     return Tls(certificate, key, authority)
 
 
-def _out_of_date(server: ssl.SSLContext, certificate: Path) -> str:
-    """Why a client refuses the dates of the server's certificate; empty where it does not.
+def expiry(command: Sequence[str]) -> float | None:
+    """When the certificate expires that a tritonserver is started with, in Unix time.
+
+    None for a command without TLS, and for files that cannot be read or are of no valid date.
+    """
+    given = parsed(command)
+    if "grpc-server-cert" not in given or "grpc-server-key" not in given:
+        return None
+    certificate, key = Path(given["grpc-server-cert"][-1]), given["grpc-server-key"][-1]
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    try:
+        context.load_cert_chain(certificate, key, password=lambda: "")
+        return _dates(context, certificate).ends
+    except (OSError, ValueError):  # ssl.SSLError among them
+        return None
+
+
+@dataclass(frozen=True)
+class _Dates:
+    """Why a client refuses the dates of a certificate, or when it `ends`, in Unix time."""
+
+    refusal: str = ""
+    ends: float | None = None
+
+
+def _dates(server: ssl.SSLContext, certificate: Path) -> _Dates:
+    """The dates of the server's certificate.
 
     A handshake in memory says so, as Python has no other way to read the dates of a certificate.
     """
@@ -93,10 +126,8 @@ def _out_of_date(server: ssl.SSLContext, certificate: Path) -> str:
     client.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     client.load_verify_locations(certificate)
     to_client, to_server = ssl.MemoryBIO(), ssl.MemoryBIO()
-    ends = (
-        client.wrap_bio(to_client, to_server),
-        server.wrap_bio(to_server, to_client, server_side=True),
-    )
+    asking = client.wrap_bio(to_client, to_server)
+    ends = (asking, server.wrap_bio(to_server, to_client, server_side=True))
     for _ in range(_ROUND_TRIPS):
         for end in ends:
             try:
@@ -104,10 +135,12 @@ def _out_of_date(server: ssl.SSLContext, certificate: Path) -> str:
             except ssl.SSLWantReadError:
                 continue
             except ssl.SSLCertVerificationError as error:
-                return error.verify_message if error.verify_code in _DATES else ""
+                return _Dates(error.verify_message if error.verify_code in _DATES else "")
             except ssl.SSLError:
-                return ""  # not a matter of its dates
-    return ""
+                return _Dates()  # not a matter of its dates
+    shown = asking.getpeercert() or {}
+    ends_at = shown.get("notAfter")
+    return _Dates(ends=None if ends_at is None else ssl.cert_time_to_seconds(str(ends_at)))
 
 
 def _reason(error: Exception) -> str:

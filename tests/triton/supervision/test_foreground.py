@@ -13,7 +13,8 @@ from patience import PATIENCE_S
 
 from resnet_serve.triton.supervision.detached import running
 from resnet_serve.triton.supervision.endpoints import KEY_HEADER, RESTRICTED
-from resnet_serve.triton.supervision.foreground import make_known, options, orders
+from resnet_serve.triton.supervision.foreground import make_known, orders
+from resnet_serve.triton.supervision.orders import options
 
 
 def test_both_ways_to_write_an_option() -> None:
@@ -123,7 +124,7 @@ def test_what_cannot_be_opened_is_one_line(
     with socket.create_server(("0.0.0.0", 0)) as taken:
         given = value.replace("TAKEN", str(taken.getsockname()[1]))
         done = subprocess.run(
-            [sys.executable, "-m", "resnet_serve.triton.supervision.foreground", "false"],
+            [sys.executable, "-m", "resnet_serve.cli.servers.container", "false"],
             env={
                 **os.environ,
                 "PYTHONPATH": os.pathsep.join(sys.path),
