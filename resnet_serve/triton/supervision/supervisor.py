@@ -62,9 +62,8 @@ class Supervisor:
         self._parent = parent
         self._status = status.StatusFile(None if orders.status is None else Path(orders.status))
         self._access = access_log.opened(orders)
-        if orders.status_port and orders.endpoints is not None:
-            counts = {} if self._access is None else self._access.counts
-            metrics.serve(orders.endpoints, orders.status_port, lambda: self._status.now, counts)
+        counts = {} if self._access is None else self._access.counts
+        metrics.serve(orders, lambda: self._status.now, counts)
         self._log = None if orders.log is None else LogFile(Path(orders.log))
         self._restarts = Restarts(orders.policy)
         self._ended_at: float | None = None  # of the server before this one

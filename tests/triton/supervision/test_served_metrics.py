@@ -138,8 +138,9 @@ def test_every_metric_of_the_document_is_returned(
     for where, found in (("Triton", after), ("supervisor", own)):
         names = {name.partition("{")[0] for name in found}
         names |= {re.sub("_(count|sum|bucket)$", "", name) for name in names}
-        # There is no recovery before the first restart, and no access log here.
+        # There is no recovery before the first restart, and neither TLS nor an access log here.
         assert documented[where] - names <= {
+            "resnet_serve_certificate_expiry_timestamp_seconds",
             "resnet_serve_recovery_seconds",
             "resnet_serve_requests_total",
         }
