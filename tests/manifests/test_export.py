@@ -20,11 +20,13 @@ from resnet_serve.errors import HostError, InputFileError, UsageError
 from resnet_serve.loadtest import inputs
 from resnet_serve.manifests import export
 from resnet_serve.manifests.export import Layout
+from resnet_serve.triton import image_repository
 from resnet_serve.triton.repository import Repository, changes
 from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.triton.server import Server
+from resnet_serve.verification import files
 
-INSIDE = {Layout.PVC: "model_repository", Layout.S3: ".", Layout.OCI: "models"}
+INSIDE = {Layout.PVC: "model_repository", Layout.S3: ".", Layout.OCI: "models"}  # for KServe
 
 
 @pytest.fixture
@@ -39,13 +41,14 @@ def served(repository: Repository, name: str = "net") -> Deployed:
     return changes.find(repository.deployed(), name)
 
 
-@pytest.mark.parametrize("layout", Layout)
+@pytest.mark.parametrize("layout", INSIDE)
 def test_it_is_the_served_version_of_what_takes_pixels(
     repository: Repository, tmp_path: Path, layout: Layout
 ) -> None:
     made = export.export(served(repository), layout, tmp_path / "out")
     root = tmp_path / "out" / INSIDE[layout]
     assert made.models == ("net",)
+    assert made.left_out == ("net_image", "net_preprocess")
     assert sorted(each.name for each in root.iterdir() if each.is_dir()) == ["net"]
     assert {each.name for each in (root / "net").iterdir()} == {"2", "config.pbtxt", "labels.txt"}
     original = repository.path / "net"
@@ -62,6 +65,30 @@ def test_it_is_the_served_version_of_what_takes_pixels(
             assert stat.S_IMODE(each.stat().st_mode) == 0o755
     assert (tmp_path / "out" / "Dockerfile").exists() == (layout is Layout.OCI)
     assert [each.name for each in Repository(root).deployed()] == ["net"]
+
+
+def test_servers_with_our_backend_get_the_models_that_take_images(
+    repository: Repository, tmp_path: Path
+) -> None:
+    """Both repositories, as they are beside one another here."""
+    made = export.export(served(repository), Layout.KUBERNETES, tmp_path / "out")
+    assert (set(made.models), made.left_out) == ({"net", "net_preprocess", "net_image"}, ())
+    assert sorted(os.listdir(tmp_path / "out")) == ["model_repository", "model_repository.images"]
+    second = tmp_path / "out" / "model_repository.images"
+    assert sorted(os.listdir(second)) == ["net_image", "net_preprocess"]
+    assert {each.name for each in (second / "net_image").iterdir()} >= {"2", "config.pbtxt"}
+    (found,) = Repository(tmp_path / "out" / "model_repository").deployed()
+    assert {row.verdict for row in files.rows(found)} == {"ok"}
+    shutil.rmtree(image_repository.of(repository.path))
+    with pytest.raises(InputFileError, match="net_image and net_preprocess of net version 2"):
+        export.export(served(repository), Layout.KUBERNETES, tmp_path / "other")
+
+
+def test_servers_with_our_backend_load_other_targets_too(tmp_path: Path) -> None:
+    opened = Repository(tmp_path / "model_repository")
+    tunable.deploy(opened, target="openvino")
+    made = export.export(served(opened), Layout.KUBERNETES, tmp_path / "out")
+    assert "net_image" in made.models
 
 
 @pytest.mark.triton
@@ -144,6 +171,7 @@ def test_what_an_unmodified_triton_does_not_load(tmp_path: Path) -> None:
         ("kserve-pvc", "pvc://net-models/model_repository"),
         ("s3", "s3://BUCKET/net"),
         ("oci", "oci://REGISTRY/net:2"),
+        ("kubernetes-pvc", ""),
     ],
 )
 def test_the_command_says_what_comes_next(
@@ -152,14 +180,17 @@ def test_the_command_says_what_comes_next(
     done = serve(tmp_path, "export", "net", "--layout", layout, "--output", "out")
     assert (done.returncode, done.stderr) == (0, "")
     first, *commands = done.stdout.splitlines()
-    assert first.startswith("out: net (")
+    assert first.startswith("out: net (" if storage else "out: net, net_image, net_preprocess (")
+    if storage:
+        assert commands[0].startswith("left out: net_image, net_preprocess, which KServe's Triton")
+        commands = commands[1:]
     if layout == "kserve-pvc":  # into the volume, which is there: also for the next version
         assert commands[0].split() == ["kubectl", "cp", "out/model_repository", "POD:/VOLUME"]
     words = commands[-1].split()
     assert words[:2] == ["resnet-serve", "manifests"]
     written = serve(tmp_path, *words[1:])
     assert written.returncode == 0, written.stderr
-    assert f"storageUri: {storage}" in written.stdout
+    assert (f"storageUri: {storage}" if storage else "claimName: net-models") in written.stdout
     again = serve(tmp_path, "export", "net", "--layout", layout, "--output", "out")
     assert again.returncode == 2
     assert "Name a new folder" in again.stderr

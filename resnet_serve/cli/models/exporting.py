@@ -20,11 +20,17 @@ def export_model(
         str,
         typer.Argument(help="The model, at its served version.", autocompletion=completion.models),
     ],
-    layout: Annotated[Layout, typer.Option(help="The storage that it is for.")],
+    layout: Annotated[
+        Layout,
+        typer.Option(
+            help="The storage that it is for. kubernetes-pvc, for servers with our image, has "
+            "NAME_image too; the others are for KServe, whose Triton cannot load it."
+        ),
+    ],
     output: Annotated[Path, typer.Option(help="A new folder.")],
     repository: RepositoryOption = DEFAULT_REPOSITORY,
 ) -> None:
-    """Write the files of a model as KServe expects them on a volume, in a bucket or in an image."""
+    """Write the files of a model as a cluster expects them on a volume, in a bucket or an image."""
     opened = Repository(repository)
     opened.recover()
     made = export.export(changes.find(opened.deployed(), name), layout, output)
@@ -32,5 +38,11 @@ def export_model(
     console.out.print(
         f"{made.folder}: {', '.join(made.models)} ({made.files} files, {size})", soft_wrap=True
     )
+    if made.left_out:
+        console.out.print(
+            f"left out: {', '.join(made.left_out)}, which KServe's Triton cannot load; clients "
+            f"prepare the pixels. With them: --layout {Layout.KUBERNETES}",
+            soft_wrap=True,
+        )
     for each in made.commands:
         console.out.print(f"  {each}", soft_wrap=True, markup=False)
