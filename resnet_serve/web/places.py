@@ -6,15 +6,20 @@ started on other ports. Its passports, reports and example images are read where
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
 from resnet_client import Classifier, Tls
+from resnet_client.transport.connection import Connection
+from resnet_client.transport.deadlines import Deadline
 from resnet_serve.errors import UnavailableError, UsageError
 from resnet_serve.triton.repository import versions
 from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.triton.server import running
+
+_LOOK_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -68,6 +73,13 @@ class Places:
             )
         encrypted = found.endpoints.encrypted
         return Address(found.grpc, found.metrics, (self.tls or Tls()) if encrypted else self.tls)
+
+    def look(self) -> None:
+        """Raise `UnavailableError` where no server answers now."""
+        found = self.address()
+        connection = Connection(found.grpc, timeout_s=_LOOK_S, tls=found.tls)
+        with closing(connection):
+            connection.learn_server(Deadline.after(_LOOK_S, once=True))
 
     def deployed(self) -> dict[tuple[str, str], Deployed]:
         """The versions in the repository, by name and version; raises `InputFileError`."""

@@ -4,7 +4,8 @@
     401  no token, or a wrong one                415  not an image, or in a form not accepted
     403  a request of another site               502  the server failed at it
     404  no such model, or no such page          503  no server, or too much at once: later
-    408  a body that does not arrive             500  anything else
+    405  another method than the page has        500  anything else
+    408  a body that does not arrive
 
 A problem that may pass has `Retry-After`. Reference: RFC 9457, RFC 9110.
 """
@@ -98,11 +99,21 @@ async def handle(_: Request, error: Exception) -> responses.Response:
     )
 
 
-async def handle_http(_: Request, error: Exception) -> responses.Response:
+async def handle_http(request: Request, error: Exception) -> responses.Response:
     """The response of what the router refuses: no such page, or another method."""
     found = HTTPStatus(getattr(error, "status_code", HTTPStatus.INTERNAL_SERVER_ERROR))
     if found is HTTPStatus.NOT_FOUND:
         return problem(found, "there is no such page. /docs lists what there is.")
-    answer = problem(found, f"{found.description.rstrip('.').lower() or found.phrase.lower()}.")
-    answer.headers.update(getattr(error, "headers", None) or {})
+    headers = dict(getattr(error, "headers", None) or {})
+    if found is HTTPStatus.METHOD_NOT_ALLOWED and "Allow" in headers:
+        methods = sorted(headers["Allow"].split(", "))
+        headers["Allow"] = ", ".join(methods)
+        answer = problem(
+            found,
+            f"{request.method:.20} is not a method of {request.url.path:.80}. Use "
+            f"{' or '.join(methods)}; /docs lists what there is.",
+        )
+    else:
+        answer = problem(found, f"{found.description.rstrip('.').lower() or found.phrase.lower()}.")
+    answer.headers.update(headers)
     return answer

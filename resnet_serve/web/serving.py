@@ -7,6 +7,7 @@ TLS, unless the network protects it.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, replace
@@ -42,6 +43,8 @@ _LOOPBACK = frozenset({"localhost", "127.0.0.1", "::1"})
 _DRAIN_S = 5
 _IDLE_S = 30
 _CONNECTIONS = 512
+# What uvicorn logs for each request that is no HTTP, or wants another protocol: the client is told.
+_OF_CLIENTS = ("Invalid HTTP request", "Unsupported upgrade", "No supported WebSocket")
 
 
 @dataclass(frozen=True)
@@ -98,6 +101,7 @@ class WebServer:
                 ssl_keyfile=files.get("key"),
             )
         )
+        logging.getLogger("uvicorn.error").addFilter(_of_ours)
 
     @property
     def url(self) -> str:
@@ -159,6 +163,11 @@ def application(places: Places, settings: Settings) -> ASGIApp:
         lifespan=lifespan,
     )
     return guard.Guard(inner, settings)
+
+
+def _of_ours(record: logging.LogRecord) -> bool:
+    """Whether a line of uvicorn's is of this server, and not of what somebody sends to its port."""
+    return not record.getMessage().startswith(_OF_CLIENTS)
 
 
 def _files(used: Tls) -> dict[str, str]:

@@ -196,13 +196,23 @@ HUGE = b"P6 9000 9000 255\n" + bytes(100)
         ("/compare?version=1", LIGHT, "image/png", 400, "Give the model too"),
         ("/compare?model=other", LIGHT, "image/png", 404, "shades"),
         ("/nothing", LIGHT, "image/png", 404, "/docs"),
-        ("/models", LIGHT, "image/png", 405, "method"),
+        ("/models", LIGHT, "image/png", 405, "POST is not a method of /models. Use GET or HEAD"),
+        ("/static/main.js", LIGHT, "image/png", 405, "Use GET or HEAD"),
     ],
 )
 def test_what_cannot_be_used_is_said_in_one_line(
     web: Web, path: str, body: bytes, kind: str, status: int, says: str
 ) -> None:
     assert says in web.post(path, body, Content_Type=kind).refused(status)
+
+
+def test_another_method_is_told_which_there_are(web: Web) -> None:
+    answer = web.get("/classify")
+    assert answer.refused(405) == (
+        "GET is not a method of /classify. Use POST; /docs lists what there is."
+    )
+    assert answer.headers["allow"] == "POST"
+    assert web.ask("PUT", "/models").headers["allow"] == "GET, HEAD"
 
 
 @pytest.mark.parametrize("name", ["1,000 scans", "strips", "tile", "EXIF in JPEG", "TIFF tags"])

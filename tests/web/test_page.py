@@ -134,6 +134,20 @@ def test_a_labelled_folder_gives_accuracy_and_agreement(page: Page, tmp_path: Pa
     expect(page.locator("#verdict")).to_have_text("shades-int8 decides light, not medium")
 
 
+def test_the_table_of_a_folder_is_whole_on_a_narrow_screen(
+    browser: Browser, web: Web, tmp_path: Path
+) -> None:
+    folder = labelled(tmp_path / "greys", {"dark": [10], "light": [220]})
+    with watched(browser, web.url, viewport=NARROW) as page:
+        expect(page.locator(".column")).to_have_count(2)
+        page.locator("#folder").set_input_files(folder)
+        expect(page.locator("#batch-text")).to_have_text("2 of 2 images.")
+        region = page.locator("#batch .scroll")
+        widths = region.evaluate("(each) => [each.scrollWidth, each.clientWidth]")
+        assert widths[0] == widths[1], "nothing is cut, and nothing to be scrolled"
+        assert page.evaluate("document.documentElement.scrollWidth") == NARROW["width"]
+
+
 def test_a_folder_is_dropped(page: Page, tmp_path: Path) -> None:
     """As a desktop drops it: the browser reads the folder itself."""
     folder = labelled(tmp_path / "greys", {"dark": [10, 20], "light": [230]})

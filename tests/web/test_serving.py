@@ -27,6 +27,9 @@ from resnet_serve.web.settings import Settings
 
 TOKEN = "0123456789abcdef"
 ANYWHERE = Listening("0.0.0.0", 0)
+UPGRADE = (
+    b"GET /docs HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+)
 
 
 @pytest.fixture(scope="module")
@@ -98,9 +101,15 @@ def test_the_command_ends_when_it_is_told(tmp_path: Path, sent: signal.Signals) 
     try:
         with urllib.request.urlopen(command.page, timeout=PATIENCE_S) as page:
             assert b"resnet-serve" in page.read()
+        host, _, port = command.page.removeprefix("http://").rstrip("/").partition(":")
+        for sent_bytes in (b"\x16\x03\x01 no HTTP\r\n\r\n", UPGRADE):
+            with socket.create_connection((host, int(port)), PATIENCE_S) as client:
+                client.sendall(sent_bytes)
+                assert client.recv(99).startswith(b"HTTP/1.1 ")
     finally:
         code, errors = command.end(sent)
-    assert (code, errors) == (0, "")
+    said = "warning: no server answers at 127.0.0.1:9. Start it with: resnet-serve up\n"
+    assert (code, errors) == (0, said), "nothing of what others send to the port"
 
 
 def test_another_server_has_nothing_of_the_repository_beside_it(tmp_path: Path) -> None:
@@ -128,7 +137,9 @@ def test_with_tls_and_the_token_of_the_page(
         with urllib.request.urlopen(request, timeout=PATIENCE_S, context=trusted) as answer:
             assert "secure" in answer.headers["set-cookie"].lower()
     finally:
-        assert command.end(signal.SIGINT) == (0, "")
+        code, errors = command.end(signal.SIGINT)
+    assert (code, errors.count("\n")) == (0, 1)
+    assert errors.startswith("warning: model_repository: no server runs on this repository. Start")
 
 
 @pytest.mark.slow  # two starts of a server

@@ -11,7 +11,7 @@ import typer
 
 from resnet_serve import console
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY
-from resnet_serve.errors import InputFileError
+from resnet_serve.errors import InputFileError, UnavailableError
 from resnet_serve.triton.supervision import transport
 
 TOKEN_VARIABLE = "RESNET_SERVE_TOKEN"  # noqa: S105 - its name
@@ -99,6 +99,10 @@ def web(
     console.out.print(f"API     POST {server.url}classify", soft_wrap=True)
     console.out.print(f"        described at {server.url}docs", soft_wrap=True)
     console.out.print("Ctrl-C stops it.")
+    try:
+        places.look()
+    except UnavailableError as error:  # it may start later
+        console.warn(str(error))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     server.run()
     console.out.print("stopped")
