@@ -7,13 +7,20 @@ they share.
 
 from __future__ import annotations
 
+import os
 import sys
+
+# Commands that connect to servers with TLS, and start none, which would log less then.
+_CLIENTS = ("verify", "batch", "web")
 
 
 def main() -> None:
     """The console script."""
     from resnet_serve import console
 
+    if sys.argv[1:] and sys.argv[1] in _CLIENTS:
+        # gRPC would write its own line for a handshake that fails; it reads this when imported.
+        os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
     if sys.argv[1:2] == ["health"]:
         # Probes start it every few seconds: what the other commands import would take longer.
         from resnet_serve.cli.servers.health import app

@@ -14,12 +14,15 @@ from pathlib import Path
 import image_files
 import pytest
 from patience import PATIENCE_S
+from PIL import Image
+from scripted_triton import Reluctant, start
 from served_digits import Pictures
 
 from resnet_client.cli import main
 from resnet_serve.triton.server import Server
 
 COMMAND = [sys.executable, "-m", "resnet_client.cli"]
+VERBOSITY = "GRPC_VERBOSITY"
 
 
 def run(
@@ -194,6 +197,28 @@ def test_ctrl_c_does_not_wait_for_the_server(tmp_path: Path) -> None:
     assert said == b"error: interrupted\n"
 
 
+@pytest.mark.parametrize("verbosity", [None, "INFO"])
+def test_a_handshake_that_fails_is_said_once_unless_grpc_is_to_speak_too(
+    tmp_path: Path, verbosity: str | None
+) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+    environment = {name: text for name, text in os.environ.items() if name != VERBOSITY}
+    server = start(Reluctant())
+    done = subprocess.run(
+        [*COMMAND, str(tmp_path / "a.png"), "--url", server.url, "--model", "net", "--tls"],
+        env=environment | ({} if verbosity is None else {VERBOSITY: verbosity}),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    server.stop()
+    assert done.returncode == 4
+    *others, said = done.stderr.splitlines()
+    assert "does not speak TLS" in said
+    assert bool(others) is (verbosity is not None)
+
+
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
@@ -240,7 +265,7 @@ def test_only_a_folder_without_images_needs_no_server(
 def test_the_client_needs_little() -> None:
     """Of resnet-serve it imports three parts, of others its three packages."""
     code = (
-        "import sys, resnet_client.cli\n"
+        "import sys, resnet_client.command.program\n"
         "packages = ('resnet_serve', 'resnet_convert')\n"
         "ours = sorted({'.'.join(name.split('.')[:2]) for name in sys.modules\n"
         "               if name.startswith(packages)})\n"

@@ -513,4 +513,8 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/triton/test_server.py",
         "the process of a running server",
     ),
+    "clients/python/resnet_client/command/program.py": (
+        "tests/client/test_cli.py",
+        "it is what the command does",
+    ),
 }

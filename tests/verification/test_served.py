@@ -5,13 +5,16 @@ from __future__ import annotations
 import contextlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import versioned
+from patience import PATIENCE_S
 from repositories import at, copied
-from serve_command import serve
+from serve_command import environment, serve
 
 from resnet_serve.errors import HostError, UsageError
 from resnet_serve.triton import config
@@ -22,10 +25,10 @@ from resnet_serve.triton.server import Server
 from resnet_serve.verification import served
 from resnet_serve.verification.files import Row
 from resnet_serve.verification.reference import recorded
+from resnet_serve.verification.watch import Watch
 
 pytestmark = pytest.mark.slow
 Edit = Callable[[Path], object]
-from resnet_serve.verification.watch import Watch
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +193,21 @@ def test_the_server_loads_no_file_that_was_changed(
     restored(original, server, lambda _: None, model)
 
 
+def test_a_handshake_that_fails_is_said_in_one_line(original: Path, server: Server) -> None:
+    """In a process of its own, whose gRPC writes to the same stderr."""
+    words = ["verify", "net", "--url", server.grpc, "--tls", "--repository", str(original)]
+    done = subprocess.run(
+        [sys.executable, "-m", "resnet_serve.cli", *words],
+        env=environment(original.parent),
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE_S,
+        check=False,
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (4, 1), done.stderr
+    assert f"net is not served: the server at {server.grpc} does not speak TLS" in done.stderr
+
+
 def test_where_neither_side_has_the_image_models(
     original: Path, server: Server, tmp_path: Path
 ) -> None:
@@ -209,24 +227,6 @@ def test_where_neither_side_has_the_image_models(
     assert "net_image: decisions" in {row.subject for row in found}, "this server has them"
 
 
-def test_what_cannot_be_compared_is_refused(original: Path, folder: Path) -> None:
-    deployed = changes.find(Repository(original).deployed(), "net")
-    with contextlib.closing(GrpcClient("127.0.0.1:9")) as client, pytest.raises(HostError):
-        served.rows(deployed, client, recorded(deployed))
-    for words, code, said in (
-        ((), 2, "--host"),
-        (("net",), 2, "resnet-serve up --detach"),
-        (("nett", "--url", "127.0.0.1:9"), 2, "There is net"),
-        (("--host", "--url", "127.0.0.1:9"), 2, "Leave out"),
-        (("net", "--url", "127.0.0.1:9"), 4, "127.0.0.1:9"),
-    ):
-        refused = serve(folder, "verify", *words, "--repository", original)
-        assert refused.returncode == code, refused.stderr
-        assert said in refused.stderr
-
-
-def test_a_version_without_examples_needs_images(original: Path, tmp_path: Path) -> None:
-    copied(original, tmp_path / "models")
 def test_an_image_model_that_was_unloaded_is_named_and_the_rest_compared(
     original: Path, server: Server, folder: Path
 ) -> None:
@@ -257,6 +257,24 @@ def test_an_image_model_that_was_unloaded_is_named_and_the_rest_compared(
     assert again.said == f"encoded images: {said.found}", "no round is ok without a word of it"
 
 
+def test_what_cannot_be_compared_is_refused(original: Path, folder: Path) -> None:
+    deployed = changes.find(Repository(original).deployed(), "net")
+    with contextlib.closing(GrpcClient("127.0.0.1:9")) as client, pytest.raises(HostError):
+        served.rows(deployed, client, recorded(deployed))
+    for words, code, said in (
+        ((), 2, "--host"),
+        (("net",), 2, "resnet-serve up --detach"),
+        (("nett", "--url", "127.0.0.1:9"), 2, "There is net"),
+        (("--host", "--url", "127.0.0.1:9"), 2, "Leave out"),
+        (("net", "--url", "127.0.0.1:9"), 4, "127.0.0.1:9"),
+    ):
+        refused = serve(folder, "verify", *words, "--repository", original)
+        assert refused.returncode == code, refused.stderr
+        assert said in refused.stderr
+
+
+def test_a_version_without_examples_needs_images(original: Path, tmp_path: Path) -> None:
+    copied(original, tmp_path / "models")
     (tmp_path / "models" / "net" / "1" / "examples.npz").unlink()
     deployed = changes.find(Repository(tmp_path / "models").deployed(), "net")
     with pytest.raises(UsageError, match="keeps no example images") as refused:
