@@ -16,8 +16,10 @@ import tomllib
 from pathlib import Path
 
 import in_process
+import numpy as np
 import pytest
 import typer
+from PIL import Image
 from quick import few_digits, quicken
 from web_servers import Command
 
@@ -65,6 +67,18 @@ def run(words: list[str], folder: Path) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         words, cwd=folder, env=environment, capture_output=True, text=True, timeout=840, check=False
     )
+
+
+def test_where_the_image_of_the_commands_is_from() -> None:
+    """Who copies a command has the image, too."""
+    image = ROOT / "examples" / "digit.png"
+    with Image.open(image) as opened:
+        assert np.array_equal(opened.convert("RGB"), Digits(held_out=True).image(0))
+    using = [each for each in DOCUMENTS if "digit.png" in each.read_text(encoding="utf-8")]
+    assert len(using) > 5
+    for document in using:
+        text = document.read_text(encoding="utf-8")
+        assert "cp examples/digit.png ." in text or "clients.md#an-image-to-try" in text, document
 
 
 @pytest.mark.triton
