@@ -125,8 +125,9 @@ def digest(path: Path) -> str:
 
 
 def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    device = str(torch.device("cpu"))  # says how to get torch, which safetensors would not
     try:
-        with safetensors.safe_open(str(path), framework="pt") as file:
+        with safetensors.safe_open(str(path), framework="pt", device=device) as file:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
             return tensors, dict(file.metadata() or {})
     except (OSError, safetensors.SafetensorError) as error:

@@ -13,7 +13,8 @@ from safetensors.torch import save_file
 
 from resnet_serve import durable
 from resnet_serve.checkpoints import files
-from resnet_serve.errors import InputFileError
+from resnet_serve.errors import HostError, InputFileError
+from resnet_serve.optional import optional
 
 FIRST, SECOND = {"a": torch.ones(2), "b": torch.zeros(3)}, {"c": torch.full((1,), 7.0)}
 
@@ -45,6 +46,15 @@ def test_shards_are_one_state_dict(sharded: Path) -> None:
     assert set(found.loaded) == {"a", "b", "c"}
     assert torch.equal(found.loaded["c"], SECOND["c"])
     assert found.metadata == {"labels": '["x"]'}
+
+
+def test_without_pytorch_it_says_how_to_get_it(
+    sharded: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """safetensors alone is there, as where only PyTorch was not installed with the extra."""
+    monkeypatch.setattr(files, "torch", optional("no_such_torch", extra="convert"))
+    with pytest.raises(HostError, match=r"pip install 'resnet-serve\[convert\]'"):
+        files.read(sharded.with_name("model-1.safetensors"))
 
 
 def test_the_hash_of_an_index_is_that_of_all_its_files(sharded: Path) -> None:
