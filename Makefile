@@ -22,6 +22,8 @@ T ?= tests
 setup: $(VENV)/.ready
 
 $(VENV)/.ready: pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info >= (3, 13) and \
+		"The server needs Python 3.11 or 3.12: make $(MAKECMDGOALS) PYTHON=python3.12")'
 	@echo "setting up $(VENV): the first time this downloads about 600 MB"
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[dev]'

@@ -24,6 +24,7 @@ from resnet_serve.download import Progress
 from resnet_serve.errors import HostError
 from resnet_serve.loadtest import perf_wheel
 from resnet_serve.loadtest.perf_wheel import Wheel
+from resnet_serve.triton.installation import python_is_too_new
 from resnet_serve.user_cache import user_cache
 
 NAME = "perf_analyzer"
@@ -177,10 +178,13 @@ def _complete(program: Path, libraries: Path) -> str:
             name = error.library
             source = None if name is None else _bundled(name)
             if name is None or source is None or (libraries / name).exists():
+                install = "'resnet-serve[server]'"
+                if python_is_too_new():
+                    install = "--no-deps nvidia-pytriton"
                 remedy = (
                     "Choose a cache from which programs can be run (XDG_CACHE_HOME)."
                     if name is None
-                    else "pip install 'resnet-serve[server]' installs the libraries that it needs."
+                    else f"pip install {install} installs the libraries that it needs."
                 )
                 raise HostError(f"{NAME} does not run here: {error}", remedy=remedy) from error
             # Copied, not linked: the virtual environment may be deleted, the cache stays.

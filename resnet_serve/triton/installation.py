@@ -27,6 +27,9 @@ from resnet_serve.errors import HostError
 
 CONTAINER_ROOT = Path("/opt/tritonserver")
 _REMEDY = "pip install 'resnet-serve[server]' (Linux x86-64), or use NVIDIA's Triton container."
+# The wheel needs NumPy 1, which has no wheel for a later Python.
+_NEWEST_PYTHON = (3, 12)
+_OTHER_PYTHON = "Use Python 3.11 or 3.12, or NVIDIA's Triton container."
 _PACKAGE = Path(__file__).parents[1]
 _OURS = Path(__file__).parent / "backends"
 _LIBRARY = "libtriton_python.so"
@@ -115,6 +118,12 @@ def _wheel() -> Installation:
     spec = importlib.util.find_spec("pytriton")
     locations = spec.submodule_search_locations if spec is not None else None
     if not locations:
+        if python_is_too_new():
+            raise HostError(
+                "there is no tritonserver on this host, and the wheel that has one does not run "
+                f"in Python {_our_python()}: it needs NumPy 1",
+                remedy=_OTHER_PYTHON,
+            )
         raise HostError("there is no tritonserver on this host", remedy=_REMEDY)
     package = Path(locations[0])
     root = package / "tritonserver"
@@ -126,13 +135,17 @@ def _wheel() -> Installation:
     stubs = root / "python_backend_stubs"
     stub = stubs / _our_python() / _STUB
     if not stub.is_file():
-        there = sorted(
-            (path.name for path in stubs.iterdir()), key=lambda name: int(name.partition(".")[2])
-        )
         raise HostError(
             f"the wheel's Triton cannot run backends in Python {_our_python()}",
             where=binary,
-            remedy=f"Use one of Python {', '.join(there)}.",
+            remedy=_OTHER_PYTHON,
+        )
+    numpy = importlib.metadata.version("numpy")
+    if not numpy.startswith("1."):  # its processes would end at the first request
+        raise HostError(
+            f"the wheel's Triton runs its backends with NumPy 1, and NumPy {numpy} is installed",
+            where=binary,
+            remedy=_OTHER_PYTHON if python_is_too_new() else "pip install 'numpy<2'",
         )
     try:
         version = _WHEEL_SERVERS.get(importlib.metadata.version("nvidia-pytriton"))
@@ -151,6 +164,11 @@ def _wheel() -> Installation:
 
 def _our_python() -> str:
     return f"{sys.version_info.major}.{sys.version_info.minor}"
+
+
+def python_is_too_new() -> bool:
+    """Whether the extra `server` has no tritonserver for this Python."""
+    return tuple(map(int, _our_python().split("."))) > _NEWEST_PYTHON
 
 
 def shared_python() -> tuple[Path, ...]:

@@ -93,9 +93,11 @@ def test_without_the_triton_wheel_the_missing_library_is_named(
         pytest.skip("this host has all the libraries itself")
     shutil.rmtree(cache)
     monkeypatch.setattr(perf_program, "_bundled", lambda name: None)
-    with pytest.raises(HostError, match=r"lib\S+\.so\S* is missing") as caught:
-        perf_program.provision(cache, wheel=wheel)
-    assert "resnet-serve[server]" in str(caught.value)
+    for too_new, said in ((False, "resnet-serve[server]"), (True, "--no-deps nvidia-pytriton")):
+        monkeypatch.setattr(perf_program, "python_is_too_new", lambda too_new=too_new: too_new)
+        with pytest.raises(HostError, match=r"lib\S+\.so\S* is missing") as caught:
+            perf_program.provision(cache, wheel=wheel)
+        assert said in str(caught.value)
     assert list(cache.iterdir()) == []
 
 

@@ -2,25 +2,31 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import shutil
 import subprocess
 import sys
 import sysconfig
+import tomllib
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import tritonclient.grpc as triton
+from packaging.requirements import Requirement
 from tiny_repository import config, mean_model, supervisors, write
 
 from resnet_serve.errors import HostError
 from resnet_serve.preprocessing import Preprocessing
+from resnet_serve.triton import installation
 from resnet_serve.triton.installation import Installation, build_backends, find, our_backends
 from resnet_serve.triton.server import Server
 
 PYTHON = f"{sys.version_info.major}.{sys.version_info.minor}"
 ROOT = Path(__file__).parents[2]
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+SERVER_EXTRA = [Requirement(each) for each in PROJECT["optional-dependencies"]["server"]]
 
 
 @pytest.fixture
@@ -54,11 +60,46 @@ def test_no_server_at_all() -> None:
 
 def test_a_python_the_wheel_has_no_stub_for(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", "/nothing")
-    monkeypatch.setattr(
-        "resnet_serve.triton.installation._our_python", lambda: "3.99", raising=True
-    )
-    with pytest.raises(HostError, match=r"cannot run backends in Python 3\.99.*3\.8, 3\.9, 3\.10"):
+    monkeypatch.setattr(installation, "_our_python", lambda: "3.99")
+    with pytest.raises(HostError, match=r"cannot run backends in Python 3\.99.*3\.11 or 3\.12"):
         find(Path("/no container"))
+
+
+def test_a_python_that_the_extra_has_no_server_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The wheel needs NumPy 1, which pip would build from source."""
+    monkeypatch.setenv("PATH", "/nothing")
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    for python in ("3.11", "3.12", "3.13", "3.14"):
+        monkeypatch.setattr(installation, "_our_python", lambda python=python: python)
+        with pytest.raises(HostError, match="there is no tritonserver on this host") as refused:
+            find(Path("/no container"))
+        has_one = any(
+            each.name == "nvidia-pytriton"
+            and (each.marker is None or each.marker.evaluate({"python_version": python}))
+            for each in SERVER_EXTRA
+        )
+        assert has_one == (python in ("3.11", "3.12"))
+        assert ("pip install 'resnet-serve[server]'" in str(refused.value)) == has_one
+        assert ("Use Python 3.11 or 3.12" in str(refused.value)) != has_one
+
+
+@pytest.mark.parametrize(
+    ("python", "remedy"), [(None, "pip install 'numpy<2'"), ("3.13", "Use Python 3.11 or 3.12")]
+)
+def test_numpy_2_beside_the_wheel(
+    monkeypatch: pytest.MonkeyPatch, python: str | None, remedy: str
+) -> None:
+    """Its Python backend reads arrays of NumPy 1, and would end at the first request."""
+    monkeypatch.setenv("PATH", "/nothing")
+    versions = importlib.metadata.version
+    monkeypatch.setattr(
+        "importlib.metadata.version", lambda name: "2.5.5" if name == "numpy" else versions(name)
+    )
+    if python is not None:
+        monkeypatch.setattr(installation, "_our_python", lambda: python)
+    with pytest.raises(HostError, match=r"with NumPy 1, and NumPy 2\.5\.5 is installed") as refused:
+        find(Path("/no container"))
+    assert remedy in str(refused.value)
 
 
 def test_a_python_without_a_shared_library(monkeypatch: pytest.MonkeyPatch) -> None:
