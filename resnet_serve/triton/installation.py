@@ -120,8 +120,8 @@ def _wheel() -> Installation:
     if not locations:
         if python_is_too_new():
             raise HostError(
-                "there is no tritonserver on this host, and the wheel that has one does not run "
-                f"in Python {_our_python()}: it needs NumPy 1",
+                "there is no tritonserver on this host, and the wheel that has one needs NumPy 1, "
+                f"which has no wheel for Python {_our_python()}",
                 remedy=_OTHER_PYTHON,
             )
         raise HostError("there is no tritonserver on this host", remedy=_REMEDY)
