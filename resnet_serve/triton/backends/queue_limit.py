@@ -8,8 +8,10 @@ any number of requests. So the backend bounds them itself:
     execute(r1 … rn), p others wait  ─►  the oldest p − limit of them are rejected, the rest runs
 
 Only a backend that was busy until just now asks how many wait: every 50 ms, or every 0.2 s where no
-more than a quarter of the bound did. Until it asks again, as many are taken to come as came between
-the last two answers. The rejected ones have waited about as long as those that are answered.
+more than a quarter of the bound did. The rejected ones have waited about as long as those that are
+answered. What comes until it asks again is not guessed: guesses also reject requests that have just
+been queued, and of an ensemble with ten such steps that ended Triton 2.51 (a segmentation fault in
+`TRITONBACKEND_ResponseSend`).
 """
 
 from __future__ import annotations
@@ -57,7 +59,8 @@ class QueueLimit:
         self._pending = Pending() if pending is None else pending
         self._clock = clock
         self._ended = -math.inf
-        self._forget()
+        self._ask_at = -math.inf
+        self._waiting = 0
         self._family: MetricFamily | None = None
         self._metric: Metric | None = None
 
@@ -91,15 +94,14 @@ class QueueLimit:
         """How many of these requests, the oldest, are to be rejected; `done` ends their run."""
         now = self._clock()
         if not self._limit or now - self._ended > IDLE_S:
-            self._forget()
+            self._waiting, self._ask_at = 0, -math.inf
             return 0
-        self._taken += requests
+        self._waiting = max(0, self._waiting - requests)
         if now >= self._ask_at:
-            self._ask()
-            now = self._counted_at
-        arrived = self._arrive_per_s * (now - self._counted_at)
-        waiting = math.floor(self._counted + arrived) - self._taken
-        too_many = max(0, waiting - self._limit)
+            counts = self._pending.counts()
+            self._waiting = 0 if counts is None else counts.get(self._key, 0)
+            self._ask_at = self._clock() + used_for_s(self._waiting, self._limit)
+        too_many = max(0, self._waiting - self._limit)
         found = min(requests, math.ceil(too_many / self._instances))
         if found and self._metric is not None:
             self._metric.increment(found)
@@ -108,22 +110,6 @@ class QueueLimit:
     def done(self) -> None:
         """An execute returns."""
         self._ended = self._clock()
-
-    def _forget(self) -> None:
-        """Nothing waits, and nothing is known of what comes."""
-        self._counted, self._taken = 0, 0  # of the last answer; handed over since
-        self._counted_at = self._ask_at = -math.inf
-        self._arrive_per_s = 0.0
-
-    def _ask(self) -> None:
-        counts = self._pending.counts()
-        now = self._clock()
-        counted = 0 if counts is None else counts.get(self._key, 0)
-        arrived = counted - self._counted + self._taken
-        since_s = now - self._counted_at  # infinite for the first answer
-        self._arrive_per_s = max(0.0, arrived / since_s) if since_s > 0 else 0.0
-        self._counted, self._counted_at, self._taken = counted, now, 0
-        self._ask_at = now + used_for_s(counted, self._limit)
 
     def close(self) -> None:
         """Close the connection to the metrics."""
