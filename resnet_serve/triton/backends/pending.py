@@ -92,9 +92,11 @@ class Pending:
         return page
 
 
-def used_for_s(waiting: int, limit: int) -> float:
-    """How long a count is used: longer where no more than a quarter of the limit waits."""
-    return CALM_S if CALM_SHARE * waiting <= limit else FRESH_S
+def used_for_s(waiting: int, limit: int, taken: int = 0) -> float:
+    """How long a count is used: longer where no more than a quarter of the limit waited, and fewer
+    than the limit were taken since.
+    """
+    return CALM_S if CALM_SHARE * waiting <= limit and taken < limit else FRESH_S
 
 
 def _more(connection: socket.socket, received: int) -> bytes:

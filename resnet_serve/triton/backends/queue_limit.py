@@ -8,10 +8,10 @@ any number of requests. So the backend bounds them itself:
     execute(r1 … rn), p others wait  ─►  the oldest p − limit of them are rejected, the rest runs
 
 Only a backend that was busy until just now asks how many wait: every 50 ms, or every 0.2 s where no
-more than a quarter of the bound did. The rejected ones have waited about as long as those that are
-answered. What comes until it asks again is not guessed: guesses also reject requests that have just
-been queued, and of an ensemble with ten such steps that ended Triton 2.51 (a segmentation fault in
-`TRITONBACKEND_ResponseSend`).
+more than a quarter of the bound did and less than the bound was handed over since. The rejected
+ones have waited about as long as those that are answered. What comes until it asks again is not
+guessed: guesses also reject requests that have just been queued, and of an ensemble with ten such
+steps that ended Triton 2.51 (a segmentation fault in `TRITONBACKEND_ResponseSend`).
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class QueueLimit:
         self._pending = Pending() if pending is None else pending
         self._clock = clock
         self._ended = -math.inf
-        self._ask_at = -math.inf
-        self._waiting = 0
+        self._asked = -math.inf
+        self._counted, self._taken = 0, 0  # that waited then, and that were handed over since
         self._family: MetricFamily | None = None
         self._metric: Metric | None = None
 
@@ -94,14 +94,14 @@ class QueueLimit:
         """How many of these requests, the oldest, are to be rejected; `done` ends their run."""
         now = self._clock()
         if not self._limit or now - self._ended > IDLE_S:
-            self._waiting, self._ask_at = 0, -math.inf
+            self._asked = -math.inf
             return 0
-        self._waiting = max(0, self._waiting - requests)
-        if now >= self._ask_at:
+        self._taken += requests
+        if now - self._asked >= used_for_s(self._counted, self._limit, self._taken):
             counts = self._pending.counts()
-            self._waiting = 0 if counts is None else counts.get(self._key, 0)
-            self._ask_at = self._clock() + used_for_s(self._waiting, self._limit)
-        too_many = max(0, self._waiting - self._limit)
+            self._counted = 0 if counts is None else counts.get(self._key, 0)
+            self._asked, self._taken = self._clock(), 0
+        too_many = max(0, self._counted - self._taken - self._limit)
         found = min(requests, math.ceil(too_many / self._instances))
         if found and self._metric is not None:
             self._metric.increment(found)

@@ -74,12 +74,20 @@ def test_what_comes_until_it_asks_again_is_not_guessed() -> None:
 
 
 def test_it_asks_seldom_while_little_waits() -> None:
-    """A quarter of the bound or less: again after 0.2 s, four runs of 50 ms later."""
-    backend = Backend(8, 2, 3, 40)
+    """A quarter of the bound or less: again after 0.2 s, four runs of 60 ms later."""
+    backend = Backend(64, 16, 17, 70)
     backend.rejects(8)
-    assert [backend.rejects(8) for _ in range(4)] == [0] * 4
-    assert backend.waiting.left == [3, 40]
-    assert [backend.rejects(8) for _ in range(2)] == [0, 8]
+    assert [backend.rejects(8, run_s=0.06) for _ in range(4)] == [0] * 4
+    assert backend.waiting.left == [17, 70]
+    assert [backend.rejects(8, run_s=0.06) for _ in range(2)] == [0, 6], "more of it: every 50 ms"
+    assert backend.waiting.left == []
+
+
+def test_it_asks_again_where_as_many_as_it_holds_were_handed_over() -> None:
+    """As little as a small bound holds comes at any time."""
+    backend = Backend(2, 0, 9)
+    backend.rejects(1)
+    assert [backend.rejects(1, run_s=0.02) for _ in range(4)] == [0, 0, 0, 1]
     assert backend.waiting.left == []
 
 
