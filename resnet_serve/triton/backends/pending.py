@@ -20,7 +20,7 @@ from collections.abc import Callable, Mapping
 from urllib.parse import urlsplit
 
 METRICS_VARIABLE = "RESNET_SERVE_METRICS"  # host:port, in the environment of the server
-FRESH_S = 0.05  # how long a count is used, where much waits
+FRESH_S = 0.02  # how long a count is used, where much waits
 CALM_S = 0.2  # and where little does: a lone request would feel it most
 CALM_SHARE = 4
 _TIMEOUT_S = 1.0

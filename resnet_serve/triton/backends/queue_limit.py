@@ -7,7 +7,7 @@ any number of requests. So the backend bounds them itself:
 
     execute(r1 … rn), p others wait  ─►  the oldest p − limit of them are rejected, the rest runs
 
-Only a backend that was busy until just now asks how many wait: every 50 ms, or every 0.2 s where no
+Only a backend that was busy until just now asks how many wait: every 20 ms, or every 0.2 s where no
 more than a quarter of the bound did and less than the bound was handed over since. The rejected
 ones have waited about as long as those that are answered. What comes until it asks again is not
 guessed: guesses also reject requests that have just been queued, and of an ensemble with ten such

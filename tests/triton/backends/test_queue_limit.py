@@ -54,7 +54,7 @@ def test_the_oldest_are_rejected_where_more_wait_than_it_holds() -> None:
 def test_what_is_rejected_at_once_counts_from_the_last_answer() -> None:
     backend = Backend(4, 20)
     backend.rejects(1)
-    # 20 wait behind these 8, then 12, then 4: it need not ask again within 50 ms.
+    # 20 wait behind these 8, then 12, then 4: it need not ask again within 20 ms.
     assert [backend.rejects(8) for _ in range(3)] == [8, 8, 0]
     assert backend.waiting.left == []
 
@@ -79,7 +79,7 @@ def test_it_asks_seldom_while_little_waits() -> None:
     backend.rejects(8)
     assert [backend.rejects(8, run_s=0.06) for _ in range(4)] == [0] * 4
     assert backend.waiting.left == [17, 70]
-    assert [backend.rejects(8, run_s=0.06) for _ in range(2)] == [0, 6], "more of it: every 50 ms"
+    assert [backend.rejects(8, run_s=0.06) for _ in range(2)] == [0, 6], "more of it: every 20 ms"
     assert backend.waiting.left == []
 
 
@@ -87,7 +87,7 @@ def test_it_asks_again_where_as_many_as_it_holds_were_handed_over() -> None:
     """As little as a small bound holds comes at any time."""
     backend = Backend(2, 0, 9)
     backend.rejects(1)
-    assert [backend.rejects(1, run_s=0.02) for _ in range(4)] == [0, 0, 0, 1]
+    assert [backend.rejects(1, run_s=0.015) for _ in range(4)] == [0, 0, 1, 1]
     assert backend.waiting.left == []
 
 
