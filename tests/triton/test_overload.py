@@ -35,7 +35,7 @@ pytestmark = pytest.mark.triton
 SMALL = Preprocessing(resize=8, crop=(8, 8))
 SERVING = Serving(max_batch_size=4, instances=1, threads=1)
 ROWS = 192
-SENDERS, ANSWERS = 32, 40
+SENDERS, ANSWERS = 32, 60
 BURST = 24
 BOUND = QueueBound(8)
 KIND: dict[str, Any] = {"input_kind": "uint8", "preprocessing": SMALL, "serving": SERVING}
