@@ -74,12 +74,11 @@ def searched(names: list[str], model: ServedModel, kept: Kept, clock: Clock) -> 
 def measure(model: ServedModel, kept: Kept, options: argparse.Namespace, clock: Clock) -> bool:
     """Measure the turns that are missing; False where the time ended before."""
     entries = [entry for name in options.peers for entry in search.entries(PEERS[name], kept)]
-    broken: set[str] = set()
+    broken: set[search.Entry] = set()
     said = 0
     with rounds.Servers(model) as servers:
         for turn in rounds.turns(entries, kept, options.rounds):
-            named = {"peer": turn.entry.peer.name, "configuration": str(turn.entry.configuration)}
-            if str(named) in broken:
+            if turn.entry in broken:
                 continue
             if clock.ended(options.seconds + 3):
                 return False
@@ -91,8 +90,8 @@ def measure(model: ServedModel, kept: Kept, options: argparse.Namespace, clock: 
                 found = servers.measured(turn, options.seconds)
             except (BrokenPeerError, RuntimeError, OSError) as error:
                 tell(f"{turn.entry.peer.title}, {turn.entry.configuration}: {error}")
-                kept.add("failed", [{**named, "round": turn.number, "failed": str(error)}])
-                broken.add(str(named))
+                kept.add("failed", [{**turn.key, "failed": str(error)}])
+                broken.add(turn.entry)
                 continue
             kept.add("round", [{"round": turn.number, "best_at": best_at, **found.to_json()}])
     return True

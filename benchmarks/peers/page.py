@@ -73,8 +73,8 @@ def _lines(found: Mapping[str, Any], stem: str) -> Iterator[str]:
         yield f"{found['loads_not_counted']} of {found['loads']} loads were left out, because other"
         yield "tasks of the host used its cores meanwhile."
     for name, configuration in found["never_counted"]:
-        yield f"So {PEERS[name].title} is shown without {configuration}, which was the best of its"
-        yield "search for one of the loads: it may do better than is shown."
+        yield f"So {PEERS[name].title} is shown without {configuration}, which was among the best"
+        yield "of its search for one of the loads: it may do better than is shown."
     for workload, title in _WORKLOADS.items():
         rows = [row for row in found["best"] if row["workload"] == workload]
         if not rows:
@@ -156,7 +156,7 @@ def _faster(found: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _how_faster(row: Mapping[str, Any]) -> str:
-    """How much faster than ours it was; empty where it was not, in any round that tells."""
+    """How much faster than ours it was; empty where it was not, as far as the rounds tell."""
     ratio = row["ours_over_it"]
     if ratio is None or (ratio["low"] if ratio["median"] is None else ratio["median"]) >= 1:
         return ""

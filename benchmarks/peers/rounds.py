@@ -20,6 +20,7 @@ from peers.search import Entry
 from peers.served_model import ServedModel
 
 IN_FLIGHT = (1, 4, 16)
+_KEY = ("round", "peer", "configuration", "workload", "in_flight")
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,14 @@ class Turn:
 
 def turns(entries: Sequence[Entry], kept: Kept, rounds: int) -> Iterator[Turn]:
     """What is left to measure; every round starts with another server."""
+    # Read once: the file grows, and nothing should run between turns.
+    done = {tuple(row.get(key) for key in _KEY) for row in kept.rows("round")}
     for number in range(1, rounds + 1):
         start = number % max(1, len(entries))
         for workload, in_flight in product(WORKLOADS, IN_FLIGHT):
             for entry in (*entries[start:], *entries[:start]):
                 turn = Turn(number, workload, in_flight, entry)
-                if not kept.rows("round", **turn.key):
+                if tuple(turn.key[key] for key in _KEY) not in done:
                     yield turn
 
 
@@ -60,7 +63,7 @@ class Servers:
     def __init__(self, model: ServedModel) -> None:
         self._model = model
         self._stack = ExitStack()
-        self._ready: dict[str, Ready] = {}
+        self._ready: dict[Entry, Ready] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -77,10 +80,9 @@ class Servers:
             ready.server.pause()
 
     def _resumed(self, entry: Entry) -> Ready:
-        name = f"{entry.peer.name} {entry.configuration}"
-        if name in self._ready:
-            self._ready[name].server.resume()
+        if entry in self._ready:
+            self._ready[entry].server.resume()
         else:
             one = started(entry.peer, entry.configuration, self._model, WORKLOADS)
-            self._ready[name] = self._stack.enter_context(one)
-        return self._ready[name]
+            self._ready[entry] = self._stack.enter_context(one)
+        return self._ready[entry]
