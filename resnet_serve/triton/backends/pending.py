@@ -7,7 +7,7 @@ supervisor says where they are; without one, and where they do not answer, nothi
 
 The page costs the server about a millisecond of the cores that the network needs, so it is asked
 for seldom. Python's HTTP client and a search of the whole page would take half as long again; the
-few lines of HTTP that a page on the same host needs take a tenth of that.
+few lines of HTTP that a page on the same host needs take an eighth of that.
 """
 
 from __future__ import annotations
