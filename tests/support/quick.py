@@ -8,13 +8,14 @@ import pytest
 from trace_once import trace_once
 
 from resnet_convert.autoselect import measured
-from resnet_convert.parity import evaluator, latencies, throughput
+from resnet_convert.parity import elastic, evaluator, latencies, throughput
 from resnet_convert.report import plots
 from resnet_serve import host
 from resnet_serve.datasets import digits
 from resnet_serve.datasets.selection import positions
 
 SECONDS = 0.1
+ROUND_S = 0.01  # of a rate on all cores; every way is taken once at least
 FEW = 128  # of the held-out digits one is wrong then, of 500 two
 # Of every report; tests/convert/report draws them all, and `make demo` too.
 FIGURES = (
@@ -32,7 +33,8 @@ def quicken(patch: pytest.MonkeyPatch, *, cores: int | None = 1) -> None:
         patch.setattr(host, "cores", lambda: cores)
     for timed in (latencies, evaluator, measured):
         patch.setattr(timed, "LATENCY_SECONDS", SECONDS)
-    patch.setattr(throughput, "SECONDS", SECONDS)
+    patch.setattr(throughput, "SECONDS", ROUND_S)
+    patch.setattr(elastic, "ROUND_S", ROUND_S)
     for name in FIGURES:
         patch.setattr(plots, name, lambda *_: "")
     trace_once(patch)
