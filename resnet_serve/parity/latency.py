@@ -6,6 +6,7 @@ model runs untimed for a few milliseconds: the threads of the previous model spi
 their work, and would use the cores.
 
 A ratio is not stated where its interval is wide, or where other tasks pressed the CPUs meanwhile.
+Where only ratios are asked for, the rounds end early once each has a narrow interval.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from itertools import combinations
 from types import MappingProxyType
 
 import numpy as np
@@ -23,6 +25,8 @@ from resnet_serve.parity import pressure
 WARM_UP_RUNS = 3
 SETTLE_S = 0.005
 RESAMPLES = 2000
+NARROW = 1.05  # an interval whose ends differ by no more than this factor needs no more rounds
+LOOKED_AT_EVERY = 5  # rounds
 WIDE = 1.5  # an interval whose ends differ by more than this factor states nothing
 PRESSED = 0.25  # of the time; the model's own threads wait for one another now and then
 
@@ -145,9 +149,12 @@ def measure(
     min_rounds: int = 7,
     max_rounds: int = 200,
     timers: Mapping[str, Callable[[], float]] = MappingProxyType({}),
+    until_narrow: bool = False,
 ) -> dict[str, Latency]:
     """Time the models in turn for about `seconds`, at least `min_rounds` rounds each.
 
+    With `until_narrow` it ends once a third of that time is over and every ratio of two models has
+    a narrow interval, on a host that is not busy.
     A model with an entry in `timers` measures itself: the call runs it once and returns
     milliseconds, on a GPU between two events of its stream, without the host's overhead.
     """
@@ -155,11 +162,16 @@ def measure(
         for _ in range(WARM_UP_RUNS):
             run()
     samples: dict[str, list[float]] = {name: [] for name in models}
-    deadline = time.perf_counter() + seconds
+    started = time.perf_counter()
     before = pressure.read()
     for done in range(max_rounds):
-        if done >= min_rounds and time.perf_counter() >= deadline:
+        elapsed = time.perf_counter() - started
+        if done >= min_rounds and elapsed >= seconds:
             break
+        if until_narrow and _looked_at(done, min_rounds) and elapsed >= seconds / 3:
+            waited = pressure.read().share_since(before)
+            if narrow(samples) and (waited is None or waited <= PRESSED):
+                break
         for name, run in models.items():
             settled = time.perf_counter() + SETTLE_S
             run()
@@ -172,6 +184,19 @@ def measure(
         name: Latency(batch_size, tuple(times), waited if name in on_cpu else None)
         for name, times in samples.items()
     }
+
+
+def narrow(samples: Mapping[str, Sequence[float]]) -> bool:
+    """Whether every ratio of two models, per round, has an interval of no more than `NARROW`."""
+    for one, other in combinations(samples.values(), 2):
+        low, high = median_interval(np.asarray(one) / np.asarray(other))
+        if high > NARROW * low:
+            return False
+    return True
+
+
+def _looked_at(done: int, min_rounds: int) -> bool:
+    return done >= min_rounds and done % LOOKED_AT_EVERY == 0
 
 
 def _timed(run: Callable[[], object]) -> float:

@@ -83,6 +83,40 @@ def test_rounds_go_on_for_about_the_time_given_and_no_longer(clock: Clock) -> No
     assert len(capped["sleep"].samples_ms) == 5
 
 
+@pytest.mark.parametrize(
+    ("every_ms", "waited", "early"),
+    [
+        ((10.0,), 0.0, True),
+        ((10.0,), None, True),  # a host that does not count it
+        ((10.0,), 0.5, False),  # other tasks were waiting for the cores
+        ((10.0, 14.0, 14.0, 10.0), 0.0, False),  # the ratio is not known to 5 %
+    ],
+)
+def test_rounds_end_early_where_the_ratio_is_known(
+    clock: Clock,
+    monkeypatch: pytest.MonkeyPatch,
+    every_ms: tuple[float, ...],
+    waited: float | None,
+    early: bool,
+) -> None:
+    class Pressure:
+        def share_since(self, _: object) -> float | None:
+            return waited
+
+    monkeypatch.setattr(pressure, "read", Pressure)
+    times = itertools.cycle(every_ms)
+    models = {
+        "steady": lambda: clock.sleep(0.01),
+        "other": lambda: clock.sleep(next(times) / 1000),
+    }
+    found = measure(models, batch_size=1, seconds=3, until_narrow=True)
+    whole = measure(models, batch_size=1, seconds=3)
+    rounds = [len(each["other"].samples_ms) for each in (found, whole)]
+    assert (rounds[0] < rounds[1] / 2) is early
+    assert rounds[0] * 0.04 >= 0.95  # a third of the time at least
+    assert early or rounds[0] == pytest.approx(rounds[1], abs=2)
+
+
 def test_summaries() -> None:
     times = Latency(4, tuple(float(i) for i in range(1, 101)))
     assert times.median_ms == 50.5

@@ -123,7 +123,9 @@ def _timed(
     models: dict[str, Any] = {REFERENCE: partial(reference.load().run_all, planes)}
     for result, candidate in running.items():
         models[str(result.entrant)] = partial(candidate.model.run_all, batch)
-    times = latency.measure(models, batch_size=1, seconds=LATENCY_SECONDS * len(models))
+    times = latency.measure(
+        models, batch_size=1, seconds=LATENCY_SECONDS * len(models), until_narrow=True
+    )
     timed = [
         replace(
             result,

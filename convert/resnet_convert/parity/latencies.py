@@ -67,6 +67,7 @@ def time_both(reference: Reference, candidate: Candidate) -> Latencies:
         batch_size=1,
         seconds=LATENCY_SECONDS,
         timers=timers,
+        until_narrow=True,
     )
     return Latencies(
         candidate.runtime,
