@@ -25,7 +25,7 @@ from resnet_convert.request import Request
 from resnet_serve.runtimes import RunnableModel, open_on_cpu
 
 ROUNDS = 5
-CLEAR_AFTER = 3  # rounds, where every batch was faster or slower by as much in each of them
+CLEAR_AFTER = 3  # rounds, where two more would hardly decide otherwise
 CLEARLY = 1.1
 ROUND_S = 0.2
 _BATCHES_AS_A_RULE = ("openvino",)
@@ -96,6 +96,7 @@ def measure(request: Request, reference: Reference, candidate: Candidate, file: 
     cores, largest = reference.threads, request.max_batch_size
     sizes = [size for size in (2**power for power in range(1, 32)) if cores <= size < largest]
     sizes.append(largest)
+    rule = request.row.name in _BATCHES_AS_A_RULE
     with ExitStack() as stack:
         copies = [
             stack.enter_context(open_on_cpu(request.row.name, request.precision, file, 1))
@@ -110,18 +111,22 @@ def measure(request: Request, reference: Reference, candidate: Candidate, file: 
                 model.run_all(batch)
         rates: dict[int, list[float]] = {size: [] for size in ways}
         for done in range(ROUNDS):
-            if done >= CLEAR_AFTER and clear(rates):
+            if done >= CLEAR_AFTER and clear(rates, rule=rule):
                 break
             for size, (models, batch) in ways.items():
                 rates[size].append(images_per_s(models, batch, seconds=ROUND_S))
-    rule = request.row.name in _BATCHES_AS_A_RULE
     return Waiting.of_rounds(rates.pop(1), rates, rule=rule)
 
 
-def clear(rates: Mapping[int, Sequence[float]]) -> bool:
-    """Whether all rounds say clearly the same of each batch; `rates[1]` are of one per core."""
+def clear(rates: Mapping[int, Sequence[float]], *, rule: bool) -> bool:
+    """Whether more rounds would hardly decide otherwise; `rates[1]` are of one image per core.
+
+    Either all rounds say clearly the same of a batch, or one of them says what the `rule` says:
+    then it is kept, whatever the others say.
+    """
     for size, found in rates.items():
         ratios = [batch / alone for batch, alone in zip(found, rates[1], strict=True)]
-        if size > 1 and not (min(ratios) >= CLEARLY or max(ratios) <= 1 / CLEARLY):
+        same = min(ratios) >= CLEARLY or max(ratios) <= 1 / CLEARLY
+        if size > 1 and not same and rule not in {ratio > 1 for ratio in ratios}:
             return False
     return True

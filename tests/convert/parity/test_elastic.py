@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 
 from resnet_convert.parity import elastic
 from resnet_convert.parity.elastic import Waiting
@@ -58,19 +60,39 @@ def test_rounds_are_of_the_same_moments() -> None:
 @pytest.mark.parametrize(
     ("batches", "clear"),
     [
-        ((120, 60, 130), True),
-        ((80, 40, 85), True),
-        ((120, 60, 105), False),  # faster, but not clearly
-        ((120, 40, 120), False),  # the rounds disagree
-        ((100, 50, 100), False),
+        ((120, 60, 130), "either"),
+        ((80, 40, 85), "either"),
+        ((120, 60, 105), "as ruled"),  # faster, but not clearly
+        ((95, 40, 95), "as not ruled"),  # slower, but not clearly
+        ((120, 40, 120), "either"),  # the rounds disagree: the rule decides, whatever comes
     ],
 )
-def test_more_rounds_are_measured_until_they_are_clear(
-    batches: tuple[float, ...], clear: bool
+def test_more_rounds_are_measured_until_they_could_not_decide_otherwise(
+    batches: tuple[float, ...], clear: str
 ) -> None:
     alone = (100, 50, 100)
-    assert elastic.clear({1: alone, 2: batches}) is clear
-    assert elastic.clear({1: alone, 2: batches, 8: (200, 100, 200)}) is clear
+    for rule in (False, True):
+        expected = clear == "either" or rule == (clear == "as ruled")
+        assert elastic.clear({1: alone, 2: batches}, rule=rule) is expected
+        assert elastic.clear({1: alone, 2: batches, 8: (200, 100, 200)}, rule=rule) is expected
+
+
+@given(st.lists(st.tuples(*[st.integers(60, 140)] * 3), min_size=5, max_size=5), st.booleans())
+def test_once_a_round_agrees_with_the_rule_later_ones_decide_the_same(
+    rounds: list[tuple[int, int, int]], rule: bool
+) -> None:
+    def below(count: int) -> int:
+        alone, *batches = zip(*rounds[:count], strict=True)
+        return Waiting.of_rounds(
+            alone, dict(zip((2, 8), batches, strict=True)), rule=rule
+        ).one_per_core_below
+
+    agrees = [
+        any((each[size] > each[0]) is rule for each in rounds[: elastic.CLEAR_AFTER])
+        for size in (1, 2)
+    ]
+    assume(all(agrees))
+    assert below(elastic.CLEAR_AFTER) == below(elastic.ROUNDS)
 
 
 def test_where_it_is_measured() -> None:
