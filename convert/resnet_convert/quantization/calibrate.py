@@ -30,9 +30,11 @@ FEW_IMAGES = 128
 # Of 255 over the whole range. Half of a tensor's values in fewer steps round to next to nothing;
 # of the networks measured, sound ones have 6 or more (docs/int8.md).
 FEW_STEPS = 3.0
-SAMPLED = (
-    4  # batches, of which the values of one are counted where a median is all that is asked for
-)
+# Where a median is all that is asked for, the values of one batch in four are counted, and of a
+# large tensor one value in five: a step that divides no width of a feature map.
+SAMPLED = 4
+SAMPLED_VALUES = 5
+LARGE = 2**14  # values
 # Called with the number of images that are done.
 Progress = Callable[[int], None] | None
 SummaryT = TypeVar("SummaryT")
@@ -124,15 +126,18 @@ def observe_histograms(
     """As `observe`, for all methods at once.
 
     Where only `minmax` and `heavy_tailed` are asked for, `sampled` leaves the extremes as they are
-    and counts the values of one image of each batch, which give the same median.
+    and counts a part of the values, which have about the same median.
     """
     names = tuple(tensors)
     histograms = dict.fromkeys(names, Histogram())
     images = 0
 
     def summary(value: NDArray[Any], number: int) -> Histogram:
-        counted = number % SAMPLED == 0 or not sampled
-        return Histogram.of(value) if counted else Histogram.of_extremes(value)
+        if not sampled:
+            return Histogram.of(value)
+        if number % SAMPLED:
+            return Histogram.of_extremes(value)
+        return Histogram.of(value, every=SAMPLED_VALUES if value.size >= LARGE else 1)
 
     for size, found in _summaries(model, names, batches, summary, threads, progress):
         images += size

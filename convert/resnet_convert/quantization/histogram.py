@@ -10,7 +10,7 @@ zeros, and they are no reason to clip it anywhere.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,8 @@ from numpy.typing import NDArray
 
 BINS = 4096  # on either side of zero; at least half of them are in use, whatever the largest value
 _SIDE = BINS.bit_length() - 1
+_NONE = np.zeros((2, BINS), np.int64)  # the counts of nothing, shared
+_NONE.flags.writeable = False
 _PART = 2**17  # values at once, which stay in the cache of a core
 _FINEST = -100  # the exponent of the narrowest bin; 2^100 still is an FP32 number
 
@@ -30,15 +32,18 @@ class Histogram:
     that array is counted. A histogram of nothing has low = ∞ and high = −∞.
     """
 
-    counts: NDArray[np.int64] = field(default_factory=lambda: np.zeros((2, BINS), np.int64))
+    counts: NDArray[np.int64] = field(default_factory=lambda: _NONE)
     exponent: int = _FINEST
     zeros: int = 0
     low: float = np.inf
     high: float = -np.inf
 
     @classmethod
-    def of(cls, values: NDArray[Any]) -> Histogram:
-        """The histogram of FP32 (or UINT8) values of any shape."""
+    def of(cls, values: NDArray[Any], *, every: int = 1) -> Histogram:
+        """The histogram of FP32 (or UINT8) values of any shape.
+
+        One value in `every` is counted; the extremes are those of all.
+        """
         if not values.size:
             return cls()
         flat = np.asarray(values, np.float32).ravel()
@@ -50,6 +55,7 @@ class Histogram:
         factor = np.float32(2.0**-exponent)
         found = np.zeros(2 * BINS, np.int64)
         zeros = below = 0
+        flat = flat[::every]
         for at in range(0, flat.size, _PART):
             part = flat[at : at + _PART]
             bins = (part * factor).astype(np.int16)  # towards zero: that of both signs is bin 0
@@ -69,6 +75,9 @@ class Histogram:
 
     def __add__(self, other: Histogram) -> Histogram:
         """The histogram of the values of both."""
+        if not other.counted:
+            low = float(np.minimum(self.low, other.low))
+            return replace(self, low=low, high=float(np.maximum(self.high, other.high)))
         exponent = max(self.exponent, other.exponent)
         return Histogram(
             self._coarser(exponent) + other._coarser(exponent),
@@ -77,6 +86,11 @@ class Histogram:
             float(np.minimum(self.low, other.low)),  # numpy's keep a NaN, Python's may drop it
             float(np.maximum(self.high, other.high)),
         )
+
+    @property
+    def counted(self) -> bool:
+        """Whether any value is counted."""
+        return self.zeros > 0 or (self.counts is not _NONE and bool(self.counts.any()))
 
     @property
     def finite(self) -> bool:

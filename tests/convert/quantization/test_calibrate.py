@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from resnet_convert.graph.model_file import serialize, serialize_with_outputs
 from resnet_convert.graph.pixels import take_pixels
+from resnet_convert.quantization import calibrate
 from resnet_convert.quantization.calibrate import (
     FEW_IMAGES,
     Calibration,
@@ -139,15 +140,19 @@ def test_histograms_are_those_of_all_values(small: ir.Model) -> None:
     assert seen.histograms["b"].zeros == relu.zeros > 0
 
 
-def test_a_sample_has_the_ranges_and_the_median_of_all_values(small: ir.Model) -> None:
-    images = batches(*[16] * 16)
+@pytest.mark.parametrize(("large", "share"), [(2**14, 4), (1, 20)])
+def test_a_sample_has_the_ranges_and_the_median_of_all_values(
+    small: ir.Model, monkeypatch: pytest.MonkeyPatch, large: int, share: int
+) -> None:
+    monkeypatch.setattr(calibrate, "LARGE", large)
+    images = batches(*[160] * 16)
     images[7][0] *= 40  # of a batch that is not counted
     whole = observe_histograms(small, ["image", "a", "b"], images, threads=1)
     part = observe_histograms(small, ["image", "a", "b"], images, threads=1, sampled=True)
     ranges = [seen.calibration("minmax", symmetric=False) for seen in (whole, part)]
     assert ranges[0] == ranges[1]
     for name, seen in part.histograms.items():
-        assert seen.total == whole.histograms[name].total / 4
+        assert seen.total == pytest.approx(whole.histograms[name].total / share, rel=0.05)
         assert seen.typical == pytest.approx(whole.histograms[name].typical, rel=0.1)
     assert part.heavy_tailed(symmetric=False) == whole.heavy_tailed(symmetric=False)
 

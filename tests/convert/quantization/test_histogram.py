@@ -121,3 +121,13 @@ def test_extremes_count_nothing_and_widen_the_range() -> None:
     batch[2, 0, 0, 0] = np.nan
     assert not (counted + Histogram.of_extremes(batch)).finite
     assert same(Histogram.of_extremes(batch[:0]), Histogram())
+
+
+def test_one_value_in_a_few_is_counted_and_the_extremes_are_those_of_all() -> None:
+    values = np.random.default_rng(0).normal(size=(3, 64, 56, 56)).astype(np.float32)
+    whole, part = Histogram.of(values), Histogram.of(values, every=5)
+    assert (part.low, part.high) == (whole.low, whole.high)
+    assert part.total == -(-values.size // 5)
+    assert part.typical == pytest.approx(whole.typical, rel=0.01)
+    values[0, 0, 0, 1] = np.inf
+    assert not Histogram.of(values, every=5).finite
