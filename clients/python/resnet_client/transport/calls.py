@@ -14,9 +14,7 @@ from __future__ import annotations
 
 import re
 import threading
-import time
 from collections.abc import Callable
-from queue import SimpleQueue
 from typing import Any, Protocol
 
 from resnet_client.transport.deadlines import Deadline
@@ -50,9 +48,11 @@ class Calls:
     """Runs calls in threads that nobody has to wait for; any number of threads may share it."""
 
     def __init__(self) -> None:
-        self._lock = threading.Condition()
+        self._lock = threading.Lock()
+        self._changed = threading.Condition(self._lock)
         self._running = 0
         self._given_up = 0
+        self._draining = 0
         self._idle: list[_Worker] = []
         self._closed = False
 
@@ -67,21 +67,28 @@ class Calls:
         worker = self._enter(deadline)
         if needs is not None:
             needs.hold()
-        job = _Job(call, deadline, needs)
-        worker.jobs.put(job)
-        in_time = job.ended.acquire(timeout=min(deadline.left_s, threading.TIMEOUT_MAX))
+        left_s = deadline.left_s
+        job = _Job(call, left_s + _BEHIND_S, needs)
+        worker.start(job)
+        in_time = job.ended.acquire(timeout=min(left_s, threading.TIMEOUT_MAX))
         if not in_time and self._give_up(job):
             raise GivenUpError("no response")
+        if job.error is None:
+            return job.value
         try:
-            return job.result()
+            raise job.error
         finally:
+            job.error = None
             del job  # an error refers to this frame, which must not refer to the error
 
     def drain(self, timeout_s: float) -> bool:
         """Wait until no call is running, so that closing the channel cancels none."""
-        end = time.monotonic() + timeout_s
-        with self._lock:
-            return self._lock.wait_for(lambda: not self._running, max(0.0, end - time.monotonic()))
+        with self._changed:
+            self._draining += 1
+            try:
+                return self._changed.wait_for(lambda: not self._running, timeout_s)
+            finally:
+                self._draining -= 1
 
     def close(self) -> None:
         """Let the idle threads end; the others end with their calls."""
@@ -89,12 +96,13 @@ class Calls:
             self._closed = True
             idle, self._idle = self._idle, []
         for worker in idle:
-            worker.jobs.put(None)
+            worker.start(None)
 
     def _enter(self, deadline: Deadline) -> _Worker:
         with self._lock:
-            room = self._lock.wait_for(lambda: self._given_up < _MOST_GIVEN_UP, deadline.left_s)
-            if not room:
+            if self._given_up >= _MOST_GIVEN_UP and not self._changed.wait_for(
+                lambda: self._given_up < _MOST_GIVEN_UP, deadline.left_s
+            ):
                 raise GivenUpError(f"{_MOST_GIVEN_UP} earlier requests are still without response")
             worker = self._idle.pop() if self._idle else _Worker(self._done)
             self._running += 1
@@ -113,56 +121,60 @@ class Calls:
             job.done = True
             self._running -= 1
             self._given_up -= job.given_up
-            self._lock.notify_all()
-            if not self._closed:
-                self._idle.append(worker)
-            return not self._closed
+            if job.given_up or self._draining:
+                self._changed.notify_all()
+            if self._closed:
+                return False
+            self._idle.append(worker)
+            return True
 
 
 class _Job:
     """One call: what it is, and what came of it."""
 
-    def __init__(
-        self, call: Callable[[float], Any], deadline: Deadline, needs: Held | None
-    ) -> None:
+    __slots__ = ("call", "done", "ended", "error", "given_up", "needs", "timeout_s", "value")
+
+    def __init__(self, call: Callable[[float], Any], timeout_s: float, needs: Held | None) -> None:
         self.ended = threading.Lock()  # the cheapest wait with a deadline
         self.ended.acquire()
         self.done = self.given_up = False
-        self._call, self._deadline, self._needs = call, deadline, needs
-        self._value: Any = None
-        self._error: BaseException | None = None
+        self.call, self.timeout_s, self.needs = call, timeout_s, needs
+        self.value: Any = None
+        self.error: BaseException | None = None
 
     def run(self) -> None:
         """The call, in the thread of a worker."""
         try:
-            self._value = self._call(self._deadline.left_s + _BEHIND_S)
+            self.value = self.call(self.timeout_s)
         except BaseException as error:  # noqa: BLE001 - it is the caller's
-            self._error = error
+            self.error = error
         finally:
-            if self._needs is not None:
-                self._needs.release()
-
-    def result(self) -> Any:
-        """What the call returned; raises what it raised."""
-        if self._error is None:
-            return self._value
-        try:
-            raise self._error
-        finally:
-            self._error = None
+            if self.needs is not None:
+                self.needs.release()
 
 
 class _Worker:
-    """One thread that does one job after another."""
+    """One thread that does one job after another, for one caller at a time."""
 
     def __init__(self, done: Callable[[_Worker, _Job], bool]) -> None:
-        self.jobs: SimpleQueue[_Job | None] = SimpleQueue()
+        self._job: _Job | None = None
+        self._given = threading.Lock()  # a third less CPU time than a queue of one
+        self._given.acquire()
         self._done = done
         # A daemon: the end of the process does not wait for a server that does not respond.
         threading.Thread(target=self._work, name="resnet-client-call", daemon=True).start()
 
+    def start(self, job: _Job | None) -> None:
+        """Do this job, or end; the worker is idle."""
+        self._job = job
+        self._given.release()
+
     def _work(self) -> None:
-        while (job := self.jobs.get()) is not None:
+        while True:
+            self._given.acquire()
+            job, self._job = self._job, None
+            if job is None:
+                return
             job.run()
             more = self._done(self, job)
             job.ended.release()

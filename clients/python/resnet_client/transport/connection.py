@@ -17,7 +17,7 @@ from typing import Any
 
 import grpc
 from numpy.typing import NDArray
-from tritonclient.grpc import InferResult, service_pb2, service_pb2_grpc
+from tritonclient.grpc import service_pb2, service_pb2_grpc
 from tritonclient.utils import InferenceServerException
 
 from resnet_client.errors import ClientError, DeadlineError, ModelError, UnavailableError
@@ -145,9 +145,7 @@ class Connection:
         )
         request.id = deadline.request_id or f"{self._name}-{next(self._numbers)}"
         response = self._call("ModelInfer", request, deadline, model, version, place=place)
-        result = InferResult(response)
-        names = [output.name for output in response.outputs]
-        return str(response.model_version), {name: result.as_numpy(name) for name in names}
+        return str(response.model_version), requests.outputs_of(response)
 
     def served(self, deadline: Deadline | None = None) -> dict[str, tuple[str, ...]] | None:
         """The ready models by name, each with its versions; None if the server restricts the list.

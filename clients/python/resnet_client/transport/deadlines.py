@@ -40,7 +40,7 @@ _PASSING = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True)
 class Deadline:
     """The end of what the caller waits for; `timeout_s` is how long it was at first.
 
