@@ -57,6 +57,13 @@ def test_large_logits_do_not_overflow() -> None:
     assert (best.probability, worst.probability) == (1.0, 0.0)
 
 
+def test_the_logits_given_stay_as_they_are() -> None:
+    logits = np.arange(20, dtype=np.float64)
+    best, second = from_logits(logits, [str(index) for index in range(20)], 2, SOFTMAX)
+    assert (best.index, second.index) == (19, 18)
+    assert logits.tolist() == list(range(20))
+
+
 @pytest.mark.parametrize("value", ["nan", "-nan", "inf", "-inf"])
 def test_outputs_that_are_not_numbers_are_refused(value: str) -> None:
     assert not math.isfinite(float(value))
@@ -64,6 +71,10 @@ def test_outputs_that_are_not_numbers_are_refused(value: str) -> None:
         from_strings([b"1.0:0:a", f"{value}:1:b".encode()], 2, 1, SOFTMAX)
     with pytest.raises(ServerError, match="logits are not finite"):
         from_logits(np.array([1, float(value)], np.float32), ("a", "b"), 1, SOFTMAX)
+    many = np.arange(20, dtype=np.float32)
+    many[7] = float(value)
+    with pytest.raises(ServerError, match="logits are not finite"):
+        from_logits(many, [str(index) for index in range(20)], 5, SOFTMAX)
 
 
 @pytest.mark.parametrize("text", [b"", b"1.0", b"cat:1:0.5", b"1.0:one:cat"])
