@@ -29,6 +29,8 @@ def version(value: object) -> str:
 
 def request_id(value: object) -> str:
     """An id for the server's log, "" for none; raises `UsageError` for what Triton cannot log."""
+    if value == "":
+        return ""
     if not isinstance(value, str):
         raise UsageError(f"request_id is a text, not {value!r}")
     if len(value) > _LONGEST_ID or not _ID.fullmatch(value):

@@ -18,7 +18,7 @@ from contextlib import contextmanager
 from copy import copy
 from dataclasses import dataclass
 from itertools import count, islice
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -45,6 +45,7 @@ _BATCHES_IN_FLIGHT = 4
 _ENSEMBLE_TAG = re.compile(r"^(in ensemble '[^']*', )?(image: )?")
 
 Progress = Callable[[int], None]
+_Outcome: TypeAlias = tuple[Prediction, ...] | BadImageError
 
 
 @dataclass(frozen=True)
@@ -56,11 +57,10 @@ class Classification:
     error: BadImageError | None = None
 
 
-@dataclass(frozen=True)
-class _Element:
+class _Element(NamedTuple):
     """One image as an element of a request's batch."""
 
-    name: str
+    image: ImageLike
     tensor: NDArray[Any]
 
 
@@ -177,10 +177,10 @@ class Classifier(Served):
         self, image: ImageLike, top: int | None, deadline: Deadline
     ) -> list[Prediction]:
         """`classify` until a deadline that was set before."""
-        (found,) = self.classify_batch([image], top, deadline)
-        if found.error is not None:
-            raise found.error
-        return list(found.predictions)
+        (found,) = self._outcomes([image], top, deadline)
+        if isinstance(found, BadImageError):
+            raise found
+        return list(found)
 
     def classify_batch(
         self,
@@ -193,12 +193,23 @@ class Classifier(Served):
 
         Without a `deadline`, it begins now, with this `request_id`.
         """
-        deadline = deadline or self.deadline(request_id)
+        outcomes = self._outcomes(images, top, deadline or self.deadline(request_id))
+        return [
+            Classification(image, error=outcome)
+            if isinstance(outcome, BadImageError)
+            else Classification(image, outcome)
+            for image, outcome in zip(images, outcomes, strict=True)
+        ]
+
+    def _outcomes(
+        self, images: Sequence[ImageLike], top: int | None, deadline: Deadline
+    ) -> list[_Outcome]:
+        """The predictions for each image, or its error."""
         readable = [_read(image) for image in images]
         for _ in range(VERSION_CHANGES):
             contract = self._contract(deadline)
             elements = [
-                _prepared(contract, image, name_of(given))
+                _prepared(contract, image, given)
                 for image, given in zip(readable, images, strict=True)
             ]
             good = [element for element in elements if isinstance(element, _Element)]
@@ -207,13 +218,7 @@ class Classifier(Served):
             except VersionChangedError:
                 self._forget(contract)
                 continue
-            outcomes = [next(found) if isinstance(e, _Element) else e for e in elements]
-            return [
-                Classification(image, error=outcome)
-                if isinstance(outcome, BadImageError)
-                else Classification(image, outcome)
-                for image, outcome in zip(images, outcomes, strict=True)
-            ]
+            return [next(found) if isinstance(e, _Element) else e for e in elements]
         raise self._changing()
 
     def _stream(
@@ -250,7 +255,7 @@ class Classifier(Served):
         elements: Sequence[_Element],
         top: int | None,
         deadline: Deadline,
-    ) -> list[tuple[Prediction, ...] | BadImageError]:
+    ) -> list[_Outcome]:
         tensors = [element.tensor for element in elements]
         batch = np.stack(tensors) if len(tensors) > 1 else tensors[0][None]
         try:
@@ -264,7 +269,7 @@ class Classifier(Served):
             if len(elements) > 1:  # one broken file fails the whole request: find it
                 return [self._request(contract, [each], top, deadline)[0] for each in elements]
             reason = _ENSEMBLE_TAG.sub("", error.what)
-            return [BadImageError(reason, where=elements[0].name)]
+            return [BadImageError(reason, where=name_of(elements[0].image))]
 
 
 def _read(image: ImageLike) -> ImageLike | BadImageError:
@@ -275,11 +280,11 @@ def _read(image: ImageLike) -> ImageLike | BadImageError:
 
 
 def _prepared(
-    contract: Contract, image: ImageLike | BadImageError, name: str
+    contract: Contract, image: ImageLike | BadImageError, given: ImageLike
 ) -> _Element | BadImageError:
     if isinstance(image, BadImageError):
         return image
     try:
-        return _Element(name, contract.prepare(image))
+        return _Element(given, contract.prepare(image))
     except BadImageError as error:
-        return error if error.where != "image" else error.about(name)
+        return error if error.where != "image" else error.about(name_of(given))

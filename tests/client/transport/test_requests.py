@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from tritonclient.grpc import service_pb2
 
 from resnet_client.transport import requests
 from resnet_client.transport.deadlines import Deadline
@@ -25,6 +26,29 @@ def test_pixels_and_files_are_in_the_message() -> None:
     made = requests.inference("m", "", "image", file, ["logits"], 0, deadline, None)
     assert list(made.raw_input_contents) == [b"\x03\0\0\0PNG"]
     assert "classification" not in made.outputs[0].parameters
+
+
+def test_a_request_has_nothing_of_the_one_before() -> None:
+    deadline = Deadline.after(30)
+    first = requests.inference("m", "3", "image", PIXELS, ["logits"], 5, deadline, None)
+    first.id, first.inputs[0].shape[0] = "a", 9
+    second = requests.inference("m", "3", "image", PIXELS + 1, ["logits"], 5, deadline, None)
+    assert (second.id, list(second.inputs[0].shape)) == ("", [2, 2, 2, 3])
+    assert list(second.raw_input_contents) == [(PIXELS + 1).tobytes()]
+    fewer = requests.inference("m", "3", "image", PIXELS[:1], ["c5"], 0, deadline, None)
+    assert list(fewer.inputs[0].shape) == [1, 2, 2, 3]
+    assert [output.name for output in fewer.outputs] == ["c5"]
+
+
+def test_outputs_are_read_in_their_type_and_shape() -> None:
+    response = service_pb2.ModelInferResponse()
+    response.outputs.add(name="c5", datatype="FP16", shape=[2, 1])
+    response.outputs.add(name="logits", datatype="BYTES", shape=[1, 2])
+    response.raw_output_contents.append(np.array([1, 2], np.float16).tobytes())
+    response.raw_output_contents.append(b"\x01\0\0\0a\x02\0\0\0bc")
+    found = requests.outputs_of(response)
+    assert (found["c5"].dtype, found["c5"].tolist()) == (np.float16, [[1], [2]])
+    assert found["logits"].tolist() == [[b"a", b"bc"]]
 
 
 def test_a_place_stands_for_the_pixels() -> None:

@@ -185,7 +185,7 @@ class Connection:
         place: Place | None = None,
     ) -> Any:
         deadline = deadline or self.deadline()
-        attempts = Attempts(deadline)
+        attempts: Attempts | None = None
         told = self._notice is None
         earlier: grpc.RpcError | None = None
         while True:
@@ -194,10 +194,11 @@ class Connection:
                 self._responded.add(model)
                 return response
             except GivenUpError as reason:
-                if earlier is not None and attempts.hasty:
+                if earlier is not None and attempts is not None and attempts.hasty:
                     raise self._explained(earlier, model, version, deadline) from earlier
                 raise self._too_late(deadline, str(reason)) from None
             except grpc.RpcError as failed:
+                attempts = attempts or Attempts(deadline)
                 late = attempts.hasty and failed.code() is grpc.StatusCode.DEADLINE_EXCEEDED
                 error = earlier = failed if earlier is None or not late else earlier
                 if place is not None and place.region in (error.details() or ""):

@@ -58,7 +58,7 @@ def _constant(
     outputs: tuple[str, ...],
     classes: int,
 ) -> bytes:
-    """What all requests of this form have in common, serialized: it is cheaper to read than make."""
+    """What requests of one form share, serialized: reading it takes less time than making it."""
     request = service_pb2.ModelInferRequest(model_name=model, model_version=version)
     request.inputs.add(name=input_name, datatype=np_to_triton_dtype(dtype), shape=shape)
     for name in outputs:
@@ -75,7 +75,7 @@ def outputs_of(response: Any) -> dict[str, NDArray[Any]]:
             deserialize_bytes_tensor(content)
             if output.datatype == "BYTES"
             else np.frombuffer(content, _dtype(output.datatype))
-        ).reshape(output.shape)
+        ).reshape(tuple(output.shape))
         for output, content in zip(response.outputs, response.raw_output_contents, strict=True)
     }
 
@@ -98,4 +98,6 @@ def unregister(region: Region) -> Any:
 def _content(batch: NDArray[Any]) -> bytes:
     if batch.dtype != np.object_:
         return batch.tobytes()
-    return b"".join([part for file in batch.flat for part in (_LENGTH.pack(len(file)), file)])
+    return b"".join(
+        [part for file in batch.ravel().tolist() for part in (_LENGTH.pack(len(file)), file)]
+    )
