@@ -14,8 +14,11 @@ import rtx
 from quick import few_digits, quicken
 
 from resnet_serve import console
+from resnet_serve.loadtest.run import LoadTest
+from resnet_serve.triton.server import Server
 
 EXAMPLES = Path(__file__).parent.parent / "examples"
+LEVEL_S = 1.0
 
 
 @pytest.mark.triton
@@ -25,7 +28,7 @@ def test_the_demo_does_the_main_job(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     """The conversion to FP32 and the engine as they are, each in a process; the others in this one,
-    with times of a moment, no figures and fewer digits.
+    with times of a moment, no figures and fewer digits. A level of a load test takes a second.
     """
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "120")
@@ -53,7 +56,15 @@ def test_the_demo_does_the_main_job(
                 code = stop.code
             assert not code, line
 
+    measured = demo.load_test
+
+    def load_test(server: Server, model: str, concurrency: str, seconds: float) -> LoadTest:
+        assert seconds > LEVEL_S
+        found: LoadTest = measured(server, model, concurrency, LEVEL_S)
+        return found
+
     monkeypatch.setattr(demo, "command", command)
+    monkeypatch.setattr(demo, "load_test", load_test)
     monkeypatch.setattr(sys, "argv", ["demo.py", "--digits-only"])
     demo.main()
     stdout = capfd.readouterr().out
