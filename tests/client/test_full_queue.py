@@ -30,7 +30,7 @@ def bounded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """`means_image`, whose images are decoded one by one, with one more waiting."""
     repository = tmp_path_factory.mktemp("bounded")
     deploy_means(repository, QueueBound(ROOM, 1e3 * PATIENCE_S))
-    with Server(repository, port=0) as running:
+    with Server(repository, port=0, drain_s=0) as running:
         yield running
 
 

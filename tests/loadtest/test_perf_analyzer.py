@@ -32,7 +32,9 @@ def program() -> perf_program.Program:
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    with Server(deploy_toy(tmp_path_factory.mktemp("load") / "repository"), port=0) as running:
+    with Server(
+        deploy_toy(tmp_path_factory.mktemp("load") / "repository"), port=0, drain_s=0
+    ) as running:
         yield running
 
 

@@ -87,7 +87,7 @@ def test_a_bad_concurrency_asks_no_server() -> None:
 @pytest.mark.perf_analyzer
 @pytest.mark.triton
 def test_the_real_thing(tmp_path: Path) -> None:
-    with Server(deploy_toy(tmp_path / "repository"), port=0) as server:
+    with Server(deploy_toy(tmp_path / "repository"), port=0, drain_s=0) as server:
         url = server.grpc
         test = loadtest.run("toy_image", url=url, concurrency="1,2", seconds=0.6)
     assert test.same_host

@@ -94,7 +94,7 @@ def test_servers_with_our_backend_load_other_targets_too(tmp_path: Path) -> None
 @pytest.mark.triton
 def test_a_triton_serves_it(repository: Repository, tmp_path: Path) -> None:
     export.export(served(repository), Layout.S3, tmp_path / "out")
-    with Server(tmp_path / "out", port=0) as server:
+    with Server(tmp_path / "out", port=0, drain_s=0) as server:
         assert server.models == {"net": ("2",)}
         signature = inputs.describe(server.grpc, "net")
         assert signature.version == "2"

@@ -181,7 +181,7 @@ def test_in_a_container_native_backends_stay_and_image_is_added(
             "pixels/1/preprocessing.json": Preprocessing(resize=8, crop=(8, 8)).to_json(),
         },
     )
-    with Server(repository, port=0, installation=found) as server:
+    with Server(repository, port=0, drain_s=0, installation=found) as server:
         assert set(server.models) == {"mean", "pixels"}
         with triton.InferenceServerClient(server.grpc) as client:
             given = triton.InferInput("x", [1, 3, 8, 8], "FP32")

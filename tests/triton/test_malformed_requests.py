@@ -46,7 +46,7 @@ REQUESTS = 150
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     files = {"mean/config.pbtxt": config(), "mean/1/model.onnx": mean_model()}
-    with Server(write(tmp_path_factory.mktemp("mutated"), files), port=0) as started:
+    with Server(write(tmp_path_factory.mktemp("mutated"), files), port=0, drain_s=0) as started:
         yield started
 
 

@@ -162,7 +162,7 @@ input [{ name: "image" data_type: TYPE_UINT8 dims: [8, 8, 3] }]
 output [{ name: "logits" data_type: TYPE_FP32 dims: [3] }]
 """
     repository = write(tmp_path_factory.mktemp("bounded"), files)
-    with Server(repository, port=0) as started:
+    with Server(repository, port=0, drain_s=0) as started:
         yield started
 
 

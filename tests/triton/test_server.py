@@ -130,7 +130,7 @@ def test_what_clients_and_perf_analyzer_need_is_open(server: Server) -> None:
 
 def test_two_servers_side_by_side_and_one_dies(server: Server, tmp_path: Path) -> None:
     once = Policy(most_quick=1)
-    with Server(server.repository, port=0, log=tmp_path / "log", policy=once) as other:
+    with Server(server.repository, port=0, drain_s=0, log=tmp_path / "log", policy=once) as other:
         assert other.grpc != server.grpc
         assert labels_of(other, IMAGE) == labels_of(server, IMAGE)
         port = other.http.rpartition(":")[2]
@@ -194,7 +194,7 @@ def test_an_empty_repository(tmp_path: Path) -> None:
 def test_a_repository_with_an_awkward_path(tmp_path: Path) -> None:
     """Triton hands the path to a shell, unquoted."""
     repository = fill(tmp_path / "Jürgen's models; touch touched" / "$HOME")
-    with Server(repository, port=0, address="localhost") as awkward:
+    with Server(repository, port=0, drain_s=0, address="localhost") as awkward:
         assert labels_of(awkward, IMAGE) == ["middle", "right", "left"]
         assert awkward.grpc.startswith("127.0.0.1:")
     assert not (tmp_path / "touched").exists()

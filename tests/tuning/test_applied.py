@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,7 @@ from resnet_serve.passport import ConvertedPassport, TunedFacts
 from resnet_serve.triton import config, queue_bound
 from resnet_serve.triton.grpc_client import GrpcClient
 from resnet_serve.triton.repository import CONFIG_FILE, Repository, changes
+from resnet_serve.triton.rollout import deployed
 from resnet_serve.triton.server import Server
 from resnet_serve.tuning.applied import apply
 from resnet_serve.tuning.candidates import Candidate, find
@@ -177,8 +179,10 @@ def test_a_server_that_runs_takes_it_over(
     repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    # No request is in flight that would have to be waited for.
+    monkeypatch.setattr(deployed, "serve", partial(deployed.serve, drain_s=0))
     of = candidate(repository)
-    server = Server(repository.path, port=0)
+    server = Server(repository.path, port=0, drain_s=0)
     server.start(detach=True)
     try:
         number, address = apply(repository, of, CHOSEN, FACTS, lambda _: None)

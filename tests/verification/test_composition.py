@@ -67,7 +67,7 @@ def server(folder: Path) -> Iterator[Server]:
     tls = Tls(folder / "server.pem", folder / "server.key", folder / "authority.pem")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("XDG_STATE_HOME", str(folder / "state"))
-        started = Server(folder / "model_repository", port=0, tls=tls).start(detach=True)
+        started = Server(folder / "model_repository", port=0, drain_s=0, tls=tls).start(detach=True)
         try:
             yield started
         finally:

@@ -102,7 +102,7 @@ def test_a_running_server_serves_it_or_gives_it_a_share(
 ) -> None:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     versioned.deploy(here)
-    server = Server(here.path, port=0).start(detach=True)
+    server = Server(here.path, port=0, drain_s=0).start(detach=True)
     try:
         wrong = versioned.deploy(elsewhere, wrong=3.0)
         refused = serve(tmp_path, "deploy", elsewhere.path / "net" / str(wrong))

@@ -111,7 +111,7 @@ def test_what_the_rounds_come_to() -> None:
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     path = tmp_path_factory.mktemp("watched") / "models"
     versioned.deploy(Repository(path))
-    with Server(path, port=0, policy=Policy(quick_s=0)) as started:
+    with Server(path, port=0, drain_s=0, policy=Policy(quick_s=0)) as started:
         yield started
 
 

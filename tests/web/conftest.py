@@ -21,7 +21,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def places(repository: Path) -> Iterator[Places]:
     """A real Triton on the repository, found by its address."""
-    with Server(repository, port=0) as server:
+    with Server(repository, port=0, drain_s=0) as server:
         yield Places(repository, server.grpc, server.metrics)
 
 

@@ -29,7 +29,7 @@ DISPUTED = shades.image(shades.DISPUTED)
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A server of its own, since it is changed and killed; it is restarted at once."""
     repository = shades.deploy(tmp_path_factory.mktemp("catalog") / "models")
-    with Server(repository, port=0, policy=Policy(quick_s=0, check_s=0.5)) as started:
+    with Server(repository, port=0, drain_s=0, policy=Policy(quick_s=0, check_s=0.5)) as started:
         yield started
 
 

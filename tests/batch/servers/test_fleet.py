@@ -40,7 +40,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def server(place: Path) -> Iterator[Server]:
-    with Server(place / "model_repository", port=0) as made:
+    with Server(place / "model_repository", port=0, drain_s=0) as made:
         yield made
 
 
@@ -91,7 +91,7 @@ def test_a_fleet_is_asked_with_tls(place: Path, tmp_path: Path) -> None:
     certificates.make(tmp_path)
     pair = Tls(tmp_path / "server.pem", tmp_path / "server.key")
     words = ("toy", "images", "--output", place / "encrypted", "--patience", 0.5)
-    with Server(place / "model_repository", port=0, tls=pair) as encrypted:
+    with Server(place / "model_repository", port=0, drain_s=0, tls=pair) as encrypted:
         words = (*words, "--url", encrypted.grpc)
         plain = serve(place, "batch", *words)
         assert plain.returncode == 4

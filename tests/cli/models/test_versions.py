@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,6 +16,7 @@ from resnet_convert.cli import screen
 from resnet_convert.pipeline import convert
 from resnet_serve.passport import ConvertedPassport
 from resnet_serve.triton.repository import Repository, examples
+from resnet_serve.triton.rollout import deployed
 from resnet_serve.triton.server import Server
 
 
@@ -62,10 +64,12 @@ def test_a_server_changes_with_its_repository(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     copy = tmp_path / "model_repository"
     copied(repository, copy)
-    server = Server(copy, port=0).start(detach=True)
+    server = Server(copy, port=0, drain_s=0).start(detach=True)
     try:
         with monkeypatch.context() as patch:
             quicken(patch, cores=None)
+            # No request is in flight that would have to be waited for.
+            patch.setattr(deployed, "serve", partial(deployed.serve, drain_s=0))
             done = convert(
                 arch="resnet20",
                 weights="digits",

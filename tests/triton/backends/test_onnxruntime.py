@@ -130,7 +130,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[triton.Inferenc
         (elsewhere / name).write_text("raise ImportError('the wrong one')")
     (library / "resnet_serve").symlink_to(Path(resnet_serve.__file__).parent)
     others = [entry for entry in sys.path if not (Path(entry) / "resnet_serve").exists()]
-    server = Server(repository, port=0)
+    server = Server(repository, port=0, drain_s=0)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(elsewhere)
         patch.setattr(sys, "path", [str(library), *others])

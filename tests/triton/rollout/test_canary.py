@@ -57,7 +57,7 @@ def repository(folder: Path) -> Repository:
 
 @pytest.fixture(scope="module")
 def server(repository: Repository) -> Iterator[Server]:
-    started = Server(repository.path, port=0).start(detach=True)
+    started = Server(repository.path, port=0, drain_s=0).start(detach=True)
     try:
         yield started
     finally:

@@ -37,16 +37,18 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Repository:
 
 @pytest.fixture(scope="module")
 def server(repository: Repository) -> Iterator[Server]:
-    with Server(repository.path, port=0) as started:
+    with Server(repository.path, port=0, drain_s=0) as started:
         yield started
 
 
 def say(_text: str) -> None: ...
 
 
-def promote(place: Place, repository: Repository, version: int) -> tuple[str, ...]:
+def promote(
+    place: Place, repository: Repository, version: int, *, drain_s: float = 0
+) -> tuple[str, ...]:
     change = changes.promote(repository.deployed(), "net", version)
-    return rollout.serve(place, repository, change, say, drain_s=1)
+    return rollout.serve(place, repository, change, say, drain_s=drain_s)
 
 
 class Load:
@@ -106,7 +108,7 @@ def test_fifty_requests_in_flight_over_two_changes(server: Server, repository: R
     load = Load(server.grpc)
     try:
         time.sleep(0.5)
-        shown = promote(server, repository, 2)
+        shown = promote(server, repository, 2, drain_s=1)
         forward = time.monotonic()
         time.sleep(0.5)
         failures = list(load.failures)

@@ -41,7 +41,7 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Repository]
         convert(**network, weights="random", labels=path / "digits/1/labels.txt", name="other")
         compose.ten_crop("digits", scales=(36,), repository=path, **FEW)
         compose.ensemble("both", ["digits", "other"], repository=path, **FEW)
-        started = Server(path, port=0).start(detach=True)
+        started = Server(path, port=0, drain_s=0).start(detach=True)
         try:
             yield Repository(path)
         finally:
@@ -114,7 +114,7 @@ def test_a_composition_gets_a_share_of_the_requests(
     told = seen.read(seen.path(server.beside.parent, "digits_tencrop"), Split(1, 2, Fraction(1, 2)))
     assert told is None or told.errors == 0
     change = changes.promote(repository.deployed(), "digits_tencrop", 2)
-    rollout.serve(server, repository, change, lambda _: None, drain_s=1)
+    rollout.serve(server, repository, change, lambda _: None, drain_s=0)
     assert set(answers(4)) == set(found) - {before}
 
 

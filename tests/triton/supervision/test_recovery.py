@@ -33,7 +33,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("recovery")
     repository = deploy_toy(fill(folder / "repository"))
     policy = Policy(quick_s=0, check_s=0.5)
-    with Server(repository, port=0, log=folder / "log", policy=policy) as made:
+    with Server(repository, port=0, drain_s=0, log=folder / "log", policy=policy) as made:
         yield made
 
 

@@ -47,7 +47,7 @@ def server(tmp_path_factory: pytest.TempPathFactory, status_port: int) -> Iterat
     QueueBound(100).write(bounded)
     network.write_text(config.to_text(bounded))
     policy = Policy(check_s=0)
-    with Server(repository, port=0, status_port=status_port, policy=policy) as started:
+    with Server(repository, port=0, drain_s=0, status_port=status_port, policy=policy) as started:
         yield started
 
 

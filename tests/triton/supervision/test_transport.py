@@ -92,7 +92,9 @@ def test_what_has_expired_is_refused(tmp_path: Path) -> None:
 def test_clients_need_a_certificate(certificates: Callable[[str], Path], tmp_path: Path) -> None:
     """Mutual TLS at an address beyond loopback; HTTP and metrics are not there."""
     files = [certificates(name) for name in ("server.pem", "server.key", "authority.pem")]
-    with Server(fill(tmp_path / "models"), port=0, address="0.0.0.0", tls=Tls(*files)) as server:
+    with Server(
+        fill(tmp_path / "models"), port=0, drain_s=0, address="0.0.0.0", tls=Tls(*files)
+    ) as server:
         ours = {
             "root_certificates": str(files[2]),
             "private_key": str(certificates("client.key")),
@@ -123,7 +125,7 @@ def _has_ipv6() -> bool:
 @pytest.mark.triton
 @pytest.mark.skipif(not _has_ipv6(), reason="this host has no IPv6 loopback")
 def test_ipv6_loopback(tmp_path: Path) -> None:
-    with Server(fill(tmp_path / "models"), port=0, address="::1") as server:
+    with Server(fill(tmp_path / "models"), port=0, drain_s=0, address="::1") as server:
         assert all(each.startswith("[::1]:") for each in (server.http, server.grpc, server.metrics))
         assert labels_of(server, IMAGE) == ["middle", "right", "left"]
         assert server.models == {"mean": ("2",)}
