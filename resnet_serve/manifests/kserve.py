@@ -15,6 +15,7 @@ from resnet_serve.errors import UsageError
 from resnet_serve.manifests import kubernetes
 from resnet_serve.manifests.kubernetes import k8s
 from resnet_serve.manifests.workload import Workload
+from resnet_serve.triton.supervision.orders import QUANTILES, SUMMARIES
 
 _HTTP, _GRPC, _METRICS = 8080, 9000, 8002
 _FORMATS = {"tensorrt": "tensorrt", "onnxruntime": "onnx"}  # KServe's names of what Triton loads
@@ -164,7 +165,8 @@ def _container(workload: Workload) -> Any:
             "--model-repository=/mnt/models",
             f"--http-port={_HTTP}",
             f"--grpc-port={_GRPC}",
-            "--metrics-config=summary_latencies=true",
+            f"--metrics-config={SUMMARIES}",
+            f"--metrics-config={QUANTILES}",
         ],
         ports=[k8s.V1ContainerPort(name="http1", container_port=_HTTP, protocol="TCP")],
         security_context=k8s.V1SecurityContext(

@@ -26,6 +26,7 @@ from resnet_serve.triton.supervision.endpoints import KEY_HEADER, RESTRICTED, En
 from resnet_serve.triton.supervision.metrics import MetricsPortError
 from resnet_serve.triton.supervision.orders import (
     DRAIN_S,
+    QUANTILES,
     SCRATCH,
     SUMMARIES,
     Orders,
@@ -59,8 +60,12 @@ def orders(command: Sequence[str], scratch: str) -> Orders:
     drain = given.get("exit-timeout-secs", [str(math.ceil(DRAIN_S))])[-1]
     if "exit-timeout-secs" not in given:
         words.append(f"--exit-timeout-secs={drain}")
-    if not any(each.startswith("summary_latencies=") for each in given.get("metrics-config", [])):
-        words.append(f"--metrics-config={SUMMARIES}")
+    metrics = {each.partition("=")[0] for each in given.get("metrics-config", [])}
+    words += [
+        f"--metrics-config={each}"
+        for each in (SUMMARIES, QUANTILES)
+        if each.partition("=")[0] not in metrics
+    ]
     # `-` or a file; the standard output is the container's own.
     tracing = Tracing(Path(where) if (where := os.environ.get("RESNET_SERVE_ACCESS_LOG")) else None)
     words += tracing.options(Path(scratch))

@@ -25,6 +25,7 @@ from resnet_serve.triton.supervision.endpoints import Endpoints
 from resnet_serve.triton.supervision.orders import (
     DETACH,
     DRAIN_S,
+    QUANTILES,
     SCRATCH,
     SUMMARIES,
     Orders,
@@ -203,6 +204,7 @@ def _orders(
             f"--exit-timeout-secs={math.ceil(drain_s)}",
             f"--model-load-thread-count={_LOAD_THREADS}",
             f"--metrics-config={SUMMARIES}",
+            f"--metrics-config={QUANTILES}",
             *endpoints.options(),
         ],
         environment=installation.environment(),

@@ -32,6 +32,7 @@ def test_the_defaults_are_those_of_triton() -> None:
     assert "--exit-timeout-secs=20" in made.command
     assert made.shm_prefix.startswith("resnet-serve-")
     assert "--metrics-config=summary_latencies=true" in made.command
+    assert any(word.startswith("--metrics-config=summary_quantiles=") for word in made.command)
     assert any(made.shm_prefix in word for word in made.command if "shm-region" in word)
     assert (made.log, made.status) == (None, None)
 
@@ -55,6 +56,7 @@ def test_what_is_given_is_kept_and_the_last_counts() -> None:
         *("--exit-timeout-secs=60", "--backend-config=python,shm-region-prefix-name=p_"),
         "--http-restricted-api=model-repository,trace:resnet-serve-key=secret=1",
         "--metrics-config=summary_latencies=false",
+        "--metrics-config=summary_quantiles=0.5:0.05",
     ]
     made = orders(given, "/tmp/x")
     assert made.command == given
