@@ -54,7 +54,8 @@ class Orders:
     `status` is the file that tells of restarts. The server has `drain_s` seconds to finish the
     requests in flight when it is stopped. The supervisor's own metrics are at `status_port` of the
     address of `endpoints`; 0 for none. Where the command traces requests for it, the access log is
-    the file `access_log`, or the file descriptor of this number.
+    the file `access_log`, or the file descriptor of this number. With `quick_load` the server
+    completes no configuration where all of them are complete.
     """
 
     command: list[str]
@@ -69,6 +70,7 @@ class Orders:
     status_port: int = 0
     access_log: str | int | None = None
     policy: Policy = field(default_factory=Policy)
+    quick_load: bool = False
 
     def to_line(self) -> bytes:
         """One line of JSON."""

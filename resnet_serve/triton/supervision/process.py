@@ -37,7 +37,7 @@ from resnet_serve.triton.supervision.tracing.settings import UNTRACED, Tracing
 
 _END_TIMEOUT_S = 10.0
 _EXIT_S = 2.0  # from the end of the last request to the end of the server
-# Loading through a stub is mostly waiting for it, a second and more for every model.
+# Loading through a stub is mostly waiting for it.
 _LOAD_THREADS = 8
 
 
@@ -82,6 +82,8 @@ class ServerProcess:
                 log=log.name,
                 status=str(self.status_file),
                 policy=policy or Policy(),
+                # Of native backends it is not known what else they complete.
+                quick_load=installation.native_backends is None,
             )
             self._supervisor = subprocess.Popen(
                 [sys.executable, "-P", "-m", "resnet_serve.triton.supervision.supervisor"],

@@ -9,11 +9,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from resnet_serve.triton.backends.pending import METRICS_VARIABLE
 from resnet_serve.triton.supervision.orders import Orders
-from resnet_serve.triton.supervision.program import launch, secret_arguments
+from resnet_serve.triton.supervision.program import completion, launch, secret_arguments
 
 _REAP_S = 2.0
 
@@ -28,6 +29,9 @@ class Child:
         self.started = time.monotonic()
         self.ready_at: float | None = None
         self.key_is_shown = False
+        # At each start: a model may have been added since the last one.
+        if orders.quick_load:
+            orders = replace(orders, command=completion.switched(orders.command))
         key = "" if orders.endpoints is None else orders.endpoints.key
         shown, variables = secret_arguments.hide(orders.command, key)
         self._process = _launch(orders, output, shown, variables)
