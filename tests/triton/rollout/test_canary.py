@@ -252,22 +252,24 @@ def test_another_canary_waits_for_the_requests_of_the_one_that_runs(
     run: Callable[..., str], server: Server, repository: Repository
 ) -> None:
     run("promote", "net", PLAIN, "--canary", "50%")
-    ended = threading.Event()
+    ended, found = threading.Event(), set[int]()
 
-    def repeat() -> set[int]:
-        found = set()
+    def repeat() -> None:
         with contextlib.closing(triton.InferenceServerClient(server.grpc)) as raw:
             while not ended.is_set():
                 found.add(answered(ask(raw)))
-        return found
 
     with ThreadPoolExecutor(4) as pool:
         asking = [pool.submit(repeat) for _ in range(4)]
         try:
+            assert until(lambda: found == {1, PLAIN})
             said = run("promote", "net", OTHER, "--canary", "50%", "--drain", 1)
+            assert until(lambda: OTHER in found)
         finally:
             ended.set()
-        assert set().union(*(each.result() for each in asking)) == {1, PLAIN, OTHER}
+        for each in asking:
+            each.result()
+    assert found == {1, PLAIN, OTHER}
     assert f"net version {OTHER} gets 50% of the requests to net and net_image" in said
     alone = {name for name in server.models if ".canary-" in name}
     assert alone == {f"{name}.canary-{version}" for name in NAMES for version in (1, OTHER)}
