@@ -220,9 +220,16 @@ def test_a_broken_model_s_reason_and_log(tmp_path: Path) -> None:
     assert supervisors() == before
 
 
+LONG_WARM_UP = """model_warmup [{
+    name: "long" batch_size: 1 count: 1000000000
+    inputs { key: "x" value { data_type: TYPE_FP32 dims: [3, 8, 8] zero_data: true } }
+}]"""
+
+
 def test_a_server_that_is_too_slow(tmp_path: Path) -> None:
     before = supervisors()
     repository = fill(tmp_path / "repository")
+    write(repository, {"mean/config.pbtxt": config(rest=LONG_WARM_UP)})
     log = tmp_path / "log"
 
     def loading(*_: object) -> None:
