@@ -15,7 +15,7 @@ from resnet_serve.errors import UsageError
 from resnet_serve.manifests import kubernetes
 from resnet_serve.manifests.kubernetes import k8s
 from resnet_serve.manifests.workload import Workload
-from resnet_serve.triton.supervision.orders import QUANTILES, SUMMARIES
+from resnet_serve.triton.supervision.orders import METRICS
 
 _HTTP, _GRPC, _METRICS = 8080, 9000, 8002
 _FORMATS = {"tensorrt": "tensorrt", "onnxruntime": "onnx"}  # KServe's names of what Triton loads
@@ -165,8 +165,7 @@ def _container(workload: Workload) -> Any:
             "--model-repository=/mnt/models",
             f"--http-port={_HTTP}",
             f"--grpc-port={_GRPC}",
-            f"--metrics-config={SUMMARIES}",
-            f"--metrics-config={QUANTILES}",
+            *(f"--metrics-config={setting}" for setting in METRICS),
         ],
         ports=[k8s.V1ContainerPort(name="http1", container_port=_HTTP, protocol="TCP")],
         security_context=k8s.V1SecurityContext(

@@ -26,9 +26,8 @@ from resnet_serve.triton.supervision.endpoints import KEY_HEADER, RESTRICTED, En
 from resnet_serve.triton.supervision.metrics import MetricsPortError
 from resnet_serve.triton.supervision.orders import (
     DRAIN_S,
-    QUANTILES,
+    METRICS,
     SCRATCH,
-    SUMMARIES,
     Orders,
     Policy,
     options,
@@ -62,9 +61,7 @@ def orders(command: Sequence[str], scratch: str) -> Orders:
         words.append(f"--exit-timeout-secs={drain}")
     metrics = {each.partition("=")[0] for each in given.get("metrics-config", [])}
     words += [
-        f"--metrics-config={each}"
-        for each in (SUMMARIES, QUANTILES)
-        if each.partition("=")[0] not in metrics
+        f"--metrics-config={each}" for each in METRICS if each.partition("=")[0] not in metrics
     ]
     # `-` or a file; the standard output is the container's own.
     tracing = Tracing(Path(where) if (where := os.environ.get("RESNET_SERVE_ACCESS_LOG")) else None)

@@ -14,10 +14,12 @@ from resnet_serve.triton.supervision.endpoints import Endpoints
 DETACH = b"detach\n"
 DRAIN_S = 20.0
 SCRATCH = "resnet-serve-"  # the beginning of the name of a server's folder of temporary files
-# Settings of Triton's metrics. Its own quantiles want the 95th to 0.1 %: then the summaries are a
-# fifth of the server's CPU time of an image, and with 0.5 % nothing that can be measured.
-SUMMARIES = "summary_latencies=true"
-QUANTILES = "summary_quantiles=0.5:0.05,0.9:0.01,0.95:0.005,0.99:0.001,0.999:0.001"
+# Settings of Triton's metrics. By default it wants the 95th percentile to 0.1 %: then the summaries
+# are a fifth of the server's CPU time of an image, and with 0.5 % nothing that can be measured.
+METRICS = (
+    "summary_latencies=true",
+    "summary_quantiles=0.5:0.05,0.9:0.01,0.95:0.005,0.99:0.001,0.999:0.001",
+)
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - POSIX shared memory, not a temporary file
 
 
