@@ -6,7 +6,7 @@ model runs untimed for a few milliseconds: the threads of the previous model spi
 their work, and would use the cores.
 
 A ratio is not stated where its interval is wide, or where other tasks pressed the CPUs meanwhile.
-Where only ratios are asked for, the rounds end early once each has a narrow interval.
+With `until_narrow` the rounds end early, once every ratio has a narrow interval.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ WARM_UP_RUNS = 3
 SETTLE_S = 0.005
 RESAMPLES = 2000
 NARROW = 1.05  # an interval whose ends differ by no more than this factor needs no more rounds
-LOOKED_AT_EVERY = 5  # rounds
+CHECKED_EVERY = 5  # rounds
 WIDE = 1.5  # an interval whose ends differ by more than this factor states nothing
 PRESSED = 0.25  # of the time; the model's own threads wait for one another now and then
 
@@ -168,7 +168,7 @@ def measure(
         elapsed = time.perf_counter() - started
         if done >= min_rounds and elapsed >= seconds:
             break
-        if until_narrow and _looked_at(done, min_rounds) and elapsed >= seconds / 3:
+        if until_narrow and _is_checked(done, min_rounds) and elapsed >= seconds / 3:
             waited = pressure.read().share_since(before)
             if narrow(samples) and (waited is None or waited <= PRESSED):
                 break
@@ -195,8 +195,9 @@ def narrow(samples: Mapping[str, Sequence[float]]) -> bool:
     return True
 
 
-def _looked_at(done: int, min_rounds: int) -> bool:
-    return done >= min_rounds and done % LOOKED_AT_EVERY == 0
+def _is_checked(done: int, min_rounds: int) -> bool:
+    """Whether the intervals are computed after so many rounds."""
+    return done >= min_rounds and done % CHECKED_EVERY == 0
 
 
 def _timed(run: Callable[[], object]) -> float:

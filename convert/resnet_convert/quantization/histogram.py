@@ -75,16 +75,17 @@ class Histogram:
 
     def __add__(self, other: Histogram) -> Histogram:
         """The histogram of the values of both."""
+        low = float(np.minimum(self.low, other.low))  # numpy's keep a NaN, Python's may drop it
+        high = float(np.maximum(self.high, other.high))
         if not other.counted:
-            low = float(np.minimum(self.low, other.low))
-            return replace(self, low=low, high=float(np.maximum(self.high, other.high)))
+            return replace(self, low=low, high=high)
         exponent = max(self.exponent, other.exponent)
         return Histogram(
             self._coarser(exponent) + other._coarser(exponent),
             exponent,
             self.zeros + other.zeros,
-            float(np.minimum(self.low, other.low)),  # numpy's keep a NaN, Python's may drop it
-            float(np.maximum(self.high, other.high)),
+            low,
+            high,
         )
 
     @property
