@@ -34,7 +34,7 @@ Call = Callable[[], object]
 def main() -> None:
     """Measure in rounds and write the results."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=25)
     parser.add_argument("--calls", type=int, default=15, help="in each round, of each client")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as folder:

@@ -5,9 +5,10 @@
 INT8 networks over gRPC, as one uint8 tensor and as a JPEG whose best five classes are asked for,
 with 1, 4 and 16 requests in flight. Per image: CPU time of the server, of the process that runs the
 network, of those that decode, and of the client; the wait in the queue, for the copies and for the
-inference, from Triton's own counters; latencies. In process, in every round: the same file at batch
-1 on all cores, and decoding. CPU time is the kernel's, of whole processes. The networks are
-untrained: speed only.
+inference, from Triton's own counters; latencies. In process, before and after each load, as the
+speed of a host changes: the same file at batch 1 on all cores; for a JPEG, images that are decoded
+and classified one after another, as a program without a server does it. CPU time is the kernel's,
+of whole processes. The networks are untrained: speed only.
 """
 
 from __future__ import annotations
@@ -28,7 +29,6 @@ from typing import TypeAlias
 
 import grpc
 import numpy as np
-from numpy.typing import NDArray
 from recorded import in_words, record
 from spent import Spent
 from tritonclient.grpc import service_pb2, service_pb2_grpc
@@ -49,11 +49,15 @@ STAGES = ("queue", "compute_input", "compute_infer", "compute_output")
 
 @dataclass(frozen=True)
 class Alone:
-    """In process, per image at batch 1: CPU and wall milliseconds of inference and of decoding."""
+    """In process, per image at batch 1: CPU milliseconds, and the median of the latencies."""
 
-    infer_cpu_ms: float
-    infer_ms: float
-    decode_cpu_ms: float
+    cpu_ms: float
+    p50_ms: float
+
+    @classmethod
+    def mean(cls, first: Alone, second: Alone) -> Alone:
+        """That of a load, from those before and after it."""
+        return cls((first.cpu_ms + second.cpu_ms) / 2, (first.p50_ms + second.p50_ms) / 2)
 
 
 @dataclass(frozen=True)
@@ -96,23 +100,8 @@ def load_of(url: str, name: str, kind: str, images: Sequence[bytes], side: int) 
     return Load(url, made)
 
 
-def in_process(
-    model: runtimes.RunnableModel,
-    preprocessing: Preprocessing,
-    pixels: Sequence[NDArray[np.uint8]],
-    files: Sequence[bytes],
-    images: int,
-) -> Alone:
-    """The same images, one after another."""
-    infer_cpu_ms, infer_ms = _timed(lambda n: model.run(pixels[n % len(pixels)][None]), images)
-    decode_cpu_ms, _ = _timed(
-        lambda n: preprocessing.pixels(decode(files[n % len(files)])), max(20, images // 2)
-    )
-    return Alone(infer_cpu_ms, infer_ms, decode_cpu_ms)
-
-
-def _timed(call: Callable[[int], object], images: int) -> tuple[float, float]:
-    """CPU milliseconds of this process per image, and the median of the wall milliseconds."""
+def in_process(call: Callable[[int], object], images: int) -> Alone:
+    """So many images, one after another."""
     for number in range(WARM_UP):
         call(number)
     cpu_s, took = time.process_time(), list[float]()
@@ -120,7 +109,7 @@ def _timed(call: Callable[[int], object], images: int) -> tuple[float, float]:
         began = time.perf_counter()
         call(number)
         took.append(1e3 * (time.perf_counter() - began))
-    return 1e3 * (time.process_time() - cpu_s) / images, statistics.median(took)
+    return Alone(1e3 * (time.process_time() - cpu_s) / images, statistics.median(took))
 
 
 def stages_us(server: Server, name: str) -> dict[str, float]:
@@ -183,32 +172,45 @@ def prepared(folder: Path, arch: str, targets: Sequence[str]) -> None:
 
 
 def rounds(server: Server, folder: Path, options: argparse.Namespace) -> Iterator[Row]:
-    """Every round: each runtime in process, then served, tensors and JPEGs."""
+    """Every round: each runtime, tensors and JPEGs, served and in process in turn."""
     for number in range(1, options.rounds + 1):
         for target in options.targets.split(","):
             name = f"{options.arch}_{target}"
-            path = folder / name / "1" / "model.onnx"
-            preprocessing = Preprocessing()
+            data = (folder / name / "1" / "model.onnx").read_bytes()
             files = inputs.samples(inputs.describe(server.grpc, f"{name}_image")).images
-            pixels = [preprocessing.pixels(decode(data)) for data in files]
-            with runtimes.open_on_cpu(target, "int8", path.read_bytes(), host.cores()) as model:
-                alone = in_process(model, preprocessing, pixels, files, options.images)
-            side, raw = pixels[0].shape[0], [image.tobytes() for image in pixels]
-            loads = {
-                kind: load_of(server.grpc, name, kind, images, side)
-                for kind, images in (("tensor", raw), ("jpeg", files))
-            }
-            for kind, load in loads.items():
-                for in_flight in IN_FLIGHT:
-                    found = measured(server, name, load, in_flight, options.images)
-                    yield row(number, target, kind, in_flight, found, alone)
+            with runtimes.open_on_cpu(target, "int8", data, host.cores()) as model:
+                for kind, load, call in loads_of(server, name, files, model):
+                    before = in_process(call, options.images // 2)
+                    for in_flight in IN_FLIGHT:
+                        found = measured(server, name, load, in_flight, options.images)
+                        after = in_process(call, options.images // 2)
+                        alone = Alone.mean(before, after)
+                        yield row(number, target, kind, in_flight, found, alone)
+                        before = after
+
+
+def loads_of(
+    server: Server, name: str, files: Sequence[bytes], model: runtimes.RunnableModel
+) -> Iterator[tuple[str, Load, Callable[[int], object]]]:
+    """The kinds of image: what is sent, and the same in process."""
+    preprocessing = Preprocessing()
+    pixels = [preprocessing.pixels(decode(data)) for data in files]
+    side, raw = pixels[0].shape[0], [image.tobytes() for image in pixels]
+
+    def infer(number: int) -> object:
+        return model.run(pixels[number % len(pixels)][None])
+
+    def decode_and_infer(number: int) -> object:
+        return model.run(preprocessing.pixels(decode(files[number % len(files)]))[None])
+
+    yield "tensor", load_of(server.grpc, name, "tensor", raw, side), infer
+    yield "jpeg", load_of(server.grpc, name, "jpeg", files, side), decode_and_infer
 
 
 def row(
     number: int, target: str, kind: str, in_flight: int, found: dict[str, float], alone: Alone
 ) -> Row:
     """One load of one round, with its ratios."""
-    decoding = alone.decode_cpu_ms if kind == "jpeg" else 0.0
     served = found["server_cpu_ms"] + found["network_cpu_ms"] + found["decoding_cpu_ms"]
     made: Row = {
         "round": number,
@@ -216,11 +218,10 @@ def row(
         "kind": kind,
         "in_flight": in_flight,
         **found,
-        "in_process_infer_cpu_ms": round(alone.infer_cpu_ms, 3),
-        "in_process_decode_cpu_ms": round(decoding, 3),
-        "in_process_p50_ms": round(alone.infer_ms, 3),
-        "cpu_ratio": round(served / (alone.infer_cpu_ms + decoding), 4),
-        "latency_ratio": round(found["p50_ms"] / (alone.infer_ms + decoding), 4),
+        "in_process_cpu_ms": round(alone.cpu_ms, 3),
+        "in_process_p50_ms": round(alone.p50_ms, 3),
+        "cpu_ratio": round(served / alone.cpu_ms, 4),
+        "latency_ratio": round(found["p50_ms"] / alone.p50_ms, 4),
         "p99_over_p50": round(found["p99_ms"] / found["p50_ms"], 4),
     }
     print(in_words(made), flush=True)
