@@ -255,7 +255,8 @@ class Server:
             ended = process.poll() is not None
             log = server_log.read(self._log)
             if ended or server_log.stub_failure(log) is not None:
-                raise self._failure("the server did not start", process)
+                nor = ", nor when it was started again" if server_log.starts(self._log) > 1 else ""
+                raise self._failure(f"the server did not start{nor}", process)
             elapsed_s = time.monotonic() - started
             if self._progress is not None:
                 self._progress(elapsed_s, server_log.loaded(log), count)
@@ -263,10 +264,11 @@ class Server:
                 return
             if elapsed_s > self._timeout_s:
                 self._keep_log = True
-                waiting = sorted(set(server_log.loading(log)) - set(server_log.loaded(log)))
-                still = f", still loading {', '.join(waiting)}" if waiting else ""
+                waiting = ", ".join(sorted({*server_log.loading(log)} - {*server_log.loaded(log)}))
+                still = f", still loading {waiting}" if waiting else ""
+                told = f"; it was {told}" if (told := self.status.told()) else ""
                 raise HostError(
-                    f"the server was not ready within {self._timeout_s:g} s{still}",
+                    f"the server was not ready within {self._timeout_s:g} s{still}{told}",
                     where=self.repository,
                     remedy=f"Its log is {self._log}",
                 )
@@ -288,10 +290,8 @@ class Server:
     def _save(self, detach: bool) -> None:
         process = self._needed(self._process)
         try:
-            supervisor, server = Process.of(process.supervisor_pid), Process.of(process.server_pid)
-            Running(
-                self.repository, self.endpoints, supervisor, server, self._log, self._drain_s
-            ).save()
+            both = Process.of(process.supervisor_pid), Process.of(self.status.server_pid)
+            Running(self.repository, self.endpoints, *both, self._log, self._drain_s).save()
             if detach:
                 process.detach()
         except BaseException:

@@ -17,6 +17,7 @@ import tritonclient.grpc as triton
 from patience import PATIENCE_S, until
 from tiny_repository import (
     IMAGE,
+    LONG_WARM_UP,
     Processes,
     config,
     fill,
@@ -29,6 +30,7 @@ from tritonclient.utils import InferenceServerException
 
 from resnet_serve.errors import HostError, UsageError
 from resnet_serve.triton.server import Server
+from resnet_serve.triton.supervision import server_log
 from resnet_serve.triton.supervision.orders import Policy
 
 pytestmark = pytest.mark.triton
@@ -220,13 +222,9 @@ def test_a_broken_model_s_reason_and_log(tmp_path: Path) -> None:
     assert supervisors() == before
 
 
-LONG_WARM_UP = """model_warmup [{
-    name: "long" batch_size: 1 count: 1000000000
-    inputs { key: "x" value { data_type: TYPE_FP32 dims: [3, 8, 8] zero_data: true } }
-}]"""
-
-
-def test_a_server_that_is_too_slow(tmp_path: Path) -> None:
+@pytest.mark.parametrize("killed", [False, True], ids=["slow", "killed-and-slow"])
+def test_a_server_that_is_too_slow(killed: bool, tmp_path: Path) -> None:
+    """The time counts on while it is started again."""
     before = supervisors()
     repository = fill(tmp_path / "repository")
     write(repository, {"mean/config.pbtxt": config(rest=LONG_WARM_UP)})
@@ -234,9 +232,18 @@ def test_a_server_that_is_too_slow(tmp_path: Path) -> None:
 
     def loading(*_: object) -> None:
         """Wait until it has begun: on a busy machine that alone takes longer than the timeout."""
-        assert until(lambda: log.exists() and "loading: mean" in log.read_text())
+        assert until(lambda: "loading: mean" in server_log.read(log))
+        if killed and not slow.status.restarts:
+            assert until(lambda: slow.status.server_pid > 0)
+            os.kill(slow.status.server_pid, signal.SIGABRT)
+            assert until(lambda: server_log.starts(log) == 2)
+            loading()
 
     slow = Server(repository, port=0, timeout_s=0.5, log=log, progress=loading)
-    with pytest.raises(HostError, match=r"not ready within 0\.5 s, still loading mean"):
+    with pytest.raises(HostError) as late:
         slow.start()
+    again = "; it was restarted once; last: ended by signal 6 (SIGABRT) at 20"
+    assert f"not ready within 0.5 s, still loading mean{again if killed else '. '}" in str(
+        late.value
+    )
     assert supervisors() == before

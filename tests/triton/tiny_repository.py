@@ -23,6 +23,11 @@ FIXED = "float[1,3,8,8] x) => (float[1,3] y"
 RELU = "y = Relu(x)"
 LABELS = "left\nmiddle\nright\n"
 IMAGE = np.stack([np.full((8, 8), level, np.float32) for level in (0.2, 0.9, 0.5)])
+# The end of a configuration of a model that is never ready.
+LONG_WARM_UP = """model_warmup [{
+    name: "long" batch_size: 1 count: 1000000000
+    inputs { key: "x" value { data_type: TYPE_FP32 dims: [3, 8, 8] zero_data: true } }
+}]"""
 _HEADER = '<ir_version: 8, opset_import: ["" : 17]>'
 
 

@@ -121,6 +121,8 @@ def up(
             host, _, _ = server.metrics.rpartition(":")
             console.out.print(f"Status  http://{host}:{status_port}/metrics", soft_wrap=True)
         if detach:
+            if told := server.status.told():
+                console.warn(f"the server was {told}")
             console.out.print(f"Log     {server.log}", soft_wrap=True)
             console.out.print(f"Stop it with: resnet-serve down --repository {repository}")
             return

@@ -22,7 +22,7 @@ from resnet_serve.errors import HostError, UsageError
 from resnet_serve.triton.supervision import servable
 from resnet_serve.triton.supervision.endpoints import Endpoints
 from resnet_serve.triton.supervision.orders import DRAIN_S, SCRATCH, SHARED_MEMORY
-from resnet_serve.triton.supervision.status import Status
+from resnet_serve.triton.supervision.status import STOPPED, Status
 
 STOP_TIMEOUT_S = 10.0
 
@@ -61,8 +61,8 @@ def _born(pid: int) -> str | None:
 class Running:
     """A server: its repository, addresses, processes and log.
 
-    `server` is the process that it started with; `last_status` knows of later ones. `folder` has
-    its temporary files; it is known of a server that was saved.
+    `server` is the process that it was first ready with; `last_status` knows of later ones.
+    `folder` has its temporary files; it is known of a server that was saved.
     """
 
     repository: Path
@@ -195,8 +195,12 @@ def keeps_state(*, required: bool = False) -> bool:
 
 def forget(repository: Path, supervisor: int) -> None:
     """Remove the state of a server that has ended, unless it is already another one's."""
-    found = Running.load(state_file(repository))
-    if found is not None and found.supervisor.pid == supervisor:
+    found, status = Running.load(state_file(repository)), last_status(repository)
+    if found is None:  # it was never ready
+        mine = status is not None and status.state == STOPPED
+    else:
+        mine = found.supervisor.pid == supervisor
+    if mine:
         state_file(repository).unlink(missing_ok=True)
         status_file(repository).unlink(missing_ok=True)
 

@@ -32,9 +32,10 @@ class Policy:
 
     The delay doubles with every quick crash: one less than `quick_s` seconds after the server was
     ready, or before. After `most_quick` of them in a row the supervisor ends. A server that is not
-    ready within `ready_s` counts as crashed. `check_s` is the time between two health checks
-    (0: none), `check_timeout_s` the time that one may take. A model whose backend process dies is
-    loaded again, unless that was less than `again_s` seconds ago: then the server is restarted.
+    ready within `ready_s` counts as crashed. A first start is repeated only where `Restarts` says
+    so. `check_s` is the time between two health checks (0: none), `check_timeout_s` the time that
+    one may take. A model whose backend process dies is loaded again, unless that was less than
+    `again_s` seconds ago: then the server is restarted.
     """
 
     first_delay_s: float = 0.5

@@ -102,13 +102,13 @@ class ServerProcess:
             shutil.rmtree(self._scratch, ignore_errors=True)
             raise
         try:
-            self.server_pid = self._order(orders)
+            self._order(orders)
         except BaseException:
             self.end()
             raise
 
-    def _order(self, orders: Orders) -> int:
-        """Send the orders; returns the process id of the server."""
+    def _order(self, orders: Orders) -> None:
+        """Send the orders; returns when the server is started, and is not ready yet."""
         stdin, stdout = self._supervisor.stdin, self._supervisor.stdout
         reply = ""
         if stdin is not None and stdout is not None:
@@ -117,7 +117,6 @@ class ServerProcess:
                 reply = stdout.readline().decode().strip()
         if not reply.isdigit():
             raise refused(reply, orders.command[0])
-        return int(reply)
 
     @property
     def beside(self) -> Path:

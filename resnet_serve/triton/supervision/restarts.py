@@ -2,18 +2,39 @@
 
 from __future__ import annotations
 
+import signal
 from dataclasses import dataclass
 
 from resnet_serve.triton.supervision.orders import Policy
+from resnet_serve.triton.supervision.program.child import signal_of
+
+# Of the first start. What is by chance, as a process that stood still on a busy host, seldom comes
+# twice in a row; what comes every time costs its user no more than one load.
+_FIRST = 1
+# With these a server is told to end.
+_TOLD = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
 @dataclass
 class Restarts:
-    """The crashes so far; `quick` counts those in a row that came soon after the start."""
+    """The crashes so far; `quick` counts those in a row that came soon after the start.
+
+    `served` says that a server was ready at least once.
+    """
 
     policy: Policy
     count: int = 0
     quick: int = 0
+    served: bool = False
+
+    def none_after(self, status: int, *, ended_by_us: bool) -> bool:
+        """Whether a server that ended with this status was the first, and there is no other one.
+
+        A first start is repeated only where a signal ended it, and nobody meant to end it.
+        """
+        crashed = not ended_by_us and signal_of(status) not in (None, *_TOLD)
+        most = min(_FIRST, self.policy.most_quick - 1)
+        return not self.served and not (crashed and self.count < most)
 
     def after(self, served_s: float | None) -> float | None:
         """Seconds to wait before the next start, or None to give up.

@@ -11,6 +11,8 @@ import re
 import signal
 from pathlib import Path
 
+from resnet_serve.triton.supervision.program.child import how_it_ended, signal_of
+
 STARTING = "starting"
 _START = f"resnet-serve: {STARTING}"
 _LINE = re.compile(r'^[IWE]\d{4} \S+ +\d+ \S+\] "(?P<text>.*)"$', re.MULTILINE)
@@ -89,14 +91,11 @@ def failures(log: str) -> dict[str, str]:
 
 def reason(log: str, status: int | None) -> str:
     """Why the server ended, in one line; `status` is its exit status, 128 + n for signal n."""
-    if reasons := failures(log):
-        return "; ".join(f"cannot load {model}: {why}" for model, why in reasons.items())
-    if stub := stub_failure(log):
-        return stub
-    if status is not None and status > 128:
-        number = status - 128
-        name = signal.Signals(number).name if number in set(signal.Signals) else "unknown"
-        return f"tritonserver was ended by signal {number} ({name})"
+    if cause := _cause(log):
+        return cause
+    if status is not None and (number := signal_of(status)) is not None:
+        memory = ", which may mean that memory ran out" if number == signal.SIGKILL else ""
+        return f"tritonserver was {how_it_ended(status)}{memory}"
     fatal = [found["why"] for found in _FATAL.finditer(log)]
     if fatal:
         return _plain(fatal[-1])
@@ -106,10 +105,32 @@ def reason(log: str, status: int | None) -> str:
     return f"tritonserver ended with status {status} and logged no reason"
 
 
+def before_ready(log: str, status: int) -> str:
+    """The reason of a server that ended before it was ready, after how it ended."""
+    why = _cause(log) if signal_of(status) is not None else reason(log, status)
+    return f", before it was ready{why and f': {why}'}"
+
+
+def _cause(log: str) -> str:
+    """Why no model, or one of them, could be loaded; empty where the log does not say it."""
+    if reasons := failures(log):
+        return "; ".join(f"cannot load {model}: {why}" for model, why in reasons.items())
+    return stub_failure(log) or ""
+
+
+def starts(path: Path) -> int:
+    """How often the server was started, as far as the log goes back."""
+    return _text(path).count(_START)
+
+
 def read(path: Path) -> str:
     """The log since the last start of the server; empty as long as there is no file."""
+    return _text(path).rpartition(_START)[2]
+
+
+def _text(path: Path) -> str:
     try:
-        return path.read_text(encoding="utf-8", errors="replace").rpartition(_START)[2]
+        return path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return ""
 

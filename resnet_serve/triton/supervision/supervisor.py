@@ -8,8 +8,8 @@ its stubs when its time is up, and its shared memory is removed; a second signal
 the supervisor itself is killed, the kernel sends SIGTERM to the server. The word `detach` in the
 pipe keeps the server running without its parent.
 
-A server that was ready and ends, or no longer answers, is started again on the same ports
-(`restarts`); one that never was ready is not.
+A server that was ready and ends, or no longer answers, is started again on the same ports; one that
+never was ready, once, where a signal ended it (`restarts`).
 
     python -m resnet_serve.triton.supervision.supervisor    # prints the process id of the server
 """
@@ -81,13 +81,16 @@ class Supervisor:
                 self._ended_at, served_s = time.monotonic(), child.served_s
                 ended = now()
                 if reason is not None:
-                    self._say(f"{reason}: the server is restarted")
+                    done = "restarted" if self._restarts.served else "ended"
+                    self._say(f"{reason}: the server is {done}")
                     child.end(_HEAL_GRACE_S, self._hurried)
                 self._status.change(server_pid=0)
                 code = child.status
                 child.end(0, self._hurried)  # its stubs, and what they left
                 self._clean_memory()
-                if not self._again(code, f"{reason or how_it_ended(code)} at {ended}", served_s):
+                final = self._restarts.none_after(code, ended_by_us=reason is not None)
+                last = f"{reason or how_it_ended(code)} at {ended}"
+                if not self._again(code, last, served_s, final=final):
                     return code
         except _Stop:
             if self._child is not None:
@@ -163,12 +166,14 @@ class Supervisor:
 
     def _ready(self, child: Child) -> None:
         child.ready_at = time.monotonic()
+        again = "again " if self._restarts.served else ""
+        self._restarts.served = True
         if self._ended_at is None:
             self._status.change(state=status.SERVING)
             return
         recovery_s = child.ready_at - self._ended_at
         self._status.change(state=status.SERVING, recovery_s=recovery_s)
-        self._say(f"ready again after {recovery_s:.1f} s")
+        self._say(f"ready {again}after {recovery_s:.1f} s")
 
     def _failed(self, event: Failed) -> str | None:
         failures = self._status.now.check_failures + 1
@@ -177,15 +182,14 @@ class Supervisor:
         self._say(what)
         return what if event.final else None
 
-    def _again(self, code: int, last: str, served_s: float | None) -> bool:
+    def _again(self, code: int, last: str, served_s: float | None, *, final: bool) -> bool:
         """Wait until the next start; False where there is none. Raises `_Stop`."""
-        if self._orders.endpoints is None or (served_s is None and not self._restarts.count):
+        if self._orders.endpoints is None or final:
             self._say(last)
             self._status.change(state=status.STOPPED, last=last)
             return False
         if served_s is None and self._orders.log is not None:
-            why = server_log.reason(server_log.read(Path(self._orders.log)), code)
-            last = f"{last}, before it was ready: {why}"
+            last += server_log.before_ready(server_log.read(Path(self._orders.log)), code)
         delay_s = self._restarts.after(served_s)
         if delay_s is None:
             given_up = f"{self._restarts.quick} crashes in a row soon after the start; last: {last}"

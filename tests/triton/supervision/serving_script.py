@@ -1,5 +1,7 @@
 """A server that is ready at once and then does what its first argument says; see below.
 
+With the name of a signal it ends by that before it is ready; with ` once` after it, the first time.
+
 python serving_script.py WORD PORT SERVER_ID FILE
 """
 
@@ -7,6 +9,7 @@ from __future__ import annotations
 
 import http.server
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -42,6 +45,11 @@ with FILE.open("a") as file:
 if WORD == "once" and starts:
     print("error: failed to start: Socket '127.0.0.1:1' already in use ")
     sys.exit(3)
+end, _, how = WORD.partition(" ")
+if end.startswith("SIG") and not (how == "once" and starts):
+    os.kill(os.getpid(), signal.Signals[end])
+if WORD == "hang":
+    threading.Event().wait()
 server = http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 if WORD == "children":

@@ -125,11 +125,69 @@ def test_a_server_that_cannot_start_again_is_given_up_and_the_port_named(supervi
     assert "'127.0.0.1:1' already in use" in supervised.status.reason
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, None])
-def test_it_stops_at_once_while_it_waits(supervise: Start, number: signal.Signals | None) -> None:
-    supervised = supervise("stay", Policy(first_delay_s=3600, longest_delay_s=3600))
-    assert supervised.becomes(status.SERVING)
-    os.kill(supervised.starts[0], signal.SIGSEGV)
+def test_a_first_start_that_a_signal_ended_is_repeated(supervise: Start) -> None:
+    supervised = supervise("SIGABRT once")
+    assert supervised.becomes(status.SERVING, 1)
+    assert supervised.status.last.startswith("ended by signal 6 (SIGABRT) at 20")
+    assert ", before it was ready, restart 1 in 0.05 s\n" in supervised.log
+    assert "resnet-serve: ready after" in supervised.log
+    os.kill(supervised.starts[1], signal.SIGKILL)
+    assert supervised.becomes(status.SERVING, 2)
+    assert "resnet-serve: ready again after" in supervised.log
+    supervised.end()
+    assert supervised.process.stdout is not None
+    told = supervised.process.stdout.read().decode().splitlines()
+    assert told[0] == str(supervised.starts[0])
+    assert "restart 1 in" in told[1], "the parent is told of no second process id"
+
+
+@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV, signal.SIGKILL])
+def test_it_is_repeated_once(supervise: Start, number: signal.Signals) -> None:
+    supervised = supervise(number.name)
+    assert supervised.process.wait(PATIENCE_S) == 128 + number
+    assert len(supervised.starts) == 2
+    last = supervised.status
+    assert (last.state, last.restarts, last.server_pid) == (status.STOPPED, 1, 0)
+    assert last.last.startswith(f"ended by signal {number:d} ({number.name}) at 20")
+    assert status.GIVING_UP not in supervised.log
+
+
+@pytest.mark.parametrize(
+    ("word", "policy"), [("SIGTERM", QUICK), ("SIGINT", QUICK), ("SIGABRT", Policy(most_quick=1))]
+)
+def test_it_is_not_repeated_where_that_is_not_wanted(
+    supervise: Start, word: str, policy: Policy
+) -> None:
+    supervised = supervise(word, policy)
+    assert supervised.process.wait(PATIENCE_S) == 128 + signal.Signals[word]
+    assert len(supervised.starts) == 1
+    assert (supervised.status.state, supervised.status.restarts) == (status.STOPPED, 0)
+
+
+def test_a_first_start_that_hangs_is_ended_and_not_repeated(supervise: Start) -> None:
+    supervised = supervise("hang", Policy(ready_s=0.2))
+    assert supervised.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
+    assert (supervised.status.state, supervised.status.restarts) == (status.STOPPED, 0)
+    assert "not ready within 0.2 s: the server is ended\n" in supervised.log
+
+
+@pytest.mark.parametrize(
+    ("word", "number"),
+    [
+        ("stay", signal.SIGTERM),
+        ("stay", signal.SIGINT),
+        ("stay", None),
+        ("SIGSEGV", signal.SIGINT),
+        ("SIGSEGV", None),
+    ],
+)
+def test_it_stops_at_once_while_it_waits(
+    supervise: Start, word: str, number: signal.Signals | None
+) -> None:
+    supervised = supervise(word, Policy(first_delay_s=3600, longest_delay_s=3600))
+    if word == "stay":
+        assert supervised.becomes(status.SERVING)
+        os.kill(supervised.starts[0], signal.SIGSEGV)
     assert supervised.becomes(status.RESTARTING, 1)
     if number is None:
         supervised.end()

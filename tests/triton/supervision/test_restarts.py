@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import signal
+
+import pytest
+
 from resnet_serve.triton.supervision.orders import Policy
 from resnet_serve.triton.supervision.restarts import Restarts
 
@@ -27,3 +31,27 @@ def test_crashes_now_and_then_are_restarted_for_ever() -> None:
 
 def test_one_crash_may_be_too_many() -> None:
     assert Restarts(Policy(most_quick=1)).after(3600) is None
+
+
+@pytest.mark.parametrize(
+    ("status", "final"),
+    [
+        (0, True),
+        (1, True),
+        (255, True),  # no signal has this number
+        (128 + signal.SIGTERM, True),
+        (128 + signal.SIGINT, True),
+        (128 + signal.SIGABRT, False),
+        (128 + signal.SIGSEGV, False),
+        (128 + signal.SIGKILL, False),
+    ],
+)
+def test_a_first_start_is_repeated_where_a_signal_ended_it(status: int, final: bool) -> None:
+    restarts = Restarts(POLICY)
+    assert restarts.none_after(status, ended_by_us=False) is final
+    assert restarts.none_after(status, ended_by_us=True)
+    restarts.after(None)
+    assert restarts.none_after(status, ended_by_us=False), "once"
+    restarts.served = True
+    assert not restarts.none_after(status, ended_by_us=False), "it was ready: no matter how it ends"
+    assert Restarts(Policy(most_quick=1)).none_after(status, ended_by_us=False)

@@ -90,3 +90,4 @@ def test_otherwise_the_last_telling_line() -> None:
     missing = "tritonserver: error while loading shared libraries: libx.so: cannot open\n"
     assert "libx.so" in server_log.reason(missing + NO_GPU, 127)
     assert "status 3" in server_log.reason("", 3)
+    assert "status 255" in server_log.reason("", 255)

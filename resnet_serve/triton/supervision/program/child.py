@@ -113,12 +113,18 @@ def _reap() -> None:
             return
 
 
+def signal_of(status: int) -> signal.Signals | None:
+    """The signal that ended a server with this exit status, 128 + n for signal n."""
+    try:
+        return signal.Signals(status - 128)
+    except ValueError:
+        return None
+
+
 def how_it_ended(status: int) -> str:
     """`ended by signal 11 (SIGSEGV)` or `ended with status 1`."""
-    if status > 128:
-        number = status - 128
-        name = signal.Signals(number).name if number in set(signal.Signals) else "unknown"
-        return f"ended by signal {number} ({name})"
+    if (number := signal_of(status)) is not None:
+        return f"ended by signal {number:d} ({number.name})"
     return f"ended with status {status}"
 
 
