@@ -10,6 +10,7 @@ import array
 import contextlib
 import fcntl
 import os
+import select
 import tempfile
 import termios
 import threading
@@ -27,7 +28,7 @@ class LogFile:
     """A bounded file; `descriptor` takes the output of a process, `line` adds one of ours."""
 
     def __init__(self, path: Path, limit_bytes: int = LIMIT_BYTES, kept: int = KEPT) -> None:
-        self._path = path
+        self.path = path
         self._limit_bytes = limit_bytes
         self._kept = kept
         self._lock = threading.Lock()
@@ -38,7 +39,8 @@ class LogFile:
 
     def line(self, text: str) -> None:
         """Add one line."""
-        self._write(f"{text}\n".encode())
+        with self._lock:
+            self._write(f"{text}\n".encode())
 
     def close(self, timeout_s: float = 2.0, longest_s: float = 20.0) -> None:
         """Write what is still in the pipe.
@@ -52,6 +54,16 @@ class LogFile:
         while time.monotonic() - started < longest_s and self._unread():
             self._thread.join(0.05)
 
+    def settle(self, longest_s: float = 20.0) -> None:
+        """Return when all that was put into the pipe before is in the file."""
+        until = time.monotonic() + longest_s
+        while (left_s := until - time.monotonic()) > 0 and self._lock.acquire(timeout=left_s):
+            unread = self._unread()
+            self._lock.release()
+            if not unread:
+                return
+            time.sleep(0.01)
+
     def _unread(self) -> bool:
         count = array.array("i", [0])
         with contextlib.suppress(OSError):  # the thread has closed it
@@ -60,12 +72,15 @@ class LogFile:
 
     def _copy(self, reader: int) -> None:
         with os.fdopen(reader, "rb", buffering=0) as pipe:
-            while data := pipe.read(65536):
-                self._write(data)
+            while select.select([pipe], [], []):
+                with self._lock:  # nothing is between the pipe and the file while it is free
+                    if not (data := pipe.read(65536)):
+                        return
+                    self._write(data)
 
     def _write(self, data: bytes) -> None:
         # A full disk must not stop the server: what cannot be written is left out.
-        with self._lock, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError):
             self._file.write(data)
             size = self._file.tell()
             whole = data.endswith(b"\n")
@@ -74,12 +89,12 @@ class LogFile:
 
     def _rotate(self) -> None:
         for number in range(self._kept, 0, -1):
-            older = rotated(self._path, number)
-            newer = rotated(self._path, number - 1) if number > 1 else self._path
+            older = rotated(self.path, number)
+            newer = rotated(self.path, number - 1) if number > 1 else self.path
             with contextlib.suppress(FileNotFoundError):
                 newer.replace(older)
         self._file.close()
-        self._file = self._path.open("ab", buffering=0)
+        self._file = self.path.open("ab", buffering=0)
 
 
 def open_log(path: Path | None) -> IO[bytes]:

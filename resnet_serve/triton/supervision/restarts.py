@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from dataclasses import dataclass
 
+from resnet_serve.triton.supervision import server_log
 from resnet_serve.triton.supervision.orders import Policy
 from resnet_serve.triton.supervision.program.child import signal_of
 
@@ -27,14 +28,16 @@ class Restarts:
     quick: int = 0
     served: bool = False
 
-    def none_after(self, status: int, *, ended_by_us: bool) -> bool:
+    def none_after(self, status: int, log: str, *, ended_by_us: bool) -> bool:
         """Whether a server that ended with this status was the first, and there is no other one.
 
-        A first start is repeated only where a signal ended it, and nobody meant to end it.
+        A first start is repeated only where a signal ended it that was not to end it, or, by its
+        `log`, where no model failed but for a backend process that did not live.
         """
-        crashed = not ended_by_us and signal_of(status) not in (None, *_TOLD)
+        ended_by = signal_of(status)
+        crashed = server_log.only_stubs_failed(log) if ended_by is None else ended_by not in _TOLD
         most = min(_FIRST, self.policy.most_quick - 1)
-        return not self.served and not (crashed and self.count < most)
+        return not self.served and (ended_by_us or not crashed or self.count >= most)
 
     def after(self, served_s: float | None) -> float | None:
         """Seconds to wait before the next start, or None to give up.

@@ -11,6 +11,7 @@ import re
 import signal
 from pathlib import Path
 
+from resnet_serve.triton.supervision.log_file import LogFile
 from resnet_serve.triton.supervision.program.child import how_it_ended, signal_of
 
 STARTING = "starting"
@@ -35,6 +36,8 @@ _STUB_FAILED = re.compile(
     r"^(?P<why>Failed to run python backend stub.*|\S*triton_python_backend_stub: .*)$",
     re.MULTILINE,
 )
+# The backend process has died, or stood still for a second.
+_STUB_NOT_HEALTHY = re.compile(r"Stub process '.*' is not healthy")
 # Lines that every host without a GPU logs, and others that explain no failure.
 _NOISE = re.compile(r"CudaDriverHelper|NVML|DCGM|pinned|\| |^\+|^resnet-serve: |^I\d{4}|^\s*$")
 
@@ -89,6 +92,12 @@ def failures(log: str) -> dict[str, str]:
     return reasons
 
 
+def only_stubs_failed(log: str) -> bool:
+    """Whether models could not be loaded, and that of none says more of its backend process."""
+    reasons = failures(log).values()
+    return bool(reasons) and all(map(_STUB_NOT_HEALTHY.fullmatch, reasons))
+
+
 def reason(log: str, status: int | None) -> str:
     """Why the server ended, in one line; `status` is its exit status, 128 + n for signal n."""
     if cause := _cause(log):
@@ -126,6 +135,14 @@ def starts(path: Path) -> int:
 def read(path: Path) -> str:
     """The log since the last start of the server; empty as long as there is no file."""
     return _text(path).rpartition(_START)[2]
+
+
+def of_ended(log: LogFile | None) -> str:
+    """The same of a server that has ended just now; empty where its output is not in a file."""
+    if log is None:
+        return ""
+    log.settle()
+    return read(log.path)
 
 
 def _text(path: Path) -> str:

@@ -9,7 +9,7 @@ the supervisor itself is killed, the kernel sends SIGTERM to the server. The wor
 pipe keeps the server running without its parent.
 
 A server that was ready and ends, or no longer answers, is started again on the same ports; one that
-never was ready, once, where a signal ended it (`restarts`).
+never was ready, once, where it crashed (`restarts`).
 
     python -m resnet_serve.triton.supervision.supervisor    # prints the process id of the server
 """
@@ -17,7 +17,6 @@ never was ready, once, where a signal ended it (`restarts`).
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import queue
 import select
@@ -36,7 +35,12 @@ from resnet_serve.triton.supervision.health.reload import Reloaded, Reloads
 from resnet_serve.triton.supervision.health.stubs import Stubs
 from resnet_serve.triton.supervision.log_file import LogFile
 from resnet_serve.triton.supervision.orders import DETACH, SHARED_MEMORY, Orders, refusal
-from resnet_serve.triton.supervision.program.child import Child, how_it_ended, now
+from resnet_serve.triton.supervision.program.child import (
+    Child,
+    become_subreaper,
+    how_it_ended,
+    now,
+)
 from resnet_serve.triton.supervision.restarts import Restarts
 from resnet_serve.triton.supervision.tracing import access_log
 
@@ -44,7 +48,6 @@ _POLL_S = 0.5
 _SETTLING_POLL_S = 0.1
 _LOOK_S = 5.0
 _HEAL_GRACE_S = 3.0
-_PR_SET_CHILD_SUBREAPER = 36
 Event = Ready | Failed | Reloaded
 
 
@@ -88,9 +91,12 @@ class Supervisor:
                 code = child.status
                 child.end(0, self._hurried)  # its stubs, and what they left
                 self._clean_memory()
-                final = self._restarts.none_after(code, ended_by_us=reason is not None)
+                log = server_log.of_ended(self._log)
+                final = self._restarts.none_after(code, log, ended_by_us=reason is not None)
                 last = f"{reason or how_it_ended(code)} at {ended}"
-                if not self._again(code, last, served_s, final=final):
+                if served_s is None and log and not final:
+                    last += server_log.before_ready(log, code)
+                if not self._again(last, served_s, final=final):
                     return code
         except _Stop:
             if self._child is not None:
@@ -182,14 +188,12 @@ class Supervisor:
         self._say(what)
         return what if event.final else None
 
-    def _again(self, code: int, last: str, served_s: float | None, *, final: bool) -> bool:
+    def _again(self, last: str, served_s: float | None, *, final: bool) -> bool:
         """Wait until the next start; False where there is none. Raises `_Stop`."""
         if self._orders.endpoints is None or final:
             self._say(last)
             self._status.change(state=status.STOPPED, last=last)
             return False
-        if served_s is None and self._orders.log is not None:
-            last += server_log.before_ready(server_log.read(Path(self._orders.log)), code)
         delay_s = self._restarts.after(served_s)
         if delay_s is None:
             given_up = f"{self._restarts.quick} crashes in a row soon after the start; last: {last}"
@@ -263,11 +267,6 @@ def main() -> int:
         shutil.rmtree(orders.scratch, ignore_errors=True)
         return 1
     return supervisor.run()
-
-
-def become_subreaper() -> None:
-    """Stubs whose server has died become our children, not those of process 1: we wait for them."""
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def install_signals() -> int:

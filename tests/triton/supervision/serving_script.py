@@ -1,6 +1,7 @@
 """A server that is ready at once and then does what its first argument says; see below.
 
-With the name of a signal it ends by that before it is ready; with ` once` after it, the first time.
+With the name of a signal it ends by that before it is ready, and as Triton does where a backend
+process has died with `stub`; with ` once` after either, the first time.
 
 python serving_script.py WORD PORT SERVER_ID FILE
 """
@@ -46,8 +47,13 @@ if WORD == "once" and starts:
     print("error: failed to start: Socket '127.0.0.1:1' already in use ")
     sys.exit(3)
 end, _, how = WORD.partition(" ")
-if end.startswith("SIG") and not (how == "once" and starts):
-    os.kill(os.getpid(), signal.Signals[end])
+if not (how == "once" and starts):
+    if end.startswith("SIG"):
+        os.kill(os.getpid(), signal.Signals[end])
+    if end == "stub":
+        why = "failed to load 'mean' version 2: Internal: Stub process 'mean_0_0' is not healthy."
+        print(f'E1128 07:24:25.945527 29892 model_lifecycle.cc:642] "{why}"')
+        sys.exit(1)
 if WORD == "hang":
     threading.Event().wait()
 server = http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Handler)

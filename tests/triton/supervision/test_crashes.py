@@ -5,97 +5,19 @@ from __future__ import annotations
 import os
 import signal
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from patience import PATIENCE_S, until
 from prometheus_text import samples
+from scripted_server import QUICK, Start
 
 from resnet_serve.triton.supervision import servable, status
-from resnet_serve.triton.supervision.endpoints import Endpoints, claim_ports
-from resnet_serve.triton.supervision.orders import Orders, Policy, refused
+from resnet_serve.triton.supervision.endpoints import claim_ports
+from resnet_serve.triton.supervision.orders import Policy, refused
 from resnet_serve.triton.supervision.status import Status
-
-SCRIPT = Path(__file__).with_name("serving_script.py")
-QUICK = Policy(first_delay_s=0.05, most_quick=3, check_s=0.1, check_timeout_s=1)
-
-
-@dataclass(frozen=True)
-class Supervised:
-    """A supervisor and the server that it keeps."""
-
-    process: subprocess.Popen[bytes]
-    folder: Path
-
-    @property
-    def status(self) -> Status:
-        return Status.read(self.folder / "status.json") or Status()
-
-    @property
-    def log(self) -> str:
-        return (self.folder / "log").read_text()
-
-    @property
-    def starts(self) -> list[int]:
-        """The process ids of the servers so far."""
-        return [int(line) for line in (self.folder / "starts").read_text().split()]
-
-    def becomes(self, state: str, restarts: int = 0) -> bool:
-        return until(lambda: (self.status.state, self.status.restarts) == (state, restarts))
-
-    def end(self) -> int:
-        assert self.process.stdin is not None
-        self.process.stdin.close()
-        return self.process.wait(PATIENCE_S)
-
-
-Start = Callable[..., Supervised]
-
-
-@pytest.fixture
-def supervise(tmp_path: Path) -> Iterator[Start]:
-    started: list[subprocess.Popen[bytes]] = []
-
-    def start(word: str, policy: Policy = QUICK, status_port: int = 0) -> Supervised:
-        address, ports = claim_ports("127.0.0.1", 0)
-        endpoints = Endpoints(address, *ports, server_id="scripted", key="key")
-        (tmp_path / "scratch").mkdir()
-        command = [sys.executable, str(SCRIPT), word, str(ports[0]), "scripted"]
-        orders = Orders(
-            command=[*command, str(tmp_path / "starts")],
-            environment=dict(os.environ),
-            directory=str(tmp_path),
-            scratch=str(tmp_path / "scratch"),
-            shm_prefix="resnet-serve-test-none_",
-            endpoints=endpoints,
-            log=str(tmp_path / "log"),
-            status=str(tmp_path / "status.json"),
-            status_port=status_port,
-            policy=policy,
-        )
-        process = subprocess.Popen(
-            [sys.executable, "-m", "resnet_serve.triton.supervision.supervisor"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-            start_new_session=True,
-            bufsize=0,
-        )
-        started.append(process)
-        assert process.stdin is not None
-        process.stdin.write(orders.to_line())
-        return Supervised(process, tmp_path)
-
-    yield start
-    for process in started:
-        process.kill()
-        process.wait()
 
 
 def test_a_crash_loop_is_given_up_with_its_reason(supervise: Start) -> None:
@@ -123,52 +45,6 @@ def test_a_server_that_cannot_start_again_is_given_up_and_the_port_named(supervi
     assert len(supervised.starts) == 3
     assert "before it was ready: " in supervised.status.reason
     assert "'127.0.0.1:1' already in use" in supervised.status.reason
-
-
-def test_a_first_start_that_a_signal_ended_is_repeated(supervise: Start) -> None:
-    supervised = supervise("SIGABRT once")
-    assert supervised.becomes(status.SERVING, 1)
-    assert supervised.status.last.startswith("ended by signal 6 (SIGABRT) at 20")
-    assert ", before it was ready, restart 1 in 0.05 s\n" in supervised.log
-    assert "resnet-serve: ready after" in supervised.log
-    os.kill(supervised.starts[1], signal.SIGKILL)
-    assert supervised.becomes(status.SERVING, 2)
-    assert "resnet-serve: ready again after" in supervised.log
-    supervised.end()
-    assert supervised.process.stdout is not None
-    told = supervised.process.stdout.read().decode().splitlines()
-    assert told[0] == str(supervised.starts[0])
-    assert "restart 1 in" in told[1], "the parent is told of no second process id"
-
-
-@pytest.mark.parametrize("number", [signal.SIGABRT, signal.SIGSEGV, signal.SIGKILL])
-def test_it_is_repeated_once(supervise: Start, number: signal.Signals) -> None:
-    supervised = supervise(number.name)
-    assert supervised.process.wait(PATIENCE_S) == 128 + number
-    assert len(supervised.starts) == 2
-    last = supervised.status
-    assert (last.state, last.restarts, last.server_pid) == (status.STOPPED, 1, 0)
-    assert last.last.startswith(f"ended by signal {number:d} ({number.name}) at 20")
-    assert status.GIVING_UP not in supervised.log
-
-
-@pytest.mark.parametrize(
-    ("word", "policy"), [("SIGTERM", QUICK), ("SIGINT", QUICK), ("SIGABRT", Policy(most_quick=1))]
-)
-def test_it_is_not_repeated_where_that_is_not_wanted(
-    supervise: Start, word: str, policy: Policy
-) -> None:
-    supervised = supervise(word, policy)
-    assert supervised.process.wait(PATIENCE_S) == 128 + signal.Signals[word]
-    assert len(supervised.starts) == 1
-    assert (supervised.status.state, supervised.status.restarts) == (status.STOPPED, 0)
-
-
-def test_a_first_start_that_hangs_is_ended_and_not_repeated(supervise: Start) -> None:
-    supervised = supervise("hang", Policy(ready_s=0.2))
-    assert supervised.process.wait(PATIENCE_S) == 128 + signal.SIGTERM
-    assert (supervised.status.state, supervised.status.restarts) == (status.STOPPED, 0)
-    assert "not ready within 0.2 s: the server is ended\n" in supervised.log
 
 
 @pytest.mark.parametrize(

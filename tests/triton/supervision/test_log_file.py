@@ -54,6 +54,24 @@ def test_all_is_written_also_where_that_takes_longer(
     assert (tmp_path / "log").stat().st_size >= 8 * 40_000 - 65_536
 
 
+def test_what_a_process_wrote_before_it_ended_can_be_read_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = LogFile(tmp_path / "log")
+    write = log._write
+
+    def slow(data: bytes) -> None:
+        time.sleep(0.1)
+        write(data)
+
+    monkeypatch.setattr(log, "_write", slow)
+    for _ in range(8):
+        os.write(log.descriptor, 40_000 * b"x")
+    log.settle()
+    assert (tmp_path / "log").stat().st_size == 8 * 40_000
+    log.close()
+
+
 def test_a_process_that_keeps_the_pipe_does_not_keep_the_log_open(tmp_path: Path) -> None:
     log = LogFile(tmp_path / "log")
     kept = os.dup(log.descriptor)

@@ -9,17 +9,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 from patience import until
-from tiny_repository import IMAGE, LONG_WARM_UP, Processes, config, fill, labels_of
+from tiny_repository import IMAGE, Processes, fill, labels_of
 from toy_repository import deploy_toy
 
-from resnet_serve.errors import HostError
 from resnet_serve.triton.server import Server, running, stop_detached
-from resnet_serve.triton.supervision import server_log, status
+from resnet_serve.triton.supervision import status
 from resnet_serve.triton.supervision.detached import last_status
 from resnet_serve.triton.supervision.health.probe import Probe
 from resnet_serve.triton.supervision.health.stubs import Stub, children, stub_of
@@ -162,80 +160,6 @@ def test_list_and_down_tell_of_restarts(tmp_path: Path, monkeypatch: pytest.Monk
     finally:
         stop_detached(repository)
     assert not last_status(repository)
-
-
-@dataclass
-class Killing:
-    """Ends the real server by a signal, `times` times while it loads; then it becomes ready."""
-
-    folder: Path
-    times: int
-    killed: list[int] = field(default_factory=list)
-
-    def server(self) -> Server:
-        """With a model that takes for ever to load, until the last time."""
-        fill(self.repository)
-        self.config.rename(self.config.with_suffix(".kept"))
-        self.config.write_text(config(rest=LONG_WARM_UP))
-        made = Server(self.repository, port=0, log=self.log, progress=lambda *_: self.kill(made))
-        return made
-
-    def kill(self, server: Server) -> None:
-        """Called while the server starts."""
-        pid = server.status.server_pid
-        loading = "loading: mean" in server_log.read(self.log)
-        if loading and pid not in (0, *self.killed) and len(self.killed) < self.times:
-            self.killed.append(pid)
-            if len(self.killed) == self.times:
-                self.config.with_suffix(".kept").rename(self.config)
-            os.kill(pid, signal.SIGABRT)
-
-    @property
-    def repository(self) -> Path:
-        return self.folder / "repository"
-
-    @property
-    def config(self) -> Path:
-        return self.repository / "mean/config.pbtxt"
-
-    @property
-    def log(self) -> Path:
-        return self.folder / "log"
-
-
-def test_a_server_that_a_signal_ended_in_its_first_load_is_started_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
-    killing = Killing(tmp_path, times=1)
-    server = killing.server().start(detach=True)
-    try:
-        assert labels_of(server, IMAGE) == ["middle", "right", "left"]
-        found = running(killing.repository)
-        assert found is not None
-        assert found.server.alive
-        assert found.server.pid not in killing.killed
-        assert "restarted once; last: ended by signal 6 (SIGABRT) at " in command(
-            "list", killing.repository
-        )
-    finally:
-        stop_detached(killing.repository)
-    assert ", before it was ready, restart 1 in 0.5 s" in killing.log.read_text()
-
-
-def test_but_only_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
-    killing = Killing(tmp_path, times=2)
-    with pytest.raises(HostError) as failed:
-        killing.server().start(known=True)
-    assert (
-        "the server did not start, nor when it was started again: "
-        "tritonserver was ended by signal 6 (SIGABRT). Its log is "
-    ) in str(failed.value)
-    assert len(killing.killed) == 2
-    assert last_status(killing.repository) is None, "nothing is told of a server that never was"
-    assert not Processes.of(killing.repository).left()
 
 
 def command(name: str, repository: Path) -> str:

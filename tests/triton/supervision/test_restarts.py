@@ -48,10 +48,12 @@ def test_one_crash_may_be_too_many() -> None:
 )
 def test_a_first_start_is_repeated_where_a_signal_ended_it(status: int, final: bool) -> None:
     restarts = Restarts(POLICY)
-    assert restarts.none_after(status, ended_by_us=False) is final
-    assert restarts.none_after(status, ended_by_us=True)
+    assert restarts.none_after(status, "", ended_by_us=False) is final
+    assert restarts.none_after(status, "", ended_by_us=True)
     restarts.after(None)
-    assert restarts.none_after(status, ended_by_us=False), "once"
+    assert restarts.none_after(status, "", ended_by_us=False), "once"
     restarts.served = True
-    assert not restarts.none_after(status, ended_by_us=False), "it was ready: no matter how it ends"
-    assert Restarts(Policy(most_quick=1)).none_after(status, ended_by_us=False)
+    assert not restarts.none_after(status, "", ended_by_us=False), (
+        "it was ready: no matter how it ends"
+    )
+    assert Restarts(Policy(most_quick=1)).none_after(status, "", ended_by_us=False)

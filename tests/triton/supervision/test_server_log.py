@@ -82,6 +82,18 @@ def test_a_taken_port() -> None:
     assert server_log.reason(START + log, 1).startswith("failed to start GRPC service")
 
 
+def test_a_backend_process_that_did_not_live_is_told_from_a_model_that_cannot_be_loaded() -> None:
+    died = (
+        'E1128 07:24:25.945249 29892 backend_model.cc:692] "ERROR: Failed to create instance: Stub '
+        "process 'mean_0_0' is not healthy.\"\n"
+        "E1128 07:24:25.945527 29892 model_lifecycle.cc:642] \"failed to load 'mean' version 2: "
+        "Internal: Stub process 'mean_0_0' is not healthy.\"\n"
+    )
+    assert server_log.only_stubs_failed(START + died + NO_GPU + END)
+    assert not server_log.only_stubs_failed(START + died + FAILED + END)
+    assert not server_log.only_stubs_failed(START + END)
+
+
 def test_a_signal_is_named() -> None:
     assert "signal 11 (SIGSEGV)" in server_log.reason(START, 139)
 
