@@ -23,6 +23,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
 from open_loop import Answers, Load
 from recorded import in_words, record
 
@@ -94,6 +95,7 @@ def row(
         "goodput_ratio": round(found.goodput_per_s(deadline_ms) / capacity, 3),
         "p50_ms": round(found.percentile_ms(50), 1),
         "p99_ms": round(found.percentile_ms(99), 1),
+        "sent_late_p99_ms": round(float(np.percentile(found.late_ms, 99)), 1),
         **{
             f"{process}_cores": "" if math.isnan(cpu_s) else round(cpu_s / found.wall_s, 3)
             for process, cpu_s in spent.items()
