@@ -9,9 +9,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
-from PIL import Image, UnidentifiedImageError
+from PIL import UnidentifiedImageError
 
-from resnet_serve.preprocessing import ImageError
+from resnet_serve.preprocessing import DamagedError, ImageError
 
 
 class Kind(StrEnum):
@@ -38,20 +38,16 @@ class Failure:
 
 def of_decoding(error: ImageError) -> Failure:
     """The failure that an error of decoding or preprocessing means, by what caused it."""
-    for cause in _causes(error):
-        if isinstance(cause, UnidentifiedImageError):
+    for each in _with_causes(error):
+        if isinstance(each, UnidentifiedImageError):
             return Failure(Kind.NOT_AN_IMAGE, _sentence(error))
-        if isinstance(cause, Image.DecompressionBombError):
-            return Failure(Kind.REFUSED, _sentence(error))
-        if not isinstance(cause, ImageError):
+        if isinstance(each, DamagedError):
             return Failure(Kind.DAMAGED, _sentence(error))
-    if error.what.startswith("damaged"):
-        return Failure(Kind.DAMAGED, _sentence(error))
     return Failure(Kind.REFUSED, _sentence(error))
 
 
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    cause = error.__cause__
+def _with_causes(error: BaseException) -> Iterator[BaseException]:
+    cause: BaseException | None = error
     while cause is not None:
         yield cause
         cause = cause.__cause__

@@ -20,7 +20,14 @@ from resnet_serve.preprocessing.decoding import (
     upright,
 )
 from resnet_serve.preprocessing.geometry import crop_start
-from resnet_serve.preprocessing.limits import CHANNELS, MAX_PIXELS, ImageError, Limits, check_size
+from resnet_serve.preprocessing.limits import (
+    CHANNELS,
+    MAX_PIXELS,
+    DamagedError,
+    ImageError,
+    Limits,
+    check_size,
+)
 from resnet_serve.preprocessing.modes import from_array, to_rgb
 from resnet_serve.preprocessing.transform import IMAGENET_MEAN, IMAGENET_STD, Preprocessing
 
@@ -31,6 +38,7 @@ __all__ = [
     "IMAGENET_STD",
     "MAX_PIXELS",
     "SUFFIXES",
+    "DamagedError",
     "ImageError",
     "Limits",
     "Preprocessing",

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import time
 
-from resnet_serve.preprocessing.limits import ImageError, Limits
+from resnet_serve.preprocessing.limits import DamagedError, ImageError, Limits
 
 # A decoder reads a file about twice: metadata, then pixels. A directory whose entries all refer to
 # the same bytes reads them thousands of times.
@@ -36,7 +36,7 @@ class BoundedFile(io.BytesIO):
             self._unchecked = 0
             self.check_time()
         if self._left_bytes < 0:
-            raise ImageError("damaged image (its parts overlap, and repeat the same bytes)")
+            raise DamagedError("damaged image (its parts overlap, and repeat the same bytes)")
         return found
 
     def check_time(self) -> None:

@@ -14,6 +14,7 @@ from resnet_serve.preprocessing import signatures, structure
 from resnet_serve.preprocessing.bounded_file import BoundedFile
 from resnet_serve.preprocessing.limits import (
     DEFAULTS,
+    DamagedError,
     ImageError,
     Limits,
     TooLargeError,
@@ -93,15 +94,15 @@ def _explained(source: bytes | Path, limits: Limits, read: Callable[[bytes], Res
     except ImageError as error:
         raise type(error)(error.what, where=name, remedy=error.remedy) from error
     except (ValueError, MemoryError, OverflowError) as error:
-        unpacked = "MAX_TEXT" in str(error)
-        what = "its text or colour profile is larger than 1 MiB when unpacked"
-        raise ImageError(
-            what if unpacked else f"damaged image ({error or 'too large'})",
-            where=name,
-            remedy="Save it again without metadata." if unpacked else None,
-        ) from error
+        if "MAX_TEXT" in str(error):
+            raise ImageError(
+                "its text or colour profile is larger than 1 MiB when unpacked",
+                where=name,
+                remedy="Save it again without metadata.",
+            ) from error
+        raise DamagedError(f"damaged image ({error or 'too large'})", where=name) from error
     except Exception as error:  # a decoder may raise anything for hostile bytes
-        raise ImageError(f"damaged image ({error})", where=name) from error
+        raise DamagedError(f"damaged image ({error})", where=name) from error
 
 
 def _pixels(error: Image.DecompressionBombError) -> str:

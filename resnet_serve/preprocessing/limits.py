@@ -23,6 +23,10 @@ class ImageError(InputFileError):
     """This image cannot be decoded, or is too large to be decoded safely."""
 
 
+class DamagedError(ImageError):
+    """The bytes of this image are not those of a whole one."""
+
+
 class TooLargeError(ImageError):
     """This image has more bytes or pixels than are allowed."""
 

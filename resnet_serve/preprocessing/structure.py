@@ -13,7 +13,7 @@ import re
 import numpy as np
 from PIL import Image
 
-from resnet_serve.preprocessing.limits import ImageError, Limits
+from resnet_serve.preprocessing.limits import DamagedError, ImageError, Limits
 
 _JPEG, _SCAN = b"\xff\xd8\xff", b"\xff\xda"
 # Markers, without stuffed bytes and restarts; those without a length.
@@ -50,11 +50,11 @@ def check_metadata(data: bytes) -> None:
             check_directory(segments)
     elif data.startswith(_PLAIN_PPM):
         if data.count(b"#") > _COMMENTS:
-            raise ImageError(f"damaged image (more than {_COMMENTS:,} comments)")
+            raise DamagedError(f"damaged image (more than {_COMMENTS:,} comments)")
     elif data.startswith(b"ftyp", 4):  # AVIF and HEIF: the EXIF data is anywhere
         places = [match.start() for match in _TIFF_HEADERS.finditer(data)]
         if len(places) > _MOST_HEADERS:
-            raise ImageError(f"damaged image ({len(places)} blocks of metadata)")
+            raise DamagedError(f"damaged image ({len(places)} blocks of metadata)")
         for place in places:
             check_directory(memoryview(data)[place:])
 
@@ -94,7 +94,7 @@ def check_directory(data: bytes | memoryview) -> None:
     sizes = entries["n"].astype(np.int64) * _SIZES[entries["type"]]
     inside = (sizes > 4) & (entries["place"] + sizes <= len(data))
     if int(sizes[inside].sum()) > 4 * len(data):
-        raise ImageError(_OVERLAPPING)
+        raise DamagedError(_OVERLAPPING)
 
 
 def _segments(data: bytes) -> dict[bytes, bytes]:
@@ -156,7 +156,7 @@ def _check_tiff(image: Image.Image, data: bytes, limits: Limits) -> None:
     tags = image.tag_v2  # type: ignore[attr-defined]
     counts = [_numbers(tags.get(tag)) for tag in _BYTE_COUNTS]
     if any(sum(each) > 2 * len(data) + 65_536 for each in counts):
-        raise ImageError(_OVERLAPPING)
+        raise DamagedError(_OVERLAPPING)
     width, height = (max(_numbers(tags.get(tag)), default=0) for tag in _TILE_SIDES)
     if width * height > limits.max_pixels:
         raise ImageError(

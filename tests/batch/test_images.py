@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from batch_model import BAD, PREPROCESSING, picture, pictures
-from hostile_images import scans
+from hostile_images import HOSTILE
 
 from resnet_serve.batch import images
-from resnet_serve.batch.failures import Failure, Kind
+from resnet_serve.batch.failures import Failure, Kind, of_decoding
 from resnet_serve.batch.model import prepared
-from resnet_serve.preprocessing import Limits
+from resnet_serve.preprocessing import DamagedError, ImageError, Limits
 
 
 def failure(found: object) -> Failure:
@@ -74,8 +74,28 @@ def test_planes_are_normalised_for_a_model_that_wants_them() -> None:
     assert np.array_equal(np.asarray(planes), PREPROCESSING.normalize(pixels))
 
 
-def test_a_hostile_image_is_refused() -> None:
-    assert failure(prepared(scans(200), PREPROCESSING, "uint8")).kind is Kind.REFUSED
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("1,000 scans", Kind.REFUSED),
+        ("64,000,000 × 1", Kind.REFUSED),
+        ("packed text", Kind.REFUSED),
+        ("strips", Kind.DAMAGED),
+        ("EXIF in PNG", Kind.DAMAGED),
+        ("comments", Kind.DAMAGED),
+    ],
+)
+def test_beyond_a_limit_is_told_from_damaged(name: str, kind: Kind) -> None:
+    make, _ = HOSTILE[name]
+    assert failure(prepared(make(), PREPROCESSING, "uint8")).kind is kind
+
+
+def test_a_kind_does_not_depend_on_the_words() -> None:
+    assert of_decoding(DamagedError("cut off")).kind is Kind.DAMAGED
+    assert of_decoding(ImageError("damaged by nobody")).kind is Kind.REFUSED
+    told_again = ImageError("image 2 of 3: cut off")
+    told_again.__cause__ = DamagedError("cut off")
+    assert of_decoding(told_again).kind is Kind.DAMAGED
 
 
 def test_relative_paths_begin_at_the_root(tmp_path: Path) -> None:
