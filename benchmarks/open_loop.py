@@ -2,25 +2,20 @@
 
 The load of `overload.py` and `planned.py`: photographs to one served model, encoded or as the
 pixels that it takes, over gRPC. Latencies begin when a request was due, so that a client that is
-late does not flatter the server. On the cores of an overloaded server a client would wait longer
-for a core than for the server, and measure itself: so its threads run before all others, where the
-system lets it. They take what they need of the cores from the server, no more.
+late does not flatter the server. The client runs in real time, see `real_time`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
 import struct
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 
 import grpc
 import numpy as np
+from real_time import real_time
 from spent import Spent
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
@@ -56,31 +51,6 @@ class Answers:
     def percentile_ms(self, percent: float) -> float:
         """A percentile of the latency of what was answered."""
         return float(np.percentile(self.latencies_ms, percent)) if self.latencies_ms else 0.0
-
-
-@contextmanager
-def real_time() -> Iterator[bool]:
-    """This process's threads run before those of others; False where the system does not let it.
-
-    Nothing may be started meanwhile that is to be measured: it would inherit that.
-    """
-    try:
-        _schedule(os.SCHED_RR, 1)
-        allowed = True
-    except PermissionError:
-        allowed = False
-    try:
-        yield allowed
-    finally:
-        _schedule(os.SCHED_OTHER, 0)
-
-
-def _schedule(policy: int, priority: int) -> None:
-    for thread in Path("/proc/self/task").iterdir():
-        try:
-            os.sched_setscheduler(int(thread.name), policy, os.sched_param(priority))
-        except ProcessLookupError:  # it has just ended
-            continue
 
 
 class Load:

@@ -5,10 +5,10 @@
 INT8 networks over gRPC, as one uint8 tensor and as a JPEG whose best five classes are asked for,
 with 1, 4 and 16 requests in flight. Per image: CPU time of the server, of the process that runs the
 network, of those that decode, and of the client; the wait in the queue, for the copies and for the
-inference, from Triton's own counters; latencies. In process, before and after each load, as the
-speed of a host changes: the same file at batch 1 on all cores; for a JPEG, images that are decoded
-and classified one after another, as a program without a server does it. CPU time is the kernel's,
-of whole processes. The networks are untrained: speed only.
+inference, from Triton's own counters; latencies, of a client in real time. In process, before and
+after each load, as the speed of a host changes: the same file at batch 1 on all cores; for a JPEG,
+images that are decoded and classified one after another, as a program without a server does it. CPU
+time is the kernel's, of whole processes. The networks are untrained: speed only.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from typing import TypeAlias
 
 import grpc
 import numpy as np
+from real_time import real_time
 from recorded import in_words, record
 from spent import Spent
 from tritonclient.grpc import service_pb2, service_pb2_grpc
@@ -128,7 +129,8 @@ def measured(
     asyncio.run(load.run(in_flight, max(WARM_UP, in_flight)))
     stages_before, before = stages_us(server, name), Spent.now(server)
     began = time.perf_counter()
-    latencies = asyncio.run(load.run(in_flight, images))
+    with real_time():
+        latencies = asyncio.run(load.run(in_flight, images))
     seconds = time.perf_counter() - began
     spent, stages = Spent.now(server).since(before), stages_us(server, name)
 
