@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import json
+import os
 import shlex
 import shutil
 import subprocess
@@ -28,8 +30,10 @@ from speed_table import Row, speed_table
 
 from resnet_serve import Server, host, weights
 from resnet_serve.architectures import find
+from resnet_serve.console import fail
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.datasets.fashion_mnist import SAMPLE_FOLDER, FashionMnist
+from resnet_serve.errors import UsageError
 from resnet_serve.loadtest import results
 from resnet_serve.loadtest import run as loadtest
 from resnet_serve.loadtest.offered import Offered
@@ -54,6 +58,23 @@ def program(name: str) -> str:
     """One of our commands as a user types it from here."""
     path = Path(sys.executable).parent / name
     return str(path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path)
+
+
+@contextlib.contextmanager
+def alone() -> Iterator[None]:
+    """Keep other demos out, which would remove the output of this one; exits with 2 in those."""
+    descriptor = os.open(OUTPUT.parent, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        where = OUTPUT.absolute()
+        fail(f"{where}: another demo is writing there now. Wait for it.", UsageError.exit_code)
+    except OSError:
+        console.print("[dim]This file system has no locks: start no second demo here.")
+    try:
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def title(letter: str, text: str) -> None:
@@ -240,6 +261,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="The main job, end to end, on this machine.")
     parser.add_argument("--digits-only", action="store_true", help="leave the ResNet-50 out")
     digits_only = parser.parse_args().digits_only
+    with alone():
+        run(digits_only)
+
+
+def run(digits_only: bool) -> None:
+    """All its parts, one after the other."""
     started = time.perf_counter()
     shutil.rmtree(OUTPUT, ignore_errors=True)
     machine = host.describe()

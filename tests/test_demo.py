@@ -21,6 +21,25 @@ EXAMPLES = Path(__file__).parent.parent / "examples"
 LEVEL_S = 1.0
 
 
+def test_a_second_demo_in_the_folder_is_refused_and_removes_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(EXAMPLES)
+    monkeypatch.setattr(sys, "argv", ["demo.py"])
+    demo = importlib.import_module("demo")
+    written = tmp_path / "demo_output" / "model_repository"
+    written.mkdir(parents=True)
+    with demo.alone(), pytest.raises(SystemExit) as refused:
+        demo.main()
+    assert refused.value.code == 2
+    said = f"{written.parent}: another demo is writing there now. Wait for it."
+    assert capsys.readouterr() == ("", f"error: {said}\n")
+    assert written.is_dir()
+    monkeypatch.setattr(demo, "run", lambda _: None)
+    demo.main()  # it has ended
+
+
 @pytest.mark.triton
 @pytest.mark.perf_analyzer
 @pytest.mark.slow
