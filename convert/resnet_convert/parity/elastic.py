@@ -11,7 +11,7 @@ runtime that decides. The backend reads the result from its configuration.
 from __future__ import annotations
 
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
@@ -22,7 +22,7 @@ from resnet_convert.parity.candidate import Candidate
 from resnet_convert.parity.reference import Reference
 from resnet_convert.parity.throughput import images_per_s
 from resnet_convert.request import Request
-from resnet_serve.runtimes import RunnableModel, open_on_cpu
+from resnet_serve.runtimes import open_on_cpu
 
 ROUNDS = 5
 CLEAR_AFTER = 3  # rounds, where two more would hardly decide otherwise
@@ -35,7 +35,8 @@ _BATCHES_AS_A_RULE = ("openvino",)
 class Waiting:
     """Images per second when several wait: one per core, and by the size of a batch.
 
-    For batches of the `undecided` sizes the rounds disagree, and `batches_as_a_rule` decides.
+    Sizes below one that is not run as a batch may be missing: they decide nothing. For batches of
+    the `undecided` sizes the rounds disagree, and `batches_as_a_rule` decides.
     """
 
     one_per_core_per_s: float
@@ -92,30 +93,47 @@ def applies(request: Request, cores: int) -> bool:
 
 
 def measure(request: Request, reference: Reference, candidate: Candidate, file: bytes) -> Waiting:
-    """Every way in turn, in a few rounds; `file` is what the candidate loaded. See `applies`."""
+    """One per core and batches in turn, in a few rounds; `file` is what the candidate loaded.
+
+    See `applies`. Sizes of batches that can no longer change `one_per_core_below` are left out.
+    """
     cores, largest = reference.threads, request.max_batch_size
     sizes = [size for size in (2**power for power in range(1, 32)) if cores <= size < largest]
-    sizes.append(largest)
-    rule = request.row.name in _BATCHES_AS_A_RULE
     with ExitStack() as stack:
         copies = [
             stack.enter_context(open_on_cpu(request.row.name, request.precision, file, 1))
             for _ in range(cores)
         ]
-        ways: dict[int, tuple[Sequence[RunnableModel], NDArray[Any]]] = {
-            size: ([candidate.model], reference.random_batch(size)[1]) for size in sizes
-        }
-        ways[1] = (copies, reference.random_batch(1)[1])
-        for models, batch in ways.values():
-            for model in models:
-                model.run_all(batch)
-        rates: dict[int, list[float]] = {size: [] for size in ways}
-        for done in range(ROUNDS):
-            if done >= CLEAR_AFTER and clear(rates, rule=rule):
+        batches: dict[int, NDArray[Any]] = {}
+
+        def rate(size: int) -> float:
+            models = copies if size == 1 else [candidate.model]
+            if size not in batches:
+                batches[size] = reference.random_batch(size)[1]
+                for model in models:
+                    model.run_all(batches[size])
+            return images_per_s(models, batches[size], seconds=ROUND_S)
+
+        return in_rounds(rate, [*sizes, largest], rule=request.row.name in _BATCHES_AS_A_RULE)
+
+
+def in_rounds(rate: Callable[[int], float], sizes: Iterable[int], *, rule: bool) -> Waiting:
+    """From `rate`, which measures batches of a size now, and one image per core for size 1.
+
+    Batches are a `rule` of the runtime or not. Where they are not, and a round finds one no faster,
+    neither it nor any smaller one will be run, whatever the other rounds say: smaller ones are then
+    left out, which is why every round starts with the largest.
+    """
+    rates: dict[int, list[float]] = {size: [] for size in (1, *sorted(sizes, reverse=True))}
+    for done in range(ROUNDS):
+        if done >= CLEAR_AFTER and clear(rates, rule=rule):
+            break
+        for size in list(rates):
+            rates[size].append(rate(size))
+            if size > 1 and not rule and rates[size][-1] <= rates[1][-1]:
+                rates = {each: found for each, found in rates.items() if each == 1 or each >= size}
                 break
-            for size, (models, batch) in ways.items():
-                rates[size].append(images_per_s(models, batch, seconds=ROUND_S))
-    return Waiting.of_rounds(rates.pop(1), rates, rule=rule)
+    return Waiting.of_rounds(rates.pop(1), dict(sorted(rates.items())), rule=rule)
 
 
 def clear(rates: Mapping[int, Sequence[float]], *, rule: bool) -> bool:

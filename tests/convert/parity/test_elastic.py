@@ -95,6 +95,47 @@ def test_once_a_round_agrees_with_the_rule_later_ones_decide_the_same(
     assert below(elastic.CLEAR_AFTER) == below(elastic.ROUNDS)
 
 
+RATES = st.lists(st.tuples(*[st.integers(80, 125)] * 4), min_size=5, max_size=5)
+
+
+@given(RATES, st.booleans())
+def test_sizes_that_are_left_out_decide_nothing(
+    rounds: list[tuple[int, int, int, int]], rule: bool
+) -> None:
+    sizes = (1, 2, 4, 8)
+    calls = dict.fromkeys(sizes, 0)
+
+    def rate(size: int) -> float:
+        calls[size] += 1
+        return rounds[calls[size] - 1][sizes.index(size)]
+
+    found = elastic.in_rounds(rate, sizes[1:], rule=rule)
+    assert elastic.CLEAR_AFTER <= calls[1] == calls[8] <= elastic.ROUNDS
+    assert set(found.batches_per_s) == {size for size in sizes[1:] if calls[size] == calls[1]}
+    alone, *batches = zip(*rounds[: calls[1]], strict=True)
+    everything = dict(zip(sizes[1:], batches, strict=True))
+    whole = Waiting.of_rounds(alone, everything, rule=rule)
+    assert found.one_per_core_below == whole.one_per_core_below
+    assert len(found.batches_per_s) == 3 or not rule
+
+
+def test_batches_no_faster_than_one_per_core_are_measured_in_one_size() -> None:
+    measured: list[int] = []
+
+    def rate(size: int) -> float:
+        measured.append(size)
+        return 100 if size == 1 else 90
+
+    found = elastic.in_rounds(rate, (2, 4, 8), rule=False)
+    assert (found.one_per_core_below, dict(found.batches_per_s)) == (9, {8: 90})
+    assert measured == [1, 8] * elastic.CLEAR_AFTER
+    assert dict(elastic.in_rounds(rate, (2, 4, 8), rule=True).batches_per_s) == {
+        2: 90,
+        4: 90,
+        8: 90,
+    }
+
+
 def test_where_it_is_measured() -> None:
     request = Request(arch="resnet20", weights="random", target="onnxruntime", precision="fp32")
     assert elastic.applies(request, 2)
