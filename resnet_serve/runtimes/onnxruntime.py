@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections import Counter
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -45,29 +46,47 @@ def load(
     threads: int,
     precision: str = "fp32",  # noqa: ARG001 - the same verb as in every runtime
     outputs: tuple[str, ...] | None = None,
-    arena: bool = True,
+    shared_arena: bool = False,
 ) -> OnnxRuntimeModel:
     """Create a session over a file or serialized model with `threads` intra-op threads.
 
     `precision` changes nothing here: ONNX Runtime reads it from the graph. `outputs` names the
-    outputs that `run_all` returns (all of them when None). Without its `arena` a session keeps no
-    memory between runs, which matters where many are open. Raises `InputFileError` for what ONNX
-    Runtime cannot load.
+    outputs that `run_all` returns (all of them when None). Sessions with the `shared_arena` keep
+    the memory of their runs for each other, which matters where many are open. Raises
+    `InputFileError` for what ONNX Runtime cannot load.
     """
-    session = _session(model, session_options(threads=threads, arena=arena))
+    options = session_options(threads=threads)
+    if shared_arena:
+        _share_arena(options)
+    session = _session(model, options)
     return OnnxRuntimeModel(model, session, threads=threads, outputs=outputs)
 
 
-def session_options(*, threads: int, arena: bool = True) -> onnxruntime.SessionOptions:
+def session_options(*, threads: int) -> onnxruntime.SessionOptions:
     """The options of every session in this process, whatever runs its nodes."""
     options = onnxruntime.SessionOptions()
-    options.enable_cpu_mem_arena = arena
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
     options.log_severity_level = _WARNINGS_OFF
     # Otherwise its threads spin between runs, and slow what is measured in turn with it.
     options.add_session_config_entry("session.force_spinning_stop", "1")
     return options
+
+
+def _share_arena(options: onnxruntime.SessionOptions) -> None:
+    """Take the memory of runs from the process's arena; the weights stay outside it."""
+    _register_arena()
+    options.add_session_config_entry("session.use_env_allocators", "1")
+    options.add_session_config_entry("session.use_device_allocator_for_initializers", "1")
+
+
+@cache
+def _register_arena() -> None:
+    """The arena of this process, which grows by no more than is asked for."""
+    kind, memory = onnxruntime.OrtAllocatorType, onnxruntime.OrtMemType
+    where = onnxruntime.OrtMemoryInfo("Cpu", kind.ORT_ARENA_ALLOCATOR, 0, memory.DEFAULT)
+    as_requested = onnxruntime.OrtArenaCfg({"arena_extend_strategy": 1})
+    onnxruntime.create_and_register_allocator(where, as_requested)
 
 
 class OnnxRuntimeModel(RunnableModel):

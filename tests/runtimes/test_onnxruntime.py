@@ -51,6 +51,21 @@ def test_further_inputs() -> None:
         np.testing.assert_array_equal(model.run_all(X, {"other": 10 * X})["y"], 11 * X)
 
 
+def test_sessions_with_the_shared_arena_leave_outputs_that_are_still_held_alone() -> None:
+    large = np.random.default_rng(0).normal(size=(2**16, 2)).astype(np.float32)
+    source = model_bytes(TWO_OUTPUTS)
+    with (
+        runtime.load(source, threads=1, shared_arena=True) as one,
+        runtime.load(source, threads=1, shared_arena=True) as other,
+    ):
+        held = one.run_all(large)
+        for number in range(3):
+            np.testing.assert_array_equal(other.run_all(number * large)["z"], -number * large)
+            np.testing.assert_array_equal(held["z"], -large)
+            np.testing.assert_array_equal(held["y"], np.maximum(large, 0))
+    np.testing.assert_array_equal(held["z"], -large)
+
+
 def broken(folder: Path) -> dict[str, Path | bytes]:
     (folder / "empty.onnx").write_bytes(b"")
     (folder / "text.onnx").write_text("this is no model")

@@ -34,7 +34,7 @@ _TOGETHER = frozenset(
     | {"Clip", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Tanh"}
 )
 TENSORS = 32  # requested tensors that a segment has, at least
-WALKS = 4  # at once, at most: each holds a copy of the weights, and the tensors of a segment
+WALKS = 4  # at once, at most: each holds the tensors of a segment, and perhaps the weights
 Arrays = dict[str, NDArray[Any]]
 SummaryT = TypeVar("SummaryT")
 
@@ -111,11 +111,13 @@ def summarise(
     `summary` is given the tensor and the number of its batch.
 
     Batches run beside each other, up to `WALKS` at once, each on its share of the threads: while
-    one is in the runtime, NumPy can summarise another, for which it has one core.
+    one is in the runtime, NumPy can summarise another, for which it has one core. Where that share
+    is one thread, they run in the same sessions.
     """
     wanted = frozenset(names)
     segments = cut(model, wanted)
     walks = min(threads, WALKS)
+    share = threads // walks
     idle: SimpleQueue[Walk] = SimpleQueue()
     waiting: deque[tuple[int, Future[dict[str, SummaryT]]]] = deque()
 
@@ -131,8 +133,12 @@ def summarise(
             idle.put(own)
 
     with ExitStack() as stack:
-        for _ in range(walks):
-            idle.put(_opened(model, wanted, segments, stack, threads=threads // walks))
+        opened = [
+            _opened(model, wanted, segments, stack, threads=share)
+            for _ in range(1 if share == 1 else walks)
+        ]
+        for number in range(walks):
+            idle.put(opened[number % len(opened)])
         pool = stack.enter_context(ThreadPoolExecutor(walks))
         for number, batch in enumerate(batches):
             waiting.append((len(batch), pool.submit(summarised, batch, number)))
@@ -158,9 +164,9 @@ def _opened(
 
 
 def loaded(segment: Segment, *, threads: int) -> onnxruntime_runtime.OnnxRuntimeModel:
-    """A session of the segment that releases its memory after every run."""
+    """A session of the segment that leaves the memory of a run to those after it."""
     return onnxruntime_runtime.load(
-        serialize(segment.model), threads=threads, outputs=segment.shown, arena=False
+        serialize(segment.model), threads=threads, outputs=segment.shown, shared_arena=True
     )
 
 

@@ -93,6 +93,28 @@ def test_batches_side_by_side_are_those_one_after_another(
             np.testing.assert_array_equal(values[name], expected[name])
 
 
+@pytest.mark.parametrize(("threads", "each"), [(1, [1]), (3, [1]), (7, [1]), (9, [2] * 4)])
+def test_batches_of_one_thread_each_run_in_the_same_session(
+    threads: int,
+    each: list[int],
+    graph: Callable[..., ir.Model],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    opened: list[int] = []
+
+    def counted(part: segments.Segment, *, threads: int) -> onnxruntime_runtime.OnnxRuntimeModel:
+        opened.append(threads)
+        return loaded(part, threads=threads)
+
+    monkeypatch.setattr(segments, "loaded", counted)
+    batches = [np.full((1, 2, 4, 4), value, np.float32) for value in range(20)]
+    found = summarise(
+        chain(graph, 1), ["x1"], batches, lambda value, _: value.copy(), threads=threads
+    )
+    assert [values["x1"].shape for _, values in found] == [(1, 2, 4, 4)] * 20
+    assert opened == each
+
+
 @pytest.mark.parametrize("threads", [1, 2])
 def test_an_error_in_a_batch_or_between_them_ends_the_summaries(
     threads: int, graph: Callable[..., ir.Model]
