@@ -37,10 +37,13 @@ def gpu_available() -> bool:
     return bool(torch.cuda.is_available())
 
 
-def stateless(network: nn.Module) -> bool:
-    """Whether all modules are PyTorch's or ours, none of which keeps anything between calls."""
+def only_known_modules(network: nn.Module) -> bool:
+    """Whether all modules are PyTorch's layers or ours, with no hooks.
+
+    None of them keeps anything between calls, or minds how its input lies in memory.
+    """
     return all(
-        type(module).__module__.partition(".")[0] in ("torch", "resnet_serve")
+        type(module).__module__.startswith(("torch.nn.", "resnet_serve."))
         and not (module._forward_hooks or module._forward_pre_hooks)
         for module in network.modules()
     )

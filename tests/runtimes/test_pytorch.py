@@ -78,13 +78,15 @@ def test_threads_are_set_for_every_run(network: nn.Module) -> None:
     }
 
 
-def test_a_network_of_known_modules_keeps_no_state(network: nn.Module) -> None:
+def test_modules_of_others_and_hooks_are_not_known(network: nn.Module) -> None:
     class Remembering(nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:
             self.seen = images
             return images
 
-    assert pytorch.stateless(network)
-    assert not pytorch.stateless(nn.Sequential(network, Remembering()))
+    known = pytorch.only_known_modules
+    assert known(network)
+    assert not known(nn.Sequential(network, Remembering()))
+    assert not known(torch.fx.symbolic_trace(network))  # whose code may have views
     network[0].register_forward_hook(lambda *_: None)
-    assert not pytorch.stateless(network)
+    assert not known(network)

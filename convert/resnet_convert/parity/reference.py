@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 import numpy as np
@@ -170,18 +171,25 @@ class Reference:
         """What computes PyTorch's outputs for a batch UINT8 [N,H,W,C].
 
         Parts of a batch run beside each other: PyTorch's threads for one part wait for each other
-        in every layer. A network that may keep state in `forward` has one caller at a time.
+        in every layer. They are in channels_last, in which a layer takes less time. A network that
+        may keep state in `forward`, or need another layout, has one caller at a time and its own.
         """
-        beside = min(self.threads, BATCH_SIZE) if pytorch_runtime.stateless(self.network) else 1
+        known = pytorch_runtime.only_known_modules(self.network)
+        beside = min(self.threads, BATCH_SIZE) if known else 1
         threads = self.threads // beside
-        model = pytorch_runtime.load(self.network, threads=threads)
+
+        @cache
+        def model() -> PyTorchModel:
+            """Loaded for the first image whose outputs are not known yet."""
+            return pytorch_runtime.load(self.network, threads=threads, channels_last=known)
+
         with ThreadPoolExecutor(beside) as pool:
             each_part = pool.map if beside > 1 else map
 
             def compute(pixels: NDArray[np.uint8]) -> Outputs:
                 images = self.preprocessing.normalize(pixels)
                 parts = np.array_split(images, min(beside, len(images)))
-                found = list(each_part(model.run_all, parts))
+                found = list(each_part(model().run_all, parts))
                 return {name: np.concatenate([each[name] for each in found]) for name in found[0]}
 
             yield compute

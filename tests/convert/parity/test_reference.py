@@ -20,6 +20,7 @@ from resnet_serve.comparison.distances import BATCH_SIZE, Outputs
 from resnet_serve.comparison.recorded import to_input
 from resnet_serve.datasets.selection import positions, spread
 from resnet_serve.datasets.synthetic import SyntheticImages
+from resnet_serve.runtimes.pytorch import PyTorchModel
 from resnet_serve.weights import Weights
 
 
@@ -140,6 +141,38 @@ def test_a_network_that_may_keep_state_has_one_caller_at_a_time(digits: Weights)
         )
     )
     np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_network_of_known_modules_runs_in_the_faster_layout_and_others_in_their_own(
+    digits: Weights, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Viewing(nn.Module):
+        """Its forward works in the layout of PyTorch's default alone."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.inner = digits.network()
+
+        def forward(self, images: torch.Tensor) -> torch.Tensor:
+            return self.inner(images.view(len(images), -1).view(images.shape))
+
+    layouts: list[bool] = []
+    load = reference_module.pytorch_runtime.load
+
+    def noted(network: nn.Module, *, threads: int, channels_last: bool) -> PyTorchModel:
+        layouts.append(channels_last)
+        return load(network, threads=threads, channels_last=channels_last)
+
+    monkeypatch.setattr(reference_module.pytorch_runtime, "load", noted)
+    images = SyntheticImages(4, side=32)
+    known = Reference(digits.network(), digits, "uint8", threads=2)
+    for _ in range(2):  # the second time every output is known, and nothing is loaded
+        (_, found), *_ = known.outputs(images)
+    (_, expected), *_ = Reference(Viewing(), digits, "uint8", threads=2).outputs(images)
+    assert layouts == [True, False]
+    np.testing.assert_allclose(found["logits"], expected["logits"], atol=1e-5)
+    first = next(iter(known.network.parameters()))
+    assert first.is_contiguous(), "the network itself stays as it is"
 
 
 def test_another_preprocessing_is_computed(digits: Weights) -> None:
