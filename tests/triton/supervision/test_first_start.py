@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 from scripted_server import QUICK, Start
 from tiny_repository import IMAGE, LONG_WARM_UP, Processes, config, fill, labels_of
 
@@ -34,10 +34,11 @@ def test_a_first_start_that_crashed_is_repeated(
     assert supervised.becomes(status.SERVING, 1)
     assert supervised.status.last.startswith(f"ended {how} at 20")
     assert f", before it was ready{why}, restart 1 in 0.05 s\n" in supervised.log
-    assert "resnet-serve: ready after" in supervised.log
+    # The status changes first.
+    assert until(lambda: "resnet-serve: ready after" in supervised.log)
     os.kill(supervised.starts[1], signal.SIGKILL)
     assert supervised.becomes(status.SERVING, 2)
-    assert "resnet-serve: ready again after" in supervised.log
+    assert until(lambda: "resnet-serve: ready again after" in supervised.log)
     supervised.end()
     assert supervised.process.stdout is not None
     told = supervised.process.stdout.read().decode().splitlines()
