@@ -489,6 +489,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/triton/supervision/test_crashes.py",
         "a thread of the supervisor, tried with servers that are ill",
     ),
+    "resnet_serve/triton/supervision/program/parent.py": (
+        "tests/triton/supervision/test_supervisor.py",
+        "signals end the server; what it left is waited for",
+    ),
     "resnet_serve/triton/supervision/program/launch.py": (
         "tests/triton/supervision/test_supervisor.py",
         "the program that becomes the server",

@@ -32,8 +32,8 @@ from resnet_serve.triton.supervision.orders import (
     Policy,
     options,
 )
-from resnet_serve.triton.supervision.program.child import become_subreaper
-from resnet_serve.triton.supervision.supervisor import Supervisor, install_signals
+from resnet_serve.triton.supervision.program.parent import become_subreaper, install_signals
+from resnet_serve.triton.supervision.supervisor import Supervisor
 from resnet_serve.triton.supervision.tracing.settings import Tracing
 
 _PREFIX = "python,shm-region-prefix-name="

@@ -33,8 +33,9 @@ class Policy:
     The delay doubles with every quick crash: one less than `quick_s` seconds after the server was
     ready, or before. After `most_quick` of them in a row the supervisor ends. A server that is not
     ready within `ready_s` counts as crashed. A first start is repeated only where `Restarts` says
-    so. `check_s` is the time between two health checks (0: none), `check_timeout_s` the time that
-    one may take. A model whose backend process dies is loaded again, unless that was less than
+    so. A server that is still loading `unnoticed_s` after one of its backend processes died has
+    crashed. `check_s` is the time between two health checks (0: none), `check_timeout_s` the time
+    that one may take. A model whose backend process dies is loaded again, unless that was less than
     `again_s` seconds ago: then the server is restarted.
     """
 
@@ -43,6 +44,7 @@ class Policy:
     quick_s: float = 10.0
     most_quick: int = 5
     ready_s: float = 600.0
+    unnoticed_s: float = 10.0
     check_s: float = 10.0
     check_timeout_s: float = 30.0
     again_s: float = 60.0

@@ -16,6 +16,15 @@ _FIRST = 1
 _TOLD = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM)
 
 
+def crashed(status: int, log: str) -> bool:
+    """Whether a signal ended a server that was not to end it, by its exit status.
+
+    Or its `log` says that no model failed but for a backend process that did not live.
+    """
+    number = signal_of(status)
+    return server_log.only_stubs_failed(log) if number is None else number not in _TOLD
+
+
 @dataclass
 class Restarts:
     """The crashes so far; `quick` counts those in a row that came soon after the start.
@@ -28,16 +37,13 @@ class Restarts:
     quick: int = 0
     served: bool = False
 
-    def none_after(self, status: int, log: str, *, ended_by_us: bool) -> bool:
-        """Whether a server that ended with this status was the first, and there is no other one.
+    def none_after(self, *, crashed: bool) -> bool:
+        """Whether a server that ended was the first one, and is not started again.
 
-        A first start is repeated only where a signal ended it that was not to end it, or, by its
-        `log`, where no model failed but for a backend process that did not live.
+        That is done only where it crashed: what else ends a first start would end the next too.
         """
-        ended_by = signal_of(status)
-        crashed = server_log.only_stubs_failed(log) if ended_by is None else ended_by not in _TOLD
         most = min(_FIRST, self.policy.most_quick - 1)
-        return not self.served and (ended_by_us or not crashed or self.count >= most)
+        return not self.served and not (crashed and self.count < most)
 
     def after(self, served_s: float | None) -> float | None:
         """Seconds to wait before the next start, or None to give up.

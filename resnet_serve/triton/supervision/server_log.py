@@ -38,6 +38,7 @@ _STUB_FAILED = re.compile(
 )
 # The backend process has died, or stood still for a second.
 _STUB_NOT_HEALTHY = re.compile(r"Stub process '.*' is not healthy")
+_ENDED_BY_US = re.compile(r"^resnet-serve: (?P<why>.*): the server is ended$", re.MULTILINE)
 # Lines that every host without a GPU logs, and others that explain no failure.
 _NOISE = re.compile(r"CudaDriverHelper|NVML|DCGM|pinned|\| |^\+|^resnet-serve: |^I\d{4}|^\s*$")
 
@@ -102,6 +103,8 @@ def reason(log: str, status: int | None) -> str:
     """Why the server ended, in one line; `status` is its exit status, 128 + n for signal n."""
     if cause := _cause(log):
         return cause
+    if ended := _ENDED_BY_US.search(log):
+        return ended["why"]
     if status is not None and (number := signal_of(status)) is not None:
         memory = ", which may mean that memory ran out" if number == signal.SIGKILL else ""
         return f"tritonserver was {how_it_ended(status)}{memory}"

@@ -26,22 +26,16 @@ import sys
 import time
 from functools import partial
 from pathlib import Path
-from types import FrameType
 
 from resnet_serve.errors import HostError
-from resnet_serve.triton.supervision import metrics, servable, server_log, status
+from resnet_serve.triton.supervision import metrics, restarts, servable, server_log, status
 from resnet_serve.triton.supervision.health.checks import Checks, Failed, Ready
 from resnet_serve.triton.supervision.health.reload import Reloaded, Reloads
-from resnet_serve.triton.supervision.health.stubs import Stubs
+from resnet_serve.triton.supervision.health.stubs import Loading, Stubs
 from resnet_serve.triton.supervision.log_file import LogFile
 from resnet_serve.triton.supervision.orders import DETACH, SHARED_MEMORY, Orders, refusal
-from resnet_serve.triton.supervision.program.child import (
-    Child,
-    become_subreaper,
-    how_it_ended,
-    now,
-)
-from resnet_serve.triton.supervision.restarts import Restarts
+from resnet_serve.triton.supervision.program.child import Child, how_it_ended, now
+from resnet_serve.triton.supervision.program.parent import become_subreaper, install_signals
 from resnet_serve.triton.supervision.tracing import access_log
 
 _POLL_S = 0.5
@@ -68,7 +62,7 @@ class Supervisor:
         counts = {} if self._access is None else self._access.counts
         metrics.serve(orders, lambda: self._status.now, counts)
         self._log = None if orders.log is None else LogFile(Path(orders.log))
-        self._restarts = Restarts(orders.policy)
+        self._restarts = restarts.Restarts(orders.policy)
         self._ended_at: float | None = None  # of the server before this one
         self._child: Child | None = None
 
@@ -84,15 +78,16 @@ class Supervisor:
                 self._ended_at, served_s = time.monotonic(), child.served_s
                 ended = now()
                 if reason is not None:
-                    done = "restarted" if self._restarts.served else "ended"
-                    self._say(f"{reason}: the server is {done}")
+                    final = self._restarts.none_after(crashed=child.stuck)
+                    self._say(f"{reason}: the server is {'ended' if final else 'restarted'}")
                     child.end(_HEAL_GRACE_S, self._hurried)
                 self._status.change(server_pid=0)
                 code = child.status
                 child.end(0, self._hurried)  # its stubs, and what they left
                 self._clean_memory()
                 log = server_log.of_ended(self._log)
-                final = self._restarts.none_after(code, log, ended_by_us=reason is not None)
+                if reason is None:
+                    final = self._restarts.none_after(crashed=restarts.crashed(code, log))
                 last = f"{reason or how_it_ended(code)} at {ended}"
                 if served_s is None and log and not final:
                     last += server_log.before_ready(log, code)
@@ -138,6 +133,7 @@ class Supervisor:
         repository = servable.repository(Path(self._orders.scratch))
         checks = None if endpoints is None else Checks(endpoints, policy, told, repository)
         reloads = Reloads(self._orders, self._status, self._say, told)
+        loading = Loading(child.pid, policy.unnoticed_s)
         stubs, looked = Stubs(child.pid), 0.0
         try:
             while not child.ended:
@@ -150,6 +146,9 @@ class Supervisor:
                     if reason := self._heard(events.get(), child, reloads):
                         return reason
                 if child.ready_at is None:
+                    if died := loading.unnoticed():
+                        child.stuck = True
+                        return died
                     if time.monotonic() - child.started > policy.ready_s and checks is not None:
                         return f"not ready within {policy.ready_s:g} s"
                 elif (dead := stubs.dead()) and (reason := reloads.dead(dead)):
@@ -269,25 +268,11 @@ def main() -> int:
     return supervisor.run()
 
 
-def install_signals() -> int:
-    """Make signals readable from a pipe; returns its reading end."""
-    reader, writer = os.pipe()
-    os.set_blocking(writer, False)
-    signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD):
-        signal.signal(number, _noted)
-    return reader
-
-
 def _told(events: queue.SimpleQueue[Event], event: Event) -> None:
     """Called in the threads that watch."""
     events.put(event)
     with contextlib.suppress(OSError):
         os.kill(os.getpid(), signal.SIGCHLD)  # wakes the loop, and asks for nothing else
-
-
-def _noted(_number: int, _frame: FrameType | None) -> None:
-    """Do nothing: the signal's number is in the wakeup pipe."""
 
 
 def _reply(text: str) -> None:

@@ -1,7 +1,8 @@
 """A server that is ready at once and then does what its first argument says; see below.
 
 With the name of a signal it ends by that before it is ready, and as Triton does where a backend
-process has died with `stub`; with ` once` after either, the first time.
+process has died with `stub`, or waits for one that has died with `stuck`; with ` once` after any
+of them, the first time.
 
 python serving_script.py WORD PORT SERVER_ID FILE
 """
@@ -54,6 +55,12 @@ if not (how == "once" and starts):
         why = "failed to load 'mean' version 2: Internal: Stub process 'mean_0_0' is not healthy."
         print(f'E1128 07:24:25.945527 29892 model_lifecycle.cc:642] "{why}"')
         sys.exit(1)
+    if end == "stuck":
+        stub = FILE.with_name("triton_python_backend_stub")
+        if not starts:
+            stub.symlink_to("/bin/true")
+        never_waited_for = subprocess.Popen([stub])
+        threading.Event().wait()
 if WORD == "hang":
     threading.Event().wait()
 server = http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Handler)

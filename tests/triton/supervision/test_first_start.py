@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -46,15 +46,19 @@ def test_a_first_start_that_crashed_is_repeated(
     assert "restart 1 in" in told[1], "the parent is told of no second process id"
 
 
-@pytest.mark.parametrize(("word", "code"), [("SIGABRT", 134), ("SIGKILL", 137), ("stub", 1)])
+@pytest.mark.parametrize(
+    ("word", "code"), [("SIGABRT", 134), ("SIGKILL", 137), ("stub", 1), ("stuck", 143)]
+)
 def test_it_is_repeated_once(supervise: Start, word: str, code: int) -> None:
-    supervised = supervise(word)
+    supervised = supervise(word, replace(QUICK, unnoticed_s=0.3))
     assert supervised.process.wait(PATIENCE_S) == code
     assert len(supervised.starts) == 2
     last = supervised.status
     assert (last.state, last.restarts, last.server_pid) == (status.STOPPED, 1, 0)
-    assert last.last.startswith("ended ")
+    said = "a backend process has died while it loaded"
+    assert last.last.startswith(said if word == "stuck" else "ended ")
     assert status.GIVING_UP not in supervised.log
+    assert (said in server_log.reason(supervised.log, code)) is (word == "stuck")
 
 
 @pytest.mark.parametrize(
@@ -67,6 +71,17 @@ def test_it_is_not_repeated_where_that_is_not_wanted(
     assert supervised.process.wait(PATIENCE_S) == 128 + signal.Signals[word]
     assert len(supervised.starts) == 1
     assert (supervised.status.state, supervised.status.restarts) == (status.STOPPED, 0)
+
+
+def test_a_server_that_waits_for_a_dead_backend_process_is_ended_and_started_again(
+    supervise: Start,
+) -> None:
+    supervised = supervise("stuck once", replace(QUICK, unnoticed_s=0.3))
+    assert supervised.becomes(status.SERVING, 1)
+    what = "a backend process has died while it loaded"
+    assert supervised.status.last.startswith(f"{what} at 20")
+    assert f"{what}: the server is restarted\n" in supervised.log
+    supervised.end()
 
 
 def test_a_first_start_that_hangs_is_ended_and_not_repeated(supervise: Start) -> None:

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from resnet_serve.triton.supervision.orders import Policy
-from resnet_serve.triton.supervision.restarts import Restarts
+from resnet_serve.triton.supervision.restarts import Restarts, crashed
 
 POLICY = Policy(first_delay_s=0.5, longest_delay_s=3, quick_s=10, most_quick=6)
 
@@ -34,26 +34,31 @@ def test_one_crash_may_be_too_many() -> None:
 
 
 @pytest.mark.parametrize(
-    ("status", "final"),
+    ("status", "crash"),
     [
-        (0, True),
-        (1, True),
-        (255, True),  # no signal has this number
-        (128 + signal.SIGTERM, True),
-        (128 + signal.SIGINT, True),
-        (128 + signal.SIGABRT, False),
-        (128 + signal.SIGSEGV, False),
-        (128 + signal.SIGKILL, False),
+        (0, False),
+        (1, False),
+        (255, False),  # no signal has this number
+        (128 + signal.SIGTERM, False),
+        (128 + signal.SIGINT, False),
+        (128 + signal.SIGABRT, True),
+        (128 + signal.SIGSEGV, True),
+        (128 + signal.SIGKILL, True),
     ],
 )
-def test_a_first_start_is_repeated_where_a_signal_ended_it(status: int, final: bool) -> None:
+def test_a_signal_is_a_crash_unless_it_is_to_end_the_server(status: int, crash: bool) -> None:
+    assert crashed(status, "") is crash
+
+
+def test_a_first_start_that_crashed_is_repeated_once() -> None:
     restarts = Restarts(POLICY)
-    assert restarts.none_after(status, "", ended_by_us=False) is final
-    assert restarts.none_after(status, "", ended_by_us=True)
+    assert restarts.none_after(crashed=False)
+    assert not restarts.none_after(crashed=True)
     restarts.after(None)
-    assert restarts.none_after(status, "", ended_by_us=False), "once"
-    restarts.served = True
-    assert not restarts.none_after(status, "", ended_by_us=False), (
-        "it was ready: no matter how it ends"
-    )
-    assert Restarts(Policy(most_quick=1)).none_after(status, "", ended_by_us=False)
+    assert restarts.none_after(crashed=True)
+    assert Restarts(Policy(most_quick=1)).none_after(crashed=True)
+
+
+def test_a_server_that_was_ready_is_started_again_however_it_ended() -> None:
+    restarts = Restarts(POLICY, served=True)
+    assert not restarts.none_after(crashed=False)

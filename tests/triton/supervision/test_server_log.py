@@ -98,6 +98,11 @@ def test_a_signal_is_named() -> None:
     assert "signal 11 (SIGSEGV)" in server_log.reason(START, 139)
 
 
+def test_one_that_its_supervisor_ended_has_its_reason() -> None:
+    ended = "resnet-serve: not ready within 600 s: the server is ended\n"
+    assert server_log.reason(START + ended, 143) == "not ready within 600 s"
+
+
 def test_otherwise_the_last_telling_line() -> None:
     missing = "tritonserver: error while loading shared libraries: libx.so: cannot open\n"
     assert "libx.so" in server_log.reason(missing + NO_GPU, 127)

@@ -18,6 +18,7 @@ from pathlib import Path
 PROGRAM = "triton_python_backend_stub"
 # Between the end of a stub and the moment when its server has waited for it.
 SETTLING_S = 0.5
+_COMM_LENGTH = 15
 
 
 @dataclass(frozen=True)
@@ -88,6 +89,28 @@ class Stubs:
         self._watched.clear()
 
 
+class Loading:
+    """Looks whether a server that is not ready yet has seen that a stub died.
+
+    Triton 2.51 waits for ever for the first message of a stub, and while it completes a
+    configuration; later it asks whether the stub lives.
+    """
+
+    def __init__(self, server: int, longest_s: float) -> None:
+        self._server = server
+        self._longest_s = longest_s
+        self._since: dict[int, float] = {}
+
+    def unnoticed(self) -> str:
+        """What has died and was not waited for until now, for too long; empty if nothing has."""
+        moment = time.monotonic()
+        ended = [pid for pid in children(self._server) if _is_dead_stub(pid)]
+        self._since = {pid: self._since.get(pid, moment) for pid in ended}
+        if all(moment - since < self._longest_s for since in self._since.values()):
+            return ""
+        return "a backend process has died while it loaded"
+
+
 def children(pid: int) -> list[int]:
     """The child processes of all threads of a process."""
     found: list[int] = []
@@ -107,6 +130,14 @@ def stub_of(pid: int) -> Stub | None:
     if len(words) < 4 or Path(words[0]).name != PROGRAM:
         return None
     return Stub(pid, Path(words[1]).parts[-3], words[-2])
+
+
+def _is_dead_stub(pid: int) -> bool:
+    """A process that has ended has no command line any more, but the beginning of its name."""
+    with contextlib.suppress(OSError):
+        name = Path(f"/proc/{pid}/comm").read_text().strip()
+        return _state(pid) == "Z" and name == PROGRAM[:_COMM_LENGTH]
+    return False
 
 
 def _state(pid: int) -> str:

@@ -1,4 +1,5 @@
 """The program that is supervised: how it is started, with which arguments, and how it is ended.
 
-`child` is the process, `launch` becomes it, `secret_arguments` keeps its key off the process list.
+`child` is the process, `parent` makes a process its parent, `launch` becomes it, `secret_arguments`
+keeps its key off the process list.
 """

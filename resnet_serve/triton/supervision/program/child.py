@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import ctypes
 import os
 import signal
 import subprocess
@@ -18,7 +17,6 @@ from resnet_serve.triton.supervision.orders import Orders
 from resnet_serve.triton.supervision.program import completion, launch, secret_arguments
 
 _REAP_S = 2.0
-_PR_SET_CHILD_SUBREAPER = 36
 
 
 class Child:
@@ -30,6 +28,7 @@ class Child:
     def __init__(self, orders: Orders, output: int) -> None:
         self.started = time.monotonic()
         self.ready_at: float | None = None
+        self.stuck = False  # it waits for ever for a backend process that has died
         self.key_is_shown = False
         # At each start: a model may have been added since the last one.
         if orders.quick_load:
@@ -102,11 +101,6 @@ def _metrics(orders: Orders) -> dict[str, str]:
     """Where our backends read how many requests wait."""
     endpoints = orders.endpoints
     return {} if endpoints is None else {METRICS_VARIABLE: endpoints.metrics}
-
-
-def become_subreaper() -> None:
-    """Stubs whose server has died become our children, not those of process 1: we wait for them."""
-    ctypes.CDLL(None).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
 def _reap() -> None:
