@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -47,19 +48,21 @@ def load(
     precision: str = "fp32",  # noqa: ARG001 - the same verb as in every runtime
     outputs: tuple[str, ...] | None = None,
     shared_arena: bool = False,
+    weights: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
 ) -> OnnxRuntimeModel:
     """Create a session over a file or serialized model with `threads` intra-op threads.
 
     `precision` changes nothing here: ONNX Runtime reads it from the graph. `outputs` names the
     outputs that `run_all` returns (all of them when None). Sessions with the `shared_arena` keep
-    the memory of their runs for each other, which matters where many are open. Raises
-    `InputFileError` for what ONNX Runtime cannot load.
+    the memory of their runs for each other, which matters where many are open. `weights` are the
+    values of initializers that the model only names, as external. Raises `InputFileError` for what
+    ONNX Runtime cannot load.
     """
     options = session_options(threads=threads)
     if shared_arena:
         _share_arena(options)
-    session = _session(model, options)
-    return OnnxRuntimeModel(model, session, threads=threads, outputs=outputs)
+    session = _session(model, options, weights)
+    return OnnxRuntimeModel(model, session, threads=threads, outputs=outputs, weights=weights)
 
 
 def session_options(*, threads: int) -> onnxruntime.SessionOptions:
@@ -99,8 +102,10 @@ class OnnxRuntimeModel(RunnableModel):
         *,
         threads: int,
         outputs: tuple[str, ...] | None = None,
+        weights: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
     ) -> None:
         self._model = model
+        self._weights = weights  # the session reads them where they are
         self._threads = threads
         self._session = session
         self._input = self._session.get_inputs()[0].name
@@ -127,7 +132,14 @@ class OnnxRuntimeModel(RunnableModel):
             "version": onnxruntime.get_version_string(),
             "providers": self._session.get_providers(),
             "threads": self._threads,
-            "operators": dict(compiled(self._model, threads=self._threads).operators),
+            "operators": dict(
+                Counter(
+                    operator
+                    for _, operator, _ in _kernels(
+                        self._model, self._threads, weights=self._weights
+                    )
+                )
+            ),
         }
 
     def close(self) -> None:
@@ -191,7 +203,10 @@ def triton_parameters(
 
 
 def _kernels(
-    model: Path | bytes, threads: int, runs: int = 1
+    model: Path | bytes,
+    threads: int,
+    runs: int = 1,
+    weights: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
 ) -> tuple[tuple[str, str, list[float]], ...]:
     """Name and operator of each node that is timed, in order, with its milliseconds in each run.
 
@@ -201,7 +216,7 @@ def _kernels(
     options.enable_profiling = True
     with tempfile.TemporaryDirectory(prefix="resnet-serve-") as folder:
         options.profile_file_prefix = str(Path(folder) / "profile")
-        session = _session(model, options)
+        session = _session(model, options, weights)
         entry = session.get_inputs()[0]
         shape = [side if isinstance(side, int) else 1 for side in entry.shape]
         dtype = np.uint8 if entry.type == "tensor(uint8)" else np.float32
@@ -227,8 +242,13 @@ def _convolutions(model: Path | bytes) -> list[str]:
 
 
 def _session(
-    model: Path | bytes, options: onnxruntime.SessionOptions
+    model: Path | bytes,
+    options: onnxruntime.SessionOptions,
+    weights: Mapping[str, NDArray[np.float32]] = MappingProxyType({}),
 ) -> onnxruntime.InferenceSession:
+    if weights:
+        values = [onnxruntime.OrtValue.ortvalue_from_numpy(each) for each in weights.values()]
+        options.add_external_initializers(list(weights), values)
     source = model if isinstance(model, bytes) else str(model)
     try:
         return onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])

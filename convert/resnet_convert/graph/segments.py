@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from numpy.typing import NDArray
 
-from resnet_convert.graph.model_file import serialize
+from resnet_convert.graph.model_file import without_weights
 from resnet_serve.optional import optional
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 
@@ -165,8 +165,9 @@ def _opened(
 
 def loaded(segment: Segment, *, threads: int) -> onnxruntime_runtime.OnnxRuntimeModel:
     """A session of the segment that leaves the memory of a run to those after it."""
+    data, weights = without_weights(segment.model)
     return onnxruntime_runtime.load(
-        serialize(segment.model), threads=threads, outputs=segment.shown, shared_arena=True
+        data, threads=threads, outputs=segment.shown, shared_arena=True, weights=weights
     )
 
 

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_convert.graph.model_file import serialize
+from resnet_convert.graph.model_file import without_weights
 from resnet_convert.graph.program import exported
 from resnet_convert.graph.writer import Writer
 from resnet_serve import host
@@ -94,7 +94,8 @@ def verify(
     when they differ.
     """
     results = {}
-    with onnxruntime_runtime.load(serialize(model), threads=host.cores()) as converted:
+    data, weights = without_weights(model)
+    with onnxruntime_runtime.load(data, threads=host.cores(), weights=weights) as converted:
         for batch, images in _random_images(size):
             results[batch] = numerics.compare_all(expected[batch], converted.run_all(images))
             if not results[batch].relative <= TOLERANCE:

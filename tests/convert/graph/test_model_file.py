@@ -15,7 +15,12 @@ from resnet_convert.graph.emulate import emulate
 from resnet_convert.graph.fold import fold
 from resnet_convert.graph.half import halve
 from resnet_convert.graph.initializers import array_of, assign, set_bias
-from resnet_convert.graph.model_file import check, serialize, serialize_with_outputs
+from resnet_convert.graph.model_file import (
+    check,
+    serialize,
+    serialize_with_outputs,
+    without_weights,
+)
 from resnet_convert.graph.opset import FOR_BF16, raise_opset
 from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.quantization.dialects import S8S8, U8S8, Dialect
@@ -24,6 +29,7 @@ from resnet_convert.quantization.rewrites.bias_correction import correct
 from resnet_convert.quantization.rewrites.equalize import equalize
 from resnet_serve.errors import ConversionError
 from resnet_serve.preprocessing import Preprocessing
+from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 
 NORMED = """(float[N,3,6,6] image) => (float[N,4] logits) {
     [conv1] a = Conv <pads = [1,1,1,1]> (image, w1, b1)
@@ -210,3 +216,42 @@ def test_what_is_not_valid_onnx_is_refused_in_one_line(
         check(rewrite(serialize(network(graph))), where="net")
     assert str(refusal.value).startswith("net: the graph is not valid ONNX (")
     assert "\n" not in str(refusal.value)
+
+
+def test_a_session_with_the_weights_beside_the_file_computes_the_same(graph: Graphs) -> None:
+    model = network(graph)
+    wide = {"w1": normal(64, 3, 3, 3), "w2": normal(4, 64, 3, 3, seed=6).transpose(0, 1, 3, 2)}
+    per_channel = ("b1", "gamma", "beta", "mean", "var")
+    wide |= {name: np.abs(normal(64, seed=seed)) for seed, name in enumerate(per_channel)}
+    for name, array in wide.items():
+        assign(model.graph.initializers[name], array)
+    before = serialize(model)
+    data, weights = without_weights(model)
+    assert set(weights) == {"w1", "w2"}, "the others are small"
+    assert len(data) < len(before) / 5
+    assert serialize(model) == before, "the model itself is not changed"
+    batch = normal(2, 3, 6, 6, seed=9)
+    with (
+        onnxruntime_runtime.load(before, threads=1) as whole,
+        onnxruntime_runtime.load(data, threads=1, weights=weights) as beside,
+    ):
+        del weights
+        np.testing.assert_array_equal(beside.run(batch), whole.run(batch))
+        assert beside.describe()["operators"] == whole.describe()["operators"]
+
+
+def test_only_large_fp32_weights_are_beside_the_file(graph: Graphs) -> None:
+    model = graph(
+        """(float[N,512] x) => (float[N,512] y) {
+            a = Add (x, large)
+            b = Cast <to = 10> (a)
+            c = Add (b, half)
+            d = Cast <to = 1> (c)
+            y = Add (d, small)
+        }""",
+        large=normal(512),
+        half=normal(512, seed=1).astype(np.float16),
+        small=np.float32(2),
+    )
+    _, weights = without_weights(model)
+    assert list(weights) == ["large"]
