@@ -23,6 +23,7 @@ from serve_command import environment, serve
 from resnet_convert.ensembles import compose
 from resnet_serve.triton.repository.repository import Repository
 from resnet_serve.triton.supervision.health.probe import REQUEST_ID, Probe
+from resnet_serve.triton.supervision.status import Status
 
 pytestmark = pytest.mark.triton
 
@@ -67,12 +68,17 @@ def test_up_serves_until_it_is_told_to_stop(
         socket.create_connection((host, int(port)), timeout=PATIENCE_S)
 
 
-def test_detach_list_and_down(tmp_path: Path, repository: Path) -> None:
+def test_detach_list_and_down(
+    tmp_path: Path, repository: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     port = three_ports()
     # With a log of its own, nothing but the state makes the folder of the state.
     words = ("--detach", "--log", tmp_path / "log", "--repository", repository)
-    up = serve(tmp_path, "up", "--port", 0, "--status-port", port, *words)
+    with monkeypatch.context() as patch:
+        patch.setattr(Status, "told", lambda _: "restarted once")  # while it started
+        up = serve(tmp_path, "up", "--port", 0, "--status-port", port, *words)
     assert up.returncode == 0, up.stderr
+    assert "warning: the server was restarted once\n" in up.stderr
     try:
         address = f"http://127.0.0.1:{port}/metrics"
         assert f"Status  {address}\n" in up.stdout
