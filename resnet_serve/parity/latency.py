@@ -3,7 +3,8 @@
 The models run in turn within every round, so that a slower machine slows all of them. The ratio is
 computed per round, and its interval from 2,000 resamples of the rounds. Before each timed run the
 model runs untimed for a few milliseconds: the threads of the previous model spin for a while after
-their work, and would use the cores.
+their work, and would use the cores. Every other round is in the opposite order, so that its first
+model is the last one before it, which needs no such time.
 
 A ratio is not stated where its interval is wide, or where other tasks pressed the CPUs meanwhile.
 With `until_narrow` the rounds end early, once every ratio has a narrow interval.
@@ -162,6 +163,7 @@ def measure(
         for _ in range(WARM_UP_RUNS):
             run()
     samples: dict[str, list[float]] = {name: [] for name in models}
+    order, last = list(models), ""
     started = time.perf_counter()
     before = pressure.read()
     for done in range(max_rounds):
@@ -172,12 +174,13 @@ def measure(
             waited = pressure.read().share_since(before)
             if narrow(samples) and (waited is None or waited <= PRESSED):
                 break
-        for name, run in models.items():
-            settled = time.perf_counter() + SETTLE_S
-            run()
-            while time.perf_counter() < settled:
-                run()
+        for name in order:
+            run = models[name]
+            if name != last:
+                _settle(run)
             samples[name].append(timers[name]() if name in timers else _timed(run))
+            last = name
+        order.reverse()
     waited = pressure.read().share_since(before)
     on_cpu = set(models) - set(timers)
     return {
@@ -198,6 +201,14 @@ def narrow(samples: Mapping[str, Sequence[float]]) -> bool:
 def _is_checked(done: int, min_rounds: int) -> bool:
     """Whether the intervals are computed after so many rounds."""
     return done >= min_rounds and done % CHECKED_EVERY == 0
+
+
+def _settle(run: Callable[[], object]) -> None:
+    """Run once, and on for a few milliseconds."""
+    settled = time.perf_counter() + SETTLE_S
+    run()
+    while time.perf_counter() < settled:
+        run()
 
 
 def _timed(run: Callable[[], object]) -> float:

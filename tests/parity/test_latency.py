@@ -28,7 +28,7 @@ def test_models_take_turns_within_every_round() -> None:
     assert order[: 3 * WARM_UP_RUNS] == ["a"] * WARM_UP_RUNS + ["b"] * WARM_UP_RUNS + (
         ["c"] * WARM_UP_RUNS
     )
-    assert turns == list("abc" * 4)
+    assert "".join(turns) == "abcbabcba", "a round ends with the model that begins the next"
     assert {name: len(times.samples_ms) for name, times in found.items()} == dict.fromkeys("abc", 4)
     assert all(times.batch_size == 2 for times in found.values())
 
