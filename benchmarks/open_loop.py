@@ -114,7 +114,6 @@ class Load:
             started = time.perf_counter()
 
             async def ask(number: int) -> None:
-                await asyncio.sleep(max(0.0, started + times[number] - time.perf_counter()))
                 late_ms.append(1e3 * (time.perf_counter() - started - times[number]))
                 try:
                     await infer(self._requests[number % len(self._requests)])
@@ -125,7 +124,11 @@ class Load:
                         print(error.code(), error.details(), file=sys.stderr)
                 found.append((1e3 * (time.perf_counter() - started - times[number]), outcome))
 
-            await asyncio.gather(*map(ask, range(len(times))))
+            async with asyncio.TaskGroup() as sent:
+                for number, due_s in enumerate(times):
+                    if (pause_s := started + due_s - time.perf_counter()) > 0:
+                        await asyncio.sleep(pause_s)
+                    sent.create_task(ask(number))
             wall_s = time.perf_counter() - started
         return Answers(
             float(times[-1]),
