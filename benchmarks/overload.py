@@ -50,31 +50,38 @@ DEADLINES = 3
 
 def measure(name: str, repository: Path, seconds: float, deadline_ms: float | None) -> list[Row]:
     """Every load, with the bound of the deployment and without one."""
-    found: list[tuple[str, float, Answers]] = []
+    found: list[tuple[str, float, Answers, int]] = []
     with Server(repository, port=0) as server:
         load = Load(server, f"{name}_image")
         load.capacity(seconds / 4)  # warm
         capacity = load.capacity(seconds)
         for times in LOADS:
             answers = load.open_loop(times * capacity, seconds, seed=round(10 * times))
-            found.append(("bounded", times, answers))
+            found.append(("bounded", times, answers, server.status.restarts))
     unbound(repository, name)
     # A server each, as what one load leaves in the queue is not the next one's; and none that is
-    # restarted because it answers too late.
+    # restarted because it answers too late. Some crash: this Triton can with thousands of requests.
     for times in LOADS:
         with Server(repository, port=0, policy=Policy(check_s=0)) as server:
             load = Load(server, f"{name}_image")
             load.capacity(seconds / 4)
             answers = load.open_loop(times * capacity, seconds, seed=round(10 * times))
-            found.append(("unbounded", times, answers))
+            found.append(("unbounded", times, answers, server.status.restarts))
     deadline = deadline_ms or DEADLINES * found[0][2].percentile_ms(99)
     return [row(name, *each, capacity=capacity, deadline_ms=deadline) for each in found]
 
 
 def row(
-    name: str, queue: str, times: float, found: Answers, *, capacity: float, deadline_ms: float
+    name: str,
+    queue: str,
+    times: float,
+    found: Answers,
+    restarts: int,
+    *,
+    capacity: float,
+    deadline_ms: float,
 ) -> Row:
-    """One run as a row."""
+    """One run as a row; `restarts` are those of its server so far."""
     spent = {
         "client": found.spent.client,
         "server": found.spent.server,
@@ -91,6 +98,7 @@ def row(
         "answered": len(found.latencies_ms),
         "rejected": found.rejected,
         "failed": found.failed,
+        "restarts": restarts,
         "goodput_per_s": round(found.goodput_per_s(deadline_ms), 1),
         "goodput_ratio": round(found.goodput_per_s(deadline_ms) / capacity, 3),
         "p50_ms": round(found.percentile_ms(50), 1),
