@@ -34,9 +34,10 @@ class Policy:
     ready, or before. After `most_quick` of them in a row the supervisor ends. A server that is not
     ready within `ready_s` counts as crashed. A first start is repeated only where `Restarts` says
     so. A server that is still loading `unnoticed_s` after one of its backend processes died has
-    crashed. `check_s` is the time between two health checks (0: none), `check_timeout_s` the time
-    that one may take. A model whose backend process dies is loaded again, unless that was less than
-    `again_s` seconds ago: then the server is restarted.
+    crashed, and one whose handler of a crash takes `handler_s` is killed. `check_s` is the time
+    between two health checks (0: none), `check_timeout_s` the time that one may take. A model whose
+    backend process dies is loaded again, unless that was less than `again_s` seconds ago: then the
+    server is restarted.
     """
 
     first_delay_s: float = 0.5
@@ -45,6 +46,7 @@ class Policy:
     most_quick: int = 5
     ready_s: float = 600.0
     unnoticed_s: float = 10.0
+    handler_s: float = 3.0
     check_s: float = 10.0
     check_timeout_s: float = 30.0
     again_s: float = 60.0

@@ -30,6 +30,7 @@ from pathlib import Path
 from resnet_serve.errors import HostError
 from resnet_serve.triton.supervision import metrics, restarts, servable, server_log, status
 from resnet_serve.triton.supervision.health.checks import Checks, Failed, Ready
+from resnet_serve.triton.supervision.health.crash_handler import CrashHandler
 from resnet_serve.triton.supervision.health.reload import Reloaded, Reloads
 from resnet_serve.triton.supervision.health.stubs import Loading, Stubs
 from resnet_serve.triton.supervision.log_file import LogFile
@@ -134,6 +135,7 @@ class Supervisor:
         checks = None if endpoints is None else Checks(endpoints, policy, told, repository)
         reloads = Reloads(self._orders, self._status, self._say, told)
         loading = Loading(child.pid, policy.unnoticed_s)
+        handler = CrashHandler(child.pid, policy.handler_s)
         stubs, looked = Stubs(child.pid), 0.0
         try:
             while not child.ended:
@@ -145,10 +147,10 @@ class Supervisor:
                     looked = 0.0
                     if reason := self._heard(events.get(), child, reloads):
                         return reason
+                if stuck := handler.hangs() or (child.ready_at is None and loading.unnoticed()):
+                    child.stuck = True
+                    return stuck
                 if child.ready_at is None:
-                    if died := loading.unnoticed():
-                        child.stuck = True
-                        return died
                     if time.monotonic() - child.started > policy.ready_s and checks is not None:
                         return f"not ready within {policy.ready_s:g} s"
                 elif (dead := stubs.dead()) and (reason := reloads.dead(dead)):

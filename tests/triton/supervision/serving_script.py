@@ -70,4 +70,6 @@ if WORD == "children":
 if WORD == "crash":
     time.sleep(0.6)
     os.abort()
+if WORD == "handler" and not starts:
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGABRT})  # as in a handler that hangs
 threading.Event().wait()

@@ -7,6 +7,7 @@ import signal
 import socket
 import time
 import urllib.request
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,14 @@ def test_a_server_that_cannot_start_again_is_given_up_and_the_port_named(supervi
     assert len(supervised.starts) == 3
     assert "before it was ready: " in supervised.status.reason
     assert "'127.0.0.1:1' already in use" in supervised.status.reason
+
+
+def test_a_server_that_hangs_in_its_handler_of_a_crash_is_killed(supervise: Start) -> None:
+    supervised = supervise("handler", replace(QUICK, handler_s=0.1))
+    assert supervised.becomes(status.SERVING, 1)
+    said = "crashed by signal 6 (SIGABRT) and did not end"
+    assert supervised.status.last.startswith(f"{said} at 20")
+    assert f"{said}: the server is restarted" in supervised.log
 
 
 @pytest.mark.parametrize(

@@ -28,7 +28,7 @@ class Child:
     def __init__(self, orders: Orders, output: int) -> None:
         self.started = time.monotonic()
         self.ready_at: float | None = None
-        self.stuck = False  # it waits for ever for a backend process that has died
+        self.stuck = False  # it waits for ever: for a dead backend process, or in a crash
         self.key_is_shown = False
         # At each start: a model may have been added since the last one.
         if orders.quick_load:
