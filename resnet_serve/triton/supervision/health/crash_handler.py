@@ -2,8 +2,8 @@
 
 Triton's handler prints where it crashed, and allocates memory for that. A crash within the
 allocator, as of a damaged heap, has its lock: then the handler waits for itself, the process never
-ends, and no request is answered any more. A thread that handles a signal has it blocked; Triton's
-threads block none.
+ends, and no request is answered any more. A thread that handles a signal has that one blocked and
+no other; Triton's threads block none, and those of libraries, as of an allocator, block all.
 Reference: triton-inference-server/server, src/main.cc, ErrorSignalHandler; signal(7).
 """
 
@@ -54,6 +54,6 @@ def handled_crash(pid: int) -> signal.Signals | None:
             continue
         blocked = int(found[1], 16) if found is not None else 0
         for crash in _CRASHES:
-            if blocked >> (crash - 1) & 1:
+            if blocked == 1 << (crash - 1):
                 return crash
     return None
