@@ -82,6 +82,7 @@ def test_the_demo_does_the_main_job(
         found: LoadTest = measured(server, model, concurrency, LEVEL_S)
         return found
 
+    monkeypatch.setattr(demo.console, "_width", 120)
     monkeypatch.setattr(demo, "command", command)
     monkeypatch.setattr(demo, "load_test", load_test)
     monkeypatch.setattr(sys, "argv", ["demo.py", "--digits-only"])
