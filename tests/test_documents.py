@@ -13,6 +13,7 @@ import shlex
 import subprocess
 import sys
 import tomllib
+from collections.abc import Iterator
 from pathlib import Path
 
 import in_process
@@ -53,8 +54,12 @@ def with_commands() -> list[Path]:
 
 
 @pytest.fixture
-def desk(tmp_path: Path) -> Path:
-    """A reader's working directory, with the image the documents speak of."""
+def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A reader's working directory, with the image the documents speak of.
+
+    What is detached there is stopped while its state can still be found.
+    """
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     exported = Digits(held_out=True).export(tmp_path / "digits", 1)
     exported[0].rename(tmp_path / "digit.png")
     yield tmp_path
@@ -91,7 +96,6 @@ def test_every_command_works(
     capsys: pytest.CaptureFixture[str],
     request: pytest.FixtureRequest,
 ) -> None:
-    monkeypatch.setenv("XDG_STATE_HOME", str(desk / "state"))
     quicken(monkeypatch, cores=None)
     few_digits(monkeypatch)
     started = list[Command]()
