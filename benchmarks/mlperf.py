@@ -228,7 +228,7 @@ def main() -> None:
         bench.convert(options.systems)
         rows = list(measured(bench, options, Path(temporary) / "logs"))
     summary = {
-        "what": f"MLPerf's LoadGen on {task.network.architecture.name}, {task.images.name}",
+        "what": f"MLPerf's LoadGen on {task.network.architecture.name}, {options.task}",
         "status": UNVERIFIED,
         "loadgen": version("mlcommons-loadgen"),
         "least_seconds": options.seconds,
