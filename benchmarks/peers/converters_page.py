@@ -22,8 +22,8 @@ def lines(found: Mapping[str, Any], stem: str) -> Iterator[str]:
     yield "normalisation `resnet-convert` had folded. Every tool was called as its documentation"
     yield "begins."
     yield f"At least {min(row['rounds'] for row in rows)} rounds were counted of each tool, with"
-    yield "the 95 % interval over them. Of fewer than three it is not known how far a figure"
-    yield "varies."
+    yield "the 95 % interval over them; tools whose intervals overlap may be equally fast. Of fewer"
+    yield "than three rounds it is not known how far a figure varies."
     busy = sum(each is not None and each > PRESSED for each in found["pressed"])
     if busy:
         yield f"Before {busy} of {len(found['pressed'])} measurements other tasks of the host used"
