@@ -86,11 +86,12 @@ class Supervisor:
                 code = child.status
                 child.end(0, self._hurried)  # its stubs, and what they left
                 self._clean_memory()
-                log = server_log.of_ended(self._log)
+                # Up to 16 MiB, which say nothing of a server that was ready.
+                log = server_log.of_ended(self._log) if served_s is None else ""
                 if reason is None:
                     final = self._restarts.none_after(crashed=restarts.crashed(code, log))
                 last = f"{reason or how_it_ended(code)} at {ended}"
-                if served_s is None and log and not final:
+                if log and not final:
                     last += server_log.before_ready(log, code)
                 if not self._again(last, served_s, final=final):
                     return code
