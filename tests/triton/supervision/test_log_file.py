@@ -36,10 +36,9 @@ def test_it_is_rotated(tmp_path: Path, line: bytes) -> None:
     assert all(path.stat().st_size <= 2000 + len(line) for path in files)
 
 
-def test_all_is_written_also_where_that_takes_longer(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    log = LogFile(tmp_path / "log")
+def _slow_log(path: Path, monkeypatch: pytest.MonkeyPatch) -> LogFile:
+    """A log that takes its time, with eight times 40,000 bytes in its pipe or on the way there."""
+    log = LogFile(path)
     write = log._write
 
     def slow(data: bytes) -> None:
@@ -49,6 +48,13 @@ def test_all_is_written_also_where_that_takes_longer(
     monkeypatch.setattr(log, "_write", slow)
     for _ in range(8):
         os.write(log.descriptor, 40_000 * b"x")
+    return log
+
+
+def test_all_is_written_also_where_that_takes_longer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    log = _slow_log(tmp_path / "log", monkeypatch)
     log.close(timeout_s=0.01)
     # All but what was read last, which is being written.
     assert (tmp_path / "log").stat().st_size >= 8 * 40_000 - 65_536
@@ -57,16 +63,7 @@ def test_all_is_written_also_where_that_takes_longer(
 def test_what_a_process_wrote_before_it_ended_can_be_read_at_once(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    log = LogFile(tmp_path / "log")
-    write = log._write
-
-    def slow(data: bytes) -> None:
-        time.sleep(0.1)
-        write(data)
-
-    monkeypatch.setattr(log, "_write", slow)
-    for _ in range(8):
-        os.write(log.descriptor, 40_000 * b"x")
+    log = _slow_log(tmp_path / "log", monkeypatch)
     log.settle()
     assert (tmp_path / "log").stat().st_size == 8 * 40_000
     log.close()
