@@ -9,9 +9,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import fcntl
 import json
-import os
 import shlex
 import shutil
 import subprocess
@@ -28,12 +26,12 @@ from rich.rule import Rule
 from rich.table import Table
 from speed_table import Row, speed_table
 
-from resnet_serve import Server, host, weights
+from resnet_serve import Server, durable, host, weights
 from resnet_serve.architectures import find
 from resnet_serve.console import fail
 from resnet_serve.datasets.digits import Digits
 from resnet_serve.datasets.fashion_mnist import SAMPLE_FOLDER, FashionMnist
-from resnet_serve.errors import UsageError
+from resnet_serve.errors import HostError, UsageError
 from resnet_serve.loadtest import results
 from resnet_serve.loadtest import run as loadtest
 from resnet_serve.loadtest.offered import Offered
@@ -63,18 +61,16 @@ def program(name: str) -> str:
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
     """Keep other demos out, which would remove the output of this one; exits with 2 in those."""
-    descriptor = os.open(OUTPUT.parent, os.O_RDONLY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        where = OUTPUT.absolute()
-        fail(f"{where}: another demo is writing there now. Wait for it.", UsageError.exit_code)
-    except OSError:
-        console.print("[dim]This file system has no locks: start no second demo here.")
-    try:
+    where = OUTPUT.absolute()
+    busy = UsageError("another demo is writing there now", where=where, remedy="Wait for it.")
+    with contextlib.ExitStack() as held:
+        try:
+            held.enter_context(durable.locked(OUTPUT.parent, busy))
+        except UsageError as error:
+            fail(str(error), error.exit_code)
+        except HostError:
+            console.print("[dim]This file system has no locks: start no second demo here.")
         yield
-    finally:
-        os.close(descriptor)
 
 
 def title(letter: str, text: str) -> None:

@@ -1,12 +1,14 @@
 """Durable writes: a reader sees the old file or the new one, never a part of it.
 
 Write a temporary file, fsync, rename, fsync the directory: this survives kill -9 and power loss.
+`locked` keeps a second process out of what the first one writes.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import hashlib
 import os
 import secrets
@@ -15,7 +17,7 @@ import stat
 from collections.abc import Iterator
 from pathlib import Path
 
-from resnet_serve.errors import HostError, UsageError
+from resnet_serve.errors import HostError, ResnetServeError, UsageError
 
 _ELSEWHERE = "Choose a path you may write to, or change its permissions."
 _REMEDIES = {
@@ -81,6 +83,28 @@ def new_folder(path: Path) -> Iterator[Path]:
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
+
+
+@contextlib.contextmanager
+def locked(path: Path, busy: ResnetServeError | None = None) -> Iterator[None]:
+    """Lock a file or folder that is there, until the block or this process ends in whatever way.
+
+    Raises `busy` where it is locked already, and waits for it where none is given; `HostError`
+    where it cannot be opened or its file system has no locks. A program that is started in the
+    block does not have the lock.
+    """
+    with explained(path):
+        descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
+        except OSError as error:
+            if busy is not None and isinstance(error, BlockingIOError):
+                raise busy from error
+            raise HostError(f"cannot lock: {str(error.strerror).lower()}", where=path) from error
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def sync_directory(path: Path) -> None:

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import hashlib
 import os
 import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 
 from resnet_serve import durable
 from resnet_serve.errors import HostError, UsageError
@@ -36,6 +38,18 @@ def fsync(descriptor):
 os.fsync = fsync
 durable.write(Path(sys.argv[1]), b"new" * 1_000_000)
 """
+
+
+# Holds the lock until it is killed.
+HOLDER = """
+import sys, time
+from pathlib import Path
+from resnet_serve import durable
+with durable.locked(Path(sys.argv[1])):
+    print("held", flush=True)
+    time.sleep(3600)
+"""
+BUSY = UsageError("another one writes there", remedy="Wait for it.")
 
 
 @pytest.mark.parametrize(("fsync", "content"), [(1, b"old"), (2, b"new" * 1_000_000)])
@@ -146,6 +160,88 @@ def test_a_new_folder_is_whole_or_not_there(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="is there already"), durable.new_folder(place):
         pass
     assert (place / "a").read_text() == "b"
+
+
+@pytest.fixture(params=["a folder", "a file"])
+def lockable(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """What can be locked; what is in it stays."""
+    path = tmp_path / request.param
+    path.mkdir() if request.param == "a folder" else path.write_bytes(b"kept")
+    return path
+
+
+def free(path: Path) -> bool:
+    """Whether a lock can be had."""
+    try:
+        with durable.locked(path, BUSY):
+            return True
+    except UsageError as error:
+        assert error is BUSY
+        return False
+
+
+@contextmanager
+def held_elsewhere(path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A process that holds the lock; it is killed at the end."""
+    command = [sys.executable, "-c", HOLDER, str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as holder:
+        try:
+            assert holder.stdout is not None
+            assert holder.stdout.readline() == "held\n"
+            yield holder
+        finally:
+            holder.kill()
+
+
+def test_a_lock_is_released_however_its_block_ends(lockable: Path) -> None:
+    with durable.locked(lockable, BUSY):
+        assert not free(lockable)
+    assert free(lockable)
+    for ending in (ZeroDivisionError, KeyboardInterrupt, SystemExit):
+        with pytest.raises(ending), durable.locked(lockable):
+            raise ending
+        assert free(lockable)
+    assert lockable.is_dir() or lockable.read_bytes() == b"kept"
+
+
+def test_kill_9_releases_the_lock_to_one_that_waits(lockable: Path) -> None:
+    def waited() -> None:
+        with durable.locked(lockable):
+            pass
+
+    with held_elsewhere(lockable) as holder, ThreadPoolExecutor(1) as pool:
+        assert not free(lockable)
+        waiting = pool.submit(waited)
+        assert until(waiting.running)
+        assert not waiting.done()
+        holder.kill()
+        waiting.result(PATIENCE_S)
+    assert free(lockable)
+
+
+def test_a_program_started_while_it_is_held_does_not_have_the_lock(lockable: Path) -> None:
+    with durable.locked(lockable):
+        child = subprocess.Popen(["sleep", "3600"], close_fds=False)
+    try:
+        assert free(lockable)
+        assert child.poll() is None
+    finally:
+        child.kill()
+        child.wait()
+
+
+def test_a_file_system_without_locks_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(errno.ENOLCK, os.strerror(errno.ENOLCK))
+
+    monkeypatch.setattr(fcntl, "flock", flock)
+    with pytest.raises(HostError) as caught, durable.locked(tmp_path, BUSY):
+        pass
+    assert str(caught.value) == f"{tmp_path}: cannot lock: no locks available"
+    with pytest.raises(HostError, match="no such file"), durable.locked(tmp_path / "absent"):
+        pass
 
 
 @pytest.mark.parametrize("error", [ConnectionResetError("peer"), TimeoutError("slow")])

@@ -7,7 +7,6 @@ Names that begin with `_` or `.` are left out by readers of Parquet folders (Arr
 
 from __future__ import annotations
 
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -99,14 +98,11 @@ def alone(output: Path) -> Iterator[None]:
     """
     with durable.explained(output):
         output.mkdir(parents=True, exist_ok=True)
-        file = (output / LOCK_FILE).open("wb")
-    with file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            raise UsageError(
-                "another run is writing there now",
-                where=output,
-                remedy="Wait for it, or give another --output.",
-            ) from error
+        (output / LOCK_FILE).touch()
+    busy = UsageError(
+        "another run is writing there now",
+        where=output,
+        remedy="Wait for it, or give another --output.",
+    )
+    with durable.locked(output / LOCK_FILE, busy):
         yield

@@ -8,12 +8,11 @@ from it. A trial that was being measured then is suggested again. Its trials hav
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import json
 import math
-import os
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -50,8 +49,9 @@ class _Held:
 class Study:
     """An open study; `close` it. `trials` are those that were measured, in their order."""
 
-    def __init__(self, journal: Path, space: Space, found: Any, lock: int) -> None:
-        self._journal, self._space, self._found, self._lock = journal, space, found, lock
+    def __init__(self, journal: Path, space: Space, found: Any) -> None:
+        self._journal, self._space, self._found = journal, space, found
+        self._lock = contextlib.ExitStack()
         self._asked: Any = None
         self.trials: list[Trial] = []
 
@@ -63,16 +63,15 @@ class Study:
         with, or another one, or one to go on with and `resume` is not given; `HostError` where
         another process has it open.
         """
-        lock = _locked(journal)
-        try:
-            return cls._opened(journal, space, about, lock, resume=resume)
-        except BaseException:
-            os.close(lock)
-            raise
+        with contextlib.ExitStack() as lock:
+            lock.enter_context(_alone(journal))
+            study = cls._opened(journal, space, about, resume=resume)
+            study._lock = lock.pop_all()
+        return study
 
     @classmethod
     def _opened(
-        cls, journal: Path, space: Space, about: Mapping[str, Any], lock: int, *, resume: bool
+        cls, journal: Path, space: Space, about: Mapping[str, Any], *, resume: bool
     ) -> Self:
         there = journal.is_file() and journal.stat().st_size > 0
         if resume and not there:
@@ -99,7 +98,7 @@ class Study:
                 direction="maximize",
                 load_if_exists=True,
             )
-        study = cls(journal, space, found, lock)
+        study = cls(journal, space, found)
         study._begin(json.loads(json.dumps(about)))
         return study
 
@@ -160,7 +159,7 @@ class Study:
 
     def close(self) -> None:
         """Let another process open it."""
-        os.close(self._lock)
+        self._lock.close()
 
     def __enter__(self) -> Self:
         return self
@@ -178,20 +177,17 @@ def _finite(value: float) -> float:
     return value if math.isfinite(value) else _LOWEST
 
 
-def _locked(journal: Path) -> int:
+def _alone(journal: Path) -> AbstractContextManager[None]:
+    lock = journal.with_suffix(".lock")
     with durable.explained(journal):
-        journal.parent.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(journal.with_suffix(".lock"), os.O_RDWR | os.O_CREAT, 0o644)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise HostError(
-            "another run writes this journal",
-            where=journal,
-            remedy="Wait for it, or give another --output.",
-        ) from error
-    return descriptor
+        lock.parent.mkdir(parents=True, exist_ok=True)
+        lock.touch()
+    busy = HostError(
+        "another run writes this journal",
+        where=journal,
+        remedy="Wait for it, or give another --output.",
+    )
+    return durable.locked(lock, busy)
 
 
 def _lines(journal: Path) -> Iterator[dict[str, Any]]:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
-import fcntl
 import json
 import os
 import shutil
@@ -46,7 +45,7 @@ def opened(repository: Path) -> Iterator[Path]:
     and the rest is discarded.
     """
     folder = root(repository)
-    with _locked(folder.parent):
+    with durable.locked(folder.parent):
         with durable.explained(folder.parent):
             folder.mkdir(exist_ok=True)
         for left in folder.iterdir():
@@ -135,17 +134,6 @@ def _holds(path: Path, expected: str) -> bool:
     if expected == DIRECTORY:
         return path.is_dir()
     return path.is_file() and durable.sha256(path) == expected
-
-
-@contextlib.contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Lock a directory for this process; the lock needs no file and ends with the process."""
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def link(source: Path | str, destination: Path | str) -> Path | str:

@@ -19,13 +19,13 @@ Each step can be repeated: a change that was killed is completed by serving the 
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import os
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any, Protocol
 
+from resnet_serve import durable
 from resnet_serve.errors import HostError, ResnetServeError, UnavailableError
 from resnet_serve.triton.canary.split import MARK
 from resnet_serve.triton.repository import Repository, whole
@@ -208,17 +208,9 @@ def _kept(error: ResnetServeError, change: Change) -> ResnetServeError:
     return type(error)(f"{text}; {still}", where=str(new), remedy=remedy)
 
 
-@contextlib.contextmanager
-def alone(beside: Path) -> Iterator[None]:
-    """One change of a server at a time."""
-    descriptor = os.open(beside, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise HostError(
-                "another change of this server is under way", remedy="Try again when it is done."
-            ) from error
-        yield
-    finally:
-        os.close(descriptor)
+def alone(beside: Path) -> AbstractContextManager[None]:
+    """One change of a server at a time. Raises `HostError` where another one is under way."""
+    busy = HostError(
+        "another change of this server is under way", remedy="Try again when it is done."
+    )
+    return durable.locked(beside, busy)

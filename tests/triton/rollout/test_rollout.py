@@ -215,6 +215,16 @@ def test_nothing_changes_where_the_server_has_ended(tmp_path: Path, server: Serv
     assert [each.version for each in own.deployed() if each.served] == [1]
 
 
+def test_one_change_of_a_server_at_a_time(tmp_path: Path) -> None:
+    with rollout.alone(tmp_path):
+        with pytest.raises(HostError) as refused, rollout.alone(tmp_path):
+            pass
+        said = "another change of this server is under way. Try again when it is done."
+        assert str(refused.value) == said
+    with rollout.alone(tmp_path):
+        pass
+
+
 def test_removed_models_are_unloaded(server: Server) -> None:
     rollout.remove(server, NAMES)
     assert server.models == {}
