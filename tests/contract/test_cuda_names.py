@@ -8,19 +8,18 @@ from __future__ import annotations
 
 import ast
 import ctypes
-import fcntl
 import json
 import os
 import re
 import subprocess
 import sys
 import tarfile
-import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 
 import pytest
+from kept import kept
 from patience import PATIENCE_S
 
 from resnet_serve.cuda import open_device, with_cuda_python, with_pycuda
@@ -30,20 +29,6 @@ CACHE = Path(__file__).resolve().parents[2] / ".pytest_cache" / "cuda-packages"
 CUDA_PYTHON = ("cuda-bindings==13.4.4", "cuda-pathfinder==1.9.0")
 PYCUDA = "2026.1"
 PIP = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", "--no-input"]
-
-
-def kept(name: str, make: Callable[[Path], None]) -> Path:
-    """`CACHE/name`, renamed when it is complete: other test processes see all of it or none."""
-    CACHE.mkdir(parents=True, exist_ok=True)
-    with (CACHE / "lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (CACHE / name).is_dir():
-            with tempfile.TemporaryDirectory(dir=CACHE) as aside:
-                made = Path(aside) / name
-                made.mkdir()
-                make(made)
-                made.rename(CACHE / name)
-    return CACHE / name
 
 
 def run(command: list[str], **environment: str) -> str:
@@ -65,7 +50,7 @@ def cuda_python() -> Path:
     def install(folder: Path) -> None:
         run([*PIP, "install", "--no-deps", "--target", str(folder), *CUDA_PYTHON])
 
-    return kept(f"{CUDA_PYTHON[0]}-{sys.implementation.cache_tag}", install)
+    return kept(CACHE, f"{CUDA_PYTHON[0]}-{sys.implementation.cache_tag}", install)
 
 
 def pycuda_source() -> Path:
@@ -79,7 +64,7 @@ def pycuda_source() -> Path:
             filtered = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
             archive.extractall(folder, **filtered)
 
-    return kept(f"pycuda-{PYCUDA}", download) / f"pycuda-{PYCUDA}"
+    return kept(CACHE, f"pycuda-{PYCUDA}", download) / f"pycuda-{PYCUDA}"
 
 
 # --- what our files mention -------------------------------------------------------------------

@@ -5,13 +5,13 @@ folder = kept(ROOT / ".pytest_cache" / "tensorrt-rtx", "1.7.1.116", install)
 
 from __future__ import annotations
 
-import fcntl
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
+
+from resnet_serve import durable
 
 ROOT = Path(__file__).resolve().parents[2]
 _TIMEOUT_S = 240
@@ -24,7 +24,8 @@ class NotAvailableError(Exception):
 def kept(cache: Path, name: str, make: Callable[[Path], None]) -> Path:
     """`cache/name`, renamed when it is complete, so that other test processes see all or none."""
     target = cache / name
-    with _locked(cache):
+    cache.mkdir(parents=True, exist_ok=True)
+    with durable.locked(cache):
         if not target.is_dir():
             with tempfile.TemporaryDirectory(dir=cache) as aside:
                 made = Path(aside) / name
@@ -54,11 +55,3 @@ def output(command: list[str], purpose: str, environment: dict[str, str] | None 
         said = error.stderr.strip().splitlines() or ["no reason given"]
         raise NotAvailableError(f"cannot {purpose}: {said[-1]}") from error
     return done.stdout
-
-
-@contextmanager
-def _locked(cache: Path) -> Iterator[None]:
-    cache.mkdir(parents=True, exist_ok=True)
-    with (cache / "lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
