@@ -126,10 +126,15 @@ def fail(message: str, code: int) -> NoReturn:
     raise SystemExit(code)
 
 
-def warn(message: str) -> None:
-    """Print one yellow line on stderr; a `Note` without the colour, and as what it is."""
-    word, style = ("note:", "dim") if isinstance(message, Note) else ("warning:", "yellow")
-    err.print(_line(word, style, message), soft_wrap=True)
+def warn(*messages: str | None) -> None:
+    """Print a yellow line on stderr for each; a `Note` without the colour, and as what it is.
+
+    None is no line, for a warning that there may not be.
+    """
+    for each in messages:
+        if each is not None:
+            word, style = ("note:", "dim") if isinstance(each, Note) else ("warning:", "yellow")
+            err.print(_line(word, style, each), soft_wrap=True)
 
 
 def _line(word: str, style: str, message: str) -> Text:

@@ -110,8 +110,8 @@ def test_a_message_is_shown_as_it_is(text: str, capsys: pytest.CaptureFixture[st
     assert failed(errors.UsageError(text), capsys, 2) == text
     console.warn(text)
     assert capsys.readouterr().err == f"warning: {text}\n"
-    console.warn(errors.Note(text))
-    assert capsys.readouterr().err == f"note: {text}\n"
+    console.warn(errors.Note(text), None, "another one")
+    assert capsys.readouterr().err == f"note: {text}\nwarning: another one\n"
 
 
 def test_lines_and_escape_sequences_do_not_reach_the_terminal(

@@ -67,5 +67,4 @@ def build_plan(
         console.show(screen.plan_build_table(made))
         if made.record.state is EngineState.NOT_RUN:
             console.out.print(screen.after_plan_build(made))
-    for warning in made.warnings:
-        console.warn(warning)
+    console.warn(*made.warnings)

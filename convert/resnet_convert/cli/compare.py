@@ -83,8 +83,7 @@ def compare(
         console.show(tables.comparison_table(title, found.comparison))
         for line in found.comparison.left_out:
             console.out.print(line, soft_wrap=True)
-    for each in (*found.notes, *found.warnings):
-        console.warn(each)
+    console.warn(*found.notes, *found.warnings)
     if not found.comparison.passed:
         raise ParityError(
             f"{found.comparison.summary}"

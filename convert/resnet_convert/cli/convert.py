@@ -96,8 +96,7 @@ def command(
         console.show_json(deployment.result(conversion))
     else:
         refusals.show_tables(conversion)
-    for each in (*conversion.notes, *conversion.warnings):
-        console.warn(each)
+    console.warn(*conversion.notes, *conversion.warnings)
     if not as_json:
         screen.conclude(conversion)
         console.out.print(screen.next_command(conversion), soft_wrap=True)

@@ -128,8 +128,7 @@ def _show(
         console.show_json(deployment.result(made))
     else:
         console.show(screen.composed_table(made))
-    for warning in made.warnings:
-        console.warn(warning)
+    console.warn(*made.warnings)
     if not as_json:
         served = " and ".join(made.composition.served)
         console.out.print(Text(f"Deployed: {served}, version {made.version}"), soft_wrap=True)

@@ -25,8 +25,7 @@ def show(found: DryRun, *, as_json: bool) -> None:
         console.show_json({"steps": [step.to_json() for step in found.steps]})
     else:
         console.show(screen.plan_table(found.request, found.steps))
-    for notice in found.notices:
-        console.warn(notice)
+    console.warn(*found.notices)
     for other in found.problems[1:]:
         console.warn(f"after that, another stage would fail: {other}")
     if found.problems:

@@ -73,5 +73,4 @@ def show(refusal: RefusedError, *, as_json: bool) -> None:
         table = tables.autoselect_table(refusal.aim, refusal.results, selected=False)
         console.show(table)
     if isinstance(refusal, GateError):
-        for each in (*refusal.subject.notes, *refusal.subject.warnings):
-            console.warn(each)
+        console.warn(*refusal.subject.notes, *refusal.subject.warnings)

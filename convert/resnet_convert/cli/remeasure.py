@@ -58,9 +58,7 @@ def remeasure(
         console.out.print(f"speed-up: {ratio}")
     elif again is not None:
         console.out.print(f"speed-up: not stated: {again.without_reference}")
-    caution = None if ratio is None else ratio.caution(found.precision, found.name)
-    if caution is not None:
-        console.warn(caution)
+    console.warn(None if ratio is None else ratio.caution(found.precision, found.name))
 
 
 def _weights(deployed: Deployed) -> Weights:

@@ -123,8 +123,7 @@ def _show(test: LoadTest, written: Written) -> None:
     console.show(results.table(test))
     if test.slo is not None:
         console.out.print(test.slo.sentence(test.levels), soft_wrap=True)
-    for note in (*test.notes, *([written.note] if written.note else [])):
-        console.warn(note)
+    console.warn(*test.notes, written.note)
     for path in (written.csv, written.json, written.plot):
         if path is not None:
             console.out.print(f"wrote {path}", soft_wrap=True)

@@ -111,8 +111,7 @@ def plan(
         console.out.print(line, soft_wrap=True, markup=False)
     for each in made.assumptions:
         console.out.print(f"assumed: {each}", soft_wrap=True, markup=False)
-    if written.note is not None:
-        console.warn(written.note)
+    console.warn(written.note)
     for path in (written.csv, written.json, written.plot):
         if path is not None:
             console.out.print(f"wrote {path}", soft_wrap=True)

@@ -95,8 +95,7 @@ def tune(
         console.out.print("Frontier:")
         for line in results.frontier_lines(tuned.trials, goal, tuned.candidates):
             console.out.print(line, soft_wrap=True)
-        if written.note is not None:
-            console.warn(written.note)
+        console.warn(written.note)
         for path in (written.csv, written.json, written.plot):
             if path is not None:
                 console.out.print(f"wrote {path}", soft_wrap=True)

@@ -59,8 +59,7 @@ def list_models(
     for tried in canaries.present(found):
         for line in canaries.told(repository, tried):
             console.out.print(line, soft_wrap=True, markup=False)
-    for line in (*files.earlier(found), *files.edited(versions.served(found).values())):
-        console.warn(line)
+    console.warn(*files.earlier(found), *files.edited(versions.served(found).values()))
     served = running(repository)
     if served is not None:
         console.out.print(f"Served at {served.grpc} (gRPC).")

@@ -33,8 +33,7 @@ def _serve() -> None:
     given = options(sys.argv[1:])
     _check_certificates(given)
     for repository in given.get("model-repository", []):
-        for line in _found(Path(repository)):
-            console.warn(line)
+        console.warn(*_found(Path(repository)))
     raise SystemExit(foreground.main())
 
 

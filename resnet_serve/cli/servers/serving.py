@@ -89,8 +89,7 @@ def up(
     found = opened.deployed() if repository.is_dir() else []
     for error in starting.unloadable(found, repository):
         raise error
-    for line in starting.unproved(found):
-        console.warn(line)
+    console.warn(*starting.unproved(found))
     tls = transport.tls(tls_cert, tls_key, tls_ca)
     transport.require_safe(listen, tls, insecure=insecure)
     tracing = _tracing(access_log, trace_otlp, trace_rate, detach=detach)
