@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from resnet_serve.errors import UnavailableError, UsageError
@@ -16,7 +17,7 @@ from resnet_serve.loadtest import executions, inputs, perf_process
 from resnet_serve.loadtest.executions import Served
 from resnet_serve.loadtest.inputs import Samples, Signature
 from resnet_serve.loadtest.offered import Offered
-from resnet_serve.loadtest.perf_process import MAX_WINDOWS, Load, Window
+from resnet_serve.loadtest.perf_process import MAX_WINDOWS, Load
 from resnet_serve.loadtest.perf_program import Program
 from resnet_serve.loadtest.perf_report import WINDOWS, Level
 
@@ -33,7 +34,8 @@ class Measurement:
 
     `inputs` describes the requests, `window_s` is the length of the longest window in seconds.
     `served` are the models that a request passes, in this order. `rejected` is the level at which
-    the server's queue was full, with which the measurement ended.
+    the server's queue was full, with which the measurement ended. `crashes` says at which levels
+    perf_analyzer had to be run again.
     """
 
     signature: Signature
@@ -45,6 +47,7 @@ class Measurement:
     levels: tuple[Level, ...]
     served: tuple[Served, ...] = ()
     rejected: Offered | None = None
+    crashes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -115,6 +118,7 @@ def measure(
     analyzer = program()
     served = executions.served(url, model)
     levels: list[Level] = []
+    crashes: list[str] = []
     longest_s, rejected = 0.0, None
     for each in offered:
         load = source.load(each, seconds)
@@ -122,16 +126,12 @@ def measure(
         if started is not None:
             started(each, WINDOWS * load.window_s)
         try:
-            with executions.watch(url, served) as watched:
-                found = perf_process.run(analyzer, load)
+            found = perf_process.tried(partial(_level, analyzer, load, served), crashes.append)
         except UnavailableError:
             if not levels:
                 raise
             rejected = each
             break
-        if isinstance(found, Window):  # nothing stops it
-            continue
-        found = replace(found, executed=watched.executed())
         levels.append(found)
         if ended is not None:
             ended(found)
@@ -145,4 +145,13 @@ def measure(
         tuple(levels),
         served,
         rejected,
+        tuple(crashes),
     )
+
+
+def _level(analyzer: Program, load: Load, served: Sequence[Served]) -> Level:
+    """One level, with what the server ran meanwhile."""
+    with executions.watch(load.url, served) as watched:
+        found = perf_process.run(analyzer, load)
+    assert isinstance(found, Level)  # noqa: S101 - nothing stops it
+    return replace(found, executed=watched.executed())

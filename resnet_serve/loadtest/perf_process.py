@@ -2,12 +2,14 @@
 
 The process ends with this one, for any reason. What it prints after each window is handed to a
 caller, who may stop the run: the first window often shows that the rest is not worth its time.
+Now and then perf_analyzer itself crashes, whatever it measures: `tried` runs it once more.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
 import sys
 import tempfile
@@ -15,7 +17,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, TypeVar
 
 from resnet_serve.errors import HostError, ResnetServeError, UnavailableError, UsageError
 from resnet_serve.loadtest.inputs import Samples, Signature
@@ -26,11 +28,17 @@ from resnet_serve.loadtest.perf_report import Level, last_words, read_level
 MAX_WINDOWS = 5
 _ANY_VARIATION_PERCENT = 1_000_000
 _WINDOW = re.compile(r"\s*Pass \[\d+\] throughput: (\S+) infer/sec\. Avg latency: (\d+) usec")
+_CRASHES = (signal.SIGABRT, signal.SIGBUS, signal.SIGFPE, signal.SIGILL, signal.SIGSEGV)
+_Result = TypeVar("_Result")
 # prctl(PR_SET_PDEATHSIG, SIGKILL), then exec the program: it ends even when we are killed.
 _END_WITH_PARENT = (
     "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 9); "
     "os.getppid() == int(sys.argv[1]) or sys.exit(1); os.execv(sys.argv[2], sys.argv[2:])"
 )
+
+
+class CrashedError(ResnetServeError):
+    """perf_analyzer was ended by a signal of its own, such as SIGSEGV."""
 
 
 @dataclass(frozen=True)
@@ -64,13 +72,25 @@ class Load:
         return [*words, "-v", "--verbose-csv", "-f", str(report)]
 
 
+def tried(attempt: Callable[[], _Result], say: Callable[[str], object]) -> _Result:
+    """What `attempt` returns, of a second one where perf_analyzer crashed in the first.
+
+    `say` is told of that. Raises what the last attempt raises.
+    """
+    try:
+        return attempt()
+    except CrashedError as error:
+        say(f"{error}; it was run again")
+    return attempt()
+
+
 def run(
     program: Program, load: Load, stop: Callable[[Window], bool] = lambda _: False
 ) -> Level | Window:
     """The level that perf_analyzer reports, or the window after which `stop` ended it.
 
-    Raises `HostError` where the server ends, `UnavailableError` where its queue is full, and
-    `ResnetServeError` with perf_analyzer's own reason.
+    Raises `HostError` where the server ends, `UnavailableError` where its queue is full,
+    `CrashedError`, and `ResnetServeError` with perf_analyzer's own reason.
     """
     with tempfile.TemporaryDirectory(prefix="resnet-serve-loadtest-") as folder:
         inputs, report = Path(folder) / "inputs.json", Path(folder) / "report.csv"
@@ -141,6 +161,9 @@ def _printed(
 
 def _failure(load: Load, messages: str, status: int) -> ResnetServeError:
     where = f"{load.signature.model} at {load.offered}"
+    if -status in _CRASHES:
+        name = signal.Signals(-status).name
+        return CrashedError(f"perf_analyzer crashed (signal {-status}, {name})", where=where)
     reason = last_words(messages) or f"it ended with status {status}"
     if "No valid requests" in reason:
         return UsageError(

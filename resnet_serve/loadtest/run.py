@@ -202,6 +202,7 @@ def notes(measured: Measurement, seconds: float, shared_cores: int | None) -> tu
         )
     if measured.program.note is not None:
         found.append(measured.program.note)
+    found += measured.crashes
     if measured.window_s * WINDOWS > 1.01 * seconds:
         found.append(
             f"One request takes long, so each level was measured for "

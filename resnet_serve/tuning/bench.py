@@ -43,7 +43,7 @@ class TritonBench:
     """Serves configurations of `candidates` from `work`, and loads them for `seconds` each.
 
     `default` is the configuration of the served version as it is; `images` a file or folder to
-    send. `starting` is called while the server starts.
+    send. `starting` is called while the server starts, `say` with what to know of a load.
     """
 
     def __init__(
@@ -56,9 +56,11 @@ class TritonBench:
         seconds: float,
         images: Path | None = None,
         starting: Progress | None = None,
+        say: Callable[[str], object] = lambda _: None,
     ) -> None:
         self._work, self._candidates, self._default = work, candidates, default
         self._program, self._seconds, self._images = program, seconds, images
+        self._say = say
         self._repository = work / "repository"
         self._clear()
         self._repository.mkdir(parents=True)
@@ -100,6 +102,9 @@ class TritonBench:
 
     def load(self, model: str, offered: Offered, stop: Stop) -> Point | None:
         """Run perf_analyzer; what the server counts meanwhile is part of the point."""
+        return perf_process.tried(lambda: self._load(model, offered, stop), self._say)
+
+    def _load(self, model: str, offered: Offered, stop: Stop) -> Point | None:
         source = self._sources.get(model)
         if source is None:
             source = self._sources[model] = Source.of(self._server.grpc, model, self._images)

@@ -214,15 +214,15 @@ def plan(request: Request, told: Told = Told()) -> Plan:
 def _real_bench(plan: Plan) -> BenchOf:
     program = perf_program.find_or_provision(progress=plan.told.downloading)
     request = plan.request
-    work = _folder(request.output) / f".tune-{request.name}"
     return lambda found, default: TritonBench(
-        work,
+        _folder(request.output) / f".tune-{request.name}",
         found,
         default,
         program=program,
         seconds=request.seconds,
         images=request.images,
         starting=plan.told.starting,
+        say=plan.told.say,
     )
 
 

@@ -16,6 +16,7 @@ from toy_repository import BATCH, deploy_toy
 
 from resnet_serve.errors import HostError, ResnetServeError, UnavailableError, UsageError
 from resnet_serve.loadtest import perf_process, perf_program
+from resnet_serve.loadtest import run as loadtest
 from resnet_serve.loadtest.offered import Offered
 from resnet_serve.loadtest.perf_analyzer import Level, Source, measure
 from resnet_serve.loadtest.perf_process import Window
@@ -168,6 +169,46 @@ class TestReal:
         broken = perf_program.Program(script, "0")
         with pytest.raises(ResnetServeError, match="perf_analyzer failed: out of paper"):
             measure("toy", server.grpc, [Offered(1)], program=lambda: broken, seconds=0.6)
+
+    @pytest.mark.parametrize("number", [signal.SIGSEGV, signal.SIGABRT])
+    def test_a_program_that_crashes_once_is_run_again(
+        self,
+        server: Server,
+        program: perf_program.Program,
+        tmp_path: Path,
+        number: signal.Signals,
+    ) -> None:
+        script, crashed = tmp_path / "perf_analyzer", tmp_path / "crashed"
+        script.write_text(
+            f"#!/bin/sh\n[ -e {crashed} ] || {{ : > {crashed}; kill -{number:d} $$; }}\n"
+            f'exec {program.path} "$@"\n'
+        )
+        script.chmod(0o755)
+        fragile = replace(program, path=script)
+        two = [Offered(1), Offered(2)]
+        found = measure("toy", server.grpc, two, program=lambda: fragile, seconds=0.6)
+        assert [each.concurrency for each in found.levels] == [1, 2]
+        said = f"perf_analyzer crashed (signal {number:d}, {number.name}); it was run again"
+        assert found.crashes == (f"toy at concurrency 1: {said}",)
+        assert found.crashes[0] in loadtest.notes(found, 6, None)
+
+    @pytest.mark.parametrize(
+        ("number", "says", "runs"),
+        [
+            (signal.SIGSEGV, r"toy at concurrency 1: perf_analyzer crashed \(signal 11", 2),
+            (signal.SIGTERM, "perf_analyzer failed: it ended with status -15", 1),
+        ],
+    )
+    def test_it_is_run_again_once_and_after_crashes_alone(
+        self, server: Server, tmp_path: Path, number: signal.Signals, says: str, runs: int
+    ) -> None:
+        script, log = tmp_path / "perf_analyzer", tmp_path / "log"
+        script.write_text(f"#!/bin/sh\necho run >> {log}\nkill -{number:d} $$\n")
+        script.chmod(0o755)
+        broken = perf_program.Program(script, "0")
+        with pytest.raises(ResnetServeError, match=says):
+            measure("toy", server.grpc, [Offered(1)], program=lambda: broken, seconds=0.6)
+        assert log.read_text().count("run") == runs
 
     def test_levels_before_one_that_is_rejected_are_kept(
         self, server: Server, program: perf_program.Program, tmp_path: Path

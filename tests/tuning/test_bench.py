@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,25 @@ def test_a_batch_is_divided_among_the_threads(bench: TritonBench, version: int) 
     found = bench.load(model, Offered(8), lambda _: False)
     assert found is not None
     assert 1 < found.mean_batch <= 8
+
+
+def test_a_perf_analyzer_that_crashes_is_run_again(
+    bench: TritonBench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program, said = bench._program, list[str]()
+    script, crashed = tmp_path / "perf_analyzer", tmp_path / "crashed"
+    script.write_text(
+        f"#!/bin/sh\n[ -e {crashed} ] || {{ : > {crashed}; kill -SEGV $$; }}\n"
+        f'exec {program.path} "$@"\n'
+    )
+    script.chmod(0o755)
+    monkeypatch.setattr(bench, "_program", replace(program, path=script))
+    monkeypatch.setattr(bench, "_say", said.append)
+    model = bench.serve(tunable.configuration(version=1))
+    assert bench.load(model, Offered(1), lambda _: False) is not None
+    assert [each.partition(": ")[2] for each in said] == [
+        "perf_analyzer crashed (signal 11, SIGSEGV); it was run again"
+    ]
 
 
 def test_what_the_server_refuses_is_said(bench: TritonBench) -> None:
