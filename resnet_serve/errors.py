@@ -131,7 +131,13 @@ class GrpcError(Protocol):
 
 
 def server_error(
-    error: GrpcError, url: str, *, where: str, timeout_s: float, live: Callable[[], object]
+    error: GrpcError,
+    url: str,
+    *,
+    where: str,
+    timeout_s: float,
+    live: Callable[[], object],
+    certified: bool | None = None,
 ) -> ResnetServeError:
     """The error that a failed gRPC call to the Triton at `url` (host:port) means.
 
@@ -145,7 +151,7 @@ def server_error(
         INVALID_ARGUMENT   InvalidInputError  the rest of them `ServerError`
 
     `where` names the model. `live` asks the server whether it is live, and raises an error of the
-    same class when no server answers.
+    same class when no server answers. For `certified` see `unreachable`.
     """
     message = server_message(error)
     status = str(error.status()).removeprefix("StatusCode.")
@@ -154,7 +160,7 @@ def server_error(
         try:
             live()
         except type(error) as refusal:  # type: ignore[misc]
-            return unreachable(url, server_message(refusal))
+            return unreachable(url, server_message(refusal), certified=certified)
     if status == "UNAVAILABLE" or full:
         return UnavailableError(
             message,
@@ -180,10 +186,18 @@ def server_message(error: GrpcError) -> str:
     return _REQUEST_TAG.sub("", " ".join((error.message() or "no reason given").split()))
 
 
-def unreachable(url: str, message: str) -> UnavailableError:
+def unreachable(
+    url: str,
+    message: str,
+    *,
+    certified: bool | None = None,
+    absent: str = "Start it with: resnet-serve up",
+) -> UnavailableError:
     """The error for no connection to `url`, or a server that is ending, of which gRPC says this.
 
     `url` is what the caller gave: gRPC names one of the addresses of a host that has several.
+    `certified` is whether a client with TLS has a certificate of its own, None for one without TLS;
+    `absent` is the remedy where nothing answers.
     """
     if "Server exiting" in message:
         return UnavailableError(
@@ -202,6 +216,14 @@ def unreachable(url: str, message: str) -> UnavailableError:
         return UnavailableError(
             f"the server at {url} does not speak TLS", remedy="Connect without TLS."
         )
+    if certified is not None and "Socket closed" in message:
+        # The client has accepted the server's certificate by then; the server says no reason.
+        wants = "does not accept this client's" if certified else "wants a client"
+        again = "one that its authority signed, with " if certified else ""
+        return UnavailableError(
+            f"the server at {url} {wants} certificate",
+            remedy=f"Give {again}--tls-cert and --tls-key, or Tls(certificate=…, key=…).",
+        )
     if re.search("Socket closed|http1", message):
         return UnavailableError(
             f"the server at {url} does not speak gRPC, or speaks it with TLS alone",
@@ -209,11 +231,11 @@ def unreachable(url: str, message: str) -> UnavailableError:
         )
     return UnavailableError(
         f"no server answers at {url}",
-        remedy=f"Start it with: resnet-serve up{two_addresses(url)}",
+        remedy=f"{absent}{_two_addresses(url)}",
     )
 
 
-def two_addresses(url: str) -> str:
+def _two_addresses(url: str) -> str:
     """The rest of a remedy where the host of `url` has two addresses; empty for any other.
 
     gRPC tries both, and tells only of the last, at which the server need not listen.

@@ -136,6 +136,25 @@ def test_an_unreachable_server_says_what_to_do(message: str | None, text: str) -
     assert str(explained("CANCELLED", "CANCELLED", live)).startswith(text)  # by its end
 
 
+@pytest.mark.parametrize(
+    ("certified", "what", "remedy"),
+    [
+        (None, "does not speak gRPC, or speaks it with TLS alone", "Triton's gRPC port is 8001"),
+        (False, "wants a client certificate", "Give --tls-cert and --tls-key, or Tls("),
+        (
+            *(True, "does not accept this client's certificate"),
+            "Give one that its authority signed, with --tls-cert and --tls-key, or Tls(",
+        ),
+    ],
+)
+def test_a_closed_connection_has_a_reason_for_each_kind_of_client(
+    certified: bool | None, what: str, remedy: str
+) -> None:
+    found = errors.unreachable("gpu:8001", "gpu:8001: Socket closed", certified=certified)
+    assert found.what == f"the server at gpu:8001 {what}"
+    assert (found.remedy or "").startswith(remedy)
+
+
 def test_the_host_is_the_one_that_was_given_and_may_be_two_addresses() -> None:
     """gRPC names the last address that it tried, at which the server need not listen."""
     said = "failed to connect to all addresses; last error: ipv6:%5B::1%5D:8001: refused"

@@ -26,7 +26,6 @@ from resnet_serve.errors import (
     HostError,
     UnavailableError,
     server_message,
-    two_addresses,
     unreachable,
 )
 from resnet_serve.triton.client_tls import ClientTls
@@ -97,14 +96,14 @@ class GrpcClient(triton.InferenceServerClient):  # type: ignore[misc] # it has n
             try:
                 self.is_server_live(client_timeout=_LIVENESS_TIMEOUT_S)
             except InferenceServerException as refusal:
-                found = unreachable(self._address, server_message(refusal))
-                remedy = found.remedy
-                closed = self._tls is not None and "does not speak gRPC" in found.what
-                if closed or found.what.startswith("no server"):
-                    check = _PLAIN if self._tls is None else _ENCRYPTED
-                    remedy = f"{check}{two_addresses(self._address)}"
+                found = unreachable(
+                    self._address,
+                    server_message(refusal),
+                    certified=None if self._tls is None else self._tls.certificate is not None,
+                    absent=_PLAIN if self._tls is None else _ENCRYPTED,
+                )
                 where = "" if found.where is None else f"{found.where}: "
-                return UnavailableError(f"{what}: {where}{found.what}", remedy=remedy)
+                return UnavailableError(f"{what}: {where}{found.what}", remedy=found.remedy)
         return HostError(f"{what}: {server_message(error)}")
 
     def close(self) -> None:

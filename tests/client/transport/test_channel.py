@@ -84,8 +84,11 @@ def test_no_connection_without_the_right_certificates(
     for tls, said in (
         (None, closed),
         (Tls(), r"the certificate of the server at 127\.0\.0\.1:[0-9]+ is not accepted"),
-        (Tls(ca, name="localhost"), closed),
-        (Tls(ca, server.certificate, server.key, name="localhost"), closed),
+        (Tls(ca, name="localhost"), r"wants a client certificate\. Give --tls-cert and --tls-key"),
+        (
+            Tls(ca, server.certificate, server.key, name="localhost"),
+            r"does not accept this client's certificate\. Give one that its authority signed",
+        ),
         (Tls(client.certificate, client.certificate, client.key), "is not accepted"),
     ):
         with pytest.raises(UnavailableError, match=said):

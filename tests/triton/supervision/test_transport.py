@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,11 @@ from patience import PATIENCE_S
 from tiny_repository import IMAGE, fill, labels_of
 from tritonclient.utils import InferenceServerException
 
-from resnet_serve.errors import InputFileError, UsageError
+from resnet_client.transport import channel
+from resnet_client.transport.connection import Connection
+from resnet_serve.errors import InputFileError, UnavailableError, UsageError
+from resnet_serve.triton.client_tls import ClientTls
+from resnet_serve.triton.grpc_client import GrpcClient
 from resnet_serve.triton.server import Server
 from resnet_serve.triton.supervision.transport import Tls, is_loopback, require_safe, tls
 
@@ -88,6 +93,20 @@ def test_what_has_expired_is_refused(tmp_path: Path) -> None:
     assert refused.value.where == str(authority)
 
 
+def refusals(
+    url: str, authority: Path, certificate: Path | None, key: Path | None
+) -> Iterator[str]:
+    """What the commands of this package say, and the Python client."""
+    commands = GrpcClient(url, ClientTls(authority, certificate, key))
+    with contextlib.closing(commands), pytest.raises(UnavailableError) as refused:
+        commands.configuration("mean")
+    yield str(refused.value)
+    client = Connection(url, timeout_s=1, tls=channel.Tls(authority, certificate, key))
+    with contextlib.closing(client), pytest.raises(UnavailableError) as refused:
+        client.latest("mean")
+    yield str(refused.value)
+
+
 @pytest.mark.triton
 def test_clients_need_a_certificate(certificates: Callable[[str], Path], tmp_path: Path) -> None:
     """Mutual TLS at an address beyond loopback; HTTP and metrics are not there."""
@@ -108,6 +127,15 @@ def test_clients_need_a_certificate(certificates: Callable[[str], Path], tmp_pat
                 pytest.raises(InferenceServerException),
             ):
                 client.is_model_ready("mean", client_timeout=3)
+        (tmp_path / "other").mkdir()
+        make(tmp_path / "other")
+        other = (tmp_path / "other" / "client.pem", tmp_path / "other" / "client.key")
+        for own, said in (
+            ((None, None), "wants a client certificate. Give --tls-cert and --tls-key"),
+            (other, "does not accept this client's certificate. Give one that its authority"),
+        ):
+            for refusal in refusals(server.grpc, files[2], *own):
+                assert f"the server at {server.grpc} {said}" in refusal
         listening = Path(f"/proc/{server.status.server_pid}/net/tcp").read_text()
         for address, where in ((server.http, "0100007F"), (server.metrics, "0100007F")):
             assert f" {where}:{int(address.rpartition(':')[2]):04X} " in listening

@@ -58,6 +58,7 @@ class Connection:
         self.failures = 0  # of calls that were sent again, or could have been
         self._headers = headers
         self._notice = notice
+        self._certified = None if tls is None else tls.certificate is not None
         self._channel = open_channel(url, tls, keep_alive_s)
         self._stub = service_pb2_grpc.GRPCInferenceServiceStub(self._channel)
         self._calls = Calls()
@@ -260,6 +261,7 @@ class Connection:
             where=f"model {model!r}" if model else self.url,
             timeout_s=deadline.timeout_s,
             live=self._live,
+            certified=self._certified,
         )
         if isinstance(found, ModelError):
             return self._unknown(model, version)
