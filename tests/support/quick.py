@@ -4,6 +4,8 @@ one trace for all conversions of a network.
 
 from __future__ import annotations
 
+from functools import cache
+
 import pytest
 from trace_once import trace_once
 
@@ -11,7 +13,7 @@ from resnet_convert.autoselect import measured
 from resnet_convert.parity import elastic, evaluator, latencies, throughput
 from resnet_convert.report import plots
 from resnet_serve import host
-from resnet_serve.datasets import digits
+from resnet_serve.datasets import digits, images, survey
 from resnet_serve.datasets.selection import positions
 
 SECONDS = 0.1
@@ -50,3 +52,9 @@ def few_digits(patch: pytest.MonkeyPatch) -> None:
         return greys[rows], labels[rows], numbers[rows]
 
     patch.setattr(digits, "_part", some)
+
+
+def decode_once(patch: pytest.MonkeyPatch) -> None:
+    """From here on a file of a folder is decoded once, for all conversions; it must not change."""
+    patch.setattr(images, "decode", cache(images.decode))
+    patch.setattr(survey, "orientation_in", cache(survey.orientation_in))
