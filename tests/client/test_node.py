@@ -7,6 +7,7 @@ import shutil
 import socket
 from pathlib import Path
 
+import certificates
 import pytest
 import triton_proto
 from grpc import StatusCode
@@ -14,9 +15,12 @@ from node_client import CLIENT, PACKAGE, install, pack, run
 from scripted_triton import Reluctant, start
 from served_digits import Pictures
 from source_tree import ROOT
+from tiny_repository import fill
 
 from resnet_client import Classifier
 from resnet_serve import __version__
+from resnet_serve.triton.server import Server
+from resnet_serve.triton.supervision.transport import Tls
 
 SCRIPT = Path(__file__).parent / "node" / "classify.js"
 
@@ -66,6 +70,28 @@ def test_the_types_declare_what_the_package_exports(installed: Path) -> None:
     assert sorted(names) == sorted(
         line.split()[2] for line in declared.splitlines() if line.startswith("export class ")
     )
+
+
+@pytest.mark.triton
+def test_the_server_may_want_a_client_certificate(installed: Path, tmp_path: Path) -> None:
+    other = tmp_path / "other"
+    other.mkdir()
+    for folder in (tmp_path, other):
+        certificates.make(folder)
+    shown = Tls(*(tmp_path / name for name in ("server.pem", "server.key", "authority.pem")))
+    script = shutil.copy(SCRIPT.with_name("certificates.js"), installed)
+    with Server(fill(tmp_path / "models"), port=0, drain_s=0, tls=shown) as server:
+        url = server.grpc
+        done = run(["node", script, url, tmp_path, other], installed)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == {
+        "none": f"the server at {url} wants a client certificate. "
+        "Give tls: { key, certificate }.",
+        "other": f"the server at {url} does not accept this client's certificate. "
+        "Give one that its authority signed, with tls: { key, certificate }.",
+        "own": f"the server at {url} serves no model mean_image "
+        "(Request for unknown model: 'mean_image' is not found). It serves no classifier.",
+    }
 
 
 @pytest.mark.triton

@@ -47,6 +47,8 @@ class Connection {
       );
     }
     this.url = url;
+    this.encrypted = Boolean(tls);
+    this.certified = Boolean(tls && tls.certificate);
     this.timeoutMs = milliseconds("timeoutMs", timeoutMs);
     this.failures = 0;
     this.cancelsSafely = false;
@@ -167,6 +169,16 @@ class Connection {
       return new UnavailableError(
         `the server at ${this.url} does not speak TLS`,
         "Connect without TLS.",
+      );
+    }
+    if (this.encrypted && /Failed to connect/.test(said)) {
+      // The server's certificate is accepted by then; the server says no reason.
+      const [wants, again] = this.certified
+        ? ["does not accept this client's", "one that its authority signed, with "]
+        : ["wants a client", ""];
+      return new UnavailableError(
+        `the server at ${this.url} ${wants} certificate`,
+        `Give ${again}tls: { key, certificate }.`,
       );
     }
     if (/Failed to connect|Protocol error/.test(said)) {
