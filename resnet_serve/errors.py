@@ -29,6 +29,7 @@ from typing import Protocol
 RETRYABLE = ("UNAVAILABLE",)
 _WHEN_FULL = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 _FULL_QUEUE = "Its queue is full: send less at once, or allow a longer timeout."
+_PERHAPS_TLS = (", or speaks it with TLS alone", " TLS: --tls, or tls=True.")
 _REQUEST_TAG = re.compile(
     r"(?:^|(?<=, ))(\[request id: [^\]]*\] )+"
 )  # in an ensemble: after its name
@@ -224,10 +225,11 @@ def unreachable(
             f"the server at {url} {wants} certificate",
             remedy=f"Give {again}--tls-cert and --tls-key, or Tls(certificate=…, key=…).",
         )
-    if re.search("Socket closed|http1", message):
+    if re.search("Socket closed|http1|ALPN|HTTP/2", message):
+        alone, tls = ("", "") if certified is not None else _PERHAPS_TLS
         return UnavailableError(
-            f"the server at {url} does not speak gRPC, or speaks it with TLS alone",
-            remedy="Triton's gRPC port is 8001 by default; 8000 is HTTP. TLS: --tls, or tls=True.",
+            f"the server at {url} does not speak gRPC{alone}",
+            remedy=f"Triton's gRPC port is 8001 by default; 8000 is HTTP.{tls}",
         )
     return UnavailableError(
         f"no server answers at {url}",

@@ -155,6 +155,18 @@ def test_a_closed_connection_has_a_reason_for_each_kind_of_client(
     assert (found.remedy or "").startswith(remedy)
 
 
+@pytest.mark.parametrize(
+    "message",
+    ["Cannot check peer: missing selected ALPN property.", "Failed parsing HTTP/2 (Expected SET"],
+)
+def test_a_page_with_tls_is_not_asked_with_tls_again(message: str) -> None:
+    found = errors.unreachable("gpu:443", message, certified=False)
+    assert str(found) == (
+        "the server at gpu:443 does not speak gRPC. "
+        "Triton's gRPC port is 8001 by default; 8000 is HTTP."
+    )
+
+
 def test_the_host_is_the_one_that_was_given_and_may_be_two_addresses() -> None:
     """gRPC names the last address that it tried, at which the server need not listen."""
     said = "failed to connect to all addresses; last error: ipv6:%5B::1%5D:8001: refused"
