@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
 
-from resnet_client.errors import ServerError
+from resnet_client.errors import NotFiniteError, ServerError
 from resnet_client.prediction import Prediction, from_logits, from_strings, labels_in, needs_all
 from resnet_serve.activation import SOFTMAX, Activation, Kind
 
@@ -67,13 +67,13 @@ def test_the_logits_given_stay_as_they_are() -> None:
 @pytest.mark.parametrize("value", ["nan", "-nan", "inf", "-inf"])
 def test_outputs_that_are_not_numbers_are_refused(value: str) -> None:
     assert not math.isfinite(float(value))
-    with pytest.raises(ServerError, match="logits are not finite"):
+    with pytest.raises(NotFiniteError, match="logits are not finite"):
         from_strings([b"1.0:0:a", f"{value}:1:b".encode()], 2, 1, SOFTMAX)
-    with pytest.raises(ServerError, match="logits are not finite"):
+    with pytest.raises(NotFiniteError, match="logits are not finite"):
         from_logits(np.array([1, float(value)], np.float32), ("a", "b"), 1, SOFTMAX)
     many = np.arange(20, dtype=np.float32)
     many[7] = float(value)
-    with pytest.raises(ServerError, match="logits are not finite"):
+    with pytest.raises(NotFiniteError, match="logits are not finite"):
         from_logits(many, [str(index) for index in range(20)], 5, SOFTMAX)
 
 

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_client.errors import ModelError
+from resnet_client.errors import ModelError, NoClassesError
 from resnet_client.images import ImageLike, encoded, pixels
 from resnet_serve.activation import SOFTMAX, Activation
 from resnet_serve.preprocessing import Preprocessing
@@ -121,7 +121,7 @@ def _classes(model: str, config: Any) -> int:
     names = [output.name for output in config.output]
     if OUTPUT in names or not names or not _HEADS.issuperset(names):
         raise _unsupported(model, what)
-    raise ModelError(
+    raise NoClassesError(
         f"has no classes: its outputs are {', '.join(names)}",
         where=f"model {model!r}",
         remedy="Use resnet_client.Extractor for them.",

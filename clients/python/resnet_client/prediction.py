@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_client.errors import ServerError
+from resnet_client.errors import NotFiniteError, ServerError
 from resnet_serve.activation import Activation
 
 DEFAULT_TOP = 5
@@ -136,7 +136,7 @@ def _few_classes(
 def _check_finite(total: float) -> None:
     """Refuse logits by their sum: FP32 values cannot overflow it, NaN and infinity stay in it."""
     if not math.isfinite(total):
-        raise ServerError(
+        raise NotFiniteError(
             "the network's logits are not finite",
             remedy="Deploy it again with resnet-convert, which compares them with PyTorch's.",
         )

@@ -19,6 +19,7 @@ from tritonclient.grpc import model_config_pb2
 
 from resnet_client import Classifier, Extractor, Tls
 from resnet_client.contract import PREPROCESSING, Contract, Decode
+from resnet_client.errors import NoClassesError, NotFiniteError
 from resnet_client.transport.deadlines import Deadline
 from resnet_serve.batch import work
 from resnet_serve.batch.failures import Failure, Kind, of_decoding
@@ -163,7 +164,7 @@ class Fleet:
                 return self._sent(image)[0]
             except ServerError as again:
                 refusal = again
-        if "not finite" in refusal.what:
+        if isinstance(refusal, NotFiniteError):
             return Failure(Kind.OUTPUTS, refusal.what)
         self._refused += 1
         if self._refused >= _MOST_REFUSED:
@@ -244,9 +245,7 @@ class Fleet:
         try:
             with self._open(url, version, classifies=True) as client:
                 return _described(client.contract(deadline), classifies=True)
-        except ModelError as error:
-            if "no classes" not in error.what:
-                raise
+        except NoClassesError:
             with self._open(url, version, classifies=False) as client:
                 return _described(client.contract(deadline), classifies=False)
 
