@@ -207,6 +207,12 @@ def samples(signature: Signature, source: Path | None = None) -> Samples:
     )
 
 
+def check(source: Path) -> None:
+    """Raise `InputFileError` unless `source` is an image or a folder of images."""
+    for path in _paths(source):
+        decode(path)
+
+
 def _paths(source: Path) -> tuple[Path, ...]:
     if source.is_dir():
         return ImageFolder.scan(source).files[:_MAX_SAMPLES]

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Protocol
 
 from resnet_serve import durable, host
-from resnet_serve.errors import HostError, UsageError
-from resnet_serve.loadtest import perf_program
+from resnet_serve.errors import UsageError
+from resnet_serve.loadtest import inputs, perf_program
 from resnet_serve.parity import pressure
 from resnet_serve.passport import TunedFacts
 from resnet_serve.triton import config
@@ -38,7 +38,7 @@ from resnet_serve.tuning.outcome.results import Tuned
 from resnet_serve.tuning.search import search
 from resnet_serve.tuning.space import Bounds, Space
 from resnet_serve.tuning.study import Study
-from resnet_serve.tuning.trials import State, Trial
+from resnet_serve.tuning.trials import Trial
 
 DEFAULT_SECONDS = 3.0
 _SHARE, _FEWEST, _MOST = 0.25, 8, 40  # of the space; so many trials at least and at most
@@ -193,6 +193,8 @@ def plan(request: Request, told: Told = Told()) -> Plan:
     """What `run` will measure; raises what it raises before anything is measured."""
     if request.trials is not None and request.trials < 1:
         raise UsageError(f"cannot measure {request.trials} trials", remedy="Give 1 or more.")
+    if request.images is not None:
+        inputs.check(request.images)
     repository = Repository(request.repository)
     repository.recover()
     if request.apply:
@@ -206,7 +208,7 @@ def plan(request: Request, told: Told = Told()) -> Plan:
     versions = tuple(each.version for each in found.allowed)
     space = Space.within(Bounds(versions, host.cores(), request.goal.p99_ms), default)
     size = len(space.all())
-    trials = request.trials or min(_MOST, max(_FEWEST, round(_SHARE * size)))
+    trials = min(size, request.trials or min(_MOST, max(_FEWEST, round(_SHARE * size))))
     told.planned(found, size, trials)
     return Plan(request, found, space, size, trials, told, pressure.lately())
 
@@ -246,12 +248,6 @@ def _measured(plan: Plan, study: Study, bench: Bench, described: host.Host) -> T
         begun=lambda it: told.begun(len(study.measured) + 1, it),
         ended=lambda trial: told.ended(trial, tuple(study.trials)),
     )
-    default = study.trials[0]
-    if default.state is State.FAILED:
-        raise HostError(
-            f"the present configuration cannot be measured: {default.reason}",
-            where=plan.request.name,
-        )
     return Tuned(
         name=plan.request.name,
         goal=goal,

@@ -37,7 +37,8 @@ def search(
 ) -> None:
     """Measure until the study has `trials` measured ones, or the space is exhausted.
 
-    `allowed` are the versions that may win. Raises `HostError` where nothing can be served.
+    `allowed` are the versions that may win. Raises `HostError` where nothing can be served, and
+    where the default cannot be measured, which is then not a trial: the next run begins with it.
     """
     everything, known_in_turn = space.all(), 0
     drawn = random.Random(len(study.trials))  # noqa: S311 - it draws configurations
@@ -48,7 +49,7 @@ def search(
         if known_in_turn >= _KNOWN_IN_TURN:
             study.suggest(drawn.choice(unknown))
         wanted = study.ask()
-        number = len(study.trials) + 1
+        number = study.number
         same = known(wanted, study.trials)
         if same is not None and same.configuration == wanted:
             known_in_turn += 1
@@ -62,6 +63,8 @@ def search(
             begun(wanted)
             best = frontier.ranked(study.trials, goal, allowed)
             trial = Climb(bench, goal, best[0] if best else None).trial(number, wanted)
+        if trial.state is State.FAILED and wanted == space.default:
+            raise HostError(f"the present configuration cannot be measured: {trial.reason}")
         study.tell(trial, goal.value(trial.points))
         ended(trial)
         _check_serving(study.measured)

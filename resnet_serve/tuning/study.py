@@ -1,7 +1,8 @@
 """The study: Optuna suggests configurations, and a journal keeps what was measured of them.
 
 The journal is a file of Optuna's JournalStorage, which only grows: a run that was killed goes on
-from it. A trial that was being measured then is suggested again. Its trials have the value of
+from it. A trial that was being measured then is suggested again, and so is one that failed, as
+what made it fail may be mended. Its trials have the value of
 `Goal.value`, and the whole `Trial` as an attribute.
 """
 
@@ -53,11 +54,12 @@ class Study:
         self._journal, self._space, self._found = journal, space, found
         self._lock = contextlib.ExitStack()
         self._asked: Any = None
+        self._last = 0
         self.trials: list[Trial] = []
 
     @classmethod
     def opened(cls, journal: Path, space: Space, about: Mapping[str, Any], *, resume: bool) -> Self:
-        """Begin a study, or go on with the one of the journal.
+        """Begin a study, or go on with the one of the journal where it has measured something.
 
         `about` is what must be the same then. Raises `UsageError` where there is none to go on
         with, or another one, or one to go on with and `resume` is not given; `HostError` where
@@ -76,12 +78,14 @@ class Study:
         there = journal.is_file() and journal.stat().st_size > 0
         if resume and not there:
             raise UsageError("there is no run to go on with", remedy="Leave out --resume.")
-        if there and not resume and not _complete(journal):
+        kept = there and _has_trials(journal)
+        if kept and not resume and not _complete(journal):
             raise UsageError(
                 f"{journal} has a run that did not end",
                 remedy="--resume goes on with it; to begin again, remove the file.",
             )
-        if there and not resume:
+        if there and not (kept and resume):
+            # Without a trial the present configuration was not measured, which has to be the first.
             journal.unlink()
         _cut(journal)
         backend = journals.JournalFileBackend(str(journal), lock_obj=cast("Any", _Held()))
@@ -116,17 +120,26 @@ class Study:
             )
         self._found.set_user_attr(_DONE, False)
         states = optuna.trial.TrialState
+        failed: list[Configuration] = []
         for frozen in self._found.get_trials(deepcopy=False):
             recorded = frozen.user_attrs.get(_TRIAL)
             if recorded is not None:
                 trial = Trial.from_json(recorded["trial"])
-                self.trials.append(trial)
+                if trial.state is State.FAILED:
+                    failed.append(trial.configuration)
+                else:
+                    self.trials.append(trial)
+                self._last = max(self._last, trial.number)
                 if frozen.state == states.RUNNING:  # killed between the two writes
                     self._found.tell(frozen.number, recorded["value"])
             elif frozen.state == states.RUNNING:
                 self._found.tell(frozen.number, state=states.FAIL)
                 if set(frozen.params) == set(self._space.values):
                     self._found.enqueue_trial(frozen.params)
+        measured = [each.configuration for each in self.trials]
+        for place, each in enumerate(failed):
+            if each not in measured and each not in failed[:place]:
+                self.suggest(each)
 
     def ask(self) -> Configuration:
         """The configuration that the optimizer suggests; it may have been measured before."""
@@ -148,6 +161,7 @@ class Study:
         self._asked.set_user_attr(_TRIAL, recorded)
         self._found.tell(self._asked, _finite(value))
         self.trials.append(trial)
+        self._last = trial.number
 
     def repeat(self, value: float) -> None:
         """Give the optimizer the value of a configuration that is among the trials already."""
@@ -166,6 +180,11 @@ class Study:
 
     def __exit__(self, *_: object) -> None:
         self.close()
+
+    @property
+    def number(self) -> int:
+        """The number of the next trial."""
+        return self._last + 1
 
     @property
     def measured(self) -> Sequence[Trial]:
@@ -197,6 +216,10 @@ def _lines(journal: Path) -> Iterator[dict[str, Any]]:
                 found = json.loads(line)
                 if isinstance(found, dict):
                     yield found
+
+
+def _has_trials(journal: Path) -> bool:
+    return any(_TRIAL in each.get("user_attr", {}) for each in _lines(journal))
 
 
 def _complete(journal: Path) -> bool:

@@ -10,13 +10,13 @@ import tunable
 from tunable import FormulaBench
 
 from resnet_serve import host
-from resnet_serve.errors import HostError, UsageError
+from resnet_serve.errors import HostError, InputFileError, UsageError
 from resnet_serve.triton import config
 from resnet_serve.triton.repository import CONFIG_FILE, Repository
 from resnet_serve.tuning.candidates import Candidates
 from resnet_serve.tuning.configuration import Configuration
 from resnet_serve.tuning.goal import Goal
-from resnet_serve.tuning.run import Request, Told, run
+from resnet_serve.tuning.run import Request, Told, plan, run
 from resnet_serve.tuning.trials import Trial
 
 
@@ -144,6 +144,19 @@ def test_a_default_that_cannot_be_served(request_: Request) -> None:
     bench = FormulaBench(image_ms, fails=lambda it: it == tunable.configuration(version=2))
     with pytest.raises(HostError, match="the present configuration cannot be measured"):
         run(request_, Told(), bench_of(bench))
+
+
+def test_images_are_looked_at_before_anything_is_measured(
+    request_: Request, tmp_path: Path
+) -> None:
+    missing = replace(request_, images=tmp_path / "nowhere")
+    with pytest.raises(InputFileError, match="no such image"):
+        run(missing, Told(), bench_of(FormulaBench(image_ms)))
+    assert not request_.output.exists()
+
+
+def test_more_trials_than_configurations_are_all_of_them(request_: Request) -> None:
+    assert plan(replace(request_, trials=1000)).trials == 102
 
 
 def test_without_optuna_the_extra_is_named(

@@ -107,10 +107,20 @@ def test_an_equal_trial_says_which_one(tmp_path: Path) -> None:
 
 
 def test_where_nothing_can_be_served_it_ends(tmp_path: Path) -> None:
-    bench = FormulaBench(per_core, fails=lambda _: True)
+    bench = FormulaBench(per_core, fails=lambda it: it != configuration())
     with pytest.raises(HostError, match=r"3 configurations in turn .* it cannot be loaded"):
         searched(tmp_path, bench, space(), 20)
-    assert len(bench.calls) == 3
+    assert len(bench.calls) == 4
+
+
+def test_where_the_default_fails_nothing_else_is_measured_and_the_next_run_begins_with_it(
+    tmp_path: Path,
+) -> None:
+    bench, within = FormulaBench(per_core, fails=lambda _: True), space()
+    with pytest.raises(HostError, match=r"present configuration .* it cannot be loaded"):
+        searched(tmp_path, bench, within, 20)
+    assert bench.calls == [within.default]
+    assert searched(tmp_path, FormulaBench(per_core), within, 1)[0].configuration == within.default
 
 
 def test_one_that_cannot_be_served_is_passed_over(tmp_path: Path) -> None:

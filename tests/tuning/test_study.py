@@ -14,7 +14,7 @@ from resnet_serve.tuning.configuration import Configuration
 from resnet_serve.tuning.goal import Goal
 from resnet_serve.tuning.space import Bounds, Space
 from resnet_serve.tuning.study import Study
-from resnet_serve.tuning.trials import Trial
+from resnet_serve.tuning.trials import State, Trial
 
 SPACE = Space.within(Bounds((1, 2), 2, 50), configuration())
 ABOUT = {"model": "net", "goal": {"p99_ms": 50}, "cores": 2}
@@ -37,7 +37,7 @@ def measured(wanted: Configuration, number: int) -> Trial:
 
 def step(study: Study) -> Trial:
     wanted = study.ask()
-    made = measured(wanted, len(study.trials) + 1)
+    made = measured(wanted, study.number)
     study.tell(made, GOAL.value(made.points))
     return made
 
@@ -67,6 +67,30 @@ def test_it_goes_on_where_it_was_interrupted(journal: Path) -> None:
         assert study.trials == before
         asked = [step(study).configuration for _ in SPACE.openings()]
     assert lost in asked
+
+
+def test_a_run_without_a_trial_begins_again_with_the_default(journal: Path) -> None:
+    for resume in (True, False):
+        with opened(journal, images="nowhere") as study:
+            study.ask()  # and then a kill
+        with opened(journal, resume=resume) as study:
+            assert study.ask() == SPACE.default
+
+
+def test_what_failed_is_measured_again(journal: Path) -> None:
+    with opened(journal) as study:
+        first = step(study)
+        failed = replace(measured(study.ask(), study.number), points=(), state=State.FAILED)
+        study.tell(failed, GOAL.value(()))
+        third = step(study)
+    with opened(journal, resume=True) as study:
+        assert study.trials == [first, third]
+        assert study.number == 4, "the numbers of trials stay different"
+        again = [step(study).configuration for _ in SPACE.openings()]
+    assert again.count(failed.configuration) == 1
+    with opened(journal, resume=True) as study:
+        after = [study.ask() for _ in SPACE.openings()]
+    assert failed.configuration not in after
 
 
 def test_a_kill_between_its_two_writes_loses_nothing(journal: Path) -> None:
