@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
@@ -18,10 +19,11 @@ from rich.table import Table
 from rich.text import Text
 
 from resnet_serve.console import narrow_table
-from resnet_serve.errors import Note, ResnetServeError
+from resnet_serve.errors import HostError, Note, ResnetServeError
 
 INTERRUPTED = 130
 HELP_OPTIONS = {"help_option_names": ["-h", "--help"]}
+_FULL = (errno.ENOSPC, errno.EDQUOT)
 JSON_VERSION = 1  # of every --json result: it grows where a field changes its meaning or leaves
 
 
@@ -63,6 +65,9 @@ def run(app: Callable[[], object]) -> NoReturn:
         sys.stdout = None
         raise SystemExit(0) from None
     except Exception as error:
+        if isinstance(error, OSError) and error.errno in _FULL:
+            sys.stdout = None  # what is left in its buffer cannot be written either
+            fail(f"cannot write: {os.strerror(error.errno).lower()}", HostError.exit_code)
         if os.environ.get("RESNET_SERVE_TRACEBACK"):
             raise
         fail(

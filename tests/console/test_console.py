@@ -198,3 +198,16 @@ def test_a_reader_that_goes_away_is_no_failure_to_talk_about() -> None:
         shown = process.stderr.read()
     assert "Traceback" not in shown
     assert shown == ""
+
+
+def test_a_full_disk_is_no_bug() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", TYPER, "fine"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 4
+    assert done.stderr == "warning: careful\nerror: cannot write: no space left on device\n"

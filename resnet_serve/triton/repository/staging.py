@@ -92,8 +92,17 @@ def commit(repository: Path, place: Path, holding: Mapping[str, Mapping[str, str
 
 
 def copy(source: Path, destination: Path) -> None:
-    """Copy a model's directory by hard links: its versions and any other files."""
-    shutil.copytree(source, destination, symlinks=True, copy_function=link)
+    """Copy a model's directory by hard links: its versions and any other files.
+
+    Raises `HostError` where a file cannot be written; `copytree` itself would list every file.
+    """
+    with durable.explained(destination):
+        shutil.copytree(source, destination, symlinks=True, copy_function=_linked)
+
+
+def _linked(source: str, destination: str) -> object:
+    with durable.explained(Path(destination)):
+        return link(source, destination)
 
 
 def replace(path: Path, data: bytes) -> None:

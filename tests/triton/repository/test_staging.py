@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import errno
 import io
 import os
 import random
@@ -285,6 +286,21 @@ def test_kill_at_random_times(repository: Repository) -> None:
         for version in range(1, deployed):
             assert (repository.path / "net" / str(version) / "model.onnx").stat().st_size > 100
     assert deployed > 5
+
+
+def test_a_copy_on_a_full_disk_names_the_first_file(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repository.deploy(deployment("0"))
+
+    def full(_: object, destination: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device", destination)
+
+    monkeypatch.setattr(module, "link", full)
+    source = repository.directory("net")
+    with pytest.raises(HostError, match=r"cannot write: no space left on device") as refused:
+        module.copy(source, source.parent.parent / "copy")
+    assert str(refused.value).count("no space left") == 1
 
 
 def test_recovering_nothing_does_nothing(repository: Repository) -> None:
