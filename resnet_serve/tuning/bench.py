@@ -9,6 +9,7 @@ The queue has no bound here, as perf_analyzer ends at the first request that is 
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from collections.abc import Callable
@@ -16,6 +17,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+from resnet_serve import durable
+from resnet_serve.errors import HostError
 from resnet_serve.loadtest import perf_process
 from resnet_serve.loadtest.executions import Watched
 from resnet_serve.loadtest.offered import Offered
@@ -29,14 +32,17 @@ from resnet_serve.triton.http_client import Client
 from resnet_serve.triton.repository import CONFIG_FILE, staging
 from resnet_serve.triton.rollout.admin import Admin
 from resnet_serve.triton.server import Progress, Server
+from resnet_serve.triton.supervision.status import GAVE_UP, SERVING, STOPPED
 from resnet_serve.tuning import configuration as written
 from resnet_serve.tuning.candidates import Candidate, Candidates
-from resnet_serve.tuning.climb import Stop
+from resnet_serve.tuning.climb import BenchEndedError, Stop
 from resnet_serve.tuning.configuration import Configuration
 from resnet_serve.tuning.trials import Point
 
 _DEFAULT = "default"
 _LOAD_TIMEOUT_S = 300.0
+_RESTART_TIMEOUT_S = 120.0
+_POLL_S = 0.1
 
 
 class TritonBench:
@@ -62,15 +68,21 @@ class TritonBench:
         self._program, self._seconds, self._images = program, seconds, images
         self._say = say
         self._repository = work / "repository"
-        self._clear()
-        self._repository.mkdir(parents=True)
-        self._link(_DEFAULT, candidates.served)
         self._instances = {_DEFAULT: default.instances}
+        self._restarts = {_DEFAULT: 0}  # of the server, when a model was served
         self._sources: dict[str, Source] = {}
         self._server = Server(self._repository, port=0, progress=starting)
 
     def __enter__(self) -> Self:
-        self._server.start()
+        self._clear()
+        try:
+            with durable.explained(self._repository):
+                self._repository.mkdir(parents=True)
+            self._link(_DEFAULT, self._candidates.served)
+            self._server.start()
+        except BaseException:
+            self._clear()
+            raise
         self._admin = Admin(self._server.endpoints, timeout_s=_LOAD_TIMEOUT_S)
         return self
 
@@ -84,8 +96,14 @@ class TritonBench:
         self._clear()
 
     def serve(self, configuration: Configuration, *, keep: str = "") -> str:
-        """Load it explicitly; raises `HostError` with the server's reason where it cannot."""
+        """Load it explicitly; raises `HostError` with the server's reason where it cannot.
+
+        A server that has crashed is restarted by its supervisor; where it is not, raises
+        `BenchEndedError`.
+        """
+        self._wait_until_serving()
         if configuration == self._default:
+            self._restarts[_DEFAULT] = self._server.status.restarts
             return _DEFAULT
         candidate = self._candidates.of(configuration.version)
         model = f"version-{candidate.version}"
@@ -95,14 +113,23 @@ class TritonBench:
         for other in self._admin.models():
             if other not in (model, keep, _DEFAULT):
                 self._admin.unload(other)
-        self._admin.load(model, made)
+        self._remove_all_but(model, keep, _DEFAULT)
+        try:
+            self._admin.load(model, made)
+        except HostError:
+            self._remove_all_but(keep, _DEFAULT)
+            raise
         self._instances[model] = configuration.instances
+        self._restarts[model] = self._server.status.restarts
         self._sources.pop(model, None)
         return model
 
     def load(self, model: str, offered: Offered, stop: Stop) -> Point | None:
         """Run perf_analyzer; what the server counts meanwhile is part of the point."""
-        return perf_process.tried(lambda: self._load(model, offered, stop), self._say)
+        try:
+            return perf_process.tried(lambda: self._load(model, offered, stop), self._say)
+        except HostError as error:  # its remedy is for a server of the user's
+            raise HostError(error.what, where=error.where) from error
 
     def _load(self, model: str, offered: Offered, stop: Stop) -> Point | None:
         source = self._sources.get(model)
@@ -113,6 +140,8 @@ class TritonBench:
         with watched:
             found = perf_process.run(self._program, source.load(offered, self._seconds), stop)
         elapsed_s, pressed = time.monotonic() - started_s, pressure.read().share_since(before)
+        if self._server.status.restarts != self._restarts[model]:
+            raise HostError("the server crashed and was restarted", where=f"{model} at {offered}")
         if isinstance(found, Window):
             return None
         (ran,) = watched.executed()
@@ -148,9 +177,31 @@ class TritonBench:
             staging.copy(own, folder / str(candidate.version))
             if (own / LABELS_FILE).is_file():
                 staging.link(own / LABELS_FILE, folder / LABELS_FILE)
-            text = config.to_text(written.unbounded(made))
-            (folder / CONFIG_FILE).write_text(text, encoding="utf-8")
+            durable.write(folder / CONFIG_FILE, config.to_text(written.unbounded(made)))
         return made
+
+    def _remove_all_but(self, *models: str) -> None:
+        """The server loads what is left when it is restarted, and ends where that fails."""
+        for folder in self._repository.iterdir():
+            if folder.name not in models:
+                shutil.rmtree(folder, ignore_errors=True)
+
+    def _wait_until_serving(self) -> None:
+        end_s = time.monotonic() + _RESTART_TIMEOUT_S
+        while not self._serving():
+            status = self._server.status
+            if status.state in (STOPPED, GAVE_UP) or time.monotonic() > end_s:
+                raise BenchEndedError(
+                    f"the server that is tuned has ended, and was not restarted: "
+                    f"{status.reason or status.last or 'it does not respond'}",
+                    remedy="Once that is fixed, go on with --resume.",
+                )
+            time.sleep(_POLL_S)
+
+    def _serving(self) -> bool:
+        with contextlib.suppress(HostError):
+            return bool(self._server.version) and self._server.status.state == SERVING
+        return False
 
     def _clear(self) -> None:
         shutil.rmtree(self._work, ignore_errors=True)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from resnet_serve.errors import ResnetServeError
+from resnet_serve.errors import HostError, ResnetServeError
 from resnet_serve.loadtest.offered import Offered
 from resnet_serve.loadtest.perf_process import Window
 from resnet_serve.tuning.configuration import Configuration
@@ -31,13 +31,17 @@ _BATCHES_FORM = 4  # in flight; below it a configuration for batches may look sl
 Stop = Callable[[Window], bool]
 
 
+class BenchEndedError(HostError):
+    """Nothing can be served any more, whatever the configuration."""
+
+
 class Bench(Protocol):
     """What serves configurations and puts loads on them."""
 
     def serve(self, configuration: Configuration, *, keep: str = "") -> str:
         """Serve it, and return the name of the model; the model `keep` stays too.
 
-        Raises `ResnetServeError` where it fails.
+        Raises `ResnetServeError` where it fails, `BenchEndedError` where any other one would.
         """
 
     def load(self, model: str, offered: Offered, stop: Stop) -> Point | None:
@@ -54,11 +58,16 @@ class Climb:
     points: list[Point] = field(default_factory=list)
 
     def trial(self, number: int, configuration: Configuration) -> Trial:
-        """Measure it. A configuration that cannot be served is a FAILED trial."""
+        """Measure it. A configuration that cannot be served is a FAILED trial.
+
+        Raises `BenchEndedError`.
+        """
         try:
             model = self.bench.serve(configuration)
             by_rate = self.goal.rate_per_s is not None
             state, reason = self._at_the_rate(model) if by_rate else self._up(model, configuration)
+        except BenchEndedError:
+            raise
         except ResnetServeError as error:
             state, reason = State.FAILED, str(error)
         return Trial(

@@ -154,6 +154,18 @@ def test_what_the_server_refuses_is_said(bench: TritonBench) -> None:
     assert bench.load(model, Offered(1), lambda _: False) is not None
 
 
+def test_a_crash_costs_one_trial(bench: TritonBench) -> None:
+    wanted = tunable.configuration(version=1, max_batch_size=8)
+    model = bench.serve(wanted)
+    os.kill(bench._server.status.server_pid, signal.SIGKILL)
+    with pytest.raises(HostError, match=r"ended|crashed|no server answers") as failed:
+        bench.load(model, Offered(1), lambda _: False)
+    assert "resnet-serve up" not in str(failed.value), "it is no server of the user's"
+    model = bench.serve(wanted)
+    assert loaded(bench, model).max_batch_size == 8
+    assert bench.load(model, Offered(1), lambda _: False) is not None
+
+
 def tune(folder: Path, *words: str) -> list[str]:
     command = [sys.executable, "-m", "resnet_serve.cli", "tune", "net", "--p99", "2s"]
     command += ["--trials", "3", "--seconds", "0.5", "--repository", str(folder / "repository")]

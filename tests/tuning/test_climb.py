@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 from tunable import FormulaBench, configuration
 
-from resnet_serve.tuning.climb import LADDER, Climb
+from resnet_serve.tuning.climb import LADDER, BenchEndedError, Climb
 from resnet_serve.tuning.configuration import Configuration
 from resnet_serve.tuning.goal import Goal
 from resnet_serve.tuning.trials import State, Trial
@@ -99,6 +99,15 @@ def test_what_cannot_be_served_is_a_failed_trial() -> None:
     trial = Climb(bench, Goal(p99_ms=50)).trial(7, configuration())
     assert (trial.number, trial.state) == (7, State.FAILED)
     assert "it cannot be loaded" in trial.reason
+
+
+def test_where_nothing_can_be_served_any_more_the_trial_has_not_failed() -> None:
+    class Ended(FormulaBench):
+        def serve(self, *_: object, **__: object) -> str:
+            raise BenchEndedError("it has ended")
+
+    with pytest.raises(BenchEndedError):
+        Climb(Ended(lambda _: 5), Goal(p99_ms=50)).trial(1, configuration())
 
 
 def test_it_climbs_no_further_than_the_ladder() -> None:
