@@ -18,6 +18,11 @@ def main() -> None:
     """The console script."""
     from resnet_serve import console
 
+    console.run(_command)
+
+
+def _command() -> None:
+    """Run the command; an interruption while its modules are imported is one of the command."""
     if sys.argv[1:] and sys.argv[1] in _CLIENTS:
         # gRPC would write its own line for a handshake that fails; it reads this when imported.
         os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
@@ -26,4 +31,4 @@ def main() -> None:
         from resnet_serve.cli.servers.health import app
     else:
         from resnet_serve.cli.application import app
-    console.run(app)
+    app()

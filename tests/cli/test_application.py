@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +81,20 @@ def test_every_command_explains_itself(
     assert max(map(len, long.stdout.splitlines())) <= 80
     # What does not fit ends in an ellipsis right before the frame.
     assert re.findall(r"\w… *│", long.stdout) == []
+
+
+def test_ctrl_c_while_a_command_is_imported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    class Interrupted:
+        def find_spec(self, name: str, *_: object) -> None:
+            if name == "resnet_serve.cli.application":
+                raise KeyboardInterrupt
+
+    monkeypatch.delitem(sys.modules, "resnet_serve.cli.application")
+    monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
+    done = in_process.command("resnet-serve", ["list"], capsys, tmp_path)
+    assert (done.returncode, done.stderr) == (130, "error: interrupted\n")
 
 
 def test_an_interrupted_tune_says_how_it_goes_on(
