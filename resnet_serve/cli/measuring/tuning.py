@@ -92,8 +92,8 @@ def tune(
     if as_json:
         console.show_json({**tuned.to_json(), "applied": _applied(outcome)})
     else:
-        console.out.print("Frontier:")
-        for line in results.frontier_lines(tuned.trials, goal, tuned.candidates):
+        lines = results.frontier_lines(tuned.trials, goal, tuned.candidates)
+        for line in ("Frontier:", *lines) if lines else ():
             console.out.print(line, soft_wrap=True)
         console.warn(written.note)
         for path in (written.csv, written.json, written.plot):
@@ -139,7 +139,7 @@ def _shown(goal: Goal) -> Iterator[Told]:
             known["found"], known["trials"] = found, trials
             for line in found.left_out:
                 say(line)
-            say(f"{goal}: {trials} of {size} configurations are measured")
+            say(f"{goal}: measuring {trials} of {size} configurations")
 
         def begun(number: int, configuration: Configuration) -> None:
             """The bar of a trial."""
