@@ -2,7 +2,7 @@
 
 The journal is a file of Optuna's JournalStorage, which only grows: a run that was killed goes on
 from it. A trial that was being measured then is suggested again, and so is one that failed, as
-what made it fail may be mended. Its trials have the value of
+what made it fail may be gone. Its trials have the value of
 `Goal.value`, and the whole `Trial` as an attribute.
 """
 
