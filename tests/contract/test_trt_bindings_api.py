@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import this_run
 import trt_bindings
 from kept import NotAvailableError
+from this_run import made_once
 from trt_bindings import EVERY, RTX, VERSIONS, Api, describe
 from trt_mypy import Message, check
 from trt_sources import (
@@ -176,6 +178,17 @@ class Checked:
 @pytest.fixture(scope="session")
 def checked(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Checked:
     folder = tmp_path_factory.mktemp(f"tensorrt-{api.version}").resolve()
+    return Checked(*made_once("mypy", api.version, lambda: _checked(api, folder)))
+
+
+def _checked(
+    api: Api, folder: Path
+) -> tuple[
+    Mapping[Path, list[Message]],
+    Mapping[Path, tuple[Module, Access]],
+    Mapping[str, Path],
+    Path,
+]:
     stubs = write_stubs(api, folder / "stubs")
     names = {name for described in api.classes.values() for name in described.members()}
     copies: dict[Path, tuple[Module, Access]] = {}
@@ -191,8 +204,8 @@ def checked(api: Api, tmp_path_factory: pytest.TempPathFactory) -> Checked:
         probes[body] = folder / f"probe_{len(probes)}.py"
         probes[body].write_text(f"{PREFIX}{body}\n", encoding="utf-8")
     files = [*(module.path for module in MODULES), *copies, *probes.values()]
-    said = check(stubs, files, folder)
-    return Checked(said, copies, probes, stubs / "tensorrt" / "__init__.pyi")
+    said = check(stubs, files, folder, this_run.folder() / "mypy-cache")
+    return said, copies, probes, stubs / "tensorrt" / "__init__.pyi"
 
 
 def test_the_stubs_have_no_hole(checked: Checked) -> None:

@@ -14,14 +14,19 @@ FOLDER = "RESNET_SERVE_TESTS_FOLDER"
 Made = TypeVar("Made")
 
 
+def folder() -> Path:
+    """Where the workers of this run keep what they share."""
+    return Path(os.environ[FOLDER])
+
+
 def made_once(kind: str, key: str, make: Callable[[], Made]) -> Made:
     """What `make` returns, pickled under its kind and key; a worker waits for the one that makes
     it. Every caller gets a copy of its own.
     """
 
-    def write(folder: Path) -> None:
-        (folder / "made").write_bytes(pickle.dumps(make()))
+    def write(place: Path) -> None:
+        (place / "made").write_bytes(pickle.dumps(make()))
 
-    found = kept(Path(os.environ[FOLDER]) / kind / key, "of-this-run", write)
+    found = kept(folder() / kind / key, "of-this-run", write)
     made: Made = pickle.loads((found / "made").read_bytes())
     return made

@@ -16,6 +16,8 @@ from pathlib import Path
 
 from kept import ROOT
 
+from resnet_serve import durable
+
 CONFIGURATION = """\
 [mypy]
 strict = True
@@ -63,24 +65,31 @@ class Message:
         return f"{self.file.name}:{self.line}: {self.text}"
 
 
-def check(stubs: Path, files: list[Path], folder: Path) -> Mapping[Path, list[Message]]:
-    """mypy's lines by file: those in `folder` and in the stubs, and our own sources."""
+def check(
+    stubs: Path, files: list[Path], folder: Path, cache: Path
+) -> Mapping[Path, list[Message]]:
+    """mypy's lines by file: those in `folder` and in the stubs, and our own sources.
+
+    What the versions of the bindings share is kept in `cache`, which has one run at a time.
+    """
     roots = [stubs, ROOT, ROOT / "convert", ROOT / "clients" / "python"]
     configuration = folder / "mypy.ini"
     python = f"{sys.version_info.major}.{sys.version_info.minor}"
     text = CONFIGURATION.format(path=":".join(map(str, roots)), python=python)
     configuration.write_text(text, encoding="utf-8")
     command = [sys.executable, "-m", "mypy", "--config-file", str(configuration)]
-    command += ["--cache-dir", str(folder / "mypy_cache"), "--no-pretty", "--no-error-summary"]
+    command += ["--cache-dir", str(cache), "--no-pretty", "--no-error-summary"]
     stub = stubs / "tensorrt" / "__init__.pyi"
-    done = subprocess.run(
-        [*command, str(stub), *map(str, files)],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=_TIMEOUT_S,
-    )
+    cache.mkdir(exist_ok=True)
+    with durable.locked(cache):
+        done = subprocess.run(
+            [*command, str(stub), *map(str, files)],
+            cwd=folder,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_TIMEOUT_S,
+        )
     if done.returncode > 1 or done.stderr:
         raise AssertionError(f"mypy did not run: {(done.stderr or done.stdout)[-2000:]}")
     said: defaultdict[Path, list[Message]] = defaultdict(list)
