@@ -30,6 +30,7 @@ from resnet_serve.passport import (
 from resnet_serve.runtimes.onnxruntime_cuda import CudaProvider
 from resnet_serve.triton import config, queue_bound, releases
 from resnet_serve.triton.gpu_serving import Accelerator, CudaAccelerator, GpuServing
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.queue_bound import QueueBound
 from resnet_serve.triton.repository import ModelFiles, Repository, examples, whole
 from resnet_serve.triton.repository.versions import MODEL_FILE, PREPROCESSING_FILE, REPORT_FILE
@@ -61,13 +62,12 @@ def deploy(
 
 def models(conversion: Conversion) -> list[ModelFiles]:
     """What is deployed, without the passport and what is built from it: the classifier first."""
-    name = conversion.name
+    name, input_kind = conversion.name, conversion.request.input
     loaded, serving = conversion.weights, conversion.serving
     classes = loaded.architecture.classes
-    input_kind = conversion.request.input
     labels = {}
     if conversion.features is None:
-        labels[config.LABELS_FILE] = config.labels_text(loaded.labels).encode()
+        labels[LABELS_FILE] = config.labels_text(loaded.labels).encode()
     classifier = config.classifier(
         name,
         target=conversion.target,

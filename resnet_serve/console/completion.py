@@ -12,8 +12,7 @@ import typer
 
 from resnet_serve.architectures.registry import ARCHITECTURES
 from resnet_serve.triton import image_repository
-
-_CONFIG = "config.pbtxt"
+from resnet_serve.triton.layout import CONFIG_FILE
 
 
 def architectures(incomplete: str) -> list[tuple[str, str]]:
@@ -26,5 +25,5 @@ def models(context: typer.Context, incomplete: str) -> list[str]:
     """Models of the command's `--repository` that begin so, those that take encoded images too."""
     repository = Path(context.params.get("repository") or "model_repository")
     both = (repository, image_repository.of(repository))
-    found = {each.parent.name for place in both for each in place.glob(f"*/{_CONFIG}")}
+    found = {each.parent.name for place in both for each in place.glob(f"*/{CONFIG_FILE}")}
     return sorted(name for name in found if name.startswith(incomplete))

@@ -25,7 +25,7 @@ from resnet_serve import composed, durable
 from resnet_serve.errors import InputFileError
 from resnet_serve.manifests import kserve, workload
 from resnet_serve.triton import image_repository
-from resnet_serve.triton.config import LABELS_FILE
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.repository import CONFIG_FILE
 from resnet_serve.triton.repository.versions import Deployed
 

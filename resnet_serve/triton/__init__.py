@@ -3,6 +3,7 @@
 | file | role |
 |---|---|
 | `repository/` | deploy versions whole, list them with their passports |
+| `layout` | the names in a model repository |
 | `config`, `composed_config`, `gpu_serving` | config.pbtxt of each kind of model |
 | `releases` | which TensorRT each Triton container ships |
 | `server` | start, wait for and stop one tritonserver |

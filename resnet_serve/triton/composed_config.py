@@ -21,6 +21,7 @@ from resnet_serve.activation import SOFTMAX, Activation, Kind
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.triton import config
 from resnet_serve.triton.config import Serving, Step
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.queue_bound import UNBOUNDED, QueueBound
 
 PROBABILITIES = "probabilities"
@@ -129,7 +130,7 @@ def _ensemble(
     name: str, steps: Sequence[Step], classes: int, serving: Serving, activation: Activation
 ) -> Any:
     made = config.ensemble(name, steps, serving)
-    _outputs(made, classes, activation, label_filename=config.LABELS_FILE)
+    _outputs(made, classes, activation, label_filename=LABELS_FILE)
     for key, value in config.activated(activation).items():
         made.parameters[key].string_value = value
     return made

@@ -21,9 +21,9 @@ from resnet_serve.runtimes import Target
 from resnet_serve.triton.backends.elastic import ONE_PER_CORE_BELOW
 from resnet_serve.triton.backends.image.room import DECODED_WAIT
 from resnet_serve.triton.gpu_serving import GpuServing
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.queue_bound import UNBOUNDED, QueueBound
 
-LABELS_FILE = "labels.txt"
 INPUT, OUTPUT, PIXELS = "image", "logits", "pixels"
 ENCODED = model_config_pb2.TYPE_STRING  # of an input: JPEG, PNG or WebP bytes
 PREPROCESSING, ACTIVATION = "preprocessing", "activation"

@@ -17,7 +17,7 @@ from typing import Any
 from resnet_serve import passport
 from resnet_serve.passport import TunedFacts
 from resnet_serve.triton import config, queue_bound
-from resnet_serve.triton.config import LABELS_FILE
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.queue_bound import QueueBound
 from resnet_serve.triton.repository import CONFIG_FILE, ModelFiles, Repository, whole
 from resnet_serve.triton.repository.versions import REPORT_FILE

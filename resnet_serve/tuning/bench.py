@@ -27,8 +27,8 @@ from resnet_serve.loadtest.perf_process import Window
 from resnet_serve.loadtest.perf_program import Program
 from resnet_serve.parity import pressure
 from resnet_serve.triton import config
-from resnet_serve.triton.config import LABELS_FILE
 from resnet_serve.triton.http_client import Client
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.repository import CONFIG_FILE, staging
 from resnet_serve.triton.rollout.admin import Admin
 from resnet_serve.triton.server import Progress, Server

@@ -16,7 +16,7 @@ from google.protobuf import text_format
 from resnet_serve import composed, durable
 from resnet_serve.errors import InputFileError
 from resnet_serve.triton import config
-from resnet_serve.triton.config import LABELS_FILE
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.repository import CONFIG_FILE, canaries, whole
 from resnet_serve.triton.repository.versions import Deployed
 

@@ -16,7 +16,7 @@ from resnet_serve.passport import ConvertedPassport, EngineState
 from resnet_serve.passport.engine import BuiltEngineFacts
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import image_repository
-from resnet_serve.triton.config import LABELS_FILE
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.repository import CONFIG_FILE, ModelFiles, Repository, changes, versions
 from resnet_serve.triton.repository.versions import REPORT_FILE, Deployed
 from resnet_serve.verification import files

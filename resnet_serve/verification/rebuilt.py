@@ -13,7 +13,7 @@ from resnet_serve import weights
 from resnet_serve.architectures import find, with_head
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.passport import ConvertedPassport
-from resnet_serve.triton.config import LABELS_FILE
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.repository.versions import Deployed
 
 if TYPE_CHECKING:

@@ -16,6 +16,7 @@ from resnet_client import Prediction
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import config, image_repository
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.queue_bound import UNBOUNDED, QueueBound
 from resnet_serve.triton.repository import ModelFiles, Repository
 
@@ -84,7 +85,7 @@ def deploy_means(repository: Path, queue: QueueBound = UNBOUNDED) -> None:
         classes=len(COLOURS),
         serving=serving,
     )
-    labels = {config.LABELS_FILE: config.labels_text(COLOURS).encode()}
+    labels = {LABELS_FILE: config.labels_text(COLOURS).encode()}
     model = {"model.onnx": onnx.parser.parse_model(_MEANS_ONNX).SerializeToString()}
     stored = {"preprocessing.json": MEANS.to_json().encode()}
     Repository(repository).deploy(

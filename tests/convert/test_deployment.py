@@ -21,6 +21,7 @@ from resnet_serve.datasets.digits import Digits
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.triton import config, image_repository
 from resnet_serve.triton.grpc_client import GrpcClient
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.queue_bound import bound_of
 from resnet_serve.triton.repository import Repository, changes
 from resnet_serve.triton.server import Server
@@ -57,14 +58,14 @@ def test_files_beside_the_model(conversions: Conversions, digits: Weights) -> No
     found = conversions("fp32")
     repository = Path(found.request.repository)
     names = {path.name for path in found.path.iterdir()}
-    kept = {"model.onnx", config.LABELS_FILE, "config.pbtxt", "examples.npz"}
+    kept = {"model.onnx", LABELS_FILE, "config.pbtxt", "examples.npz"}
     assert names == {*kept, passport.FILE_NAME, REPORT_FILE}
     files = passport.read(found.path / passport.FILE_NAME).files
     assert files is not None
     assert {model: set(each) for model, each in files.items()} == {
         "resnet20": kept,
         "resnet20_preprocess": {"config.pbtxt", PREPROCESSING_FILE},
-        "resnet20_image": {"config.pbtxt", config.LABELS_FILE, "ensemble.txt"},
+        "resnet20_image": {"config.pbtxt", LABELS_FILE, "ensemble.txt"},
     }
     for name in ("resnet20", "resnet20_image"):
         labels = at(repository, f"{name}/labels.txt").read_text().splitlines()

@@ -18,6 +18,7 @@ from resnet_serve.passport import OnnxFacts, TensorContractFacts
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import config
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.repository import ModelFiles, Repository, whole
 
 CHANNELS = 8
@@ -43,7 +44,7 @@ def _classifier(seed: int) -> list[ModelFiles]:
         classes=CLASSES,
         serving=_serving(),
     )
-    labels = {config.LABELS_FILE: config.labels_text(LABELS).encode()}
+    labels = {LABELS_FILE: config.labels_text(LABELS).encode()}
     stored = {"preprocessing.json": PREPROCESSING.to_json().encode()}
     models = [
         ModelFiles("toy", config.to_text(net), labels, {"model.onnx": model}),

@@ -24,6 +24,7 @@ from resnet_serve.passport import OnnxFacts, TensorContractFacts
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import config
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.repository import ModelFiles, Repository, examples, whole
 from resnet_serve.triton.repository.examples import Examples
 
@@ -110,7 +111,7 @@ def _deploy(
     files = ModelFiles(
         name,
         config.to_text(written),
-        {config.LABELS_FILE: config.labels_text(labels).encode()},
+        {LABELS_FILE: config.labels_text(labels).encode()},
         {
             "model.onnx": model,
             examples.FILE_NAME: kept.to_bytes(),

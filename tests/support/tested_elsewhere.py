@@ -393,6 +393,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/verification/test_host.py",
         "the command on real folders",
     ),
+    "resnet_serve/triton/layout.py": (
+        "tests/triton/repository/test_whole.py",
+        "the names of the files that it writes",
+    ),
     "resnet_serve/loadtest/perf_process.py": (
         "tests/loadtest/test_perf_analyzer.py",
         "one run of the real program",

@@ -11,6 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import config
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.repository import ModelFiles, Repository
 
 SIDE, CLASSES, BATCH = 32, 10, 4
@@ -55,7 +56,7 @@ def deploy_toy(path: Path) -> Path:
         classes=CLASSES,
         serving=serving,
     )
-    labels = {config.LABELS_FILE: config.labels_text(LABELS).encode()}
+    labels = {LABELS_FILE: config.labels_text(LABELS).encode()}
     stored = {"preprocessing.json": preprocessing.to_json().encode()}
     Repository(path).deploy(
         [

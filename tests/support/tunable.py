@@ -18,6 +18,7 @@ from resnet_serve.passport import OnnxFacts, TensorContractFacts
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import config, queue_bound
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.repository import ModelFiles, Repository, whole
 from resnet_serve.tuning.climb import Stop
 from resnet_serve.tuning.configuration import Configuration
@@ -45,7 +46,7 @@ def deploy(
     net = config.classifier(
         "net", target=TARGETS[target], classes=CLASSES, precision=precision, queue=bound, **kind
     )
-    labels = {config.LABELS_FILE: config.labels_text(LABELS).encode()}
+    labels = {LABELS_FILE: config.labels_text(LABELS).encode()}
     data = toy_model(hidden)
     files = [
         ModelFiles("net", config.to_text(net), labels, {"model.onnx": data}),

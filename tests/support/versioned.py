@@ -23,6 +23,7 @@ from resnet_serve.passport import TensorContractFacts
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import config
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.repository import ModelFiles, Repository, examples, whole
 from resnet_serve.triton.repository.examples import Examples
 
@@ -115,7 +116,7 @@ def deploy(
     if fails_above is not None:  # the warm-up is of random numbers
         net.ClearField("model_warmup")
     names = labels or labels_of(own)
-    text = {config.LABELS_FILE: config.labels_text(names).encode()}
+    text = {LABELS_FILE: config.labels_text(names).encode()}
     kept = Examples(
         source="greys",
         names=tuple(map(str, COLOURS)),

@@ -15,7 +15,7 @@ from resnet_serve.datasets.class_labels.files import read_lines
 from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.passport import ConvertedPassport
 from resnet_serve.runtimes.tensorrt_flavours import FLAVOURS, Flavour
-from resnet_serve.triton.config import LABELS_FILE
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.repository import versions
 from resnet_serve.triton.repository.versions import MODEL_FILE
 

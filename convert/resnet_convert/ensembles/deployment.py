@@ -35,6 +35,7 @@ from resnet_serve.triton.composed_config import (
     pixels_name,
 )
 from resnet_serve.triton.config import INPUT, NEWEST, OUTPUT, PIXELS, Serving, Step
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.repository import ModelFiles, Repository, examples, whole
 from resnet_serve.triton.repository.examples import Examples
 from resnet_serve.triton.repository.versions import PREPROCESSING_FILE
@@ -153,7 +154,7 @@ class _Parts:
         self._name = made.composition.name
         self._serving = _serving(made.composition)
         self._classes = len(made.composition.labels)
-        self._labels = {config.LABELS_FILE: config.labels_text(made.composition.labels).encode()}
+        self._labels = {LABELS_FILE: config.labels_text(made.composition.labels).encode()}
 
     def models(self) -> list[ModelFiles]:
         """The models beside the average; the first carries the passport."""

@@ -20,7 +20,7 @@ from resnet_serve.passport import BuiltEngineFacts, ConvertedPassport, MemberFac
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import config
-from resnet_serve.triton.config import LABELS_FILE
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.queue_bound import QueueBound, bound_of
 from resnet_serve.triton.repository import CONFIG_FILE, Repository, versions
 from resnet_serve.triton.repository.versions import MODEL_FILE, Deployed

@@ -15,6 +15,7 @@ import typer
 from resnet_serve import console
 from resnet_serve.errors import UsageError
 from resnet_serve.triton.image_repository import directories
+from resnet_serve.triton.layout import CONFIG_FILE
 from resnet_serve.triton.supervision.detached import running
 from resnet_serve.triton.supervision.health.probe import Answer, Probe, Unreachable
 
@@ -81,7 +82,7 @@ def _models(probe: Probe, repository: Path | None) -> tuple[str, ...]:
         return probe.models()
     except Unreachable:
         folders = [] if repository is None or not repository.is_dir() else directories(repository)
-        found = [each.name for each in folders if (each / "config.pbtxt").is_file()]
+        found = [each.name for each in folders if (each / CONFIG_FILE).is_file()]
         if not found:
             raise UsageError(
                 "the list of the server's models needs its key",

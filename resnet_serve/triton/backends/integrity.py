@@ -17,11 +17,11 @@ from typing import Any
 from resnet_serve import durable
 from resnet_serve.triton import image_repository
 from resnet_serve.triton.backends.contract import ContractError
+from resnet_serve.triton.layout import COMPANIONS, CONFIG_FILE, LABELS_FILE
 from resnet_serve.triton.supervision import servable
 
 _PASSPORT = "passport.json"
-_ALSO = ("config.pbtxt", "labels.txt")
-_COMPANIONS = ("_preprocess", "_image", "_average")
+_ALSO = (CONFIG_FILE, LABELS_FILE)
 
 
 def check(config: Mapping[str, Any], version_directory: Path, *files: Path) -> None:
@@ -98,7 +98,7 @@ def _stated(model: str, own: Path) -> dict[str, str] | None:
 def _owners(name: str) -> Iterator[tuple[str, str]]:
     """The models in whose passport the hashes of a model may be, and how its own name then ends."""
     yield name, ""
-    for ending in _COMPANIONS:
+    for ending in COMPANIONS:
         if name.endswith(ending):
             yield name.removesuffix(ending), ending
 

@@ -10,8 +10,9 @@
 | `versions` | which versions there are, with their passports |
 """
 
+from resnet_serve.triton.layout import CONFIG_FILE
 from resnet_serve.triton.repository.places import LONGEST_NAME, check_name
 from resnet_serve.triton.repository.repository import Repository
-from resnet_serve.triton.repository.whole import CONFIG_FILE, ModelFiles
+from resnet_serve.triton.repository.whole import ModelFiles
 
 __all__ = ["CONFIG_FILE", "LONGEST_NAME", "ModelFiles", "Repository", "check_name"]

@@ -22,11 +22,11 @@ from resnet_serve import durable
 from resnet_serve.triton import config, image_repository
 from resnet_serve.triton.canary import split as splits
 from resnet_serve.triton.canary.split import BACKEND, MARK, PARAMETER, Split, alone
-from resnet_serve.triton.config import ACTIVATION, LABELS_FILE, NEWEST, PREPROCESSING
+from resnet_serve.triton.config import ACTIVATION, NEWEST, PREPROCESSING
+from resnet_serve.triton.layout import CONFIG_FILE, LABELS_FILE
 from resnet_serve.triton.repository import staging, whole
 from resnet_serve.triton.repository.staging import ABSENT, DIRECTORY
 from resnet_serve.triton.repository.versions import Deployed
-from resnet_serve.triton.repository.whole import CONFIG_FILE
 
 TEXT_FILE = "canary.json"  # object stores drop empty directories
 STEPS = ("_preprocess", "_average")  # what is called as a step of other models only

@@ -17,7 +17,7 @@ from resnet_serve import durable, passport
 from resnet_serve.errors import UsageError
 from resnet_serve.passport import ComposedPassport, EngineState
 from resnet_serve.triton.canary.split import Split
-from resnet_serve.triton.config import LABELS_FILE
+from resnet_serve.triton.layout import CONFIG_FILE, LABELS_FILE
 from resnet_serve.triton.repository import canaries, versions, whole
 from resnet_serve.triton.repository.canaries import Canary
 from resnet_serve.triton.repository.repository import Repository
@@ -25,7 +25,7 @@ from resnet_serve.triton.repository.versions import Deployed
 
 # Files of earlier deployments that nothing rewrites.
 _STAMPED = {
-    *(whole.CONFIG_FILE, LABELS_FILE, versions.MODEL_FILE, versions.PREPROCESSING_FILE),
+    *(CONFIG_FILE, LABELS_FILE, versions.MODEL_FILE, versions.PREPROCESSING_FILE),
     *("crops.json", "ensemble.txt", "reference_outputs.npz"),
 }
 Moves: TypeAlias = dict[str, int]  # the version to serve, by model

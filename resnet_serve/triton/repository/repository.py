@@ -15,12 +15,12 @@ from pathlib import Path
 from resnet_serve import durable
 from resnet_serve.errors import HostError
 from resnet_serve.triton import image_repository
-from resnet_serve.triton.config import LABELS_FILE
+from resnet_serve.triton.layout import CONFIG_FILE, LABELS_FILE
 from resnet_serve.triton.repository import canaries, places, staging, versions, whole
 from resnet_serve.triton.repository.canaries import Canary
 from resnet_serve.triton.repository.staging import ABSENT, DIRECTORY
 from resnet_serve.triton.repository.versions import Deployed
-from resnet_serve.triton.repository.whole import CONFIG_FILE, ModelFiles
+from resnet_serve.triton.repository.whole import ModelFiles
 
 
 class Repository:

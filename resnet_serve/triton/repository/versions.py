@@ -17,6 +17,7 @@ from resnet_serve.errors import InputFileError
 from resnet_serve.passport import Passport
 from resnet_serve.triton import image_repository
 from resnet_serve.triton.canary.split import FIRST_SPLIT, MARK
+from resnet_serve.triton.layout import COMPANIONS
 from resnet_serve.triton.repository import whole
 
 # The files of a version, beside its passport.
@@ -47,7 +48,7 @@ class Deployed:
             others = (each for each in files if each not in (self.name, *self.not_copied))
             return (self.name, *others)
         base = self.passport.name
-        together = [f"{base}{ending}" for ending in ("", *whole.COMPANIONS)]
+        together = [f"{base}{ending}" for ending in ("", *COMPANIONS)]
         if self.name not in together:  # a copy under another name
             return (self.name,)
         number = str(self.version)

@@ -21,12 +21,10 @@ from resnet_serve import durable
 from resnet_serve.errors import InputFileError
 from resnet_serve.triton import config
 from resnet_serve.triton.canary import split as splits
-from resnet_serve.triton.config import LABELS_FILE, NEWEST
+from resnet_serve.triton.config import NEWEST
+from resnet_serve.triton.layout import CONFIG_FILE, LABELS_FILE
 
-CONFIG_FILE = "config.pbtxt"
 Hashes: TypeAlias = Mapping[str, Mapping[str, str]]  # SHA-256 by model, and by file of its version
-# Models that a deployment of `net` may have beside `net`.
-COMPANIONS = ("_preprocess", "_image", "_average")
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,8 @@ from typing import Any
 
 from resnet_serve.errors import InputFileError
 from resnet_serve.triton import config, image_repository
-from resnet_serve.triton.config import LABELS_FILE, NEWEST
+from resnet_serve.triton.config import NEWEST
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.repository import CONFIG_FILE, whole
 from resnet_serve.triton.supervision import servable
 from resnet_serve.triton.supervision.servable import BESIDE

@@ -20,8 +20,9 @@ from resnet_serve.parity import gate, numerics
 from resnet_serve.passport import ComposedPassport, ConvertedPassport
 from resnet_serve.precisions import PRECISIONS
 from resnet_serve.preprocessing import decode
-from resnet_serve.triton.config import LABELS_FILE, OUTPUT
+from resnet_serve.triton.config import OUTPUT
 from resnet_serve.triton.http_client import Client
+from resnet_serve.triton.layout import LABELS_FILE
 from resnet_serve.triton.repository import examples
 from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.triton.rollout import smoke_composed

@@ -20,6 +20,7 @@ from typing import Any
 
 from resnet_serve.triton.backends.contract import count_parameter
 from resnet_serve.triton.backends.pending import Pending, used_for_s
+from resnet_serve.triton.layout import CONFIG_FILE
 
 DECODED_WAIT = "decoded_wait"
 IDLE_S = 0.02  # a gap after an image in which no other waited
@@ -46,7 +47,7 @@ def networks(models: Path, name: str) -> frozenset[str]:
     """
     found: set[str] = set()
     decoding: set[str] = set()
-    for path in models.glob("*/config.pbtxt"):
+    for path in models.glob(f"*/{CONFIG_FILE}"):
         try:
             text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):

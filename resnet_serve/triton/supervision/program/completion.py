@@ -11,10 +11,10 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from resnet_serve.triton.layout import CONFIG_FILE
 from resnet_serve.triton.supervision.orders import options
 
 _OFF = "--disable-auto-complete-config"
-_CONFIG_FILE = "config.pbtxt"
 # Nested fields are indented or in one line with what they are in; what is written otherwise counts
 # as incomplete, and is completed as before.
 _NEEDED = (
@@ -40,7 +40,7 @@ def switched(command: Sequence[str]) -> list[str]:
 def _configurations(repository: Path) -> list[Path]:
     """Where the configuration of each model is, or would be."""
     try:
-        return [each / _CONFIG_FILE for each in repository.iterdir() if each.is_dir()]
+        return [each / CONFIG_FILE for each in repository.iterdir() if each.is_dir()]
     except OSError:
         return []
 

@@ -1,0 +1,11 @@
+"""The names in a model repository, for all who read one: some start without Triton's libraries.
+
+net/  config.pbtxt  labels.txt  4/        net_preprocess/  net_image/  net_average/
+"""
+
+from __future__ import annotations
+
+CONFIG_FILE = "config.pbtxt"
+LABELS_FILE = "labels.txt"
+# How the names of the models end that a deployment of `net` may have beside `net`.
+COMPANIONS = ("_preprocess", "_image", "_average")
