@@ -22,7 +22,14 @@ DryRunOption = Annotated[
 def show(found: DryRun, *, as_json: bool) -> None:
     """Print the plan and its notices; raises the first error that was found, if any."""
     if as_json:
-        console.show_json({"steps": [step.to_json() for step in found.steps]})
+        console.show_json(
+            {
+                "command": found.request.command(),
+                "steps": [step.to_json() for step in found.steps],
+                "notices": list(found.notices),
+                "problems": list(map(str, found.problems)),
+            }
+        )
     else:
         console.show(screen.plan_table(found.request, found.steps))
     console.warn(*found.notices)

@@ -95,6 +95,7 @@ def test_what_is_found_is_shown(call: Call, tmp_path: Path) -> None:
     assert steps["weights"]["does"].startswith("resnet20, 269,722 parameters, 10 classes")
     assert steps["parity"]["does"] == "30 images, with labels"
     assert "reference" in steps
+    assert "--validation digits --expect-top1 97.0" in json.loads(out)["command"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -110,8 +111,9 @@ def test_what_a_conversion_would_say_of_the_images_is_said(call: Call, tmp_path:
 
 def test_the_step_that_fails_is_marked(call: Call, tmp_path: Path) -> None:
     write_files(tmp_path)
-    _, out, _ = call(*DIGITS, "--validation", "empty", "--dry-run", "--json")
+    _, out, err = call(*DIGITS, "--validation", "empty", "--dry-run", "--json")
     assert unmet(out) == {"parity": "refused"}
+    assert [f"error: {each}" for each in json.loads(out)["problems"]] == errors(err)
 
 
 def test_what_is_there_but_refused_is_not_called_missing(call: Call, tmp_path: Path) -> None:
