@@ -124,6 +124,13 @@ def batch(
         typer.Option(help="With --url: TLS, by this PEM authority.", show_default=False),
     ] = None,
     tls: Annotated[bool, typer.Option("--tls", help="With --url: TLS.")] = False,
+    tls_cert: Annotated[
+        Path | None,
+        typer.Option(help="With --url: this client's PEM certificate.", show_default=False),
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="With --url: its PEM key.", show_default=False)
+    ] = None,
     patience: Annotated[
         float | None,
         typer.Option(
@@ -152,6 +159,8 @@ def batch(
             "--decode": decode,
             "--tls": tls or None,
             "--tls-ca": tls_ca,
+            "--tls-cert": tls_cert,
+            "--tls-key": tls_key,
             "--patience": patience,
         },
     )
@@ -171,8 +180,8 @@ def batch(
         access=Access(
             decode=(decode or Decoding.CLIENT).value,
             patience_s=120.0 if patience is None else patience,
-            tls=tls or tls_ca is not None,
-            tls_ca=tls_ca,
+            tls=tls,
+            tls_files=(tls_ca, tls_cert, tls_key),
         ),
         resume=resume,
     )

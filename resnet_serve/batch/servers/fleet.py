@@ -61,15 +61,15 @@ class Served:
 
 @dataclass(frozen=True)
 class Access:
-    """How servers are asked: where images are decoded, the time for one request, encryption, by the
-    system's authorities or that of `tls_ca`.
+    """How servers are asked: where images are decoded, the time for one request, encryption, with
+    the `tls_files` authority, certificate and key, or the system's authorities.
     """
 
     decode: Decode = "client"
     timeout_s: float = 30.0
     patience_s: float = 120.0
     tls: bool = False
-    tls_ca: Path | None = None
+    tls_files: tuple[Path | None, Path | None, Path | None] = (None, None, None)
 
 
 @dataclass
@@ -205,7 +205,7 @@ class Fleet:
             decode=access.decode,
             timeout_s=access.timeout_s,
             version=version,
-            tls=access.tls if access.tls_ca is None else Tls(ca=access.tls_ca),
+            tls=Tls(*access.tls_files) if any(access.tls_files) else access.tls,
         )
 
     def _look(self, version: int | None, say: Say) -> Served:

@@ -89,7 +89,9 @@ def test_the_rows_are_those_of_this_process(
 
 def test_a_fleet_is_asked_with_tls(place: Path, tmp_path: Path) -> None:
     certificates.make(tmp_path)
-    pair = Tls(tmp_path / "server.pem", tmp_path / "server.key")
+    authority = tmp_path / "authority.pem"
+    own = ("--tls-cert", tmp_path / "client.pem", "--tls-key", tmp_path / "client.key")
+    pair = Tls(tmp_path / "server.pem", tmp_path / "server.key", authority)
     words = ("toy", "images", "--output", place / "encrypted", "--patience", 0.5)
     with Server(place / "model_repository", port=0, drain_s=0, tls=pair) as encrypted:
         words = (*words, "--url", encrypted.grpc)
@@ -99,7 +101,13 @@ def test_a_fleet_is_asked_with_tls(place: Path, tmp_path: Path) -> None:
         strange = serve(place, "batch", *words, "--tls")
         assert strange.returncode == 4
         assert "is not accepted. Give the authority that signed it (--tls-ca" in strange.stderr
-        done = serve(place, "batch", *words, "--tls-ca", tmp_path / "authority.pem")
+        nobody = serve(place, "batch", *words, "--tls-ca", authority)
+        assert nobody.returncode == 4
+        assert "wants a client certificate. Give --tls-cert and --tls-key" in nobody.stderr
+        half = serve(place, "batch", *words, "--tls-ca", authority, *own[:2])
+        assert half.returncode == 2
+        assert "a client's certificate and its key are given together" in half.stderr
+        done = serve(place, "batch", *words, "--tls-ca", authority, *own)
     assert done.returncode == 0, done.stderr
     rows = results(place / "encrypted")
     assert {row["input"]: row["failure"] for row in rows if row["failure"]} == BAD
