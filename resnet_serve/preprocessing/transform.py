@@ -111,7 +111,8 @@ class Preprocessing:
         An array is UINT8 [H,W,3] in RGB, [H,W,4] in RGBA, [H,W] or [H,W,1] in grey. Raises
         `ImageError` for other arrays, and for images too long to be resized within the limits.
         """
-        return self.array(geometry.crop(self.resized(image), self.crop, self.fill))
+        resized = self._resized(image, None, self.crop)
+        return self.array(geometry.crop(resized, self.crop, self.fill))
 
     def resized(
         self, image: Image.Image | NDArray[np.uint8], shorter: int | None = None
@@ -121,11 +122,22 @@ class Preprocessing:
         `shorter` is another length of the shorter side, in pixels; after an exact resize too,
         whose shape is kept.
         """
+        return self._resized(image, shorter, None)
+
+    def _resized(
+        self,
+        image: Image.Image | NDArray[np.uint8],
+        shorter: int | None,
+        kept: tuple[int, int] | None,
+    ) -> Image.Image:
+        """See `resized`, and `geometry.resize` for `kept`."""
         picture = to_rgb(from_array(image) if isinstance(image, np.ndarray) else image)
         if self.channels == 1:
             picture = picture.convert("L")
         size = self._size(picture.size, shorter)
-        return geometry.resize(picture, size, self.interpolation, antialias=self.antialias)
+        return geometry.resize(
+            picture, size, self.interpolation, antialias=self.antialias, kept=kept
+        )
 
     def _size(self, size: tuple[int, int], shorter: int | None) -> tuple[int, int]:
         """Width and height after the resize of an image of this width and height."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from noise_images import noise
 from PIL import Image, ImageOps
 
-from resnet_serve.preprocessing import ImageError, Preprocessing
+from resnet_serve.preprocessing import ImageError, Preprocessing, geometry
 
 FILTERS = {
     "nearest": Image.Resampling.NEAREST,
@@ -114,6 +114,58 @@ def test_geometry_of_the_published_weights(height: int, width: int, resize: int)
         Preprocessing(resize=resize).pixels(image),
         torchvision_pixels(image, resize, (224, 224), "bilinear"),
     )
+
+
+@settings(max_examples=60)
+@given(
+    st.integers(8, 900),
+    st.integers(8, 900),
+    st.sampled_from([8, 64, 256, (64, 128), (48, 32)]),
+    st.integers(1, 60),
+    st.sampled_from(sorted(FILTERS)),
+    st.sampled_from(["RGB", "L"]),
+)
+def test_what_the_crop_leaves_out_is_not_missed(
+    height: int,
+    width: int,
+    resize: int | tuple[int, int],
+    crop: int,
+    interpolation: str,
+    mode: str,
+) -> None:
+    image = noise(height, width).convert(mode)
+    channels = (0.5,) * len(image.getbands())
+    how = Preprocessing(
+        resize=resize,
+        crop=(crop, crop),
+        interpolation=interpolation,
+        mean=channels,
+        std=channels,
+        resize_mode="" if isinstance(resize, int) else "exact",
+    )
+    whole = torchvision_resize(image, resize, interpolation)
+    expected = center_crop(whole, (crop, crop), (0,) * len(channels))
+    np.testing.assert_array_equal(how.pixels(image), expected.reshape(crop, crop, -1))
+
+
+@pytest.mark.parametrize(
+    ("source", "resized", "computed"),
+    [
+        ((640, 480), (341, 256), (341, 224)),
+        ((375, 500), (256, 341), (224, 341)),
+        ((512, 512), (256, 256), (224, 224)),
+        ((640, 480), (309, 232), (309, 232)),  # 480/232 has no end in binary
+        ((200, 100), (400, 200), (224, 200)),  # the crop is higher than that
+        ((300, 900), (256, 768), (256, 768)),  # Pillow 13 begins with the columns
+        ((65_536, 480), (256, 256), (224, 224)),
+        ((65_537, 480), (256, 256), (256, 224)),  # FP32 cannot hold n times 65537/256
+    ],
+)
+def test_only_what_is_the_same_in_the_crop_is_computed_alone(
+    source: tuple[int, int], resized: tuple[int, int], computed: tuple[int, int]
+) -> None:
+    found = geometry.resize(Image.new("L", source), resized, "bilinear", kept=(224, 224))
+    assert found.size == computed
 
 
 @pytest.mark.parametrize("missing", [1, 2, 3, 5, 6, 7])
