@@ -1,8 +1,8 @@
 """The client: one image a request, with some always in flight, for a time.
 
 The same loop for every peer, in this process. HTTP is written to the socket as it is, over
-connections that are kept; gRPC is the KServe protocol through grpc.aio. What the client costs is
-measured too, and stated beside what the server costs.
+connections that are kept; gRPC is the KServe protocol through grpc.aio. It runs in real time, see
+`real_time`. What the client costs is measured too, and stated beside what the server costs.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Protocol, TypeAlias
 
 import grpc
 import numpy as np
+from real_time import real_time
 from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 TOP, SIDE = 5, 224
@@ -80,7 +81,8 @@ async def _run(load: Load, in_flight: int, seconds: float, meter: Callable[[], R
 
 def run(load: Load, in_flight: int, seconds: float, meter: Callable[[], Reading] = dict) -> Run:
     """Send requests with `in_flight` at once for this long, and wait for the last ones."""
-    return asyncio.run(_run(load, in_flight, seconds, meter))
+    with real_time():
+        return asyncio.run(_run(load, in_flight, seconds, meter))
 
 
 def once(load: Load, number: int = 0, timeout_s: float = 30) -> bytes:
