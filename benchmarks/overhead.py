@@ -3,9 +3,11 @@
     python benchmarks/overhead.py
 
 INT8 networks over gRPC, as one uint8 tensor and as a JPEG whose best five classes are asked for,
-with 1, 4 and 16 requests in flight. Per image: CPU time of the server, of the process that runs the
-network, of those that decode, and of the client; the wait in the queue, for the copies and for the
-inference, from Triton's own counters; latencies, of a client in real time. In process, before and
+with 1, 4 and 16 requests in flight; with more than one, four times as many images, as a 99th
+percentile needs them. Per image: CPU time of the server, of the process that runs the network, of
+those that decode, and of the client; the wait in the queue, for the copies and for the inference,
+from Triton's own counters; latencies, of a client in real time; for a lone image also that of a
+gRPC call that asks for nothing, after an inference as before each image. In process, before and
 after each load, as the speed of a host changes: the same file at batch 1 on all cores; for a JPEG,
 images that are decoded and classified one after another, as a program without a server does it. CPU
 time is the kernel's, of whole processes. The networks are untrained: speed only.
@@ -82,6 +84,19 @@ class Load:
 
             await asyncio.gather(*(work() for _ in range(in_flight)))
             return found
+
+
+async def bare_call_ms(url: str, call: Callable[[int], object], times: int) -> float:
+    """The median latency of a call that asks only whether the server lives, after other work."""
+    async with grpc.aio.insecure_channel(url) as channel:
+        live = service_pb2_grpc.GRPCInferenceServiceStub(channel).ServerLive
+        took = list[float]()
+        for number in range(times):
+            call(number)
+            began = time.perf_counter()
+            await live(service_pb2.ServerLiveRequest())
+            took.append(1e3 * (time.perf_counter() - began))
+        return round(statistics.median(took), 3)
 
 
 def load_of(url: str, name: str, kind: str, images: Sequence[bytes], side: int) -> Load:
@@ -184,7 +199,12 @@ def rounds(server: Server, folder: Path, options: argparse.Namespace) -> Iterato
                 for kind, load, call in loads_of(server, name, files, model):
                     before = in_process(call, options.images // 2)
                     for in_flight in IN_FLIGHT:
-                        found = measured(server, name, load, in_flight, options.images)
+                        images = options.images if in_flight == 1 else 4 * options.images
+                        found = measured(server, name, load, in_flight, images)
+                        found["bare_call_ms"] = 0.0
+                        if in_flight == 1:
+                            bare = bare_call_ms(server.grpc, call, options.images // 2)
+                            found["bare_call_ms"] = asyncio.run(bare)
                         after = in_process(call, options.images // 2)
                         alone = Alone.mean(before, after)
                         yield row(number, target, kind, in_flight, found, alone)
@@ -236,7 +256,7 @@ def main() -> None:
     parser.add_argument("--arch", default="resnet50")
     parser.add_argument("--targets", default=",".join(TARGETS))
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--images", type=int, default=96, help="of each load, in each round")
+    parser.add_argument("--images", type=int, default=96, help="of each lone load, in each round")
     parser.add_argument("--models", type=Path, help="keep the converted networks here")
     parser.add_argument("--name", default="overhead", help="of the results")
     options = parser.parse_args()
