@@ -100,8 +100,8 @@ class Tuned:
         found = frontier.reached(self.trials, self.allowed)
         if not found:
             return HostError(
-                f"{self.goal} is not reachable on this host: no load was answered as fast as it "
-                f"was offered{self._again}",
+                f"{self.goal} is not reachable on this host: at most {self._most} "
+                f"requests/s were answered{self._again}",
                 where=self.name,
                 remedy="Offer less (--rate).",
             )
@@ -114,6 +114,13 @@ class Tuned:
             remedy=f"Allow more (--p99 {math.ceil(1.1 * least.point.p99_ms)}ms), or serve a "
             "faster precision or a smaller network.",
         )
+
+    @property
+    def _most(self) -> str:
+        """The most requests per second that any allowed version answered."""
+        trials = (each for each in self.trials if each.configuration.version in self.allowed)
+        rates = (point.throughput_per_s for trial in trials for point in trial.points)
+        return _short(max(rates, default=0.0))
 
     @property
     def _default_allowed(self) -> bool:

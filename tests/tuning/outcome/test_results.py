@@ -133,7 +133,10 @@ def test_a_limit_that_nothing_keeps(tuned: Tuned) -> None:
     behind = point(10, 5, None, rate_per_s=1000.0, requests=30)
     rate = Goal(p99_ms=50, rate_per_s=1000)
     late = replace(tuned, goal=rate, trials=(trial(behind),), comparison=None)
-    assert "Offer less (--rate)" in str(late.refusal)
+    assert str(late.refusal) == (
+        "net: p99 ≤ 50 ms at 1000 requests/s is not reachable on this host: at most 10 requests/s "
+        "were answered. Offer less (--rate)."
+    )
 
 
 def test_a_default_that_loses_too_much_need_not_be_beaten(tuned: Tuned, tmp_path: Path) -> None:
