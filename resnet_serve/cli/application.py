@@ -17,6 +17,7 @@ from resnet_serve.cli.models import deploying, exporting, repository, versions
 from resnet_serve.cli.servers import browsing, health, serving
 
 app = typer.Typer(
+    cls=console.Commands,
     context_settings=console.HELP_OPTIONS,
     no_args_is_help=True,
     rich_markup_mode="rich",

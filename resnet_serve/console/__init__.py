@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import inspect
 import json
 import os
 import sys
@@ -17,6 +18,7 @@ from rich.panel import Panel
 from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
+from typer.core import TyperGroup
 
 from resnet_serve.console import narrow_table
 from resnet_serve.errors import HostError, Note, ResnetServeError
@@ -40,6 +42,19 @@ class _Terminal(Console):
         if self.is_terminal or os.environ.get("COLUMNS", "").isdigit():
             return found
         return ConsoleDimensions(narrow_table.UNBOUNDED, found.height)
+
+
+class Commands(TyperGroup):
+    """A group whose commands have the paragraphs of their help as one line each.
+
+    typer keeps the line ends of a docstring in all of them but the first, wherever they are.
+    """
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        for command in self.commands.values():
+            paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
+            command.help = "\n\n".join(" ".join(each.split()) for each in paragraphs)
 
 
 out: Console = _Terminal(highlight=False)

@@ -200,6 +200,28 @@ def test_a_reader_that_goes_away_is_no_failure_to_talk_about() -> None:
     assert shown == ""
 
 
+def test_paragraphs_of_help_are_filled() -> None:
+    app = typer.Typer(cls=console.Commands, rich_markup_mode="rich")
+
+    @app.command()
+    def one() -> None:
+        """The first.
+
+        A line that ends here
+        and goes on.
+
+        Another paragraph.
+        """
+
+    app.command("two")(lambda: None)
+    group = typer.main.get_command(app)
+    assert isinstance(group, console.Commands)
+    assert group.commands["one"].help == (
+        "The first.\n\nA line that ends here and goes on.\n\nAnother paragraph."
+    )
+    assert not group.commands["two"].help
+
+
 def test_a_full_disk_is_no_bug() -> None:
     with Path("/dev/full").open("w") as full:
         done = subprocess.run(

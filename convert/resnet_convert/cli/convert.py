@@ -24,7 +24,9 @@ from resnet_convert.request import Request
 from resnet_serve import __version__, console, durable
 from resnet_serve.errors import HostError
 
-app = typer.Typer(rich_markup_mode="rich", context_settings=console.HELP_OPTIONS)
+app = typer.Typer(
+    cls=console.Commands, rich_markup_mode="rich", context_settings=console.HELP_OPTIONS
+)
 app.command(
     "build-plan", epilog="Example: [bold]resnet-convert build-plan model_repository/resnet50[/]"
 )(build_plan)
