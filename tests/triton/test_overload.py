@@ -129,7 +129,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         ),
     }
     repository = write(tmp_path_factory.mktemp("overload"), files)
-    with Server(repository, port=0) as started:
+    with Server(repository, port=0, drain_s=0) as started:
         yield started
 
 
