@@ -102,7 +102,7 @@ def repository(
 
 @pytest.fixture(scope="module")
 def server(repository: Path) -> Iterator[Server]:
-    with Server(repository, port=0) as started:
+    with Server(repository, port=0, drain_s=0) as started:
         yield started
 
 

@@ -104,7 +104,7 @@ def refused_by_the_server(
         if onnx_file is not None:
             write(folder / "repository" / name, {"1/model.onnx": onnx_file})
     with pytest.raises(HostError) as refused:
-        Server(folder / "repository", port=0, log=folder / "log").start()
+        Server(folder / "repository", port=0, log=folder / "log", drain_s=0).start()
     message, _, log = str(refused.value).partition(". Its log is ")
     assert log == str(folder / "log")
     print((folder / "log").read_text(), file=sys.stderr)  # shown where a test fails

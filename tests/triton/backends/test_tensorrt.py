@@ -60,7 +60,7 @@ def reasons(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
             files[f"{name}/config.pbtxt"] = config(platform, group)
         write(folder / "repository", files)
     with pytest.raises(HostError) as refused:
-        Server(folder / "repository", port=0, log=folder / "log").start()
+        Server(folder / "repository", port=0, log=folder / "log", drain_s=0).start()
     message = str(refused.value).partition(". Its log is ")[0]
     entries = [entry.strip(" ;") for entry in message.split("cannot load ")[1:]]
     return dict(entry.split(": ", maxsplit=1) for entry in entries)
