@@ -9,9 +9,11 @@ the library compare the files with what it logs now.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import torch
 
@@ -32,11 +34,7 @@ PRECISIONS = ("fp16", "int8")
 
 def small_network(precision: str) -> ir.Model:
     """Three basic blocks of 32, 64 and 128 channels, as `--target tensorrt` types them."""
-    torch.manual_seed(0)
-    row = replace(find("resnet20-b"), depths=(1, 1, 1), widths=(32, 64, 128))
-    model = trace(build(row).eval(), (3, 32, 32)).model
-    fold(model)
-    take_pixels(model, Preprocessing(resize=32, crop=(32, 32)))
+    model = ir.from_proto(_untyped())
     if precision == "int8":
         random = np.random.default_rng(0)
         s8s8.quantize(
@@ -46,6 +44,16 @@ def small_network(precision: str) -> ir.Model:
         )
     halve(model)
     return model
+
+
+@cache
+def _untyped() -> onnx.ModelProto:
+    torch.manual_seed(0)
+    row = replace(find("resnet20-b"), depths=(1, 1, 1), widths=(32, 64, 128))
+    model = trace(build(row).eval(), (3, 32, 32)).model
+    fold(model)
+    take_pixels(model, Preprocessing(resize=32, crop=(32, 32)))
+    return ir.to_proto(model)
 
 
 def logged(precision: str) -> str:
