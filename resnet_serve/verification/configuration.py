@@ -64,9 +64,11 @@ def differing(client: Client, model: str, deployed: Deployed) -> str:
         for field, ours, there in fields
         if ours != there
     ]
-    policy = list(found.version_policy.specific.versions)
-    if policy and policy != [deployed.version]:
-        wrong.append(f"version {policy[0]}, not {deployed.version}")
+    # The newest is what requests get. A rollout also loads the version before it until the requests
+    # of that one are answered, and Triton shows its number afterwards too.
+    newest = max(found.version_policy.specific.versions, default=deployed.version)
+    if newest != deployed.version:
+        wrong.append(f"version {newest}, not {deployed.version}")
     return "; ".join(wrong)
 
 

@@ -13,8 +13,8 @@ import pytest
 import versioned
 
 from resnet_serve.errors import HostError
-from resnet_serve.triton import image_repository
-from resnet_serve.triton.repository import Repository
+from resnet_serve.triton import config, image_repository
+from resnet_serve.triton.repository import CONFIG_FILE, Repository
 from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.verification import configuration
 
@@ -79,3 +79,23 @@ def test_a_tensor_model_is_none_of_them_by_its_name(owner: Deployed) -> None:
 def test_where_the_repository_has_none_the_name_decides(owner: Deployed) -> None:
     shutil.rmtree(image_repository.of(owner.repository))
     assert absent(Server("net"), owner, *versioned.NAMES) == ("net_preprocess", "net_image")
+
+
+@pytest.mark.parametrize(
+    ("versions", "wrong"),
+    [([1], ""), ([], ""), ([2], "version 2, not 1"), ([1, 0], ""), ([2, 1], "version 2, not 1")],
+)
+def test_the_newest_version_of_the_policy_is_the_served_one(
+    owner: Deployed, versions: list[int], wrong: str
+) -> None:
+    """A rollout leaves the number of the version before it in the policy."""
+
+    class Serving:
+        def configuration(self, model: str) -> Any:
+            made = config.parse((owner.path / CONFIG_FILE).read_text(encoding="utf-8"))
+            made.version_policy.Clear()
+            made.version_policy.specific.versions.extend(versions)
+            return made
+
+    server: Any = Serving()
+    assert configuration.differing(server, "net", owner) == wrong
