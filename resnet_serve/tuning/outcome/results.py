@@ -204,6 +204,8 @@ class Tuned:
             default = self.comparison.default_point
         how = f"{self._title(self.default)}, {self.default.configuration}"
         what = f"{_done(default)} with {how}"
+        if len(self.trials) == 1:
+            return f"only the default was measured: {what}"
         return f"nothing is better than the default by more than the noise{self._seen()}: {what}"
 
     def _seen(self) -> str:

@@ -107,6 +107,8 @@ def test_nothing_better(tuned: Tuned) -> None:
     assert "2010 images/s at p99 1234 ms" in fast.sentence
     none = replace(tuned, comparison=None)
     assert none.sentence.startswith("nothing is better than the default by more than the noise: 60")
+    alone = replace(none, trials=none.trials[:1])
+    assert alone.sentence.startswith("only the default was measured: 60")
 
 
 def test_a_default_that_does_not_keep_the_limit(tuned: Tuned) -> None:
