@@ -26,7 +26,8 @@ ROUNDS = 5
 class Comparison:
     """The rounds of both; `gain` is how many times better the winner is than the default.
 
-    `gain` is None where the default does not keep the limit, so that there is nothing to compare.
+    `gain` is None where the default does not keep the limit, so that there is nothing to compare;
+    it is of the `ratios`, one of each round.
     """
 
     default: Trial
@@ -36,6 +37,7 @@ class Comparison:
     gain: Ratio | None
     kept: bool
     rounds: int
+    ratios: tuple[float, ...] = ()
 
     @property
     def better(self) -> bool:
@@ -72,18 +74,18 @@ def compare(
                 rounds_of[model, offered].append(point)
     before = _best(goal, [points for arm, points in rounds_of.items() if arm[0] == first])
     after = _best(goal, [points for arm, points in rounds_of.items() if arm[0] == second])
-    gain = None
+    ratios: list[float] = []
     if goal.met(_middle(before)):
         ratios = [goal.gain(new, old) for new, old in zip(after, before, strict=True)]
-        gain = latency.ratio_of(ratios)
     return Comparison(
         default=default,
         winner=winner,
         default_point=_middle(before),
         winner_point=_middle(after),
-        gain=gain,
+        gain=latency.ratio_of(ratios) if ratios else None,
         kept=goal.met(_middle(after)),
         rounds=rounds,
+        ratios=tuple(ratios),
     )
 
 

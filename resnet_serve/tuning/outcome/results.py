@@ -171,6 +171,7 @@ class Tuned:
                 "default": self.comparison.default_point.to_json(),
                 "best": self.comparison.winner_point.to_json(),
                 "gain": self.comparison.gain,
+                "ratios": self.comparison.ratios,
                 "better": self.comparison.better,
             }
         found: dict[str, Any] = encode(

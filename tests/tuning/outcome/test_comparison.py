@@ -54,6 +54,7 @@ def test_a_better_one() -> None:
     assert comparison.better
     assert comparison.gain is not None
     assert comparison.gain.median == pytest.approx(1.5)
+    assert comparison.ratios == pytest.approx([1.5] * 5)
     # In turn: both under the winner's load, the default also under its own, and the winner under
     # the one before.
     one_round = [str(offered) for _, offered in bench.loads[:4]]

@@ -74,7 +74,8 @@ def test_a_busy_host_is_recorded_and_said_in_the_sentence(tuned: Tuned) -> None:
     assert replace(busy, comparison=None).sentence.endswith("tune again on an idle host")
     strict = replace(busy, goal=Goal(p99_ms=10), comparison=None)
     assert f"; {why}: tune again on an idle host. Allow more" in str(strict.refusal)
-    found = busy.to_json()
+    found = replace(busy, comparison=replace(busy.comparison, ratios=(1.5, 1.6))).to_json()
+    assert found["comparison"]["ratios"] == [1.5, 1.6]
     assert (found["pressed"], found["not_stated"]) == (0.62, why)
     for idle in (0.2, None):
         assert replace(tuned, pressed=idle).sentence == tuned.sentence
