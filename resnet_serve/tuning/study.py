@@ -1,9 +1,9 @@
 """The study: Optuna suggests configurations, and a journal keeps what was measured of them.
 
 The journal is a file of Optuna's JournalStorage, which only grows: a run that was killed goes on
-from it. A trial that was being measured then is suggested again, and so is one that failed, as
-what made it fail may be gone. Its trials have the value of
-`Goal.value`, and the whole `Trial` as an attribute.
+from it. A trial that was being measured then is suggested again, and so is one that failed, as what
+made it fail may be gone. Its trials have the value of `Goal.value`, and the whole `Trial` as an
+attribute.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@
         ServerError         1  the server refused a request; its own message
             NotFiniteError  1  the network's outputs are NaN or infinite
 
-The numbers are the exit codes of `resnet-classify`. Those
-that are not defined here are errors of resnet-serve itself; `ClientError` is their common base.
+The numbers are the exit codes of `resnet-classify`. Those that are not defined here are errors of
+resnet-serve itself; `ClientError` is their common base.
 """
 
 from __future__ import annotations
