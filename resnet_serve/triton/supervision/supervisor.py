@@ -99,7 +99,7 @@ class Supervisor:
             if self._child is not None:
                 if not self._child.ended:
                     self._say("stopping the server", tell=False)
-                self._child.end(self._orders.drain_s, self._hurried)
+                self._child.end(self._drain_s(self._child), self._hurried)
                 code = self._child.status
             self._status.change(state=status.STOPPED, server_pid=0)
             return code
@@ -110,6 +110,11 @@ class Supervisor:
             shutil.rmtree(self._orders.scratch, ignore_errors=True)
             if self._log is not None:
                 self._log.close()
+
+    def _drain_s(self, child: Child) -> float:
+        """How long a server has that is stopped: no request is in flight in one never ready."""
+        served = child.ready_at is not None or self._orders.endpoints is None
+        return self._orders.drain_s if served else min(_HEAL_GRACE_S, self._orders.drain_s)
 
     def _start(self) -> Child:
         # Of a change that was killed: the server loads all that it finds when it starts.

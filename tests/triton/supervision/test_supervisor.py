@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from patience import PATIENCE_S, until
 
+from resnet_serve.triton.supervision.endpoints import Endpoints
 from resnet_serve.triton.supervision.orders import DETACH, Orders
 
 ROOT = Path(__file__).parents[3]
@@ -19,7 +20,9 @@ ROOT = Path(__file__).parents[3]
 STUBBORN = "trap '' TERM; sleep 60 & touch armed; wait; sleep 60"
 
 
-def supervise(folder: Path, *command: str) -> tuple[subprocess.Popen[bytes], int]:
+def supervise(
+    folder: Path, *command: str, endpoints: Endpoints | None = None, drain_s: float = 2
+) -> tuple[subprocess.Popen[bytes], int]:
     scratch = folder / "scratch"
     scratch.mkdir()
     orders = Orders(
@@ -28,7 +31,8 @@ def supervise(folder: Path, *command: str) -> tuple[subprocess.Popen[bytes], int
         directory=str(scratch),
         scratch=str(scratch),
         shm_prefix="resnet-serve-test-none_",
-        drain_s=2,
+        drain_s=drain_s,
+        endpoints=endpoints,
     )
     process = subprocess.Popen(
         [sys.executable, "-m", "resnet_serve.triton.supervision.supervisor"],
@@ -62,6 +66,18 @@ def test_a_stubborn_server_is_killed_with_its_children(tmp_path: Path) -> None:
     assert process.wait(timeout=PATIENCE_S) == 128 + signal.SIGKILL
     assert group_is_gone(server)
     assert not (tmp_path / "scratch").exists()
+
+
+def test_a_server_that_was_never_ready_has_nothing_to_finish(tmp_path: Path) -> None:
+    nobody = Endpoints("127.0.0.1", 9, 9, 9, "none", "")
+    process, server = supervise(
+        tmp_path, "bash", "-c", STUBBORN, endpoints=nobody, drain_s=100 * PATIENCE_S
+    )
+    assert process.stdin is not None
+    assert until((tmp_path / "scratch/armed").exists)
+    process.stdin.close()
+    assert process.wait(timeout=PATIENCE_S) == 128 + signal.SIGKILL
+    assert group_is_gone(server)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
