@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 from resnet_serve.architectures import ARCHITECTURES, Architecture, build
@@ -31,8 +33,7 @@ def fitting(state: dict[str, Tensor], architecture: Architecture, path: Path) ->
 
     Raises `InputFileError` with the network that it looks like, and for values that are not finite.
     """
-    with torch.device("meta"):
-        wanted = build(architecture).state_dict()
+    wanted = _wanted(architecture)
     details = disagreements(state, wanted)
     if not details:
         check_finite(state, path)
@@ -105,8 +106,7 @@ def inferred(state: Mapping[str, Tensor], path: Path) -> Architecture:
             where=path,
             remedy=OWN,
         )
-    with torch.device("meta"):
-        wanted = build(nearest).state_dict()
+    wanted = _wanted(nearest)
     details = disagreements(state, wanted)
     raise InputFileError(
         f"its architecture cannot be inferred: {looks_like(state)}; of {described(nearest)}, the "
@@ -196,9 +196,15 @@ def described(architecture: Architecture) -> str:
     return f"{architecture.name} with {architecture.classes} {classes}{images}"
 
 
-def _shapes(architecture: Architecture) -> dict[str, torch.Size]:
+@lru_cache(128)
+def _wanted(architecture: Architecture) -> Mapping[str, Tensor]:
+    """The state dict of a network, of tensors without values."""
     with torch.device("meta"):
-        state = build(architecture).state_dict()
+        return MappingProxyType(build(architecture).state_dict())
+
+
+def _shapes(architecture: Architecture) -> dict[str, torch.Size]:
+    state = _wanted(architecture)
     return {name: t.shape for name, t in state.items() if not name.endswith(_COUNTER)}
 
 
