@@ -45,7 +45,7 @@ IMAGES = OUTPUT / "digits"
 CLOTHES = OUTPUT / "clothes"
 SHOWN_IMAGES = 8
 MODULES = {
-    "resnet-convert": "resnet_convert.cli.convert",
+    "resnet-convert": "resnet_convert.cli",
     "resnet-serve": "resnet_serve.cli",
     "resnet-classify": "resnet_client.cli",
 }

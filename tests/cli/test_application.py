@@ -83,17 +83,29 @@ def test_every_command_explains_itself(
     assert re.findall(r"\w… *│", long.stdout) == []
 
 
+@pytest.mark.parametrize(
+    ("program", "imported"),
+    [
+        ("resnet-serve", "resnet_serve.cli.application"),
+        ("resnet-convert", "resnet_convert.cli.convert"),
+        ("resnet-classify", "resnet_client.command.program"),
+    ],
+)
 def test_ctrl_c_while_a_command_is_imported(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    program: str,
+    imported: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     class Interrupted:
         def find_spec(self, name: str, *_: object) -> None:
-            if name == "resnet_serve.cli.application":
+            if name == imported:
                 raise KeyboardInterrupt
 
-    monkeypatch.delitem(sys.modules, "resnet_serve.cli.application")
+    monkeypatch.delitem(sys.modules, imported, raising=False)
     monkeypatch.setattr(sys, "meta_path", [Interrupted(), *sys.meta_path])
-    done = in_process.command("resnet-serve", ["list"], capsys, tmp_path)
+    done = in_process.command(program, ["--help"], capsys, tmp_path)
     assert (done.returncode, done.stderr) == (130, "error: interrupted\n")
 
 

@@ -21,7 +21,7 @@ from thin_traces import thin_trace
 from torch import nn
 
 from resnet_convert import Conversion, convert
-from resnet_convert.cli.convert import main
+from resnet_convert.cli import main
 from resnet_convert.graph.fold import fold
 from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.trace import Trace, trace

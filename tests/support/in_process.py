@@ -14,12 +14,16 @@ import pytest
 import typer
 
 MODULES = {
-    "resnet-convert": "resnet_convert.cli.convert",
+    "resnet-convert": "resnet_convert.cli",
     "resnet-serve": "resnet_serve.cli",
     "resnet-classify": "resnet_client.cli",
 }
 # Where each has its typer application, with all of its commands.
-APPS = {**MODULES, "resnet-serve": "resnet_serve.cli.application"}
+APPS = {
+    **MODULES,
+    "resnet-convert": "resnet_convert.cli.convert",
+    "resnet-serve": "resnet_serve.cli.application",
+}
 
 # typer makes a command line again each time, which takes a quarter of a second of resnet-convert.
 _made = cache(typer.main.get_command)

@@ -2,7 +2,7 @@
 
 | module | role |
 |---|---|
-| `convert` | `resnet-convert`, and the group of its subcommands |
+| `convert` | `resnet-convert`, and the group of its subcommands; imported by `main` |
 | `archs` | `resnet-convert archs` |
 | `build_plan` | `resnet-convert build-plan` |
 | `compare` | `resnet-convert compare` |
@@ -13,3 +13,19 @@
 
 The top floor: nothing imports it.
 """
+
+from __future__ import annotations
+
+
+def main() -> None:
+    """The console script."""
+    from resnet_serve import console
+
+    console.run(_command)
+
+
+def _command() -> None:
+    """Run the command; an interruption while its modules are imported is one of the command."""
+    from resnet_convert.cli.convert import app
+
+    app()

@@ -117,12 +117,3 @@ def _write_report(
         from resnet_convert.report.report import render
 
         durable.write(path, render(conversion, next_command=next_command))
-
-
-def main() -> None:
-    """The console script."""
-    console.run(app)
-
-
-if __name__ == "__main__":
-    main()

@@ -45,7 +45,7 @@ def prepared(once: Path, call: Call, tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 def built(*words: str, folder: Path) -> tuple[int, str, str]:
-    return rtx.command("resnet_convert.cli.convert", *words, folder=folder)
+    return rtx.command("resnet_convert.cli", *words, folder=folder)
 
 
 def engine() -> EngineFacts:

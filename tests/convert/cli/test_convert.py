@@ -297,7 +297,7 @@ def test_kill_leaves_the_repository_as_it_was(tmp_path: Path) -> None:
 def start(folder: Path) -> subprocess.Popen[str]:
     words = [*DIGITS, "--validation", "digits", "--validation-images", "32"]
     return subprocess.Popen(
-        [sys.executable, "-m", "resnet_convert.cli.convert", *words],
+        [sys.executable, "-m", "resnet_convert.cli", *words],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
         stdout=subprocess.PIPE,

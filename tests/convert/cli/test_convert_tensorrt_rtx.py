@@ -34,7 +34,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, str, str]:
     folder = tmp_path_factory.mktemp("rtx")
     words = (*DIGITS, *IMAGES, "--for", "rtx-4090,rtx-3060", "--batch", "1:2:4")
     code, out, err = rtx.command(
-        "resnet_convert.cli.convert", *words, "--format", "epcontext", folder=folder
+        "resnet_convert.cli", *words, "--format", "epcontext", folder=folder
     )
     assert code == 0, err
     return folder, out, err
