@@ -3,8 +3,9 @@
 The models run in turn within every round, so that a slower machine slows all of them. The ratio is
 computed per round, and its interval from 2,000 resamples of the rounds. Before each timed run the
 model runs untimed for a few milliseconds: the threads of the previous model spin for a while after
-their work, and would use the cores. Every other round is in the opposite order, so that its first
-model is the last one before it, which needs no such time.
+their work, and would use the cores. For a model whose run takes far longer than that, waiting does
+as well, as the caches that it finds cold make no difference. Every other round is in the opposite
+order, so that its first model is the last one before it, which needs no such time.
 
 A ratio is not stated where its interval is wide, or where other tasks pressed the CPUs meanwhile.
 With `until_narrow` the rounds end early, once every ratio has a narrow interval.
@@ -23,8 +24,8 @@ from numpy.typing import NDArray
 
 from resnet_serve.parity import pressure
 
-WARM_UP_RUNS = 3
-SETTLE_S = 0.005
+WARM_UP_RUNS, WARM_UP_S = 3, 0.25  # the third run only within that time
+SETTLE_S, SLOW_S = 0.005, 0.1
 RESAMPLES = 2000
 NARROW = 1.05  # an interval whose ends differ by no more than this factor needs no more rounds
 CHECKED_EVERY = 5  # rounds
@@ -159,9 +160,7 @@ def measure(
     A model with an entry in `timers` measures itself: the call runs it once and returns
     milliseconds, on a GPU between two events of its stream, without the host's overhead.
     """
-    for run in models.values():
-        for _ in range(WARM_UP_RUNS):
-            run()
+    slow = {name for name, run in models.items() if _warm_up(run) > SLOW_S}
     samples: dict[str, list[float]] = {name: [] for name in models}
     order, last = list(models), ""
     started = time.perf_counter()
@@ -176,7 +175,9 @@ def measure(
                 break
         for name in order:
             run = models[name]
-            if name != last:
+            if name != last and name in slow:
+                time.sleep(SETTLE_S)
+            elif name != last:
                 _settle(run)
             samples[name].append(timers[name]() if name in timers else _timed(run))
             last = name
@@ -201,6 +202,17 @@ def narrow(samples: Mapping[str, Sequence[float]]) -> bool:
 def _is_checked(done: int, min_rounds: int) -> bool:
     """Whether the intervals are computed after so many rounds."""
     return done >= min_rounds and done % CHECKED_EVERY == 0
+
+
+def _warm_up(run: Callable[[], object]) -> float:
+    """Run a few times, twice where that takes long; the seconds of the last time."""
+    started = began = time.perf_counter()
+    for done in range(WARM_UP_RUNS):
+        if done > 1 and time.perf_counter() - started > WARM_UP_S:
+            break
+        began = time.perf_counter()
+        run()
+    return time.perf_counter() - began
 
 
 def _settle(run: Callable[[], object]) -> None:

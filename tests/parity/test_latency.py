@@ -70,6 +70,42 @@ def test_what_the_model_before_leaves_behind_is_not_timed(clock: Clock) -> None:
     assert all(times.median_ms < 1.5 for times in found.values())
 
 
+def test_a_slow_model_is_not_run_only_to_wait(clock: Clock) -> None:
+    """Its run is as fast after a pause in which the threads of the one before come to rest."""
+    runs: dict[str, int] = {"slow": 0, "fast": 0}
+    rested_at = 0.0
+
+    def run(name: str, seconds: float) -> None:
+        nonlocal rested_at
+        runs[name] += 1
+        late = max(0.0, rested_at - clock.perf_counter()) if name == "slow" else 0.0
+        clock.sleep(seconds + late)
+        rested_at = clock.perf_counter() + 0.8 * SETTLE_S
+
+    found = measure(
+        {"slow": lambda: run("slow", 0.2), "fast": lambda: run("fast", 0.01)},
+        batch_size=1,
+        seconds=0,
+        min_rounds=7,
+    )
+    assert runs["slow"] == 2 + 7, "two to warm up, and those that are timed"
+    assert runs["fast"] > 7 + WARM_UP_RUNS
+    assert found["slow"].median_ms == pytest.approx(200, abs=0.1)
+    assert found["fast"].median_ms == pytest.approx(10, abs=0.1)
+
+
+def test_a_slow_first_run_does_not_make_a_model_slow(clock: Clock) -> None:
+    first = iter([1.0])
+    runs = []
+
+    def run() -> None:
+        runs.append(0)
+        clock.sleep(next(first, 0.01))
+
+    measure({"a": run, "b": lambda: clock.sleep(0.01)}, batch_size=1, seconds=0, min_rounds=7)
+    assert len(runs) > 7 + 2, "it runs untimed before its turns"
+
+
 def test_it_measures_milliseconds() -> None:
     found = measure({"sleep": lambda: time.sleep(0.005)}, batch_size=1, seconds=0, min_rounds=3)
     assert 5 <= found["sleep"].median_ms < 1000
