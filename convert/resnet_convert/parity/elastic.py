@@ -139,12 +139,14 @@ def in_rounds(rate: Callable[[int], float], sizes: Iterable[int], *, rule: bool)
 def clear(rates: Mapping[int, Sequence[float]], *, rule: bool) -> bool:
     """Whether more rounds would hardly decide otherwise; `rates[1]` are of one image per core.
 
-    Either all rounds say clearly the same of a batch, or one of them says what the `rule` says:
-    then it is kept, whatever the others say.
+    Either all rounds say the same of a batch, and at least half of them clearly, or one of them
+    says what the `rule` says: then it is kept, whatever the others say.
     """
     for size, found in rates.items():
         ratios = [batch / alone for batch, alone in zip(found, rates[1], strict=True)]
-        same = min(ratios) >= CLEARLY or max(ratios) <= 1 / CLEARLY
+        middle = statistics.median(ratios)
+        faster, slower = min(ratios) > 1, max(ratios) < 1
+        same = (faster and middle >= CLEARLY) or (slower and middle <= 1 / CLEARLY)
         if size > 1 and not same and rule not in {ratio > 1 for ratio in ratios}:
             return False
     return True

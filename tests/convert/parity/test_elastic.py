@@ -62,8 +62,10 @@ def test_rounds_are_of_the_same_moments() -> None:
     [
         ((120, 60, 130), "either"),
         ((80, 40, 85), "either"),
-        ((120, 60, 105), "as ruled"),  # faster, but not clearly
-        ((95, 40, 95), "as not ruled"),  # slower, but not clearly
+        ((120, 60, 105), "either"),
+        ((80, 45, 99), "either"),
+        ((120, 54, 105), "as ruled"),  # faster, but clearly in one round
+        ((95, 40, 95), "as not ruled"),  # slower, but clearly in one round
         ((120, 40, 120), "either"),  # the rounds disagree: the rule decides, whatever comes
     ],
 )
