@@ -7,10 +7,10 @@ with 1, 4 and 16 requests in flight; with more than one, four times as many imag
 percentile needs them. Per image: CPU time of the server, of the process that runs the network, of
 those that decode, and of the client; the wait in the queue, for the copies and for the inference,
 from Triton's own counters; latencies, of a client in real time; for a lone image also that of a
-gRPC call that asks for nothing, after an inference as before each image. In process, before and
-after each load, as the speed of a host changes: the same file at batch 1 on all cores; for a JPEG,
-images that are decoded and classified one after another, as a program without a server does it. CPU
-time is the kernel's, of whole processes. The networks are untrained: speed only.
+gRPC call that asks for nothing, after an inference as before each image. In process, in turns with
+the load, as the speed of a host changes within seconds: the same file at batch 1 on all cores; for
+a JPEG, images that are decoded and classified one after another, as a program without a server does
+it. CPU time is the kernel's, of whole processes. The networks are untrained: speed only.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ import struct
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 import numpy as np
@@ -45,61 +45,88 @@ from resnet_serve.preprocessing import Preprocessing, decode
 
 Row: TypeAlias = dict[str, str | float]
 TARGETS = ("onnxruntime", "openvino")
-IN_FLIGHT = (1, 4, 16)
-TOP, WARM_UP = 5, 5
+TURNS = {1: 8, 4: 4, 16: 2}  # by requests in flight, which end together in each
+TOP, SETTLING, PAUSE_S = 5, 3, 0.01  # the pause is for threads of the runtime that spin
 STAGES = ("queue", "compute_input", "compute_infer", "compute_output")
 
 
-@dataclass(frozen=True)
+@dataclass
 class Alone:
-    """In process, per image at batch 1: CPU milliseconds, and the median of the latencies."""
+    """In process at batch 1: latencies and CPU time in milliseconds, and all its CPU seconds."""
 
-    cpu_ms: float
-    p50_ms: float
+    took_ms: list[float] = field(default_factory=list)
+    cpu_ms: float = 0.0
+    own_s: float = 0.0
 
-    @classmethod
-    def mean(cls, first: Alone, second: Alone) -> Alone:
-        """That of a load, from those before and after it."""
-        return cls((first.cpu_ms + second.cpu_ms) / 2, (first.p50_ms + second.p50_ms) / 2)
+    def run(self, call: Callable[[int], object], images: int) -> None:
+        """So many images, one after another, after a few that are not counted."""
+        started_s = time.process_time()
+        for number in range(SETTLING):
+            call(number)
+        cpu_s = time.process_time()
+        for number in range(images):
+            began = time.perf_counter()
+            call(number)
+            self.took_ms.append(1e3 * (time.perf_counter() - began))
+        self.cpu_ms += 1e3 * (time.process_time() - cpu_s)
+        self.own_s += time.process_time() - started_s
 
 
 @dataclass(frozen=True)
 class Load:
-    """The requests of one served model, sent in turn with some always in flight."""
+    """The requests of one served model, and `call`, the same in process."""
 
     url: str
     requests: Sequence[service_pb2.ModelInferRequest]
+    call: Callable[[int], object]
 
-    async def run(self, in_flight: int, images: int) -> list[float]:
-        """Send so many requests; their latencies in milliseconds."""
+    async def run(self, in_flight: int, images: int) -> tuple[list[float], float, Alone]:
+        """Send so many images, in turns with some in process.
+
+        Returns the latencies in milliseconds, the seconds and what was done in process.
+        """
         async with grpc.aio.insecure_channel(self.url) as channel:
             infer = service_pb2_grpc.GRPCInferenceServiceStub(channel).ModelInfer
-            left, found = iter(range(images)), list[float]()
-
-            async def work() -> None:
-                for number in left:
+            found, seconds, alone = list[float](), 0.0, Alone()
+            part = images // TURNS[in_flight]
+            for _ in range(TURNS[in_flight]):
+                alone.run(self.call, part // min(in_flight, 4))
+                await asyncio.sleep(PAUSE_S)
+                with real_time():
                     began = time.perf_counter()
-                    await infer(self.requests[number % len(self.requests)])
-                    found.append(1e3 * (time.perf_counter() - began))
+                    found += await self._send(infer, in_flight, part)
+                    seconds += time.perf_counter() - began
+            return found, seconds, alone
 
-            await asyncio.gather(*(work() for _ in range(in_flight)))
-            return found
+    async def _send(self, infer: Any, in_flight: int, images: int) -> list[float]:
+        left, found = iter(range(images)), list[float]()
+
+        async def work() -> None:
+            for number in left:
+                began = time.perf_counter()
+                await infer(self.requests[number % len(self.requests)])
+                found.append(1e3 * (time.perf_counter() - began))
+
+        await asyncio.gather(*(work() for _ in range(in_flight)))
+        return found
 
 
-async def bare_call_ms(url: str, call: Callable[[int], object], times: int) -> float:
+async def bare_call_ms(load: Load, times: int) -> float:
     """The median latency of a call that asks only whether the server lives, after other work."""
-    async with grpc.aio.insecure_channel(url) as channel:
+    async with grpc.aio.insecure_channel(load.url) as channel:
         live = service_pb2_grpc.GRPCInferenceServiceStub(channel).ServerLive
         took = list[float]()
         for number in range(times):
-            call(number)
+            load.call(number)
             began = time.perf_counter()
             await live(service_pb2.ServerLiveRequest())
             took.append(1e3 * (time.perf_counter() - began))
         return round(statistics.median(took), 3)
 
 
-def load_of(url: str, name: str, kind: str, images: Sequence[bytes], side: int) -> Load:
+def requests_of(
+    name: str, kind: str, images: Sequence[bytes], side: int
+) -> list[service_pb2.ModelInferRequest]:
     """One image a request: a uint8 tensor for its logits, or a JPEG for its best classes."""
     made = []
     for data in images:
@@ -113,19 +140,7 @@ def load_of(url: str, name: str, kind: str, images: Sequence[bytes], side: int) 
             request.raw_input_contents.append(struct.pack("<I", len(data)) + data)
             request.outputs.add(name="logits").parameters["classification"].int64_param = TOP
         made.append(request)
-    return Load(url, made)
-
-
-def in_process(call: Callable[[int], object], images: int) -> Alone:
-    """So many images, one after another."""
-    for number in range(WARM_UP):
-        call(number)
-    cpu_s, took = time.process_time(), list[float]()
-    for number in range(images):
-        began = time.perf_counter()
-        call(number)
-        took.append(1e3 * (time.perf_counter() - began))
-    return Alone(1e3 * (time.process_time() - cpu_s) / images, statistics.median(took))
+    return made
 
 
 def stages_us(server: Server, name: str) -> dict[str, float]:
@@ -141,12 +156,9 @@ def measured(
     server: Server, name: str, load: Load, in_flight: int, images: int
 ) -> dict[str, float]:
     """One load on one model: milliseconds per image, but for images per second."""
-    asyncio.run(load.run(in_flight, max(WARM_UP, in_flight)))
+    asyncio.run(load.run(in_flight, TURNS[in_flight] * max(SETTLING, in_flight)))
     stages_before, before = stages_us(server, name), Spent.now(server)
-    began = time.perf_counter()
-    with real_time():
-        latencies = asyncio.run(load.run(in_flight, images))
-    seconds = time.perf_counter() - began
+    latencies, seconds, alone = asyncio.run(load.run(in_flight, images))
     spent, stages = Spent.now(server).since(before), stages_us(server, name)
 
     def per_image(cpu_s: float) -> float:
@@ -161,7 +173,9 @@ def measured(
         "server_cpu_ms": per_image(spent.server),
         "network_cpu_ms": round(network, 3),
         "decoding_cpu_ms": models.get(f"{name}_preprocess", 0.0),
-        "client_cpu_ms": per_image(spent.client),
+        "client_cpu_ms": per_image(spent.client - alone.own_s),
+        "in_process_cpu_ms": round(alone.cpu_ms / len(alone.took_ms), 3),
+        "in_process_p50_ms": round(statistics.median(alone.took_ms), 3),
         **{
             f"{stage}_ms": round((stages[stage] - stages_before[stage]) / 1e3 / images, 3)
             for stage in STAGES
@@ -183,7 +197,7 @@ def prepared(folder: Path, arch: str, targets: Sequence[str]) -> None:
                 validation="digits",
                 validation_images=8,
                 name=f"{arch}_{target}",
-                max_queue=4 * max(IN_FLIGHT),
+                max_queue=4 * max(TURNS),
                 repository=folder,
             )
 
@@ -196,24 +210,19 @@ def rounds(server: Server, folder: Path, options: argparse.Namespace) -> Iterato
             data = (folder / name / "1" / "model.onnx").read_bytes()
             files = inputs.samples(inputs.describe(server.grpc, f"{name}_image")).images
             with runtimes.open_on_cpu(target, "int8", data, host.cores()) as model:
-                for kind, load, call in loads_of(server, name, files, model):
-                    before = in_process(call, options.images // 2)
-                    for in_flight in IN_FLIGHT:
+                for kind, load in loads_of(server, name, files, model):
+                    for in_flight in TURNS:
                         images = options.images if in_flight == 1 else 4 * options.images
                         found = measured(server, name, load, in_flight, images)
                         found["bare_call_ms"] = 0.0
                         if in_flight == 1:
-                            bare = bare_call_ms(server.grpc, call, options.images // 2)
-                            found["bare_call_ms"] = asyncio.run(bare)
-                        after = in_process(call, options.images // 2)
-                        alone = Alone.mean(before, after)
-                        yield row(number, target, kind, in_flight, found, alone)
-                        before = after
+                            found["bare_call_ms"] = asyncio.run(bare_call_ms(load, images // 2))
+                        yield row(number, target, kind, in_flight, found)
 
 
 def loads_of(
     server: Server, name: str, files: Sequence[bytes], model: runtimes.RunnableModel
-) -> Iterator[tuple[str, Load, Callable[[int], object]]]:
+) -> Iterator[tuple[str, Load]]:
     """The kinds of image: what is sent, and the same in process."""
     preprocessing = Preprocessing()
     pixels = [preprocessing.pixels(decode(data)) for data in files]
@@ -225,13 +234,11 @@ def loads_of(
     def decode_and_infer(number: int) -> object:
         return model.run(preprocessing.pixels(decode(files[number % len(files)]))[None])
 
-    yield "tensor", load_of(server.grpc, name, "tensor", raw, side), infer
-    yield "jpeg", load_of(server.grpc, name, "jpeg", files, side), decode_and_infer
+    yield "tensor", Load(server.grpc, requests_of(name, "tensor", raw, side), infer)
+    yield "jpeg", Load(server.grpc, requests_of(name, "jpeg", files, side), decode_and_infer)
 
 
-def row(
-    number: int, target: str, kind: str, in_flight: int, found: dict[str, float], alone: Alone
-) -> Row:
+def row(number: int, target: str, kind: str, in_flight: int, found: dict[str, float]) -> Row:
     """One load of one round, with its ratios."""
     served = found["server_cpu_ms"] + found["network_cpu_ms"] + found["decoding_cpu_ms"]
     made: Row = {
@@ -240,10 +247,8 @@ def row(
         "kind": kind,
         "in_flight": in_flight,
         **found,
-        "in_process_cpu_ms": round(alone.cpu_ms, 3),
-        "in_process_p50_ms": round(alone.p50_ms, 3),
-        "cpu_ratio": round(served / alone.cpu_ms, 4),
-        "latency_ratio": round(found["p50_ms"] / alone.p50_ms, 4),
+        "cpu_ratio": round(served / found["in_process_cpu_ms"], 4),
+        "latency_ratio": round(found["p50_ms"] / found["in_process_p50_ms"], 4),
         "p99_over_p50": round(found["p99_ms"] / found["p50_ms"], 4),
     }
     print(in_words(made), flush=True)
@@ -283,7 +288,7 @@ def main() -> None:
             }
             for target in options.targets.split(",")
             for kind in ("tensor", "jpeg")
-            for in_flight in IN_FLIGHT
+            for in_flight in TURNS
         },
     }
     print(json.dumps(summary, indent=2))
