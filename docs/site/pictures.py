@@ -20,7 +20,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.terminal_theme import MONOKAI
 
-from resnet_convert.cli import convert
+from resnet_convert import cli
 from resnet_serve import console
 from resnet_serve.errors import HostError
 
@@ -44,7 +44,7 @@ def terminal() -> str:
     recorded.print(f"[bold]$[/] {COMMAND}", soft_wrap=True)
     sys.argv = COMMAND.replace("\\", " ").split()
     try:
-        convert.main()
+        cli.main()
     except SystemExit as ended:
         if ended.code:
             raise
