@@ -367,6 +367,10 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/cli/test_application.py",
         "the tests start it as a program",
     ),
+    "convert/resnet_convert/cli/__main__.py": (
+        "tests/convert/cli/test_convert.py",
+        "the tests start it as a program",
+    ),
     "resnet_serve/cli/checks/host.py": ("tests/cli/test_application.py", "prints what others find"),
     "resnet_serve/cli/measuring/load.py": (
         "tests/cli/test_application.py",
