@@ -102,7 +102,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     files = {
         **files_of("held", BOUND),
         **files_of("slower", BOUND, products=100),
-        **files_of("slowest", BOUND, products=200),
+        **files_of("slowest", BOUND, products=400),
         **files_of("ours", QueueBound(100), products=1),
         **files_of("tritons", QueueBound(100, 60_000), products=1),
         **files_of("cropped", QueueBound(20), products=4),
@@ -221,7 +221,7 @@ def test_without_the_limit_many_are(server: Server, image: bytes) -> None:
 
     Its network is slow, so that it gets far ahead on a busy host too, in spite of its priority.
     """
-    assert decoded_in_vain(server, image, ("free_image",), answers=24) > 0.5
+    assert decoded_in_vain(server, image, ("free_image",), answers=16) > 0.5
 
 
 def test_tensors_alone_are_bounded_too(server: Server, image: bytes) -> None:
