@@ -88,10 +88,11 @@ def _needed(source: int, side: int, crop: int) -> tuple[int, int]:
 def _may_be_vertical_first(source: tuple[int, int], size: tuple[int, int]) -> bool:
     """Whether some Pillow resizes columns before rows, between which it rounds.
 
-    The rule of Pillow 13, `ImagingResampleInner` in its Resample.c. Those before it never do.
+    The rule of Pillow 13 is in `ImagingResampleInner` of its Resample.c. Those before it may do so
+    where the height is more than 100 widths (`Image.resize`).
     """
     less = source[1] - size[1]
-    return less > 0 and less > 2 * (source[0] - size[0])
+    return source[1] > 100 * source[0] or (less > 0 and less > 2 * (source[0] - size[0]))
 
 
 def by_shorter(size: tuple[int, int], side: int) -> tuple[int, int]:

@@ -168,6 +168,12 @@ def test_only_what_is_the_same_in_the_crop_is_computed_alone(
     assert found.size == computed
 
 
+def test_a_very_tall_image_is_resized_whole() -> None:
+    """A Pillow before 13 would begin with the columns for the part, with the rows for the whole."""
+    found = geometry.resize(Image.new("L", (10, 1001)), (8, 1024), "bilinear", kept=(1000, 4))
+    assert found.size == (8, 1024)
+
+
 @pytest.mark.parametrize("missing", [1, 2, 3, 5, 6, 7])
 def test_a_crop_larger_than_the_image_is_padded_with_black_the_larger_half_after(
     missing: int,
