@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import signal
@@ -19,20 +20,21 @@ from toy_repository import deploy_toy
 from resnet_serve.triton.server import Server, running, stop_detached
 from resnet_serve.triton.supervision import status
 from resnet_serve.triton.supervision.detached import last_status
-from resnet_serve.triton.supervision.health.probe import Probe
+from resnet_serve.triton.supervision.health.probe import HEADER_LENGTH, Probe, request_for
 from resnet_serve.triton.supervision.health.stubs import Stub, children, stub_of
 from resnet_serve.triton.supervision.orders import Policy
 from resnet_serve.triton.supervision.program.launch import MOST_FILES
 from resnet_serve.triton.supervision.status import Status
 
 pytestmark = pytest.mark.triton
+CHECK_S = 0.5
 
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("recovery")
     repository = deploy_toy(fill(folder / "repository"))
-    policy = Policy(quick_s=0, check_s=0.5)
+    policy = Policy(quick_s=0, check_s=CHECK_S)
     with Server(repository, port=0, drain_s=0, log=folder / "log", policy=policy) as made:
         yield made
 
@@ -53,14 +55,39 @@ def test_the_probe_infers_on_every_model_that_clients_call(server: Server) -> No
     assert asked.ready()
     assert asked.models() == ("mean", "toy", "toy_image", "toy_preprocess")
     assert asked.outer(asked.models()) == ("mean", "toy_image")
-    before = asked.inferences("toy") or 0
+    before = asked.count("toy")
     answer = asked.ask("toy_image")
     assert (answer.healthy, answer.detail) == (True, "answers")
-    assert (asked.inferences("toy") or 0) > before
+    assert asked.serves("toy", before)
     assert asked.ask("mean").healthy
     unknown = asked.ask("nothing")
     assert unknown.healthy is False
     assert "nothing" in unknown.detail
+
+
+def test_a_model_that_answers_its_clients_is_not_asked(server: Server) -> None:
+    asked = probe(server)
+
+    def alone() -> bool:
+        """Clients' requests were all that it answered; on a busy host they may pause."""
+        before, sent, began = asked.count("mean"), 0, time.monotonic()
+        while time.monotonic() - began < 5 * CHECK_S:
+            sent += bool(asked.ask("mean").healthy)
+        after = asked.count("mean")
+        assert before is not None
+        assert after is not None
+        assert after.answered >= before.answered + sent
+        return after.answered == before.answered + sent
+
+    assert until(alone)
+    before = asked.count("mean")
+    assert until(lambda: asked.serves("mean", before)), "an idle one is asked"
+    before = asked.count("toy_image")
+    header, data = request_for(json.loads(asked.get("/v2/models/toy_image/config")[1]), b"no image")
+    asked.post("/v2/models/toy_image/infer", header + data, {HEADER_LENGTH: str(len(header))})
+    assert asked.ask("toy_image").healthy
+    assert not asked.serves("toy_image", before), "it failed"
+    assert not asked.serves("nothing", asked.count("nothing"))
 
 
 def test_it_may_open_as_many_files_as_its_hard_limit_allows(server: Server) -> None:

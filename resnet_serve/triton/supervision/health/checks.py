@@ -1,5 +1,7 @@
 """Checks: a thread that waits until a server is ready, and then infers on its models periodically.
 
+A model that answers its clients meanwhile is not asked: a check would only delay their requests,
+or share a batch with one of them.
 A model that answers with an error is not healthy, even though Triton calls it ready. One that does
 not answer in time, or whose queue is full, may only be busy: it counts as failed if it answers
 nobody else within the time of a check.
@@ -19,6 +21,7 @@ from resnet_serve.triton.supervision.orders import Policy
 
 _READY_POLL_S = 0.2
 _AGAIN_S = 1.0
+_LOOK_S = 0.5  # for which a model is watched before it is asked
 FAILURES = 2
 
 
@@ -82,9 +85,13 @@ class Checks:
             self._count("", str(error) or "the list of models did not come in time", bad=True)
             return
         self._failures.pop("", None)
+        before = {model: self._probe.count(model) for model in models}
+        self._stopped.wait(min(_LOOK_S, self._policy.check_s))
         for model in models:
             if self._stopped.is_set():
                 return
+            if model not in self._failures and self._probe.serves(model, before[model]):
+                continue
             answer = self._probe.check(model)
             self._count(model, answer.detail, bad=not answer.healthy)
 

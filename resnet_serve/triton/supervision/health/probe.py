@@ -18,7 +18,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from resnet_serve.triton.canary.split import MARK
 from resnet_serve.triton.supervision.endpoints import KEY_HEADER
@@ -50,6 +50,13 @@ class Answer:
     detail: str
     seconds: float
     busy: bool = False
+
+
+class Count(NamedTuple):
+    """How many requests a model has answered so far, and how many failed."""
+
+    answered: int
+    failed: int
 
 
 class Unreachable(Exception):  # noqa: N818 - an outcome, told by the caller
@@ -128,11 +135,11 @@ class Probe:
         So `healthy` is never None: a full queue is no illness while it moves.
         """
         until = time.monotonic() + self.timeout_s
-        before = self.inferences(model)
+        before = self.count(model)
         answer = self.ask(model)
         while answer.healthy is None:
-            after = self.inferences(model)
-            if before is not None and after is not None and after > before:
+            after = self.count(model)
+            if before is not None and after is not None and after.answered > before.answered:
                 told = f"answers others ({answer.detail})"
                 return replace(answer, healthy=True, detail=told, busy=True)
             if time.monotonic() > until:
@@ -140,13 +147,22 @@ class Probe:
             time.sleep(_BUSY_POLL_S)
         return answer
 
-    def inferences(self, model: str) -> int | None:
-        """How many requests the model has answered so far; None where that is not known."""
+    def serves(self, model: str, since: Count | None) -> bool:
+        """Whether it has answered requests since this count, and every one."""
+        now = self.count(model)
+        if since is None or now is None:
+            return False
+        return now.answered > since.answered and now.failed == since.failed
+
+    def count(self, model: str) -> Count | None:
+        """The requests so far, of all versions; None where that is not known."""
         with contextlib.suppress(Unreachable, TimeoutError, ValueError, KeyError):
             status, body = self.get(f"/v2/models/{model}/stats")
             if status == http.client.OK:
-                stats = json.loads(body)["model_stats"]
-                return sum(int(each["inference_stats"]["success"]["count"]) for each in stats)
+                found = [each["inference_stats"] for each in json.loads(body)["model_stats"]]
+                return Count(
+                    *(sum(int(each[key]["count"]) for each in found) for key in ("success", "fail"))
+                )
         return None
 
     def get(self, path: str) -> tuple[int, bytes]:
