@@ -10,20 +10,20 @@ from Triton's own counters; latencies, of a client in real time, and those in pr
 the host's; for a lone image also that of a gRPC call that asks for nothing, after an inference as
 before each image. In process, in turns with the load, as the speed of a host changes within
 seconds: the same file at batch 1 on all cores; for a JPEG, images that are decoded and classified
-one after another, as a program without a server does it. CPU time is the kernel's, of whole
-processes. The networks are untrained: speed only.
+one after another, as a program without a server does it. CPU time is that of whole processes.
+The networks are untrained: speed only.
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
-import json
 import re
 import statistics
 import struct
 import time
 import urllib.request
+from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -48,7 +48,7 @@ Row: TypeAlias = dict[str, str | float]
 TARGETS = ("onnxruntime", "openvino")
 TURNS = {1: 8, 4: 4, 16: 2}  # by requests in flight, which end together in each
 TOP, SETTLING, PAUSE_S = 5, 3, 0.01  # the pause is for threads of the runtime that spin
-TAILS = ("p99_over_p50", "in_process_p99_over_p50")
+RATIOS = ("cpu_ratio", "latency_ratio", "p99_over_p50", "in_process_p99_over_p50")
 STAGES = ("queue", "compute_input", "compute_infer", "compute_output")
 
 
@@ -167,13 +167,12 @@ def measured(
         return round(1e3 * cpu_s / images, 3)
 
     models = {key: per_image(value) for key, value in spent.models.items()}
-    network = models.get(name, 0.0) + models.get(f"{name}_image", 0.0)
     return {
         "images_per_s": round(images / seconds, 2),
         "p50_ms": round(float(np.percentile(latencies, 50)), 3),
         "p99_ms": round(float(np.percentile(latencies, 99)), 3),
         "server_cpu_ms": per_image(spent.server),
-        "network_cpu_ms": round(network, 3),
+        "network_cpu_ms": round(models.get(name, 0.0) + models.get(f"{name}_image", 0.0), 3),
         "decoding_cpu_ms": models.get(f"{name}_preprocess", 0.0),
         "client_cpu_ms": per_image(spent.client - alone.own_s),
         "in_process_cpu_ms": round(alone.cpu_ms / len(alone.took_ms), 3),
@@ -277,27 +276,22 @@ def main() -> None:
         prepared(folder, options.arch, options.targets.split(","))
         with Server(folder, port=0) as server:
             rows = list(rounds(server, folder, options))
+    cells: dict[str, list[Row]] = defaultdict(list)
+    for each in rows:
+        cells[f"{each['target']}, {each['kind']}, {each['in_flight']} in flight"].append(each)
     summary: dict[str, object] = {
         "what": f"{(__doc__ or '').partition(chr(10))[0]} INT8 {options.arch}",
         "ratios": {
-            f"{target}, {kind}, {in_flight} in flight": {
+            name: {
                 ratio: ratio_of(
-                    [
-                        float(each[ratio])
-                        for each in rows
-                        if (each["target"], each["kind"], each["in_flight"])
-                        == (target, kind, in_flight)
-                    ],
+                    [float(each[ratio]) for each in found],
                     None if ratio == "cpu_ratio" else pressed,
                 ).to_json()
-                for ratio in ("cpu_ratio", "latency_ratio", *TAILS)
+                for ratio in RATIOS
             }
-            for target in options.targets.split(",")
-            for kind in ("tensor", "jpeg")
-            for in_flight in TURNS
+            for name, found in cells.items()
         },
     }
-    print(json.dumps(summary, indent=2))
     record(options.name, rows, summary)
 
 
