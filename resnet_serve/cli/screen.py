@@ -1,4 +1,4 @@
-"""What the commands share: the option of the repository, progress, the addresses of a server."""
+"""What the commands share: options of the repository and of TLS, progress, a server's addresses."""
 
 from __future__ import annotations
 
@@ -15,6 +15,17 @@ from resnet_serve.triton.server import Running, Server
 
 RepositoryOption = Annotated[Path, typer.Option(help="The Triton model repository.")]
 DEFAULT_REPOSITORY = Path("model_repository")
+
+# `resnet_serve.triton.client_tls` reads them.
+TlsOption = Annotated[bool, typer.Option("--tls", help="Encrypt the connection.")]
+TlsCaOption = Annotated[
+    Path | None,
+    typer.Option(help="Trust these authorities, PEM, instead of the system's."),
+]
+TlsCertOption = Annotated[
+    Path | None, typer.Option(help="A client's certificate, PEM, for servers that ask for one.")
+]
+TlsKeyOption = Annotated[Path | None, typer.Option(help="Its key, PEM.")]
 
 
 @contextmanager

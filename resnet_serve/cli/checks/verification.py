@@ -12,7 +12,14 @@ import typer
 
 from resnet_serve import console
 from resnet_serve.cli.checks import watching
-from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
+from resnet_serve.cli.screen import (
+    DEFAULT_REPOSITORY,
+    RepositoryOption,
+    TlsCaOption,
+    TlsCertOption,
+    TlsKeyOption,
+    TlsOption,
+)
 from resnet_serve.console import completion
 from resnet_serve.errors import UsageError
 from resnet_serve.triton.client_tls import client_tls
@@ -58,15 +65,10 @@ def verify_models(
             show_default=False,
         ),
     ] = None,
-    tls: Annotated[bool, typer.Option("--tls", help="Encrypt the connection.")] = False,
-    tls_ca: Annotated[
-        Path | None,
-        typer.Option(help="Trust these authorities, PEM, instead of the system's."),
-    ] = None,
-    tls_cert: Annotated[
-        Path | None, typer.Option(help="A client's certificate, PEM, for servers that ask for one.")
-    ] = None,
-    tls_key: Annotated[Path | None, typer.Option(help="Its key, PEM.")] = None,
+    tls: TlsOption = False,
+    tls_ca: TlsCaOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
     module: Annotated[
         list[str] | None,
         typer.Option(
