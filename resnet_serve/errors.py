@@ -208,7 +208,7 @@ def unreachable(
         return UnavailableError(
             f"the host name in {url} cannot be resolved", remedy="Check the spelling."
         )
-    if re.search("CERTIFICATE_VERIFY_FAILED|not in peer certificate", message):
+    if re.search("(?i)certificate.verify.failed|not in peer certificate", message):
         return UnavailableError(
             f"the certificate of the server at {url} is not accepted",
             remedy="Give the authority that signed it (--tls-ca, or Tls(ca=…)), and its host name.",

@@ -11,7 +11,7 @@ import os
 import sys
 
 # Commands that connect to servers with TLS, and start none, which would log less then.
-_CLIENTS = ("verify", "batch", "web")
+_CLIENTS = ("verify", "loadtest", "batch", "web")
 
 
 def main() -> None:

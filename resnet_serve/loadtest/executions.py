@@ -28,6 +28,7 @@ from resnet_serve.triton import queue_bound
 from resnet_serve.triton.backends.elastic import ONE_PER_CORE_BELOW
 from resnet_serve.triton.backends.image.room import DECODED_WAIT
 from resnet_serve.triton.backends.queue_limit import MAX_QUEUE
+from resnet_serve.triton.client_tls import ClientTls
 from resnet_serve.triton.grpc_client import GrpcClient
 
 _INTERVAL_S = 0.1
@@ -115,12 +116,12 @@ def _number(config: Any, key: str) -> int:
     return int(text) if text.isascii() and text.isdigit() else 0
 
 
-def served(url: str, model: str) -> tuple[Served, ...]:
+def served(url: str, model: str, tls: ClientTls | None = None) -> tuple[Served, ...]:
     """The models that requests to `model` pass, in this order; none where some are passed at once.
 
     That of an image ensemble are its decoder and its network. Raises the client's error.
     """
-    with GrpcClient(url) as client:
+    with GrpcClient(url, tls) as client:
         config = client.get_model_config(model, client_timeout=_TIMEOUT_S).config
         if not config.ensemble_scheduling.step:
             return (Served.of(config),)
@@ -231,14 +232,14 @@ def _pace(intervals: Sequence[_Interval], instances: int) -> tuple[float | None,
 class Watched:
     """The statistics of models on one server, asked for while the block runs."""
 
-    def __init__(self, url: str, models: Mapping[str, int]) -> None:
-        self._url, self._instances = url, dict(models)
+    def __init__(self, url: str, models: Mapping[str, int], tls: ClientTls | None = None) -> None:
+        self._url, self._tls, self._instances = url, tls, dict(models)
         self._counts: dict[str, list[Count]] = {model: [] for model in models}
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
     def __enter__(self) -> Self:
-        self._client = GrpcClient(self._url)
+        self._client = GrpcClient(self._url, self._tls)
         self._ask()
         self._thread.start()
         return self
@@ -275,6 +276,6 @@ class Watched:
             return
 
 
-def watch(url: str, models: Sequence[Served]) -> Watched:
+def watch(url: str, models: Sequence[Served], tls: ClientTls | None = None) -> Watched:
     """Watch what these models run on the server at `url` while a block runs."""
-    return Watched(url, {each.model: each.instances for each in models})
+    return Watched(url, {each.model: each.instances for each in models}, tls)

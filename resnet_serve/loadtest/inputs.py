@@ -31,6 +31,7 @@ from resnet_serve.datasets import ImageFolder
 from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.errors import InputFileError, ResnetServeError, UsageError, server_error
 from resnet_serve.preprocessing import CHANNELS, IMAGENET_MEAN, IMAGENET_STD, Preprocessing, decode
+from resnet_serve.triton.client_tls import ClientTls
 from resnet_serve.triton.grpc_client import GrpcClient
 
 _TIMEOUT_S = 10
@@ -90,8 +91,8 @@ def _entry(image: bytes, signature: Signature) -> dict[str, object]:
     return {"b64": base64.b64encode(raw).decode("ascii"), "shape": shape}
 
 
-def describe(url: str, model: str, version: str = "") -> Signature:
-    """The signature of `model` from the server at `url` (gRPC, host:port).
+def describe(url: str, model: str, version: str = "", *, tls: ClientTls | None = None) -> Signature:
+    """The signature of `model` from the server at `url` (gRPC, host:port), with TLS or without.
 
     Raises `UnavailableError` when no server answers, and `UsageError` for a model that is not
     served or whose input is not one image per request element.
@@ -100,7 +101,7 @@ def describe(url: str, model: str, version: str = "") -> Signature:
         raise UsageError(
             "the address has a scheme", where=url, remedy="Give the gRPC endpoint as host:port."
         )
-    with GrpcClient(url) as client:
+    with GrpcClient(url, tls) as client:
         try:
             server = client.get_server_metadata(client_timeout=_TIMEOUT_S)
             if not client.is_model_ready(model, version, client_timeout=_TIMEOUT_S):
@@ -154,8 +155,14 @@ def _explained(
     model: str,
     timeout_s: float,
 ) -> ResnetServeError:
-    live = partial(client.is_server_live, client_timeout=_LIVENESS_TIMEOUT_S)
-    return server_error(error, url, where=f"model {model!r}", timeout_s=timeout_s, live=live)
+    return server_error(
+        error,
+        url,
+        where=f"model {model!r}",
+        timeout_s=timeout_s,
+        live=partial(client.is_server_live, client_timeout=_LIVENESS_TIMEOUT_S),
+        certified=client.certified,
+    )
 
 
 def _not_served(client: GrpcClient, url: str, model: str, version: str) -> UsageError:
@@ -240,7 +247,13 @@ def _jpeg(picture: Image.Image) -> bytes:
 
 
 def request_s(
-    url: str, signature: Signature, samples: Samples, batch_size: int, *, timeout_s: float = 120
+    url: str,
+    signature: Signature,
+    samples: Samples,
+    batch_size: int,
+    *,
+    tls: ClientTls | None = None,
+    timeout_s: float = 120,
 ) -> float:
     """Seconds one request takes on the idle server: the median of three, after one to warm up.
 
@@ -251,7 +264,7 @@ def request_s(
     request = grpcclient.InferInput(signature.input, list(tensor.shape), signature.datatype)
     request.set_data_from_numpy(tensor)
     taken_s = []
-    with GrpcClient(url) as client:
+    with GrpcClient(url, tls) as client:
         for _ in range(4):
             start_s = time.perf_counter()
             try:

@@ -20,6 +20,7 @@ from resnet_serve.loadtest.offered import Offered
 from resnet_serve.loadtest.perf_process import MAX_WINDOWS, Load
 from resnet_serve.loadtest.perf_program import Program
 from resnet_serve.loadtest.perf_report import WINDOWS, Level
+from resnet_serve.triton.client_tls import ClientTls
 
 __all__ = ["Level", "Measurement", "Source", "measure"]
 
@@ -48,6 +49,7 @@ class Measurement:
     served: tuple[Served, ...] = ()
     rejected: Offered | None = None
     crashes: tuple[str, ...] = ()
+    tls: ClientTls | None = None
 
 
 @dataclass(frozen=True)
@@ -59,14 +61,22 @@ class Source:
     samples: Samples
     batch_size: int
     request_s: float
+    tls: ClientTls | None = None
 
     @classmethod
-    def of(cls, url: str, model: str, images: Path | None = None, batch_size: int = 1) -> Source:
+    def of(
+        cls,
+        url: str,
+        model: str,
+        images: Path | None = None,
+        batch_size: int = 1,
+        tls: ClientTls | None = None,
+    ) -> Source:
         """Ask the server at `url` about `model`, and try one request.
 
         Raises `UnavailableError`, `UsageError` or the error of `server_error`.
         """
-        signature = inputs.describe(url, model)
+        signature = inputs.describe(url, model, tls=tls)
         if not 1 <= batch_size <= max(1, signature.max_batch_size):
             raise UsageError(
                 f"a batch of {batch_size} is not possible: the model accepts 1 to "
@@ -74,8 +84,8 @@ class Source:
                 where=model,
             )
         samples = inputs.samples(signature, images)
-        request_s = inputs.request_s(url, signature, samples, batch_size)
-        return cls(signature, url, samples, batch_size, request_s)
+        request_s = inputs.request_s(url, signature, samples, batch_size, tls=tls)
+        return cls(signature, url, samples, batch_size, request_s, tls)
 
     def load(self, offered: Offered, seconds: float) -> Load:
         """One level of about `seconds`, longer where fewer requests would end in a window."""
@@ -87,7 +97,14 @@ class Source:
             waiting = round(offered.expected(MAX_WINDOWS * window_s, self.request_s))
         timeout_s = 30 + MAX_WINDOWS * window_s + 3 * waiting * self.request_s
         return Load(
-            self.signature, self.url, self.samples, self.batch_size, offered, window_s, timeout_s
+            self.signature,
+            self.url,
+            self.samples,
+            self.batch_size,
+            offered,
+            window_s,
+            timeout_s,
+            self.tls,
         )
 
 
@@ -100,10 +117,11 @@ def measure(
     images: Path | None = None,
     batch_size: int = 1,
     seconds: float = 6,
+    tls: ClientTls | None = None,
     started: Callable[[Offered, float], None] | None = None,
     ended: Callable[[Level], None] | None = None,
 ) -> Measurement:
-    """Measure `model` at `url` (gRPC, host:port) at each level that is `offered`.
+    """Measure `model` at `url` (gRPC, host:port; with TLS or without) at each `offered` level.
 
     A level takes about `seconds`, more where one request takes long. `images` is a file or folder
     of images to send; synthetic ones when None. `started(offered, seconds)` and `ended(level)`
@@ -114,9 +132,9 @@ def measure(
     """
     if not 0 < seconds <= 3600:
         raise UsageError(f"cannot measure for {seconds:g} s", remedy="Give 1 to 3600 seconds.")
-    source = Source.of(url, model, images, batch_size)
+    source = Source.of(url, model, images, batch_size, tls)
     analyzer = program()
-    served = executions.served(url, model)
+    served = executions.served(url, model, tls)
     levels: list[Level] = []
     crashes: list[str] = []
     longest_s, rejected = 0.0, None
@@ -146,12 +164,13 @@ def measure(
         served,
         rejected,
         tuple(crashes),
+        tls,
     )
 
 
 def _level(analyzer: Program, load: Load, served: Sequence[Served]) -> Level:
     """One level, with what the server ran meanwhile."""
-    with executions.watch(load.url, served) as watched:
+    with executions.watch(load.url, served, load.tls) as watched:
         found = perf_process.run(analyzer, load)
     assert isinstance(found, Level)  # noqa: S101 - nothing stops it
     return replace(found, executed=watched.executed())

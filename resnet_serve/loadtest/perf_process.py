@@ -19,11 +19,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TypeVar
 
-from resnet_serve.errors import HostError, ResnetServeError, UnavailableError, UsageError
+from resnet_serve.errors import (
+    HostError,
+    ResnetServeError,
+    UnavailableError,
+    UsageError,
+    unreachable,
+)
 from resnet_serve.loadtest.inputs import Samples, Signature
 from resnet_serve.loadtest.offered import Offered
 from resnet_serve.loadtest.perf_program import Program
 from resnet_serve.loadtest.perf_report import Level, last_words, read_level
+from resnet_serve.triton.client_tls import ClientTls
 
 MAX_WINDOWS = 5
 _ANY_VARIATION_PERCENT = 1_000_000
@@ -60,16 +67,30 @@ class Load:
     offered: Offered
     window_s: float
     timeout_s: float
+    tls: ClientTls | None = None
 
     def arguments(self, inputs: Path, report: Path) -> list[str]:
         """The command line of perf_analyzer, without its own name."""
         words = ["-m", self.signature.model, "-x", self.signature.version]
         words += ["-i", "grpc", "-u", self.url]
+        words += _encrypted(self.tls)
         words += ["--input-data", str(inputs), "-b", str(self.batch_size)]
         words += self.offered.arguments()
         words += ["--measurement-mode", "time_windows", "-p", str(round(self.window_s * 1000))]
         words += ["-s", str(_ANY_VARIATION_PERCENT), "-r", str(MAX_WINDOWS)]
         return [*words, "-v", "--verbose-csv", "-f", str(report)]
+
+
+def _encrypted(tls: ClientTls | None) -> list[str]:
+    if tls is None:
+        return []
+    files = {
+        "--ssl-grpc-root-certifications-file": tls.authority,
+        "--ssl-grpc-certificate-chain-file": tls.certificate,
+        "--ssl-grpc-private-key-file": tls.key,
+    }
+    given = [word for name, path in files.items() if path for word in (name, str(path))]
+    return ["--ssl-grpc-use-ssl", *given]
 
 
 def tried(attempt: Callable[[], _Result], say: Callable[[str], object]) -> _Result:
@@ -177,6 +198,9 @@ def _failure(load: Load, messages: str, status: int) -> ResnetServeError:
             where=where,
             remedy="Offer less, or convert the model again with a larger --max-queue.",
         )
+    if load.tls is not None and "certificate verify failed" in reason:
+        # It trusts the host's authorities by default, and our client those of its own package.
+        return unreachable(load.url, reason, certified=load.tls.certified)
     if re.search("failed to connect|Socket closed|unavailable", reason, re.IGNORECASE):
         # gRPC names one of the host's addresses, at which the server need not have been.
         detail = "no connection" if "failed to connect" in reason.lower() else reason

@@ -59,6 +59,7 @@ def table(test: LoadTest) -> Table:
     """
     measured = test.measurement
     caption = f"{measured.inputs}; perf_analyzer {measured.program.version}"
+    caption += "" if measured.tls is None else "; with TLS"
     drawn = console.table(
         f"{test.model} version {measured.signature.version}, batch {measured.batch_size}",
         caption=caption

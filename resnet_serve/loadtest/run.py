@@ -28,6 +28,7 @@ from resnet_serve.loadtest.perf_report import WINDOWS, Level
 from resnet_serve.loadtest.slo import Slo
 from resnet_serve.parity import latency, pressure
 from resnet_serve.passport.facts import encode
+from resnet_serve.triton.client_tls import ClientTls
 
 DEFAULT_URL = "localhost:8001"
 DEFAULT_CONCURRENCY = "1:8"
@@ -86,6 +87,7 @@ class LoadTest:
             "model": self.model,
             "version": measured.signature.version,
             "url": measured.url,
+            "tls": measured.tls is not None,
             "inputs": measured.inputs,
             "batch_size": measured.batch_size,
             "window_s": measured.window_s,
@@ -128,6 +130,7 @@ def run(
     images: Path | None = None,
     batch_size: int = 1,
     seconds: float = 6,
+    tls: ClientTls | None = None,
     downloading: Progress | None = None,
     started: Callable[[Offered, float], None] | None = None,
     ended: Callable[[Level], None] | None = None,
@@ -137,10 +140,11 @@ def run(
 
     `concurrency` is `start:end[:step]` or a list, `rate` a list of requests per second in its
     place, `slo` the limit of the p99 (`50ms`); `images` is a file or folder of images to send,
-    synthetic ones when None; `cache` is where perf_analyzer is kept, the user's cache when None.
-    The progress callbacks are `downloading(done_bytes, total_bytes)` while perf_analyzer is
-    fetched, and `started(offered, seconds)` and `ended(level)` around each level. Raises the
-    errors of `perf_analyzer.measure` and `perf_program.find_or_provision`.
+    synthetic ones when None; `tls` encrypts all that is sent; `cache` is where perf_analyzer is
+    kept, the user's cache when None. The progress callbacks are `downloading(done_bytes,
+    total_bytes)` while perf_analyzer is fetched, and `started(offered, seconds)` and `ended(level)`
+    around each level. Raises the errors of `perf_analyzer.measure` and
+    `perf_program.find_or_provision`.
     """
     limit = None if slo is None else Slo.parse(slo)
     if rate is None:
@@ -156,10 +160,12 @@ def run(
         images=images,
         batch_size=batch_size,
         seconds=seconds,
+        tls=tls,
         started=started,
         ended=ended,
     )
     command = ["resnet-serve", "loadtest", model, "--url", url]
+    command += [] if tls is None else tls.options()
     command += ["--concurrency", concurrency] if rate is None else ["--rate", rate]
     command += [] if slo is None else ["--slo", slo]
     command += ["--batch-size", str(batch_size), "--seconds", f"{seconds:g}"]

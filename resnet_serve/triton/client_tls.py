@@ -21,6 +21,21 @@ class ClientTls:
     certificate: Path | None = None
     key: Path | None = None
 
+    @property
+    def certified(self) -> bool:
+        """Whether the client shows a certificate of its own."""
+        return self.certificate is not None
+
+    def options(self) -> list[str]:
+        """The options of a command that asks for it."""
+        given = {
+            "--tls-ca": self.authority,
+            "--tls-cert": self.certificate,
+            "--tls-key": self.key,
+        }
+        words = [word for name, path in given.items() if path for word in (name, str(path))]
+        return words or ["--tls"]
+
     def credentials(self) -> grpc.ChannelCredentials:
         """The channel's credentials; raises `InputFileError` for files that cannot be used."""
         files = (self.authority, self.key, self.certificate)

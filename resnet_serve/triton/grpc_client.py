@@ -60,6 +60,11 @@ class GrpcClient(triton.InferenceServerClient):  # type: ignore[misc] # it has n
             if limited and not name.startswith("async_"):
                 setattr(self, name, partial(self._wait, method))
 
+    @property
+    def certified(self) -> bool | None:
+        """For `errors.unreachable`: whether it shows a certificate, None without TLS."""
+        return None if self._tls is None else self._tls.certified
+
     def ask(
         self,
         model: str,
@@ -99,7 +104,7 @@ class GrpcClient(triton.InferenceServerClient):  # type: ignore[misc] # it has n
                 found = unreachable(
                     self._address,
                     server_message(refusal),
-                    certified=None if self._tls is None else self._tls.certificate is not None,
+                    certified=self.certified,
                     absent=_PLAIN if self._tls is None else _ENCRYPTED,
                 )
                 where = "" if found.where is None else f"{found.where}: "

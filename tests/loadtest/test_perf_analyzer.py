@@ -17,9 +17,11 @@ from toy_repository import BATCH, deploy_toy
 from resnet_serve.errors import HostError, ResnetServeError, UnavailableError, UsageError
 from resnet_serve.loadtest import perf_process, perf_program
 from resnet_serve.loadtest import run as loadtest
+from resnet_serve.loadtest.inputs import Samples, signature_of
 from resnet_serve.loadtest.offered import Offered
 from resnet_serve.loadtest.perf_analyzer import Level, Source, measure
-from resnet_serve.loadtest.perf_process import Window
+from resnet_serve.loadtest.perf_process import Load, Window
+from resnet_serve.triton.client_tls import ClientTls
 from resnet_serve.triton.server import Server
 
 LOOSE = 0.6  # windows are short, and a busy machine keeps the clients waiting too
@@ -55,6 +57,42 @@ def loaders_of(address: str) -> list[int]:
 def in_flight(level: Level) -> float:
     """Images in flight, by Little's law: throughput × latency."""
     return level.throughput_per_s * level.mean_ms / 1000
+
+
+def encrypted(tls: ClientTls | None) -> Load:
+    signature = signature_of("toy", "1", "triton 2.51.0", [("image", "UINT8", (-1, 8, 8, 3))], 4)
+    samples = Samples("one image", (bytes(8 * 8 * 3),))
+    return Load(signature, "gpu:8001", samples, 1, Offered(1), 0.3, 10, tls)
+
+
+def test_the_files_of_tls_are_given_to_perf_analyzer() -> None:
+    def words(tls: ClientTls | None) -> list[str]:
+        found = encrypted(tls).arguments(Path("in"), Path("out"))
+        return found[found.index("gpu:8001") + 1 : found.index("--input-data")]
+
+    assert words(None) == []
+    assert words(ClientTls()) == ["--ssl-grpc-use-ssl"]
+    assert words(ClientTls(Path("ca.pem"), Path("own.pem"), Path("own.key"))) == [
+        "--ssl-grpc-use-ssl",
+        *("--ssl-grpc-root-certifications-file", "ca.pem"),
+        *("--ssl-grpc-certificate-chain-file", "own.pem"),
+        *("--ssl-grpc-private-key-file", "own.key"),
+    ]
+
+
+def test_an_authority_that_this_host_does_not_know_is_no_end_of_the_server(tmp_path: Path) -> None:
+    """What perf_analyzer 2.51.0 and 2.60.0 print; they have no list of authorities of their own."""
+    script = tmp_path / "perf_analyzer"
+    said = (
+        "error: failed to get model metadata: failed to connect to all addresses; last error: "
+        "UNKNOWN: ipv4:127.0.0.1:8001: Ssl handshake failed: SSL_ERROR_SSL: "
+        "error:0A000086:SSL routines::certificate verify failed"
+    )
+    script.write_text(f"#!/bin/sh\necho '{said}' >&2\nexit 99\n")
+    script.chmod(0o755)
+    program = perf_program.Program(script, "0")
+    with pytest.raises(UnavailableError, match="certificate of the server at gpu:8001 is not"):
+        perf_process.run(program, encrypted(ClientTls()))
 
 
 class TestReal:
@@ -148,6 +186,16 @@ class TestReal:
     def test_the_http_port_is_not_the_grpc_port(self, server: Server) -> None:
         with pytest.raises(HostError, match="does not speak gRPC"):
             measure("toy", server.http, [Offered(1)], program=perf_program.find_or_provision)
+
+    def test_tls_where_the_server_has_none(self, server: Server) -> None:
+        with pytest.raises(UnavailableError, match=r"does not speak TLS\. Connect without TLS"):
+            measure(
+                "toy",
+                server.grpc,
+                [Offered(1)],
+                program=perf_program.find_or_provision,
+                tls=ClientTls(),
+            )
 
     def test_a_server_that_goes_away(self, program: perf_program.Program, tmp_path: Path) -> None:
         with Server(deploy_toy(tmp_path / "repository"), port=0) as short_lived:

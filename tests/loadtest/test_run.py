@@ -1,14 +1,17 @@
-"""A load test: its notes, and the real perf_analyzer against the real Triton."""
+"""A load test: its notes, and the real perf_analyzer against the real Triton, with mutual TLS."""
 
 from __future__ import annotations
 
 import shlex
 import socket
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import certificates
 import pytest
 from load_tests import level, load_test
+from serve_command import serve
 from toy_repository import deploy_toy
 
 from resnet_serve.errors import UsageError
@@ -17,7 +20,9 @@ from resnet_serve.loadtest import run as loadtest
 from resnet_serve.loadtest.offered import Offered
 from resnet_serve.planning import measured
 from resnet_serve.planning.simulation import capacity_per_s
+from resnet_serve.triton.client_tls import ClientTls
 from resnet_serve.triton.server import Server
+from resnet_serve.triton.supervision.transport import Tls
 
 
 def test_what_misleads_is_said() -> None:
@@ -84,12 +89,29 @@ def test_a_bad_concurrency_asks_no_server() -> None:
         loadtest.run("toy", url="127.0.0.1:9", concurrency="eight")
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository, and certificates."""
+    made = tmp_path_factory.mktemp("load")
+    certificates.make(made)
+    deploy_toy(made / "repository")
+    return made
+
+
+@pytest.fixture(scope="module")
+def server(folder: Path) -> Iterator[Server]:
+    """A server that asks its clients for a certificate."""
+    tls = Tls(folder / "server.pem", folder / "server.key", folder / "authority.pem")
+    with Server(folder / "repository", port=0, drain_s=0, tls=tls) as running:
+        yield running
+
+
 @pytest.mark.perf_analyzer
 @pytest.mark.triton
-def test_the_real_thing(tmp_path: Path) -> None:
-    with Server(deploy_toy(tmp_path / "repository"), port=0, drain_s=0) as server:
-        url = server.grpc
-        test = loadtest.run("toy_image", url=url, concurrency="1,2", seconds=0.6)
+def test_the_real_thing(server: Server, folder: Path, tmp_path: Path) -> None:
+    url = server.grpc
+    tls = ClientTls(*(folder / name for name in ("authority.pem", "client.pem", "client.key")))
+    test = loadtest.run("toy_image", url=url, tls=tls, concurrency="1,2", seconds=0.6)
     assert test.same_host
     assert [each.concurrency for each in test.levels] == [1, 2]
     stated = [each for each in test.levels if test.busy is None and not each.uneven]
@@ -97,6 +119,7 @@ def test_the_real_thing(tmp_path: Path) -> None:
     assert test.best is None or test.best in stated
     words = shlex.split(test.command)
     assert words[:5] == ["resnet-serve", "loadtest", "toy_image", "--url", url]
+    assert words[5:11] == tls.options()
     assert "share this host's" in test.notes[0]
     assert [each.model for each in test.measurement.served] == ["toy_preprocess", "toy"]
     for each in test.levels:
@@ -106,13 +129,30 @@ def test_the_real_thing(tmp_path: Path) -> None:
         computed = [row.mean_ms for ran in each.executed for row in ran.batches]
         assert min(computed) > 0
     document = test.to_json()
+    assert document["tls"] is True
     assert document["served"][1]["max_batch_size"] == 4
     assert document["levels"][0]["executed"][1]["batches"][0]["batch_size"] == 1
     written = results.write(test, tmp_path / "out")
     assert written.plot is not None
     assert [line.split(",")[3] for line in written.csv.read_text().splitlines()[1:]] == ["1", "2"]
     assert results.table(test).title == "toy_image version 1, batch 1"
+    assert str(results.table(test).caption).endswith("; with TLS") or test.busy is not None
     (candidate,) = measured.read(written.json, "toy_image")
     assert [each.name for each in candidate.stations] == ["toy_preprocess", "toy"]
     assert candidate.stations[0].max_batch == 1, "images are decoded one at a time"
     assert capacity_per_s(candidate.stations) > 0
+
+
+@pytest.mark.triton
+def test_a_server_with_tls_says_which_options_are_missing(server: Server, folder: Path) -> None:
+    authority, own = ("--tls-ca", "authority.pem"), ("--tls-cert", "client.pem")
+    for options, code, said in (
+        ((), 4, f"the server at {server.grpc} does not speak gRPC, or speaks it with TLS alone"),
+        (("--tls",), 4, f"the certificate of the server at {server.grpc} is not accepted"),
+        (authority, 4, "wants a client certificate. Give --tls-cert and --tls-key"),
+        ((*authority, *own), 2, "Give --tls-cert and --tls-key"),
+        (("--tls-ca", "nothing.pem"), 5, "nothing.pem: cannot be read"),
+    ):
+        refused = serve(folder, "loadtest", "toy", "--url", server.grpc, *options)
+        assert refused.returncode == code, refused.stderr
+        assert said in refused.stderr

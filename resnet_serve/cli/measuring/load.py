@@ -9,7 +9,14 @@ from typing import Annotated
 import typer
 
 from resnet_serve import console
-from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
+from resnet_serve.cli.screen import (
+    DEFAULT_REPOSITORY,
+    RepositoryOption,
+    TlsCaOption,
+    TlsCertOption,
+    TlsKeyOption,
+    TlsOption,
+)
 from resnet_serve.console import completion
 from resnet_serve.errors import UsageError
 from resnet_serve.loadtest import results
@@ -18,6 +25,7 @@ from resnet_serve.loadtest.offered import Offered
 from resnet_serve.loadtest.perf_report import Level
 from resnet_serve.loadtest.results import Written
 from resnet_serve.loadtest.run import LoadTest
+from resnet_serve.triton.client_tls import client_tls
 from resnet_serve.triton.server import running
 
 
@@ -54,6 +62,10 @@ def load_test(
             show_default=False,
         ),
     ] = None,
+    tls: TlsOption = False,
+    tls_ca: TlsCaOption = None,
+    tls_cert: TlsCertOption = None,
+    tls_key: TlsKeyOption = None,
     repository: RepositoryOption = DEFAULT_REPOSITORY,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per request.")] = 1,
     seconds: Annotated[float, typer.Option(min=1, help="Seconds per level, about.")] = 6,
@@ -71,6 +83,7 @@ def load_test(
         raise UsageError(
             "--concurrency and --rate are two ways to offer requests", remedy="Give one of them."
         )
+    encrypted = client_tls(tls, tls_ca, tls_cert, tls_key)
     served = running(repository) if url is None else None
     address = url or (served.grpc if served is not None else loadtest.DEFAULT_URL)
     with console.bars() as bars:
@@ -94,6 +107,7 @@ def load_test(
                 images=image,
                 batch_size=batch_size,
                 seconds=seconds,
+                tls=encrypted,
                 downloading=lambda done, total: bars.update(
                     task,
                     description="downloading perf_analyzer",
