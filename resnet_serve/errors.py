@@ -213,6 +213,13 @@ def unreachable(
             f"the certificate of the server at {url} is not accepted",
             remedy="Give the authority that signed it (--tls-ca, or Tls(ca=…)), and its host name.",
         )
+    if "create security handshaker" in message:
+        return UnavailableError(
+            f"no TLS with the server at {url}: its authority, or this client's certificate and "
+            "key, cannot be used",
+            remedy="Give PEM files: of the key, the one that belongs to the certificate, without "
+            "a password.",
+        )
     if "WRONG_VERSION_NUMBER" in message:
         return UnavailableError(
             f"the server at {url} does not speak TLS", remedy="Connect without TLS."

@@ -123,6 +123,11 @@ def test_every_grpc_status_is_an_error_of_ours(
             "Peer name gpu is not in peer certificate",
             "the certificate of the server at gpu:8001 is",
         ),
+        (
+            "last error: UNKNOWN: ipv4:10.0.0.1:8001: Failed to create security handshaker.",
+            "no TLS with the server at gpu:8001: its authority, or this client's certificate and "
+            "key, cannot be used. Give PEM files",
+        ),
         ("Server exiting", "the server at gpu:8001 accepts no requests now: it is ending"),
         ("failed to connect to all addresses", "no server answers at gpu:8001. Start it with"),
         (None, "no server answers at gpu:8001"),

@@ -151,6 +151,7 @@ def test_a_server_with_tls_says_which_options_are_missing(server: Server, folder
         (("--tls",), 4, f"the certificate of the server at {server.grpc} is not accepted"),
         (authority, 4, "wants a client certificate. Give --tls-cert and --tls-key"),
         ((*authority, *own), 2, "Give --tls-cert and --tls-key"),
+        ((*authority, *own, "--tls-key", "server.key"), 4, "the one that belongs to the certif"),
         (("--tls-ca", "nothing.pem"), 5, "nothing.pem: cannot be read"),
     ):
         refused = serve(folder, "loadtest", "toy", "--url", server.grpc, *options)

@@ -90,6 +90,8 @@ def test_no_connection_without_the_right_certificates(
             r"does not accept this client's certificate\. Give one that its authority signed",
         ),
         (Tls(client.certificate, client.certificate, client.key), "is not accepted"),
+        (Tls(ca, client.certificate, server.key), "certificate and key, cannot be used"),
+        (Tls(client.key), "its authority, or this client's certificate and key, cannot be used"),
     ):
         with pytest.raises(UnavailableError, match=said):
             latest(by_address, tls, timeout_s=0.5)

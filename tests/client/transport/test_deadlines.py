@@ -53,6 +53,7 @@ def test_these_may_pass(status: str, message: str | None) -> None:
         ("RESOURCE_EXHAUSTED", "Received message larger than max (9 vs. 8)"),
         ("UNAVAILABLE", "This protocol is restricted, expecting header 'x'"),
         ("UNAVAILABLE", "DNS resolution failed for nowhere:1: Domain name not found"),
+        ("UNAVAILABLE", "UNKNOWN: ipv4:10.0.0.1:8001: Failed to create security handshaker."),
         ("UNIMPLEMENTED", ""),
     ],
 )

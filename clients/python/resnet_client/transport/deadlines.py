@@ -30,7 +30,8 @@ _PASSING = {
     # A restricted protocol, another protocol, a certificate and an unknown host stay what they are.
     "UNAVAILABLE": re.compile(
         r"^(?!.*(protocol is restricted|http1|HTTP/1|Domain name not found|Misformatted domain"
-        r"|CERTIFICATE_VERIFY_FAILED|not in peer certificate|WRONG_VERSION_NUMBER))",
+        r"|CERTIFICATE_VERIFY_FAILED|not in peer certificate|WRONG_VERSION_NUMBER"
+        r"|create security handshaker))",
         re.DOTALL,
     ),
     "RESOURCE_EXHAUSTED": re.compile(r".*queue", re.DOTALL | re.IGNORECASE),
