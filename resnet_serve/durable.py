@@ -10,15 +10,19 @@ import contextlib
 import errno
 import fcntl
 import hashlib
+import logging
 import os
 import secrets
 import shutil
 import stat
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 from resnet_serve.errors import HostError, ResnetServeError, UsageError
 
+_SILENT_S = 1.0  # of waiting for another process, before that is said
+_log = logging.getLogger(__name__)
 _ELSEWHERE = "Choose a path you may write to, or change its permissions."
 _REMEDIES = {
     errno.ENOSPC: "Free some space or choose another place; nothing was changed.",
@@ -86,25 +90,61 @@ def new_folder(path: Path) -> Iterator[Path]:
 
 
 @contextlib.contextmanager
-def locked(path: Path, busy: ResnetServeError | None = None) -> Iterator[None]:
+def locked(
+    path: Path, busy: ResnetServeError | None = None, *, other: str | None = None
+) -> Iterator[None]:
     """Lock a file or folder that is there, until the block or this process ends in whatever way.
 
-    Raises `busy` where it is locked already, and waits for it where none is given; `HostError`
-    where it cannot be opened or its file system has no locks. A program that is started in the
-    block does not have the lock.
+    Raises `busy` where it is locked already, and waits for it where none is given; after a second
+    that is logged as a warning, which is a line on stderr, with what the `other` process is.
+    Raises `HostError` where it cannot be opened or its file system has no locks. A program that is
+    started in the block does not have the lock.
     """
     with explained(path):
         descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
     try:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
-        except OSError as error:
-            if busy is not None and isinstance(error, BlockingIOError):
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            if busy is not None:
                 raise busy from error
+            _wait(descriptor, other or f"another process that uses {path}")
+        except OSError as error:
             raise HostError(f"cannot lock: {str(error.strerror).lower()}", where=path) from error
         yield
     finally:
         os.close(descriptor)
+
+
+def _wait(descriptor: int, other: str) -> None:
+    """Lock it when the process ends that has the lock, and say so where that takes long."""
+
+    def say() -> None:
+        holder = _holder(descriptor)
+        _log.warning("waiting for %s%s", other, f" (process {holder})" if holder else "")
+
+    late = threading.Timer(_SILENT_S, say)
+    late.daemon = True
+    late.start()
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+    finally:
+        late.cancel()
+
+
+def _holder(descriptor: int) -> int | None:
+    """The process that has the lock, where the kernel tells of it: `1: FLOCK … PID MAJ:MIN:INODE`.
+
+    A container's kernel says 0 for a process outside, some file systems have another number there.
+    """
+    found = os.fstat(descriptor)
+    place = f"{os.major(found.st_dev):02x}:{os.minor(found.st_dev):02x}:{found.st_ino}"
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/locks").read_text().splitlines():
+            match line.split():
+                case [_, "FLOCK", _, _, pid, where, *_] if where == place and int(pid) > 0:
+                    return int(pid)
+    return None
 
 
 def sync_directory(path: Path) -> None:

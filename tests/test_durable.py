@@ -204,7 +204,9 @@ def test_a_lock_is_released_however_its_block_ends(lockable: Path) -> None:
     assert lockable.is_dir() or lockable.read_bytes() == b"kept"
 
 
-def test_kill_9_releases_the_lock_to_one_that_waits(lockable: Path) -> None:
+def test_kill_9_releases_the_lock_to_one_that_waits(
+    lockable: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     def waited() -> None:
         with durable.locked(lockable):
             pass
@@ -214,9 +216,13 @@ def test_kill_9_releases_the_lock_to_one_that_waits(lockable: Path) -> None:
         waiting = pool.submit(waited)
         assert until(waiting.running)
         assert not waiting.done()
+        assert until(lambda: bool(caplog.messages)), "waiting is silent"
         holder.kill()
         waiting.result(PATIENCE_S)
     assert free(lockable)
+    said = f"waiting for another process that uses {lockable}"
+    # Not every file system has the numbers that the kernel's list has.
+    assert caplog.messages in ([said], [f"{said} (process {holder.pid})"])
 
 
 def test_a_program_started_while_it_is_held_does_not_have_the_lock(lockable: Path) -> None:

@@ -39,13 +39,14 @@ def root(repository: Path) -> Path:
 
 @contextlib.contextmanager
 def opened(repository: Path) -> Iterator[Path]:
-    """An empty directory for one change; one change at a time.
+    """An empty directory for one change; one change of the repositories of a folder at a time.
 
     At its end, or after an interruption at the next start, what the journal commits is swapped in
     and the rest is discarded.
     """
     folder = root(repository)
-    with durable.locked(folder.parent):
+    other = f"another command that changes a repository in {folder.parent}"
+    with durable.locked(folder.parent, other=other):
         with durable.explained(folder.parent):
             folder.mkdir(exist_ok=True)
         for left in folder.iterdir():

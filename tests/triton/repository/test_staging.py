@@ -11,10 +11,12 @@ import shutil
 import signal
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from deployments import NAMES, beside, deployment, in_one, inside, mark_of, stamp, tree
+from patience import PATIENCE_S, until
 
 from resnet_serve import durable
 from resnet_serve.errors import HostError
@@ -286,6 +288,21 @@ def test_kill_at_random_times(repository: Repository) -> None:
         for version in range(1, deployed):
             assert (repository.path / "net" / str(version) / "model.onnx").stat().st_size > 100
     assert deployed > 5
+
+
+def test_a_change_that_waits_for_another_one_says_so(
+    repository: Repository, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(durable, "_SILENT_S", 0.0)
+    folder = repository.path.parent
+    folder.mkdir()
+    with ThreadPoolExecutor(1) as pool:
+        with module.opened(repository.path):
+            waiting = pool.submit(repository.deploy, deployment("0"))
+            assert until(lambda: bool(caplog.messages)), "waiting is silent"
+        assert waiting.result(PATIENCE_S) == 1
+    (said,) = caplog.messages
+    assert said.startswith(f"waiting for another command that changes a repository in {folder}")
 
 
 def test_a_copy_on_a_full_disk_names_the_first_file(
