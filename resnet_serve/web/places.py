@@ -45,13 +45,20 @@ class Places:
 
     @classmethod
     def given(
-        cls, repository: Path | None, url: str | None, metrics: str | None, authority: Path | None
+        cls,
+        repository: Path | None,
+        url: str | None,
+        metrics: str | None,
+        *,
+        encrypted: bool = False,
+        tls_files: tuple[Path | None, Path | None, Path | None] = (None, None, None),
     ) -> Self:
-        """The places that the options of a command say; `authority` is that of a server with TLS.
+        """The places that the options of a command say; `tls_files` are authority, certificate and
+        key for an `encrypted` connection, which any of them makes it.
 
         Raises `UsageError` for what cannot be an address, and for files that cannot be read.
         """
-        tls = None if authority is None else Tls(ca=authority)
+        tls = Tls(*tls_files) if encrypted or any(tls_files) else None
         if url is None:
             if metrics is not None:
                 raise UsageError("--metrics is an option of --url", remedy="Give it too.")

@@ -18,7 +18,8 @@ from certificates import make
 from patience import PATIENCE_S, until
 from web_servers import Command
 
-from resnet_serve.errors import HostError, UsageError
+from resnet_serve.cli.servers import browsing
+from resnet_serve.errors import HostError, UsageError, unreachable
 from resnet_serve.triton.server import Server
 from resnet_serve.triton.supervision.transport import Tls
 from resnet_serve.web.places import Places
@@ -83,6 +84,7 @@ def test_a_port_in_use_is_said_with_another_that_works() -> None:
         (["--concurrency", "0"], 2, "concurrency"),
         (["--url", "nowhere"], 2, "host:port"),
         (["--url", "127.0.0.1:9", "--server-ca", "absent"], 2, "absent"),
+        (["--url", "127.0.0.1:9", "--server-cert", "absent"], 2, "its key are given together"),
         (["--listen", "192.0.2.1", "--insecure"], 4, "--listen 127.0.0.1"),
     ],
 )
@@ -93,6 +95,23 @@ def test_what_the_command_refuses(
     assert done.returncode == code, done.stderr
     assert says in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("certified", "message", "remedy"),
+    [
+        (None, "Socket closed", "TLS: --server-tls, or tls=True"),
+        (False, "CERTIFICATE_VERIFY_FAILED", "(--server-ca, or Tls("),
+        (False, "Socket closed", "Give --server-cert and --server-key, or"),
+    ],
+)
+def test_an_error_of_triton_with_tls_names_the_options_of_this_command(
+    certified: bool | None, message: str, remedy: str
+) -> None:
+    said = str(unreachable("gpu:8001", message, certified=certified))
+    shown = browsing._with_options_of_web(said)
+    assert remedy in shown
+    assert "--tls" not in shown
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])
@@ -114,9 +133,9 @@ def test_the_command_ends_when_it_is_told(tmp_path: Path, sent: signal.Signals) 
 
 def test_another_server_has_nothing_of_the_repository_beside_it(tmp_path: Path) -> None:
     """A model of the same name in the folder of the command need not be the one that is served."""
-    assert Places.given(None, "127.0.0.1:9", None, None).deployed() == {}
+    assert Places.given(None, "127.0.0.1:9", None).deployed() == {}
     shades.deploy(tmp_path / "models")
-    given = Places.given(tmp_path / "models", "127.0.0.1:9", "http://127.0.0.1:8/metrics", None)
+    given = Places.given(tmp_path / "models", "127.0.0.1:9", "http://127.0.0.1:8/metrics")
     assert ("shades", "1") in given.deployed()
     assert given.address().metrics == "127.0.0.1:8"
 

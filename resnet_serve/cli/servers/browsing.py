@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from pathlib import Path
 from typing import Annotated
@@ -58,9 +59,19 @@ def web(
     insecure: Annotated[
         bool, typer.Option("--insecure", help="Listen beyond loopback without TLS.")
     ] = False,
+    server_tls: Annotated[bool, typer.Option("--server-tls", help="Triton has TLS.")] = False,
     server_ca: Annotated[
         Path | None,
         typer.Option(help="PEM authority of a Triton with TLS.", show_default=False),
+    ] = None,
+    server_cert: Annotated[
+        Path | None,
+        typer.Option(
+            help="PEM certificate for a Triton that asks its clients for one.", show_default=False
+        ),
+    ] = None,
+    server_key: Annotated[
+        Path | None, typer.Option(help="Its PEM key.", show_default=False)
     ] = None,
     concurrency: Annotated[
         int, typer.Option(min=1, max=256, help="Requests in work at once; further ones get 503.")
@@ -81,7 +92,13 @@ def web(
 
     if repository is None and url is None:
         repository = DEFAULT_REPOSITORY
-    places = Places.given(repository, url, metrics, server_ca)
+    places = Places.given(
+        repository,
+        url,
+        metrics,
+        encrypted=server_tls,
+        tls_files=(server_ca, server_cert, server_key),
+    )
     where = serving.Listening(listen, port, transport.tls(tls_cert, tls_key, None))
     settings = serving.secured(
         Settings(
@@ -102,10 +119,15 @@ def web(
     try:
         places.look()
     except UnavailableError as error:  # it may start later
-        console.warn(str(error))
+        console.warn(_with_options_of_web(str(error)))
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     server.run()
     console.out.print("stopped")
+
+
+def _with_options_of_web(said: str) -> str:
+    """An error of a connection to Triton: --tls-cert and --tls-key are those of the page here."""
+    return re.sub(r"--tls-(?=ca|cert|key)", "--server-", said).replace("--tls,", "--server-tls,")
 
 
 def _token(file: Path | None) -> str | None:

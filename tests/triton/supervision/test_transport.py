@@ -21,6 +21,7 @@ from resnet_serve.triton.client_tls import ClientTls
 from resnet_serve.triton.grpc_client import GrpcClient
 from resnet_serve.triton.server import Server
 from resnet_serve.triton.supervision.transport import Tls, is_loopback, require_safe, tls
+from resnet_serve.web.places import Places
 
 
 @pytest.fixture(scope="module")
@@ -121,6 +122,8 @@ def test_clients_need_a_certificate(certificates: Callable[[str], Path], tmp_pat
         }
         with triton.InferenceServerClient(server.grpc, ssl=True, **ours) as client:
             assert client.is_model_ready("mean", client_timeout=PATIENCE_S)
+        own = (files[2], certificates("client.pem"), certificates("client.key"))
+        Places.given(None, server.grpc, None, tls_files=own).look()
         for less in ({}, {"ssl": True, "root_certificates": str(files[2])}):
             with (
                 triton.InferenceServerClient(server.grpc, **less) as client,
