@@ -229,7 +229,7 @@ def _busy(not_stated: object) -> tuple[str, ...]:
     """What a measurement says of the host that it ran on."""
     if not isinstance(not_stated, str):
         return ()
-    return (f"the times are those of a quiet machine, but they were measured on a {not_stated}",)
+    return (f"the times are those of a quiet machine, but when they were measured: {not_stated}",)
 
 
 def _outside(outside_ms: float) -> str:

@@ -117,7 +117,7 @@ def make(
     told(_TRIED, 0, len(pairs))
     ranked = search.ranked(pairs, demand, partial(told, _TRIED))
     if not ranked:
-        raise _unreachable(search.closest(pairs, demand), name)
+        raise _unreachable([search.closest(pairs, demand, effort)], name)
     chosen: dict[str, Curve] = {}
     for _, curve in ranked:
         chosen.setdefault(curve.machine.name, curve)
@@ -130,7 +130,7 @@ def make(
             count = search.needed(curve, most_per_s)
             fleets += [search.fleet(curve, most_per_s, each) for each in (count, count + 1)]
     if not fleets:
-        raise _unreachable(search.closest(pairs, demand), name)
+        raise _unreachable(curves, name)
     fleets.sort(key=lambda each: (each.cost_per_million or 0.0, each.replicas))
     kept = {each.machine.name for each in fleets}
     return Plan(
@@ -150,13 +150,19 @@ def make(
     )
 
 
-def _unreachable(curve: Curve, name: str) -> HostError:
-    least = min(curve.points(), key=lambda each: each.p99_ms.high)
+def _unreachable(curves: Sequence[Curve], name: str) -> HostError:
+    """The error with the lowest p99 that these curves reach, as far as they were simulated."""
+    least, curve = min(
+        ((point, curve) for curve in curves for point in curve.points()),
+        key=lambda each: each[0].p99_ms.high,
+    )
+    high = least.p99_ms.high
+    on = "" if curve.machine is tables.MEASURED else f"on {curve.machine.name} "
     return HostError(
         f"{curve.demand} cannot be reached with any number of replicas: the lowest p99 is "
-        f"{least.p99_ms.high:.1f} ms, on {curve.machine.name} with {curve.candidate.title}",
+        f"{high:.1f} ms (the upper end of its 95 % interval), {on}with {curve.candidate.title}",
         where=name,
-        remedy=f"Allow more (--p99 {math.ceil(1.2 * least.p99_ms.high)}ms), or measure a faster "
+        remedy=f"Allow more (--p99 {math.ceil(1.2 * high)}ms), or measure a faster "
         "precision, network or machine.",
     )
 

@@ -198,9 +198,18 @@ def ranked(
     return sorted(found, key=lambda each: each[0])
 
 
-def closest(pairs: list[tuple[Machine, Candidate]], demand: Demand) -> Curve:
-    """The curve with the lowest p99, where no pair keeps the limits."""
+def closest(
+    pairs: list[tuple[Machine, Candidate]], demand: Demand, effort: Effort = QUICK
+) -> Curve:
+    """The curve with the lowest p99, where no pair keeps the limits.
+
+    They are compared quickly; the one that is returned is simulated with `effort`, as what keeps
+    the limits is.
+    """
     curves = [Curve(machine, candidate, demand, QUICK) for machine, candidate in pairs]
     for curve in curves:
         curve.at(_SHARES[0] * curve.capacity_per_s)
-    return min(curves, key=lambda each: min(point.p99_ms.high for point in each.points()))
+    least = min(curves, key=lambda each: min(point.p99_ms.high for point in each.points()))
+    found = Curve(least.machine, least.candidate, demand, effort)
+    found.at(_SHARES[0] * found.capacity_per_s)
+    return found

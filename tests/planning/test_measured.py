@@ -47,12 +47,12 @@ def test_what_a_busy_host_did_to_the_times_is_said(tmp_path: Path) -> None:
     document = planned.load_test(levels=ran, not_stated=busy)
     (found,) = measured.read(planned.write(tmp_path / "x.json", document), "net")
     said = " ".join(found.assumptions)
-    assert f"those of a quiet machine, but they were measured on a {busy}" in said
+    assert f"those of a quiet machine, but when they were measured: {busy}" in said
     assert "net takes 1.5 ms for one image with a deviation of 3 ms, more than the mean" in said
     (tuned,) = measured.read(
         planned.write(tmp_path / "y.json", planned.tuning(not_stated=busy)), "net"
     )
-    assert f"but they were measured on a {busy}" in " ".join(tuned.assumptions)
+    assert f"but when they were measured: {busy}" in " ".join(tuned.assumptions)
 
 
 def test_images_pass_two_models(tmp_path: Path) -> None:

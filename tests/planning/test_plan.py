@@ -82,6 +82,22 @@ def test_a_limit_that_cannot_be_reached_says_the_closest_that_can(folder: Path) 
     assert allowed.best.machine.name == "own"
 
 
+def test_what_only_the_quick_simulation_keeps_says_what_the_full_one_reaches(folder: Path) -> None:
+    few = Effort(replications=2, requests=200)  # its intervals are wider than the quick one's
+    source = folder / "loadtest" / "loadtest-net.json"
+
+    def limit(p99_ms: float) -> float:
+        with pytest.raises(HostError) as caught:
+            planning.make("net", Demand(20, p99_ms), [source], effort=few)
+        assert "on as measured" not in str(caught.value)
+        found = re.search(r"the lowest p99 is ([\d.]+) ms \(the upper end", str(caught.value))
+        assert found is not None
+        return float(found[1])
+
+    lowest = limit(1)
+    assert limit(lowest - 1) > lowest - 1, "a limit that is refused is not said to be kept"
+
+
 def test_a_machine_that_cannot_keep_it_is_left_out(folder: Path) -> None:
     made = make(folder, Demand(2000, 8))
     assert made.left_out == ("small: no configuration keeps the demand",)
