@@ -249,4 +249,8 @@ def _error(body: bytes) -> str:
 def _plain(error: Exception) -> str:
     if isinstance(error, ConnectionRefusedError):
         return "connection refused"
+    if isinstance(error, http.client.BadStatusLine) and not isinstance(
+        error, http.client.RemoteDisconnected
+    ):
+        return "does not speak HTTP; gRPC has the port after HTTP's"
     return str(error) or type(error).__name__

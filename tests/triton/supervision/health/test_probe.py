@@ -6,6 +6,7 @@ import io
 import json
 import socket
 import struct
+import threading
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,22 @@ def test_encoded_images_are_a_real_png() -> None:
     pixels = np.asarray(Image.open(io.BytesIO(PNG)))
     assert pixels.shape == (8, 8, 3)
     assert (pixels == 128).all()
+
+
+def test_the_port_of_grpc_is_said_to_be_no_http() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def settings() -> None:  # the frames with which a gRPC server begins
+            connection, _ = server.accept()
+            with connection:
+                connection.recv(1024)
+                connection.sendall(bytes.fromhex("000006040000000000000500004000") + b"\n")
+
+        answering = threading.Thread(target=settings)
+        answering.start()
+        with pytest.raises(Unreachable, match=r"^does not speak HTTP; gRPC has the port after"):
+            Probe("127.0.0.1", server.getsockname()[1]).get("/v2/health/ready")
+        answering.join()
 
 
 def test_a_port_where_nobody_listens() -> None:
