@@ -141,17 +141,18 @@ def check(workload: Workload) -> tuple[str, ...]:
     if workload.of_images:
         raise UsageError(
             f"{workload.model} takes encoded images, which an unmodified Triton does not decode",
-            remedy="Use resnet-serve manifests --for kubernetes, whose image has the decoder.",
+            remedy=f"Use resnet-serve manifests {workload.model} --for kubernetes, whose image has "
+            "the decoder.",
         )
-    return tuple(_format(each) for each in workload.targets)
+    return tuple(_format(each, workload.model) for each in workload.targets)
 
 
-def _format(target: str) -> str:
+def _format(target: str, model: str) -> str:
     if target not in _FORMATS:
         raise UsageError(
             f"NVIDIA's container has no backend for {target} that KServe would start",
             remedy="Convert it with --target onnxruntime or tensorrt, or run it with "
-            "resnet-serve manifests --for kubernetes.",
+            f"resnet-serve manifests {model} --for kubernetes.",
         )
     return _FORMATS[target]
 

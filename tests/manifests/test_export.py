@@ -161,8 +161,10 @@ def test_a_folder_that_is_there_stays(repository: Repository, tmp_path: Path) ->
 def test_what_an_unmodified_triton_does_not_load(tmp_path: Path) -> None:
     opened = Repository(tmp_path / "model_repository")
     tunable.deploy(opened, target="openvino")
-    with pytest.raises(UsageError, match="no backend for openvino"):
+    with pytest.raises(UsageError, match="no backend for openvino") as caught:
         export.export(served(opened), Layout.PVC, tmp_path / "out")
+    name = served(opened).name
+    assert f"resnet-serve manifests {name} --for kubernetes." in str(caught.value)
 
 
 @pytest.mark.parametrize(
