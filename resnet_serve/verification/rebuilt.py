@@ -7,6 +7,7 @@ that the passport only names: it runs where the caller allows that very name.
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from resnet_serve import weights
@@ -37,7 +38,7 @@ def network(deployed: Deployed, modules: Collection[str]) -> nn.Module:
     if not isinstance(document, ConvertedPassport):
         raise TypeError(f"{deployed} has no network of its own")
     # Every command would otherwise spend a fifth of its start on importing readers of checkpoints.
-    from resnet_serve.checkpoints.reading import again
+    from resnet_serve.checkpoints.reading import again, is_file
     from resnet_serve.weights import custom_modules
 
     stated, module = document.weights, document.module
@@ -48,6 +49,13 @@ def network(deployed: Deployed, modules: Collection[str]) -> nn.Module:
             remedy="Convert it from a file of tensors alone, such as .safetensors.",
         )
     spec, reading = again(stated.source, stated.sha256)
+    if is_file(spec) and "://" not in spec and not Path(spec).exists():
+        raise InputFileError(
+            f"is not there, and {deployed} was made from it",
+            where=spec,
+            remedy=f"Put the checkpoint there again (SHA-256 {stated.sha256}), work in the folder "
+            "in which it was converted, or leave out --images.",
+        )
     if module is None:
         row = find(document.architecture)
         loaded = weights.load(spec, row, labels=labels(deployed) or None, reading=reading)

@@ -9,7 +9,7 @@ import pytest
 from passports import converted
 from PIL import Image
 
-from resnet_serve.errors import UsageError
+from resnet_serve.errors import InputFileError, UsageError
 from resnet_serve.passport import CheckpointFacts
 from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.verification.reference import computed
@@ -62,3 +62,21 @@ def test_one_image_is_never_too_many(tmp_path: Path) -> None:
     assert "too large" not in refused(version, images(tmp_path / "one", 1)).what
     error = refused(version, images(tmp_path / "two", 2))
     assert str(error.remedy) == "Give a folder of at most 1 images."
+
+
+def test_a_checkpoint_that_is_gone_is_named_with_what_verify_can_do(tmp_path: Path) -> None:
+    weights = CheckpointFacts(
+        trained=True,
+        source="gone.pth (state_dict)",
+        sha256="0" * 64,
+        trusted_pickle=False,
+        training={},
+    )
+    version = deployed(tmp_path, weights=weights)
+    with pytest.raises(InputFileError) as caught:
+        computed(version, images(tmp_path / "few", 1))
+    assert str(caught.value).startswith(
+        "gone.pth: is not there, and net version 1 was made from it"
+    )
+    assert "or leave out --images" in str(caught.value.remedy)
+    assert "--weights" not in str(caught.value.remedy)
