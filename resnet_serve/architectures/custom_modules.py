@@ -27,6 +27,10 @@ else:
     torch = optional("torch", extra="convert")
 
 _FORM = "Give it as package.module:factory, or path/to/file.py:factory."
+_SHAPE = (
+    "If its images have another size or one channel, state it with --preprocessing, as "
+    '{"resize": 32, "crop": [32, 32], "mean": [0.5], "std": [0.25]}: one mean and std for grey.'
+)
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,7 @@ def describe(
         with torch.inference_mode():
             logits = network(torch.zeros(size))
     except Exception as error:  # the user's code may raise anything
-        raise _failed(f"fails for an image FP32 {list(size)}", error, spec) from error
+        raise _failed(f"fails for an image FP32 {list(size)}", error, spec, _SHAPE) from error
     if not isinstance(logits, torch.Tensor) or logits.ndim != 2 or len(logits) != 1:
         found = list(logits.shape) if isinstance(logits, torch.Tensor) else type(logits).__name__
         raise InputFileError(
@@ -195,7 +199,7 @@ def _from_file(path: Path, spec: str) -> Any:
     return module
 
 
-def _failed(what: str, error: Exception, spec: str) -> InputFileError:
+def _failed(what: str, error: Exception, spec: str, remedy: str | None = None) -> InputFileError:
     message = next(iter(str(error).splitlines()), "")
     reason = f"{type(error).__name__}: {message}" if message else type(error).__name__
-    return InputFileError(f"{what} ({reason})", where=f"--module {spec}")
+    return InputFileError(f"{what} ({reason})", where=f"--module {spec}", remedy=remedy)

@@ -88,3 +88,14 @@ def test_what_makes_no_network(name: str, said: str) -> None:
 def test_what_is_no_classifier(network: nn.Module, size: int, said: str) -> None:
     with pytest.raises(InputFileError, match=said):
         custom_modules.describe("here:made", lambda: network, network, SMALL)
+
+
+def test_a_network_of_grey_images_names_the_file_that_states_them(tmp_path: Path) -> None:
+    network = nn.Sequential(nn.Conv2d(1, 4, 3), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    with pytest.raises(InputFileError, match="to have 1 channels, but got 3") as caught:
+        custom_modules.describe("here:made", lambda: network, network, SMALL)
+    remedy = str(caught.value.remedy)
+    assert "--preprocessing" in remedy
+    stated = Preprocessing.from_json(remedy[remedy.index("{") : remedy.index("}") + 1])
+    described = custom_modules.describe("here:made", lambda: network, network, stated)
+    assert (described.channels, described.classes) == (1, 4)
