@@ -138,7 +138,7 @@ def _place(name: str, known: Matching, negative: str | None, what: str, path: Pa
         raise InputFileError(
             f"{what} {name!r}, {known.unknown(name)}",
             where=path,
-            remedy="Name them as in --labels.",
+            remedy=f"Name them as the network's labels{known.listed()}.",
         )
     if len(places) > 1:
         raise InputFileError(

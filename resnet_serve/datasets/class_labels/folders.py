@@ -137,4 +137,8 @@ def _unknown(folder: Path, name: str, known: Matching, subfolders: Sequence[str]
         what += f"; near it: {', '.join(map(repr, near))}"
     elif identified is not None:
         what += f" (it is the WordNet id of {identified!r})"
-    return InputFileError(what, where=folder, remedy="Name the folders as in --labels.")
+    return InputFileError(
+        what,
+        where=folder,
+        remedy=f"Name the folders as the labels{known.listed()}, and move others away.",
+    )

@@ -17,6 +17,7 @@ from resnet_serve.datasets.class_labels import wordnet
 
 _LIKE = 0.8
 _NAMED = 3
+_LISTED = 20
 
 
 class Matching:
@@ -51,6 +52,11 @@ class Matching:
         what = f"which is none of the network's {len(self.labels)} labels"
         near = self.near(name)
         return f"{what}; near it: {', '.join(map(repr, near))}" if near else what
+
+    def listed(self) -> str:
+        """The labels in brackets, for a sentence; nothing where they are many."""
+        named = dict.fromkeys(self.labels)
+        return f" ({', '.join(map(repr, named))})" if len(named) <= _LISTED else ""
 
 
 def nfc(name: str) -> str:

@@ -79,9 +79,18 @@ def test_normal_forms_of_any_names_match(names: list[str]) -> None:
         (["a-b", "a_b"], ["a/b"], "'a-b' and 'a_b' both stand for the label 'a/b'"),
         (["n01440764", "tench"], ["tench"], "both stand for the label 'tench'"),
         (["cafe\u0301", "caf\u00e9"], ["caf\u00e9"], "both stand for the label"),
-        (["n01440764"], ["cat"], r"is the WordNet id of 'tench'.*Name the folders as in --labels"),
-        (["crw"], ["crow", "dog"], "2 labels; near it: 'crow'. Name the folders as in --labels"),
-        (["cow"], ["cat", "dog"], "'cow' is not one of the model's 2 labels. Name the folders"),
+        (
+            ["n01440764"],
+            ["cat"],
+            r"is the WordNet id of 'tench'.*Name the folders as the labels \('cat'\)",
+        ),
+        (["crw"], ["crow", "dog"], "2 labels; near it: 'crow'. Name the folders as the labels"),
+        (
+            ["cow"],
+            ["cat", "dog"],
+            r"'cow' is not .* 2 labels. Name the folders as the labels \('cat', 'dog'\), and",
+        ),
+        (["cow"], [str(n) * 2 for n in range(21)], "Name the folders as the labels, and move"),
     ],
 )
 def test_what_is_not_certain_is_refused(
