@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from resnet_serve.preprocessing import ImageError
 
 NAMES_SHOWN = 5
+_REMEDIES_SHOWN = 2
 
 
 def errors(indices: Iterable[int], decode_one: Callable[[int], object]) -> Iterator[ImageError]:
@@ -27,8 +28,14 @@ def together(found: Sequence[ImageError]) -> ImageError:
     named = "; ".join(f"{each.where} ({each.what})" for each in found[:NAMES_SHOWN])
     more = len(found) - NAMES_SHOWN
     rest = f"; and {more:,} more" if more > 0 else ""
-    remedies = dict.fromkeys(each.remedy for each in found if each.remedy is not None)
+    remedies: dict[str, str | None] = {}
+    for each in found:
+        if each.remedy is not None:
+            remedies.setdefault(each.remedy, each.where)
+    own = [f"{where}: {remedy}" for remedy, where in remedies.items()][:_REMEDIES_SHOWN]
     return ImageError(
         f"{len(found):,} images cannot be used: {named}{rest}",
-        remedy=" ".join((*list(remedies)[:2], "Remove them from the folder or replace them.")),
+        remedy=" ".join(
+            (*own, f"{'Or remove' if own else 'Remove'} them from the folder or replace them.")
+        ),
     )

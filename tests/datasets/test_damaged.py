@@ -31,8 +31,10 @@ def test_the_first_five_are_named_and_all_are_counted() -> None:
     assert error.remedy == "Remove them from the folder or replace them."
 
 
-def test_remedies_of_their_own_are_kept() -> None:
+def test_remedies_of_their_own_name_the_image_that_they_are_of() -> None:
     given = [ImageError("HEIC", where=name, remedy="Convert it.") for name in "ab"]
+    given.append(ImageError("12 bits", where="c", remedy="Save it with 8 bits."))
+    given.append(ImageError("damaged image", where="d"))
     assert damaged.together(given).remedy == (
-        "Convert it. Remove them from the folder or replace them."
+        "a: Convert it. c: Save it with 8 bits. Or remove them from the folder or replace them."
     )
