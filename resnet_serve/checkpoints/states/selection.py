@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Protocol, TypeVar
 
 from resnet_serve.checkpoints.states.containers import shortened
-from resnet_serve.errors import InputFileError
+from resnet_serve.errors import InputFileError, Note
 
 SAVE_STATE = "Save the network's state_dict() and give that file."
 ROOT = "."  # as a key: the names without a prefix
@@ -43,7 +43,7 @@ def one_of(
         )
     if key is not None:
         chosen = _keyed(averaged if ema else networks, path, key)
-        return chosen, (f"the averaged copy (EMA) in {chosen.place} is used",) * chosen.averaged
+        return chosen, (_used(chosen),) * chosen.averaged
     if not ema and not plain:
         raise InputFileError(
             f"contains only an averaged copy (EMA) of the network, in {listed(averaged)}",
@@ -59,11 +59,16 @@ def one_of(
         )
     network = candidates[0]
     if ema:
-        return network, (f"the averaged copy (EMA) in {network.place} is used",)
+        return network, (_used(network),)
     if averaged:
         where = listed(averaged)
         return network, (f"{path} also contains an averaged copy (EMA), in {where}; --ema uses it",)
     return network, ()
+
+
+def _used(network: Placed) -> Note:
+    """What is said where an option asked for the averaged copy."""
+    return Note(f"the averaged copy (EMA) in {network.place} is used")
 
 
 def _keyed(networks: Sequence[PlacedT], path: Path, key: str) -> PlacedT:

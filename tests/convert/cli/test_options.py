@@ -53,7 +53,7 @@ def test_what_was_asked_for_is_announced_and_stamped(
     assert result["weights"]["source"] == "net.ckpt (state_dict_ema, averaged)"
     assert result["weights"]["sha256"] == digest
     assert result["parity"]["decisions"]["reference_top1"] > 90
-    assert "warning: the averaged copy (EMA) in state_dict_ema is used" in err
+    assert "note: the averaged copy (EMA) in state_dict_ema is used" in err
     assert "warning: net.ckpt contains pickled code, which was RUN (--trust-pickle)" in err
     assert result["name"] == result["architecture"] == "resnet20"
     assert result["command"] == (
