@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from numpy.typing import NDArray
 
 from resnet_convert.quantization import calibration_search
-from resnet_convert.quantization.calibrate import observe, observe_histograms
+from resnet_convert.quantization.calibrate import FEW_IMAGES, observe, observe_histograms
 from resnet_convert.quantization.calibration_search import CalibrationSearch
 from resnet_convert.quantization.trials import CalibratedGraph
 from resnet_convert.request import Request
@@ -91,11 +91,20 @@ def choose_ranges(
             calibrated = CalibratedGraph(folded, calibration, folded)
             say(f"{len(calibration.ranges)} ranges over {calibration.images} images, {method}")
     if calibrated.calibration.few:
-        log.warn(
-            f"only {calibrated.calibration.images} calibration images: rarer images may exceed the "
-            "ranges; give 128 or more"
-        )
+        log.warn(_few(calibrated.calibration.images, 0 if search is None else search.held_out))
     return calibrated, search
+
+
+def _few(images: int, held_out: int) -> str:
+    """The warning of too few images for the ranges, with how many are enough."""
+    enough, every = FEW_IMAGES, calibration_search.EVERY
+    if held_out:  # n - ⌊n / every⌋ of n remain
+        enough = (FEW_IMAGES - 1) * every // (every - 1) + 1
+    without = f" beside {held_out} held-out ones" if held_out else ""
+    return (
+        f"only {images} calibration images{without}: rarer images may exceed the ranges; give "
+        f"{enough} or more"
+    )
 
 
 def _adapt(

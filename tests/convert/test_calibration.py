@@ -10,7 +10,9 @@ from sabotage import stretch
 
 from resnet_convert import Conversion, convert, folded
 from resnet_convert.graph.fold import Fold
+from resnet_convert.quantization.calibration_search import split
 from resnet_convert.request.options import ADAPTIVE
+from resnet_serve.datasets.synthetic import SyntheticImages
 
 pytestmark = pytest.mark.usefixtures("quick")
 Options = dict[str, Any]
@@ -56,6 +58,10 @@ def test_large_values_do_not_collapse_the_others(
     assert adapted.verdict.passed, adapted.verdict.failures
     assert adapted.precise.calibration_search is not None
     assert "ranges are stretched by a few large values (layer1.1.relu)" in stage(adapted)
+    few = "only 36 calibration images beside 12 held-out ones: rarer images may exceed the ranges"
+    assert f"{few}; give 170 or more" in adapted.warnings
+    kept = [len(split(SyntheticImages(count))[0]) for count in (169, 170)]
+    assert kept == [127, 128]
 
 
 def test_without_images_to_search_with_it_takes_the_least_error(
