@@ -14,7 +14,8 @@ from load_tests import level, load_test
 from serve_command import serve
 from toy_repository import deploy_toy
 
-from resnet_serve.errors import UsageError
+from resnet_serve.cli.measuring import load
+from resnet_serve.errors import HostError, UsageError
 from resnet_serve.loadtest import results
 from resnet_serve.loadtest import run as loadtest
 from resnet_serve.loadtest.offered import Offered
@@ -38,6 +39,17 @@ def test_what_misleads_is_said() -> None:
     assert "measured for 30 s instead of 6 s" in " ".join(load_test(level(1), window_s=10).notes)
     shared = loadtest.notes(quiet.measurement, 6, 2)
     assert "share this host's 2 cores" in shared[0]
+
+
+def test_the_results_are_shown_where_they_cannot_be_written(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").write_text("")
+    measured_levels = load_test(level(1, 100), level(2, 150))
+    for as_json in (False, True):
+        with pytest.raises(HostError, match="cannot write"):
+            load._show([measured_levels], tmp_path / "file", as_json=as_json)
+        assert "150" in capsys.readouterr().out
 
 
 def test_the_best_is_not_stated_on_a_busy_host() -> None:

@@ -171,3 +171,13 @@ def test_what_the_command_refuses(
     *before, last = done.stderr.splitlines()
     assert said in last
     assert all(line.startswith("configurations tried: ") for line in before)
+
+
+def test_the_result_is_shown_where_it_cannot_be_written(folder: Path) -> None:
+    (folder / "file").write_text("")
+    words = ("net", "--rate", 700, "--p99", "40ms", "--replications", 2, "--requests", 300)
+    done = serve(folder, "plan", *words, "--output", "file")
+    assert done.returncode == 4
+    assert "keep it with one less" in done.stdout.splitlines()[-1]
+    assert "cannot write" in done.stderr.splitlines()[-1]
+    assert json.loads(serve(folder, "plan", *words, "--output", "file", "--json").stdout)["fleets"]

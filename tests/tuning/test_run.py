@@ -7,12 +7,14 @@ from pathlib import Path
 
 import pytest
 import tunable
+from serve_command import serve
 from tunable import FormulaBench
 
 from resnet_serve import host
 from resnet_serve.errors import HostError, InputFileError, UsageError
 from resnet_serve.triton import config
 from resnet_serve.triton.repository import CONFIG_FILE, Repository
+from resnet_serve.tuning import run as runs
 from resnet_serve.tuning.candidates import Candidates
 from resnet_serve.tuning.configuration import Configuration
 from resnet_serve.tuning.goal import Goal
@@ -66,6 +68,21 @@ def test_applied(request_: Request) -> None:
     assert outcome.applied.version == 3
     text = (request_.repository / "net" / CONFIG_FILE).read_text()
     assert config.parse(text).instance_group[0].count == 2
+
+
+def test_what_is_served_is_said_where_the_results_cannot_be_written(
+    request_: Request, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        runs, "run", lambda asked, told: run(asked, told, bench_of(FormulaBench(image_ms)))
+    )
+    (request_.output / "tune-net.csv").mkdir(parents=True)
+    folder = request_.repository.parent
+    words = ("tune", "net", "--p99", "80ms", "--trials", 12, "--repository", "repository")
+    done = serve(folder, *words, "--apply")
+    assert done.returncode == 4
+    assert "net version 3 is served with it" in done.stdout.splitlines()[-1]
+    assert "tune-net.csv: cannot write" in done.stderr.splitlines()[-1]
 
 
 def test_the_budget_decides_between_precisions(request_: Request) -> None:

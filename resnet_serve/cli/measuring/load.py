@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -23,7 +24,6 @@ from resnet_serve.loadtest import results
 from resnet_serve.loadtest import run as loadtest
 from resnet_serve.loadtest.offered import Offered
 from resnet_serve.loadtest.perf_report import Level
-from resnet_serve.loadtest.results import Written
 from resnet_serve.loadtest.run import LoadTest
 from resnet_serve.triton.client_tls import client_tls
 from resnet_serve.triton.server import running
@@ -119,25 +119,29 @@ def load_test(
             )
             for model in dict.fromkeys(models)
         ]
-    written = [results.write(test, output) for test in tests]
-    together = None
-    if len(tests) > 1 and all(each.plot is not None for each in written):
-        together = results.write_plot(tests, output)
+    _show(tests, output, as_json=as_json)
+
+
+def _show(tests: Sequence[LoadTest], output: Path, *, as_json: bool) -> None:
+    """The results on the screen, then in files: a full disk does not cost what was measured."""
     if as_json:
         found = [test.to_json() for test in tests]
         console.show_json(found[0] if len(found) == 1 else {"tests": found})
+    else:
+        for test in tests:
+            console.show(results.table(test))
+            if test.slo is not None:
+                console.out.print(test.slo.sentence(test.levels), soft_wrap=True)
+            console.warn(*test.notes)
+    written = [results.write(test, output) for test in tests]
+    plots = [each.plot for each in written]
+    together = None
+    if len(tests) > 1 and all(each is not None for each in plots):
+        together = results.write_plot(tests, output)
+    if as_json:
         return
-    for test, files in zip(tests, written, strict=True):
-        _show(test, files)
-    if together is not None:
-        console.out.print(f"wrote {together}", soft_wrap=True)
-
-
-def _show(test: LoadTest, written: Written) -> None:
-    console.show(results.table(test))
-    if test.slo is not None:
-        console.out.print(test.slo.sentence(test.levels), soft_wrap=True)
-    console.warn(*test.notes, written.note)
-    for path in (written.csv, written.json, written.plot):
+    console.warn(*dict.fromkeys(each.note for each in written))
+    files = [file for each in written for file in (each.csv, each.json, each.plot)]
+    for path in (*files, together):
         if path is not None:
             console.out.print(f"wrote {path}", soft_wrap=True)

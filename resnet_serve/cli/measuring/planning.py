@@ -102,17 +102,20 @@ def plan(
             command=shlex.join(["resnet-serve", *sys.argv[1:]]),
             told=told,
         )
-    written = results.write(made, output)
     if as_json:
         console.show_json(made.to_json())
+        results.write(made, output)
         return
     console.show(results.table(made))
     for line in results.lines(made):
         console.out.print(line, soft_wrap=True, markup=False)
     for each in made.assumptions:
         console.out.print(f"assumed: {each}", soft_wrap=True, markup=False)
-    console.warn(written.note)
-    for path in (written.csv, written.json, written.plot):
-        if path is not None:
-            console.out.print(f"wrote {path}", soft_wrap=True)
-    console.out.print(made.sentence, soft_wrap=True, markup=False)
+    try:
+        written = results.write(made, output)
+        console.warn(written.note)
+        for path in (written.csv, written.json, written.plot):
+            if path is not None:
+                console.out.print(f"wrote {path}", soft_wrap=True)
+    finally:  # a full disk does not cost the result
+        console.out.print(made.sentence, soft_wrap=True, markup=False)

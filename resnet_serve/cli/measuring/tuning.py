@@ -87,7 +87,6 @@ def tune(
             console.err.print(kept, soft_wrap=True, markup=False)
         raise
     tuned = outcome.tuned
-    written = results.write(tuned, output)
     refusal = tuned.refusal
     if as_json:
         console.show_json({**tuned.to_json(), "applied": _applied(outcome)})
@@ -95,15 +94,19 @@ def tune(
         lines = results.frontier_lines(tuned.trials, goal, tuned.candidates)
         for line in ("Frontier:", *lines) if lines else ():
             console.out.print(line, soft_wrap=True)
-        console.warn(written.note)
-        for path in (written.csv, written.json, written.plot):
-            if path is not None:
-                console.out.print(f"wrote {path}", soft_wrap=True)
+    try:
+        written = results.write(tuned, output)
+        if not as_json:
+            console.warn(written.note)
+            for path in (written.csv, written.json, written.plot):
+                if path is not None:
+                    console.out.print(f"wrote {path}", soft_wrap=True)
+    finally:  # a full disk does not cost the result, nor the news of what is served now
+        if refusal is None and not as_json:
+            console.out.print(tuned.sentence, soft_wrap=True)
+            console.out.print(_next(outcome, request), soft_wrap=True)
     if refusal is not None:
         raise refusal
-    if not as_json:
-        console.out.print(tuned.sentence, soft_wrap=True)
-        console.out.print(_next(outcome, request), soft_wrap=True)
 
 
 def _applied(outcome: Outcome) -> dict[str, object] | None:
