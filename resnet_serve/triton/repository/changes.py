@@ -85,7 +85,9 @@ def rollback(found: Sequence[Deployed], name: str, version: int | None = None) -
     if version is None and not earlier:
         raise UsageError(
             f"there is no version of {name} before {served.version}, the served one",
-            remedy="resnet-convert deploys another.",
+            remedy=f"To serve another version: resnet-serve promote {name} VERSION"
+            if any(each.name == name and each.version != served.version for each in found)
+            else "resnet-convert deploys another.",
         )
     wanted = max(earlier) if version is None else version
     if wanted >= served.version:
@@ -162,8 +164,13 @@ def remove(found: Sequence[Deployed], name: str, version: int | None = None) -> 
     if version is not None:
         gone = [find(found, name, version)]
         if gone[0].served:
-            others = [each for each in found if each.name == name and each.version != version]
-            instead = f"resnet-serve rollback {name}" if others else f"resnet-serve remove {name}"
+            others = [each.version for each in found if each.name == name]
+            others = [each for each in others if each != version]
+            instead = f"resnet-serve remove {name}"
+            if others:
+                instead = f"resnet-serve promote {name} {max(others)}"
+            if any(each < version for each in others):
+                instead = f"resnet-serve rollback {name}"
             raise UsageError(f"version {version} of {name} is served", remedy=f"First: {instead}")
         tried = trying(found, name)
         if tried is not None and tried.split.new == version:

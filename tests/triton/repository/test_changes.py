@@ -101,8 +101,19 @@ def test_what_cannot_be_served_is_refused(three: Repository) -> None:
             call()
         assert remedy in str(refused.value)
     serve(three, changes.rollback(found, "net", 1))
-    with pytest.raises(UsageError, match="no version of net before 1"):
+    with pytest.raises(UsageError, match=r"no version of net before 1.*promote net VERSION"):
         changes.rollback(three.deployed(), "net")
+    with pytest.raises(UsageError, match=r"version 1 of net is served\. First: .* promote net 3$"):
+        changes.remove(three.deployed(), "net", 1)
+
+
+def test_what_is_served_alone_is_replaced_or_removed_whole(repository: Repository) -> None:
+    repository.deploy(deployment("one"))
+    found = repository.deployed()
+    with pytest.raises(UsageError, match=r"no version of net before 1.*resnet-convert deploys"):
+        changes.rollback(found, "net")
+    with pytest.raises(UsageError, match=r"First: resnet-serve remove net$"):
+        changes.remove(found, "net", 1)
 
 
 def test_remove_deletes_a_version_of_all_its_models(three: Repository) -> None:
