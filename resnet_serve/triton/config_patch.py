@@ -126,10 +126,11 @@ def _refuse(field: str, path: Path | str) -> None:
 def _check_values(patch: Any, max_batch_size: int, gpu: bool, path: Path | str) -> None:
     batching = patch.dynamic_batching
     levels = batching.priority_levels
-    wrong = ""
+    wrong, larger = "", ""
     for size in batching.preferred_batch_size:
         if not 1 <= size <= max_batch_size:
             wrong = f"prefers batches of {size}, and was proved with 1 to {max_batch_size}"
+            larger = f" Or convert with --max-batch-size {size}." if size > max_batch_size else ""
     if levels and not 1 <= batching.default_priority_level <= levels:
         wrong = (
             f"has {levels} priority levels, and the default level {batching.default_priority_level}"
@@ -142,7 +143,9 @@ def _check_values(patch: Any, max_batch_size: int, gpu: bool, path: Path | str) 
     if not gpu and any(group.gpus for group in patch.instance_group):
         wrong = "names GPUs, and the model runs on a CPU"
     if wrong:
-        raise InputFileError(wrong, where=path, remedy="Triton would not load the model with it.")
+        raise InputFileError(
+            wrong, where=path, remedy=f"Triton would not load the model with it.{larger}"
+        )
 
 
 def _leaves(patch: Any, config: Any, prefix: str) -> Iterator[tuple[str, Any]]:

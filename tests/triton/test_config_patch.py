@@ -76,7 +76,7 @@ def test_gpus_are_named_for_a_model_on_gpus(tmp_path: Path) -> None:
             "optimization { execution_accelerators { } }",
             r"sets optimization\.execution_accelerators, .*--accelerator",
         ),
-        ("dynamic_batching { preferred_batch_size: 9 }", "prefers batches of 9, .*1 to 8"),
+        ("dynamic_batching { preferred_batch_size: 9 }", "prefers batches of 9, .*1 to 8.*-size 9"),
         ("dynamic_batching { priority_levels: 2 }", "2 priority levels, .*default level 0"),
         (
             "dynamic_batching { priority_queue_policy { key: 3 value { } } }",
