@@ -68,7 +68,11 @@ class OutputFile:
             while data:
                 data = data[self._file.write(data) :]
         except OSError as error:
-            raise UsageError(f"cannot write ({error.strerror})", where=self.path) from error
+            raise UsageError(
+                f"cannot write ({error.strerror})",
+                where=self.path,
+                remedy="It has the results so far: with free space, --resume goes on from them.",
+            ) from error
 
     def _begin(self, rows: Rows, model: str) -> None:
         self._file.seek(0)
