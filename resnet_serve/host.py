@@ -1,4 +1,4 @@
-"""This host: the cores to use, and the instruction sets that decide which precision is fast."""
+"""This host: its cores, instruction sets (which decide what precision is fast) and authorities."""
 
 from __future__ import annotations
 
@@ -17,6 +17,12 @@ _CPUINFO_FLAGS = {
     "amx_int8": "AMX-INT8",
     "amx_bf16": "AMX-BF16",
 }
+# Of Debian, Fedora and openSUSE, for a Python that was built elsewhere.
+_AUTHORITIES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+)
 
 
 @dataclass(frozen=True)
@@ -91,3 +97,20 @@ def describe(cpuinfo: Path = Path("/proc/cpuinfo")) -> Host:
         system=f"{platform.system()} {platform.release()}",
         python=platform.python_version(),
     )
+
+
+def authorities() -> bytes | None:
+    """The certificate authorities that this host trusts, PEM: gRPC in Python does not ask for them.
+
+    SSL_CERT_FILE names another file of them. None where there is none, or gRPC has one of its own
+    (GRPC_DEFAULT_SSL_ROOTS_FILE_PATH): it then trusts that, or the list in its package.
+    Reference: gRPC, doc/environment_variables.md; Python, ssl.get_default_verify_paths.
+    """
+    import ssl
+
+    if os.environ.get("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH"):
+        return None
+    for path in (ssl.get_default_verify_paths().cafile, *_AUTHORITIES):
+        if path is not None and Path(path).is_file():
+            return Path(path).read_bytes()
+    return None

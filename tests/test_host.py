@@ -108,3 +108,21 @@ def test_int8_is_not_called_fast_without_the_instructions(tmp_path: Path, flags:
 
 def test_a_system_without_cpuinfo_is_described_too(tmp_path: Path) -> None:
     assert host.describe(tmp_path / "absent").instruction_sets == ()
+
+
+def test_the_authorities_are_those_that_the_host_trusts(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own = tmp_path / "own.pem"
+    own.write_bytes(b"own")
+    monkeypatch.delenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", raising=False)
+    monkeypatch.setenv("SSL_CERT_FILE", str(own))
+    assert host.authorities() == b"own"
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "none.pem"))
+    monkeypatch.setattr(host, "_AUTHORITIES", (str(tmp_path / "nor.pem"), str(own)))
+    assert host.authorities() == b"own", "of a distribution"
+    monkeypatch.setattr(host, "_AUTHORITIES", ())
+    assert host.authorities() is None
+    monkeypatch.setenv("SSL_CERT_FILE", str(own))
+    monkeypatch.setenv("GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", str(own))
+    assert host.authorities() is None, "gRPC reads it"

@@ -32,6 +32,7 @@ ALLOWED = {
         "resnet_serve.activation",
         "resnet_serve.preprocessing",
         "resnet_serve.errors",
+        "resnet_serve.host",
     ),
 }
 # The converter from the bottom up. A folder or module imports from the lines above its own alone.

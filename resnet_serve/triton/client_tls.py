@@ -7,12 +7,13 @@ from pathlib import Path
 
 import grpc
 
+from resnet_serve import host
 from resnet_serve.errors import InputFileError, UsageError
 
 
 @dataclass(frozen=True)
 class ClientTls:
-    """PEM files. Without `authority` the system's authorities are trusted.
+    """PEM files. Without `authority` those are trusted that this host knows.
 
     `certificate` and `key` are the client's own, for servers that ask for one.
     """
@@ -39,7 +40,8 @@ class ClientTls:
     def credentials(self) -> grpc.ChannelCredentials:
         """The channel's credentials; raises `InputFileError` for files that cannot be used."""
         files = (self.authority, self.key, self.certificate)
-        return grpc.ssl_channel_credentials(*map(_contents, files))
+        authority, key, certificate = map(_contents, files)
+        return grpc.ssl_channel_credentials(authority or host.authorities(), key, certificate)
 
 
 def client_tls(

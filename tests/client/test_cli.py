@@ -263,7 +263,7 @@ def test_only_a_folder_without_images_needs_no_server(
 
 
 def test_the_client_needs_little() -> None:
-    """Of resnet-serve it imports three parts, of others its three packages."""
+    """Of resnet-serve it imports four parts, of others its three packages."""
     code = (
         "import sys, resnet_client.command.program\n"
         "packages = ('resnet_serve', 'resnet_convert')\n"
@@ -276,7 +276,7 @@ def test_the_client_needs_little() -> None:
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == (
         "['resnet_serve', 'resnet_serve.activation', 'resnet_serve.errors', "
-        "'resnet_serve.preprocessing'] []"
+        "'resnet_serve.host', 'resnet_serve.preprocessing'] []"
     )
 
 

@@ -19,6 +19,7 @@ from typing import Any
 import grpc
 
 from resnet_client.errors import UsageError
+from resnet_serve import host
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^\s:/\[\]]+):(?P<port>\d{1,5})")
 _LOOPBACK = re.compile(r"localhost|127\.\d+\.\d+\.\d+|\[::1\]")
@@ -31,7 +32,7 @@ Headers = tuple[tuple[str, str], ...]
 
 @dataclass(frozen=True)
 class Tls:
-    """Encryption: PEM files. Without `ca` the system's authorities are trusted.
+    """Encryption: PEM files. Without `ca` the authorities are trusted that this host knows.
 
     `certificate` and `key` are the client's own, for servers that ask for one. `name` is the name
     in the server's certificate where it is not the host's.
@@ -49,7 +50,7 @@ class Tls:
     def credentials(self) -> grpc.ChannelCredentials:
         """The channel's credentials; raises `UsageError` for files that cannot be read."""
         ca, key, certificate = map(_contents, (self.ca, self.key, self.certificate))
-        return grpc.ssl_channel_credentials(ca, key, certificate)
+        return grpc.ssl_channel_credentials(ca or host.authorities(), key, certificate)
 
 
 def open_channel(url: str, tls: Tls | None, keep_alive_s: float | None) -> grpc.Channel:
