@@ -79,6 +79,8 @@ def run(request: Request, progress: Progress | None = None) -> Conversion:
     check(request)
     repository = Repository(request.repository)
     repository.check_writable()
+    if request.arch != AUTO or request.name is not None:
+        repository.check_free(request.model_name)
     rollout.check_canary(repository, request.model_name, request.canary)
     log = StageLog(progress or Silent())
     log.warn(implied, note)
@@ -254,6 +256,7 @@ def _deploy(conversion: Conversion, repository: Repository, log: StageLog) -> Co
     """Write it to the repository where the gate holds; raises `ParityError` where it does not."""
     if not conversion.verdict.passed and not conversion.request.force:
         raise refused(replace(conversion, stages=tuple(log.stages)))
+    repository.check_free(conversion.name)
     with log.stage(StageName.DEPLOY) as say:
         server, name, canary = running(repository.path), conversion.name, conversion.request.canary
         at_once = server is None and canary is None

@@ -13,9 +13,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from resnet_serve import durable
-from resnet_serve.errors import HostError
+from resnet_serve.errors import HostError, InputFileError, UsageError
 from resnet_serve.triton import image_repository
-from resnet_serve.triton.layout import CONFIG_FILE, LABELS_FILE
+from resnet_serve.triton.layout import COMPANIONS, CONFIG_FILE, LABELS_FILE
 from resnet_serve.triton.repository import canaries, places, staging, versions, whole
 from resnet_serve.triton.repository.canaries import Canary
 from resnet_serve.triton.repository.staging import ABSENT, DIRECTORY
@@ -48,10 +48,32 @@ class Repository:
                 places.check_same_mount(second.parent, second)
 
     def check_replaceable(self, name: str) -> None:
-        """Raise `HostError` now if a deployed classifier of this name could not be swapped in."""
+        """Raise `HostError` now if a deployed classifier of this name could not be swapped in.
+
+        Raises as `check_free` too.
+        """
+        self.check_free(name)
         with durable.explained(self.path):
             for model in (name, f"{name}_preprocess", f"{name}_image"):
                 places.check_replaceable(staging.root(self.path).parent, self.directory(model))
+
+    def check_free(self, name: str) -> None:
+        """Raise `UsageError` where a classifier of this name would replace a part of another model.
+
+        `net_image` is the name of a model that `net` was deployed with. Where a passport is damaged
+        nothing is known of the others.
+        """
+        found: list[Deployed] = []
+        with contextlib.suppress(InputFileError):
+            found = self.deployed()
+        parts = {name, *(f"{name}{ending}" for ending in COMPANIONS)}
+        for each in found:
+            shared = [model for model in (each.name, *each.models) if model in parts]
+            if each.name != name and shared:
+                raise UsageError(
+                    f"{name} would replace {shared[0]}, which belongs to {each}",
+                    remedy="Give another --name.",
+                )
 
     def versions(self, name: str) -> list[int]:
         """The versions of a model, ascending; none for a model that is not there."""

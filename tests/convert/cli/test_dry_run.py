@@ -11,11 +11,13 @@ from typing import Any
 
 import pytest
 import torch
+from deployments import deployment
 from hub_site import NEW, OLD, Site, served
 from PIL import Image
 from safetensors.torch import save
 
 from resnet_serve.architectures import build, find
+from resnet_serve.triton.repository import Repository
 
 Call = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.usefixtures("quick")
@@ -227,3 +229,13 @@ def test_the_dry_run_downloads_no_tensors(call: Call, site: Site, tmp_path: Path
     with served(Site({})) as address:
         os.environ["HF_ENDPOINT"] = address
         assert call("--arch", "resnet20", "--weights", "hf://me/net", "--dry-run")[0] == 5
+
+
+def test_a_part_of_another_model_is_not_replaced(call: Call, tmp_path: Path) -> None:
+    Repository(tmp_path / "models").deploy(deployment("one"))
+    words = ("--arch", "resnet20", "--weights", "random", "--repository", "models")
+    for more in ("--dry-run",), ("--force",):
+        code, _, err = call(*words, "--name", "net_image", *more)
+        assert code == 2
+        assert "net_image would replace net_image, which belongs to net version 1" in err
+    assert call(*words, "--name", "other", "--dry-run")[0] == 0

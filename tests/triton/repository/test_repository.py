@@ -226,3 +226,22 @@ def test_names_that_look_like_our_own_files(repository: Repository, name: str) -
     assert [repository.deploy(models), repository.deploy(models)] == [1, 2]
     assert repository.versions(name) == [1, 2]
     assert beside(repository) == set()
+
+
+@pytest.mark.parametrize("name", NAMES[1:])
+def test_a_name_that_is_a_part_of_another_model_is_not_free(
+    repository: Repository, name: str
+) -> None:
+    repository.check_free(name)
+    repository.deploy(deployment("one"))
+    with pytest.raises(UsageError, match=f"^{name} would replace {name}, which belongs to net ver"):
+        repository.check_free(name)
+    for free in ("net", "other"):
+        repository.check_free(free)
+
+
+def test_a_model_is_not_free_whose_part_is_another_model(repository: Repository) -> None:
+    (own, *_) = deployment("one")
+    repository.deploy([ModelFiles("toy_image", own.config, own.files, own.version_files)])
+    with pytest.raises(UsageError, match=r"toy would replace toy_image, .*Give another --name"):
+        repository.check_free("toy")
