@@ -156,6 +156,12 @@ def test_a_key_without_a_network_is_refused_with_those_there_are() -> None:
     )
 
 
+def test_the_beginning_of_a_key_is_completed_in_the_remedy() -> None:
+    loaded = {"state_dict": AVERAGE, "run": {"student": NETWORK}}
+    with pytest.raises(InputFileError, match=r"no network 'run'.*--weights-key run\.student$"):
+        choose(loaded, FILE, key="run")
+
+
 @pytest.mark.parametrize(
     ("loaded", "others"),
     [

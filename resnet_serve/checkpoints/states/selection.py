@@ -78,10 +78,11 @@ def _keyed(networks: Sequence[PlacedT], path: Path, key: str) -> PlacedT:
     chosen = exact or ends
     if len(chosen) != 1:
         fault = f"more than one network under the key {key!r}" if chosen else f"no network {key!r}"
+        within = [each for each in networks if each.place.startswith(f"{wanted}.")]
         raise InputFileError(
             f"contains {fault}; it contains {listed(chosen or networks)}",
             where=path,
-            remedy=choosing(chosen or networks),
+            remedy=choosing(chosen or within or networks),
         )
     return chosen[0]
 
