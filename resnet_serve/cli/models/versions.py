@@ -30,6 +30,14 @@ NameArgument = Annotated[
         help="The model, as `resnet-serve list` names it.", autocompletion=completion.models
     ),
 ]
+VersionedArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME[:VERSION]",
+        help="The model, as `resnet-serve list` names it, or one of its versions.",
+        autocompletion=completion.models,
+    ),
+]
 DrainOption = Annotated[
     float,
     typer.Option(
@@ -52,7 +60,7 @@ CanaryOption = Annotated[
 
 
 def promote(
-    name: NameArgument,
+    model: VersionedArgument,
     version: Annotated[
         int | None,
         typer.Argument(min=1, help="The version to serve; by default the canary's."),
@@ -65,6 +73,7 @@ def promote(
 
     With --canary it gets a share of the requests first.
     """
+    name, version = _named(model, version)
     opened = recovered(repository)
     found = opened.deployed()
     if version is None:
@@ -119,7 +128,7 @@ def begin(repository: Repository, canary: Canary, drain_s: float) -> None:
 
 
 def rollback(
-    name: NameArgument,
+    model: VersionedArgument,
     version: Annotated[
         int | None,
         typer.Argument(min=1, help="An earlier version; the last before it by default."),
@@ -128,27 +137,19 @@ def rollback(
     drain_s: DrainOption = rollout.DRAIN_S,
 ) -> None:
     """Serve an earlier version of a model again; the present one stays in the repository."""
+    name, version = _named(model, version)
     opened = recovered(repository)
     serve(opened, changes.rollback(opened.deployed(), name, version), drain_s)
 
 
 def remove(
-    model: Annotated[
-        str,
-        typer.Argument(
-            metavar="NAME[:VERSION]",
-            help="A model, or one of its versions.",
-            autocompletion=completion.models,
-        ),
-    ],
+    model: VersionedArgument,
     repository: RepositoryOption = DEFAULT_REPOSITORY,
 ) -> None:
     """Delete a model, or a version of it that is not served."""
+    name, version = _named(model)
     opened = recovered(repository)
-    name, colon, number = model.partition(":")
-    if colon and not (number.isascii() and number.isdecimal()):
-        raise UsageError(f"{number!r} is not a version", remedy="Give NAME or NAME:VERSION.")
-    change = changes.remove(opened.deployed(), name, int(number) if colon else None)
+    change = changes.remove(opened.deployed(), name, version)
     server = running(repository)
     if server is not None and change.version is None:
         rollout.remove(server, change.models)
@@ -163,6 +164,18 @@ def changing() -> Iterator[rollout.Say]:
     with console.bars() as bars:
         task = bars.add_task("changing the server", total=None)
         yield lambda text: bars.update(task, description=text)
+
+
+def _named(model: str, version: int | None = None) -> tuple[str, int | None]:
+    """The name and the version of NAME:VERSION, or of two arguments."""
+    name, colon, number = model.partition(":")
+    if not colon:
+        return name, version
+    if not (number.isascii() and number.isdecimal()):
+        raise UsageError(f"{number!r} is not a version", remedy="Give NAME or NAME:VERSION.")
+    if version not in (None, int(number)):
+        raise UsageError(f"{model} and {version} are two versions", remedy="Give one of them.")
+    return name, int(number)
 
 
 def _trying(repository: Repository, name: str) -> Canary:

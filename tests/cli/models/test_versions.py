@@ -32,7 +32,7 @@ def test_versions_are_served_and_removed(tmp_path: Path) -> None:
     rows = json.loads(serve(tmp_path, "list", "--json").stdout)["models"]
     assert {row["version"]: row["served"] for row in rows} == {1: False, 2: True, 3: False}
 
-    forward = serve(tmp_path, "promote", "net", 3)
+    forward = serve(tmp_path, "promote", "net:3")
     assert "net version 3 is the served version, before it version 2" in forward.stdout
     assert [mark_of(repository, name) for name in NAMES] == ["three"] * 3
 
@@ -45,6 +45,8 @@ def test_versions_are_served_and_removed(tmp_path: Path) -> None:
         (("remove", "net:x"), 2, "NAME:VERSION"),
         (("rollback", "net", 7), 2, "resnet-serve promote net 7"),
         (("promote", "net", 7), 2, "net has no version 7"),
+        (("promote", "net:1", 3), 2, "net:1 and 3 are two versions. Give one of them."),
+        (("rollback", "net:"), 2, "'' is not a version. Give NAME or NAME:VERSION."),
         (("promote", "nett", 1), 2, "There is net"),
         (("promote", "net", 1, "--repository", tmp_path / "none"), 5, "no model repository"),
     ):
