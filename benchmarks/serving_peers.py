@@ -4,12 +4,13 @@
 
 One INT8 ResNet-50, as one ONNX file, behind PyTriton, LitServe, BentoML, MLServer, Ray Serve and
 TorchServe, each in a virtual environment that this script makes in the user's cache, and behind
-ours. Every peer's runtime, workers, threads and batching are searched with the same small budget;
-ours is served as it was converted. Then all run at once and take turns of a second, paused but for
-their own: a uint8 tensor, and a JPEG of about 80 kB to its five best classes, with 1, 4 and 16
-requests in flight. CPU time and memory are those of all processes of a server; the client is the
-same, and its cost is stated. What is measured is kept: after `--minutes`, run it again to go on.
-The network is untrained: speed only. docs/peers.md is written from the results.
+ours, over gRPC and over HTTP. Every peer's runtime, workers, threads and batching are searched with
+the same small budget; ours is served as it was converted. Then all run at once and take turns of a
+second, paused but for their own: a uint8 tensor, and a JPEG of about 80 kB to its five best
+classes, with 1, 4 and 16 requests in flight. CPU time and memory are those of all processes of a
+server; the client is the same, and its cost is stated. What is measured is kept: after `--minutes`,
+run it again to go on. The network is untrained: speed only. docs/peers.md is written from the
+results.
 """
 
 from __future__ import annotations
@@ -101,6 +102,9 @@ def write(kept: Kept) -> None:
     """The results, the plot and the page."""
     rows = results.table(kept)
     summary = results.summary(kept)
+    if not summary["best"]:
+        tell("no load was counted, as other tasks used the cores: nothing is written")
+        return
     pictures = {workload: results.plot(summary, workload) for workload in WORKLOADS}
     record("serving-peers", rows, summary, pictures)
     page.write(RESULTS)

@@ -28,7 +28,7 @@ import pytest
 from peers import load, page, results, rounds, search
 from peers.kept import Kept
 from peers.measured import BrokenPeerError, check, free_ports, measured, wait
-from peers.peer import JPEG, NETWORK, SERVICES, TENSOR, WORKLOADS, Configuration, space
+from peers.peer import GRPC, HTTP, JPEG, NETWORK, SERVICES, TENSOR, WORKLOADS, Configuration, space
 from peers.processes import Started, host_cpu_s, spent_s
 from peers.search import Entry
 from peers.servers import OURS, PEERS
@@ -37,6 +37,8 @@ from tritonclient.grpc import service_pb2, service_pb2_grpc
 
 from resnet_serve.datasets.synthetic import SyntheticImages
 from resnet_serve.preprocessing import Preprocessing
+
+OVER_GRPC, OVER_HTTP = OURS[GRPC], OURS[HTTP]
 
 # --- the client ----------------------------------------------------------------------------------
 
@@ -96,6 +98,23 @@ def test_a_refusal_is_no_response(echo: int) -> None:
     """A server that refuses fast is not a fast server."""
     with pytest.raises(RuntimeError, match="503"):
         load.run(http(echo, b"fine", b"!no"), in_flight=2, seconds=0.2)
+
+
+@pytest.mark.parametrize(
+    ("workload", "model", "given"),
+    [(TENSOR, "resnet50", b"pixels"), (JPEG, "resnet50_image", b"\x06\0\0\0pixels")],
+)
+def test_triton_gets_its_input_behind_the_json(workload: str, model: str, given: bytes) -> None:
+    (request,) = PEERS[OVER_HTTP].load(1, workload, [b"pixels"]).requests
+    head, _, body = request.partition(b"\r\n\r\n")
+    first, *lines = head.decode().split("\r\n")
+    fields = dict(line.split(": ") for line in lines)
+    length = int(fields["Inference-Header-Content-Length"])
+    assert first == f"POST /v2/models/{model}/infer HTTP/1.1"
+    assert int(fields["Content-Length"]) == len(body)
+    assert body[length:] == given
+    (tensor,) = json.loads(body[:length])["inputs"]
+    assert tensor["parameters"] == {"binary_data_size": len(given)}
 
 
 class _Infer(service_pb2_grpc.GRPCInferenceServiceServicer):
@@ -192,12 +211,12 @@ def test_every_peer_gets_the_same_candidates_and_ours_gets_one() -> None:
     assert len(searched) >= 3
     assert all(peer.space(2) == space(2) for peer in searched)
     assert len({str(each) for each in space(2)}) == len(space(2)) == 4
-    assert len(PEERS[OURS].space(2)) == 1
+    assert all(len(PEERS[name].space(2)) == 1 for name in OURS.values())
 
 
 def test_every_peer_is_pinned_and_has_a_service_and_a_strength() -> None:
     for name, peer in PEERS.items():
-        if name == OURS:
+        if name in OURS.values():
             assert peer.lines() == 0
             continue
         assert set(NETWORK) <= set(peer.requirements)
@@ -245,15 +264,17 @@ class _Model:
 def test_a_server_of_another_network_is_broken(tmp_path: Path) -> None:
     model: Any = _Model(tmp_path)
     logits = model.expected["onnxruntime"].astype(np.float32)
-    check(PEERS[OURS], TENSOR, (logits * 1.001).tobytes(), model)
+    check(PEERS[OVER_GRPC], TENSOR, (logits * 1.001).tobytes(), model)
+    behind = json.dumps({"outputs": [{"name": "logits"}]}).encode() + logits.tobytes()
+    check(PEERS[OVER_HTTP], TENSOR, behind, model)
     with pytest.raises(BrokenPeerError, match="not those of the network"):
-        check(PEERS[OURS], TENSOR, logits[::-1].tobytes(), model)
+        check(PEERS[OVER_GRPC], TENSOR, logits[::-1].tobytes(), model)
     top = [[f"class_{index:04}", 0.1] for index in range(5)]
-    check(PEERS[OURS], JPEG, json.dumps(top).encode(), model)
+    check(PEERS[OVER_GRPC], JPEG, json.dumps(top).encode(), model)
     coded = json.dumps([base64.b64encode(logits.tobytes()).decode()]).encode()
     check(PEERS["bentoml"], TENSOR, coded, model)
     with pytest.raises(BrokenPeerError, match="no five labels"):
-        check(PEERS[OURS], JPEG, json.dumps(top[:4]).encode(), model)
+        check(PEERS[OVER_GRPC], JPEG, json.dumps(top[:4]).encode(), model)
 
 
 # --- search and rounds ---------------------------------------------------------------------------
@@ -298,7 +319,7 @@ def test_a_candidate_that_failed_is_not_tried_again(tmp_path: Path) -> None:
 def test_rounds_go_on_where_they_were_and_take_turns(tmp_path: Path) -> None:
     kept = Kept(tmp_path / "rows.jsonl")
     entries = [
-        Entry(PEERS[OURS], A, (1, 16)),
+        Entry(PEERS[OVER_GRPC], A, (1, 16)),
         *(Entry(PEERS["litserve"], each, (1,)) for each in (A, B)),
     ]
     every = list(rounds.turns(entries, kept, 2))
@@ -374,7 +395,7 @@ def test_a_server_is_started_for_its_first_turn_and_paused_between(
         seen.append("ended")
 
     monkeypatch.setattr(rounds, "started", started)
-    entry = Entry(PEERS[OURS], A, (1, 16))
+    entry = Entry(PEERS[OVER_GRPC], A, (1, 16))
     model: Any = None
     with rounds.Servers(model) as servers:
         assert servers.measured(rounds.Turn(1, TENSOR, 1, entry), 0.1) == "level"
@@ -400,7 +421,7 @@ def kept(tmp_path: Path) -> Kept:
     """Ours is 2 × as fast with one in flight, and 0.8 × with sixteen."""
     made = Kept(tmp_path / "rows.jsonl")
     for number, drift in ((1, 1.0), (2, 0.7), (3, 0.5)):
-        for peer, rates in ((OURS, (100, 80)), ("litserve", (50, 100))):
+        for peer, rates in ((OVER_HTTP, (100, 80)), ("litserve", (50, 100))):
             rows = [
                 level(peer, number, n, rate * drift) for n, rate in zip((1, 16), rates, strict=True)
             ]
@@ -419,7 +440,7 @@ def test_ratios_are_of_rounds_and_disturbed_loads_are_left_out(kept: Kept) -> No
     assert row["configuration"] == "c"
     assert row["ours_over_it"]["median"] == pytest.approx(2)
     assert best["litserve", 16]["ours_over_it"]["median"] == pytest.approx(0.8)
-    assert best[OURS, 1]["ours_over_it"] is None
+    assert best[OVER_HTTP, 1]["ours_over_it"] is None
     assert row["images_per_s_interval"] == (25, 50)
     assert (row["p50_ms"], row["p99_ms"]) == (1, 3), "of all latencies of the rounds"
     assert found["loads_not_counted"] == 2

@@ -8,6 +8,7 @@ connections that are kept; gRPC is the KServe protocol through grpc.aio. It runs
 from __future__ import annotations
 
 import asyncio
+import json
 import struct
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -138,6 +139,14 @@ def post(path: str, body: bytes, kind: str) -> bytes:
     """The bytes of an HTTP request."""
     head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: {kind}\r\n"
     return f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body
+
+
+def binary(path: str, header: Mapping[str, object], data: bytes) -> bytes:
+    """The bytes of an HTTP request to Triton: JSON, and the input as it is behind it."""
+    text = json.dumps(header).encode()
+    request = post(path, text + data, "application/octet-stream")
+    length = f"\r\nInference-Header-Content-Length: {len(text)}\r\n\r\n".encode()
+    return request.replace(b"\r\n\r\n", length, 1)
 
 
 def form(path: str, name: str, kind: str, sample: bytes) -> bytes:

@@ -24,6 +24,7 @@ RUNTIMES = ("onnxruntime", "openvino")
 NETWORK = ("onnxruntime==1.31.1", "openvino==2026.4.1", "pillow==13.0.0")
 TENSOR, JPEG = "tensor", "jpeg"
 WORKLOADS = (TENSOR, JPEG)
+GRPC, HTTP = "gRPC", "HTTP"
 
 
 @dataclass(frozen=True)
@@ -97,6 +98,7 @@ class Peer:
     service: ClassVar[str] = ""
     better: ClassVar[str] = ""
     note: ClassVar[str] = ""
+    protocol: ClassVar[str] = HTTP
     ports: ClassVar[int] = 1  # consecutive ones
 
     @property

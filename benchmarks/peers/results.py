@@ -80,10 +80,13 @@ def _about(name: str, kept: Kept) -> Row:
 def _compared(
     rows: Sequence[Row], present: Sequence[str], workload: str, in_flight: int
 ) -> Iterator[Row]:
-    """A row per peer for one load: the better of its servers, and how often ours does as much."""
+    """A row per peer for one load: the better of its servers, and how often ours does as much over
+    the same protocol.
+    """
     here = [row for row in rows if (row["workload"], row["in_flight"]) == (workload, in_flight)]
-    ours = {row["round"]: row["images_per_s"] for row in here if row["peer"] == OURS}
     for name in present:
+        mine = OURS[PEERS[name].protocol]
+        ours = {row["round"]: row["images_per_s"] for row in here if row["peer"] == mine}
         servers: dict[str, list[Row]] = {}
         for row in here:
             if row["peer"] == name:
@@ -103,7 +106,7 @@ def _compared(
             **{measure: _median(found, measure) for measure in MEASURES},
             **_percentiles(found),
             "images_per_s_interval": median_interval([row["images_per_s"] for row in found]),
-            "ours_over_it": None if name == OURS or not shared else ratio.to_json(),
+            "ours_over_it": None if name in OURS.values() or not shared else ratio.to_json(),
         }
 
 
@@ -128,7 +131,7 @@ def plot(axes: Axes, found: Mapping[str, Any], workload: str) -> str:
         index = loads.index(row["in_flight"])
         place = names.index(row["peer"]) + 0.27 * (index - (len(loads) - 1) / 2)
         value, (low, high) = row["images_per_s"], row["images_per_s_interval"]
-        color = svg.CONVERTED if row["peer"] == OURS else svg.SOFT
+        color = svg.CONVERTED if row["peer"] in OURS.values() else svg.SOFT
         axes.barh(place, value, 0.25, color=color, alpha=shades[index])
         axes.plot([low, high], [place, place], color=svg.INK, linewidth=1)
         axes.annotate(f"{value:.1f} at {row['in_flight']}", (high, place), (4, 0), va="center",

@@ -9,7 +9,7 @@ from peers.peer import Peer
 from peers.servers.bentoml import BentoML
 from peers.servers.litserve import LitServe
 from peers.servers.mlserver import MLServer
-from peers.servers.ours import ResnetServe
+from peers.servers.ours import ResnetServe, ResnetServeHttp
 from peers.servers.pytriton import PyTriton
 from peers.servers.ray import RayServe
 from peers.servers.torchserve import TorchServe, TorchServePyTorch
@@ -19,6 +19,7 @@ PEERS: Mapping[str, Peer] = MappingProxyType(
         peer.name: peer
         for peer in (
             ResnetServe(),
+            ResnetServeHttp(),
             PyTriton(),
             LitServe(),
             BentoML(),
@@ -29,7 +30,10 @@ PEERS: Mapping[str, Peer] = MappingProxyType(
         )
     }
 )
-OURS = ResnetServe.name
+# By protocol: what a peer is compared with.
+OURS: Mapping[str, str] = MappingProxyType(
+    {each.protocol: each.name for each in (ResnetServe, ResnetServeHttp)}
+)
 # What the comparison lacks, and why.
 MISSING: Mapping[str, str] = MappingProxyType(
     {

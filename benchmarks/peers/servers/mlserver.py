@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from peers.load import Grpc, Load, bytes_request, tensor_request
-from peers.peer import NETWORK, TENSOR, Peer
+from peers.peer import GRPC, NETWORK, TENSOR, Peer
 
 
 class MLServer(Peer):
     """See the module."""
 
+    protocol = GRPC
     name, title, service, ports = "mlserver", "MLServer", "with_mlserver.py", 3
     requirements = (*NETWORK, "mlserver==1.7.1", "uvloop==0.21.0")
     better = (

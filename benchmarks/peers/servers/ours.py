@@ -1,12 +1,21 @@
-"""resnet-serve: the repository that `resnet-convert --target auto` deployed, and `up`."""
+"""resnet-serve: the repository that `resnet-convert --target auto` deployed, and `up`.
+
+Triton speaks gRPC and HTTP, and a client of one costs more than that of the other: each peer is
+compared with ours over its own protocol.
+"""
 
 from __future__ import annotations
 
+import json
+import struct
 import sys
 from collections.abc import Sequence
 
-from peers.load import Grpc, Load, bytes_request, tensor_request
-from peers.peer import ROOT, TENSOR, Configuration, Peer, Place
+import numpy as np
+from numpy.typing import NDArray
+
+from peers.load import SIDE, TOP, Grpc, Http, Load, binary, bytes_request, tensor_request
+from peers.peer import GRPC, HTTP, ROOT, TENSOR, Configuration, Peer, Place
 
 MODEL = "resnet50"
 
@@ -15,6 +24,7 @@ class ResnetServe(Peer):
     """Ours, with its defaults: nothing is searched."""
 
     name, title, ports = "resnet-serve", "resnet-serve", 3
+    protocol = GRPC
     note = "Converted with `--precision int8 --target auto --max-queue 64`; gRPC."
 
     def space(self, cores: int) -> tuple[Configuration, ...]:
@@ -40,5 +50,40 @@ class ResnetServe(Peer):
             return Grpc(port + 1, [tensor_request(MODEL, sample) for sample in samples])
         requests = [bytes_request(f"{MODEL}_image", sample) for sample in samples]
         for request in requests:
-            request.outputs.add(name="logits").parameters["classification"].int64_param = 5
+            request.outputs.add(name="logits").parameters["classification"].int64_param = TOP
         return Grpc(port + 1, requests)
+
+
+class ResnetServeHttp(ResnetServe):
+    """The same, over HTTP: binary input, and binary logits or the names as JSON."""
+
+    name, title = "resnet-serve-http", "resnet-serve, over HTTP"
+    protocol = HTTP
+    note = "The same; HTTP."
+
+    @property
+    def home(self) -> str:
+        """The same."""
+        return ResnetServe.name
+
+    def load(self, port: int, workload: str, samples: Sequence[bytes]) -> Load:
+        """As `ResnetServe.load`."""
+        asked: dict[str, object]
+        if workload == TENSOR:
+            shape, datatype, asked = [1, SIDE, SIDE, 3], "UINT8", {"binary_data": True}
+        else:
+            shape, datatype, asked = [1, 1], "BYTES", {"classification": TOP}
+            samples = [struct.pack("<I", len(sample)) + sample for sample in samples]
+        model = MODEL if workload == TENSOR else f"{MODEL}_image"
+        requests = []
+        for sample in samples:
+            size = {"binary_data_size": len(sample)}
+            given = {"name": "image", "datatype": datatype, "shape": shape, "parameters": size}
+            header = {"inputs": [given], "outputs": [{"name": "logits", "parameters": asked}]}
+            requests.append(binary(f"/v2/models/{model}/infer", header, sample))
+        return Http(port, requests)
+
+    def logits(self, body: bytes) -> NDArray[np.float32]:
+        """They are behind the JSON."""
+        _, end = json.JSONDecoder().raw_decode(body.decode("latin-1"))
+        return np.frombuffer(body[end:], np.float32)

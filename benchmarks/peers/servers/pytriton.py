@@ -6,12 +6,13 @@ import sysconfig
 from collections.abc import Sequence
 
 from peers.load import Grpc, Load, bytes_request, tensor_request
-from peers.peer import NETWORK, TENSOR, Peer, Place
+from peers.peer import GRPC, NETWORK, TENSOR, Peer, Place
 
 
 class PyTriton(Peer):
     """See the module."""
 
+    protocol = GRPC
     name, title, service, ports = "pytriton", "PyTriton", "with_pytriton.py", 3
     requirements = (*NETWORK, "nvidia-pytriton==0.7.0")
     better = (
