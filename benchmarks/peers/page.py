@@ -111,8 +111,8 @@ def _named(rows: Sequence[Mapping[str, Any]]) -> dict[str, dict[int, Mapping[str
 
 def _throughput(rows: Sequence[Mapping[str, Any]], found: Mapping[str, Any]) -> Iterator[str]:
     loads = _loads(rows)
-    yield "Images per second, their 95 % interval, and how often resnet-serve does as much over the"
-    yield "same protocol:"
+    yield "Images per second with their 95 % interval, and how many times as many resnet-serve did"
+    yield "over the same protocol:"
     yield ""
     yield "| server | " + " | ".join(f"{each} in flight" for each in loads) + " |"
     yield "|---|" + "---|" * len(loads)

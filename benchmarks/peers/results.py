@@ -80,8 +80,8 @@ def _about(name: str, kept: Kept) -> Row:
 def _compared(
     rows: Sequence[Row], present: Sequence[str], workload: str, in_flight: int
 ) -> Iterator[Row]:
-    """A row per peer for one load: the better of its servers, and how often ours does as much over
-    the same protocol.
+    """A row per peer for one load: the better of its servers, and the ratio of ours, over the same
+    protocol, to it.
     """
     here = [row for row in rows if (row["workload"], row["in_flight"]) == (workload, in_flight)]
     for name in present:
