@@ -7,9 +7,12 @@ PyTorch's own decompositions of them, where it has any; all other calls stay as 
 from __future__ import annotations
 
 import importlib
+import logging
+import sys
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextlib import ExitStack, contextmanager, redirect_stderr
+from typing import TYPE_CHECKING, Any, TextIO
 
 from resnet_convert.graph.operators import ROWS
 from resnet_serve.errors import ConversionError
@@ -45,7 +48,7 @@ def exported(network: nn.Module, size: tuple[int, int, int]) -> torch.export.Exp
     # The tracer would make a batch of 1 a constant; any other size stays symbolic.
     example = torch.zeros(2, *size)
     try:
-        with _without_stacks():
+        with _without_stacks(), _without_its_words():
             program = torch.export.export(
                 network.eval(), (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)
             )
@@ -72,6 +75,53 @@ def _without_stacks() -> Iterator[None]:
         yield
     finally:
         setattr(config, _NO_STACKS, before)
+
+
+@contextmanager
+def _without_its_words() -> Iterator[None]:
+    """Show what this thread writes to stderr only after a success: of a network that cannot be
+    traced PyTorch prints the whole graph, and the error says what matters.
+    """
+    shown = sys.stderr
+    held = _Held(shown)
+    with ExitStack() as stack:
+        stack.enter_context(redirect_stderr(held))
+        for handler in _handlers():
+            if handler.stream is shown:
+                handler.setStream(held)
+                stack.callback(handler.setStream, shown)
+        yield
+    shown.write("".join(held.text))
+
+
+class _Held:
+    """The stream of a program in which one thread, that which makes this, is not heard."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self.text: list[str] = []
+        self._stream, self._thread = stream, threading.get_ident()
+
+    def write(self, text: str) -> int:
+        """Keep or write it; returns its length."""
+        if threading.get_ident() != self._thread:
+            return self._stream.write(text)
+        self.text.append(text)
+        return len(text)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+def _handlers() -> list[logging.StreamHandler[Any]]:
+    """Those of PyTorch's loggers that write to a stream."""
+    loggers = logging.root.manager.loggerDict.copy()
+    return [
+        handler
+        for name, logger in loggers.items()
+        if name.partition(".")[0] == "torch" and isinstance(logger, logging.Logger)
+        for handler in logger.handlers
+        if isinstance(handler, logging.StreamHandler)
+    ]
 
 
 def _decomposed(program: torch.export.ExportedProgram) -> torch.export.ExportedProgram:

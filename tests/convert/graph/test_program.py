@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import importlib
+import logging
+import sys
+import threading
 
 import pytest
 import torch
@@ -49,6 +52,36 @@ def test_a_mask_that_forward_fills_in_is_a_constant() -> None:
         return x * mask
 
     holds(on(body))
+
+
+def test_of_a_network_that_cannot_be_traced_only_the_error_is_said(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def branching(x: Tensor) -> Tensor:
+        print("from forward", file=sys.stderr)
+        other = threading.Thread(target=lambda: print("from a thread", file=sys.stderr))
+        other.start()
+        other.join()
+        return x + 1 if x.sum() > 0 else x
+
+    handler = logging.StreamHandler(sys.stderr)
+    logger = logging.getLogger("torch.fx.experimental.symbolic_shapes")
+    monkeypatch.setattr(logger, "handlers", [*logger.handlers, handler])
+    with pytest.raises(ConversionError, match="data-dependent"):
+        exported(on(branching), SIZE)
+    assert set(capsys.readouterr().err.splitlines()) == {"from a thread"}
+    assert handler.stream is sys.stderr
+
+
+def test_what_a_network_says_while_it_is_traced_is_shown(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def body(x: Tensor) -> Tensor:
+        print("from forward", file=sys.stderr)
+        return x.relu()
+
+    exported(on(body), SIZE)
+    assert "from forward" in capsys.readouterr().err
 
 
 def test_no_call_has_its_python_stack() -> None:
