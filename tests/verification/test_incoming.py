@@ -9,12 +9,13 @@ from pathlib import Path
 
 import pytest
 import versioned
+from deployments import deployment
 from repositories import at
 from serve_command import serve
 from versioned import NAMES
 
 from resnet_serve.errors import InputFileError, UsageError
-from resnet_serve.triton.repository import Repository, changes
+from resnet_serve.triton.repository import ModelFiles, Repository, changes
 from resnet_serve.triton.server import Server
 from resnet_serve.verification import incoming
 
@@ -52,6 +53,18 @@ def test_it_is_copied_in_whole(
     assert "is there already, net version 1" in again.stdout
     assert here.versions("net") == [1]
     assert serve(tmp_path, "deploy", "net:1").returncode == 0
+
+
+def test_no_part_of_another_model_is_replaced(
+    elsewhere: Repository, here: Repository, tmp_path: Path
+) -> None:
+    (own, *_) = deployment("one")
+    here.deploy([ModelFiles("net_image", own.config, own.files, own.version_files)])
+    done = serve(tmp_path, "deploy", elsewhere.path / "net")
+    assert done.returncode == 2
+    assert "net would replace net_image, which belongs to net_image version 1" in done.stderr
+    assert "Give another --repository" in done.stderr
+    assert [each.name for each in here.deployed()] == ["net_image"]
 
 
 def _unhash(path: Path) -> None:

@@ -40,6 +40,7 @@ def deploy(
     files = incoming.read(found)
     name, number = found.name, found.version
     if found.repository.resolve() != opened.path.resolve():
+        opened.check_free(name, "Give another --repository, or remove that model first.")
         there = incoming.present(found, opened)
         number = opened.deploy(files, serve=False) if there is None else there
         what = "copied" if there is None else "is there already"

@@ -57,7 +57,7 @@ class Repository:
             for model in (name, f"{name}_preprocess", f"{name}_image"):
                 places.check_replaceable(staging.root(self.path).parent, self.directory(model))
 
-    def check_free(self, name: str) -> None:
+    def check_free(self, name: str, remedy: str = "Give another --name.") -> None:
         """Raise `UsageError` where a classifier of this name would replace a part of another model.
 
         `net_image` is the name of a model that `net` was deployed with. Where a passport is damaged
@@ -72,7 +72,7 @@ class Repository:
             if each.name != name and shared:
                 raise UsageError(
                     f"{name} would replace {shared[0]}, which belongs to {each}",
-                    remedy="Give another --name.",
+                    remedy=remedy,
                 )
 
     def versions(self, name: str) -> list[int]:
