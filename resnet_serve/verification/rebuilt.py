@@ -49,7 +49,8 @@ def network(deployed: Deployed, modules: Collection[str]) -> nn.Module:
             remedy="Convert it from a file of tensors alone, such as .safetensors.",
         )
     spec, reading = again(stated.source, stated.sha256)
-    if is_file(spec) and "://" not in spec and not Path(spec).exists():
+    its_own = module is not None and spec == custom_modules.own(module)
+    if not its_own and is_file(spec) and "://" not in spec and not Path(spec).exists():
         raise InputFileError(
             f"is not there, and {deployed} was made from it",
             where=spec,
@@ -62,7 +63,7 @@ def network(deployed: Deployed, modules: Collection[str]) -> nn.Module:
     elif module in modules:
         loaded = custom_modules.load(
             module,
-            None if spec == custom_modules.own(module) else spec,
+            None if its_own else spec,
             labels=labels(deployed) or None,
             reading=reading,
             preprocessing=document.contract.preprocessing,

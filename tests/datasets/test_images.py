@@ -67,7 +67,7 @@ def test_an_empty_class_keeps_its_number(classes: Path) -> None:
 
 
 def test_a_folder_that_is_no_label_is_refused(classes: Path) -> None:
-    with pytest.raises(InputFileError, match=r"'dog' is not one of the model's 2 labels.*--labels"):
+    with pytest.raises(InputFileError, match=r"'dog' is not one of the .* labels \('cat', 'ant'\)"):
         ImageFolder.scan(classes, ["cat", "ant"])
 
 
