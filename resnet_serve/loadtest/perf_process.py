@@ -199,7 +199,7 @@ def _failure(load: Load, messages: str, status: int) -> ResnetServeError:
             remedy="Offer less, or convert the model again with a larger --max-queue.",
         )
     if load.tls is not None and "certificate verify failed" in reason:
-        # It trusts the host's authorities by default, and our client those of its own package.
+        # Where this host has no list of authorities, our client trusts that of gRPC's package.
         return unreachable(load.url, reason, certified=load.tls.certified)
     if re.search("failed to connect|Socket closed|unavailable", reason, re.IGNORECASE):
         # gRPC names one of the host's addresses, at which the server need not have been.

@@ -48,7 +48,7 @@ def exported(network: nn.Module, size: tuple[int, int, int]) -> torch.export.Exp
     # The tracer would make a batch of 1 a constant; any other size stays symbolic.
     example = torch.zeros(2, *size)
     try:
-        with _without_stacks(), _without_its_words():
+        with _without_stacks(), _quiet_until_traced():
             program = torch.export.export(
                 network.eval(), (example,), dynamic_shapes=({0: torch.export.Dim("batch", min=1)},)
             )
@@ -78,7 +78,7 @@ def _without_stacks() -> Iterator[None]:
 
 
 @contextmanager
-def _without_its_words() -> Iterator[None]:
+def _quiet_until_traced() -> Iterator[None]:
     """Show what this thread writes to stderr only after a success: of a network that cannot be
     traced PyTorch prints the whole graph, and the error says what matters.
     """
@@ -95,7 +95,7 @@ def _without_its_words() -> Iterator[None]:
 
 
 class _Held:
-    """The stream of a program in which one thread, that which makes this, is not heard."""
+    """A stream that holds back what the thread that made it writes, and passes on the rest."""
 
     def __init__(self, stream: TextIO) -> None:
         self.text: list[str] = []

@@ -164,13 +164,13 @@ def remove(found: Sequence[Deployed], name: str, version: int | None = None) -> 
     if version is not None:
         gone = [find(found, name, version)]
         if gone[0].served:
-            others = [each.version for each in found if each.name == name]
-            others = [each for each in others if each != version]
-            instead = f"resnet-serve remove {name}"
-            if others:
-                instead = f"resnet-serve promote {name} {max(others)}"
-            if any(each < version for each in others):
+            others = {each.version for each in found if each.name == name} - {version}
+            if not others:
+                instead = f"resnet-serve remove {name}"
+            elif min(others) < version:
                 instead = f"resnet-serve rollback {name}"
+            else:
+                instead = f"resnet-serve promote {name} {max(others)}"
             raise UsageError(f"version {version} of {name} is served", remedy=f"First: {instead}")
         tried = trying(found, name)
         if tried is not None and tried.split.new == version:
