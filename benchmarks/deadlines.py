@@ -13,8 +13,8 @@ import argparse
 import collections
 import random
 import statistics
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -62,10 +62,10 @@ def median_s(sender: Sender) -> float:
 def attack(server: Server, model: str, seconds: float, seed: int) -> collections.Counter[str]:
     """Send for so long with deadlines from half to twice the latency; counts by outcome."""
     latency_s = median_s(Sender(server.grpc, model))
-    counts: collections.Counter[str] = collections.Counter()
     until = time.monotonic() + seconds
 
-    def run(number: int) -> None:
+    def run(number: int) -> collections.Counter[str]:
+        counts: collections.Counter[str] = collections.Counter()
         choose = random.Random(seed + number)  # noqa: S311 - deadlines, not secrets
         sender = Sender(server.grpc, model)
         while time.monotonic() < until:
@@ -73,13 +73,10 @@ def attack(server: Server, model: str, seconds: float, seed: int) -> collections
             counts[outcome] += 1
             if outcome == "UNAVAILABLE":
                 time.sleep(0.2)
+        return counts
 
-    threads = [threading.Thread(target=run, args=(number,)) for number in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return counts
+    with ThreadPoolExecutor(CLIENTS) as senders:
+        return sum(senders.map(run, range(CLIENTS)), collections.Counter())
 
 
 def main() -> None:

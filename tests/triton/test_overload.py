@@ -143,7 +143,8 @@ class Load:
 
     def __init__(self, server: Server, image: bytes) -> None:
         self._server, self._ended = server, threading.Event()
-        self.found: Counter[str] = Counter()
+        self._found: Counter[str] = Counter()
+        self._counting = threading.Lock()  # two threads that count a first one can count one
         self._encoded = triton.InferInput(INPUT, [1, 1], "BYTES")
         self._encoded.set_data_from_numpy(np.array([[image]], dtype=np.object_))
         self._tensor = triton.InferInput(INPUT, [1, 8, 8, 3], "UINT8")
@@ -163,12 +164,17 @@ class Load:
             self._ended.set()
             for each in senders:
                 each.join()
-        return self.found
+        return self._found
 
     @property
     def answered(self) -> int:
         """The requests that were answered."""
-        return sum(count for what, count in self.found.items() if what.endswith("answered"))
+        with self._counting:
+            return sum(count for what, count in self._found.items() if what.endswith("answered"))
+
+    def _count(self, what: str) -> None:
+        with self._counting:
+            self._found[what] += 1
 
     def _send(self, model: str) -> None:
         given = self._encoded if model.endswith(("_image", "ten")) else self._tensor
@@ -176,11 +182,11 @@ class Load:
             while not self._ended.is_set():
                 try:
                     client.infer(model, [given], client_timeout=PATIENCE_S)
-                    self.found[f"{model} answered"] += 1
+                    self._count(f"{model} answered")
                 except InferenceServerException as error:
                     assert error.status() == "StatusCode.UNAVAILABLE", error
                     assert "Exceeds maximum queue size" in error.message()
-                    self.found[f"{model} rejected"] += 1
+                    self._count(f"{model} rejected")
                     time.sleep(0.02)
 
 
