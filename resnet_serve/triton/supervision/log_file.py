@@ -51,8 +51,7 @@ class LogFile:
         os.close(self.descriptor)
         started = time.monotonic()
         self._thread.join(timeout_s)
-        while time.monotonic() - started < longest_s and self._unread():
-            self._thread.join(0.05)
+        self.settle(longest_s - (time.monotonic() - started))
 
     def settle(self, longest_s: float = 20.0) -> None:
         """Return when all that was put into the pipe before is in the file."""
