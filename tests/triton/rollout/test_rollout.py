@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import tritonclient.grpc as triton
 import versioned
+from patience import PATIENCE_S, until
 from versioned import COLOURS, NAMES
 
 from resnet_serve.errors import HostError, ParityError, UnavailableError
@@ -69,6 +70,17 @@ class Load:
         self._pool.shutdown()
         self._client.close()
 
+    def go_on(self) -> float:
+        """Wait until as many are answered as are in flight, all asked from now on.
+
+        Returns this moment.
+        """
+        moment = time.monotonic()
+        assert until(lambda: sum(asked > moment for asked, _ in self.answers) >= IN_FLIGHT), (
+            self.failures
+        )
+        return moment
+
     def _ask(self, number: int) -> None:
         level = COLOURS[number % len(COLOURS)]
         labelled = number % 2 == 0
@@ -79,7 +91,9 @@ class Load:
         while not self._stop.is_set():
             asked = time.monotonic()
             try:
-                found = self._client.infer("net_image", [given], outputs=wanted, client_timeout=60)
+                found = self._client.infer(
+                    "net_image", [given], outputs=wanted, client_timeout=PATIENCE_S
+                )
                 version = self._version(found.as_numpy("logits"), labelled, level)
             except Exception as error:  # noqa: BLE001 - whatever it is, it is a failure
                 kind = "labels" if labelled else "logits"
@@ -107,15 +121,13 @@ def test_fifty_requests_in_flight_over_two_changes(server: Server, repository: R
     versioned.deploy(repository, serve=False)
     load = Load(server.grpc)
     try:
-        time.sleep(0.5)
+        load.go_on()
         shown = promote(server, repository, 2, drain_s=1)
-        forward = time.monotonic()
-        time.sleep(0.5)
+        forward = load.go_on()
         failures = list(load.failures)
         change = changes.rollback(repository.deployed(), "net")
         rollout.serve(server, repository, change, say)
-        back = time.monotonic()
-        time.sleep(0.5)
+        back = load.go_on()
     finally:
         load.end()
     assert failures == []
@@ -182,7 +194,7 @@ def test_a_change_that_was_killed_is_completed_by_serving_the_version_again(
             promote(server, repository, version)
     assert len(server.models) == 2 * len(NAMES)
     between = Load(server.grpc)
-    time.sleep(0.2)
+    between.go_on()
     between.end()
     assert between.failures == []
     assert {answered for _, answered in between.answers} == {version}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -130,6 +131,18 @@ def stubs(server: Server) -> list[Stub]:
     return [found for pid in children(server.status.server_pid) if (found := stub_of(pid))]
 
 
+def watched(server: Server) -> set[int]:
+    """The processes for whose end the supervisor waits."""
+    assert server._process is not None
+    found = set[str]()
+    for described in Path(f"/proc/{server._process.supervisor_pid}/fdinfo").iterdir():
+        with contextlib.suppress(OSError):  # it has been closed meanwhile
+            found |= {
+                int(pid) for pid in re.findall(r"^Pid:\s*(\d+)$", described.read_text(), re.M)
+            }
+    return found
+
+
 def test_a_killed_backend_process_is_seen_and_its_model_loaded_again(server: Server) -> None:
     """The other models go on; where it dies again soon, the server is restarted."""
     before = server.status
@@ -153,7 +166,7 @@ def test_a_killed_backend_process_is_seen_and_its_model_loaded_again(server: Ser
     assert "toy_preprocess was loaded again in" in server.log.read_text()
     for asked in ("toy_image", "mean"):
         assert probe(server).ask(asked).healthy
-    time.sleep(2)  # until the supervisor has looked for new processes
+    assert until(lambda: watched(server) >= {stub.pid for stub in stubs(server)})
     kill()
     after = recovered(server, before.restarts + 1)
     assert after.dead_stubs == before.dead_stubs + 2
