@@ -189,7 +189,8 @@ def test_a_repository_that_does_not_exist(tmp_path: Path) -> None:
 
 def test_an_empty_repository(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("no models yet")
-    with pytest.raises(UsageError, match="empty: nothing to serve"):
+    (tmp_path / "lost+found").mkdir()
+    with pytest.raises(UsageError, match="has no model: nothing to serve"):
         Server(tmp_path, port=0).start()
 
 

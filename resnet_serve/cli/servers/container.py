@@ -15,7 +15,7 @@ from pathlib import Path
 from resnet_serve import console
 from resnet_serve.errors import ResnetServeError
 from resnet_serve.triton.repository import versions
-from resnet_serve.triton.supervision import foreground, transport
+from resnet_serve.triton.supervision import foreground, servable, transport
 from resnet_serve.triton.supervision.orders import options
 from resnet_serve.verification import starting
 
@@ -55,6 +55,7 @@ def _found(repository: Path) -> Iterator[str]:
         found = versions.deployed(repository)
         yield from map(str, starting.unloadable(found, repository))
         yield from starting.unproved(found)
+        yield from servable.left_out(repository)
     except ResnetServeError as error:  # it may be a repository of other models
         yield str(error)
 

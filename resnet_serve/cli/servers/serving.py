@@ -13,7 +13,7 @@ from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption, endpoi
 from resnet_serve.errors import UsageError
 from resnet_serve.triton.repository import Repository
 from resnet_serve.triton.server import Server, running, stop_detached
-from resnet_serve.triton.supervision import transport
+from resnet_serve.triton.supervision import servable, transport
 from resnet_serve.triton.supervision.detached import last_status, state_directory
 from resnet_serve.triton.supervision.orders import DRAIN_S
 from resnet_serve.triton.supervision.status import GAVE_UP
@@ -89,7 +89,7 @@ def up(
     found = opened.deployed() if repository.is_dir() else []
     for error in starting.unloadable(found, repository):
         raise error
-    console.warn(*starting.unproved(found))
+    console.warn(*starting.unproved(found), *servable.left_out(repository))
     tls = transport.tls(tls_cert, tls_key, tls_ca)
     transport.require_safe(listen, tls, insecure=insecure)
     tracing = _tracing(access_log, trace_otlp, trace_rate, detach=detach)

@@ -17,7 +17,7 @@ from resnet_serve.errors import InputFileError
 from resnet_serve.passport import Passport
 from resnet_serve.triton import image_repository
 from resnet_serve.triton.canary.split import FIRST_SPLIT, MARK
-from resnet_serve.triton.layout import COMPANIONS
+from resnet_serve.triton.layout import COMPANIONS, of_the_system
 from resnet_serve.triton.repository import whole
 
 # The files of a version, beside its passport.
@@ -159,7 +159,7 @@ def _stamp(model: Path, version: int) -> Path:
 
 def _is_model(entry: Path) -> bool:
     """Not one that serves a version of another model alone, while there is a canary."""
-    return not entry.name.startswith(".") and MARK not in entry.name
+    return not of_the_system(entry.name) and MARK not in entry.name
 
 
 def _is_version(name: str) -> bool:

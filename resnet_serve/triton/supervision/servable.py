@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 from resnet_serve.errors import HostError, UsageError
 from resnet_serve.triton import image_repository
+from resnet_serve.triton.layout import CONFIG_FILE, of_the_system
 
 # Triton starts a stub with `bash -c`, and quotes none of the paths in it.
 _PLAIN = re.compile(r"[A-Za-z0-9_.,:=@%+/-]+")
@@ -21,8 +23,29 @@ def plain(name: str) -> bool:
     return _PLAIN.fullmatch(name) is not None
 
 
+def is_model(directory: Path) -> bool:
+    """Whether Triton finds a model in a directory of a repository: a configuration, or a version.
+
+    A volume has `lost+found` and a checkout `.git`, which need not be readable; another directory
+    that cannot be read is taken for a model, so that Triton says why it does not load it.
+    """
+    try:
+        if (directory / CONFIG_FILE).exists():
+            return True
+        return any(each.name.isdecimal() and each.is_dir() for each in directory.iterdir())
+    except OSError:
+        return not of_the_system(directory.name)
+
+
+def left_out(repository: Path) -> Iterator[str]:
+    """A line for each directory that is not loaded and that somebody may take for a model."""
+    for each in image_repository.directories(repository) if repository.is_dir() else ():
+        if not is_model(each) and not of_the_system(each.name):
+            yield f"{each} is not loaded: it has neither a {CONFIG_FILE} nor a version"
+
+
 def count_models(repository: Path) -> int:
-    """How many models Triton will find in both repositories: every directory, hidden ones too."""
+    """How many models a server loads of both repositories."""
     if not repository.is_dir():
         raise UsageError(
             "there is no such model repository",
@@ -30,12 +53,14 @@ def count_models(repository: Path) -> int:
             remedy="Give --repository, or make one with resnet-convert.",
         )
     try:
-        names = [entry.name for entry in image_repository.directories(repository)]
+        names = [
+            entry.name for entry in image_repository.directories(repository) if is_model(entry)
+        ]
     except PermissionError as error:
         raise HostError("the model repository cannot be read", where=repository) from error
     if not names:
         raise UsageError(
-            "the model repository is empty: nothing to serve",
+            "the model repository has no model: nothing to serve",
             where=repository,
             remedy="Deploy a model with resnet-convert.",
         )

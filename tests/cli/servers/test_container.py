@@ -57,6 +57,10 @@ def test_what_is_not_the_versions_own_is_said(start: Start, tmp_path: Path) -> N
     code, said = start(option)
     assert (code, said.count("\n")) == (7, 1)
     assert "passport.json" in said
+    (repository.path / "drafts").mkdir()
+    (repository.path / "lost+found").mkdir()
+    code, said = start(option)
+    assert (code, said.count("\n")) == (7, 1), "nothing is said of what is not ours"
 
 
 @pytest.mark.parametrize("used", ["--grpc-use-ssl=1", "--grpc-use-ssl-mutual=true"])

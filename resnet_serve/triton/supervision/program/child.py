@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 
 from resnet_serve.triton.backends.pending import METRICS_VARIABLE
 from resnet_serve.triton.supervision.orders import Orders
-from resnet_serve.triton.supervision.program import completion, launch, secret_arguments
+from resnet_serve.triton.supervision.program import completion, launch, loaded, secret_arguments
 
 _REAP_S = 2.0
 
@@ -31,6 +31,7 @@ class Child:
         self.stuck = False  # it waits for ever: for a dead backend process, or in a crash
         self.key_is_shown = False
         # At each start: a model may have been added since the last one.
+        orders = replace(orders, command=loaded.named(orders.command))
         if orders.quick_load:
             orders = replace(orders, command=completion.switched(orders.command))
         key = "" if orders.endpoints is None else orders.endpoints.key

@@ -13,6 +13,8 @@ from pathlib import Path
 
 from resnet_serve.triton.layout import CONFIG_FILE
 from resnet_serve.triton.supervision.orders import options
+from resnet_serve.triton.supervision.program import loaded
+from resnet_serve.triton.supervision.servable import is_model
 
 _OFF = "--disable-auto-complete-config"
 # Nested fields are indented or in one line with what they are in; what is written otherwise counts
@@ -39,10 +41,7 @@ def switched(command: Sequence[str]) -> list[str]:
 
 def _configurations(repository: Path) -> list[Path]:
     """Where the configuration of each model is, or would be."""
-    try:
-        return [each / CONFIG_FILE for each in repository.iterdir() if each.is_dir()]
-    except OSError:
-        return []
+    return [each / CONFIG_FILE for each in loaded.directories(repository) if is_model(each)]
 
 
 def _complete(path: Path) -> bool:

@@ -40,7 +40,9 @@ def test_what_is_converted_is_complete(tmp_path: Path) -> None:
     second = image_repository.of(made.path)
     assert is_off(made.path, second, tmp_path / "beside")
     assert is_off(made.path, tmp_path / "none")
-    (second / "more").mkdir()
+    (second / "lost+found").mkdir()
+    assert is_off(made.path, second), "no model"
+    (second / "more" / "1").mkdir(parents=True)
     assert not is_off(made.path, second), "a model without a configuration"
     assert not is_off(tmp_path / "beside"), "nothing is known of what will be there"
     assert not is_off()
@@ -66,7 +68,10 @@ def test_what_leaves_something_out_is_not(text: str, tmp_path: Path) -> None:
 
 @pytest.mark.triton
 def test_a_model_that_was_added_is_completed_by_a_restarted_server(tmp_path: Path) -> None:
+    """So it is beside directories that hold no model, where models are loaded by name."""
     repository = fill(tmp_path / "models")
+    for each in ("lost+found", ".git", "notes"):
+        (repository / each).mkdir()
     with Server(repository, port=0, drain_s=0, policy=Policy(first_delay_s=0.01)) as server:
         assert is_told(server)
         added = {"own/config.pbtxt": 'backend: "onnxruntime"', "own/1/model.onnx": mean_model()}
