@@ -164,19 +164,35 @@ def _padded(node: ir.Node, ids: Ids, channels: Channels) -> Ids | None:
 
 @dataclass
 class _Layer:
-    """A Conv or Gemm: its weights in float64, and the sets of the channels it writes and reads.
+    """A Conv or Gemm, and the sets of the channels that it writes and reads.
 
-    `read` is None where the channels of its input are not known.
+    `largest` [O, I/groups, 1] is the largest weight of each kernel, in float64: all that scales are
+    made from. `read` is None where the channels of its input are not known.
     """
 
     node: ir.Node
-    weight: NDArray[np.float64]
+    largest: NDArray[np.float64]
     written: Ids
     read: Ids | None
 
     @property
     def groups(self) -> int:
         return groups_of(self.node)
+
+    def is_in(self, stream: NDArray[np.bool_]) -> bool:
+        """Whether it writes or reads a channel of a stream."""
+        return bool(stream[self.written].any()) or (
+            self.read is not None and bool(stream[self.read].any())
+        )
+
+    def scaled(
+        self, weight: NDArray[np.float64], scales: NDArray[np.float64]
+    ) -> NDArray[np.float64]:
+        """A weight [O, I/groups, …], with the scales of all channels."""
+        found = weight / outputs(scales[self.written], weight)
+        if self.read is not None:
+            found *= inputs(scales[self.read], weight, self.groups)
+        return found
 
 
 def equalize_streams(model: ir.Model) -> tuple[tuple[str, ...], ...]:
@@ -189,25 +205,26 @@ def equalize_streams(model: ir.Model) -> tuple[tuple[str, ...], ...]:
     layers = list(_layers(model.graph, channels))
     scales = np.ones(channels.count)
     streams = list(_streams(channels, layers))
+    members = [[layer for layer in layers if layer.is_in(stream)] for stream in streams]
     for _ in range(SWEEPS):
         change = 0.0
-        for stream in streams:
+        for stream, touched in zip(streams, members, strict=True):
             step = np.clip(
-                _scales(layers, stream, channels.count) * scales,
+                _scales(touched, stream, channels.count) * scales,
                 1 / LARGEST_SCALE,
                 LARGEST_SCALE,
             )
             step = np.where(stream, step / scales, 1.0)
             scales *= step
-            for layer in layers:
-                layer.weight /= outputs(step[layer.written], layer.weight)
-                if layer.read is not None:
-                    layer.weight *= inputs(step[layer.read], layer.weight, layer.groups)
+            for layer in touched:
+                layer.largest = layer.scaled(layer.largest, step)
             change = max(change, float(np.abs(np.log(step)).max(initial=0.0)))
         if change < CLOSE:
             break
     for layer in layers:
-        assign(own_initializer(layer.node, 1), layer.weight.astype(np.float32))
+        weight = own_initializer(layer.node, 1)
+        exact = layer.scaled(array_of(weight).astype(np.float64), scales)
+        assign(weight, exact.astype(np.float32))
         bias = bias_of(layer.node)
         if bias is not None:
             exact = bias.astype(np.float64) / scales[layer.written]
@@ -221,10 +238,12 @@ def equalize_streams(model: ir.Model) -> tuple[tuple[str, ...], ...]:
 def _layers(graph: ir.Graph, channels: Channels) -> Iterator[_Layer]:
     for node in graph:
         if node.op_type in WEIGHTED and node.outputs[0] in channels.of:
-            weight = array_of(own_initializer(node, 1)).astype(np.float64)
+            weight = array_of(own_initializer(node, 1))
+            largest = np.abs(weight).reshape(*weight.shape[:2], -1).max(axis=2, keepdims=True)
             source = node.inputs[0]
             read = channels.roots(source) if source in channels.of else None
-            yield _Layer(node, weight, channels.roots(node.outputs[0]), read)
+            written = channels.roots(node.outputs[0])
+            yield _Layer(node, largest.astype(np.float64), written, read)
 
 
 def _streams(channels: Channels, layers: list[_Layer]) -> Iterator[NDArray[np.bool_]]:
@@ -250,8 +269,8 @@ def _scales(layers: list[_Layer], stream: NDArray[np.bool_], count: int) -> NDAr
     written, read = np.zeros(count), np.zeros(count)
     for layer in layers:
         if stream[layer.written].any():
-            np.maximum.at(written, layer.written, largest_written(layer.weight))
+            np.maximum.at(written, layer.written, largest_written(layer.largest))
         if layer.read is not None and stream[layer.read].any():
-            np.maximum.at(read, layer.read, largest_read(layer.weight, layer.groups))
+            np.maximum.at(read, layer.read, largest_read(layer.largest, layer.groups))
     used = stream & (written > 0) & (read > 0)
     return np.where(used, np.sqrt(written / np.where(used, read, 1.0)), 1.0)
