@@ -121,10 +121,8 @@ def test_the_version_is_written_in_one_place() -> None:
 
 
 def test_the_table_of_kinds_names_tests_that_exist() -> None:
-    """docs/checkpoints.md: every kind of input and the test that holds it."""
-    table = (
-        (ROOT / "docs/checkpoints.md").read_text(encoding="utf-8").partition("## Kinds of input")[2]
-    )
+    """docs/tested-inputs.md: every kind of input and the test that holds it."""
+    table = (ROOT / "docs/tested-inputs.md").read_text(encoding="utf-8")
     named = re.findall(r"\| `([\w/]+\.py)(?:::(\w+))?` \|", table)
     assert len(named) > 40
     for path, test in named:

@@ -23,7 +23,7 @@ _FEW = 5  # executions; the mean of fewer says little
 _SATURATED = 0.85  # of the time: its pauses are those between a batch and the next
 # Of the batches that end while requests wait, under a queue policy of Triton's: its batcher misses
 # that an instance became free, and looks again after half a second or when another request comes.
-# docs/serving.md (who keeps the bound): 83 and 96 of 3,000, four at a time on two busy cores.
+# Measured in docs/overload.md: 83 and 96 of 3,000, four at a time on two busy cores.
 MISSED = 0.03
 
 

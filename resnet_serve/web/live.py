@@ -1,7 +1,7 @@
 """Live: what Triton's metrics say now of each model, for the tiles of the page.
 
 Triton counts from its start; the page takes rates from two readings. The names are those of
-docs/serving.md. Reference: triton-inference-server/server, docs/user_guide/metrics.md.
+docs/monitoring.md. Reference: triton-inference-server/server, docs/user_guide/metrics.md.
 """
 
 from __future__ import annotations

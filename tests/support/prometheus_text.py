@@ -39,11 +39,11 @@ def scrape(address: str) -> dict[str, float]:
 
 
 def documented_metrics() -> dict[str, set[str]]:
-    """The names in the table of docs/serving.md, by where they are from."""
-    text = (Path(__file__).parents[2] / "docs/serving.md").read_text()
+    """The names in the table of docs/monitoring.md, by where they are from."""
+    text = (Path(__file__).parents[2] / "docs/monitoring.md").read_text()
     section = text.partition("\n## Metrics\n")[2].partition("\n## ")[0]
     found: dict[str, set[str]] = {}
-    for row in re.findall(r"^\| `.*\|$", section, re.MULTILINE):
+    for row in re.findall(r"^\| `(?:nv|resnet_serve)_.*\|$", section, re.MULTILINE):
         name, where, _ = (cell.strip() for cell in row.strip("|").split(" | "))
         found.setdefault(where.strip("`"), set()).add(name.strip("`").partition("{")[0])
     return found

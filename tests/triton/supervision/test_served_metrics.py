@@ -1,4 +1,4 @@
-"""The table of metrics in docs/serving.md, held to what the real server and its supervisor return.
+"""The table of metrics in docs/monitoring.md, held to what the server and its supervisor return.
 
 The values are those of known requests: 4 images, and 2 files that are none.
 """
