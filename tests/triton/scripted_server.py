@@ -13,7 +13,8 @@ from resnet_serve.triton.supervision.orders import Policy
 from resnet_serve.triton.supervision.status import Status
 
 SCRIPT = Path(__file__).with_name("supervision") / "serving_script.py"
-QUICK = Policy(first_delay_s=0.05, most_quick=3, check_s=0.1, check_timeout_s=1)
+# Every crash is a quick one, however long the host takes to get there.
+QUICK = Policy(first_delay_s=0.05, quick_s=PATIENCE_S, most_quick=3, check_s=0.1)
 
 
 @dataclass(frozen=True)

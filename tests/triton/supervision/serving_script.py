@@ -15,7 +15,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 WORD, PORT, NAME, FILE = sys.argv[1], int(sys.argv[2]), sys.argv[3], Path(sys.argv[4])
@@ -31,6 +30,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
         self.answer(None if WORD == "ill" else "[]")
+        checks.append(self.path)
+        if WORD == "crash" and len(checks) == 3:  # by then its supervisor has seen it ready
+            os.abort()
 
     def answer(self, body: str | None) -> None:
         self.send_response(500 if body is None else 200)
@@ -41,6 +43,7 @@ class Handler(http.server.BaseHTTPRequestHandler):
         """Nothing."""
 
 
+checks: list[str] = []
 starts = len(FILE.read_text().splitlines()) if FILE.exists() else 0
 with FILE.open("a") as file:
     file.write(f"{os.getpid()}\n")
@@ -67,9 +70,6 @@ server = http.server.ThreadingHTTPServer(("127.0.0.1", PORT), Handler)
 threading.Thread(target=server.serve_forever, daemon=True).start()
 if WORD == "children":
     subprocess.Popen(["sleep", "3"], start_new_session=True)
-if WORD == "crash":
-    time.sleep(0.6)
-    os.abort()
 if WORD == "handler" and not starts:
     signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGABRT})  # as in a handler that hangs
 threading.Event().wait()

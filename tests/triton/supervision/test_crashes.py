@@ -152,7 +152,7 @@ def test_a_server_that_is_ready_but_fails_its_health_check_is_restarted(supervis
 
 def test_a_stopped_server_fails_its_health_check(supervise: Start) -> None:
     """SIGSTOP: it accepts connections, is alive, and answers nobody."""
-    supervised = supervise("stay", Policy(check_s=0.1, check_timeout_s=0.2))
+    supervised = supervise("stay", Policy(check_s=0.1, check_timeout_s=1))
     assert supervised.becomes(status.SERVING)
     os.kill(supervised.starts[0], signal.SIGSTOP)
     assert supervised.becomes(status.SERVING, 1)

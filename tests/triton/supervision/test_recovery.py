@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from patience import until
+from patience import PATIENCE_S, until
 from tiny_repository import IMAGE, Processes, fill, labels_of
 from toy_repository import deploy_toy
 
@@ -179,7 +179,8 @@ def test_list_and_down_tell_of_restarts(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     repository = fill(tmp_path / "repository")
-    Server(repository, port=0, policy=Policy(most_quick=2)).start(detach=True)
+    policy = Policy(most_quick=2, quick_s=PATIENCE_S)  # on a busy host `list` takes long
+    Server(repository, port=0, policy=policy).start(detach=True)
     try:
         found = running(repository)
         assert found is not None
