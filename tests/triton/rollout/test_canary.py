@@ -8,7 +8,6 @@ import os
 import signal
 import threading
 import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -20,11 +19,13 @@ import tritonclient.grpc as triton
 import versioned
 from deployments import inside
 from in_process import command
-from patience import until
+from patience import PATIENCE_S, until
+from prometheus_text import scrape
 from versioned import COLOURS, NAMES
 
 from resnet_client import Classifier
 from resnet_serve.errors import UsageError
+from resnet_serve.triton.backends.canary.model import _KEEP_S
 from resnet_serve.triton.grpc_client import GrpcClient
 from resnet_serve.triton.repository import Repository, changes
 from resnet_serve.triton.server import Server
@@ -95,7 +96,11 @@ def ask(
     """The logits of one image; of none for a level below 0."""
     wanted = [triton.InferRequestedOutput("logits")]
     found = client.infer(
-        "net_image", [given(level)], model_version=version, outputs=wanted, client_timeout=60
+        "net_image",
+        [given(level)],
+        model_version=version,
+        outputs=wanted,
+        client_timeout=PATIENCE_S,
     )
     return np.asarray(found.as_numpy("logits")[0])
 
@@ -105,12 +110,36 @@ def answered(logits: np.ndarray) -> int:
     return round(float(logits[0]) / 10)
 
 
-def seen(run: Callable[..., str], model: str = "net_image") -> dict[str, Any]:
-    """What `list --json` has of the canary, when it has been written."""
-    time.sleep(1.5)
+def seen(run: Callable[..., str]) -> dict[str, Any]:
+    """What `list --json` has of the canary of `net_image`: its router writes it every second."""
     rows = json.loads(run("list", "--json"))["models"]
     (found,) = [row["canary"] for row in rows if row["canary"] is not None]
-    return dict(found["seen"][model])
+    return dict(found["seen"].get("net_image") or {})
+
+
+def at_rest(run: Callable[..., str]) -> dict[str, Any]:
+    """What has been seen when nobody asks any more."""
+    found = [(time.monotonic(), seen(run))]
+
+    def unchanged() -> bool:
+        if (now := seen(run)) != found[-1][1]:
+            found.append((time.monotonic(), now))
+        return bool(now) and time.monotonic() - found[-1][0] > 3 * _KEEP_S
+
+    assert until(unchanged)
+    return found[-1][1]
+
+
+def becomes(run: Callable[..., str], **expected: object) -> dict[str, Any]:
+    """What has been seen, once it is this."""
+    found = [seen(run)]
+
+    def written() -> bool:
+        found.append(seen(run))
+        return {**found[-1], **expected} == found[-1]
+
+    assert until(written), found[-1]
+    return found[-1]
 
 
 class Load:
@@ -135,7 +164,7 @@ class Load:
     def _repeat(self, kind: object) -> None:
         with (
             contextlib.closing(triton.InferenceServerClient(self._address)) as raw,
-            Classifier(self._address, "net", decode="server", timeout_s=60) as ours,
+            Classifier(self._address, "net", decode="server", timeout_s=PATIENCE_S) as ours,
         ):
             while not self._stop.is_set():
                 try:
@@ -173,22 +202,21 @@ def test_a_share_of_the_requests_until_it_is_withdrawn(
         load.end()
     assert load.failures == []
     assert set(load.pinned) == {1}
-    before = seen(run)
+    before = at_rest(run)
     found = [answered(ask(client)) for _ in range(300)]
     assert abs(found.count(PLAIN) - 30) <= 1
     assert set(found) == {1, PLAIN}
     assert [answered(ask(client, version=str(each))) for each in (1, PLAIN)] == [1, PLAIN]
-    after = seen(run)
-    assert after["requests"] == before["requests"] + 300
+    chosen = before["chosen"] + found.count(PLAIN)
+    after = becomes(run, requests=before["requests"] + 300, answered=chosen)
     assert abs(after["chosen"] - after["requests"] / 10) <= 1
     assert (after["errors"], after["distance"]) == (0, 10.0)
     assert after["agreed"] == after["compared"] == after["answered"] == after["chosen"]
     shown = run("list")
     assert "net version 2 with 10% of the requests" in shown
     assert "100.00 % of" in shown
-    text = urllib.request.urlopen(f"http://{server.metrics}/metrics").read().decode()
     new = 'resnet_serve_canary_requests_total{model="net_image",version="2"}'
-    assert f"{new} {after['chosen']}" in text
+    assert until(lambda: scrape(server.metrics)[new] == after["chosen"])
 
     load = Load(server.grpc)
     try:
@@ -234,16 +262,14 @@ def test_other_decisions_and_failures_are_reported_and_the_old_version_answers(
     assert [answered(ask(client, level)) for level in (COLOURS[0], BRIGHT)] == [OTHER, 1]
     with pytest.raises(triton.InferenceServerException, match="not an image"):
         ask(client, -1)
-    found = seen(run)
-    assert (found["requests"], found["compared"], found["errors"]) == (3, 1, 1)
+    found = becomes(run, requests=3, compared=1, errors=1)
     assert (found["agreed"], found["distance"]) == (0, 100.0)
     assert "Gather" in found["error"]
     assert "0.00 % of 1 images decided as by version 1" in run("list")
     os.kill(server.status.server_pid, signal.SIGKILL)
     assert until(lambda: (server.status.state, server.status.restarts) == (SERVING, 1))
     assert answered(ask(client)) == OTHER
-    found = seen(run)
-    assert (found["requests"], found["compared"], found["errors"]) == (4, 2, 1)
+    becomes(run, requests=4, compared=2, errors=1)
     run("withdraw", "net", "--drain", 0)
     assert {answered(ask(client)) for _ in range(10)} == {1}
 
