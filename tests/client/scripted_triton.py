@@ -73,7 +73,9 @@ class Reluctant(service_pb2_grpc.GRPCInferenceServiceServicer):
 
     def ModelInfer(self, request: Any, context: grpc.ServicerContext) -> Any:  # noqa: N802
         self._refuse(context)
-        self.released.wait(self.pause_s)
+        end_s = time.monotonic() + self.pause_s
+        while context.is_active() and time.monotonic() < end_s and not self.released.wait(0.02):
+            pass
         self.outcomes.append("answered" if context.is_active() else "cancelled")
         response = service_pb2.ModelInferResponse(model_version="10")
         response.outputs.add(name="logits", datatype="BYTES", shape=[1, 1])

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from patience import PATIENCE_S
+from patience import PATIENCE_S, until
 from scripted_triton import Reluctant, start
 from served_digits import Pictures
 
@@ -78,7 +78,7 @@ def test_a_cancelled_task_leaves_its_request_to_the_server() -> None:
     """A cancelled call near its response crashes the server."""
     reluctant = Reluctant()
     server = start(reluctant)
-    reluctant.pause_s = 0.5
+    reluctant.pause_s = PATIENCE_S
 
     async def ask() -> None:
         async with AsyncClassifier(server.url, "digits") as classifier:
@@ -87,10 +87,11 @@ def test_a_cancelled_task_leaves_its_request_to_the_server() -> None:
             running = asyncio.ensure_future(
                 classifier._run(lambda: connection.infer("digits", "", classes=1, **request))
             )
-            await asyncio.sleep(0.2)
+            assert await asyncio.to_thread(until, lambda: bool(reluctant.calls))
             running.cancel()
             with pytest.raises(asyncio.CancelledError):
                 await running
+            reluctant.released.set()
 
     asyncio.run(ask())
     server.stop()

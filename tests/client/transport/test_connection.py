@@ -90,12 +90,13 @@ def test_it_gives_up_at_the_deadline_with_the_servers_message(
     connection: Connection, reluctant: Reluctant
 ) -> None:
     reluctant.refusals = 10_000
-    connection.timeout_s = 1.0
+    connection.timeout_s = 2.0
     began = time.monotonic()
     with pytest.raises(UnavailableError, match=r"accepts no requests now: not now$"):
         infer(connection)
-    assert time.monotonic() - began > 0.9
+    assert time.monotonic() - began > 1.9
     assert reluctant.calls > 3
+    assert connection._calls.drain(PATIENCE_S)  # the last attempt, which was given up on its way
     calls = reluctant.calls
     time.sleep(0.5)
     assert reluctant.calls == calls
@@ -164,7 +165,7 @@ def test_a_server_that_ends_is_not_said_to_lack_the_model(
     connection: Connection, reluctant: Reluctant
 ) -> None:
     reluctant.refusals, reluctant.code, reluctant.ending = 99, grpc.StatusCode.NOT_FOUND, True
-    connection.timeout_s = 1.0
+    connection.timeout_s = 2.0
     with pytest.raises(UnavailableError, match="accepts no requests now: it is ending"):
         infer(connection)
     assert reluctant.calls > 3
@@ -204,9 +205,9 @@ def test_a_later_server_gets_the_callers_deadline(
 ) -> None:
     reluctant.version = "2.57.0"
     assert connection.learn_server() == "2.57.0"
-    reluctant.pause_s = 0.6
-    connection.timeout_s = 0.2
-    with pytest.raises(DeadlineError, match=r"no response from .* within 0\.2 s"):
+    reluctant.pause_s = PATIENCE_S
+    connection.timeout_s = 1.0  # a busy host needs some of it to bring the request there
+    with pytest.raises(DeadlineError, match=r"no response from .* within 1 s"):
         infer(connection)
     assert until(lambda: reluctant.outcomes == ["cancelled"])
 
@@ -214,7 +215,8 @@ def test_a_later_server_gets_the_callers_deadline(
 def test_a_server_that_never_responds_is_not_sent_more_and_more(
     connection: Connection, reluctant: Reluctant
 ) -> None:
-    reluctant.pause_s = 20
+    assert connection.learn_server() == "2.51.0"  # it is connected
+    reluctant.pause_s = PATIENCE_S
     connection.timeout_s = 0.05
     for _ in range(64):
         with pytest.raises(DeadlineError, match="no response"):
@@ -230,8 +232,8 @@ def test_ready_is_waited_for(connection: Connection, reluctant: Reluctant) -> No
     reluctant.ready_after = 3
     connection.wait_ready("resnet50", "", connection.deadline())
     reluctant.ready_after = 10_000
-    with pytest.raises(UnavailableError, match=r"'resnet50' is not ready after 0\.3 s"):
-        connection.wait_ready("resnet50", "", Deadline.after(0.3))
+    with pytest.raises(UnavailableError, match=r"'resnet50' is not ready after 1 s"):
+        connection.wait_ready("resnet50", "", Deadline.after(1))
 
 
 def test_a_server_may_restrict_the_list_of_its_models(
