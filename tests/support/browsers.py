@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from patience import PATIENCE_S
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 BROWSERS = ("chromium-headless-shell", "chromium", "google-chrome")
 # A camera that shows a moving picture, and no question whether it may be used.
@@ -26,6 +27,7 @@ def chromium() -> Iterator[Browser]:
     program = next(filter(None, map(shutil.which, BROWSERS)), None)
     if program is None:
         pytest.skip("no Chromium is installed: apt install chromium-headless-shell")
+    expect.set_options(timeout=1000 * PATIENCE_S)  # by default 5 s
     with sync_playwright() as driver:
         browser = driver.chromium.launch(executable_path=program, args=["--no-sandbox", *CAMERA])
         yield browser
@@ -38,7 +40,7 @@ class Watched:
     def __init__(self, browser: Browser, **options: Any) -> None:
         self.context = browser.new_context(**options)
         self.page: Page = self.context.new_page()
-        self.page.set_default_timeout(60_000)
+        self.page.set_default_timeout(1000 * PATIENCE_S)
         self.errors: list[str] = []
         self.requests: list[str] = []
         self.page.add_init_script(_WATCH)
