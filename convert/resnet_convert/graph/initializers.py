@@ -55,7 +55,7 @@ def own_initializer(node: ir.Node, index: int) -> ir.Value:
 
 def assign(value: ir.Value, array: NDArray[np.generic]) -> None:
     """Replace the array of an initializer by a copy of `array`, with its type and shape."""
-    tensor = ir.tensor(np.array(array, order="C"), name=value.name)
+    tensor = ir.Tensor(np.array(array, order="C"), name=value.name)
     value.const_value = tensor
     value.shape, value.type = ir.Shape(array.shape), ir.TensorType(tensor.dtype)
 

@@ -259,7 +259,7 @@ class Writer:
 
     def _initializer(self, wanted: str, array: NDArray[Any]) -> ir.Value:
         name = _unique(wanted, self._value_names)
-        tensor = ir.tensor(np.array(array), name=name)
+        tensor = ir.Tensor(np.array(array), name=name)
         value = ir.Value(
             name=name,
             const_value=tensor,
