@@ -58,6 +58,7 @@ SLOW_FIXTURES = {
 # Minutes in one test, or waiting for servers: first, so that no worker has them left at the end.
 FIRST = ("test_demo.py", "test_documents.py", "test_cifar10_gate.py", "test_deep.py")
 SHOWN_FILES = 10
+WORKERS = "PYTEST_XDIST_WORKER_COUNT"
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -68,8 +69,24 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report(
+    collector: pytest.Collector,
+) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """Each worker begins a folder elsewhere: what one has read and rewritten, the others load."""
+    report = yield
+    if isinstance(collector, pytest.Dir) and WORKERS in os.environ and report.result:
+        number = int(os.environ["PYTEST_XDIST_WORKER"].removeprefix("gw"))
+        first = len(report.result) * number // int(os.environ[WORKERS])
+        report.result = [*report.result[first:], *report.result[:first]]
+    return report
+
+
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark as slow what uses a slow fixture, so that `make check` leaves it out; longest first."""
+    if WORKERS in os.environ:
+        items.sort(key=lambda item: item.path)  # the same order in each of them
     for item in items:
         if SLOW_FIXTURES.intersection(getattr(item, "fixturenames", ())):
             item.add_marker("slow")
