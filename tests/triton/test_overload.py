@@ -30,6 +30,7 @@ from resnet_serve.triton.backends.queue_limit import METRIC
 from resnet_serve.triton.config import INPUT, NEWEST, OUTPUT, PIXELS, Serving, Step
 from resnet_serve.triton.queue_bound import QueueBound
 from resnet_serve.triton.server import Server
+from resnet_serve.triton.supervision.orders import Policy
 
 pytestmark = pytest.mark.triton
 SMALL = Preprocessing(resize=8, crop=(8, 8))
@@ -129,7 +130,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         ),
     }
     repository = write(tmp_path_factory.mktemp("overload"), files)
-    with Server(repository, port=0, drain_s=0) as started:
+    # A health check would be rejected and counted too.
+    with Server(repository, port=0, drain_s=0, policy=Policy(check_s=0)) as started:
         yield started
 
 
