@@ -132,7 +132,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[triton.Inferenc
     (library / "resnet_serve").symlink_to(Path(resnet_serve.__file__).parent)
     others = [entry for entry in sys.path if not (Path(entry) / "resnet_serve").exists()]
     # A health check would be counted with the requests, or share a batch with them.
-    server = Server(repository, port=0, drain_s=0, policy=Policy(check_s=0))
+    server = Server(repository, port=0, drain_s=0, timeout_s=PATIENCE_S, policy=Policy(check_s=0))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(elsewhere)
         patch.setattr(sys, "path", [str(library), *others])

@@ -153,7 +153,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[triton.Inferenc
     for precision in CLASSIFIERS:
         write(repository / precision, classifier(precision))
     with (
-        Server(repository, port=0, drain_s=0, policy=UNASKED) as server,
+        Server(repository, port=0, drain_s=0, timeout_s=PATIENCE_S, policy=UNASKED) as server,
         triton.InferenceServerClient(server.grpc) as connected,
     ):
         assert set(server.models) == {*SERVED, *CLASSIFIERS}
