@@ -2,7 +2,7 @@
 
 With the name of a signal it ends by that before it is ready, and as Triton does where a backend
 process has died with `stub`, or waits for one that has died with `stuck`; with ` once` after any
-of them, the first time.
+of them, the first time. With `refuses` or `sickens` it has a model.
 
 python serving_script.py WORD PORT SERVER_ID FILE
 """
@@ -24,12 +24,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
     """Ready, and without models, unless the word says otherwise."""
 
     def do_GET(self) -> None:
-        bodies = {"/v2/health/ready": "", "/v2": f'{{"name": "{NAME}"}}'}
+        bodies = {
+            "/v2/health/ready": "",
+            "/v2": f'{{"name": "{NAME}"}}',
+            "/v2/models/net/config": '{"input": []}',
+        }
         self.answer(bodies.get(self.path))
 
     def do_POST(self) -> None:
         self.rfile.read(int(self.headers.get("Content-Length", 0)))
-        self.answer(None if WORD == "ill" else "[]")
+        if self.path.endswith("/infer"):
+            with FILE.with_name("asked").open("a") as asked:
+                asked.write("once\n")
+            well = WORD == "sickens" and not any("/infer" in each for each in checks)
+            self.answer("{}" if well else None)
+        else:
+            models = '[{"name": "net"}]' if WORD in ("refuses", "sickens") else "[]"
+            self.answer(None if WORD == "ill" else models)
         checks.append(self.path)
         if WORD == "crash" and len(checks) == 3:  # by then its supervisor has seen it ready
             os.abort()

@@ -150,6 +150,27 @@ def test_a_server_that_is_ready_but_fails_its_health_check_is_restarted(supervis
     assert supervised.status.check_failures == 6
 
 
+def test_a_model_that_refuses_every_check_is_said_once_and_left_as_it_is(
+    supervise: Start, tmp_path: Path
+) -> None:
+    """A check of strings, or of a batch that is too small for it, says nothing of the model."""
+    supervised = supervise("refuses", replace(QUICK, check_s=0.05))
+    assert supervised.becomes(status.SERVING)
+    asked = tmp_path / "asked"
+    assert until(lambda: asked.exists() and len(asked.read_text().splitlines()) > 4)
+    said = supervised.status
+    assert (said.state, said.restarts, said.check_failures) == (status.SERVING, 0, 1)
+    assert supervised.log.count("the health check of net failed (overheated)") == 1
+    supervised.end()
+
+
+def test_a_model_that_answered_a_check_and_fails_two_is_restarted(supervise: Start) -> None:
+    supervised = supervise("sickens")
+    assert until(lambda: supervised.status.restarts > 0)
+    assert supervised.status.last.startswith("the health check of net failed (overheated) at 20")
+    supervised.end()
+
+
 def test_a_stopped_server_fails_its_health_check(supervise: Start) -> None:
     """SIGSTOP: it accepts connections, is alive, and answers nobody."""
     supervised = supervise("stay", Policy(check_s=0.1, check_timeout_s=1))

@@ -6,6 +6,8 @@ A model that answers with an error is not healthy, even though Triton calls it r
 not answer in time, or whose queue is full, may only be busy: it counts as failed if it answers
 nobody else within the time of a check.
 Twice in a row is a failure; the first may be a request that met a model as it was being replaced.
+A model that has refused every check since the server started is no reason for a restart: the
+request may be at fault, as strings that a model of others cannot read, and would be again.
 """
 
 from __future__ import annotations
@@ -54,6 +56,8 @@ class Checks:
         self._tell = tell
         self._stopped = threading.Event()
         self._failures: dict[str, int] = {}
+        self._answered: set[str] = set()
+        self._refusing: set[str] = set()
         self._probe = Probe(
             endpoints.host,
             endpoints.http_port,
@@ -93,7 +97,19 @@ class Checks:
             if model not in self._failures and self._probe.serves(model, before[model]):
                 continue
             answer = self._probe.check(model)
-            self._count(model, answer.detail, bad=not answer.healthy)
+            if answer.healthy:
+                self._answered.add(model)
+            if answer.refused and model not in self._answered:
+                self._refused(model, answer.detail)
+            else:
+                self._count(model, answer.detail, bad=not answer.healthy)
+
+    def _refused(self, model: str, detail: str) -> None:
+        """Said once; where it is a fault of the model, a restart would not change it."""
+        self._failures.pop(model, None)
+        if model not in self._refusing:
+            self._refusing.add(model)
+            self._say(Failed(model, detail, final=False))
 
     def _count(self, model: str, detail: str, *, bad: bool) -> None:
         if not bad:

@@ -30,6 +30,7 @@ _SIDE = 8
 _BUSY_POLL_S = 0.1
 # Answers of a server that works but has too much to do, or is just starting or stopping.
 _BUSY = (http.client.SERVICE_UNAVAILABLE, http.client.TOO_MANY_REQUESTS)
+_DEAD = "Stub process"  # begins what Triton says where a backend process has died
 _ELEMENT_BYTES = {
     **dict.fromkeys(("BOOL", "UINT8", "INT8"), 1),
     **dict.fromkeys(("UINT16", "INT16", "FP16", "BF16"), 2),
@@ -42,7 +43,8 @@ _ELEMENT_BYTES = {
 class Answer:
     """What one model said; `healthy` is None if it was too busy to answer in time.
 
-    After a `check`, `busy` means that others were answered meanwhile.
+    After a `check`, `busy` means that others were answered meanwhile. `refused` means that the
+    model itself answered with an error.
     """
 
     model: str
@@ -50,6 +52,7 @@ class Answer:
     detail: str
     seconds: float
     busy: bool = False
+    refused: bool = False
 
 
 class Count(NamedTuple):
@@ -127,7 +130,10 @@ class Probe:
             return answer(False, str(error))
         if status == http.client.OK:
             return answer(True, "answers")
-        return answer(None if status in _BUSY else False, _error(body))
+        if status in _BUSY:
+            return answer(None, _error(body))
+        refusal = answer(False, _error(body))
+        return replace(refusal, refused=_DEAD not in refusal.detail)
 
     def check(self, model: str) -> Answer:
         """Infer once on `model`; if it is too busy, see within the time limit if it answers others.
