@@ -2,7 +2,8 @@
 
 The other models go on meanwhile, which a restart of the server would end. A model that needs it
 again at once, or cannot be loaded, is for the restart. Only a canary's new version is then left as
-it is, because the served version answers in its place.
+it is, because the served version answers in its place, and a model of a canary that has ended: the
+change that ended it is about to unload it.
 """
 
 from __future__ import annotations
@@ -118,8 +119,13 @@ def _load(model: str, endpoints: Endpoints, timeout_s: float) -> str:
 
 
 def is_tried(model: str, repository: Path) -> bool:
-    """Whether it is a canary's new version alone, without which the served one answers."""
+    """Whether it is a canary's new version alone, without which the served one answers.
+
+    Or one of the models of a canary that the repository no longer has.
+    """
     name, mark, version = model.partition(MARK)
+    if mark and not image_repository.directory(repository, model).is_dir():
+        return True
     folder = image_repository.directory(repository, name)
     for file in folder.glob("*/canary.json") if mark else ():
         try:

@@ -13,7 +13,10 @@ from pathlib import Path
 import pytest
 from patience import PATIENCE_S, until
 
+from resnet_serve.triton.supervision.health.reload import Reloaded, Reloads
 from resnet_serve.triton.supervision.health.stubs import PROGRAM, Stub, Stubs, children, stub_of
+from resnet_serve.triton.supervision.orders import Orders
+from resnet_serve.triton.supervision.status import StatusFile
 
 # A server that starts two stubs and, as Triton 2.51, waits only for those that it ends itself.
 SERVER = f"""
@@ -88,6 +91,21 @@ def test_one_that_dies_is_seen_at_once_and_told_once(stubs: Stubs) -> None:
     assert victim not in stubs.alive
     assert len(stubs.descriptors) == 1
     stubs.close()
+
+
+def test_a_model_of_a_canary_that_has_ended_is_no_reason_for_a_restart(tmp_path: Path) -> None:
+    """The change that ended it unloads it in the end; until then it cannot be loaded again."""
+    (tmp_path / "repository/net.canary-1").mkdir(parents=True)
+    said: list[str] = []
+    orders = Orders([], {}, "/", str(tmp_path), "none_")
+    reloads = Reloads(orders, StatusFile(None), said.append, lambda _: None)
+    failed = "failed to poll from model repository"
+    assert reloads.done(Reloaded(("net_preprocess.canary-2",), 0.1, failed)) is None
+    assert len(said) == 1
+    assert "left as it is" in said[0]
+    for model in ("net", "net.canary-1"):
+        what = f"{model} could not be loaded again ({failed})"
+        assert reloads.done(Reloaded((model,), 0.1, failed)) == what
 
 
 def test_one_that_its_server_ends_has_not_died(server: subprocess.Popen[str], stubs: Stubs) -> None:
