@@ -19,12 +19,13 @@ from quick import quicken
 from thin import TRACED_ROWS
 from thin_traces import thin_trace
 from torch import nn
+from trace_once import traced_this_run
 
 from resnet_convert import Conversion, convert
 from resnet_convert.cli import main
 from resnet_convert.graph.fold import fold
 from resnet_convert.graph.model_file import serialize
-from resnet_convert.graph.trace import Trace, trace
+from resnet_convert.graph.trace import Trace
 from resnet_serve import weights
 from resnet_serve.architectures import Architecture, find
 from resnet_serve.console import err as console_err
@@ -140,7 +141,7 @@ def digits_pixels(digits: Weights) -> NDArray[np.uint8]:
 
 @pytest.fixture(scope="session")
 def _folded_digits(digits: Weights) -> bytes:
-    model = trace(digits.network(), (3, *digits.preprocessing.crop)).model
+    model = traced_this_run(digits.network(), (3, *digits.preprocessing.crop)).model
     fold(model)
     return serialize(model)
 
