@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from repositories import at
 from thin import shallow, thin
+from trace_once import traced_this_run
 
 from resnet_client import Classifier, Extractor, ModelError, UsageError
 from resnet_client.errors import NoClassesError
@@ -51,7 +52,7 @@ def test_every_kind_is_traced_folded_and_named(name: str, head: str) -> None:
     row = shallow(thin(find(name)))
     side = 64 if row.family == "ImageNet" else 32
     network = with_head(build(row).requires_grad_(False), head)
-    found = trace(network, (3, side, side))
+    found = traced_this_run(network, (3, side, side))
     expected = network(torch.zeros(1, 3, side, side))
     graph = onnx.load_from_string(serialize(found.model)).graph
     shapes = {

@@ -12,13 +12,13 @@ import pytest
 import rtx
 import torch
 from thin import shallow, thin
+from trace_once import traced_this_run
 from typed_graphs import give_precision
 
 from resnet_convert.ensembles.average import average
 from resnet_convert.graph.fold import fold
 from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.pixels import take_pixels
-from resnet_convert.graph.trace import trace
 from resnet_convert.lint.rules import check
 from resnet_convert.lint.tensorrt import RULES
 from resnet_convert.tensorrt.judging.verdict import Question
@@ -57,7 +57,7 @@ def test_every_head_is_built_in_every_precision(name: str, head: str) -> None:
     with torch.no_grad():
         expected = network(torch.zeros(1, 3, side, side))
     sides = {key: ("Float", [-1, *each.shape[1:]]) for key, each in expected.items()}
-    folded = trace(network, (3, side, side)).model
+    folded = traced_this_run(network, (3, side, side)).model
     fold(folded)
     take_pixels(folded, Preprocessing(resize=side, crop=(side, side)))
     for precision in PRECISIONS:
