@@ -50,7 +50,7 @@ def remeasure(deployed: Deployed, load: Callable[[], Weights]) -> Remeasured:
         raise UsageError(
             f"{deployed.name} version {deployed.version} is not timed by this command",
             remedy="It times converted models on CPUs: build-plan times an engine, "
-            "`resnet-serve bench` what is served.",
+            "`resnet-serve loadtest` what is served.",
         )
     path = deployed.path / found.model.file
     if not path.is_file() or durable.sha256(path) != found.model.sha256:
