@@ -10,11 +10,12 @@ from typing import Annotated
 import typer
 
 from resnet_serve import console
+from resnet_serve.console import remedies
 from resnet_serve.triton.server import Progress as ServerProgress
 from resnet_serve.triton.server import Running, Server
 
 RepositoryOption = Annotated[Path, typer.Option(help="The Triton model repository.")]
-DEFAULT_REPOSITORY = Path("model_repository")
+DEFAULT_REPOSITORY = remedies.DEFAULT_REPOSITORY
 
 # `resnet_serve.triton.client_tls` reads them.
 TlsOption = Annotated[bool, typer.Option("--tls", help="Encrypt the connection.")]

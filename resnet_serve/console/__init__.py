@@ -20,7 +20,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.core import TyperGroup
 
-from resnet_serve.console import narrow_table
+from resnet_serve.console import narrow_table, remedies
 from resnet_serve.errors import HostError, Note, ResnetServeError
 
 INTERRUPTED = 130
@@ -47,7 +47,8 @@ class _Terminal(Console):
 class Commands(TyperGroup):
     """A group whose commands have the paragraphs of their help as one line each.
 
-    typer keeps the line ends of a docstring in all of them but the first, wherever they are.
+    typer keeps the line ends of a docstring in all of them but the first, wherever they are. The
+    errors of the commands name their repository, see `remedies`.
     """
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
@@ -55,6 +56,8 @@ class Commands(TyperGroup):
         for command in self.commands.values():
             paragraphs = inspect.cleandoc(command.help or "").split("\n\n")
             command.help = "\n\n".join(" ".join(each.split()) for each in paragraphs)
+            if command.callback is not None:
+                command.callback = remedies.naming_the_repository(command.callback)
 
 
 out: Console = _Terminal(highlight=False)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +21,7 @@ from resnet_serve.cli.screen import (
     TlsKeyOption,
     TlsOption,
 )
-from resnet_serve.console import completion
+from resnet_serve.console import completion, remedies
 from resnet_serve.errors import UsageError
 from resnet_serve.triton.client_tls import client_tls
 from resnet_serve.triton.repository import Repository, changes
@@ -129,7 +130,7 @@ def verify_models(
         )
         found = verify.chosen(opened.deployed(), name)
         report = verify.verify(found, verify.describe(os.environ.get("TRT_VERSION")))
-        _print(report, as_json=as_json)
+        _print(report, repository, as_json=as_json)
         report.require()
         return
     if name is None:
@@ -167,7 +168,7 @@ def verify_models(
             for row in rows
         )
     )
-    _print(report, as_json=as_json)
+    _print(report, repository, as_json=as_json)
     report.require_parity()
 
 
@@ -187,7 +188,13 @@ def _require_watch(watch: bool, host: bool, options: dict[str, object]) -> None:
         raise UsageError("--watch compares a server, --host this machine", remedy="Leave one out.")
 
 
-def _print(report: Report, *, as_json: bool) -> None:
+def _print(report: Report, repository: Path, *, as_json: bool) -> None:
+    report = Report(
+        tuple(
+            replace(each, remedy=remedies.in_repository(each.remedy, repository))
+            for each in report.checks
+        )
+    )
     if as_json:
         console.show_json({"checks": report.to_json()})
     else:

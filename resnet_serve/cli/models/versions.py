@@ -15,7 +15,7 @@ import typer
 from resnet_serve import console
 from resnet_serve.cli.models import canaries
 from resnet_serve.cli.screen import DEFAULT_REPOSITORY, RepositoryOption
-from resnet_serve.console import completion
+from resnet_serve.console import completion, remedies
 from resnet_serve.errors import UsageError
 from resnet_serve.triton import rollout
 from resnet_serve.triton.canary.split import share
@@ -124,7 +124,8 @@ def begin(repository: Repository, canary: Canary, drain_s: float) -> None:
         soft_wrap=True,
     )
     name = canary.new.name
-    console.out.print(f"Next: resnet-serve promote {name}, or resnet-serve withdraw {name}")
+    following = f"Next: resnet-serve promote {name}, or resnet-serve withdraw {name}"
+    console.out.print(remedies.in_repository(following, repository.path), soft_wrap=True)
 
 
 def rollback(
