@@ -48,6 +48,11 @@ def found(name: str, folder: Path) -> tuple[Path, ...]:
 
     Raises `UsageError` where there are none.
     """
+    model, colon, _ = name.partition(":")
+    if colon:
+        raise UsageError(
+            f"{name} names a version, and the served one is measured", remedy=f"Give {model}."
+        )
     places = (
         folder / "tuning" / f"tune-{name}.json",
         folder / "loadtest" / f"loadtest-{name}.json",

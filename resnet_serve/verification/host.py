@@ -26,6 +26,7 @@ from resnet_serve.host import Host
 from resnet_serve.passport import BuiltEngineFacts, EngineState, Passport
 from resnet_serve.runtimes import TARGETS
 from resnet_serve.triton import releases
+from resnet_serve.triton.repository import changes
 from resnet_serve.triton.repository.versions import Deployed
 from resnet_serve.verification import engine_run, files
 from resnet_serve.verification.report import HostCheck, Report
@@ -78,11 +79,8 @@ def chosen(found: Sequence[Deployed], name: str | None) -> list[Deployed]:
     if name is None and not found:
         raise UsageError("nothing is deployed there", remedy="resnet-convert deploys a model.")
     of_name = [deployed for deployed in found if name in (None, deployed.name)]
-    if not of_name:
-        names = ", ".join(dict.fromkeys(deployed.name for deployed in found))
-        raise UsageError(
-            f"no deployed model is called {name!r}", remedy=f"There is {names or 'none'}."
-        )
+    if name is not None and not of_name:
+        raise changes.unknown(found, name)
     return of_name
 
 

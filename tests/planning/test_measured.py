@@ -120,6 +120,8 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
 
 
 def test_where_results_are_found(tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"net:2 names a version, .* Give net\."):
+        measured.found("net:2", tmp_path)
     with pytest.raises(UsageError, match="resnet-serve loadtest net --concurrency"):
         measured.found("net", tmp_path)
     load = planned.write(tmp_path / "loadtest" / "loadtest-net.json", planned.load_test())

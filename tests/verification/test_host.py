@@ -223,6 +223,8 @@ def test_every_version_is_checked_and_a_name_chooses(deployed: Callable[..., Dep
         UsageError, match=r"no deployed model is called 'three'\. There is one, two\."
     ):
         verify.chosen(found, "three")
+    with pytest.raises(UsageError, match=r"two:2 names a version, .* Give two\. .* promote two:2$"):
+        verify.chosen(found, "two:2")
     with pytest.raises(UsageError, match="nothing is deployed"):
         verify.chosen([], None)
 

@@ -145,10 +145,13 @@ def rollback(
 
 def remove(
     model: VersionedArgument,
+    version: Annotated[
+        int | None, typer.Argument(min=1, help="Only this version; by default the model.")
+    ] = None,
     repository: RepositoryOption = DEFAULT_REPOSITORY,
 ) -> None:
     """Delete a model, or a version of it that is not served."""
-    name, version = _named(model)
+    name, version = _named(model, version)
     opened = recovered(repository)
     change = changes.remove(opened.deployed(), name, version)
     server = running(repository)

@@ -48,10 +48,7 @@ def find(found: Sequence[Deployed], name: str, version: int | None = None) -> De
     """A version of a model, the served one by default; `UsageError` says what there is."""
     of_name = [each for each in found if each.name == name]
     if not of_name:
-        names = ", ".join(dict.fromkeys(each.name for each in found))
-        raise UsageError(
-            f"no deployed model is called {name!r}", remedy=f"There is {names or 'none'}."
-        )
+        raise unknown(found, name)
     for each in of_name:
         if each.served if version is None else each.version == version:
             return each
@@ -59,6 +56,20 @@ def find(found: Sequence[Deployed], name: str, version: int | None = None) -> De
     raise UsageError(
         f"{name} has no served version" if version is None else f"{name} has no version {version}",
         remedy=f"There is {there}.",
+    )
+
+
+def unknown(found: Sequence[Deployed], name: str) -> UsageError:
+    """The error for a model that is not there; for NAME:VERSION, which version is taken instead."""
+    model = name.partition(":")[0]
+    if model != name and any(each.name == model for each in found):
+        return UsageError(
+            f"{name} names a version, and this command takes a model",
+            remedy=f"Give {model}. To serve another version: resnet-serve promote {name}",
+        )
+    names = ", ".join(dict.fromkeys(each.name for each in found))
+    return UsageError(
+        f"no deployed model is called {name!r}", remedy=f"There is {names or 'none'}."
     )
 
 

@@ -36,12 +36,17 @@ def test_versions_are_served_and_removed(tmp_path: Path) -> None:
     assert "net version 3 is the served version, before it version 2" in forward.stdout
     assert [mark_of(repository, name) for name in NAMES] == ["three"] * 3
 
-    gone = serve(tmp_path, "remove", "net:2")
+    gone = serve(tmp_path, "remove", "net", 2)
     assert "removed net version 2 (net, net_image, net_preprocess)" in gone.stdout
     assert repository.versions("net") == [1, 3]
 
     for words, code, said in (
         (("remove", "net:3"), 2, "First: resnet-serve rollback net"),
+        (
+            ("withdraw", "net:1"),
+            2,
+            "Give net. To serve another version: resnet-serve promote net:1",
+        ),
         (("remove", "net:x"), 2, "NAME:VERSION"),
         (("rollback", "net", 7), 2, "resnet-serve promote net 7"),
         (("promote", "net", 7), 2, "net has no version 7"),
