@@ -80,17 +80,23 @@ def located(path: Path) -> Path:
             )
         path = found[0]
     if not path.is_file():
-        raise InputFileError(
-            "no such checkpoint",
-            where=path,
-            remedy="Give --weights imagenet, digits, fashion-mnist, random, a file, a folder or an "
-            "address.",
-        )
+        raise InputFileError("no such checkpoint", where=path, remedy=_instead_of(path))
     try:
         path.open("rb").close()  # safetensors reports every error as "no such file"
     except OSError as error:
         raise InputFileError(f"cannot be read ({error.strerror})", where=path) from error
     return path
+
+
+def _instead_of(path: Path) -> str:
+    """The remedy for a path that leads nowhere, which may be a name on the hub."""
+    named = len(path.parts) == 2 and path.parts[0] not in ("/", "~", "..")
+    like_a_file = path.suffix in SUFFIXES or path.parent.exists()
+    hub = "" if like_a_file or not named else f"On the Hugging Face Hub: --weights hf://{path}. "
+    return (
+        f"{hub}Give --weights imagenet, digits, fashion-mnist, random, a file, a folder or an "
+        "address."
+    )
 
 
 def _in_folder(path: Path) -> str:

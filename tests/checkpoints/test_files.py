@@ -115,6 +115,27 @@ def test_in_a_folder_what_runs_no_code_is_found_first(tmp_path: Path) -> None:
         assert files.located(tmp_path / name) == tmp_path / name
 
 
+@pytest.mark.parametrize(
+    ("given", "hub"),
+    [
+        ("microsoft/resnet-18", True),
+        ("there/resnet-18", False),
+        ("models/net.pth", False),
+        ("../resnet-18", False),
+        ("resnet-18", False),
+        ("/nowhere/resnet-18", False),
+    ],
+)
+def test_a_name_of_the_hub_without_its_prefix_is_given_with_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, given: str, hub: bool
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    with pytest.raises(InputFileError, match="no such checkpoint") as caught:
+        files.located(Path(given))
+    assert (f"On the Hugging Face Hub: --weights hf://{given}. " in str(caught.value)) == hub
+
+
 def test_a_folder_without_a_checkpoint_is_refused(tmp_path: Path) -> None:
     (tmp_path / "net.pth").write_bytes(b"")
     (tmp_path / "notes.txt").write_bytes(b"")

@@ -40,6 +40,11 @@ class Format:
         return by_name or head.startswith(self.starts) or self.matches(head)
 
 
+def _is_json(head: bytes) -> bool:
+    # The length at the beginning of a safetensors file can be the same bytes, and has zeros.
+    return b"\0" not in head and re.match(rb'\s*[{\[]\s*["{\[]', head) is not None
+
+
 def _is_page(head: bytes) -> bool:
     return re.match(rb"\s*(<!--.*-->\s*)?<(!doctype html|html|head|body)", head, re.I) is not None
 
@@ -93,6 +98,11 @@ FORMATS = (
         (b"\x93NUMPY",),
     ),
     Format("is a picture or document", _EXPORTED, (b"\x89PNG\r\n", b"\xff\xd8\xff", b"%PDF-")),
+    Format(
+        "is JSON, which may describe a network and has no weights",
+        "Give the folder that it is in, or the file with the weights.",
+        matches=_is_json,
+    ),
     Format("is an XML text", "Give the file with the weights.", (b"<?xml", b"<Error")),
 )
 

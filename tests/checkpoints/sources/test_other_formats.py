@@ -72,8 +72,17 @@ NAMED: dict[str, tuple[str, bytes, str]] = {
     "paddle": ("net.pdparams", b"\x80\x02}.", "is a PaddlePaddle checkpoint"),
     "gguf": ("net.bin", b"GGUF\3\0", "is a GGUF file"),
     "npy": ("net.pth", b"\x93NUMPY\1\0", "is a NumPy array.*torch.save"),
+    "json": ("config.json", b'{\n  "id2label": {}}', "is JSON.*Give the folder that it is in"),
+    "json list": ("net.pth", b"[[1, 2]]", "is JSON"),
     "png": ("net.pth", b"\x89PNG\r\n\x1a\n", "is a picture"),
 }
+
+
+def test_a_header_of_safetensors_is_no_json(tmp_path: Path) -> None:
+    path = tmp_path / "net.safetensors"
+    for digit in (b'"', b"{"):  # a length whose bytes are those of JSON
+        path.write_bytes(b"{" + digit + bytes(6) + b'{"weight":{}}')
+        check(path)
 
 
 @pytest.mark.parametrize("name", NAMED)
