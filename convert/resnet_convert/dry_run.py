@@ -283,7 +283,7 @@ def _weights(request: Request) -> Step:
         if path.is_file():
             return replace(step, does="a checkpoint, already here", needs=str(path))
         return replace(step, does="download a checkpoint", status="download")
-    return replace(step, status=_here(Path(spec).is_file()))
+    return replace(step, status=_here(Path(spec).exists()))
 
 
 def _images(stage: str, does: str, source: str | None) -> Step:

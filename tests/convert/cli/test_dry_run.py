@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,13 @@ from hub_site import NEW, OLD, Site, served
 from PIL import Image
 from safetensors.torch import save
 
+from resnet_serve import checkpoints
 from resnet_serve.architectures import build, find
 from resnet_serve.triton.repository import Repository
 
 Call = Callable[..., tuple[int, str, str]]
 pytestmark = pytest.mark.usefixtures("quick")
+SHIPPED = Path(checkpoints.__path__[0]) / "digits-resnet20.safetensors"
 DIGITS = ("--arch", "resnet20", "--weights", "digits", "--target", "onnxruntime")
 
 
@@ -123,10 +126,19 @@ def test_what_is_there_but_refused_is_not_called_missing(call: Call, tmp_path: P
     (tmp_path / "net.pth").write_bytes(b"")
     _, out, _ = call("--weights", "net.pth", "--validation", "images", "--dry-run", "--json")
     assert unmet(out) == {"weights": "refused"}
+    _, out, _ = call("--weights", "empty", "--validation", "images", "--dry-run", "--json")
+    assert unmet(out) == {"weights": "refused"}
     int8 = ("--precision", "int8", "--validation", "flat")
     for folder, status in (("nowhere", "missing"), ("empty", "refused")):
         _, out, _ = call(*DIGITS, *int8, "--calibration", folder, "--dry-run", "--json")
         assert unmet(out) == {"calibrate": status}
+
+
+def test_a_folder_with_a_checkpoint_is_here(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "hub folder").mkdir()
+    shutil.copy(SHIPPED, tmp_path / "hub folder" / "model.safetensors")
+    code, out, _ = call("--weights", "hub folder", "--dry-run", "--json")
+    assert (code, unmet(out)) == (0, {})
 
 
 def test_the_fault_of_one_set_does_not_hide_that_of_the_other(call: Call, tmp_path: Path) -> None:
