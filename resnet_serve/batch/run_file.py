@@ -94,8 +94,10 @@ def read(output: Path) -> RunFile | None:
 def alone(output: Path) -> Iterator[None]:
     """Keep other processes out of the folder, until this one ends in whatever way.
 
-    Raises `UsageError` where another one is in it, `HostError` where it cannot be written.
+    A run that fails before it has begun leaves no folder behind that was not there. Raises
+    `UsageError` where another one is in it, `HostError` where it cannot be written.
     """
+    new = not output.exists()
     with durable.explained(output):
         output.mkdir(parents=True, exist_ok=True)
         (output / LOCK_FILE).touch()
@@ -105,4 +107,10 @@ def alone(output: Path) -> Iterator[None]:
         remedy="Wait for it, or give another --output.",
     )
     with durable.locked(output / LOCK_FILE, busy):
-        yield
+        try:
+            yield
+        except BaseException:
+            if new and [each.name for each in output.iterdir()] == [LOCK_FILE]:
+                (output / LOCK_FILE).unlink()
+                output.rmdir()
+            raise

@@ -98,10 +98,6 @@ TESTED_ELSEWHERE: Mapping[str, tuple[str, str]] = {
         "tests/batch/servers/test_fleet.py",
         "whole runs, killed and gone on with; with Ray in on_ray/test_driver.py",
     ),
-    "resnet_serve/batch/run_file.py": (
-        "tests/batch/servers/test_fleet.py",
-        "another run is not mixed in, and a second process is kept out",
-    ),
     "resnet_serve/batch/ways.py": (
         "tests/batch/servers/test_fleet.py",
         "both ways are run: the other in on_ray/test_driver.py",
