@@ -42,6 +42,7 @@ def remeasure(
     """
     models = Repository(repository)
     deployed = verify.chosen(models.deployed(), name)[-1]
+    models.check_writable()
     with screen.progress() as shown:
         shown.stage("latency")
         timed = timed_again(deployed, partial(_weights, deployed))

@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from resnet_convert.cli import remeasure as command
 from resnet_convert.parity import remeasure
 from resnet_convert.report import plots
 from resnet_serve import passport
+from resnet_serve.errors import HostError
 from resnet_serve.parity.latency import Latency, Ratio
 from resnet_serve.passport import ConvertedPassport
-from resnet_serve.triton.repository import staging
+from resnet_serve.triton.repository import Repository, staging
 
 pytestmark = pytest.mark.usefixtures("quick")
 Call = Callable[..., tuple[int, str, str]]
@@ -118,6 +120,19 @@ def test_a_damaged_file_is_not_timed(call: Call, deployed: ConvertedPassport) ->
     assert code == 5
     assert "is not the file that its passport describes" in " ".join(err.split())
     assert (VERSION / passport.FILE_NAME).read_bytes() == before
+
+
+def test_a_repository_that_cannot_be_written_is_refused_before_anything_is_timed(
+    call: Call, deployed: ConvertedPassport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(_self: Repository) -> None:
+        raise HostError("cannot write: read-only file system")
+
+    monkeypatch.setattr(Repository, "check_writable", refuse)
+    monkeypatch.setattr(command, "timed_again", lambda *_: pytest.fail("it was timed"))
+    code, _, err = call("remeasure", "d")
+    assert code == 4
+    assert "read-only file system" in err
 
 
 def test_what_has_an_engine_or_no_name(call: Call, deployed: ConvertedPassport) -> None:
