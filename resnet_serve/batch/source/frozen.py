@@ -205,7 +205,7 @@ def _of_files(paths: Iterable[Path]) -> tuple[int, str]:
     for path in paths:
         found = tables.opened(path).metadata.num_rows
         rows += found
-        digest.update(f"{path.name} {path.stat().st_size} {found}\n".encode())
+        digest.update(os.fsencode(f"{path.name} {path.stat().st_size} {found}\n"))
     return rows, digest.hexdigest()
 
 

@@ -144,7 +144,7 @@ def state_directory() -> Path:
 
 def state_file(repository: Path | str) -> Path:
     """The state file of a repository; the log is beside it, with the suffix `.log`."""
-    name = hashlib.sha256(str(Path(repository).resolve()).encode()).hexdigest()[:16]
+    name = hashlib.sha256(os.fsencode(Path(repository).resolve())).hexdigest()[:16]
     return state_directory() / f"{name}.json"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from functools import partial
 from pathlib import Path
 
@@ -61,6 +62,19 @@ def test_versions_are_served_and_removed(tmp_path: Path) -> None:
         assert refused.stderr.count("\n") == 1
     assert "removed net (" in serve(tmp_path, "remove", "net").stdout
     assert list(repository.path.iterdir()) == []
+
+
+def test_a_path_that_is_not_utf_8_is_one(tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"M\xfcller")  # Latin-1, or UTF-8 in the locale C
+    folder.mkdir()
+    repository = Repository(folder / "model_repository")
+    for mark in ("one", "two"):
+        repository.deploy(deployment(mark))
+    back = serve(folder, "rollback", "net")
+    assert (back.returncode, back.stderr) == (0, "")
+    refused = serve(tmp_path, "promote", "net", 7, "--repository", folder / "none")
+    assert refused.returncode == 5
+    assert r"M\udcfcller" in refused.stderr
 
 
 @pytest.mark.slow
