@@ -6,7 +6,7 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from pathlib import Path
+from pathlib import Path, PurePath
 from types import MappingProxyType
 from typing import Any, get_args, get_type_hints
 
@@ -40,10 +40,16 @@ DEFAULTS: Mapping[str, Any] = MappingProxyType(
 class Request(Options):
     """Everything that decides a conversion; the fields are the options of `resnet-convert`.
 
-    A precision that is not named is that of the target.
+    A precision that is not named is that of the target. A path is taken wherever a string can name
+    a file or a folder.
     """
 
     def __post_init__(self) -> None:
+        for each in fields(self):
+            value = getattr(self, each.name)
+            kind = str(each.type).partition(",")[0]
+            if isinstance(value, PurePath) and "Path" not in kind:
+                object.__setattr__(self, each.name, str(value))
         object.__setattr__(self, "precision", self.precision or self._default_precision)
 
     @property

@@ -6,6 +6,8 @@ import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import fields, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -22,6 +24,16 @@ from resnet_serve.runtimes.profiles import Profile
 def test_a_request_has_the_fields_of_the_options_and_no_others() -> None:
     assert [each.name for each in fields(Request)] == [each.name for each in fields(Options)]
     assert list(DEFAULTS) == [each.name for each in fields(Options)]
+
+
+def test_a_path_is_taken_for_a_string() -> None:
+    names = ("weights", "calibration", "validation", "threshold", "config_patch")
+
+    def made(value: Any) -> Request:
+        return Request(arch="resnet50", **dict.fromkeys(names, value))
+
+    assert made(Path("my files") / "one") == made("my files/one")
+    assert Request(arch="resnet50", repository=Path("models")).repository == Path("models")
 
 
 def test_the_command_makes_the_same_request_again() -> None:
