@@ -79,8 +79,8 @@ class Reloads:
         if event.failed:
             what = f"{names} could not be loaded again ({event.failed})"
             return self._unless_tried(event.models, what)
-        self._status.change(reloads=self._status.now.reloads + 1, reload_s=event.seconds)
         self._say(f"{names} was loaded again in {event.seconds:.1f} s")
+        self._status.change(reloads=self._status.now.reloads + 1, reload_s=event.seconds)
         return None
 
     def _unless_tried(self, models: Collection[str], what: str) -> str | None:
