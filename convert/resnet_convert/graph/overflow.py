@@ -70,7 +70,7 @@ def scan(
                 weights[_module(node)] = max(weights[_module(node)], largest)
     images = 0
     for size, found in summarise(
-        folded, outputs, batches, lambda value, _: _largest(value), threads=threads
+        folded, outputs, batches, lambda _name, value, _: _largest(value), threads=threads
     ):
         images += size
         for name, largest in found.items():

@@ -102,13 +102,13 @@ def summarise(
     model: ir.Model,
     names: Iterable[str],
     batches: Iterable[NDArray[Any]],
-    summary: Callable[[NDArray[Any], int], SummaryT],
+    summary: Callable[[str, NDArray[Any], int], SummaryT],
     *,
     threads: int,
 ) -> Iterator[tuple[int, dict[str, SummaryT]]]:
     """The size of each batch, and a summary of each requested tensor, in the order of the batches.
 
-    `summary` is given the tensor and the number of its batch.
+    `summary` is given the name of a tensor, its values and the number of their batch.
 
     Batches run beside each other, up to `WALKS` at once, each on its share of the threads: while
     one is in the runtime, NumPy can summarise another, for which it has one core. Where that share
@@ -125,7 +125,7 @@ def summarise(
         own = idle.get()
         try:
             return {
-                name: summary(value, number)
+                name: summary(name, value, number)
                 for seen in own.run(batch)
                 for name, value in seen.shown.items()
             }

@@ -7,7 +7,7 @@ network, take no more memory for activations.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -18,6 +18,7 @@ from resnet_convert.graph.segments import summarise
 from resnet_convert.quantization.clipping import limits
 from resnet_convert.quantization.histogram import Histogram
 from resnet_convert.quantization.ranges import Range
+from resnet_convert.quantization.rewrites.equalize import Scales
 from resnet_serve.errors import ConversionError, UsageError
 from resnet_serve.optional import optional
 
@@ -114,6 +115,50 @@ def observe(
     return Calibration({name: Range(low[name], high[name]) for name in names}, images)
 
 
+def observe_rescaled(
+    model: ir.Model,
+    tensors: Iterable[str],
+    rescaled: Sequence[Scales],
+    batches: Iterable[NDArray[Any]],
+    *,
+    threads: int,
+) -> list[Observations]:
+    """The histograms of a graph, and of what each rewrite makes of it, from one pass.
+
+    A rewrite computes the same network with the channels of some tensors divided by `rescaled`:
+    it is not run, the values of the graph are divided. Errors as for `observe`.
+    """
+    names = tuple(tensors)
+
+    def summary(name: str, value: NDArray[Any], _: int) -> list[Histogram | None]:
+        return [
+            Histogram.of(value),
+            *(
+                Histogram.of(_divided(value, scales[name])) if name in scales else None
+                for scales in rescaled
+            ),
+        ]
+
+    seen = [dict.fromkeys(names, Histogram()) for _ in (None, *rescaled)]
+    images = 0
+    for size, found in _summaries(model, names, batches, summary, threads, None):
+        images += size
+        for name, each in found.items():
+            for histograms, one in zip(seen, each, strict=True):
+                if one is not None:
+                    histograms[name] += one
+    first, *others = seen
+    for histograms, scales in zip(others, rescaled, strict=True):
+        histograms.update({name: first[name] for name in names if name not in scales})
+    return [_checked(histograms, images) for histograms in seen]
+
+
+def _divided(value: NDArray[Any], by: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The values [N,C,…], each channel divided by its own number."""
+    factors = (1 / by).astype(np.float32).reshape((-1,) + (1,) * (value.ndim - 2))
+    return np.multiply(value, factors, dtype=np.float32)
+
+
 def observe_histograms(
     model: ir.Model,
     tensors: Iterable[str],
@@ -132,7 +177,7 @@ def observe_histograms(
     histograms = dict.fromkeys(names, Histogram())
     images = 0
 
-    def summary(value: NDArray[Any], number: int) -> Histogram:
+    def summary(_: str, value: NDArray[Any], number: int) -> Histogram:
         if not sampled:
             return Histogram.of(value)
         if number % SAMPLED:
@@ -143,6 +188,10 @@ def observe_histograms(
         images += size
         for name, seen in found.items():
             histograms[name] += seen
+    return _checked(histograms, images)
+
+
+def _checked(histograms: Mapping[str, Histogram], images: int) -> Observations:
     for name, seen in histograms.items():
         _check_finite(name, seen.low, seen.high)
     return Observations(histograms, images)
@@ -152,7 +201,7 @@ def _summaries(
     model: ir.Model,
     names: tuple[str, ...],
     batches: Iterable[NDArray[Any]],
-    summary: Callable[[NDArray[Any], int], SummaryT],
+    summary: Callable[[str, NDArray[Any], int], SummaryT],
     threads: int,
     progress: Progress,
 ) -> Iterator[tuple[int, dict[str, SummaryT]]]:
@@ -167,7 +216,7 @@ def _summaries(
         raise UsageError("INT8 needs calibration images", remedy="Give --calibration a folder.")
 
 
-def _extremes(value: NDArray[Any], _: int) -> tuple[float, float]:
+def _extremes(_: str, value: NDArray[Any], __: int) -> tuple[float, float]:
     return float(value.min()), float(value.max())
 
 

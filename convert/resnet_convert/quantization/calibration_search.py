@@ -7,6 +7,8 @@
 2. Every method of `clipping.METHODS` is tried, from one pass over the first; then the best of them
    with equalisation within blocks (`rewrites/equalize.py`) and across them (`rewrites/streams.py`),
    tried with minmax too; the best so far with bias correction, and the better equalised with it.
+   Equalisation depends on the weights alone and divides the channels of a tensor by numbers that
+   are known beforehand, so that the same pass gives the ranges of the equalised graphs.
    Biases are corrected over about 128 images, evenly chosen: a mean needs no more, and every layer
    has to run in FP32 too.
 3. What replaces the best so far, at first minmax, is decided by `trials.better`.
@@ -15,18 +17,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cached_property, partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
-from resnet_convert.quantization.calibrate import Calibration, observe, observe_histograms
+from resnet_convert.quantization.calibrate import (
+    Calibration,
+    Observations,
+    observe,
+    observe_rescaled,
+)
 from resnet_convert.quantization.clipping import METHODS
 from resnet_convert.quantization.dialects import Dialect
 from resnet_convert.quantization.rewrites.bias_correction import correct
-from resnet_convert.quantization.rewrites.equalize import equalize
-from resnet_convert.quantization.rewrites.streams import equalize_streams
+from resnet_convert.quantization.rewrites.equalize import Equalization, Scales, equalize
+from resnet_convert.quantization.rewrites.streams import Streams, equalize_streams
 from resnet_convert.quantization.trials import (
     Batches,
     Bench,
@@ -38,6 +45,7 @@ from resnet_convert.quantization.trials import (
 from resnet_serve.activation import SOFTMAX, Activation
 from resnet_serve.datasets import Images
 from resnet_serve.datasets.selection import Selection
+from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
 
 if TYPE_CHECKING:
@@ -48,8 +56,8 @@ else:
 FEWEST_IMAGES = 16
 EVERY = 4
 CORRECTING_IMAGES = 128
-ACROSS_BLOCKS = "equalised across blocks"
-Rewrite = Callable[["ir.Model"], object]
+WITHIN_BLOCKS, ACROSS_BLOCKS = "equalised", "equalised across blocks"
+Rewrite = Callable[["ir.Model"], "Equalization | Streams"]
 
 
 @dataclass(frozen=True)
@@ -99,17 +107,17 @@ def choose(
     """Try the candidates on a folded FP32 graph, which is not changed.
 
     `held_in()` and `held_out()` start a new pass over batches of the graph's input; the first is
-    read once for all methods, and once more whenever a graph is equalised or corrected. `progress`
-    is called with the name of the candidate under way. `activation` says what is decided; where it
-    is None, candidates are compared by the SQNR of the outputs alone. Raises `ConversionError`
-    where no candidate can be used.
+    read once for all ranges, and once more whenever biases are corrected. `progress` is called with
+    the name of the candidate under way. `activation` says what is decided; where it is None,
+    candidates are compared by the SQNR of the outputs alone. Raises `ConversionError` where no
+    candidate can be used.
     """
     folded = folded.clone()
     tries = _Tries(folded, dialect, held_in, threads)
     if held_out is None:
         row = Trial("minmax", None, None, 0.0, chosen=True)
-        found = tries.ranges(folded, ("minmax",), threads)["minmax"]()
-        return CalibrationSearch((row,), _graph(folded, found), found.images, 0)
+        plain = tries.minmax()
+        return CalibrationSearch((row,), plain, plain.calibration.images, 0)
 
     def ready(candidate: CalibratedGraph) -> bytes:
         """As it would be deployed."""
@@ -146,25 +154,32 @@ class _Tries:
     held_in: Batches
     threads: int
 
+    def minmax(self) -> CalibratedGraph:
+        """The folded graph with the ranges that clip nothing."""
+        names, symmetric = self.dialect.activations(self.folded), self.dialect.symmetric
+        found = observe(
+            self.folded, names, self.held_in(), threads=self.threads, symmetric=symmetric
+        )
+        return _graph(self.folded, found)
+
     def plain(self) -> list[list[Candidate]]:
         """The folded graph with its ranges by every method."""
-        ranges = self.ranges(self.folded, tuple(METHODS), self.threads)
-
-        def made(method: str, _: int) -> CalibratedGraph:
-            """The unchanged graph, with the ranges of a method."""
-            return _graph(self.folded, ranges[method]())
-
-        return [[(method, partial(made, method))] for method in METHODS]
+        seen, _ = self._observed
+        unchanged = _Rewritten(self.folded, {})
+        return [[self._candidate(each, each, unchanged, seen)] for each in METHODS]
 
     def equalised(self, method: str) -> list[list[Candidate]]:
         """Equalised within blocks and across them, with a method and with minmax.
 
         Without the channels that stretched the ranges there may be nothing left to clip.
         """
-        both = tuple(dict.fromkeys((method, "minmax")))
+        _, (within, across) = self._observed
         return [
-            self._rewritten("equalised", equalize, (method,)),
-            self._rewritten(ACROSS_BLOCKS, equalize_streams, both),
+            [self._candidate(f"{method}, {WITHIN_BLOCKS}", method, self._within, within)],
+            *(
+                [self._candidate(f"{each}, {ACROSS_BLOCKS}", each, self._across, across)]
+                for each in dict.fromkeys((method, "minmax"))
+            ),
         ]
 
     def corrected(self, before: CalibratedGraph, threads: int) -> CalibratedGraph:
@@ -175,33 +190,57 @@ class _Tries:
         correct(model, quantized(before, self.dialect), batches, threads=threads)
         return replace(before, model=model)
 
-    def _rewritten(self, what: str, rewrite: Rewrite, methods: Sequence[str]) -> list[Candidate]:
-        """One graph, made when the first of them is, with its ranges by each of the methods."""
+    @cached_property
+    def _within(self) -> _Rewritten:
+        return _Rewritten.by(equalize, self.folded)
 
-        @cache
-        def once(threads: int) -> tuple[ir.Model, dict[str, Callable[[], Calibration]]]:
-            """The rewritten graph, and its ranges by each method."""
-            model = self.folded.clone()
-            rewrite(model)
-            return model, self.ranges(model, methods, threads)
+    @cached_property
+    def _across(self) -> _Rewritten:
+        return _Rewritten.by(equalize_streams, self.folded)
 
-        def made(method: str, threads: int) -> CalibratedGraph:
-            """The rewritten graph, with the ranges of a method."""
-            model, ranges = once(threads)
-            return _graph(model, ranges[method]())
+    @cached_property
+    def _observed(self) -> tuple[Observations, list[Observations]]:
+        """What the images are in the folded graph, and in both rewritten ones, from one pass."""
+        first, *others = observe_rescaled(
+            self.folded,
+            self.dialect.activations(self.folded),
+            [self._within.scales, self._across.scales],
+            self.held_in(),
+            threads=self.threads,
+        )
+        return first, others
 
-        return [(f"{each}, {what}", partial(made, each)) for each in methods]
+    def _candidate(
+        self, name: str, method: str, graph: _Rewritten, seen: Observations
+    ) -> Candidate:
+        def made(_: int) -> CalibratedGraph:
+            """The graph, with its ranges by the method."""
+            if graph.refused is not None:
+                raise graph.refused
+            return _graph(graph.model, seen.calibration(method, symmetric=self.dialect.symmetric))
 
-    def ranges(
-        self, model: ir.Model, methods: Sequence[str], threads: int
-    ) -> dict[str, Callable[[], Calibration]]:
-        """The ranges of a graph by each method, from one pass over the images that give ranges."""
-        names, symmetric = self.dialect.activations(model), self.dialect.symmetric
-        if tuple(methods) == ("minmax",):
-            found = observe(model, names, self.held_in(), threads=threads, symmetric=symmetric)
-            return {"minmax": lambda: found}
-        seen = observe_histograms(model, names, self.held_in(), threads=threads)
-        return {each: partial(seen.calibration, each, symmetric=symmetric) for each in methods}
+        return name, made
+
+
+@dataclass(frozen=True)
+class _Rewritten:
+    """An equalised copy of a graph, and what the channels of its tensors were divided by.
+
+    `refused` says why it could not be made.
+    """
+
+    model: ir.Model
+    scales: Scales
+    refused: ConversionError | None = None
+
+    @classmethod
+    def by(cls, rewrite: Rewrite, folded: ir.Model) -> _Rewritten:
+        """The copy that a rewrite makes."""
+        model = folded.clone()
+        try:
+            return cls(model, rewrite(model).scales)
+        except ConversionError as error:
+            return cls(folded, {}, error)
 
 
 def _graph(model: ir.Model, calibration: Calibration) -> CalibratedGraph:

@@ -118,6 +118,8 @@ class Histogram:
 
     def _coarser(self, exponent: int) -> NDArray[np.int64]:
         """The counts over bins of 2^exponent, of which `self` has 2^(exponent − self.exponent)."""
+        if exponent == self.exponent:
+            return self.counts
         merged = min(BINS, 2 ** (exponent - self.exponent))
         coarse = np.zeros_like(self.counts)
         coarse[:, : BINS // merged] = self.counts.reshape(2, -1, merged).sum(axis=2)

@@ -81,10 +81,14 @@ def test_batches_side_by_side_are_those_one_after_another(
     model, names = chain(graph, 3), ("r0", "x1", "x3")
     batches = [np.full((size, 2, 4, 4), size, np.float32) for size in range(1, 12)]
     found = list(
-        summarise(model, names, iter(batches), lambda value, _: value.copy(), threads=threads)
+        summarise(
+            model, names, iter(batches), lambda _name, value, _: value.copy(), threads=threads
+        )
     )
     assert [size for size, _ in found] == list(range(1, 12))
-    numbers = summarise(model, names, iter(batches), lambda _, number: number, threads=threads)
+    numbers = summarise(
+        model, names, iter(batches), lambda _name, _, number: number, threads=threads
+    )
     assert [set(each.values()) for _, each in numbers] == [{number} for number in range(11)]
     for batch, (_, values) in zip(batches, found, strict=True):
         expected = shown_by_walk(model, names, batch)
@@ -109,7 +113,7 @@ def test_batches_of_one_thread_each_run_in_the_same_session(
     monkeypatch.setattr(segments, "loaded", counted)
     batches = [np.full((1, 2, 4, 4), value, np.float32) for value in range(20)]
     found = summarise(
-        chain(graph, 1), ["x1"], batches, lambda value, _: value.copy(), threads=threads
+        chain(graph, 1), ["x1"], batches, lambda _name, value, _: value.copy(), threads=threads
     )
     assert [values["x1"].shape for _, values in found] == [(1, 2, 4, 4)] * 20
     assert opened == each
@@ -119,7 +123,7 @@ def test_batches_of_one_thread_each_run_in_the_same_session(
 def test_an_error_in_a_batch_or_between_them_ends_the_summaries(
     threads: int, graph: Callable[..., ir.Model]
 ) -> None:
-    def summary(value: NDArray[Any], _: int) -> float:
+    def summary(_name: str, value: NDArray[Any], _: int) -> float:
         if len(value) == 3:
             raise ValueError("three")
         return 0.0

@@ -18,11 +18,14 @@ from this_cpu import U8
 from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.quantization import calibration_search
+from resnet_convert.quantization.calibrate import observe_histograms, observe_rescaled
 from resnet_convert.quantization.calibration_search import ACROSS_BLOCKS, choose, quantized, split
 from resnet_convert.quantization.clipping import METHODS
 from resnet_convert.quantization.dialects import S8S8, Dialect
 from resnet_convert.quantization.qdq import Quantization
 from resnet_convert.quantization.ranges import Range
+from resnet_convert.quantization.rewrites.equalize import Equalization, equalize
+from resnet_convert.quantization.rewrites.streams import equalize_streams
 from resnet_convert.quantization.trials import Trial, better
 from resnet_serve.datasets import pixel_batches
 from resnet_serve.datasets.digits import Digits
@@ -85,7 +88,7 @@ def test_every_candidate_is_tried_and_the_table_says_which_was_kept(
     assert told == names
     assert sum(row.chosen for row in found.rows) == 1
     assert (found.images, found.held_out, found.untested) == (48, 16, False)
-    assert held_in.started == 1 + 2 + 2, "once for all methods, equalised, and each correction"
+    assert held_in.started == 1 + 2, "once for all ranges, and for each correction"
     assert serialize(model) == before
     kept: Trial | None = None
     for row in found.rows:
@@ -162,6 +165,44 @@ def test_a_candidate_that_cannot_be_made_is_listed_with_its_reason(graph: Graphs
     assert refused["minmax"] == "image: too wide"
     assert found.chosen.refused is None
     assert found.rows[0].to_json()["refused"] == "image: too wide"
+
+
+def test_a_graph_that_cannot_be_equalised_is_still_calibrated(
+    graph: Graphs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def never(_: ir.Model) -> Equalization:
+        raise ConversionError("its weights are shared", where="conv1")
+
+    monkeypatch.setattr(calibration_search, "equalize", never)
+    held_out = Passes(images(16, 3))
+    found = choose(residual(graph), U8, Passes(images(48, 1)), held_out, threads=1)
+    refused = {each.name: each.refused for each in found.rows if each.refused}
+    assert list(refused.values()) == ["conv1: its weights are shared"]
+    assert next(iter(refused)).endswith(", equalised")
+
+
+@DIALECTS
+def test_ranges_of_equalised_graphs_are_those_of_running_them(
+    graph: Graphs, dialect: Dialect
+) -> None:
+    """They come from the values of the graph that was not equalised, divided."""
+    model, batches = residual(graph), [images(16, seed) for seed in range(3)]
+    names = dialect.activations(model)
+    rewritten = [model.clone(), model.clone()]
+    scales = [equalize(rewritten[0]).scales, equalize_streams(rewritten[1]).scales]
+    assert all(scales)
+    found = observe_rescaled(model, names, scales, batches, threads=2)
+    for each, expected in zip(found, (model, *rewritten), strict=True):
+        run = observe_histograms(expected, names, batches, threads=1)
+        assert each.images == run.images == 48
+        for method in METHODS:
+            ours = each.calibration(method, symmetric=dialect.symmetric).ranges
+            theirs = run.calibration(method, symmetric=dialect.symmetric).ranges
+            assert ours.keys() == theirs.keys()
+            for name, known in theirs.items():
+                width = each.histograms[name].width
+                assert ours[name].low == pytest.approx(known.low, abs=2 * width), (method, name)
+                assert ours[name].high == pytest.approx(known.high, abs=2 * width), (method, name)
 
 
 def test_where_nothing_can_be_made_the_first_reason_is_given(graph: Graphs) -> None:

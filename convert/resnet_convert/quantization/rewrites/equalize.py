@@ -18,6 +18,7 @@ Rules:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.graph.initializers import array_of, assign, bias_of, own_initializer, set_bias
+from resnet_convert.graph.nodes import data_input, writer_of
 from resnet_serve.optional import optional
 
 if TYPE_CHECKING:
@@ -37,12 +39,17 @@ SWEEPS = 20
 CLOSE = 1e-3
 
 
+# What the channels (axis 1) of a tensor are divided by, by its name; not of those that stay.
+Scales = Mapping[str, NDArray[np.float64]]
+
+
 @dataclass(frozen=True)
 class Equalization:
     """The pairs of layers that were equalised, and the largest s or 1/s of any channel."""
 
     pairs: tuple[tuple[str, str], ...]
     largest_scale: float
+    scales: Scales
 
 
 def equalize(model: ir.Model) -> Equalization:
@@ -80,7 +87,13 @@ def equalize(model: ir.Model) -> Equalization:
             set_bias(model.graph, first, (bias.astype(np.float64) / scale).astype(np.float32))
     largest = max((float(np.abs(np.log(scale)).max()) for scale in scales), default=0.0)
     names = tuple((str(first.name), str(second.name)) for first, second in found)
-    return Equalization(names, float(np.exp(largest)))
+    divided = {
+        str(node.outputs[0].name): scale
+        for (first, second), scale in zip(found, scales, strict=True)
+        for node in (first, writer_of(data_input(second)))
+        if node is not None
+    }
+    return Equalization(names, float(np.exp(largest)), divided)
 
 
 def pairs(graph: ir.Graph) -> list[tuple[ir.Node, ir.Node]]:

@@ -30,6 +30,7 @@ from resnet_convert.quantization.rewrites.equalize import (
     CLOSE,
     LARGEST_SCALE,
     SWEEPS,
+    Scales,
     groups_of,
     inputs,
     largest_read,
@@ -195,11 +196,21 @@ class _Layer:
         return found
 
 
-def equalize_streams(model: ir.Model) -> tuple[tuple[str, ...], ...]:
+@dataclass(frozen=True)
+class Streams:
+    """The layers that write each stream that was equalised, and the scales of its tensors.
+
+    The tensor between two convolutions is a stream that one layer writes.
+    """
+
+    writers: tuple[tuple[str, ...], ...]
+    scales: Scales
+
+
+def equalize_streams(model: ir.Model) -> Streams:
     """Equalise the channels of all streams of a folded FP32 graph, in place.
 
-    Returns the layers that write each stream; the tensor between two convolutions is a stream with
-    one of them. Raises `ConversionError` for weights or biases that are shared or computed.
+    Raises `ConversionError` for weights or biases that are shared or computed.
     """
     channels = follow(model.graph)
     layers = list(_layers(model.graph, channels))
@@ -229,10 +240,12 @@ def equalize_streams(model: ir.Model) -> tuple[tuple[str, ...], ...]:
         if bias is not None:
             exact = bias.astype(np.float64) / scales[layer.written]
             set_bias(model.graph, layer.node, exact.astype(np.float32))
-    return tuple(
+    writers = tuple(
         tuple(str(layer.node.name) for layer in layers if stream[layer.written].any())
         for stream in streams
     )
+    of_tensors = {str(value.name): scales[channels.roots(value)] for value in channels.of}
+    return Streams(writers, {name: each for name, each in of_tensors.items() if (each != 1).any()})
 
 
 def _layers(graph: ir.Graph, channels: Channels) -> Iterator[_Layer]:
