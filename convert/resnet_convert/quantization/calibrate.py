@@ -18,7 +18,7 @@ from resnet_convert.graph.segments import summarise
 from resnet_convert.quantization.clipping import limits
 from resnet_convert.quantization.histogram import Histogram
 from resnet_convert.quantization.ranges import Range
-from resnet_convert.quantization.rewrites.equalize import Scales
+from resnet_convert.quantization.rewrites.equalize import Scales, divided
 from resnet_serve.errors import ConversionError, UsageError
 from resnet_serve.optional import optional
 
@@ -134,7 +134,7 @@ def observe_rescaled(
         return [
             Histogram.of(value),
             *(
-                Histogram.of(_divided(value, scales[name])) if name in scales else None
+                Histogram.of(divided(value, scales[name])) if name in scales else None
                 for scales in rescaled
             ),
         ]
@@ -151,12 +151,6 @@ def observe_rescaled(
     for histograms, scales in zip(others, rescaled, strict=True):
         histograms.update({name: first[name] for name in names if name not in scales})
     return [_checked(histograms, images) for histograms in seen]
-
-
-def _divided(value: NDArray[Any], by: NDArray[np.float64]) -> NDArray[np.float32]:
-    """The values [N,C,…], each channel divided by its own number."""
-    factors = (1 / by).astype(np.float32).reshape((-1,) + (1,) * (value.ndim - 2))
-    return np.multiply(value, factors, dtype=np.float32)
 
 
 def observe_histograms(

@@ -8,7 +8,8 @@
    with equalisation within blocks (`rewrites/equalize.py`) and across them (`rewrites/streams.py`),
    tried with minmax too; the best so far with bias correction, and the better equalised with it.
    Equalisation depends on the weights alone and divides the channels of a tensor by numbers that
-   are known beforehand, so that the same pass gives the ranges of the equalised graphs.
+   are known beforehand, so that the same pass gives the ranges of the equalised graphs, and the
+   mean responses of one graph, which biases are corrected to, those of all.
    Biases are corrected over about 128 images, evenly chosen: a mean needs no more, and every layer
    has to run in FP32 too.
 3. What replaces the best so far, at first minmax, is decided by `trials.better`.
@@ -17,22 +18,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from numpy.typing import NDArray
 
 from resnet_convert.quantization.calibrate import (
-    Calibration,
     Observations,
     observe,
     observe_rescaled,
 )
 from resnet_convert.quantization.clipping import METHODS
 from resnet_convert.quantization.dialects import Dialect
-from resnet_convert.quantization.rewrites.bias_correction import correct
-from resnet_convert.quantization.rewrites.equalize import Equalization, Scales, equalize
+from resnet_convert.quantization.rewrites.bias_correction import Means, correct, mean_responses
+from resnet_convert.quantization.rewrites.equalize import Equalization, Scales, divided, equalize
 from resnet_convert.quantization.rewrites.streams import Streams, equalize_streams
 from resnet_convert.quantization.trials import (
     Batches,
@@ -107,7 +109,8 @@ def choose(
     """Try the candidates on a folded FP32 graph, which is not changed.
 
     `held_in()` and `held_out()` start a new pass over batches of the graph's input; the first is
-    read once for all ranges, and once more whenever biases are corrected. `progress` is called with
+    read once for all ranges, once for the means of responses, and once more whenever biases are
+    corrected. `progress` is called with
     the name of the candidate under way. `activation` says what is decided; where it is None,
     candidates are compared by the SQNR of the outputs alone. Raises `ConversionError` where no
     candidate can be used.
@@ -160,7 +163,7 @@ class _Tries:
         found = observe(
             self.folded, names, self.held_in(), threads=self.threads, symmetric=symmetric
         )
-        return _graph(self.folded, found)
+        return CalibratedGraph(self.folded, found, self.folded)
 
     def plain(self) -> list[list[Candidate]]:
         """The folded graph with its ranges by every method."""
@@ -185,10 +188,28 @@ class _Tries:
     def corrected(self, before: CalibratedGraph, threads: int) -> CalibratedGraph:
         """A candidate with corrected biases, and the same ranges."""
         model = before.model.clone()
-        step = max(1, before.calibration.images // CORRECTING_IMAGES)
-        batches = islice(self.held_in(), 0, None, step)
-        correct(model, quantized(before, self.dialect), batches, threads=threads)
+        expected = [self._divided(each, before.scales) for each in self._means]
+        ready = quantized(before, self.dialect)
+        correct(model, ready, self._correcting(), expected, threads=threads)
         return replace(before, model=model)
+
+    def _correcting(self) -> Iterator[NDArray[Any]]:
+        """The batches that biases are corrected over."""
+        images = self._observed[0].images
+        return islice(self.held_in(), 0, None, max(1, images // CORRECTING_IMAGES))
+
+    @cached_property
+    def _means(self) -> list[Means]:
+        """The mean responses of the folded graph."""
+        return mean_responses(self.folded, self._correcting(), threads=self.threads)
+
+    def _divided(self, means: Means, scales: Scales) -> Means:
+        """What they are in an equalised graph."""
+        layers = {str(node.name): str(node.outputs[0].name) for node in self.folded.graph}
+        return {
+            layer: divided(mean, scales[layers[layer]]) if layers[layer] in scales else mean
+            for layer, mean in means.items()
+        }
 
     @cached_property
     def _within(self) -> _Rewritten:
@@ -217,7 +238,8 @@ class _Tries:
             """The graph, with its ranges by the method."""
             if graph.refused is not None:
                 raise graph.refused
-            return _graph(graph.model, seen.calibration(method, symmetric=self.dialect.symmetric))
+            calibration = seen.calibration(method, symmetric=self.dialect.symmetric)
+            return CalibratedGraph(graph.model, calibration, graph.model, graph.scales)
 
         return name, made
 
@@ -241,7 +263,3 @@ class _Rewritten:
             return cls(model, rewrite(model).scales)
         except ConversionError as error:
             return cls(folded, {}, error)
-
-
-def _graph(model: ir.Model, calibration: Calibration) -> CalibratedGraph:
-    return CalibratedGraph(model, calibration, reference=model)

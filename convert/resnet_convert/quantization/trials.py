@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 
 from resnet_convert.graph.model_file import serialize
 from resnet_convert.quantization.calibrate import Calibration
+from resnet_convert.quantization.rewrites.equalize import Scales
 from resnet_serve.activation import SOFTMAX, Activation
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
@@ -63,11 +64,13 @@ class CalibratedGraph:
     """A folded FP32 graph, perhaps equalised and with corrected biases, and its ranges.
 
     `reference` is the graph that its layers are compared with: the same, with uncorrected biases.
+    `scales` is what equalisation divided the channels of tensors by.
     """
 
     model: ir.Model
     calibration: Calibration
     reference: ir.Model
+    scales: Scales = field(default_factory=dict)
 
 
 # Its name, and what makes it with so many threads.

@@ -25,7 +25,7 @@ from resnet_convert.graph.opset import FOR_BF16, raise_opset
 from resnet_convert.graph.pixels import take_pixels
 from resnet_convert.quantization.dialects import S8S8, U8S8, Dialect
 from resnet_convert.quantization.ranges import Range
-from resnet_convert.quantization.rewrites.bias_correction import correct
+from resnet_convert.quantization.rewrites.bias_correction import correct, mean_responses
 from resnet_convert.quantization.rewrites.equalize import equalize
 from resnet_serve.errors import ConversionError
 from resnet_serve.preprocessing import Preprocessing
@@ -103,7 +103,8 @@ def corrected(model: ir.Model) -> None:
     fold(model)
     copy = model.clone()
     quantized(S8S8)(copy)
-    correct(model, copy, [normal(4, 3, 6, 6)], threads=1)
+    batches = [normal(4, 3, 6, 6)]
+    correct(model, copy, batches, mean_responses(model, batches, threads=1), threads=1)
 
 
 PASSES: dict[str, Callable[[ir.Model], object]] = {

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from quantized import Graphs, normal, residual
+from quantized import Graphs, array, normal, residual
 from this_cpu import U8
 
 from resnet_convert.graph.model_file import serialize
@@ -24,6 +24,7 @@ from resnet_convert.quantization.clipping import METHODS
 from resnet_convert.quantization.dialects import S8S8, Dialect
 from resnet_convert.quantization.qdq import Quantization
 from resnet_convert.quantization.ranges import Range
+from resnet_convert.quantization.rewrites.bias_correction import mean_responses
 from resnet_convert.quantization.rewrites.equalize import Equalization, equalize
 from resnet_convert.quantization.rewrites.streams import equalize_streams
 from resnet_convert.quantization.trials import Trial, better
@@ -88,7 +89,7 @@ def test_every_candidate_is_tried_and_the_table_says_which_was_kept(
     assert told == names
     assert sum(row.chosen for row in found.rows) == 1
     assert (found.images, found.held_out, found.untested) == (48, 16, False)
-    assert held_in.started == 1 + 2, "once for all ranges, and for each correction"
+    assert held_in.started == 1 + 1 + 2, "for all ranges, all means, and each correction"
     assert serialize(model) == before
     kept: Trial | None = None
     for row in found.rows:
@@ -205,6 +206,24 @@ def test_ranges_of_equalised_graphs_are_those_of_running_them(
                 assert ours[name].high == pytest.approx(known.high, abs=2 * width), (method, name)
 
 
+@DIALECTS
+def test_biases_of_equalised_graphs_are_corrected_as_if_they_were_run(
+    graph: Graphs, dialect: Dialect
+) -> None:
+    batches = [images(16, seed) for seed in range(3)]
+    tries = calibration_search._Tries(residual(graph), dialect, Passes(*batches), 1)
+    for ((_, prepare),) in tries.equalised("percentile-99.9"):
+        before = prepare(1)
+        expected = before.model.clone()
+        means = mean_responses(before.model, batches, threads=1)
+        calibration_search.correct(expected, quantized(before, dialect), batches, means, threads=1)
+        found = tries.corrected(before, 1).model
+        for number in range(1, 8):
+            bias = array(expected, f"b{number}")
+            assert not np.allclose(bias, array(before.model, f"b{number}"), atol=1e-4)
+            np.testing.assert_allclose(array(found, f"b{number}"), bias, atol=1e-5)
+
+
 def test_where_nothing_can_be_made_the_first_reason_is_given(graph: Graphs) -> None:
     def never(*_: object, **__: object) -> Quantization:
         raise ConversionError("cannot", where="conv1")
@@ -269,6 +288,7 @@ def test_biases_are_corrected_over_some_of_many_images(
     ((_, prepare),) = tries.plain()[0]
     before = prepare(1)
     expected = model.clone()
-    calibration_search.correct(expected, quantized(before, U8), parts[::3], threads=1)
+    means = mean_responses(model, parts[::3], threads=1)
+    calibration_search.correct(expected, quantized(before, U8), parts[::3], means, threads=1)
     assert serialize(tries.corrected(before, 1).model) == serialize(expected)
-    assert len(taken) == 2 * len(parts)
+    assert len(taken) == 3 * len(parts)

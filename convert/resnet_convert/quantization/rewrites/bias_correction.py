@@ -9,13 +9,14 @@ that of the FP32 graph over the same batch,
     conv ─► y_q ─► y_q − mean(y_q) + mean(y) ─► …
 
 and the shifts, averaged over all batches, go into the biases of the FP32 graph, which is then
-quantized again. Reference: Nagel et al. 2019, arXiv:1906.04721, section 4.2, in the empirical form
-of its appendix D.
+quantized again. The means of the FP32 graph are given (`mean_responses`): those of an equalised
+graph are those of the graph that it was made from, divided. Reference: Nagel et al. 2019,
+arXiv:1906.04721, section 4.2, in the empirical form of its appendix D.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +40,8 @@ else:
 # Images whose means are compared at once; twice as many would take another gigabyte for a ResNet-50
 # at 224 pixels.
 BATCH = 16
+# The mean of each channel of a layer's response over one batch, [1, C, 1, …], by layer.
+Means = Mapping[str, NDArray[np.float32]]
 
 
 @dataclass(frozen=True)
@@ -50,40 +53,47 @@ class BiasCorrection:
     largest_shift: float
 
 
+def mean_responses(
+    model: ir.Model, batches: Iterable[NDArray[Any]], *, threads: int
+) -> list[Means]:
+    """The means of a folded FP32 graph over each batch that `correct` makes of these."""
+    reference = model.clone()
+    means = _with_means(reference, _responses(reference))
+    with onnxruntime_runtime.load(
+        serialize_with_outputs(reference, means.values()), threads=threads
+    ) as session:
+        found = [session.run_all(batch) for batch in _joined(batches)]
+    return [{layer: each[mean] for layer, mean in means.items()} for each in found]
+
+
 def correct(
-    model: ir.Model, quantized: ir.Model, batches: Iterable[NDArray[Any]], *, threads: int
+    model: ir.Model,
+    quantized: ir.Model,
+    batches: Iterable[NDArray[Any]],
+    expected: Iterable[Means],
+    *,
+    threads: int,
 ) -> BiasCorrection:
     """Correct the biases of a folded FP32 graph in place; `quantized` was made from a copy of it.
 
-    Batches are those of the graph's input, of any size; they are joined to `BATCH` images. Raises
-    `UsageError` without images, and `ConversionError` where `quantized` lacks a layer's response.
+    Batches are those of the graph's input, of any size; they are joined to `BATCH` images, over
+    each of which the graph's means are `expected`. Raises `UsageError` without images, and
+    `ConversionError` where `quantized` lacks a layer's response.
     """
-    responses = {
-        str(node.name): str(node.outputs[0].name)
-        for node in model.graph
-        if node.op_type in WEIGHTED
-    }
-    reference = model.clone()
+    responses = _responses(model)
     candidate = emulate(quantized)
-    means = _with_means(reference, responses)
     given = _recentred(candidate, responses)
     shifts = dict.fromkeys(responses, np.zeros(1))
     images = 0
-    with (
-        onnxruntime_runtime.load(
-            serialize_with_outputs(reference, means.values()), threads=threads
-        ) as theirs,
-        onnxruntime_runtime.load(
-            serialize_with_outputs(candidate, [mean for _, mean in given.values()]), threads=threads
-        ) as ours,
-    ):
-        for batch in _joined(batches):
-            expected = theirs.run_all(batch)
-            fed = {entry: expected[means[name]] for name, (entry, _) in given.items()}
-            found = ours.run_all(batch, fed)
-            for name in responses:
-                shift = found[given[name][1]].astype(np.float64) - expected[means[name]]
-                shifts[name] = shifts[name] + len(batch) * shift.ravel()
+    with onnxruntime_runtime.load(
+        serialize_with_outputs(candidate, [mean for _, mean in given.values()]), threads=threads
+    ) as session:
+        for batch, wanted in zip(_joined(batches), expected, strict=True):
+            fed = {entry: wanted[layer] for layer, (entry, _) in given.items()}
+            found = session.run_all(batch, fed)
+            for layer in responses:
+                shift = found[given[layer][1]].astype(np.float64) - wanted[layer]
+                shifts[layer] = shifts[layer] + len(batch) * shift.ravel()
             images += len(batch)
     if not images:
         raise UsageError("bias correction needs images", remedy="Give --calibration a folder.")
@@ -91,6 +101,15 @@ def correct(
         _add_to_bias(model.graph, node, -shifts[str(node.name)] / images)
     largest = max(float(np.abs(shift).max()) / images for shift in shifts.values())
     return BiasCorrection(len(responses), images, largest)
+
+
+def _responses(model: ir.Model) -> dict[str, str]:
+    """The tensor that each layer writes, by its name."""
+    return {
+        str(node.name): str(node.outputs[0].name)
+        for node in model.graph
+        if node.op_type in WEIGHTED
+    }
 
 
 def _joined(batches: Iterable[NDArray[Any]]) -> Iterator[NDArray[Any]]:

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,6 +50,12 @@ class Equalization:
     pairs: tuple[tuple[str, str], ...]
     largest_scale: float
     scales: Scales
+
+
+def divided(values: NDArray[Any], by: NDArray[np.float64]) -> NDArray[np.float32]:
+    """The values [N,C,…], each channel divided by its own number."""
+    factors = (1 / by).astype(np.float32).reshape((-1,) + (1,) * (values.ndim - 2))
+    return np.multiply(values, factors, dtype=np.float32)
 
 
 def equalize(model: ir.Model) -> Equalization:
@@ -87,13 +93,13 @@ def equalize(model: ir.Model) -> Equalization:
             set_bias(model.graph, first, (bias.astype(np.float64) / scale).astype(np.float32))
     largest = max((float(np.abs(np.log(scale)).max()) for scale in scales), default=0.0)
     names = tuple((str(first.name), str(second.name)) for first, second in found)
-    divided = {
+    scaled = {
         str(node.outputs[0].name): scale
         for (first, second), scale in zip(found, scales, strict=True)
         for node in (first, writer_of(data_input(second)))
         if node is not None
     }
-    return Equalization(names, float(np.exp(largest)), divided)
+    return Equalization(names, float(np.exp(largest)), scaled)
 
 
 def pairs(graph: ir.Graph) -> list[tuple[ir.Node, ir.Node]]:

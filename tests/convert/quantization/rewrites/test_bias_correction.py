@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import onnx_ir as ir
 import pytest
@@ -14,7 +16,12 @@ from resnet_convert.graph.model_file import serialize, serialize_with_outputs
 from resnet_convert.quantization import s8s8, u8s8
 from resnet_convert.quantization.calibrate import observe
 from resnet_convert.quantization.dialects import S8S8, Dialect
-from resnet_convert.quantization.rewrites.bias_correction import BATCH, correct
+from resnet_convert.quantization.rewrites import bias_correction
+from resnet_convert.quantization.rewrites.bias_correction import (
+    BATCH,
+    BiasCorrection,
+    mean_responses,
+)
 from resnet_serve.errors import ConversionError, UsageError
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 
@@ -25,6 +32,14 @@ DIALECTS = pytest.mark.parametrize("dialect", [U8, S8S8], ids=["u8s8", "s8"])
 
 def copied(model: ir.Model) -> ir.Model:
     return ir.from_proto(ir.to_proto(model))
+
+
+def correct(
+    model: ir.Model, ready: ir.Model, batches: Sequence[NDArray[np.float32]], *, threads: int
+) -> BiasCorrection:
+    """To the means of the model's own responses."""
+    expected = mean_responses(model, batches, threads=threads)
+    return bias_correction.correct(model, ready, batches, expected, threads=threads)
 
 
 def images(count: int = BATCH, *, seed: int = 5) -> NDArray[np.float32]:
