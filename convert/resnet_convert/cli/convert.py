@@ -22,6 +22,7 @@ from resnet_convert.parity.parity_error import RefusedError
 from resnet_convert.refusals.refused import ConversionRefusedError
 from resnet_convert.request import Request
 from resnet_serve import __version__, console, durable
+from resnet_serve.console import remedies
 from resnet_serve.errors import HostError
 
 app = typer.Typer(
@@ -98,7 +99,10 @@ def command(
         console.show_json(deployment.result(conversion))
     else:
         refusals.show_tables(conversion)
-    console.warn(*conversion.notes, *conversion.warnings)
+    console.warn(
+        *conversion.notes,
+        *(remedies.in_repository(each, request.repository) for each in conversion.warnings),
+    )
     if not as_json:
         screen.conclude(conversion)
         console.out.print(screen.next_command(conversion), soft_wrap=True)

@@ -14,7 +14,7 @@ from resnet_convert.ensembles import compose, deployment
 from resnet_convert.ensembles.deployment import ComposedModel
 from resnet_serve import console
 from resnet_serve.cli.models import canaries
-from resnet_serve.console import completion
+from resnet_serve.console import completion, remedies
 from resnet_serve.errors import UsageError
 
 RepositoryOption = Annotated[
@@ -128,7 +128,7 @@ def _show(
         console.show_json(deployment.result(made))
     else:
         console.show(screen.composed_table(made))
-    console.warn(*made.warnings)
+    console.warn(*(remedies.in_repository(each, repository) for each in made.warnings))
     if not as_json:
         served = " and ".join(made.composition.served)
         console.out.print(Text(f"Deployed: {served}, version {made.version}"), soft_wrap=True)

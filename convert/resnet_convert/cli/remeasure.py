@@ -16,7 +16,7 @@ from resnet_convert.report.speed import replaced
 from resnet_convert.request.loading import load_weights
 from resnet_convert.request.recorded import parse
 from resnet_serve import console, durable, passport
-from resnet_serve.console import completion
+from resnet_serve.console import completion, remedies
 from resnet_serve.triton.repository import Repository
 from resnet_serve.triton.repository.versions import REPORT_FILE, Deployed
 from resnet_serve.verification import host as verify
@@ -59,7 +59,8 @@ def remeasure(
         console.out.print(f"speed-up: {ratio}")
     elif again is not None:
         console.out.print(f"speed-up: not stated: {again.without_reference}")
-    console.warn(None if ratio is None else ratio.caution(found.precision, found.name))
+    if ratio is not None and (caution := ratio.caution(found.precision, found.name)) is not None:
+        console.warn(remedies.in_repository(caution, repository))
 
 
 def _weights(deployed: Deployed) -> Weights:

@@ -168,3 +168,17 @@ def test_passport_and_report_are_replaced_in_one_step(
         patch.setattr(staging, "_swap", interrupted)
         call("remeasure", "d")
     assert {path.name: path.read_bytes() for path in VERSION.iterdir()} == before
+
+
+def test_the_command_that_it_advises_names_the_repository(
+    call: Call, deployed: ConvertedPassport, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the warnings of a conversion do."""
+    advised = "on an idle host: resnet-convert remeasure d"
+    monkeypatch.setattr(Ratio, "caution", lambda *_: advised)
+    shutil.move("model_repository", "elsewhere")
+    expected = f"{advised.removesuffix(' d')} --repository elsewhere d"
+    code, _, err = call("remeasure", "d", "--repository", "elsewhere")
+    assert (code, expected in " ".join(err.split())) == (0, True), err
+    code, _, err = call(*MADE, "--repository", "elsewhere")
+    assert (code, expected in " ".join(err.split())) == (0, True), err
