@@ -263,7 +263,7 @@ def test_what_cannot_be_compared_is_refused(original: Path, folder: Path) -> Non
         served.rows(deployed, client, recorded(deployed))
     for words, code, said in (
         ((), 2, "--host"),
-        (("net",), 2, "resnet-serve up --detach"),
+        (("net",), 2, f"resnet-serve up --repository {original} --detach"),
         (("nett", "--url", "127.0.0.1:9"), 2, "There is net"),
         (("--host", "--url", "127.0.0.1:9"), 2, "Leave out"),
         (("net", "--url", "127.0.0.1:9"), 4, "127.0.0.1:9"),
