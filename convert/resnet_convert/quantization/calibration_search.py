@@ -110,10 +110,9 @@ def choose(
 
     `held_in()` and `held_out()` start a new pass over batches of the graph's input; the first is
     read once for all ranges, once for the means of responses, and once more whenever biases are
-    corrected. `progress` is called with
-    the name of the candidate under way. `activation` says what is decided; where it is None,
-    candidates are compared by the SQNR of the outputs alone. Raises `ConversionError` where no
-    candidate can be used.
+    corrected. `progress` is called with the name of the candidate under way. `activation` says what
+    is decided; where it is None, candidates are compared by the SQNR of the outputs alone. Raises
+    `ConversionError` where no candidate can be used.
     """
     folded = folded.clone()
     tries = _Tries(folded, dialect, held_in, threads)
