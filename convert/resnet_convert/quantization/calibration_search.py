@@ -20,7 +20,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property, partial
+from functools import cached_property
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
@@ -132,10 +132,10 @@ def choose(
     for row, made in bench.attempt(tries.equalised(method)):
         if made is not None and better(row, None if best is None else best[0]):
             best = row, made
-    bench.attempt([[(f"{method}, bias corrected", partial(tries.corrected, plain))]])
+    bench.attempt(tries.correction(method, plain))
     if best is not None:
         row, even = best
-        bench.attempt([[(f"{row.name}, bias corrected", partial(tries.corrected, even))]])
+        bench.attempt(tries.correction(row.name, even))
     rows = tuple(replace(each, chosen=each is bench.best) for each in bench.rows)
     return CalibrationSearch(rows, bench.kept, plain.calibration.images, len(bench.expected))
 
@@ -184,13 +184,17 @@ class _Tries:
             ),
         ]
 
-    def corrected(self, before: CalibratedGraph, threads: int) -> CalibratedGraph:
+    def correction(self, name: str, before: CalibratedGraph) -> list[list[Candidate]]:
         """A candidate with corrected biases, and the same ranges."""
-        model = before.model.clone()
         expected = [self._divided(each, before.scales) for each in self._means]
-        ready = quantized(before, self.dialect)
-        correct(model, ready, self._correcting(), expected, threads=threads)
-        return replace(before, model=model)
+
+        def corrected(threads: int) -> CalibratedGraph:
+            """The graph, corrected to the mean responses in FP32."""
+            model, ready = before.model.clone(), quantized(before, self.dialect)
+            correct(model, ready, self._correcting(), expected, threads=threads)
+            return replace(before, model=model)
+
+        return [[(f"{name}, bias corrected", corrected)]]
 
     def _correcting(self) -> Iterator[NDArray[Any]]:
         """The batches that biases are corrected over."""

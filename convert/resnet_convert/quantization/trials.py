@@ -42,7 +42,7 @@ Batches = Callable[[], Iterable[NDArray[Any]]]
 class Trial:
     """One candidate: share of equal decisions in [0, 1], SQNR of the logits, and its own time.
 
-    `seconds` leaves out the pass that all methods share. `agreement` is None for a network that
+    `seconds` leaves out the passes that candidates share. `agreement` is None for a network that
     decides nothing; it and `sqnr_db` are None without held-out images, or where the candidate could
     not be made: `refused` is the reason.
     """

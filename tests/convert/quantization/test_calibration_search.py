@@ -217,7 +217,8 @@ def test_biases_of_equalised_graphs_are_corrected_as_if_they_were_run(
         expected = before.model.clone()
         means = mean_responses(before.model, batches, threads=1)
         calibration_search.correct(expected, quantized(before, dialect), batches, means, threads=1)
-        found = tries.corrected(before, 1).model
+        ((_, corrected),) = tries.correction("equalised", before)[0]
+        found = corrected(1).model
         for number in range(1, 8):
             bias = array(expected, f"b{number}")
             assert not np.allclose(bias, array(before.model, f"b{number}"), atol=1e-4)
@@ -290,5 +291,6 @@ def test_biases_are_corrected_over_some_of_many_images(
     expected = model.clone()
     means = mean_responses(model, parts[::3], threads=1)
     calibration_search.correct(expected, quantized(before, U8), parts[::3], means, threads=1)
-    assert serialize(tries.corrected(before, 1).model) == serialize(expected)
+    ((_, corrected),) = tries.correction("minmax", before)[0]
+    assert serialize(corrected(1).model) == serialize(expected)
     assert len(taken) == 3 * len(parts)
