@@ -82,7 +82,7 @@ def command(
     """
     if context.invoked_subcommand is not None:
         return
-    request = Request(**{**options, "batch": tuple(options["batch"] or ())})
+    request = Request(**options)
     if dry_run_only:
         plan.show(dry_run(request), as_json=as_json)
         return

@@ -6,12 +6,13 @@ import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from functools import cache
-from pathlib import Path, PurePath
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, get_args, get_type_hints
 
 from resnet_convert.head import CLASSIFIER
 from resnet_convert.quantization.budgets import Budgets
+from resnet_convert.request.field_types import typed
 from resnet_convert.request.options import AUTO, Options
 from resnet_convert.request.options.engines import CUDA, TENSORRT
 from resnet_convert.tensorrt import rtx_targets
@@ -41,15 +42,15 @@ class Request(Options):
     """Everything that decides a conversion; the fields are the options of `resnet-convert`.
 
     A precision that is not named is that of the target. A path is taken wherever a string can name
-    a file or a folder.
+    a file or a folder; None is the default. Raises `UsageError` for a value of another type.
     """
 
     def __post_init__(self) -> None:
         for each in fields(self):
             value = getattr(self, each.name)
-            kind = str(each.type).partition(",")[0]
-            if isinstance(value, PurePath) and "Path" not in kind:
-                object.__setattr__(self, each.name, str(value))
+            stored = each.default if value is None else typed(each.name, value)
+            if stored is not value:
+                object.__setattr__(self, each.name, stored)
         object.__setattr__(self, "precision", self.precision or self._default_precision)
 
     @property
