@@ -29,7 +29,7 @@ from typing import Protocol
 RETRYABLE = ("UNAVAILABLE",)
 _WHEN_FULL = ("UNAVAILABLE", "RESOURCE_EXHAUSTED")
 _FULL_QUEUE = "Its queue is full: send less at once, or allow a longer timeout."
-_PERHAPS_TLS = (", or speaks it with TLS alone", " TLS: --tls, or tls=True.")
+_PERHAPS_TLS = (", or speaks it only over TLS", " TLS: --tls, or tls=True.")
 _REQUEST_TAG = re.compile(
     r"(?:^|(?<=, ))(\[request id: [^\]]*\] )+"
 )  # in an ensemble: after its name
@@ -226,7 +226,7 @@ def unreachable(
         )
     if certified is not None and "Socket closed" in message:
         # The client has accepted the server's certificate by then; the server says no reason.
-        wants = "does not accept this client's" if certified else "wants a client"
+        wants = "does not accept this client's" if certified else "requires a client"
         again = "one that its authority signed, with " if certified else ""
         return UnavailableError(
             f"the server at {url} {wants} certificate",

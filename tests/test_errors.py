@@ -144,8 +144,8 @@ def test_an_unreachable_server_says_what_to_do(message: str | None, text: str) -
 @pytest.mark.parametrize(
     ("certified", "what", "remedy"),
     [
-        (None, "does not speak gRPC, or speaks it with TLS alone", "Triton's gRPC port is 8001"),
-        (False, "wants a client certificate", "Give --tls-cert and --tls-key, or Tls("),
+        (None, "does not speak gRPC, or speaks it only over TLS", "Triton's gRPC port is 8001"),
+        (False, "requires a client certificate", "Give --tls-cert and --tls-key, or Tls("),
         (
             *(True, "does not accept this client's certificate"),
             "Give one that its authority signed, with --tls-cert and --tls-key, or Tls(",

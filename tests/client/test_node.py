@@ -85,7 +85,7 @@ def test_the_server_may_want_a_client_certificate(installed: Path, tmp_path: Pat
         done = run(["node", script, url, tmp_path, other], installed)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == {
-        "none": f"the server at {url} wants a client certificate. "
+        "none": f"the server at {url} requires a client certificate. "
         "Give tls: { key, certificate }.",
         "other": f"the server at {url} does not accept this client's certificate. "
         "Give one that its authority signed, with tls: { key, certificate }.",

@@ -159,9 +159,9 @@ def test_the_real_thing(server: Server, folder: Path, tmp_path: Path) -> None:
 def test_a_server_with_tls_says_which_options_are_missing(server: Server, folder: Path) -> None:
     authority, own = ("--tls-ca", "authority.pem"), ("--tls-cert", "client.pem")
     for options, code, said in (
-        ((), 4, f"the server at {server.grpc} does not speak gRPC, or speaks it with TLS alone"),
+        ((), 4, f"the server at {server.grpc} does not speak gRPC, or speaks it only over TLS"),
         (("--tls",), 4, f"the certificate of the server at {server.grpc} is not accepted"),
-        (authority, 4, "wants a client certificate. Give --tls-cert and --tls-key"),
+        (authority, 4, "requires a client certificate. Give --tls-cert and --tls-key"),
         ((*authority, *own), 2, "Give --tls-cert and --tls-key"),
         ((*authority, *own, "--tls-key", "server.key"), 4, "the one that belongs to the certif"),
         (("--tls-ca", "nothing.pem"), 5, "nothing.pem: cannot be read"),

@@ -175,7 +175,7 @@ class Connection {
       // The server's certificate is accepted by then; the server says no reason.
       const [wants, again] = this.certified
         ? ["does not accept this client's", "one that its authority signed, with "]
-        : ["wants a client", ""];
+        : ["requires a client", ""];
       return new UnavailableError(
         `the server at ${this.url} ${wants} certificate`,
         `Give ${again}tls: { key, certificate }.`,
@@ -183,7 +183,7 @@ class Connection {
     }
     if (/Failed to connect|Protocol error/.test(said)) {
       return new UnavailableError(
-        `the server at ${this.url} does not speak gRPC, or speaks it with TLS alone`,
+        `the server at ${this.url} does not speak gRPC, or speaks it only over TLS`,
         "Triton's gRPC port is 8001 by default; 8000 is HTTP. TLS: { tls: true }.",
       );
     }

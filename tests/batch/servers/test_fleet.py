@@ -97,13 +97,13 @@ def test_a_fleet_is_asked_with_tls(place: Path, tmp_path: Path) -> None:
         words = (*words, "--url", encrypted.grpc)
         plain = serve(place, "batch", *words)
         assert plain.returncode == 4
-        assert "does not speak gRPC, or speaks it with TLS alone" in plain.stderr
+        assert "does not speak gRPC, or speaks it only over TLS" in plain.stderr
         strange = serve(place, "batch", *words, "--tls")
         assert strange.returncode == 4
         assert "is not accepted. Give the authority that signed it (--tls-ca" in strange.stderr
         nobody = serve(place, "batch", *words, "--tls-ca", authority)
         assert nobody.returncode == 4
-        assert "wants a client certificate. Give --tls-cert and --tls-key" in nobody.stderr
+        assert "requires a client certificate. Give --tls-cert and --tls-key" in nobody.stderr
         half = serve(place, "batch", *words, "--tls-ca", authority, *own[:2])
         assert half.returncode == 2
         assert "a client's certificate and its key are given together" in half.stderr

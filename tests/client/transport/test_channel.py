@@ -82,11 +82,11 @@ def test_no_connection_without_the_right_certificates(
     ca, client, server = pairs["server"].certificate, pairs["client"], pairs["server"]
     # localhost has a second address, without a server: gRPC reports the one that it tried last.
     by_address = encrypted.replace("localhost", "127.0.0.1")
-    closed = "does not speak gRPC, or speaks it with TLS alone"
+    closed = "does not speak gRPC, or speaks it only over TLS"
     for tls, said in (
         (None, closed),
         (Tls(), r"the certificate of the server at 127\.0\.0\.1:[0-9]+ is not accepted"),
-        (Tls(ca, name="localhost"), r"wants a client certificate\. Give --tls-cert and --tls-key"),
+        (Tls(ca, name="localhost"), r"requires a client certificate\. Give --tls-cert"),
         (
             Tls(ca, server.certificate, server.key, name="localhost"),
             r"does not accept this client's certificate\. Give one that its authority signed",

@@ -136,7 +136,7 @@ def test_clients_need_a_certificate(certificates: Callable[[str], Path], tmp_pat
         make(tmp_path / "other")
         other = (tmp_path / "other" / "client.pem", tmp_path / "other" / "client.key")
         for own, said in (
-            ((None, None), "wants a client certificate. Give --tls-cert and --tls-key"),
+            ((None, None), "requires a client certificate. Give --tls-cert and --tls-key"),
             (other, "does not accept this client's certificate. Give one that its authority"),
         ):
             expected = f"the server at {server.grpc} {said}"
