@@ -31,7 +31,10 @@ class EarlierLevel(Facts):
 
 @dataclass(frozen=True, kw_only=True)
 class Earlier(Facts):
-    """One earlier run; `busy` says that the host was, so that nothing is stated of it."""
+    """One earlier run; `busy` says that the host was, so that nothing is stated of it.
+
+    `tls` is None without TLS, as for the runs of before it was recorded.
+    """
 
     taken: str
     version: str
@@ -39,6 +42,7 @@ class Earlier(Facts):
     by_rate: bool
     busy: bool
     levels: tuple[EarlierLevel, ...]
+    tls: bool | None = None
 
     @classmethod
     def of(cls, test: LoadTest) -> Earlier:
@@ -57,12 +61,13 @@ class Earlier(Facts):
                 )
                 for level in test.levels
             ),
+            tls=True if test.measurement.tls is not None else None,
         )
 
     def comparable(self, other: Earlier) -> bool:
         """Whether both belong into one plot: the same kind of load, on a host that was not busy."""
-        kind = (self.batch_size, self.by_rate)
-        return not self.busy and kind == (other.batch_size, other.by_rate)
+        kind = (self.batch_size, self.by_rate, self.tls)
+        return not self.busy and kind == (other.batch_size, other.by_rate, other.tls)
 
     @property
     def title(self) -> str:

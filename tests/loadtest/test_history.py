@@ -11,6 +11,7 @@ from load_tests import level, load_test
 from resnet_serve.errors import InputFileError
 from resnet_serve.loadtest import history
 from resnet_serve.loadtest.history import Earlier
+from resnet_serve.triton.client_tls import ClientTls
 
 
 def test_each_run_is_a_line_and_the_last_ones_are_shown(tmp_path: Path) -> None:
@@ -31,8 +32,11 @@ def test_another_kind_of_load_and_a_busy_host_are_not_compared(tmp_path: Path) -
     history.add(tmp_path, load_test(level(None, rate_per_s=40.0)))
     batched = replace(quiet, measurement=replace(quiet.measurement, batch_size=2))
     history.add(tmp_path, batched)
+    encrypted = replace(quiet, measurement=replace(quiet.measurement, tls=ClientTls()))
+    history.add(tmp_path, encrypted)
     assert history.add(tmp_path, quiet) == ()
     assert history.add(tmp_path, quiet) == (Earlier.of(quiet),)
+    assert history.add(tmp_path, encrypted) == (Earlier.of(encrypted),)
 
 
 def test_a_file_has_an_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
