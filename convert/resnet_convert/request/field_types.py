@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import reprlib
 from collections.abc import Mapping
-from functools import cache
 from numbers import Integral, Real
 from pathlib import Path, PurePath
 from types import MappingProxyType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args, get_origin
 
-from resnet_convert.request.options import Options
 from resnet_serve.errors import UsageError
 
 # Strings on the command line, which may be a number or the name of a file.
@@ -20,18 +18,19 @@ _WORDS: Mapping[type, str] = MappingProxyType(
 )
 
 
-def typed(name: str, value: Any) -> Any:
+def typed(name: str, value: Any, hint: Any) -> Any:
     """`value` as the field `name` stores it; raises `UsageError` for a value of another type.
 
-    A path is taken where a string can name a file or a folder, a list for a tuple, and numbers of
-    numpy for Python's.
+    `hint` is the field's type: a class, a union of classes, or tuple[str, ...]. A path is taken
+    where a string can name a file or a folder, a list for a tuple, and numbers of NumPy for
+    Python's.
     """
-    kinds = _kinds()[name]
+    kinds = get_args(hint) or (hint,)
     if isinstance(value, PurePath):
         if Path in kinds:
             return value
         value = str(value)
-    if tuple in kinds:
+    if get_origin(hint) is tuple:
         return _strings(name, value)
     for kind in kinds:
         if isinstance(value, kind) and (kind is bool or not isinstance(value, bool)):
@@ -59,16 +58,3 @@ def _refusal(name: str, wanted: str, value: Any) -> UsageError:
     saved = "Save the state_dict with torch.save, and give the path of the file."
     remedy = saved if name == "weights" and not shown else None
     return UsageError(f"{name} is {wanted}, not {found}", remedy=remedy)
-
-
-@cache
-def _kinds() -> Mapping[str, tuple[type, ...]]:
-    """The types that a field may have, by its name."""
-    hints = get_type_hints(Options)
-    return {name: _plain(hint) for name, hint in hints.items()}
-
-
-def _plain(hint: Any) -> tuple[type, ...]:
-    if hint == tuple[str, ...]:
-        return (tuple,)
-    return get_args(hint) or (hint,)

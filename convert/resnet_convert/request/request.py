@@ -46,9 +46,10 @@ class Request(Options):
     """
 
     def __post_init__(self) -> None:
+        hints = _hints()
         for each in fields(self):
             value = getattr(self, each.name)
-            stored = each.default if value is None else typed(each.name, value)
+            stored = each.default if value is None else typed(each.name, value, hints[each.name])
             if stored is not value:
                 object.__setattr__(self, each.name, stored)
         object.__setattr__(self, "precision", self.precision or self._default_precision)
@@ -234,6 +235,12 @@ class Request(Options):
         if self.precision != AUTO and not self.precision_row.quantized:
             left_out += ["calibration", "calibration_method", "calibration_images"]
         return replace(self, **{name: DEFAULTS[name] for name in left_out})
+
+
+@cache
+def _hints() -> Mapping[str, Any]:
+    """The type of each field."""
+    return get_type_hints(Options)
 
 
 @cache
