@@ -18,7 +18,7 @@ from torch import nn
 
 from resnet_convert.graph.fold import fold
 from resnet_convert.graph.model_file import serialize
-from resnet_convert.graph.segments import cut
+from resnet_convert.graph.segments.cutting import cut
 from resnet_convert.graph.trace import CHECKED_BATCHES, TOLERANCE, trace, verify
 from resnet_convert.quantization.calibrate import observe
 from resnet_convert.quantization.u8s8 import activations, quantize

@@ -17,7 +17,7 @@ from resnet_convert.graph.half import LARGEST_FP16, PASSING
 from resnet_convert.graph.initializers import array_of
 from resnet_convert.graph.nodes import data_input, writer_of
 from resnet_convert.graph.pixels import pixel_nodes
-from resnet_convert.graph.segments import summarise
+from resnet_convert.graph.segments.running import summarise
 from resnet_serve.errors import UsageError
 from resnet_serve.optional import optional
 

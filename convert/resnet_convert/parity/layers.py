@@ -20,7 +20,8 @@ from numpy.typing import NDArray
 
 from resnet_convert.graph.emulate import emulate
 from resnet_convert.graph.nodes import WEIGHTED, dequantized_name, relu_of
-from resnet_convert.graph.segments import Arrays, leading_to, loaded, run, walk
+from resnet_convert.graph.segments.cutting import leading_to
+from resnet_convert.graph.segments.running import Arrays, loaded, run, walk
 from resnet_serve.errors import ConversionError
 from resnet_serve.optional import optional
 from resnet_serve.parity.numerics import decibels

@@ -1,6 +1,6 @@
 """Calibrate: the range of every activation over real images, streamed.
 
-The folded FP32 graph runs once, a segment at a time (`graph/segments.py`). For minmax two numbers
+The folded FP32 graph runs once, a segment at a time (`graph/segments/`). For minmax two numbers
 per tensor are kept, for all other methods a histogram (`histogram.py`): more images, or a deeper
 network, take no more memory for activations.
 """
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from resnet_convert.graph.segments import summarise
+from resnet_convert.graph.segments.running import summarise
 from resnet_convert.quantization.clipping import limits
 from resnet_convert.quantization.histogram import Histogram
 from resnet_convert.quantization.ranges import Range

@@ -22,6 +22,8 @@ from resnet_convert.graph.initializers import array_of, assign, own_initializer
 from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.nodes import WEIGHTED, data_input, dequantizer, quantizer
 from resnet_convert.graph.opset import raise_opset
+from resnet_convert.graph.segments.cutting import stretches
+from resnet_convert.graph.segments.running import loaded
 from resnet_convert.quantization.qdq import insert_pair
 from resnet_serve.activation import SOFTMAX, Activation
 from resnet_serve.errors import ConversionError, UsageError
@@ -44,6 +46,8 @@ else:
     ir = optional("onnx_ir", extra="convert")
 
 IMAGES = 64
+# Values of the tensor that is kept: 256 MiB in FP32.
+LARGEST_KEPT = 2**26
 
 
 @dataclass(frozen=True)
@@ -77,8 +81,8 @@ def rank(
 
     `quantize(model, keep)` converts a folded graph to INT8 or FP8 in place, in either dialect,
     typed or not; `keep` names the layers to leave floating, here none. The first `images` of
-    `batches` are kept in memory and run once per layer; `progress(done, total)` counts layers.
-    Raises `UsageError` without images.
+    `batches` are kept in memory and run once per layer, from the layer on where what is in front of
+    it can be kept; `progress(done, total)` counts layers. Raises `UsageError` without images.
     """
     held = _first(batches, images)
     converted = folded.clone()
@@ -89,19 +93,24 @@ def rank(
         if node.op_type in WEIGHTED and dequantizer(node.inputs[0]) is not None
     }
     exact = _logits(serialize(folded), held, threads)
-    costs = []
-    for done, (name, twin) in enumerate(quantized.items(), start=1):
-        logits = _logits(_alone(folded, converted, name, twin), held, threads)
-        costs.append(
-            Cost(
-                layer=name,
-                sqnr_db=numerics.compare(exact, logits).sqnr_db,
-                flips=activation.flips(exact, logits),
-                images=len(exact),
+    costs: list[Cost] = []
+    for stretch in stretches(folded, largest=LARGEST_KEPT // images):
+        for name in (each for each in quantized if each in stretch.nodes):
+            layer = _alone(stretch.rest, converted, name, quantized[name])
+            logits = _logits(layer, held, threads)
+            costs.append(
+                Cost(
+                    layer=name,
+                    sqnr_db=numerics.compare(exact, logits).sqnr_db,
+                    flips=activation.flips(exact, logits),
+                    images=len(exact),
+                )
             )
-        )
-        if progress is not None:
-            progress(done, len(quantized))
+            if progress is not None:
+                progress(len(costs), len(quantized))
+        if stretch.lead is not None:
+            with loaded(stretch.lead, threads=threads) as lead:
+                held = [lead.run(batch) for batch in held]
     return tuple(sorted(costs, key=lambda cost: cost.sqnr_db))
 
 
@@ -121,9 +130,9 @@ def _logits(model: bytes, batches: Iterable[NDArray[Any]], threads: int) -> NDAr
         return np.concatenate([session.run(batch) for batch in batches])
 
 
-def _alone(folded: ir.Model, converted: ir.Model, name: str, twin: ir.Node) -> bytes:
+def _alone(exact: ir.Model, converted: ir.Model, name: str, twin: ir.Node) -> bytes:
     """The FP32 graph with one layer on the grids that its twin in the converted graph has."""
-    model = folded.clone()
+    model = exact.clone()
     graph = model.graph
     node = next(node for node in graph if node.name == name)
     quantize = quantizer(_dequantizer(twin, 0).inputs[0])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 import onnx_ir as ir
 import pytest
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from sabotage import dialect, logits, stretch
 
 from resnet_convert.graph.initializers import assign
 from resnet_convert.graph.model_file import serialize
-from resnet_convert.quantization import s8s8
+from resnet_convert.quantization import s8s8, sensitivity
 from resnet_convert.quantization.calibrate import observe
 from resnet_convert.quantization.qdq import Quantization
 from resnet_convert.quantization.sensitivity import rank
@@ -50,6 +51,31 @@ def test_every_layer_of_a_sound_network_costs_a_little(
     assert ranked == sorted(ranked)
     assert 35 < ranked[0] < ranked[-1] < 70
     assert {(cost.flips, cost.images) for cost in costs} == {(0, 32)}
+
+
+def test_what_is_in_front_of_a_layer_is_not_computed_again_and_costs_are_the_same(
+    folded_digits: ir.Model, batches: Batches, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sizes: list[int] = []
+    computed = sensitivity._logits
+
+    def watched(model: bytes, *given: Any) -> NDArray[np.float32]:
+        sizes.append(len(onnx.load_from_string(model).graph.node))
+        return computed(model, *given)
+
+    monkeypatch.setattr(sensitivity, "_logits", watched)
+    kind = dialect("u8s8", folded_digits, batches)
+    costs = rank(folded_digits, kind.quantize, batches, threads=1)
+    partial = sizes[1:]
+    assert partial[0] > 3 * partial[-1]
+    monkeypatch.setattr(sensitivity, "LARGEST_KEPT", 0)
+    sizes.clear()
+    whole = rank(folded_digits, kind.quantize, batches, threads=1)
+    assert sum(partial) < 0.7 * sum(sizes[1:])
+    assert [cost.layer for cost in costs] == [cost.layer for cost in whole]
+    assert [cost.sqnr_db for cost in costs] == pytest.approx(
+        [cost.sqnr_db for cost in whole], abs=0.01
+    )
 
 
 @pytest.mark.parametrize("name", ["u8s8", "s8s8"])

@@ -1,4 +1,4 @@
-"""Stretches: the values of the whole graph, in a memory that depth and images do not change."""
+"""Running: the values of the whole graph, in a memory that depth and images do not change."""
 
 from __future__ import annotations
 
@@ -9,12 +9,14 @@ from typing import Any
 import numpy as np
 import onnx_ir as ir
 import pytest
+from chains import chain
 from numpy.typing import NDArray
 
-from resnet_convert.graph import segments
 from resnet_convert.graph.model_file import serialize_with_outputs
 from resnet_convert.graph.pixels import take_pixels
-from resnet_convert.graph.segments import cut, leading_to, loaded, run, summarise, walk
+from resnet_convert.graph.segments import cutting, running
+from resnet_convert.graph.segments.cutting import Segment, cut
+from resnet_convert.graph.segments.running import loaded, run, summarise, walk
 from resnet_convert.parity import layers
 from resnet_convert.quantization.calibrate import observe, observe_histograms
 from resnet_convert.quantization.u8s8 import activations
@@ -22,24 +24,6 @@ from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 from resnet_serve.weights import Weights
 
 Shown = dict[str, NDArray[Any]]
-
-
-def chain(graph: Callable[..., ir.Model], blocks: int) -> ir.Model:
-    """Residual blocks of one 1×1 convolution each."""
-    lines = ["[start] x0 = Mul (image, one)"]
-    for n in range(blocks):
-        lines += [
-            f"[conv{n}] c{n} = Conv (x{n}, w)",
-            f"[relu{n}] r{n} = Relu (c{n})",
-            f"[add{n}] x{n + 1} = Add (r{n}, x{n})",
-        ]
-    body = "\n".join(lines)
-    weight = np.random.default_rng(0).normal(0, 0.1, (2, 2, 1, 1)).astype(np.float32)
-    return graph(
-        f"(float[N,2,4,4] image) => (float[N,2,4,4] x{blocks}) {{ {body} }}",
-        one=np.float32(1),
-        w=weight,
-    )
 
 
 def shown_by_walk(model: ir.Model, names: tuple[str, ...], batch: NDArray[Any]) -> Shown:
@@ -65,7 +49,7 @@ def test_every_value_is_that_of_the_whole_graph_to_the_bit(
     batch = digits_pixels[:4]
     with onnxruntime_runtime.load(serialize_with_outputs(folded_digits, names), threads=1) as whole:
         expected = {image: batch} | whole.run_all(batch)
-    monkeypatch.setattr(segments, "TENSORS", tensors)
+    monkeypatch.setattr(cutting, "TENSORS", tensors)
     assert (len(cut(folded_digits, names)) == 1) == (tensors == 1000)
     found = shown_by_walk(folded_digits, names, batch)
     assert set(found) == set(names)
@@ -77,7 +61,7 @@ def test_every_value_is_that_of_the_whole_graph_to_the_bit(
 def test_batches_side_by_side_are_those_one_after_another(
     threads: int, graph: Callable[..., ir.Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "TENSORS", 1)
+    monkeypatch.setattr(cutting, "TENSORS", 1)
     model, names = chain(graph, 3), ("r0", "x1", "x3")
     batches = [np.full((size, 2, 4, 4), size, np.float32) for size in range(1, 12)]
     found = list(
@@ -106,11 +90,11 @@ def test_batches_of_one_thread_each_run_in_the_same_session(
 ) -> None:
     opened: list[int] = []
 
-    def counted(part: segments.Segment, *, threads: int) -> onnxruntime_runtime.OnnxRuntimeModel:
+    def counted(part: Segment, *, threads: int) -> onnxruntime_runtime.OnnxRuntimeModel:
         opened.append(threads)
         return loaded(part, threads=threads)
 
-    monkeypatch.setattr(segments, "loaded", counted)
+    monkeypatch.setattr(running, "loaded", counted)
     batches = [np.full((1, 2, 4, 4), value, np.float32) for value in range(20)]
     found = summarise(
         chain(graph, 1), ["x1"], batches, lambda _name, value, _: value.copy(), threads=threads
@@ -138,29 +122,6 @@ def test_an_error_in_a_batch_or_between_them_ends_the_summaries(
             list(summarise(chain(graph, 1), ["x1"], given(last), summary, threads=threads))
 
 
-def test_it_is_cut_where_all_that_is_carried_is_shown(
-    graph: Callable[..., ir.Model], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(segments, "TENSORS", 1)
-    found = cut(chain(graph, 3), {"r0", "x1", "r1", "r2", "x3"})
-    # x0 and x2 are not shown: nothing may be cut while one of them is still to be read.
-    assert [(segment.given, segment.shown) for segment in found] == [
-        (("image",), ("r0", "x1")),
-        (("x1",), ("r1",)),
-        (("x1", "r1"), ("r2", "x3")),
-    ]
-
-
-def test_an_operator_and_its_relu_stay_together(
-    graph: Callable[..., ir.Model], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(segments, "TENSORS", 1)
-    found = cut(chain(graph, 2), {"x0", "c0", "r0", "x1", "c1", "r1", "x2"})
-    assert [segment.shown for segment in found] == [
-        ("x0",), ("c0", "r0"), ("x1",), ("c1", "r1"), ("x2",),
-    ]  # fmt: skip
-
-
 def test_what_is_needed_later_is_carried_through(
     graph: Callable[..., ir.Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -172,26 +133,12 @@ def test_what_is_needed_later_is_carried_through(
             [d] d = Add (c, a)
         }"""
     )
-    monkeypatch.setattr(segments, "TENSORS", 1)
+    monkeypatch.setattr(cutting, "TENSORS", 1)
     given = [set(segment.given) for segment in cut(model, "abcd")]
     assert given == [{"image"}, {"image", "a"}, {"a", "b"}, {"a", "c"}]
     batch = np.float32([[1, -2]])
     found = shown_by_walk(model, ("a", "b", "c", "d", "image"), batch)
     np.testing.assert_array_equal(found["d"], found["c"] - batch)
-
-
-def test_a_part_computes_its_tensors_and_nothing_else(graph: Callable[..., ir.Model]) -> None:
-    model = chain(graph, 3)
-    first, second = leading_to(model, [["r0"], ["c1", "x1"]])
-    assert [node.name for node in first.model.graph] == ["start", "conv0", "relu0"]
-    assert second.given == ("image",)
-    batch = np.ones((1, 2, 4, 4), np.float32)
-    with (
-        loaded(second, threads=1) as part,
-        onnxruntime_runtime.load(serialize_with_outputs(model, ["c1"]), threads=1) as whole,
-    ):
-        found = run(part, {"image": batch})
-        np.testing.assert_array_equal(found["c1"], whole.run_all(batch)["c1"])
 
 
 def images(count: int) -> Iterator[NDArray[np.float32]]:
@@ -224,7 +171,7 @@ class Alive:
 def test_activations_take_the_same_memory_for_more_images_and_more_layers(
     look: str, graph: Callable[..., ir.Model], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segments, "TENSORS", 8)
+    monkeypatch.setattr(cutting, "TENSORS", 8)
 
     def peak(blocks: int, count: int) -> int:
         model = chain(graph, blocks)
@@ -232,7 +179,7 @@ def test_activations_take_the_same_memory_for_more_images_and_more_layers(
         alive = Alive()
         with monkeypatch.context() as patch:
             watched = alive.watched(run)
-            patch.setattr(segments, "run", watched)
+            patch.setattr(running, "run", watched)
             patch.setattr(layers, "run", watched)
             if look == "layers":
                 layers.inspect(model, model, images(count), threads=1)

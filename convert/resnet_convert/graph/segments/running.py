@@ -1,16 +1,14 @@
-"""Segments: run a graph a segment at a time and see its tensors, in the memory of one segment.
+"""Running: a graph a segment at a time, to see its tensors in the memory of one segment.
 
     image ─► segment ─► carried ─► segment ─► carried ─► …
 
-All the tensors of a deep network at once would take memory that grows with its depth. A graph is
-cut only where every tensor that is carried on was requested, and never in front of an activation
-function or an average: so the runtime fuses and sums as in the whole graph, and no value changes.
+All the tensors of a deep network at once would take memory that grows with its depth.
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -20,6 +18,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from numpy.typing import NDArray
 
 from resnet_convert.graph.model_file import without_weights
+from resnet_convert.graph.segments.cutting import Segment, cut
 from resnet_serve.optional import optional
 from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 
@@ -28,24 +27,9 @@ if TYPE_CHECKING:
 else:
     ir = optional("onnx_ir", extra="convert")
 
-# Fused with the operator before them, or summed in the order of that operator's memory layout.
-_TOGETHER = frozenset(
-    {"AveragePool", "GlobalAveragePool"}
-    | {"Clip", "HardSigmoid", "LeakyRelu", "Relu", "Sigmoid", "Tanh"}
-)
-TENSORS = 32  # requested tensors that a segment has, at least
 WALKS = 4  # at once, at most: each holds the tensors of a segment, and perhaps the weights
 Arrays = dict[str, NDArray[Any]]
 SummaryT = TypeVar("SummaryT")
-
-
-@dataclass(frozen=True)
-class Segment:
-    """A part of a graph: the names of its inputs, and of its outputs, the requested tensors."""
-
-    model: ir.Model
-    given: tuple[str, ...]
-    shown: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -175,102 +159,3 @@ def run(session: onnxruntime_runtime.OnnxRuntimeModel, given: Mapping[str, NDArr
     """The outputs of a loaded segment by name, for its inputs, which are in its order."""
     (_, first), *others = given.items()
     return session.run_all(first, dict(others))
-
-
-def cut(model: ir.Model, names: Collection[str]) -> tuple[Segment, ...]:
-    """The segments of the graph, in its order, with the tensors of these names as their outputs.
-
-    The inputs of a segment are those of the graph that it reads, and the tensors that an earlier
-    one has computed and it or a later one reads. Operators behind the last requested tensor are
-    left out.
-    """
-    graph = model.graph
-    nodes = list(graph)
-    entries = set(graph.inputs)
-    last = _last_reader(nodes)
-    found: list[Segment] = []
-    live: dict[ir.Value, None] = {}
-    carried: dict[ir.Value, None] = {}
-    part: list[ir.Node] = []
-    shown: dict[ir.Value, None] = {}
-    for position, node in enumerate(nodes):
-        part.append(node)
-        shown |= {value: None for value in node.outputs if value.name in names}
-        live |= {value: None for value in node.outputs if last.get(value, -1) > position}
-        for value in node.inputs:
-            if value is not None and last[value] <= position:
-                live.pop(value, None)
-        if len(shown) >= TENSORS and all(_may_be_carried(value, names) for value in live):
-            given = _read(part, entries) | carried
-            found.append(_segment(model, part, given, shown))
-            part, shown, carried = [], {}, dict(live)
-    if shown:
-        found.append(_segment(model, part, _read(part, entries) | carried, shown))
-    return tuple(found)
-
-
-def leading_to(model: ir.Model, groups: Iterable[Iterable[str]]) -> tuple[Segment, ...]:
-    """For each group of tensor names, the part of the graph that computes them from its inputs."""
-    position = {node: index for index, node in enumerate(model.graph)}
-    values = {str(value.name): value for node in position for value in node.outputs}
-    entries = set(model.graph.inputs)
-    found = []
-    for group in groups:
-        outputs = [values[name] for name in group]
-        needed: set[ir.Node] = set()
-        waiting = list(outputs)
-        while waiting:
-            producer = waiting.pop().producer()
-            if producer is not None and producer not in needed:
-                needed.add(producer)
-                waiting += [value for value in producer.inputs if value is not None]
-        part = sorted(needed, key=position.__getitem__)
-        found.append(_segment(model, part, _read(part, entries), outputs))
-    return tuple(found)
-
-
-def _last_reader(nodes: list[ir.Node]) -> dict[ir.Value, int]:
-    return {
-        value: position
-        for position, node in enumerate(nodes)
-        for value in node.inputs
-        if value is not None
-    }
-
-
-def _may_be_carried(value: ir.Value, names: Collection[str]) -> bool:
-    return (
-        value.name in names
-        and value.type is not None
-        and all(use.node.op_type not in _TOGETHER for use in value.uses())
-    )
-
-
-def _read(part: list[ir.Node], entries: set[ir.Value]) -> dict[ir.Value, None]:
-    """The graph's inputs that these nodes read."""
-    return {value: None for node in part for value in node.inputs if value in entries}
-
-
-def _segment(
-    model: ir.Model, part: list[ir.Node], given: Iterable[ir.Value], shown: Iterable[ir.Value]
-) -> Segment:
-    inputs, outputs = list(given), list(shown)
-    constants = {
-        value: None
-        for node in part
-        for value in node.inputs
-        if value is not None and value.is_initializer()
-    }
-    view = ir.GraphView(
-        inputs,
-        outputs,
-        nodes=part,
-        initializers=tuple(constants),
-        opset_imports=model.graph.opset_imports,
-        name=model.graph.name,
-    )
-    return Segment(
-        ir.Model(view.clone(), ir_version=model.ir_version),
-        tuple(str(value.name) for value in inputs),
-        tuple(str(value.name) for value in outputs),
-    )
