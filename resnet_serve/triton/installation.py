@@ -67,6 +67,8 @@ class Installation:
             # An embedded Python finds its standard library beside the first python3 of the PATH.
             beside = str(Path(sys.executable).parent)
             environment["PATH"] = os.pathsep.join([beside, environment.get("PATH", os.defpath)])
+        # No backend uses NumPy's BLAS, which starts a thread per core in every stub.
+        environment.setdefault("OPENBLAS_NUM_THREADS", "1")
         return environment
 
 

@@ -17,6 +17,7 @@ import tritonclient.grpc as triton
 from packaging.requirements import Requirement
 from tiny_repository import config, mean_model, supervisors, write
 
+from resnet_serve import host
 from resnet_serve.errors import HostError
 from resnet_serve.preprocessing import Preprocessing
 from resnet_serve.triton import installation
@@ -42,6 +43,25 @@ def test_the_wheel_s_server(wheel: Installation) -> None:
     assert wheel.binary.name == "tritonserver"
     assert wheel.stub_python == PYTHON
     assert any(path.name == "nvidia_pytriton.libs" for path in wheel.library_path)
+
+
+@pytest.mark.parametrize(("given", "threads"), [(None, 1), ("2", 2)])
+def test_numpy_starts_no_threads_in_a_stub_unless_told(
+    given: str | None, threads: int, wheel: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    if given is not None:
+        monkeypatch.setenv("OPENBLAS_NUM_THREADS", given)
+    code = "import os, numpy; print(len(os.listdir('/proc/self/task')))"
+    ended = subprocess.run(
+        [sys.executable, "-c", code],
+        env=wheel.environment(),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert int(ended.stdout) == min(threads, host.cores())
 
 
 def test_no_server_at_all() -> None:
