@@ -23,6 +23,7 @@ _USER = 1000
 _UNHEARD_S = 5  # until no proxy sends requests to a pod that is to end
 _DRAIN_S = 20  # of the supervisor, for the requests in flight
 _STARTS_S = 600  # an engine may have to be built first
+_PROGRESS_S = 2 * _STARTS_S  # of a rollout: an image of 10 GB may have to be pulled before
 _CHECK_S = 4
 
 
@@ -102,6 +103,7 @@ def _deployment(workload: Workload, image: str, claim: str) -> Any:
         kind="Deployment",
         metadata=_meta(workload),
         spec=k8s.V1DeploymentSpec(
+            progress_deadline_seconds=_PROGRESS_S,
             selector=k8s.V1LabelSelector(match_labels=_selected(workload)),
             strategy=k8s.V1DeploymentStrategy(
                 type="RollingUpdate",

@@ -78,6 +78,13 @@ def test_the_pod_is_what_the_passport_says() -> None:
     assert {"name": "MODEL_REPOSITORY", "value": "/srv/models/model_repository"} in container["env"]
 
 
+def test_a_rollout_waits_for_the_image_and_for_a_slow_start() -> None:
+    """Otherwise `kubectl rollout status` and `helm --wait` fail while a pod may still start."""
+    spec = objects()["Deployment"]["spec"]
+    probe = spec["template"]["spec"]["containers"][0]["startupProbe"]
+    assert spec["progressDeadlineSeconds"] > probe["periodSeconds"] * probe["failureThreshold"]
+
+
 def test_pods_are_added_when_a_full_queue_is_half_waited_for() -> None:
     (metric,) = objects(wait_ms=160.0)["HorizontalPodAutoscaler"]["spec"]["metrics"]
     assert metric["pods"]["metric"]["name"] == "resnet_serve_queue_seconds"
