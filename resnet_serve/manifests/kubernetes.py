@@ -57,13 +57,19 @@ def _labels(workload: Workload) -> dict[str, str]:
 
 def resources(workload: Workload) -> Any:
     """The cores that were measured, the memory of its copies, and one GPU where it runs on one."""
-    memory = f"{workload.memory_mib}Mi"
+    memory = _quantity(workload.memory_mib, step=1024, units=("Mi", "Gi"))
     limits = {"memory": memory}
     if workload.gpu:
         limits["nvidia.com/gpu"] = "1"
     return k8s.V1ResourceRequirements(
         requests={"cpu": str(workload.cores), "memory": memory}, limits=limits
     )
+
+
+def _quantity(count: int, *, step: int, units: tuple[str, ...]) -> str:
+    """As the API server writes it; `kubectl apply` would find any other form changed each time."""
+    small, large = units
+    return f"{count}{small}" if count % step else f"{count // step}{large}"
 
 
 def _deployment(workload: Workload, image: str, claim: str) -> Any:
@@ -203,7 +209,10 @@ def _autoscaler(workload: Workload, replicas: int, most: int) -> Any:
                             selector=k8s.V1LabelSelector(match_labels={"model": workload.model}),
                         ),
                         target=k8s.V2MetricTarget(
-                            type="AverageValue", average_value=f"{round(workload.wait_ms / 2)}m"
+                            type="AverageValue",
+                            average_value=_quantity(
+                                round(workload.wait_ms / 2), step=1000, units=("m", "")
+                            ),
                         ),
                     ),
                 )

@@ -78,6 +78,22 @@ def test_the_pod_is_what_the_passport_says() -> None:
     assert {"name": "MODEL_REPOSITORY", "value": "/srv/models/model_repository"} in container["env"]
 
 
+@pytest.mark.parametrize(
+    ("memory_mib", "wait_ms", "memory", "average"),
+    [(967, 100.0, "967Mi", "50m"), (2048, 4000.0, "2Gi", "2"), (1536, 3000.0, "1536Mi", "1500m")],
+)
+def test_quantities_are_as_the_api_server_writes_them(
+    memory_mib: int, wait_ms: float, memory: str, average: str
+) -> None:
+    """Otherwise a second `kubectl apply` says "configured" of what is unchanged."""
+    made = objects(memory_mib=memory_mib, wait_ms=wait_ms)
+    (container,) = made["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert container["resources"]["requests"]["memory"] == memory
+    assert container["resources"]["limits"]["memory"] == memory
+    (metric,) = made["HorizontalPodAutoscaler"]["spec"]["metrics"]
+    assert metric["pods"]["target"]["averageValue"] == average
+
+
 def test_a_rollout_waits_for_the_image_and_for_a_slow_start() -> None:
     """Otherwise `kubectl rollout status` and `helm --wait` fail while a pod may still start."""
     spec = objects()["Deployment"]["spec"]
