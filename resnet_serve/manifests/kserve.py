@@ -62,11 +62,12 @@ class Model:
 
 @dataclass(frozen=True)
 class Predictor:
-    """How many pods serve it, and which share of the requests its newest revision gets."""
+    """How many pods, with which labels, and the share of requests of the newest revision."""
 
     model: Model
     min_replicas: int
     max_replicas: int
+    labels: dict[str, str]
     canary_traffic_percent: int | None = None
 
 
@@ -126,6 +127,8 @@ def objects(
                     ),
                     min_replicas=replicas,
                     max_replicas=most,
+                    # Another version is another revision, also at the same address.
+                    labels=kubernetes.version_label(workload),
                     canary_traffic_percent=canary,
                 )
             ),

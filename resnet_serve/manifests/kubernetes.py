@@ -52,7 +52,12 @@ def _selected(workload: Workload) -> dict[str, str]:
 
 
 def _labels(workload: Workload) -> dict[str, str]:
-    return {**_selected(workload), "app.kubernetes.io/version": str(workload.version)}
+    return _selected(workload) | version_label(workload)
+
+
+def version_label(workload: Workload) -> dict[str, str]:
+    """The label of pods by which another version replaces them."""
+    return {"app.kubernetes.io/version": str(workload.version)}
 
 
 def resources(workload: Workload) -> Any:

@@ -99,6 +99,14 @@ def test_the_service_uses_the_runtime_of_its_container() -> None:
     assert "canaryTrafficPercent" not in objects()["InferenceService"]["spec"]["predictor"]
 
 
+def test_another_version_is_another_revision() -> None:
+    """Also from the same storage: KServe replaces pods when the predictor changes."""
+    third, fourth = (objects(version=each)["InferenceService"] for each in (3, 4))
+    assert third["spec"]["predictor"]["model"] == fourth["spec"]["predictor"]["model"]
+    labels = [each["spec"]["predictor"]["labels"] for each in (third, fourth)]
+    assert labels == [{"app.kubernetes.io/version": "3"}, {"app.kubernetes.io/version": "4"}]
+
+
 @pytest.mark.parametrize("target", ["openvino", "tensorrt-rtx"])
 def test_what_an_unmodified_triton_does_not_load_is_refused(target: str) -> None:
     with pytest.raises(UsageError, match="--for kubernetes"):
