@@ -178,5 +178,6 @@ def _container(workload: Workload) -> Any:
             allow_privilege_escalation=False,
             privileged=False,
             capabilities=k8s.V1Capabilities(drop=["ALL"]),
+            seccomp_profile=k8s.V1SeccompProfile(type="RuntimeDefault"),
         ),
     )

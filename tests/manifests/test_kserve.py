@@ -107,6 +107,16 @@ def test_another_version_is_another_revision() -> None:
     assert labels == [{"app.kubernetes.io/version": "3"}, {"app.kubernetes.io/version": "4"}]
 
 
+def test_its_container_keeps_the_restricted_pod_security_standard() -> None:
+    """Kubernetes, Pod Security Standards: what a namespace with `enforce: restricted` takes."""
+    (container,) = objects()["ServingRuntime"]["spec"]["containers"]
+    security = container["securityContext"]
+    assert security["allowPrivilegeEscalation"] is False
+    assert security["capabilities"] == {"drop": ["ALL"]}
+    assert security["runAsNonRoot"] is True
+    assert security["seccompProfile"] == {"type": "RuntimeDefault"}
+
+
 @pytest.mark.parametrize("target", ["openvino", "tensorrt-rtx"])
 def test_what_an_unmodified_triton_does_not_load_is_refused(target: str) -> None:
     with pytest.raises(UsageError, match="--for kubernetes"):
