@@ -8,17 +8,20 @@ this one's other dependencies, so the few that are used are typed here.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 
 from resnet_serve.errors import UsageError
 from resnet_serve.manifests import kubernetes
 from resnet_serve.manifests.kubernetes import k8s
-from resnet_serve.manifests.workload import Workload
+from resnet_serve.manifests.workload import LONGEST_LABEL, Workload
 from resnet_serve.triton.supervision.orders import METRICS
 
 _HTTP, _GRPC, _METRICS = 8080, 9000, 8002
 _FORMATS = {"tensorrt": "tensorrt", "onnxruntime": "onnx"}  # KServe's names of what Triton loads
+_ADDRESS = re.compile(r"[a-z0-9+]+://[^\s/]")
+_LONGEST_NAME = LONGEST_LABEL - len("isvc.-predictor")  # KServe's label of its pods
 
 
 @dataclass(frozen=True)
@@ -95,9 +98,14 @@ def objects(
 
     `storage` is the URI of the repository; `canary` the percentage of the requests that go to this
     revision, where another is served already. Raises `UsageError` for a model that an unmodified
-    Triton does not load.
+    Triton does not load, and for a storage that is no address.
     """
     kinds = check(workload)
+    if not _ADDRESS.match(storage):
+        raise UsageError(
+            f"{storage!r} is not an address that KServe can read",
+            remedy="Give one such as s3://BUCKET/PATH, pvc://CLAIM/PATH or oci://IMAGE.",
+        )
     runtime = f"{workload.name}-runtime"
     return (
         ServingRuntime(
@@ -139,8 +147,15 @@ def objects(
 def check(workload: Workload) -> tuple[str, ...]:
     """KServe's names of the formats of a model's networks.
 
-    Raises `UsageError` for a model that an unmodified Triton does not load.
+    Raises `UsageError` for a model that an unmodified Triton does not load, and for a name that
+    KServe makes too long.
     """
+    if len(workload.name) > _LONGEST_NAME:
+        raise UsageError(
+            f"{workload.model!r} is too long a name for KServe: {_LONGEST_NAME} letters at most",
+            remedy="Convert it under a shorter --name, or run it with "
+            f"resnet-serve manifests {workload.model} --for kubernetes.",
+        )
     if workload.of_images:
         raise UsageError(
             f"{workload.model} takes encoded images, which an unmodified Triton does not decode",

@@ -16,7 +16,9 @@ from resnet_serve.triton.repository.versions import Deployed
 
 _BASE_MIB = 768  # Triton and the processes of its Python-based backends
 _PER_COPY = 4  # the file, its prepared weights, and the activations of a batch
-_LONGEST_NAME = 63 - len("-runtime")  # RFC 1123 label
+LONGEST_LABEL = 63  # RFC 1123
+_LONGEST_SUBDOMAIN = 253
+_SUBDOMAIN = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*")
 _SHORTEST_WAIT_MS = 100.0  # as the bound of the queue in `triton/queue_bound`
 _WAIT_LATENCIES = 4
 
@@ -105,12 +107,25 @@ def _network(deployed: Deployed) -> Workload:
 def label(model: str) -> str:
     """A model's name as a DNS label; raises `UsageError` for one that makes none."""
     made = re.sub(r"[^a-z0-9]+", "-", model.lower()).strip("-")
-    if not made or not made[0].isalpha() or len(made) > _LONGEST_NAME:
+    if not made or not made[0].isalpha() or len(made) > LONGEST_LABEL:
         raise UsageError(
             f"{model!r} cannot name an object of Kubernetes",
-            remedy=f"Give --name a name of up to {_LONGEST_NAME} small letters, digits and '-'.",
+            remedy=f"Give --name a name of up to {LONGEST_LABEL} small letters, digits and '-'.",
         )
     return made
+
+
+def claim_name(name: str) -> str:
+    """That name; raises `UsageError` for one that no PersistentVolumeClaim can have.
+
+    The API server takes any in a pod, which then waits for the claim.
+    """
+    if len(name) > _LONGEST_SUBDOMAIN or not _SUBDOMAIN.fullmatch(name):
+        raise UsageError(
+            f"{name!r} cannot name a PersistentVolumeClaim",
+            remedy="Its names have small letters, digits, '-' and '.'.",
+        )
+    return name
 
 
 def _has_plan(document: Passport) -> bool:

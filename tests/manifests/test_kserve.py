@@ -117,6 +117,14 @@ def test_its_container_keeps_the_restricted_pod_security_standard() -> None:
     assert security["seccompProfile"] == {"type": "RuntimeDefault"}
 
 
+def test_a_name_is_as_long_as_the_labels_that_kserve_makes_of_it() -> None:
+    longest = "m" * 48
+    assert len(f"isvc.{longest}-predictor") == 63
+    objects(model=longest)
+    with pytest.raises(UsageError, match="too long a name for KServe"):
+        objects(model=longest + "m")
+
+
 @pytest.mark.parametrize("target", ["openvino", "tensorrt-rtx"])
 def test_what_an_unmodified_triton_does_not_load_is_refused(target: str) -> None:
     with pytest.raises(UsageError, match="--for kubernetes"):

@@ -110,10 +110,17 @@ def test_names_are_dns_labels(model: str, label: str) -> None:
     assert workload.of(made).model == model
 
 
-@pytest.mark.parametrize("model", ["50", "_", "x" * 60])
+@pytest.mark.parametrize("model", ["50", "_", "x" * 64])
 def test_names_that_make_no_label_are_refused(model: str) -> None:
     with pytest.raises(UsageError, match="cannot name an object"):
         workload.label(model)
+
+
+@pytest.mark.parametrize("name", ["", "My_Claim", "-models", "a..b", "x" * 254])
+def test_names_that_no_claim_can_have_are_refused(name: str) -> None:
+    assert workload.claim_name("nfs-1.models") == "nfs-1.models"
+    with pytest.raises(UsageError, match="cannot name a PersistentVolumeClaim"):
+        workload.claim_name(name)
 
 
 def test_without_a_latency_requests_wait_the_shortest_time() -> None:

@@ -144,7 +144,7 @@ def write_manifests(
     if platform is not Platform.KSERVE:
         _warn_of_others(found, deployed)
     tag = image or f"resnet-serve:{__version__}-triton{made.release.tag}"
-    volume = claim or f"{made.name}-models"
+    volume = f"{made.name}-models" if claim is None else workload.claim_name(claim)
     if platform is Platform.HELM:
         folder = output or Path(f"{made.name}-chart")
         chart = helm.files(made, image=tag, claim=volume, replicas=fewest, most=limit)
@@ -161,7 +161,7 @@ def write_manifests(
         if platform is Platform.KUBERNETES:
             objects = kubernetes.objects(made, image=tag, claim=volume, replicas=fewest, most=limit)
         else:
-            where = storage or f"pvc://{volume}/model_repository"
+            where = f"pvc://{volume}/model_repository" if storage is None else storage
             objects = kserve.objects(
                 made, storage=where, replicas=fewest, most=limit, canary=canary
             )

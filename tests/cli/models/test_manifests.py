@@ -110,6 +110,8 @@ def test_compose_sees_the_repository_from_its_own_folder(folder: Path) -> None:
         (("net", "--for", "docker"), "'docker'"),
         (("net", "--for", "kubernetes", "--storage", "s3://x"), "--storage is not for kubernetes"),
         (("net", "--for", "helm", "--storage", "s3://x"), "--storage is not for helm"),
+        (("net", "--for", "helm", "--claim", "My_Claim"), "'My_Claim' cannot name a Persistent"),
+        (("net", "--for", "kserve", "--storage", "models"), "'models' is not an address"),
         (("net", "--for", "kserve", "--image", "x"), "--image is not for kserve"),
         (("net", "--for", "kserve", "--replicas", 9, "--max-replicas", 6), "6 is less than"),
         (("net", "--for", "compose", "--replicas", 2), "--replicas is not for compose"),
