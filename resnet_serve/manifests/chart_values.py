@@ -20,6 +20,7 @@ from resnet_serve.manifests.document import camel, yaml
 _COMMENT_WIDTH = 96
 _TEXT = {"type": "string", "minLength": 1}
 _COUNT = {"type": "integer", "minimum": 1}
+_COUNT_OR_NONE = {"type": "integer", "minimum": 0}
 _OBJECT = {"type": "object"}
 
 
@@ -85,17 +86,35 @@ class Service:
 
 
 @dataclass(frozen=True)
+class RollingUpdate:
+    """How another version replaces the pods."""
+
+    max_unavailable: Annotated[
+        int,
+        Value(
+            "Pods that may be missing. 1, with maxSurge 0, where no node has a GPU to spare for "
+            "one pod more: a new pod then waits for an old one to end.",
+            _COUNT_OR_NONE,
+        ),
+    ]
+    max_surge: Annotated[int, Value("Pods that may be there in addition.", _COUNT_OR_NONE)]
+
+
+@dataclass(frozen=True)
 class Values:
     """All values of the chart of a model."""
 
     image: Annotated[Image, Value("The image of the pods.")]
     replica_count: Annotated[
         int,
-        Value("Pods, where autoscaling.enabled is false.", {"type": "integer", "minimum": 0}),
+        Value("Pods, where autoscaling.enabled is false.", _COUNT_OR_NONE),
     ]
     autoscaling: Annotated[
         Autoscaling,
         Value("The HorizontalPodAutoscaler, which adds pods when requests wait."),
+    ]
+    rolling_update: Annotated[
+        RollingUpdate, Value("The rollout of another version or of other values.")
     ]
     resources: Annotated[
         Any,

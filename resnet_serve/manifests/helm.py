@@ -18,7 +18,13 @@ from typing import Any
 
 from resnet_serve import durable
 from resnet_serve.manifests import chart_values, document, kubernetes
-from resnet_serve.manifests.chart_values import Autoscaling, Image, Persistence, Values
+from resnet_serve.manifests.chart_values import (
+    Autoscaling,
+    Image,
+    Persistence,
+    RollingUpdate,
+    Values,
+)
 from resnet_serve.manifests.document import yaml
 from resnet_serve.manifests.workload import Workload
 
@@ -75,6 +81,7 @@ def files(
         image=Image(repository, tag),
         replica_count=replicas,
         autoscaling=Autoscaling(enabled=True, min_replicas=replicas, max_replicas=most),
+        rolling_update=RollingUpdate(kubernetes.MAX_UNAVAILABLE, kubernetes.MAX_SURGE),
         resources=kubernetes.resources(workload),
         persistence=Persistence(claim),
     )
@@ -118,6 +125,8 @@ def _with_values(objects: tuple[Any, ...]) -> tuple[dict[str, Any], ...]:
     """The objects as JSON's types, with expressions in the fields that are values."""
     deployment, service, autoscaler, budget = map(document.plain, objects)
     deployment["spec"]["replicas"] = "{{ if not " + _AUTOSCALED + " }}{{ .Values.replicaCount }}"
+    for key in (rolling := deployment["spec"]["strategy"]["rollingUpdate"]):
+        rolling[key] = "{{ .Values.rollingUpdate." + key + " }}"
     pod = deployment["spec"]["template"]["spec"]
     for key in ("imagePullSecrets", "nodeSelector", "tolerations"):
         pod[key] = "{{ with .Values." + key + " }}{{ toYaml . }}"

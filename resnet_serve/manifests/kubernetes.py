@@ -18,6 +18,7 @@ k8s: Any = optional("kubernetes.client", extra="kubernetes")
 
 QUEUE_METRIC = "resnet_serve_queue_seconds"
 PORTS = {"http": 8000, "grpc": 8001, "metrics": 8002, "status": 8003}
+MAX_UNAVAILABLE, MAX_SURGE = 0, 1  # of a rollout: the new pod is there before the old one goes
 _VOLUME = "/srv/models"
 _USER = 1000
 _UNHEARD_S = 5  # until no proxy sends requests to a pod that is to end
@@ -118,7 +119,9 @@ def _deployment(workload: Workload, image: str, claim: str) -> Any:
             selector=k8s.V1LabelSelector(match_labels=_selected(workload)),
             strategy=k8s.V1DeploymentStrategy(
                 type="RollingUpdate",
-                rolling_update=k8s.V1RollingUpdateDeployment(max_unavailable=0, max_surge=1),
+                rolling_update=k8s.V1RollingUpdateDeployment(
+                    max_unavailable=MAX_UNAVAILABLE, max_surge=MAX_SURGE
+                ),
             ),
             template=k8s.V1PodTemplateSpec(
                 metadata=k8s.V1ObjectMeta(

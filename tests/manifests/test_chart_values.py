@@ -11,12 +11,19 @@ import pytest
 import yaml
 
 from resnet_serve.manifests import chart_values
-from resnet_serve.manifests.chart_values import Autoscaling, Image, Persistence, Values
+from resnet_serve.manifests.chart_values import (
+    Autoscaling,
+    Image,
+    Persistence,
+    RollingUpdate,
+    Values,
+)
 
 VALUES = Values(
     image=Image("registry/serve", "0.10"),
     replica_count=2,
     autoscaling=Autoscaling(enabled=True, min_replicas=2, max_replicas=6),
+    rolling_update=RollingUpdate(max_unavailable=0, max_surge=1),
     resources={"requests": {"cpu": "2"}, "limits": {"memory": "964Mi"}},
     persistence=Persistence("models"),
 )
@@ -45,6 +52,7 @@ def test_the_text_has_the_values() -> None:
         "image": {"repository": "registry/serve", "tag": "0.10"},
         "replicaCount": 2,
         "autoscaling": {"enabled": True, "minReplicas": 2, "maxReplicas": 6},
+        "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1},
         "resources": VALUES.resources,
         "persistence": {"existingClaim": "models"},
         "service": {"type": "ClusterIP"},
@@ -70,6 +78,7 @@ def test_the_schema_accepts_the_defaults_and_what_a_parent_chart_passes_on() -> 
         ({"image": {"tagg": "1"}}, "image"),
         ({"image": {"tag": 1.1}}, "image.tag"),
         ({"replicaCount": -1}, "replicaCount"),
+        ({"rollingUpdate": {"maxSurge": "25%"}}, "rollingUpdate.maxSurge"),
         ({"service": {"type": "Loadbalancer"}}, "service.type"),
         ({"imagePullSecrets": ["registry"]}, "imagePullSecrets.0"),
     ],

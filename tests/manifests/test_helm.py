@@ -24,6 +24,7 @@ CHANGES: dict[str, Any] = {
     "image": {"repository": "registry:5000/serve", "tag": "2"},
     "replicaCount": 4,
     "autoscaling": {"enabled": False},
+    "rollingUpdate": {"maxUnavailable": 1, "maxSurge": 0},
     "resources": {"limits": {"cpu": "8"}},
     "persistence": {"existingClaim": "other"},
     "service": {"type": "LoadBalancer"},
@@ -81,6 +82,7 @@ def test_the_values_change_the_objects() -> None:
     assert list(objects) == ["Deployment", "Service", "PodDisruptionBudget"]
     spec = objects["Deployment"]["spec"]
     assert spec["replicas"] == 4, "there is no autoscaler that would set it"
+    assert spec["strategy"]["rollingUpdate"] == CHANGES["rollingUpdate"]
     pod = spec["template"]["spec"]
     assert pod["containers"][0]["image"] == "registry:5000/serve:2"
     assert pod["containers"][0]["resources"]["limits"]["cpu"] == "8"
