@@ -188,7 +188,8 @@ def _commands(name: str, deployed: Deployed, layout: Layout, folder: Path) -> tu
         )
     storage = {
         Layout.PVC: f"pvc://{volume}/{_INSIDE[layout]}",
-        Layout.S3: f"s3://BUCKET/{name}",
+        # Pods of the version before may still copy theirs.
+        Layout.S3: f"s3://BUCKET/{name}/{deployed.version}",
         Layout.OCI: f"oci://{image}",
     }[layout]
     first = {

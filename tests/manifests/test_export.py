@@ -171,7 +171,7 @@ def test_what_an_unmodified_triton_does_not_load(tmp_path: Path) -> None:
     ("layout", "storage"),
     [
         ("kserve-pvc", "pvc://net-models/model_repository"),
-        ("s3", "s3://BUCKET/net"),
+        ("s3", "s3://BUCKET/net/2"),
         ("oci", "oci://REGISTRY/net:2"),
         ("kubernetes-pvc", ""),
     ],
