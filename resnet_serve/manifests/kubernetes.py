@@ -4,7 +4,10 @@ The container is that of our Dockerfile's `serve` stage, whose supervisor restar
 `resnet-serve health` infers. The repository, and the one of encoded images beside it, are on a
 volume. Pods are added by the time that requests wait, from Triton's own metrics:
 
-    resnet_serve_queue_seconds = rate(nv_inference_queue_duration_us) / rate(requests) / 1e6
+    resnet_serve_queue_seconds = max over models of
+        rate(nv_inference_queue_duration_us) / rate(requests) / 1e6
+
+Requests to an ensemble wait in the queues of its models; its own counter is always 0.
 """
 
 from __future__ import annotations
@@ -212,10 +215,7 @@ def _autoscaler(workload: Workload, replicas: int, most: int) -> Any:
                 k8s.V2MetricSpec(
                     type="Pods",
                     pods=k8s.V2PodsMetricSource(
-                        metric=k8s.V2MetricIdentifier(
-                            name=QUEUE_METRIC,
-                            selector=k8s.V1LabelSelector(match_labels={"model": workload.model}),
-                        ),
+                        metric=k8s.V2MetricIdentifier(name=QUEUE_METRIC),
                         target=k8s.V2MetricTarget(
                             type="AverageValue",
                             average_value=_quantity(

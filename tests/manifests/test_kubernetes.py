@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import copy
 import json
+import re
 import shutil
 import subprocess
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import kubernetes_validate
+import prometheus_server
 import pytest
+import yaml
 from example_manifests import examples, on_cpus
 
 from resnet_serve.manifests import document, kubernetes
@@ -105,6 +109,41 @@ def test_pods_are_added_when_a_full_queue_is_half_waited_for() -> None:
     (metric,) = objects(wait_ms=160.0)["HorizontalPodAutoscaler"]["spec"]["metrics"]
     assert metric["pods"]["metric"]["name"] == "resnet_serve_queue_seconds"
     assert metric["pods"]["target"] == {"type": "AverageValue", "averageValue": "80m"}
+
+
+def documented() -> list[dict[str, Any]]:
+    """The YAML documents of docs/kubernetes.md."""
+    text = (Path(__file__).parents[2] / "docs/kubernetes.md").read_text(encoding="utf-8")
+    blocks = re.findall(r"^```yaml\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [each for block in blocks for each in yaml.safe_load_all(block)]
+
+
+def test_the_metric_is_the_wait_of_the_busiest_model_of_a_pod(tmp_path: Path) -> None:
+    """Triton counts the wait in an ensemble at the models inside it; some are not asked at all."""
+    (adapter,) = (each["rules"][0] for each in documented() if "rules" in each)
+    metric = objects()["HorizontalPodAutoscaler"]["spec"]["metrics"][0]["pods"]["metric"]
+    assert metric == {"name": adapter["name"]["as"]}, "of all models of the pod"
+    query = adapter["metricsQuery"].replace("<<.LabelMatchers>>", 'namespace="n",pod=~"a|b"')
+    series = [
+        {"series": f'{name}{{namespace="n",pod="{pod}",model="{model}"}}', "values": f"0+{step}x9"}
+        for pod, model, asked, wait_us in [
+            *(("a", "net_image", 2, 0), ("a", "net_preprocess", 2, 700_000)),
+            *(("a", "net", 3, 100_000), ("a", "other", 0, 0), ("b", "net", 1, 50_000)),
+        ]
+        for name, step in [
+            ("nv_inference_request_success", asked),
+            ("nv_inference_queue_duration_us", asked * wait_us),
+        ]
+    ]
+    expected = [{"labels": f'{{pod="{pod}"}}', "value": s} for pod, s in (("a", 0.7), ("b", 0.05))]
+    rounded = f"round({query.replace('<<.GroupBy>>', 'pod')}, 0.001)"
+    test = {"expr": rounded, "eval_time": "2m", "exp_samples": expected}
+    file = tmp_path / "test.yml"
+    made = {"interval": "15s", "input_series": series, "promql_expr_test": [test]}
+    file.write_text(yaml.safe_dump({"tests": [made]}))
+    words = [prometheus_server.program("promtool"), "test", "rules", file]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("path", examples(), ids=lambda path: f"{path.parent.name}/{path.name}")
