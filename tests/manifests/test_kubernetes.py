@@ -146,6 +146,16 @@ def test_the_metric_is_the_wait_of_the_busiest_model_of_a_pod(tmp_path: Path) ->
     assert done.returncode == 0, done.stdout + done.stderr
 
 
+def test_the_objects_in_the_documentation_are_valid() -> None:
+    native = [each for each in documented() if each.get("apiVersion") == "v1"]
+    assert [each["kind"] for each in native] == ["PersistentVolumeClaim", "Pod"]
+    for each in native:
+        kubernetes_validate.validate(each, VERSIONS[-1], strict=True)
+    claim, pod = native
+    (volume,) = pod["spec"]["volumes"]
+    assert volume["persistentVolumeClaim"]["claimName"] == claim["metadata"]["name"]
+
+
 @pytest.mark.parametrize("path", examples(), ids=lambda path: f"{path.parent.name}/{path.name}")
 def test_the_examples_are_what_the_command_writes(path: Any) -> None:
     """Otherwise: .venv/bin/python tests/support/example_manifests.py."""
