@@ -28,7 +28,8 @@ from resnet_serve.manifests.chart_values import (
 from resnet_serve.manifests.document import yaml
 from resnet_serve.manifests.workload import Workload
 
-_OLDEST_KUBERNETES = ">=1.23.0-0"  # autoscaling/v2; "-0" also allows what vendors append
+# The budget's unhealthyPodEvictionPolicy; "-0" also allows what vendors append.
+_OLDEST_KUBERNETES = ">=1.27.0-0"
 _LONGEST_RELEASE = 53
 _AUTOSCALED = ".Values.autoscaling.enabled"
 _FIELD = re.compile(

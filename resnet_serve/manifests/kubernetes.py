@@ -235,6 +235,9 @@ def _budget(workload: Workload) -> Any:
         kind="PodDisruptionBudget",
         metadata=_meta(workload),
         spec=k8s.V1PodDisruptionBudgetSpec(
-            max_unavailable=1, selector=k8s.V1LabelSelector(match_labels=_selected(workload))
+            max_unavailable=1,
+            # A pod that serves nothing would otherwise keep its node from being drained.
+            unhealthy_pod_eviction_policy="AlwaysAllow",
+            selector=k8s.V1LabelSelector(match_labels=_selected(workload)),
         ),
     )

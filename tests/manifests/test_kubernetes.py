@@ -98,6 +98,12 @@ def test_quantities_are_as_the_api_server_writes_them(
     assert metric["pods"]["target"]["averageValue"] == average
 
 
+def test_pods_that_are_not_ready_do_not_keep_a_node_from_being_drained() -> None:
+    budget = objects()["PodDisruptionBudget"]["spec"]
+    assert budget["maxUnavailable"] == 1
+    assert budget["unhealthyPodEvictionPolicy"] == "AlwaysAllow"
+
+
 def test_a_rollout_waits_for_the_image_and_for_a_slow_start() -> None:
     """Otherwise `kubectl rollout status` and `helm --wait` fail while a pod may still start."""
     spec = objects()["Deployment"]["spec"]
