@@ -11,25 +11,26 @@ digits ResNet-20 33 dB by this ranking, and 30 dB (s8s8) by the other.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import asdict, dataclass, replace
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from resnet_convert.graph.initializers import array_of, assign, own_initializer
-from resnet_convert.graph.model_file import serialize
 from resnet_convert.graph.nodes import WEIGHTED, data_input, dequantizer, quantizer
 from resnet_convert.graph.opset import raise_opset
-from resnet_convert.graph.segments.cutting import stretches
-from resnet_convert.graph.segments.running import loaded
+from resnet_convert.graph.segments.cutting import Segment, Stretch, stretches
+from resnet_convert.graph.segments.running import WALKS, loaded
 from resnet_convert.quantization.qdq import insert_pair
 from resnet_serve.activation import SOFTMAX, Activation
 from resnet_serve.errors import ConversionError, UsageError
 from resnet_serve.optional import optional
 from resnet_serve.parity import numerics
-from resnet_serve.runtimes import onnxruntime as onnxruntime_runtime
 
 if TYPE_CHECKING:
     import onnx_ir as ir
@@ -92,25 +93,23 @@ def rank(
         for node in converted.graph
         if node.op_type in WEIGHTED and dequantizer(node.inputs[0]) is not None
     }
-    exact = _logits(serialize(folded), held, threads)
+    divided = stretches(folded, largest=LARGEST_KEPT // images)  # one at a time: they are large
+    first = next(divided)
+    exact = np.concatenate(_outputs(first.rest, held, threads))
     costs: list[Cost] = []
-    for stretch in stretches(folded, largest=LARGEST_KEPT // images):
-        for name in (each for each in quantized if each in stretch.nodes):
-            layer = _alone(stretch.rest, converted, name, quantized[name])
-            logits = _logits(layer, held, threads)
-            costs.append(
-                Cost(
-                    layer=name,
-                    sqnr_db=numerics.compare(exact, logits).sqnr_db,
-                    flips=activation.flips(exact, logits),
-                    images=len(exact),
-                )
+    for name, logits in _one_by_one(
+        chain([first], divided), converted, quantized, held, threads=threads
+    ):
+        costs.append(
+            Cost(
+                layer=name,
+                sqnr_db=numerics.compare(exact, logits).sqnr_db,
+                flips=activation.flips(exact, logits),
+                images=len(exact),
             )
-            if progress is not None:
-                progress(len(costs), len(quantized))
-        if stretch.lead is not None:
-            with loaded(stretch.lead, threads=threads) as lead:
-                held = [lead.run(batch) for batch in held]
+        )
+        if progress is not None:
+            progress(len(costs), len(quantized))
     return tuple(sorted(costs, key=lambda cost: cost.sqnr_db))
 
 
@@ -125,14 +124,49 @@ def _first(batches: Iterable[NDArray[Any]], images: int) -> list[NDArray[Any]]:
     return held
 
 
-def _logits(model: bytes, batches: Iterable[NDArray[Any]], threads: int) -> NDArray[np.float32]:
-    with onnxruntime_runtime.load(model, threads=threads) as session:
-        return np.concatenate([session.run(batch) for batch in batches])
+def _one_by_one(
+    divided: Iterable[Stretch],
+    converted: ir.Model,
+    quantized: Mapping[str, ir.Node],
+    held: list[NDArray[Any]],
+    *,
+    threads: int,
+) -> Iterator[tuple[str, NDArray[np.float32]]]:
+    """The logits with each layer alone on its grids, in the order of the graph.
+
+    Layers run beside each other, up to `WALKS` at once, each on its share of the threads.
+    """
+    beside = min(threads, WALKS)
+    waiting: deque[tuple[str, Future[list[NDArray[np.float32]]]]] = deque()
+
+    def first() -> tuple[str, NDArray[np.float32]]:
+        name, logits = waiting.popleft()
+        return name, np.concatenate(logits.result())
+
+    with ThreadPoolExecutor(beside) as pool:
+        for stretch in divided:
+            for name in (each for each in quantized if each in stretch.nodes):
+                layer = _alone(stretch.rest, converted, name, quantized[name])
+                waiting.append((name, pool.submit(_outputs, layer, held, threads // beside)))
+                if len(waiting) > beside:
+                    yield first()
+            if stretch.lead is not None:
+                held = _outputs(stretch.lead, held, threads)
+        while waiting:
+            yield first()
 
 
-def _alone(exact: ir.Model, converted: ir.Model, name: str, twin: ir.Node) -> bytes:
-    """The FP32 graph with one layer on the grids that its twin in the converted graph has."""
-    model = exact.clone()
+def _outputs(
+    part: Segment, batches: Iterable[NDArray[Any]], threads: int
+) -> list[NDArray[np.float32]]:
+    """Its first output for each batch of its input."""
+    with loaded(part, threads=threads) as session:
+        return [session.run(batch) for batch in batches]
+
+
+def _alone(exact: Segment, converted: ir.Model, name: str, twin: ir.Node) -> Segment:
+    """A part of the FP32 graph with one layer on the grids of its twin in the converted graph."""
+    model = exact.model.clone()
     graph = model.graph
     node = next(node for node in graph if node.name == name)
     quantize = quantizer(_dequantizer(twin, 0).inputs[0])
@@ -149,7 +183,7 @@ def _alone(exact: ir.Model, converted: ir.Model, name: str, twin: ir.Node) -> by
     opset = converted.graph.opset_imports[""]
     if opset > graph.opset_imports[""]:  # FP8 has Q/DQ from 19 on
         raise_opset(model, opset, converted.ir_version or model.ir_version)
-    return serialize(model)
+    return replace(exact, model=model)
 
 
 def _dequantized(node: ir.Node) -> NDArray[np.float32]:

@@ -41,11 +41,11 @@ class Stretch:
 
     `nodes` are the names of its operators, `rest` is the graph from its first operator to the
     outputs, `lead` computes the tensor behind it, which is the input of the next one's `rest`; None
-    in the last stretch.
+    in the last stretch. The `rest` of the first one is the whole graph.
     """
 
     nodes: frozenset[str]
-    rest: ir.Model
+    rest: Segment
     lead: Segment | None
 
 
@@ -135,7 +135,7 @@ def _stretch(
     part = rest[:own]
     return Stretch(
         frozenset(str(node.name) for node in part),
-        _segment(model, rest, given, model.graph.outputs).model,
+        _segment(model, rest, given, model.graph.outputs),
         None if own is None else _segment(model, part, given, behind),
     )
 

@@ -68,7 +68,7 @@ def test_the_stretches_of_a_graph_are_its_operators_and_compute_its_outputs(
     with onnxruntime_runtime.load(serialize(folded_digits), threads=1) as whole:
         logits = whole.run(batch)
     for stretch in found:
-        with onnxruntime_runtime.load(serialize(stretch.rest), threads=1) as rest:
+        with loaded(stretch.rest, threads=1) as rest:
             # The runtime adds a shortcut in the convolution, or in the layout of the input.
             np.testing.assert_allclose(rest.run(batch), logits, atol=1e-5)
         if stretch.lead is not None:
@@ -100,5 +100,4 @@ def test_behind_an_output_nothing_is_divided(graph: Callable[..., ir.Model]) -> 
         }"""
     )
     for stretch in stretches(model, largest=2):
-        assert [value.name for value in stretch.rest.graph.outputs] == ["b", "d"]
-        assert serialize(stretch.rest)
+        assert stretch.rest.shown == ("b", "d")
