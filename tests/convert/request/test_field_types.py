@@ -17,7 +17,7 @@ STRINGS = ("weights", "calibration", "validation", "precision", "target", "name"
 
 
 @pytest.mark.parametrize("field", [each.name for each in fields(Options)])
-@pytest.mark.parametrize("value", [object(), {"a": 1}, b"bytes", 1 + 2j], ids=repr)
+@pytest.mark.parametrize("value", [object, {"a": 1}, b"bytes", 1 + 2j], ids=repr)
 def test_no_field_takes_what_no_option_is(field: str, value: Any) -> None:
     with pytest.raises(UsageError, match=rf"^{field} is .*, not "):
         Request(**{"arch": "resnet20", field: value})
