@@ -31,6 +31,8 @@ _CONTAINERS = frozenset(
         *("model", "network", "net", "module"),
     )
 )
+# What is counted of an average.
+_COUNTERS = frozenset(("n_averaged", "num_updates", "decay"))
 # Every residual network of the family has it, with any stem, block and classifier.
 ANCHOR = "layer1.0.conv1.weight"
 # The same in the names of other libraries (`naming`).
@@ -87,7 +89,11 @@ def choose(loaded: object, path: Path, *, ema: bool = False, key: str | None = N
             remedy=f"{choosing(networks)}. If they are parts of one network, give --module with "
             "its code.",
         )
-    unlikely = (".".join(each.place) for each in saved if each not in likely)
+    unlikely = (
+        ".".join(each.place)
+        for each in saved
+        if each not in likely and not _COUNTERS.issuperset(each.tensors)
+    )
     beside = (*network.training_only, *network.others, *network.outside, *unlikely)
     if beside:
         notices += (f"ignored in {path}, as not part of the network: {shortened(beside)}",)
@@ -144,11 +150,10 @@ def _state_dict(
     outside: tuple[str, ...] = (),
 ) -> StateDict:
     averaged = is_averaged((*place, *cleaned.prefix.split(".")))
-    counters = {"n_averaged", "num_updates", "decay"}
     others = {
         name: tensor
         for name, tensor in cleaned.training_only.items()
-        if name.rpartition(".")[2] not in counters
+        if name.rpartition(".")[2] not in _COUNTERS
     }
     named = ".".join(filter(None, place))
     return StateDict(named, cleaned.tensors, averaged, others, saved.others, outside)

@@ -112,6 +112,23 @@ def test_the_averaged_copy_is_taken_when_it_is_asked_for_and_never_unasked(
     assert averaged.notices == (f"the averaged copy (EMA) in {place} is used",)
 
 
+def test_lightnings_average_is_taken_when_it_is_asked_for_and_nothing_else_unasked() -> None:
+    """Its WeightAveraging saves the average as the state dict, and the network beside it."""
+    loaded = {
+        "state_dict": under("model.", AVERAGE),
+        "current_model_state": under("model.", NETWORK),
+        "averaging_state": {"n_averaged": torch.tensor(5)},
+    }
+    text = refused(loaded)
+    assert "the average of the weights, in state_dict" in text
+    assert text.endswith("Give --ema for the average, or --weights-key current_model_state.")
+    averaged = choose(loaded, FILE, ema=True)
+    assert is_the(AVERAGE, averaged)
+    assert averaged.notices == ("the averaged copy (EMA) in state_dict is used",)
+    assert is_the(NETWORK, choose(loaded, FILE, key="current_model_state"))
+    assert is_the(AVERAGE, choose(loaded, FILE, key="state_dict"))
+
+
 def test_what_is_left_out_is_said() -> None:
     loaded = under("model.", NETWORK) | {"criterion.weight": torch.ones(10)}
     assert choose(loaded, FILE).notices == (

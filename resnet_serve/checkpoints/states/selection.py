@@ -11,6 +11,8 @@ from resnet_serve.errors import InputFileError, Note
 
 SAVE_STATE = "Save the network's state_dict() and give that file."
 ROOT = "."  # as a key: the names without a prefix
+# Where Lightning's WeightAveraging saves the average, and what it replaced there (2.5.2 and later).
+_AVERAGE, _TRAINED = "state_dict", "current_model_state"
 
 
 class Placed(Protocol):
@@ -35,8 +37,13 @@ def one_of(
 
     Raises `InputFileError` where they choose none, or more than one.
     """
-    averaged = [each for each in networks if each.averaged]
-    plain = [each for each in networks if not each.averaged]
+    swapped = {_root(each) for each in networks} >= {_AVERAGE, _TRAINED}
+
+    def is_average(network: PlacedT) -> bool:
+        return network.averaged or (swapped and _root(network) == _AVERAGE)
+
+    averaged = [each for each in networks if is_average(each)]
+    plain = [each for each in networks if not is_average(each)]
     if ema and not averaged:
         raise InputFileError(
             "contains no averaged copy (EMA) of the network", where=path, remedy="Omit --ema."
@@ -49,6 +56,13 @@ def one_of(
             f"contains only an averaged copy (EMA) of the network, in {listed(averaged)}",
             where=path,
             remedy="Give --ema to use it.",
+        )
+    if swapped and not ema:
+        raise InputFileError(
+            f"contains the average of the weights, in {_AVERAGE}, and those of the last step, in "
+            f"{_TRAINED} (Lightning's WeightAveraging)",
+            where=path,
+            remedy=f"Give --ema for the average, or --weights-key {_TRAINED}.",
         )
     candidates = averaged if ema else plain
     if len(candidates) > 1:
@@ -64,6 +78,11 @@ def one_of(
         where = listed(averaged)
         return network, (f"{path} also contains an averaged copy (EMA), in {where}; --ema uses it",)
     return network, ()
+
+
+def _root(network: Placed) -> str:
+    """The first of the keys that lead to it."""
+    return network.place.partition(".")[0]
 
 
 def _used(network: Placed) -> Note:
