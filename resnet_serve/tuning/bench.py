@@ -128,7 +128,11 @@ class TritonBench:
         """Run perf_analyzer; what the server counts meanwhile is part of the point."""
         try:
             return perf_process.tried(lambda: self._load(model, offered, stop), self._say)
-        except HostError as error:  # its remedy is for a server of the user's
+        except HostError as error:
+            if self._server.status.restarts != self._restarts[model] or not self._serving():
+                # A connection that was being made then has ended for no reason it could name.
+                raise HostError("the server crashed", where=f"{model} at {offered}") from error
+            # Its remedy is for a server of the user's.
             raise HostError(error.what, where=error.where) from error
 
     def _load(self, model: str, offered: Offered, stop: Stop) -> Point | None:

@@ -173,7 +173,7 @@ def test_it_gives_what_the_python_client_gives(
     assert "has no option timeout, but timeoutMs" in found["refused"]["option"]["message"]
     assert "image: null is not an image" in found["refused"]["nothing"]["message"]
     assert "does not speak TLS. Connect without" in found["refused"]["plain"]["message"]
-    assert "does not speak gRPC, or speaks it with TLS" in found["refused"]["web"]["message"]
+    assert "does not speak gRPC, or speaks it only over TLS" in found["refused"]["web"]["message"]
     for name, address in (("full", full), ("slow", slower)):
         assert found["refused"][name]["message"] == (
             f"the server at {address} accepts no requests now: Exceeds maximum queue size. "

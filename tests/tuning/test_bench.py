@@ -17,6 +17,7 @@ import pytest
 import tunable
 from patience import PATIENCE_S, until
 
+from resnet_serve import errors
 from resnet_serve.errors import HostError
 from resnet_serve.loadtest import perf_program
 from resnet_serve.loadtest.offered import Offered
@@ -164,6 +165,23 @@ def test_a_crash_costs_one_trial(bench: TritonBench) -> None:
     model = bench.serve(wanted)
     assert loaded(bench, model).max_batch_size == 8
     assert bench.load(model, Offered(1), lambda _: False) is not None
+
+
+def test_a_connection_that_ends_with_the_server_is_its_crash(
+    bench: TritonBench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What gRPC says of one that was being made then is that of a port without gRPC."""
+
+    def cut_off(*_: object) -> None:
+        raise errors.unreachable("127.0.0.1:8001", "Socket closed")
+
+    model = bench.serve(tunable.configuration(version=1, max_batch_size=8))
+    monkeypatch.setattr("resnet_serve.tuning.bench.Source.of", cut_off)
+    with pytest.raises(HostError, match="does not speak gRPC"):
+        bench.load(model, Offered(1), lambda _: False)
+    os.kill(bench._server.status.server_pid, signal.SIGKILL)
+    with pytest.raises(HostError, match="the server crashed"):
+        bench.load(model, Offered(1), lambda _: False)
 
 
 def tune(folder: Path, *words: str) -> list[str]:
