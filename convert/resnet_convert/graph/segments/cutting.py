@@ -1,7 +1,7 @@
 """Cutting: parts of a graph that compute what the whole computes.
 
 A graph is never cut in front of an activation function or an average: so the runtime fuses and sums
-as in the whole graph, and no value changes.
+them as in the whole graph. `cut` changes no value.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def stretches(model: ir.Model, *, largest: int) -> Iterator[Stretch]:
             break  # behind an output, the rest does not compute all of them
         live |= {value: None for value in node.outputs if last.get(value, -1) > position}
         live = {value: None for value in live if last.get(value, -1) > position}
-        if len(live) == 1 and all(_is_small(each, largest) for each in live):
+        if len(live) == 1 and all(each not in given and _is_small(each, largest) for each in live):
             yield _stretch(model, nodes[begin:], position + 1 - begin, given, list(live))
             begin, given = position + 1, list(live)
     yield _stretch(model, nodes[begin:], None, given, outputs)

@@ -101,3 +101,16 @@ def test_behind_an_output_nothing_is_divided(graph: Callable[..., ir.Model]) -> 
     )
     for stretch in stretches(model, largest=2):
         assert stretch.rest.shown == ("b", "d")
+
+
+def test_an_operator_whose_result_nobody_reads_is_no_stretch(
+    graph: Callable[..., ir.Model],
+) -> None:
+    model = graph(
+        """(float[N,2] image) => (float[N,2] b) {
+            [unread] u = Exp (image)
+            [a] a = Neg (image)
+            [b] b = Abs (a)
+        }"""
+    )
+    assert [sorted(each.nodes) for each in stretches(model, largest=2)] == [["a", "unread"], ["b"]]
