@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Protocol
@@ -143,7 +144,9 @@ def _one_by_one(
         name, logits = waiting.popleft()
         return name, np.concatenate(logits.result())
 
-    with ThreadPoolExecutor(beside) as pool:
+    with ThreadPoolExecutor(beside) as pool, ExitStack() as stack:
+        # After an interruption none of them is begun.
+        stack.callback(lambda: [each.cancel() for _, each in waiting])
         for stretch in divided:
             for name in (each for each in quantized if each in stretch.nodes):
                 layer = _alone(stretch.rest, converted, name, quantized[name])
