@@ -33,7 +33,7 @@ class EarlierLevel(Facts):
 class Earlier(Facts):
     """One earlier run; `busy` says that the host was, so that nothing is stated of it.
 
-    `tls` is None without TLS, as for the runs of before it was recorded.
+    `tls` is None without TLS, and for runs that are older than this field.
     """
 
     taken: str

@@ -129,9 +129,9 @@ class TritonBench:
         try:
             return perf_process.tried(lambda: self._load(model, offered, stop), self._say)
         except HostError as error:
-            if self._server.status.restarts != self._restarts[model] or not self._serving():
+            if self._restarted(model) or not self._serving():
                 # A connection that was being made then has ended for no reason it could name.
-                raise HostError("the server crashed", where=f"{model} at {offered}") from error
+                raise _crash(model, offered) from error
             # Its remedy is for a server of the user's.
             raise HostError(error.what, where=error.where) from error
 
@@ -144,8 +144,8 @@ class TritonBench:
         with watched:
             found = perf_process.run(self._program, source.load(offered, self._seconds), stop)
         elapsed_s, pressed = time.monotonic() - started_s, pressure.read().share_since(before)
-        if self._server.status.restarts != self._restarts[model]:
-            raise HostError("the server crashed and was restarted", where=f"{model} at {offered}")
+        if self._restarted(model):
+            raise _crash(model, offered)
         if isinstance(found, Window):
             return None
         (ran,) = watched.executed()
@@ -202,6 +202,10 @@ class TritonBench:
                 )
             time.sleep(_POLL_S)
 
+    def _restarted(self, model: str) -> bool:
+        """Whether the server is another process than the one that loaded it."""
+        return self._server.status.restarts != self._restarts[model]
+
     def _serving(self) -> bool:
         with contextlib.suppress(HostError):
             return bool(self._server.version) and self._server.status.state == SERVING
@@ -209,3 +213,7 @@ class TritonBench:
 
     def _clear(self) -> None:
         shutil.rmtree(self._work, ignore_errors=True)
+
+
+def _crash(model: str, offered: Offered) -> HostError:
+    return HostError("the server crashed", where=f"{model} at {offered}")

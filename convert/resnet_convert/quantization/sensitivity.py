@@ -95,7 +95,7 @@ def rank(
         if node.op_type in WEIGHTED and dequantizer(node.inputs[0]) is not None
     }
     divided = stretches(folded, largest=LARGEST_KEPT // images)  # one at a time: they are large
-    first = next(divided)
+    first = next(divided)  # its rest is the whole network
     exact = np.concatenate(_outputs(first.rest, held, threads))
     costs: list[Cost] = []
     for name, logits in _one_by_one(
@@ -140,23 +140,23 @@ def _one_by_one(
     beside = min(threads, WALKS)
     waiting: deque[tuple[str, Future[list[NDArray[np.float32]]]]] = deque()
 
-    def first() -> tuple[str, NDArray[np.float32]]:
+    def oldest() -> tuple[str, NDArray[np.float32]]:
         name, logits = waiting.popleft()
         return name, np.concatenate(logits.result())
 
-    with ThreadPoolExecutor(beside) as pool, ExitStack() as stack:
-        # After an interruption none of them is begun.
-        stack.callback(lambda: [each.cancel() for _, each in waiting])
+    with ExitStack() as stack:
+        pool = ThreadPoolExecutor(beside)
+        stack.callback(pool.shutdown, cancel_futures=True)  # begins none after an interruption
         for stretch in divided:
             for name in (each for each in quantized if each in stretch.nodes):
                 layer = _alone(stretch.rest, converted, name, quantized[name])
                 waiting.append((name, pool.submit(_outputs, layer, held, threads // beside)))
                 if len(waiting) > beside:
-                    yield first()
+                    yield oldest()
             if stretch.lead is not None:
                 held = _outputs(stretch.lead, held, threads)
         while waiting:
-            yield first()
+            yield oldest()
 
 
 def _outputs(

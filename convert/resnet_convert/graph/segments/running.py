@@ -123,7 +123,8 @@ def summarise(
         ]
         for number in range(walks):
             idle.put(opened[number % len(opened)])
-        pool = stack.enter_context(ThreadPoolExecutor(walks))
+        pool = ThreadPoolExecutor(walks)
+        stack.callback(pool.shutdown, cancel_futures=True)  # begins none after an interruption
         for number, batch in enumerate(batches):
             waiting.append((len(batch), pool.submit(summarised, batch, number)))
             if len(waiting) > walks:
